@@ -1,0 +1,1 @@
+"""Verified multi-turn environments. Importing this package registers nothing and needs no torch."""

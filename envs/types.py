@@ -1,0 +1,183 @@
+"""The records that flow from a task to a gradient and to a report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal, TypedDict
+
+__all__ = ["Episode", "Message", "Segment", "Source", "Stop", "Task", "Verdict"]
+
+Source = Literal["prompt", "policy", "env"]
+
+
+class Message(TypedDict):
+    """One chat message, in the form that chat templates take."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+
+
+class Stop(Enum):
+    """Why an episode ended."""
+
+    FINISHED = "finished"
+    MAX_TURNS = "max_turns"
+    MAX_TOKENS = "max_tokens"
+    ERROR = "error"
+
+    @property
+    def sentence(self) -> str:
+        """What the reason means, for a reader of a report."""
+        return {
+            Stop.FINISHED: "The policy solved or submitted the task.",
+            Stop.MAX_TURNS: "The environment's turn budget was spent before a submission.",
+            Stop.MAX_TOKENS: "The episode's token budget was spent before a submission.",
+            Stop.ERROR: "The sandbox, the verifier or the policy broke; the episode has no verdict.",
+        }[self]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One problem of an environment.
+
+    | field | meaning |
+    |---|---|
+    | id | unique within the environment: `<split>/<level>/<key>` |
+    | split | `train`, `id` or `ood/<shift>` |
+    | level | difficulty, 0 (closed choice) to 4 |
+    | family | what must not be shared between splits (template, function, repository) |
+    | prompt | the user message that states the problem |
+    | payload | JSON-able; for the environment and its verifier only: never shown, never logged |
+    """
+
+    id: str
+    split: str
+    level: int
+    family: str
+    prompt: str
+    payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def content_hash(self) -> str:
+        """Hex SHA-256 over prompt and payload: equal exactly for equal problems."""
+        text = json.dumps([self.prompt, self.payload], sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the verifier found. `passed` is what training and evals count; 0 <= score <= 1.
+
+    `parts` are shaped sub-scores for the reader; they are never verification.
+    Raises ValueError for a score outside [0, 1], NaN included.
+    """
+
+    passed: bool
+    score: float
+    detail: str = ""
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"Verdict.score must be in [0, 1], got {self.score!r}")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of tokens with one author.
+
+    | field | meaning |
+    |---|---|
+    | source | `prompt`, `policy` or `env` |
+    | text | what the environment saw or said; not the decoding of `token_ids` |
+    | token_ids | (n,) exactly as sampled or fed; empty for a policy that has no tokens |
+    | logprobs | (n,) nats under the sampling distribution at temperature 1; only for `policy` |
+    | cut | the turn ended at a token limit, not at the model's end-of-turn token |
+    """
+
+    source: Source
+    text: str
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    cut: bool = False
+
+    def __post_init__(self) -> None:
+        wanted = len(self.token_ids) if self.source == "policy" else 0
+        if len(self.logprobs) != wanted:
+            raise ValueError(
+                f"a {self.source} segment of {len(self.token_ids)} tokens must have {wanted} "
+                f"logprobs, got {len(self.logprobs)}"
+            )
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One conversation between a policy and an environment, and its verdict.
+
+    | field | meaning |
+    |---|---|
+    | task | the problem |
+    | messages | the chat that the episode started from: system and user |
+    | tools | OpenAI function schemas that were offered |
+    | segments | prompt, policy, env, policy, ... in order |
+    | stop | why it ended |
+    | verdict | None exactly when `stop is Stop.ERROR` |
+    | policy_version | how many weight updates the policy had seen |
+    | seed | sampling seed of the policy |
+    | error | what broke, for Stop.ERROR |
+    | wall_s | seconds from reset to the end |
+    | malformed | policy turns that held no valid tool call |
+    """
+
+    task: Task
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...]
+    segments: tuple[Segment, ...]
+    stop: Stop
+    verdict: Verdict | None
+    policy_version: int = 0
+    seed: int = 0
+    error: str = ""
+    wall_s: float = 0.0
+    malformed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.verdict is None) != (self.stop is Stop.ERROR):
+            raise ValueError(f"verdict is {self.verdict!r} but stop is {self.stop}")
+
+    @property
+    def verified(self) -> bool | None:
+        """True or False as the verifier says; None where there is no verdict."""
+        return None if self.verdict is None else self.verdict.passed
+
+    @property
+    def turns(self) -> tuple[Segment, ...]:
+        """The segments that the policy wrote."""
+        return tuple(s for s in self.segments if s.source == "policy")
+
+    @property
+    def token_ids(self) -> list[int]:
+        """(T,) all ids in order."""
+        return [i for s in self.segments for i in s.token_ids]
+
+    @property
+    def action_mask(self) -> list[bool]:
+        """(T,) True at tokens that the policy sampled."""
+        return [s.source == "policy" for s in self.segments for _ in s.token_ids]
+
+    @property
+    def logprobs(self) -> list[float]:
+        """(T,) as sampled; 0.0 at tokens that the policy did not write."""
+        return [
+            p for s in self.segments for p in (s.logprobs or (0.0,) * len(s.token_ids))
+        ]
+
+
+def as_messages(instructions: str, prompt: str) -> Sequence[Message]:
+    """The chat that an episode starts from; no system message for empty instructions."""
+    system: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
+    return [*system, {"role": "user", "content": prompt}]

@@ -1,0 +1,1 @@
+"""Sandboxes for hostile code: leased boxes behind one protocol."""

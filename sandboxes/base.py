@@ -1,0 +1,135 @@
+"""The sandbox protocol: a place where hostile code runs and nothing gets out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
+
+__all__ = ["ExecResult", "Isolation", "Sandbox", "SandboxError", "SandboxPool"]
+
+
+class Isolation(Enum):
+    """What stands between the code and this machine, weakest first."""
+
+    NONE = "none"
+    PROCESS = "process"
+    NAMESPACE = "namespace"
+    CONTAINER = "container"
+    VM = "vm"
+
+
+class SandboxError(RuntimeError):
+    """The box broke (engine gone, container lost, image missing), not the code inside it.
+
+    Never shown to a policy as output and never scored as a wrong answer.
+    """
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """What a command did. A crash, a time-out and endless output are results, not errors.
+
+    | field | meaning |
+    |---|---|
+    | exit_code | status; negative is minus the signal; None when it was killed for time |
+    | stdout, stderr | bytes kept, up to the sandbox's output cap each |
+    | timed_out | killed at the deadline |
+    | truncated | output went past the cap; the command was killed there |
+    | wall_s | seconds from start to end, measured inside the box |
+    """
+
+    exit_code: int | None
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool = False
+    truncated: bool = False
+    wall_s: float = 0.0
+
+
+@runtime_checkable
+class Sandbox(Protocol):
+    """One leased box: an empty writable working directory, no network, hard limits.
+
+    Every method may raise SandboxError; none raises for what the code inside does.
+    """
+
+    @property
+    def isolation(self) -> Isolation: ...
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        stdin: bytes = b"",
+        cwd: str = ".",
+    ) -> ExecResult:
+        """Runs a command to its end or its deadline; every process it left is killed.
+
+        `argv[0] == "python"` starts from a warm interpreter, else the program is executed.
+        `cwd` is relative to the working directory.
+        """
+        ...
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Lays down regular files at relative paths, making folders; symlinks are not followed.
+
+        Raises ValueError for an absolute path or one with `..`.
+        """
+        ...
+
+    def read(self, path: str) -> bytes:
+        """Contents of a regular file.
+
+        Raises FileNotFoundError where there is none, or where it is a link or not a regular file.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Kills every process inside and empties the working directory."""
+        ...
+
+    def close(self) -> None:
+        """Ends the box. Safe to call twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class SandboxPool(Protocol):
+    """Boxes of one backend, leased one user at a time. Thread-safe."""
+
+    @property
+    def description(self) -> str:
+        """One line: which backend, how many boxes, which isolation, and why."""
+        ...
+
+    def lease(self, timeout_s: float = 60.0) -> Sandbox:
+        """An empty box of one's own; closing it gives it back, wiped.
+
+        Blocks while all are out; raises SandboxError after `timeout_s`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ends every box that this pool started. Safe to call twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...

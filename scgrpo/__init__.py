@@ -1,0 +1,1 @@
+"""Self-conditioned GRPO: credit goes to the tokens that decide."""
