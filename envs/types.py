@@ -36,7 +36,7 @@ class Stop(Enum):
             Stop.FINISHED: "The policy solved or submitted the task.",
             Stop.MAX_TURNS: "The environment's turn budget was spent before a submission.",
             Stop.MAX_TOKENS: "The episode's token budget was spent before a submission.",
-            Stop.ERROR: "The sandbox, the verifier or the policy broke; the episode has no verdict.",
+            Stop.ERROR: "Sandbox, verifier or policy broke; the episode has no verdict.",
         }[self]
 
 
@@ -172,9 +172,7 @@ class Episode:
     @property
     def logprobs(self) -> list[float]:
         """(T,) as sampled; 0.0 at tokens that the policy did not write."""
-        return [
-            p for s in self.segments for p in (s.logprobs or (0.0,) * len(s.token_ids))
-        ]
+        return [p for s in self.segments for p in (s.logprobs or (0.0,) * len(s.token_ids))]
 
 
 def as_messages(instructions: str, prompt: str) -> Sequence[Message]:
