@@ -1,0 +1,78 @@
+"""Episodes as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from envs.types import Episode
+
+__all__ = ["Batch", "collate"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B episodes of up to T tokens, padded on the right. An entry at [b, t] is about token t.
+
+    | field | meaning |
+    |---|---|
+    | token_ids | (B, T) int64, exactly as sampled or fed |
+    | real | (B, T) bool, False at padding |
+    | action_mask | (B, T) bool, True at tokens that the policy sampled |
+    | old_logprobs | (B, T) float32, nats under the sampling policy; 0 where action_mask is False |
+    | rewards | (B,) float32, 1 for a passed verdict, else 0 |
+    | group | (B,) int64, equal for episodes of the same task |
+    | verified | (B,) bool, what the verifier said |
+    """
+
+    token_ids: Tensor
+    real: Tensor
+    action_mask: Tensor
+    old_logprobs: Tensor
+    rewards: Tensor
+    group: Tensor
+    verified: Tensor
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) int64: |o_i|, the action tokens of each episode."""
+        return self.action_mask.sum(1)
+
+
+def collate(episodes: Sequence[Episode], group: Sequence[int], *, pad_id: int) -> Batch:
+    """The batch of `episodes`, row for row; `group[b]` is the group of episode b.
+
+    Raises ValueError for no episodes, for a `group` of another length, and for an episode without
+    a verdict: those leave their group before, so that n and G are counted without them.
+    """
+    if not episodes or len(group) != len(episodes):
+        raise ValueError(
+            f"want at least one episode and a group for each, got {len(episodes)} episodes "
+            f"and {len(group)} groups"
+        )
+    for row, episode in enumerate(episodes):
+        if episode.verdict is None:
+            raise ValueError(
+                f"episode {row} (task {episode.task.id!r}) has no verdict ({episode.error}); "
+                "leave such episodes out before collating"
+            )
+    verified = [bool(episode.verified) for episode in episodes]
+    ids = [episode.token_ids for episode in episodes]
+    return Batch(
+        token_ids=_padded(ids, pad_id, torch.int64),
+        real=_padded(([True] * len(row) for row in ids), False, torch.bool),
+        action_mask=_padded((e.action_mask for e in episodes), False, torch.bool),
+        old_logprobs=_padded((e.logprobs for e in episodes), 0.0, torch.float32),
+        rewards=torch.tensor(verified, dtype=torch.float32),
+        group=torch.tensor(group, dtype=torch.int64),
+        verified=torch.tensor(verified, dtype=torch.bool),
+    )
+
+
+def _padded(rows: Iterable[Sequence[float]], pad: float, dtype: torch.dtype) -> Tensor:
+    """(B, longest row), padded on the right."""
+    tensors = [torch.tensor(row, dtype=dtype) for row in rows]
+    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=pad)

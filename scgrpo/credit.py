@@ -1,0 +1,192 @@
+"""Self-conditioned credit: which tokens an episode owes its outcome to (arXiv:2606.18810).
+
+The policy, shown another episode of the same group in its system prompt, is the teacher of
+itself. Where its next-token distribution moves, a token decides something:
+
+    D[i,t] = KL( pi(. | x, ref, o_i[<t]) || pi(. | x, o_i[<t]) )    forward, teacher first    STATED
+             whole vocabulary, fp32, no gradient through either side, dropout off             CHOSEN
+    c      = max( 75th percentile of D over the active tokens, 1e-4 )                         STATED
+    w[i,t] = D / (D + c), in [0, 1)                                                           STATED
+
+Active tokens: action tokens of weighted rows (CHOSEN). The percentile interpolates linearly
+between its neighbours (CHOSEN). The same w multiplies positive and negative advantages (STATED).
+
+STATED: the paper says it. CHOSEN: the paper is silent and this is our decision.
+Axes: B episodes, G episodes of one group, T tokens; n is the number of verified ones of the G.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scgrpo.routing import Case, CreditOptions, Routes, route
+
+__all__ = ["Case", "CreditOptions", "Routes", "advantages", "route", "summary", "weights"]
+
+
+def weights(
+    divergence: Tensor,
+    entropy: Tensor | None,
+    action_mask: Tensor,
+    routes: Routes,
+    options: CreditOptions,
+    rng: np.random.Generator,
+    *,
+    wrong_divergence: Tensor | None = None,
+    micro_batch: Tensor | None = None,
+) -> Tensor:
+    """w = D / (D + c) at action tokens of rows with a reference, 1 elsewhere. (B, T) float32.
+
+    `divergence` (B, T) nats, D against `routes.reference`; `wrong_divergence` likewise against
+    `routes.wrong_reference`, for `contrastive`; `entropy` (B, T) nats, for its control. Values off
+    the active tokens are not looked at. `micro_batch` (B,) says which rows run together, for the
+    scope of that name. `rng` serves the control `shuffled`. No gradient passes.
+
+    With `renorm_mean1` and every w of a scope 0, all of them become 1.
+
+    Raises ValueError where an option lacks its tensor, and for a signal that is not finite.
+    """
+    active = action_mask & routes.weighted[:, None]
+    signal = _signal(divergence, entropy, wrong_divergence, routes, options)
+    if not signal[active].isfinite().all():
+        rows = (active & ~signal.isfinite()).any(1).nonzero().flatten().tolist()
+        raise ValueError(f"divergence or entropy is not finite at action tokens of rows {rows}")
+    w = torch.ones_like(signal)
+    for rows in _scopes(routes, options, micro_batch):
+        chosen = active & rows[:, None]
+        if not chosen.any():
+            continue
+        # Rounding can leave a KL of -1e-8, which must not turn an advantage around.
+        values = signal[chosen].clamp_min(0.0)
+        values = values / (values + _threshold(values, options))
+        if options.renorm_mean1:
+            mean = values.mean()
+            values = values / mean if mean > 0 else torch.ones_like(values)
+        w[chosen] = values
+    return _controlled(w, active, options, rng)
+
+
+def advantages(
+    base: Tensor,
+    group: Tensor,
+    routes: Routes,
+    w: Tensor,
+    action_mask: Tensor,
+    options: CreditOptions,
+) -> Tensor:
+    """`base`, with alpha_div * A_div in n = 0 groups. (B,), (B,), ..., (B, T), (B, T) -> (B,).
+
+        s_i     = mean of w[i,t] over t < min(|o_i|, |o_r|), t counted in action tokens       STATED
+        A_div_i = (s_i - mean_k s_k) / (std_k s_k + 1e-6)                                     STATED
+
+    k runs over the group without r, and r itself gets 0 (CHOSEN); the std is the population one
+    (CHOSEN). A row that lost its reference to overflow, or that has no token to compare, is left
+    out of k and gets 0 (CHOSEN). Under a control, w is the controlled one.
+    """
+    advantage = base.clone()
+    diversity = routes.case == Case.DIVERSITY
+    advantage[diversity] = 0.0
+    lengths = action_mask.sum(1)
+    shared = torch.minimum(lengths, lengths[routes.reference.clamp_min(0)])
+    scored = diversity & routes.weighted & (shared > 0)
+    compared = action_mask & (action_mask.cumsum(1) <= shared[:, None])
+    # float64, so that equal scores have a spread far under the 1e-6.
+    score = (w.double() * compared).sum(1) / shared.clamp_min(1)
+    for g in group[scored].unique():
+        rows = scored & (group == g)
+        mine = score[rows]
+        spread = mine.std(correction=0) + 1e-6
+        advantage[rows] = (options.alpha_div * (mine - mine.mean()) / spread).to(base.dtype)
+    return advantage
+
+
+def summary(
+    divergence: Tensor,
+    w: Tensor,
+    action_mask: Tensor,
+    group: Tensor,
+    routes: Routes,
+    options: CreditOptions,
+) -> dict[str, float]:
+    """What to log of a step; a key without tokens to speak of is left out.
+
+    | key | meaning |
+    |---|---|
+    | credit/mean_d | mean of `divergence` over the active tokens |
+    | credit/c | max(percentile of `divergence` over the step's active tokens, floor) |
+    | credit/mean_w/<case> | mean w over action tokens of the case's rows (n = 0: without r) |
+    | credit/weighted_groups | share of groups in the cases WEIGHTED and WEIGHTED_SINGLE |
+    | credit/overflow | rows that lost their reference |
+    """
+    log = {"credit/overflow": float(routes.overflow.sum())}
+    active = divergence[action_mask & routes.weighted[:, None]]
+    if active.numel():
+        log["credit/mean_d"] = float(active.mean())
+        log["credit/c"] = float(_threshold(active, options))
+    for case in Case:
+        rows = routes.case == case
+        if case is Case.DIVERSITY:
+            rows = rows & routes.weighted
+        tokens = w[action_mask & rows[:, None]]
+        if tokens.numel():
+            log[f"credit/mean_w/{case.name.lower()}"] = float(tokens.mean())
+    chosen = (routes.case == Case.WEIGHTED) | (routes.case == Case.WEIGHTED_SINGLE)
+    log["credit/weighted_groups"] = group[chosen].unique().numel() / group.unique().numel()
+    return log
+
+
+def _signal(
+    divergence: Tensor,
+    entropy: Tensor | None,
+    wrong_divergence: Tensor | None,
+    routes: Routes,
+    options: CreditOptions,
+) -> Tensor:
+    """What w is made of: (B, T) float32, detached."""
+    if options.control == "entropy":
+        if entropy is None:
+            raise ValueError("control=entropy wants the policy's entropy (B, T), got None")
+        return entropy.detach().float()
+    right = divergence.detach().float()
+    if not options.contrastive:
+        return right
+    if wrong_divergence is None:
+        raise ValueError("contrastive wants the divergence from the wrong reference, got None")
+    contrast = (right - wrong_divergence.detach().float()).clamp_min(0.0)
+    return torch.where((routes.wrong_reference >= 0)[:, None], contrast, right)
+
+
+def _scopes(routes: Routes, options: CreditOptions, micro_batch: Tensor | None) -> list[Tensor]:
+    """The sets of rows, (B,) bool each, that share a percentile."""
+    if options.scope == "step":
+        return [routes.weighted]
+    if micro_batch is None:
+        raise ValueError("scope=micro_batch wants the micro-batch of each row (B,), got None")
+    return [routes.weighted & (micro_batch == m) for m in micro_batch.unique()]
+
+
+def _threshold(values: Tensor, options: CreditOptions) -> Tensor:
+    """c: the percentile of `values` (n,), at least the floor."""
+    # Not torch.quantile, which refuses more than 16 million values.
+    ordered = values.sort().values
+    place = options.percentile * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return torch.lerp(ordered[below], ordered[above], place - below).clamp_min(options.floor)
+
+
+def _controlled(
+    w: Tensor, active: Tensor, options: CreditOptions, rng: np.random.Generator
+) -> Tensor:
+    """`w` with the control `shuffled` or `constant` applied to each episode's active tokens."""
+    if options.control not in ("shuffled", "constant"):
+        return w
+    for row, mask in zip(w, active, strict=True):
+        mine = row[mask]
+        if options.control == "shuffled":
+            row[mask] = mine[torch.from_numpy(rng.permutation(len(mine))).to(w.device)]
+        elif len(mine):
+            row[mask] = mine.mean()
+    return w

@@ -1,0 +1,178 @@
+"""Who is whose reference: the routing of self-conditioned credit (arXiv:2606.18810).
+
+STATED: the paper says it. CHOSEN: the paper is silent and this is our decision.
+B is the number of episodes in the batch, G of those in one group, n of the verified ones of the G.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Case", "Control", "CreditOptions", "Routes", "Scope", "route"]
+
+NONE = -1
+
+Scope = Literal["step", "micro_batch"]
+Control = Literal["none", "shuffled", "constant", "entropy", "wrong_ref"]
+
+
+@dataclass(frozen=True)
+class CreditOptions:
+    """How credit is given; the defaults are the paper, but for the scope.
+
+    | field | meaning |
+    |---|---|
+    | scope | what shares a percentile: `micro_batch` (STATED), or the whole `step` (CHOSEN) |
+    | percentile | of D, that becomes c (STATED 0.75) |
+    | floor | least c (STATED 1e-4) |
+    | renorm_mean1 | scale w to mean 1 over the active tokens of its scope (STATED off) |
+    | weight_single | weigh failed episodes of n = 1 groups (STATED off: it collapsed entropy) |
+    | contrastive | D = max(0, D(right reference) - D(wrong reference)) (arXiv:2606.11709) |
+    | alpha_div | scale of the advantage of n = 0 groups (STATED 0.1); 0 switches that branch off |
+    | control | `none`, or a weight that should not work, for the proof (CHOSEN) |
+
+    The scope `step` does not change with packing or with the number of devices.
+    Controls: `shuffled` permutes w within each episode; `constant` puts the episode's mean w at each
+    of its tokens; `entropy` makes w of the policy's entropy instead of D; `wrong_ref` takes
+    references from other tasks.
+
+    Raises ValueError for values out of range, and for `contrastive` with control `entropy`, which
+    looks at no divergence.
+    """
+
+    scope: Scope = "step"
+    percentile: float = 0.75
+    floor: float = 1e-4
+    renorm_mean1: bool = False
+    weight_single: bool = False
+    contrastive: bool = False
+    alpha_div: float = 0.1
+    control: Control = "none"
+
+    def __post_init__(self) -> None:
+        for name, wanted in (("scope", get_args(Scope)), ("control", get_args(Control))):
+            if getattr(self, name) not in wanted:
+                raise ValueError(
+                    f"credit.{name} must be one of {', '.join(wanted)}, got {getattr(self, name)!r}"
+                )
+        if not 0.0 <= self.percentile <= 1.0:
+            raise ValueError(f"credit.percentile must be in [0, 1], got {self.percentile}")
+        if not self.floor > 0.0:
+            raise ValueError(f"credit.floor must be positive, got {self.floor}")
+        if not self.alpha_div >= 0.0:
+            raise ValueError(f"credit.alpha_div must be 0 or more, got {self.alpha_div}")
+        if self.contrastive and self.control == "entropy":
+            raise ValueError("credit.contrastive has no effect with control=entropy; set one only")
+
+
+class Case(IntEnum):
+    """What a group's n verified episodes of G make of it."""
+
+    WEIGHTED = 0
+    """2 <= n < G: GRPO's advantage, weight w (STATED)."""
+    DIVERSITY = 1
+    """n = 0: advantage alpha_div * A_div, weight w (STATED)."""
+    PLAIN_SINGLE = 2
+    """n = 1: plain GRPO (STATED)."""
+    PLAIN_ALL = 3
+    """n = G: plain GRPO, whose advantage is 0 (STATED)."""
+    WEIGHTED_SINGLE = 4
+    """n = 1 with `weight_single`: as WEIGHTED; the verified one has none, hence weight 1."""
+    PLAIN_NONE = 5
+    """n = 0 with `alpha_div` 0: plain GRPO, whose advantage is 0."""
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Who is whose reference: rows of the batch, -1 for none.
+
+    | field | meaning |
+    |---|---|
+    | reference | (B,) int64, the row shown to the teacher; rows with one are the weighted rows |
+    | wrong_reference | (B,) int64, the failed row to contrast with, under `contrastive` |
+    | case | (B,) int64, values of `Case` |
+    | overflow | (B,) bool, the row lost its reference because the teacher's input was too long |
+    """
+
+    reference: Tensor
+    wrong_reference: Tensor
+    case: Tensor
+    overflow: Tensor
+
+    @property
+    def weighted(self) -> Tensor:
+        """(B,) bool: rows that have a reference."""
+        return self.reference >= 0
+
+    def without(self, overflow: Tensor) -> Routes:
+        """The routes when the rows of `overflow` (B,) bool cannot be scored: weight 1, counted.
+
+        A row whose wrong reference alone does not fit is such a row too.
+        """
+        lost = overflow & self.weighted
+        return replace(
+            self,
+            reference=self.reference.masked_fill(lost, NONE),
+            wrong_reference=self.wrong_reference.masked_fill(lost, NONE),
+            overflow=self.overflow | lost,
+        )
+
+
+def route(
+    verified: Tensor, group: Tensor, rng: np.random.Generator, options: CreditOptions
+) -> Routes:
+    """Draws every row's reference. verified (B,) bool, group (B,) -> Routes.
+
+    2 <= n < G: a uniform draw per episode from the group's verified ones, never itself (STATED).
+    n = 0: one episode r, drawn uniformly; the others are scored against it, r has none (STATED).
+    n = 1 or n = G: none (STATED).
+
+    `contrastive`: the wrong reference is a uniform draw from the group's failed ones, never itself.
+    A row with none to draw (it is the only failed one), and a row of an n = 0 group, which has no
+    right one, keeps its one-sided D.
+
+    Control `wrong_ref`: the reference is a uniform draw from the rows of other groups with the same
+    verdict as the one it replaces (for n = 0 one draw for the group, and the row r has none as
+    before). Where there is no such row, as in a batch of one task, there is no reference and the
+    weight is 1. It takes a group for a task: a task must not stand in two groups of the batch.
+    """
+    passed, groups = verified.cpu().numpy(), group.cpu().numpy()
+    reference, wrong, case = (np.full(len(groups), NONE, dtype=np.int64) for _ in range(3))
+    for g in np.unique(groups):
+        rows = np.flatnonzero(groups == g)
+        pool = np.flatnonzero(groups != g) if options.control == "wrong_ref" else rows
+        kind = _case(int(passed[rows].sum()), len(rows), options)
+        case[rows] = kind
+        if kind in (Case.WEIGHTED, Case.WEIGHTED_SINGLE):
+            for row in rows.tolist():
+                reference[row] = _draw(pool[passed[pool]], row, rng)
+                if options.contrastive and reference[row] != NONE:
+                    wrong[row] = _draw(rows[~passed[rows]], row, rng)
+        elif kind is Case.DIVERSITY:
+            r = _draw(rows, NONE, rng)
+            reference[rows] = r if pool is rows else _draw(pool[~passed[pool]], NONE, rng)
+            reference[r] = NONE
+    tensors = [torch.from_numpy(rows).to(group.device) for rows in (reference, wrong, case)]
+    return Routes(*tensors, overflow=torch.zeros_like(group, dtype=torch.bool))
+
+
+def _case(n: int, size: int, options: CreditOptions) -> Case:
+    if n == size:
+        return Case.PLAIN_ALL
+    if n == 0:
+        return Case.DIVERSITY if options.alpha_div > 0 else Case.PLAIN_NONE
+    if n == 1:
+        return Case.WEIGHTED_SINGLE if options.weight_single else Case.PLAIN_SINGLE
+    return Case.WEIGHTED
+
+
+def _draw(pool: np.ndarray, never: int, rng: np.random.Generator) -> int:
+    """A uniform draw from the rows of `pool` but `never`; NONE where nothing is left."""
+    pool = pool[pool != never]
+    return int(pool[rng.integers(len(pool))]) if len(pool) else NONE
