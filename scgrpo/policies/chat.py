@@ -1,0 +1,118 @@
+"""A model's own chat template, rendered append-only: text at this edge becomes token ids once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from envs.types import Message
+
+__all__ = ["Chat"]
+
+_TURN, _REPLY = "\x02turn\x03", "\x02reply\x03"
+
+
+class Chat:
+    """Renders openings and replies for one tokenizer.
+
+    The text that stands between a turn and the next is taken from the template once, with
+    placeholders, so history is never rendered again. Templates that know no tools get them as text in
+    the system message. Raises ValueError for a tokenizer without a chat template.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        template = tokenizer.chat_template
+        if not template:
+            raise ValueError(
+                "the tokenizer has no chat template; wanted an instruction-tuned model, "
+                "or set tokenizer.chat_template"
+            )
+        self.tokenizer = tokenizer
+        text = template if isinstance(template, str) else json.dumps(template)
+        self._knows_tools = "tools" in text
+        self.reply_role = "tool" if self._knows_tools else "user"
+        self.end_ids = _end_ids(tokenizer)
+        between = self._render(
+            [
+                {"role": "user", "content": "?"},
+                {"role": "assistant", "content": _TURN},
+                {"role": self.reply_role, "content": _REPLY},
+            ],
+            (),
+        )
+        after_turn = between.split(_TURN, 1)[1]
+        self._before_reply, self._after_reply = after_turn.split(_REPLY, 1)
+        self._end_text = next(
+            (t for t in map(self._text_of, self.end_ids) if t and self._before_reply.startswith(t)), ""
+        )
+
+    def opening(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
+    ) -> tuple[str, list[int]]:
+        """The prompt up to where the policy's first turn begins: its text and its ids."""
+        if tools and not self._knows_tools:
+            messages, tools = _with_tools(messages, tools), ()
+        text = self._render(messages, tools)
+        return text, self.ids(text)
+
+    def reply(self, content: str, *, ended: bool) -> list[int]:
+        """Ids from the end of a turn to where the next begins.
+
+        `ended` says that the policy sampled the template's end-of-turn token itself.
+        """
+        before = self._before_reply
+        if ended and self._end_text:
+            before = before[len(self._end_text) :]
+        return self.ids(before + content + self._after_reply)
+
+    def ids(self, text: str) -> list[int]:
+        """Ids of text that holds its own special tokens."""
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        """What an environment sees of a turn: no special tokens."""
+        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
+
+    def _render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
+        return str(
+            self.tokenizer.apply_chat_template(
+                [dict(m) for m in messages],
+                tools=[dict(t) for t in tools] or None,
+                add_generation_prompt=True,
+                tokenize=False,
+            )
+        )
+
+    def _text_of(self, token_id: int) -> str:
+        return str(self.tokenizer.decode([token_id], skip_special_tokens=False))
+
+
+def _end_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every id that ends a turn: the tokenizer's end of text and the usual end-of-turn tokens."""
+    known = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>")
+    vocabulary = tokenizer.get_vocab()
+    ids = {vocabulary[name] for name in known if name in vocabulary}
+    if isinstance(tokenizer.eos_token_id, int):
+        ids.add(tokenizer.eos_token_id)
+    return frozenset(ids)
+
+
+def _with_tools(
+    messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
+) -> list[Message]:
+    """The messages with one line per tool at the end of the system message."""
+    lines = "\n".join(_signature(tool["function"]) for tool in tools)
+    first = messages[0]["content"] if messages and messages[0]["role"] == "system" else ""
+    rest = messages[1:] if first else messages
+    system: Message = {"role": "system", "content": f"{first}\n{lines}".strip()}
+    return [system, *rest]
+
+
+def _signature(function: Mapping[str, Any]) -> str:
+    """`name(argument: type): what it does`, the shortest form that a model can follow."""
+    parameters = function.get("parameters", {}).get("properties", {})
+    arguments = ", ".join(f"{name}: {spec.get('type', 'any')}" for name, spec in parameters.items())
+    return f"{function['name']}({arguments}): {function.get('description', '')}".rstrip(": ")
