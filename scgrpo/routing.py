@@ -38,8 +38,8 @@ class CreditOptions:
     | control | `none`, or a weight that should not work, for the proof (CHOSEN) |
 
     The scope `step` does not change with packing or with the number of devices.
-    Controls: `shuffled` permutes w within each episode; `constant` puts the episode's mean w at each
-    of its tokens; `entropy` makes w of the policy's entropy instead of D; `wrong_ref` takes
+    Controls: `shuffled` permutes w within each episode; `constant` puts the episode's mean w at
+    each token; `entropy` makes w of the policy's entropy instead of D; `wrong_ref` takes
     references from other tasks.
 
     Raises ValueError for values out of range, and for `contrastive` with control `entropy`, which

@@ -1,0 +1,192 @@
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scgrpo.credit import Case, CreditOptions, route
+
+DEFAULT = CreditOptions()
+WRONG = CreditOptions(control="wrong_ref")
+CONTRAST = CreditOptions(contrastive=True)
+
+
+def routed(verified, group, options=DEFAULT, seed=0):
+    return route(
+        torch.tensor(verified).bool(), torch.tensor(group), np.random.default_rng(seed), options
+    )
+
+
+groups_of_outcomes = st.lists(
+    st.lists(st.booleans(), min_size=1, max_size=6), min_size=1, max_size=4
+).map(
+    lambda groups: (
+        [v for outcomes in groups for v in outcomes],
+        [g for g, outcomes in enumerate(groups) for _ in outcomes],
+    )
+)
+
+
+def options_strategy():
+    return st.builds(
+        CreditOptions,
+        weight_single=st.booleans(),
+        contrastive=st.booleans(),
+        alpha_div=st.sampled_from([0.0, 0.1]),
+        control=st.sampled_from(["none", "wrong_ref"]),
+    )
+
+
+@given(batch=groups_of_outcomes, options=options_strategy(), seed=st.integers(0, 1000))
+def test_a_reference_is_never_the_episode_itself(batch, options, seed):
+    routes = routed(*batch, options, seed)
+    rows = torch.arange(len(batch[0]))
+    assert (routes.reference != rows).all()
+    assert (routes.wrong_reference != rows).all()
+
+
+@given(batch=groups_of_outcomes, seed=st.integers(0, 1000))
+def test_references_come_from_the_same_group_with_the_right_verdict(batch, seed):
+    routes = routed(*batch, seed=seed)
+    verified, group = batch
+    for row, ref in enumerate(routes.reference.tolist()):
+        n = sum(v for v, g in zip(verified, group, strict=True) if g == group[row])
+        size = group.count(group[row])
+        if n in (1, size):
+            assert ref == -1
+        elif n:
+            assert (group[ref], verified[ref]) == (group[row], True)
+        elif ref != -1:
+            assert group[ref] == group[row]
+
+
+def test_each_number_of_verified_episodes_has_its_case():
+    verified = [1, 1, 0, 0, 0, 0, 1, 0, 0, 1, 1, 1]
+    routes = routed(verified, [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3)
+    cases = [Case.WEIGHTED, Case.DIVERSITY, Case.PLAIN_SINGLE, Case.PLAIN_ALL]
+    assert routes.case.tolist() == [case for case in cases for _ in range(3)]
+    assert routes.reference[:3].tolist()[:2] == [1, 0]
+    assert routes.reference[6:].tolist() == [-1] * 6
+    assert not routes.overflow.any()
+
+
+def test_the_draw_is_uniform_over_the_verified_others():
+    # 3 verified of 5: a verified row has 2 to choose from, a failed one 3.
+    counts = [Counter() for _ in range(5)]
+    for seed in range(600):
+        for row, ref in enumerate(routed([1, 1, 1, 0, 0], [0] * 5, seed=seed).reference.tolist()):
+            counts[row][ref] += 1
+    assert set(counts[0]) == {1, 2}
+    assert set(counts[4]) == {0, 1, 2}
+    # Four standard deviations: 4 * sqrt(600 / 4) = 49 and 4 * sqrt(600 * 2 / 9) = 46.
+    assert all(abs(c - 300) < 49 for c in counts[0].values())
+    assert all(abs(c - 200) < 46 for c in counts[4].values())
+
+
+def test_without_a_verified_episode_all_are_scored_against_one_uniform_draw():
+    drawn = Counter()
+    for seed in range(400):
+        reference = routed([0] * 4, [0] * 4, seed=seed).reference.tolist()
+        (r,) = {ref for ref in reference if ref != -1}
+        assert [row for row, ref in enumerate(reference) if ref == -1] == [r]
+        drawn[r] += 1
+    assert set(drawn) == {0, 1, 2, 3}
+    assert all(abs(c - 100) < 35 for c in drawn.values())  # 4 * sqrt(400 * 3 / 16)
+
+
+def test_the_same_seed_draws_the_same_references():
+    batch = ([1, 1, 1, 0] * 4, [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4)
+    assert torch.equal(routed(*batch, seed=3).reference, routed(*batch, seed=3).reference)
+    assert not torch.equal(routed(*batch, seed=3).reference, routed(*batch, seed=4).reference)
+
+
+def test_groups_need_not_stand_together():
+    assert routed([1, 1, 1, 1, 0, 0], [0, 7, 0, 7, 0, 7]).reference[:4].tolist() == [2, 3, 0, 1]
+
+
+def test_a_lone_failed_episode_has_nothing_to_be_scored_against():
+    routes = routed([0], [0])
+    assert routes.reference.tolist() == [-1]
+    assert routes.case.tolist() == [Case.DIVERSITY]
+
+
+def test_alpha_zero_switches_the_branch_without_verified_episodes_off():
+    routes = routed([0, 0, 0], [0] * 3, CreditOptions(alpha_div=0.0))
+    assert routes.reference.tolist() == [-1] * 3
+    assert routes.case.tolist() == [Case.PLAIN_NONE] * 3
+
+
+def test_weight_single_shows_the_verified_episode_to_the_failed_ones():
+    routes = routed([0, 1, 0], [0] * 3, CreditOptions(weight_single=True))
+    assert routes.reference.tolist() == [1, -1, 1]
+    assert routes.case.tolist() == [Case.WEIGHTED_SINGLE] * 3
+
+
+def test_contrast_draws_a_failed_episode_of_the_group():
+    routes = routed([1, 1, 0, 0, 1, 1, 0], [0] * 4 + [1] * 3, CONTRAST)
+    wrong = routes.wrong_reference.tolist()
+    assert set(wrong[:2]) <= {2, 3}
+    assert wrong[2:4] == [3, 2]
+    assert wrong[4:6] == [6, 6]
+    assert wrong[6] == -1, "the only failed one has none to contrast with"
+    assert routes.reference[6] in (4, 5)
+
+
+def test_contrast_is_off_by_default_and_where_there_is_no_right_reference():
+    assert (routed([1, 1, 0, 0], [0] * 4).wrong_reference == -1).all()
+    assert (routed([0] * 4, [0] * 4, CONTRAST).wrong_reference == -1).all()
+
+
+def test_wrong_ref_takes_references_from_other_tasks_with_the_same_verdict():
+    verified, group = [1, 1, 0, 0, 0, 0, 1, 1, 0], [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    for seed in range(30):
+        routes = routed(verified, group, WRONG, seed)
+        ref = routes.reference.tolist()
+        assert set(ref[:3]) <= {6, 7}
+        assert set(ref[6:]) <= {0, 1}
+        (other,) = {r for r in ref[3:6] if r != -1}
+        assert other in (2, 8)
+        assert ref[3:6].count(-1) == 1
+
+
+def test_wrong_ref_leaves_the_same_rows_weighted():
+    verified, group = [1, 1, 0, 0, 0, 0, 1, 0], [0, 0, 0, 1, 1, 1, 2, 2]
+    plain, wrong = routed(verified, group), routed(verified, group, WRONG)
+    assert torch.equal(plain.case, wrong.case)
+    assert plain.weighted[:3].tolist() == wrong.weighted[:3].tolist() == [True] * 3
+    assert plain.weighted[3:6].sum() == wrong.weighted[3:6].sum() == 2
+
+
+@pytest.mark.parametrize("verified", [[1, 1, 0], [0, 0, 0]])
+def test_wrong_ref_in_a_batch_of_one_task_gives_no_reference(verified):
+    assert routed(verified, [5] * 3, WRONG).reference.tolist() == [-1] * 3
+
+
+def test_overflow_takes_both_references_and_is_counted():
+    routes = routed([1, 1, 0, 0, 1, 0], [0] * 4 + [1] * 2, CONTRAST)
+    left = routes.without(torch.tensor([True, False, False, False, True, True]))
+    assert left.reference[0] == left.wrong_reference[0] == -1
+    assert torch.equal(left.reference[1:4], routes.reference[1:4])
+    assert left.overflow.tolist() == [True] + [False] * 5, "row 4 and 5 had nothing to lose"
+    again = left.without(torch.tensor([True, True, False, False, False, False]))
+    assert again.overflow.tolist() == [True, True] + [False] * 4
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scope": "group"},
+        {"control": "random"},
+        {"percentile": 1.5},
+        {"percentile": math.nan},
+        {"floor": 0.0},
+        {"alpha_div": -0.1},
+        {"contrastive": True, "control": "entropy"},
+    ],
+)
+def test_options_out_of_range_are_refused_with_their_name(wrong):
+    with pytest.raises(ValueError, match="credit." + next(iter(wrong))):
+        CreditOptions(**wrong)
