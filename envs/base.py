@@ -1,0 +1,271 @@
+"""The base of every environment: Gymnasium's contract outside, `tasks` and `reply` inside."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
+
+import gymnasium
+import numpy as np
+from gymnasium.error import CustomSpaceError, ResetNeeded
+from gymnasium.spaces import Text
+from gymnasium.vector.utils import create_shared_memory
+
+from envs.types import Task, Verdict, as_messages
+
+__all__ = ["AnyText", "TextEnv"]
+
+MAX_CHARS = 1_000_000
+
+
+class AnyText(Text):
+    """All strings up to a length, the empty one included; Gymnasium's `Text` wants an alphabet.
+
+    Samples are short, printable ASCII and a few characters that are not.
+    """
+
+    ALPHABET = "".join(map(chr, range(32, 127))) + "\n\té漢🙂"
+    SAMPLE_LENGTH = 64
+
+    def __init__(
+        self, max_length: int = MAX_CHARS, *, seed: int | np.random.Generator | None = None
+    ) -> None:
+        super().__init__(max_length, min_length=0, charset=self.ALPHABET, seed=seed)
+
+    def contains(self, x: Any) -> bool:
+        """True for a string that is not too long."""
+        return isinstance(x, str) and len(x) <= self.max_length
+
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
+        """A short string. Raises ValueError for a mask, which wants a closed alphabet."""
+        if mask is not None or probability is not None:
+            raise ValueError("AnyText has no closed alphabet, so it takes no mask or probability")
+        length = int(self.np_random.integers(min(self.max_length, self.SAMPLE_LENGTH) + 1))
+        picked = self.np_random.integers(len(self.ALPHABET), size=length)
+        return "".join(self.ALPHABET[i] for i in picked)
+
+    @property
+    def is_np_flattenable(self) -> bool:
+        """False: there is no alphabet to index."""
+        return False
+
+    def __repr__(self) -> str:
+        return f"AnyText({self.max_length})"
+
+    def __eq__(self, other: object, /) -> bool:
+        return isinstance(other, AnyText) and self.max_length == other.max_length
+
+
+@create_shared_memory.register(AnyText)
+def _no_shared_memory(space: AnyText, n: int = 1, ctx: Any = None) -> NoReturn:
+    """Makes AsyncVectorEnv refuse shared memory, where `Text` comes back as other text."""
+    raise CustomSpaceError(f"{space} cannot live in shared memory: pass shared_memory=False")
+
+
+class TextEnv(gymnasium.Env[str, str]):
+    """A verified multi-turn environment; an author writes `tasks` and `reply`.
+
+    | class attribute | meaning |
+    |---|---|
+    | name, version | registered as `<namespace>/<name>-v<version>` |
+    | splits | `train`, `id` or `ood/<shift>`; the first is the default |
+    | levels | difficulties, easiest first; the first is the default |
+    | max_turns | turns until the episode is truncated |
+    | instructions | system message; none where empty |
+
+    `reset(options={"split", "level", "task_id"})` takes the named task, or draws one with
+    `np_random`. Its info holds `messages` (the chat to start from) and `tools`. Every info holds
+    `verified` (None until the end), `parts`, `detail` and `malformed` (turns so far without a valid
+    tool call). The reward is the verifier's 1.0 or 0.0. SandboxError passes through.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}
+    name: ClassVar[str]
+    version: ClassVar[int] = 0
+    splits: ClassVar[tuple[str, ...]] = ("train", "id")
+    levels: ClassVar[tuple[int, ...]] = (0,)
+    max_turns: ClassVar[int] = 8
+    instructions: ClassVar[str] = ""
+
+    def __init__(self) -> None:
+        self.action_space = AnyText()
+        self.observation_space = AnyText()
+        self.malformed = 0
+        self._task: Task | None = None
+        self._turn = 0
+        self._live = False
+        self._begun = False
+
+    def tasks(self, split: str, level: int) -> Sequence[Task]:
+        """The tasks of a split at a level: the same ones in every process."""
+        raise NotImplementedError(f"{type(self).__name__} must define tasks(split, level)")
+
+    def reply(self, text: str) -> str | Verdict:
+        """The answer to the policy's turn on `self.task`; a Verdict ends the episode."""
+        raise NotImplementedError(f"{type(self).__name__} must define reply(text)")
+
+    def begin(self, task: Task) -> None:
+        """Called as an episode starts, for example to lease a sandbox."""
+
+    def end(self) -> None:
+        """Undoes `begin`: called once after it, at the episode's end, the next reset or `close`.
+
+        Also called where `begin` raised half-way.
+        """
+
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """OpenAI function schemas offered for `self.task`."""
+        return ()
+
+    def turn_budget(self, task: Task) -> int:
+        """Turns until the episode is truncated."""
+        return self.max_turns
+
+    def find(self, split: str, level: int, task_id: str) -> Task | None:
+        """The task of that id, None where the split and level have none."""
+        return next((task for task in self.tasks(split, level) if task.id == task_id), None)
+
+    def oracle(self, task: Task) -> list[str]:
+        """Turns that solve the task."""
+        raise NotImplementedError(f"{type(self).__name__} knows no oracle")
+
+    def critical(self, task: Task) -> list[str]:
+        """Substrings of the oracle's turns that decide the outcome."""
+        raise NotImplementedError(f"{type(self).__name__} knows no critical spans")
+
+    def twin(self, task: Task) -> Task:
+        """The same task with one edit, so that what solves this one fails there."""
+        raise NotImplementedError(f"{type(self).__name__} knows no twins")
+
+    def chance(self, level: int) -> float:
+        """Success rate of `random_turn` at every turn."""
+        raise NotImplementedError(f"{type(self).__name__} knows no chance rate")
+
+    def random_turn(self, rng: np.random.Generator) -> str:
+        """A random but well-formed turn for the current state."""
+        raise NotImplementedError(f"{type(self).__name__} knows no random turns")
+
+    @property
+    def task(self) -> Task:
+        """The current task. Raises ResetNeeded before the first reset."""
+        if self._task is None:
+            raise ResetNeeded("there is no task yet: call reset() first")
+        return self._task
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        """Starts an episode. Raises ValueError for options that name no task."""
+        super().reset(seed=seed)
+        self._start(self._pick(options or {}))
+        messages = [dict(m) for m in as_messages(self.instructions, self.task.prompt)]
+        tools = [copy.deepcopy(dict(tool)) for tool in self.tools()]
+        return self._observation(self.task.prompt), {
+            "messages": messages,
+            "tools": tools,
+            **self._info(None),
+        }
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Plays one turn. Raises ResetNeeded outside an episode, TypeError for other than a str."""
+        if not isinstance(action, str):
+            raise TypeError(f"an action must be a str, got {type(action).__name__}: {action!r:.80}")
+        if not self._live:
+            raise ResetNeeded("there is no episode to step: call reset() before the first turn")
+        # Off while the author's code runs: after an exception only a reset helps.
+        self._live = False
+        self._turn += 1
+        answer = self.reply(action)
+        if isinstance(answer, Verdict):
+            self._finish()
+            reward = 1.0 if answer.passed else 0.0
+            return self._observation(answer.detail), reward, True, False, self._info(answer)
+        if not isinstance(answer, str):
+            raise TypeError(
+                f"{type(self).__name__}.reply must return str or Verdict, "
+                f"got {type(answer).__name__}"
+            )
+        if self._turn >= self.turn_budget(self.task):
+            self._finish()
+            spent = Verdict(passed=False, score=0.0, detail="the turn budget is spent")
+            return self._observation(answer), 0.0, False, True, self._info(spent)
+        self._live = True
+        return self._observation(answer), 0.0, False, False, self._info(None)
+
+    def close(self) -> None:
+        """Ends the episode. Safe to call twice."""
+        self._finish()
+        super().close()
+
+    def get_state(self) -> dict[str, Any]:
+        """A snapshot of the episode as plain data, for `set_state` here or in another process.
+
+        An author whose episodes have more state adds keys and reads them back after `super()`.
+        """
+        task = self.task
+        return {
+            "split": task.split,
+            "level": task.level,
+            "task_id": task.id,
+            "turn": self._turn,
+            "malformed": self.malformed,
+            "live": self._live,
+            "np_random": copy.deepcopy(self.np_random.bit_generator.state),
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Re-enters an episode where `get_state` left it."""
+        self._start(self._pick({key: state[key] for key in ("split", "level", "task_id")}))
+        self._turn, self.malformed = state["turn"], state["malformed"]
+        self.np_random.bit_generator.state = copy.deepcopy(state["np_random"])
+        self._live = state["live"]
+
+    def _pick(self, options: Mapping[str, Any]) -> Task:
+        """The task that the options name, or a random one."""
+        if unknown := sorted(set(options) - {"split", "level", "task_id"}):
+            raise ValueError(f"unknown reset option {unknown[0]!r}; wanted split, level or task_id")
+        split = options.get("split", self.splits[0])
+        level = options.get("level", self.levels[0])
+        if split not in self.splits:
+            raise ValueError(f"unknown split {split!r}; wanted one of {', '.join(self.splits)}")
+        if isinstance(level, bool) or level not in self.levels:
+            wanted = ", ".join(map(str, self.levels))
+            raise ValueError(f"level {level!r} is out of range; wanted one of {wanted}")
+        task_id = options.get("task_id")
+        if task_id is None:
+            tasks = self.tasks(split, level)
+            if not tasks:
+                raise ValueError(f"split {split!r} has no tasks at level {level}")
+            return tasks[int(self.np_random.integers(len(tasks)))]
+        task = self.find(split, level, task_id)
+        if task is None:
+            raise ValueError(
+                f"task {task_id!r} is not in split {split!r} at level {level}; pass the split and "
+                "level that its id begins with"
+            )
+        return task
+
+    def _start(self, task: Task) -> None:
+        self._finish()
+        self._task, self._turn, self.malformed = task, 0, 0
+        self._begun = True
+        self.begin(task)
+        self._live = True
+
+    def _finish(self) -> None:
+        self._live = False
+        if self._begun:
+            self._begun = False
+            self.end()
+
+    def _observation(self, text: str) -> str:
+        return text[:MAX_CHARS]
+
+    def _info(self, verdict: Verdict | None) -> dict[str, Any]:
+        return {
+            "verified": None if verdict is None else verdict.passed,
+            "parts": {} if verdict is None else dict(verdict.parts),
+            "detail": "" if verdict is None else verdict.detail,
+            "malformed": self.malformed,
+        }

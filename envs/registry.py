@@ -1,0 +1,153 @@
+"""Names to environments: ours by alias, anybody's by module or entry point."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
+from gymnasium.error import NameNotFound, RegistrationError, VersionNotFound
+
+from envs.base import TextEnv
+
+__all__ = ["ENTRY_POINT_GROUP", "make", "names", "register", "register_own"]
+
+NAMESPACE = "scgrpo"
+ENTRY_POINT_GROUP = "scgrpo.envs"
+
+_OWN = {
+    "scgrpo/swe_lite-v0": "envs.code.swe_lite:SweLite",
+    "scgrpo/toy_guess-v0": "envs.toy.guess:ToyGuess",
+}
+
+
+def names() -> list[str]:
+    """Aliases of our own environments, sorted."""
+    return sorted({parse_env_id(env_id)[1] for env_id in _OWN})
+
+
+def make(name: str, **kwargs: Any) -> gymnasium.Env[str, str]:
+    """An environment by name; `kwargs` go to its constructor.
+
+    | name | meaning |
+    |---|---|
+    | `swe_lite` | ours, newest version unless `-v<n>` is added |
+    | `module:namespace/name` | imports the module, which registers it |
+    | `namespace/name` | registered already, or the entry point of that key in group `scgrpo.envs` |
+
+    Raises gymnasium.error.NameNotFound or VersionNotFound. An error inside the author's module or
+    entry point comes through as it is.
+    """
+    module, colon, rest = name.partition(":")
+    if colon:
+        return gymnasium.make(_from_module(name, module, rest), **kwargs)
+    if "/" not in name:
+        name = f"{NAMESPACE}/{name}"
+    if name.startswith(f"{NAMESPACE}/"):
+        register_own()
+        env_id = _newest(name)
+        if env_id is None:
+            raise _not_found(name.removeprefix(f"{NAMESPACE}/"), names())
+        return gymnasium.make(env_id, **kwargs)
+    return gymnasium.make(_newest(name) or _from_entry_point(name), **kwargs)
+
+
+def register(env_class: type[TextEnv], namespace: str) -> str:
+    """Registers an author's environment with Gymnasium and returns its id.
+
+    A second registration of the same class changes nothing. Raises
+    gymnasium.error.RegistrationError where the id belongs to another.
+    """
+    if not getattr(env_class, "name", ""):
+        raise ValueError(f"{env_class.__name__} needs a class attribute `name`")
+    # Gymnasium loads a dotted path by one getattr: a nested class goes in as itself.
+    nested = "." in env_class.__qualname__
+    path = f"{env_class.__module__}:{env_class.__qualname__}"
+    env_id = get_env_id(namespace, env_class.name, env_class.version)
+    _register(env_id, env_class if nested else path)
+    return env_id
+
+
+def register_own() -> None:
+    """Registers our environments with Gymnasium, so that `gymnasium.make("scgrpo/...")` works."""
+    for env_id, path in _OWN.items():
+        _register(env_id, path)
+
+
+def _register(env_id: str, entry_point: Any) -> None:
+    present = gymnasium.registry.get(env_id)
+    if present is None:
+        # TextEnv enforces the order itself, and the tests run the checker: bare is faster.
+        gymnasium.register(
+            env_id, entry_point=entry_point, order_enforce=False, disable_env_checker=True
+        )
+    elif present.entry_point != entry_point:
+        raise RegistrationError(
+            f"environment id {env_id} belongs to {present.entry_point} already, "
+            f"so {entry_point} needs another name or version"
+        )
+
+
+def _from_module(name: str, module: str, rest: str) -> str:
+    """The id that importing the module has registered."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # A module that the author's own module misses is the author's error.
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise NameNotFound(
+            f"module {module!r} of environment {name!r} cannot be found: "
+            "is its folder on PYTHONPATH, or its package installed?"
+        ) from error
+    env_id = _newest(rest)
+    if env_id is None:
+        namespace = rest.partition("/")[0]
+        raise _not_found(rest, (i for i in gymnasium.registry if i.startswith(f"{namespace}/")))
+    return env_id
+
+
+def _from_entry_point(name: str) -> str:
+    """Loads the entry point of that key alone, registers what it gives, and returns the id."""
+    group = entry_points(group=ENTRY_POINT_GROUP)
+    values = {point.value: point for point in group if point.name == name}
+    if not values:
+        raise _not_found(name, [*names(), *(point.name for point in group)])
+    if len(values) > 1:
+        raise RegistrationError(f"environment {name!r} has several entry points: {sorted(values)}")
+    loaded = next(iter(values.values())).load()
+    if not (isinstance(loaded, type) and issubclass(loaded, TextEnv)):
+        raise RegistrationError(
+            f"entry point {name!r} must be a class derived from TextEnv, got {loaded!r}"
+        )
+    namespace, own_name = name.rsplit("/", 1)
+    if loaded.name != own_name:
+        raise RegistrationError(
+            f"entry point {name!r} gives a class whose name is {loaded.name!r}; they must agree"
+        )
+    return register(loaded, namespace)
+
+
+def _newest(name: str) -> str | None:
+    """The registered id for a name with or without version; None where there is none."""
+    namespace, own_name, version = parse_env_id(name)
+    newest = find_highest_version(namespace, own_name)
+    if name in gymnasium.registry:
+        return name
+    if newest is None:
+        return None
+    newest_id = get_env_id(namespace, own_name, newest)
+    if version is not None:
+        raise VersionNotFound(f"environment {name} does not exist; the newest is {newest_id}")
+    return newest_id
+
+
+def _not_found(name: str, known: Iterable[str]) -> NameNotFound:
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}."
+    return NameNotFound(f"environment {name!r} does not exist. {hint}")

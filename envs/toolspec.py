@@ -1,0 +1,303 @@
+"""Tool calls in free text: one parser, schemas from signatures, and checked dispatch."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import re
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+__all__ = ["Call", "Malformed", "call", "parse_call", "render_call", "schema_of"]
+
+Result = TypeVar("Result")
+
+MAX_CHARS = 1_000_000
+MAX_DEPTH = 32
+MAX_DIGITS = 18
+SHAPE = '{"name": ..., "arguments": {...}}'
+
+_TAG, _END_TAG, _FENCE = "<tool_call>", "</tool_call>", "```"
+_FENCED = re.compile(r"```(?:json)?\s*(?=\{)")
+_OWN_LINE = re.compile(r"^[ \t]*(?=\{)", re.MULTILINE)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_JSON_TYPES = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    list: "array",
+    dict: "object",
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool's name and its arguments, as the policy wrote them."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """Why a turn holds no valid tool call, in words for the policy."""
+
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """The observation that the policy gets."""
+        return f"Malformed tool call: {self.reason}"
+
+
+def parse_call(text: str) -> Call | Malformed:
+    """The one tool call in a turn. No input raises.
+
+    Accepted: a JSON object `{"name": ..., "arguments": {...}}` inside `<tool_call>` tags, in a
+    fence, or bare from the start of a line to the end of the text. Prose may stand before it, and
+    after a tag or fence. `arguments` may be left out. Refused: two calls, duplicate keys, NaN,
+    infinities, integers over 18 digits, lone surrogates, nesting over 32, a million characters.
+    """
+    if len(text) > MAX_CHARS:
+        return Malformed(f"the turn has {len(text)} characters, at most {MAX_CHARS} are read")
+    place = _locate(text)
+    if place is None:
+        return Malformed(f"no tool call found, write {SHAPE}")
+    start, closing = place
+    try:
+        found, end = _DECODER.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        return Malformed(f"not valid JSON: {error.msg} at character {error.pos}")
+    except RecursionError:
+        return Malformed(f"nested deeper than {MAX_DEPTH}")
+    except ValueError as error:
+        return Malformed(str(error))
+    rest = text[end:].lstrip()
+    if closing and rest.startswith(closing):
+        rest = rest[len(closing) :]
+    elif rest:
+        return Malformed("text after the call, end the turn there")
+    if _locate(rest) is not None:
+        return Malformed("more than one call, write one a turn")
+    return _as_call(found)
+
+
+def render_call(name: str, /, **arguments: Any) -> str:
+    """The canonical turn that calls a tool: a bare JSON object."""
+    return json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+
+
+def schema_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """OpenAI function schema from a signature and a docstring; a bound method leaves out `self`.
+
+    The description is the docstring's first paragraph; lines `name: text` under `Args:` describe
+    parameters. Types: str, int, float, bool, Literal, list[T], dict, and `T | None`, which is T
+    that may be left out. Raises ValueError for any other.
+    """
+    # A copy through JSON, so that no caller can change the cached one.
+    return json.loads(_schema_json(getattr(function, "__func__", function)))
+
+
+def call(functions: Mapping[str, Callable[..., Result]], text: str) -> Result | Malformed:
+    """What the called function returned, or why the turn calls none of them."""
+    parsed = parse_call(text)
+    if isinstance(parsed, Malformed):
+        return parsed
+    function = functions.get(parsed.name)
+    if function is None:
+        offered = ", ".join(functions) or "none"
+        return Malformed(f"there is no tool {_short(parsed.name)}; tools: {offered}")
+    problem = _argument_problem(schema_of(function)["function"]["parameters"], parsed.arguments)
+    if problem is not None:
+        return Malformed(f"{parsed.name}: {problem}")
+    return function(**parsed.arguments)
+
+
+def _locate(text: str) -> tuple[int, str] | None:
+    """Where a call's JSON starts, and the mark that closes it ("" for the end of the text)."""
+    bare = len(text) - len(text.lstrip())
+    if text.startswith("{", bare):
+        return bare, ""
+    tag = text.find(_TAG)
+    if tag >= 0:
+        inside = tag + len(_TAG)
+        return inside + len(text[inside:]) - len(text[inside:].lstrip()), _END_TAG
+    if fence := _FENCED.search(text):
+        return fence.end(), _FENCE
+    if line := _OWN_LINE.search(text):
+        return line.end(), ""
+    return None
+
+
+def _as_call(found: object) -> Call | Malformed:
+    if not isinstance(found, dict):
+        return Malformed(f"wanted a JSON object {SHAPE}, got {_kind(found)}")
+    if problem := _value_problem(found):
+        return Malformed(problem)
+    if unknown := sorted(set(found) - {"name", "arguments"}):
+        return Malformed(f"unknown key {_short(unknown[0])}, wanted {SHAPE}")
+    name, arguments = found.get("name"), found.get("arguments", {})
+    if not isinstance(name, str) or not name:
+        return Malformed(f'"name" must be a tool\'s name, wanted {SHAPE}')
+    if not isinstance(arguments, dict):
+        return Malformed(f'"arguments" must be an object, got {_kind(arguments)}')
+    return Call(name, arguments)
+
+
+def _value_problem(value: object) -> str | None:
+    """What makes a decoded value unfit to be passed on; walks without recursion."""
+    waiting = [(value, 1)]
+    while waiting:
+        item, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            return f"nested deeper than {MAX_DEPTH}"
+        if isinstance(item, str) and _SURROGATE.search(item):
+            return "a string holds half of a surrogate pair"
+        if isinstance(item, dict):
+            waiting.extend((key, depth) for key in item)
+            waiting.extend((inner, depth + 1) for inner in item.values())
+        elif isinstance(item, list):
+            waiting.extend((inner, depth + 1) for inner in item)
+    return None
+
+
+def _argument_problem(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> str | None:
+    properties = schema["properties"]
+    for name in arguments:
+        if name not in properties:
+            wanted = ", ".join(properties) or "none"
+            return f"unknown argument {_short(name)}; arguments: {wanted}"
+    for name in schema["required"]:
+        if name not in arguments:
+            return f"argument {name!r} is missing"
+    for name, value in arguments.items():
+        if problem := _type_problem(value, properties[name]):
+            return f"argument {name!r} {problem}"
+    return None
+
+
+def _type_problem(value: object, schema: Mapping[str, Any]) -> str | None:
+    if "enum" in schema:
+        # Compared with types, for True == 1.
+        if any(value == item and type(value) is type(item) for item in schema["enum"]):
+            return None
+        return f"must be one of {schema['enum']}, got {_short(value)}"
+    kind = _kind(value)
+    if kind != schema["type"] and not (kind == "integer" and schema["type"] == "number"):
+        return f"must be of type {schema['type']}, got {_short(value)} ({kind})"
+    if isinstance(value, list) and "items" in schema:
+        for item in value:
+            if problem := _type_problem(item, schema["items"]):
+                return f"has an item that {problem}"
+    return None
+
+
+def _kind(value: object) -> str:
+    """JSON's name for a value's type."""
+    return "null" if value is None else _JSON_TYPES[type(value)]
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+@lru_cache(maxsize=1024)
+def _schema_json(function: Callable[..., Any]) -> str:
+    name = function.__name__
+    hints = get_type_hints(function)
+    summary, about = _documentation(inspect.getdoc(function) or "")
+    properties: dict[str, Any] = {}
+    required: list[str] = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name == "self":
+            continue
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise ValueError(f"tool {name}: parameter {parameter} cannot be passed by name")
+        if parameter.name not in hints:
+            raise ValueError(f"tool {name}: parameter {parameter.name!r} needs a type annotation")
+        properties[parameter.name] = _type_schema(hints[parameter.name], f"{name}.{parameter.name}")
+        if parameter.name in about:
+            properties[parameter.name]["description"] = about[parameter.name]
+        if parameter.default is parameter.empty:
+            required.append(parameter.name)
+    parameters = {"type": "object", "properties": properties, "required": required}
+    inner = {"name": name, "description": summary, "parameters": parameters}
+    return json.dumps({"type": "function", "function": inner})
+
+
+def _type_schema(annotation: Any, where: str) -> dict[str, Any]:
+    origin, inside = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        rest = [item for item in inside if item is not type(None)]
+        if len(rest) == 1:
+            return _type_schema(rest[0], where)
+    if origin is Literal:
+        kinds = {_JSON_TYPES.get(type(item)) for item in inside}
+        if len(kinds) == 1 and None not in kinds:
+            return {"type": kinds.pop(), "enum": list(inside)}
+    if origin is list:
+        return {"type": "array", "items": _type_schema(inside[0], where)}
+    kind = _JSON_TYPES.get(origin or annotation)
+    if kind is None:
+        raise ValueError(
+            f"tool parameter {where} has type {annotation!r}; "
+            "wanted str, int, float, bool, Literal, list[T], dict or one of these | None"
+        )
+    return {"type": kind}
+
+
+def _documentation(doc: str) -> tuple[str, dict[str, str]]:
+    """A docstring's first paragraph and its parameter descriptions."""
+    summary, _, rest = doc.partition("\n\n")
+    _, _, section = rest.partition("Args:\n")
+    about: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        if not line.startswith(" "):
+            break
+        if entry := re.match(r" {4}(\w+): (.*)", line):
+            name = entry[1]
+            about[name] = entry[2].strip()
+        elif name:
+            about[name] += " " + line.strip()
+    return " ".join(summary.split()), about
+
+
+def _integer(digits: str) -> int:
+    if len(digits.lstrip("-")) > MAX_DIGITS:
+        raise ValueError(f"an integer has more than {MAX_DIGITS} digits")
+    return int(digits)
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {number[:20]} is out of range")
+    return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+# strict=False: models write plain newlines inside strings.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_int=_integer,
+    parse_float=_finite,
+    parse_constant=_refuse,
+    strict=False,
+)

@@ -1,0 +1,1 @@
+"""Environments that are small enough to check a training loop in seconds."""

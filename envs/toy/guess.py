@@ -1,0 +1,119 @@
+"""Number guessing: the smoke environment, whose optimum is known in closed form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from envs.tool_env import ToolEnv, tool
+from envs.types import Task, Verdict
+
+__all__ = ["ToyGuess"]
+
+_BARE = re.compile(r"\s*-?[0-9]{1,9}\s*")
+
+# Where the windows of a split begin. No two splits share one, so no two share a family.
+_LOWS = {"train": (1, 4, 7), "id": (2, 5), "ood/difficulty": (3, 6)}
+
+
+class ToyGuess(ToolEnv):
+    """Find a whole number in a window; every wrong guess is answered `higher` or `lower`.
+
+    | | |
+    |---|---|
+    | prompt | `Guess 4-6.` |
+    | turn | a bare integer such as `5` (the shortest turn), or the tool call `guess(number)` |
+    | reply | `higher` or `lower`; what is wrong, for a turn that is neither |
+    | verifier | the number itself |
+    | limits | k guesses, where binary search needs at most k |
+    | levels | 0 to 4: k = 2 to 6 guesses, windows of n = 2**k - 1 = 3, 7, 15, 31, 63 numbers |
+    | splits | by window: `train` begins at 1, 4, 7; `id` at 2, 5; `ood/difficulty` at 3, 6 |
+    | ood/difficulty | windows as two levels up, with that level's guesses |
+    | oracle | binary search; solves every task |
+    | chance | a uniform guess in the window every turn: 1 - (1 - 1/n)**k, from 0.56 to 0.09 |
+    | source, licence | generated here; Apache-2.0 |
+    """
+
+    name = "toy_guess"
+    splits = ("train", "id", "ood/difficulty")
+    levels = (0, 1, 2, 3, 4)
+
+    def tasks(self, split: str, level: int) -> Sequence[Task]:
+        """Every number of every window of the split."""
+        size = 2 ** _guesses(split, level) - 1
+        return [
+            _task(split, level, low, low + size - 1, number)
+            for low in _LOWS[split]
+            for number in range(low, low + size)
+        ]
+
+    def turn_budget(self, task: Task) -> int:
+        """As many guesses as binary search may need."""
+        return _guesses(task.split, task.level)
+
+    def reply(self, text: str) -> str | Verdict:
+        """Takes a bare integer, else a tool call."""
+        return self.guess(int(text)) if _BARE.fullmatch(text) else super().reply(text)
+
+    @tool
+    def guess(self, number: int) -> str | Verdict:
+        """Guess the number."""
+        wanted = self.task.payload["number"]
+        if number == wanted:
+            return Verdict(passed=True, score=1.0, detail="found")
+        return "higher" if wanted > number else "lower"
+
+    def oracle(self, task: Task) -> list[str]:
+        """The guesses of binary search."""
+        low, high, wanted = (task.payload[key] for key in ("low", "high", "number"))
+        turns = []
+        while True:
+            middle = (low + high) // 2
+            turns.append(str(middle))
+            if middle == wanted:
+                return turns
+            low, high = (middle + 1, high) if middle < wanted else (low, middle - 1)
+
+    def critical(self, task: Task) -> list[str]:
+        """The number, in the last turn."""
+        return [str(task.payload["number"])]
+
+    def twin(self, task: Task) -> Task:
+        """The next number of the window, the first one after the last."""
+        low, high, number = (task.payload[key] for key in ("low", "high", "number"))
+        return _task(task.split, task.level, low, high, low if number == high else number + 1)
+
+    def optimum(self, level: int) -> float:
+        """Success rate of the best policy on `train` and `id`.
+
+        k guesses tell at most 2**k - 1 numbers apart, so it is min(1, (2**k - 1) / n).
+        """
+        guesses = _guesses("train", level)
+        size = len(self.tasks("train", level)) / len(_LOWS["train"])
+        return min(1.0, (2**guesses - 1) / size)
+
+    def chance(self, level: int) -> float:
+        """Success rate on `train` and `id` of uniform guesses that ignore the replies."""
+        guesses = _guesses("train", level)
+        return 1 - (1 - 1 / (2**guesses - 1)) ** guesses
+
+    def random_turn(self, rng: np.random.Generator) -> str:
+        """A uniform guess in the window."""
+        return str(rng.integers(self.task.payload["low"], self.task.payload["high"] + 1))
+
+
+def _guesses(split: str, level: int) -> int:
+    return level + (4 if split == "ood/difficulty" else 2)
+
+
+def _task(split: str, level: int, low: int, high: int, number: int) -> Task:
+    return Task(
+        id=f"{split}/{level}/{low}-{high}/{number}",
+        split=split,
+        level=level,
+        family=f"{low}-{high}",
+        prompt=f"Guess {low}-{high}.",
+        payload={"low": low, "high": high, "number": number},
+    )
