@@ -12,6 +12,7 @@ from gymnasium.error import CustomSpaceError, ResetNeeded
 from gymnasium.spaces import Text
 from gymnasium.vector.utils import create_shared_memory
 
+from envs.splits import check_split
 from envs.types import Task, Verdict, as_messages
 
 __all__ = ["AnyText", "TextEnv"]
@@ -89,6 +90,8 @@ class TextEnv(gymnasium.Env[str, str]):
     instructions: ClassVar[str] = ""
 
     def __init__(self) -> None:
+        for split in self.splits:
+            check_split(split)
         self.action_space = AnyText()
         self.observation_space = AnyText()
         self.malformed = 0

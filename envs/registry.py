@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import threading
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import Any
@@ -19,6 +20,7 @@ __all__ = ["ENTRY_POINT_GROUP", "make", "names", "register", "register_own"]
 NAMESPACE = "scgrpo"
 ENTRY_POINT_GROUP = "scgrpo.envs"
 
+_LOCK = threading.Lock()
 _OWN = {
     "scgrpo/swe_lite-v0": "envs.code.swe_lite:SweLite",
     "scgrpo/toy_guess-v0": "envs.toy.guess:ToyGuess",
@@ -79,17 +81,18 @@ def register_own() -> None:
 
 
 def _register(env_id: str, entry_point: Any) -> None:
-    present = gymnasium.registry.get(env_id)
-    if present is None:
-        # TextEnv enforces the order itself, and the tests run the checker: bare is faster.
-        gymnasium.register(
-            env_id, entry_point=entry_point, order_enforce=False, disable_env_checker=True
-        )
-    elif present.entry_point != entry_point:
-        raise RegistrationError(
-            f"environment id {env_id} belongs to {present.entry_point} already, "
-            f"so {entry_point} needs another name or version"
-        )
+    with _LOCK:
+        present = gymnasium.registry.get(env_id)
+        if present is None:
+            # TextEnv enforces the order itself, and the tests run the checker: bare is faster.
+            gymnasium.register(
+                env_id, entry_point=entry_point, order_enforce=False, disable_env_checker=True
+            )
+        elif present.entry_point != entry_point:
+            raise RegistrationError(
+                f"environment id {env_id} belongs to {present.entry_point} already, "
+                f"so {entry_point} needs another name or version"
+            )
 
 
 def _from_module(name: str, module: str, rest: str) -> str:

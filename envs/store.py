@@ -1,0 +1,137 @@
+"""Episodes on disk: one JSON object a line, appended, read back exactly."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from envs.types import Episode, Segment, Stop, Task, Verdict
+
+__all__ = ["from_json", "read_episodes", "to_json", "write_episodes"]
+
+
+def to_json(episode: Episode) -> str:
+    """One line of JSON for an episode.
+
+    Columns have one type in every line, so that `datasets.load_dataset("json")` reads a file:
+    payload, tools and parts, whose shape differs, are JSON texts. Raises ValueError for NaN and
+    infinities, TypeError for a payload that is not JSON.
+    """
+    task, verdict = episode.task, episode.verdict
+    row = {
+        "task_id": task.id,
+        "split": task.split,
+        "level": task.level,
+        "family": task.family,
+        "prompt": task.prompt,
+        "payload": _dumps(task.payload),
+        "messages": list(episode.messages),
+        "tools": _dumps(list(episode.tools)),
+        "segments": [vars(segment) for segment in episode.segments],
+        "stop": episode.stop.value,
+        "passed": None if verdict is None else verdict.passed,
+        "score": None if verdict is None else float(verdict.score),
+        "detail": "" if verdict is None else verdict.detail,
+        "parts": _dumps({} if verdict is None else verdict.parts),
+        "policy_version": episode.policy_version,
+        "seed": episode.seed,
+        "error": episode.error,
+        "wall_s": float(episode.wall_s),
+        "malformed": episode.malformed,
+    }
+    return _dumps(row)
+
+
+def from_json(line: str | bytes) -> Episode:
+    """The episode that `to_json` wrote. Raises ValueError for any other text."""
+    try:
+        row = json.loads(line)
+        return Episode(
+            task=Task(
+                id=row["task_id"],
+                payload=json.loads(row["payload"]),
+                **{key: row[key] for key in ("split", "level", "family", "prompt")},
+            ),
+            messages=tuple(row["messages"]),
+            tools=tuple(json.loads(row["tools"])),
+            segments=tuple(_segment(segment) for segment in row["segments"]),
+            stop=Stop(row["stop"]),
+            verdict=_verdict(row),
+            **{key: row[key] for key in ("policy_version", "seed", "error", "wall_s", "malformed")},
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not an episode: {type(error).__name__}: {error}") from error
+
+
+def write_episodes(path: str | os.PathLike[str], episodes: Iterable[Episode]) -> None:
+    """Appends episodes to a file, making it and its folder.
+
+    A line that an interrupted write left unfinished at the end is cut off first.
+    """
+    lines = "".join(f"{to_json(episode)}\n" for episode in episodes).encode()
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab+") as file:
+        _cut_torn_line(file)
+        file.write(lines)
+
+
+def read_episodes(path: str | os.PathLike[str]) -> Iterator[Episode]:
+    """The episodes of a file in order; an unfinished last line is left out.
+
+    Raises ValueError naming file and line for anything else that is not an episode.
+    """
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield from_json(line)
+            except ValueError as error:
+                raise ValueError(f"{os.fspath(path)}, line {number}: {error}") from error
+
+
+def _dumps(value: object) -> str:
+    """Compact JSON in ASCII."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_as_dict)
+
+
+def _as_dict(value: object) -> dict[str, Any]:
+    """A Mapping that is not a dict, as one."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON: {value!r:.80}")
+
+
+def _segment(row: dict[str, Any]) -> Segment:
+    return Segment(
+        source=row["source"],
+        text=row["text"],
+        token_ids=tuple(row["token_ids"]),
+        logprobs=tuple(row["logprobs"]),
+        cut=row["cut"],
+    )
+
+
+def _verdict(row: dict[str, Any]) -> Verdict | None:
+    if row["passed"] is None:
+        return None
+    return Verdict(row["passed"], row["score"], row["detail"], json.loads(row["parts"]))
+
+
+def _cut_torn_line(file: Any) -> None:
+    """Truncates a file opened with "ab+" after its last newline."""
+    end = file.seek(0, os.SEEK_END)
+    keep = end
+    while keep > 0:
+        start = max(0, keep - 65536)
+        file.seek(start)
+        newline = file.read(keep - start).rfind(b"\n")
+        if newline >= 0:
+            keep = start + newline + 1
+            break
+        keep = start
+    if keep < end:
+        file.truncate(keep)
