@@ -54,6 +54,6 @@ def unpack(gguf: Path, folder: Path) -> None:
 
 
 def _plain_config(fields: dict[str, Any]) -> LlamaConfig:
-    for unwanted in ("quantization_config", "_name_or_path", "name_or_path", "dtype"):
+    for unwanted in ("quantization_config", "_model_name_or_path", "_name_or_path", "dtype"):
         fields.pop(unwanted, None)
     return LlamaConfig(**{**fields, "rms_norm_eps": round(fields["rms_norm_eps"], 9)})

