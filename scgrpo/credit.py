@@ -58,7 +58,7 @@ def weights(
         chosen = active & rows[:, None]
         if not chosen.any():
             continue
-        # Rounding can leave a KL of -1e-8, which must not turn an advantage around.
+        # The max(0, .) of a contrast; and rounding can leave a KL of -1e-8.
         values = signal[chosen].clamp_min(0.0)
         values = values / (values + _threshold(values, options))
         if options.renorm_mean1:
@@ -144,7 +144,7 @@ def _signal(
     routes: Routes,
     options: CreditOptions,
 ) -> Tensor:
-    """What w is made of: (B, T) float32, detached."""
+    """What w is made of: (B, T) float32, detached, with values under 0 that stand for 0."""
     if options.control == "entropy":
         if entropy is None:
             raise ValueError("control=entropy wants the policy's entropy (B, T), got None")
@@ -154,7 +154,7 @@ def _signal(
         return right
     if wrong_divergence is None:
         raise ValueError("contrastive wants the divergence from the wrong reference, got None")
-    contrast = (right - wrong_divergence.detach().float()).clamp_min(0.0)
+    contrast = right - wrong_divergence.detach().float()
     return torch.where((routes.wrong_reference >= 0)[:, None], contrast, right)
 
 

@@ -251,11 +251,21 @@ def test_without_verified_episodes_the_advantages_sum_to_0_and_the_reference_get
     assert loss.item() == 0.0
 
 
-def test_equal_scores_give_no_advantage():
-    mask = torch.ones(8, 3).bool()
-    none = torch.zeros(8, dtype=torch.bool)
-    _, advantage, _, _ = credited(none, torch.zeros(8), torch.full((8, 3), 0.7), mask)
-    assert advantage.tolist() == pytest.approx([0.0] * 8, abs=1e-7)
+@pytest.mark.parametrize("value", [0.1, 0.3, 0.7])
+def test_equal_scores_give_no_advantage(value):
+    routes = routes_of([7] * 7 + [-1], case=[int(Case.DIVERSITY)] * 8)
+    mask, zeros = torch.ones(8, 3).bool(), torch.zeros(8)
+    got = advantages(zeros, zeros, routes, torch.full((8, 3), value), mask, DEFAULT)
+    assert got.tolist() == pytest.approx([0.0] * 8, abs=1e-8)
+
+
+def test_the_diversity_advantage_replaces_that_of_shaped_rewards():
+    routes = routes_of([2, 2, -1], case=[int(Case.DIVERSITY)] * 3)
+    w = torch.tensor([[0.2], [0.4], [1.0]])
+    base = torch.tensor([1.0, -0.5, -0.5])
+    got = advantages(base, torch.zeros(3), routes, w, torch.ones(3, 1).bool(), DEFAULT)
+    torch.testing.assert_close(got, torch.tensor([-0.1, 0.1, 0]), rtol=1e-4, atol=0)
+    assert base.tolist() == [1.0, -0.5, -0.5]
 
 
 @given(seed=seeds)
