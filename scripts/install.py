@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Makes .venv, installs the project with the pinned versions, and a sandbox where one is missing.
+
+Run by the Makefile. It reads on any Python 3, to say clearly when that Python is too old.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+CONSTRAINTS = ROOT / "constraints.txt"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+ANSWER_TIMEOUT_S = 5
+OLDEST = (3, 11)
+
+
+def main():
+    started = time.monotonic()
+    use_new_enough_python()
+    if not (VENV / "bin" / "pip").exists():
+        say(f"making {VENV} with Python {sys.version.split()[0]}")
+        make_venv()
+    gpu = has_gpu()
+    install_torch(gpu)
+    say("installing the project and its pinned dependencies")
+    pip("install", "--constraint", str(CONSTRAINTS), "--editable", f"{ROOT}[dev]")
+    install_sandbox()
+    say(f"ready after {time.monotonic() - started:.0f} s")
+
+
+def use_new_enough_python():
+    """Goes on under a newer interpreter where this one is too old, or ends with what to do."""
+    if sys.version_info >= OLDEST:
+        return
+    for name in ("python3.13", "python3.12", "python3.11"):
+        path = shutil.which(name)
+        if path and subprocess.call([path, "-c", "import venv"], stderr=subprocess.DEVNULL) == 0:
+            os.execv(path, [path, *sys.argv])
+    fail(
+        f"Python {sys.version.split()[0]} is too old: {OLDEST[0]}.{OLDEST[1]} or newer is needed. "
+        "Install one (Debian, Ubuntu: apt-get install python3.11 python3.11-venv), "
+        "or name it: make PYTHON=/path/to/python3.11 ..."
+    )
+
+
+def make_venv():
+    if subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]) != 0:
+        shutil.rmtree(VENV, ignore_errors=True)
+        fail("this Python cannot make a virtual environment (Debian: apt-get install python3-venv)")
+
+
+def install_torch(gpu):
+    """The GPU build where there is an NVIDIA GPU, else the CPU build where one can be had."""
+    pinned = next(
+        line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch==")
+    )
+    command = ["install", "--constraint", str(CONSTRAINTS), pinned]
+    if gpu:
+        say(f"installing {pinned} for the GPU")
+    elif answers(f"{CPU_INDEX}/torch/"):
+        say(f"installing {pinned} for the CPU from {CPU_INDEX}")
+        command += ["--extra-index-url", CPU_INDEX]
+    else:
+        say(f"installing {pinned}; {CPU_INDEX} does not answer, so pip's own source decides")
+    pip(*command)
+    if not gpu and (VENV / "bin" / "python").exists():
+        built_for = subprocess.run(
+            [str(VENV / "bin" / "python"), "-c", "import torch; print(torch.version.cuda or '')"],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.strip()
+        if built_for:
+            say(f"note: this torch was built for CUDA {built_for}; it works, but takes gigabytes")
+
+
+def install_sandbox():
+    """Installs bubblewrap and Docker where neither is there and it may, or says what to do."""
+    found = [name for name in ("docker", "bwrap") if shutil.which(name)]
+    if found:
+        say(f"sandbox: found {' and '.join(found)}")
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        say(
+            "sandbox: neither docker nor bwrap is installed. Install one of them "
+            "(Debian, Ubuntu: sudo apt-get install bubblewrap docker.io)"
+        )
+        return
+    say("sandbox: neither docker nor bwrap is installed; installing both with apt-get")
+    apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.call([*apt, "update"], env=quiet)
+    packages = ["bubblewrap", "docker.io"]
+    done = subprocess.call([*apt, "install", "-y", "--no-install-recommends", *packages], env=quiet)
+    if done != 0:
+        say("sandbox: apt-get failed; install bubblewrap or docker.io by hand")
+
+
+def has_gpu():
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
+def answers(address):
+    """Whether the address answers soon; asked in a thread, since name lookups have no time-out."""
+    outcome = []
+
+    def ask():
+        try:
+            urlopen(address, timeout=ANSWER_TIMEOUT_S).close()
+            outcome.append(True)
+        except (OSError, ValueError):
+            pass
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(ANSWER_TIMEOUT_S)
+    return bool(outcome)
+
+
+def pip(*arguments):
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    if subprocess.call([*command, *arguments]) != 0:
+        fail("pip failed; its message above says why. Nothing outside .venv was changed.")
+
+
+def say(message):
+    print(f"[setup] {message}", flush=True)
+
+
+def fail(message):
+    print(f"[setup] {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
