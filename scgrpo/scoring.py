@@ -1,0 +1,76 @@
+"""What a model says of given tokens: log-probabilities, entropy and divergence.
+
+Episodes of one task share their opening, so it is computed once per group (`TreeLayout`), and no
+tensor of all tokens by the whole vocabulary is ever alive: the output layer runs in chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from scgrpo.attention import TreeLayout, hidden_states
+
+__all__ = ["divergence", "predicting_states", "token_scores"]
+
+CHUNK = 256
+
+
+def predicting_states(
+    model: PreTrainedModel,
+    prefix: Sequence[int],
+    branches: Sequence[Sequence[int]],
+    masks: Sequence[Sequence[bool]],
+) -> Tensor:
+    """Hidden states that predict the masked tokens of each branch. -> (A, D).
+
+    A counts True entries of `masks`, branch after branch. Each branch follows the same prefix; the state
+    of the prefix's last token predicts the first token of every branch.
+    """
+    lengths = [len(branch) for branch in branches]
+    ids = [*prefix, *(i for branch in branches for i in branch)]
+    layout = TreeLayout(len(prefix), lengths, model.device)
+    states = hidden_states(model, torch.tensor(ids, device=model.device), layout)
+    places, first = [], len(prefix)
+    for length, mask in zip(lengths, masks, strict=True):
+        before = [len(prefix) - 1, *range(first, first + length - 1)]
+        places += [place for place, acts in zip(before, mask, strict=True) if acts]
+        first += length
+    return states[torch.tensor(places, dtype=torch.long, device=model.device)]
+
+
+def token_scores(head: nn.Module, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probability of each target and entropy of its distribution. (A, D), (A,) -> (A,), (A,).
+
+    fp32 nats. The gradient flows through the log-probabilities alone; logits are computed again in
+    the backward pass.
+    """
+    chunks = [
+        checkpoint(_scores, head, s, t, use_reentrant=False)
+        for s, t in zip(states.split(CHUNK), targets.split(CHUNK), strict=True)
+    ]
+    logprobs, entropy = zip(*chunks, strict=True)
+    return torch.cat(logprobs), torch.cat(entropy)
+
+
+def _scores(head: nn.Module, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    logits = head(states).float()
+    logprobs = torch.log_softmax(logits, dim=-1)
+    with torch.no_grad():
+        entropy = -(logprobs.exp() * logprobs).sum(-1)
+    return logprobs.gather(1, targets[:, None])[:, 0], entropy
+
+
+@torch.no_grad()
+def divergence(head: nn.Module, teacher: Tensor, student: Tensor) -> Tensor:
+    """KL(teacher || student) over the whole vocabulary. (A, D), (A, D) -> (A,) fp32 nats."""
+    parts = []
+    for t, s in zip(teacher.split(CHUNK), student.split(CHUNK), strict=True):
+        log_teacher = torch.log_softmax(head(t).float(), dim=-1)
+        log_student = torch.log_softmax(head(s).float(), dim=-1)
+        parts.append((log_teacher.exp() * (log_teacher - log_student)).sum(-1))
+    return torch.cat(parts) if parts else teacher.new_zeros(0, dtype=torch.float32)
