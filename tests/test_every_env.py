@@ -1,0 +1,160 @@
+"""What every registered environment promises."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from envs import registry
+from envs.rollout import play
+from envs.splits import overlaps
+from envs.types import Stop
+from scgrpo.policies.scripted import RandomPolicy, ScriptedPolicy
+
+every_env = pytest.mark.parametrize("name", registry.names())
+
+EPISODES = 200
+TASKS_PER_SPLIT = 2
+
+
+def some_tasks(env):
+    """A few tasks of every split at every level, spread out evenly."""
+    for split in env.splits:
+        for level in env.levels:
+            tasks = env.tasks(split, level)
+            count = min(TASKS_PER_SPLIT, len(tasks))
+            for place in np.linspace(0, len(tasks) - 1, count).astype(int):
+                yield tasks[int(place)]
+
+
+@every_env
+def test_gymnasium_finds_nothing_wrong(name, make_env):
+    env = make_env(name)
+    # The checker copies the constructor's arguments, and a pool of sandboxes has no copy.
+    env.spec = dataclasses.replace(env.spec, kwargs={})
+    check_env(env)
+
+
+LIST_TASKS = """
+import json, sys
+from envs import registry
+
+env_class = type(registry.make(sys.argv[1]).unwrapped)
+# Which task a seed picks must not need a sandbox.
+Dry = type("Dry", (env_class,), {"begin": lambda self, task: None, "end": lambda self: None})
+env = Dry()
+found = []
+for split in env.splits:
+    for level in env.levels:
+        for seed in (0, 7):
+            env.reset(seed=seed, options={"split": split, "level": level})
+            found.append([env.task.id, env.task.content_hash])
+        found += [[task.id, task.content_hash] for task in env.tasks(split, level)[:20]]
+print(json.dumps(found))
+"""
+
+
+@every_env
+def test_a_seed_gives_the_same_task_in_every_process(name):
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-c", LIST_TASKS, name],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout
+        for hash_seed in ("1", "2")
+    )
+    assert json.loads(first)
+    assert first == second
+
+
+@every_env
+def test_splits_share_no_family_and_no_content(name, make_env):
+    env = make_env(name)
+    tasks = [t for split in env.splits for level in env.levels for t in env.tasks(split, level)]
+    assert overlaps(tasks) == []
+
+
+@every_env
+def test_tasks_say_where_they_belong(name, make_env):
+    env = make_env(name)
+    for split in env.splits:
+        for level in env.levels:
+            tasks = env.tasks(split, level)
+            assert len(tasks) > 0
+            for task in tasks:
+                assert (task.split, task.level) == (split, level)
+                assert task.id.startswith(f"{split}/{level}/")
+
+
+@every_env
+def test_the_oracle_scores_one_and_holds_the_critical_spans(name, make_env):
+    env = make_env(name)
+    for task in some_tasks(env):
+        turns = env.oracle(task)
+        episode = play(env, ScriptedPolicy(turns), task)
+        assert episode.verified is True, (task.id, episode.error, episode.verdict)
+        assert episode.verdict.score == 1.0
+        assert episode.malformed == 0
+        critical = env.critical(task)
+        assert critical
+        assert all(any(span in turn for turn in turns) for span in critical)
+
+
+@every_env
+@pytest.mark.parametrize("turn", ["", "garbage", "\x00\ud800🙂", '{"name": "submit"', "echo"])
+def test_turns_without_sense_score_zero(name, turn, make_env):
+    env = make_env(name)
+    say = (lambda chat: chat[-1]["content"]) if turn == "echo" else (lambda chat: turn)
+    for split in env.splits:
+        task = env.tasks(split, env.levels[0])[0]
+        episode = play(env, ScriptedPolicy(say), task)
+        assert episode.verified is False, (task.id, episode.error)
+        assert episode.verdict.score == 0.0
+        assert episode.stop in (Stop.MAX_TURNS, Stop.FINISHED)
+
+
+@every_env
+def test_an_episode_is_re_entered_from_a_snapshot(name, make_env):
+    env, other = make_env(name), make_env(name)
+    task = max(some_tasks(env), key=lambda task: len(env.oracle(task)))
+    turns = env.oracle(task)
+    half = len(turns) // 2
+    env.reset(options={"split": task.split, "level": task.level, "task_id": task.id})
+    for turn in turns[:half]:
+        env.step(turn)
+    state = json.loads(json.dumps(env.get_state()))
+    env.close()
+    other.set_state(state)
+    results = [other.step(turn) for turn in turns[half:]]
+    assert results[-1][1:4] == (1.0, True, False)
+
+
+@every_env
+def test_chance_solves_level_zero_often_enough_to_learn_from(name, make_env):
+    env = make_env(name)
+    claimed = env.chance(env.levels[0])
+    assert claimed >= 0.1
+    tasks = env.tasks("train", env.levels[0])
+    rng = np.random.default_rng(0)
+    solved = 0
+    for seed in range(EPISODES):
+        task = tasks[int(rng.integers(len(tasks)))]
+        episode = play(env, RandomPolicy(env), task, seed=seed)
+        assert episode.verdict is not None, episode.error
+        assert episode.malformed == 0
+        solved += episode.verdict.passed
+    # Four standard errors: a true claim fails here once in fifteen thousand seeds.
+    tolerance = 4 * math.sqrt(claimed * (1 - claimed) / EPISODES)
+    assert abs(solved / EPISODES - claimed) <= tolerance
