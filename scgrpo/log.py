@@ -37,7 +37,7 @@ class Metrics:
             run.mkdir(parents=True, exist_ok=True)
             kept = [row for row in read_metrics(self._path) if row["step"] <= last_step]
             _replace(self._path, "".join(map(_line, kept)))
-            self._file = self._path.open("a")
+            self._file = self._path.open("ab", buffering=0)
             # Events after the step are hidden by TensorBoard, which never rewrites a file.
             self._board = SummaryWriter(run / "tensorboard", purge_step=last_step + 1)
 
@@ -45,8 +45,9 @@ class Metrics:
         """Appends one line; numbers also become curves. It is on disk when this returns."""
         row = {"step": step, "time": round(time.time(), 3), **values}
         with explained(self._path):
-            self._file.write(_line(row))
-            self._file.flush()
+            line = _line(row).encode()
+            while line:  # a nearly full disk takes a part
+                line = line[self._file.write(line) :]
             for name, value in values.items():
                 if isinstance(value, int | float):
                     self._board.add_scalar(name, value, step)

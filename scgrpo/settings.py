@@ -212,11 +212,14 @@ def _choices(kind: Any) -> tuple[Any, ...]:
 
 def _file(path: Path) -> Any:
     try:
-        return OmegaConf.load(path)
+        config = OmegaConf.load(path)
     except FileNotFoundError as error:
         raise SettingsError(f"config={path}: there is no such file") from error
     except (OSError, YAMLError, OmegaConfBaseException) as error:
         raise SettingsError(f"config={path}: {error}") from error
+    if not OmegaConf.is_dict(config):
+        raise SettingsError(f"config={path}: wanted settings as `key: value` lines")
+    return config
 
 
 def _plain(config: Any) -> dict[str, Any]:
@@ -224,8 +227,7 @@ def _plain(config: Any) -> dict[str, Any]:
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise SettingsError(str(error).splitlines()[0]) from error
-    if not isinstance(values, dict):
-        raise SettingsError(f"got a {type(values).__name__}, wanted settings as `key: value` lines")
+    assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
 

@@ -125,7 +125,7 @@ def answers(address):
 
 
 def pip(*arguments):
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "-qq", "--disable-pip-version-check"]
     if subprocess.call([*command, *arguments]) != 0:
         fail("pip failed; its message above says why. Nothing outside .venv was changed.")
 
