@@ -97,6 +97,8 @@ def _register(env_id: str, entry_point: Any) -> None:
 
 def _from_module(name: str, module: str, rest: str) -> str:
     """The id that importing the module has registered."""
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise NameNotFound(f"{name!r} must be module:namespace/name, and {module!r} is no module")
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:

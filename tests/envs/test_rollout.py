@@ -1,0 +1,198 @@
+"""One episode, from a task to a verdict."""
+
+from __future__ import annotations
+
+import pytest
+
+from envs.base import TextEnv
+from envs.rollout import Limits, play
+from envs.tool_env import ToolEnv, tool
+from envs.toolspec import render_call
+from envs.types import Segment, Stop, Task, Verdict
+from sandboxes.base import SandboxError
+from scgrpo.policies.scripted import ScriptedPolicy
+
+
+class Lab(ToolEnv):
+    """Does what it is told, breaking included."""
+
+    name = "lab"
+    max_turns = 3
+    instructions = "Obey."
+
+    def tasks(self, split, level):
+        return [Task(f"{split}/{level}/{key}", split, level, split, key) for key in ("go", "stuck")]
+
+    def begin(self, task):
+        if task.prompt == "stuck":
+            raise SandboxError("no free box")
+
+    @tool
+    def say(self, word: str) -> str:
+        """Says a word."""
+        return word
+
+    @tool
+    def submit(self, good: bool) -> Verdict:
+        """Ends."""
+        return Verdict(good, 0.25, "looked at", {"style": 0.5})
+
+    @tool
+    def fail(self, kind: str) -> str:
+        """Breaks."""
+        raise {"sandbox": SandboxError, "bug": KeyError, "ctrl-c": KeyboardInterrupt}[kind]("gone")
+
+
+class Undecided(TextEnv):
+    """An environment of another make, whose verifier can break without an exception."""
+
+    name = "undecided"
+
+    def tasks(self, split, level):
+        return [Task(f"{split}/{level}/0", split, level, split, "?")]
+
+    def reply(self, text):
+        return Verdict(False, 0.0)
+
+    def step(self, action):
+        return "", 0.0, True, False, {"verified": None}
+
+
+GO, STUCK = Lab().tasks("train", 0)
+SAY, GOOD, BAD = (
+    render_call("say", word="hi"),
+    render_call("submit", good=True),
+    render_call("submit", good=False),
+)
+
+
+def run(*turns, task=GO, **kwargs):
+    return play(Lab(), ScriptedPolicy(turns), task, **kwargs)
+
+
+def test_a_finished_episode_holds_everything_in_order():
+    episode = run("what?", SAY, GOOD, seed=7)
+    assert [segment.source for segment in episode.segments] == [
+        "prompt",
+        "policy",
+        "env",
+        "policy",
+        "env",
+        "policy",
+    ]
+    assert [segment.text for segment in episode.turns] == ["what?", SAY, GOOD]
+    assert episode.segments[4].text == "hi"
+    assert episode.messages[0] == {"role": "system", "content": "Obey."}
+    assert [item["function"]["name"] for item in episode.tools] == ["say", "submit", "fail"]
+    assert episode.stop is Stop.FINISHED
+    assert episode.verdict == Verdict(True, 1.0, "looked at", {"style": 0.5})
+    assert (episode.task, episode.seed, episode.malformed, episode.error) == (GO, 7, 1, "")
+    assert episode.wall_s > 0
+
+
+def test_a_wrong_submission_is_finished_and_not_verified():
+    episode = run(BAD)
+    assert (episode.stop, episode.verified) == (Stop.FINISHED, False)
+    assert episode.verdict.score == 0.0
+
+
+def test_a_spent_turn_budget_is_not_verified():
+    episode = run(SAY, SAY, SAY, GOOD)
+    assert (episode.stop, episode.verified, len(episode.turns)) == (Stop.MAX_TURNS, False, 3)
+
+
+def test_a_spent_token_budget_is_not_verified():
+    episode = run(SAY)
+    assert (episode.stop, episode.verified) == (Stop.MAX_TOKENS, False)
+    assert episode.verdict.detail == Stop.MAX_TOKENS.sentence
+    assert [segment.source for segment in episode.segments] == ["prompt", "policy", "env"]
+
+
+def test_a_policy_without_a_word_to_say_is_not_verified():
+    assert (run().stop, run().verified) == (Stop.MAX_TOKENS, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"), [("sandbox", "SandboxError: gone"), ("bug", "KeyError: 'gone'")]
+)
+def test_what_breaks_in_a_turn_has_no_verdict(kind, error):
+    episode = run(SAY, render_call("fail", kind=kind))
+    assert (episode.stop, episode.verdict, episode.error) == (Stop.ERROR, None, error)
+    assert len(episode.turns) == 2
+    assert episode.tools
+
+
+def test_what_breaks_at_the_start_has_no_verdict():
+    episode = run(SAY, task=STUCK)
+    assert (episode.stop, episode.verdict) == (Stop.ERROR, None)
+    assert episode.error == "SandboxError: no free box"
+    assert episode.segments == ()
+
+
+def test_what_breaks_in_the_policy_has_no_verdict():
+    def broken(chat):
+        raise RuntimeError("out of memory")
+
+    episode = play(Lab(), ScriptedPolicy(broken), GO)
+    assert (episode.stop, episode.error) == (Stop.ERROR, "RuntimeError: out of memory")
+
+
+def test_an_environment_that_cannot_decide_has_no_verdict():
+    env = Undecided()
+    episode = play(env, ScriptedPolicy(["x"]), env.tasks("train", 0)[0])
+    assert (episode.stop, episode.verdict) == (Stop.ERROR, None)
+    assert episode.error == "the verifier gave no verdict"
+
+
+def test_a_task_of_another_environment_has_no_verdict():
+    episode = run(SAY, task=Task("train/0/x", "train", 0, "f", "p"))
+    assert episode.stop is Stop.ERROR
+    assert "train/0/x" in episode.error
+
+
+def test_an_interrupt_passes():
+    with pytest.raises(KeyboardInterrupt):
+        run(render_call("fail", kind="ctrl-c"))
+
+
+def test_the_next_episode_of_a_broken_environment_is_whole():
+    env = Lab()
+    play(env, ScriptedPolicy([render_call("fail", kind="sandbox")]), GO)
+    play(env, ScriptedPolicy([SAY]), STUCK)
+    episode = play(env, ScriptedPolicy([SAY, GOOD]), GO)
+    assert episode.verified is True
+    assert episode.malformed == 0
+
+
+@pytest.mark.parametrize("field", ["turn_tokens", "episode_tokens"])
+def test_a_budget_of_no_tokens_is_refused(field):
+    with pytest.raises(ValueError, match=f"Limits.{field} must be at least 1, got 0"):
+        Limits(**{field: 0})
+
+
+def test_a_conversation_is_closed_whatever_happens():
+    closed = []
+
+    class Closing:
+        version = 3
+
+        def begin(self, messages, tools, *, limits, seed):
+            return self
+
+        prompt = Segment("prompt", "p")
+
+        def generate(self):
+            raise KeyError("x")
+
+        def append(self, reply):
+            return Segment("env", reply)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            closed.append(True)
+
+    episode = play(Lab(), Closing(), GO)
+    assert closed == [True]
+    assert episode.policy_version == 3
