@@ -195,23 +195,30 @@ def test_an_environment_without_a_name_is_refused():
         registry.register(Nameless, "acme")
 
 
-def test_many_threads_make_the_same_environment_at_once():
-    for env_id in [i for i in gymnasium.registry if i.startswith("scgrpo/")]:
-        del gymnasium.registry[env_id]
-    gate, failures = threading.Barrier(16), []
+def test_many_threads_register_the_same_environment_at_once():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    failures = []
 
-    def one():
+    def one(gate):
         gate.wait()
         try:
-            registry.make("toy_guess").reset()
+            registry.register_own()
         except Exception as error:  # noqa: BLE001 - handed to the main thread
             failures.append(error)
 
-    threads = [threading.Thread(target=one) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for _ in range(50):
+            for env_id in [i for i in gymnasium.registry if i.startswith("scgrpo/")]:
+                del gymnasium.registry[env_id]
+            gate = threading.Barrier(8)
+            threads = [threading.Thread(target=one, args=(gate,)) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert failures == []
 
 

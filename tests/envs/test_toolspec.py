@@ -152,6 +152,7 @@ def look(
     ratio: float = 0.5,
     every: bool = False,
     more: dict[str, Any] | None = None,
+    step: Literal[1, 2] = 1,
 ) -> str:
     """Looks at a file
     and says so.
@@ -166,7 +167,7 @@ def look(
     Returns:
         nothing: of interest
     """
-    return f"{path} {lines} {mode} {limit} {ratio} {every} {more}"
+    return f"{path} {lines} {mode} {limit} {ratio} {every} {more} {step}"
 
 
 def test_a_schema_comes_from_signature_and_docstring():
@@ -185,6 +186,7 @@ def test_a_schema_comes_from_signature_and_docstring():
                     "ratio": {"type": "number"},
                     "every": {"type": "boolean"},
                     "more": {"type": "object"},
+                    "step": {"type": "integer", "enum": [1, 2]},
                 },
                 "required": ["path", "lines"],
             },
@@ -221,7 +223,7 @@ def test_a_parameter_without_a_schema_is_an_error_that_names_it(function):
 
 def test_a_call_runs_the_function():
     text = render_call("look", path="a", lines=[1, 2], ratio=1, limit=3)
-    assert call({"look": look}, text) == "a [1, 2] fast 3 1 False None"
+    assert call({"look": look}, text) == "a [1, 2] fast 3 1 False None 1"
 
 
 @pytest.mark.parametrize(
@@ -236,6 +238,7 @@ def test_a_call_runs_the_function():
         ({"path": "a", "lines": [], "limit": 2.0}, "must be of type integer, got 2.0 (number)"),
         ({"path": "a", "lines": [], "limit": None}, "got null (null)"),
         ({"path": "a", "lines": [], "mode": "x"}, "must be one of ['fast', 'slow'], got \"x\""),
+        ({"path": "a", "lines": [], "step": True}, "must be one of [1, 2], got true"),
         ({"path": "a", "lines": [], "every": 1}, "must be of type boolean"),
         ({"path": {"a": "x" * 999}, "lines": []}, "..."),
     ],

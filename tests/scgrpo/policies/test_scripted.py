@@ -65,9 +65,9 @@ def test_random_turns_depend_on_the_seed_alone():
 
 def test_random_turns_do_not_follow_the_environments_own_randomness():
     env = ToyGuess()
-    env.reset(seed=5, options={"level": 4})
-    low, high = env.task.payload["low"], env.task.payload["high"]
-    env.reset(seed=5, options={"level": 4})
+    task = env.tasks("train", 4)[0]
+    env.reset(seed=5, options={"level": 4, "task_id": task.id})
+    low, high = task.payload["low"], task.payload["high"]
     own = [str(env.np_random.integers(low, high + 1)) for _ in range(6)]
     policy = RandomPolicy(env).begin([], [], limits=Limits(), seed=5)
     assert [policy.generate().text for _ in range(6)] != own
