@@ -238,7 +238,7 @@ def _known_models(name: str) -> list[str]:
     local = [str(folder) for folder in beside.glob("*") if folder.is_dir() and is_model(folder)]
     hub = Path(HF_HUB_CACHE).glob("models--*")
     cached = [folder.name.removeprefix("models--").replace("--", "/") for folder in hub]
-    return ["auto", *sorted(local), *sorted(cached), DEFAULT_REPOSITORY]
+    return list(dict.fromkeys(["auto", *sorted(local), *sorted(cached), DEFAULT_REPOSITORY]))
 
 
 @contextmanager

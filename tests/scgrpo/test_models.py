@@ -1,5 +1,9 @@
 """Names become folders, folders become models; without a hub nothing waits for one."""
 
+import os
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -9,8 +13,18 @@ import torch
 
 from scgrpo import models
 from scgrpo.models import load, make_tiny, resolve
+from tests.scgrpo.small_hub import small_hub
 
 TEXT = 'guess {"n": 7}\n~\\'
+RESOLVE = """
+import sys
+from scgrpo.models import resolve
+for name in sys.argv[1:]:
+    try:
+        print(resolve(name))
+    except ValueError as error:
+        print(error)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +103,48 @@ def test_an_unknown_hub_id_says_quickly_that_the_hub_is_silent_and_names_the_nea
     with pytest.raises(ValueError, match=r"hub: .*refused.*HuggingFaceTB/SmolLM2-135M-Instruct"):
         resolve("HuggingFaceTB/SmolLM-135M-Instruct")
     assert time.monotonic() - started < models.HUB_TIMEOUT_S + 1
+
+
+def test_a_hub_that_never_answers_costs_no_more_than_the_time_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from huggingface_hub import constants
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(models, "HUB_TIMEOUT_S", 0.5)
+        started = time.monotonic()
+        with pytest.raises(ValueError, match="no answer within|timed out"):
+            resolve("nobody/nothing")
+        assert time.monotonic() - started < 2
+
+
+def test_where_a_hub_answers_auto_takes_its_weights_once(tiny: Path, tmp_path: Path) -> None:
+    with small_hub(models.DEFAULT_REPOSITORY, tiny) as address:
+        folder, refusal = resolve_elsewhere(["auto", "some/body"], tmp_path, HF_ENDPOINT=address)
+    assert folder == str(tmp_path / "cache" / models.FROM_HUB)
+    assert "HTTP 404" in refusal
+    names = ["auto", models.DEFAULT_REPOSITORY]
+    again, snapshot = resolve_elsewhere(names, tmp_path, HF_HUB_OFFLINE="1")
+    assert again == folder
+    weights = (tiny / "model.safetensors").read_bytes()
+    assert Path(folder, "model.safetensors").read_bytes() == weights
+    assert Path(snapshot, "model.safetensors").read_bytes() == weights
+
+
+def resolve_elsewhere(names: list[str], home: Path, **environment: str) -> list[str]:
+    """What `resolve` returns or says for each name, in a process that has these variables."""
+    own = {"HF_HOME": str(home / "hf"), "SCGRPO_CACHE": str(home / "cache"), **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", RESOLVE, *names],
+        env={**os.environ, **own},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
 
 
 def test_offline_mode_asks_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
