@@ -83,6 +83,10 @@ class Policy(Protocol):
         only where the batch around it is the same too."""
         ...
 
+    def close(self) -> None:
+        """Ends it: conversations that wait for a turn get an error. Safe to call twice."""
+        ...
+
 
 def play(
     env: gymnasium.Env[str, str],

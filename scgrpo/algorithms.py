@@ -102,12 +102,12 @@ def surrogate(
 ) -> Tensor:
     """-sum of weight * min(rho * A, clip(rho, 1 - clip_low, 1 + clip_high) * A), to be minimised.
 
-    (B, T) each; `advantage` may be (B,). Only a sum: over any partition of the rows the parts add
+    (B, T) each, or (A,) each for the action tokens alone; `advantage` may be (B,). Only a sum: over any partition of the rows the parts add
     up to the whole, in value and gradient. Tokens of weight 0 are not looked at, so whatever
     stands at padding does no harm.
     """
     ratio = _ratio(logprobs, old_logprobs, weight)
-    spread = _per_token(advantage)
+    spread = _per_token(advantage, logprobs)
     clipped = ratio.clamp(1.0 - clip_low, 1.0 + clip_high)
     return -(weight * torch.minimum(ratio * spread, clipped * spread)).sum()
 
@@ -126,7 +126,7 @@ def clip_fraction(
     """
     with torch.no_grad():
         ratio = _ratio(logprobs, old_logprobs, weight)
-        spread = _per_token(advantage)
+        spread = _per_token(advantage, logprobs)
         above = (ratio > 1.0 + clip_high) & (spread > 0)
         below = (ratio < 1.0 - clip_low) & (spread < 0)
         return (weight * (above | below)).sum()
@@ -137,8 +137,8 @@ def _ratio(logprobs: Tensor, old_logprobs: Tensor, weight: Tensor) -> Tensor:
     return torch.where(weight != 0, logprobs - old_logprobs, 0.0).exp()
 
 
-def _per_token(advantage: Tensor) -> Tensor:
-    return advantage[:, None] if advantage.dim() == 1 else advantage
+def _per_token(advantage: Tensor, logprobs: Tensor) -> Tensor:
+    return advantage[:, None] if advantage.dim() < logprobs.dim() else advantage
 
 
 GRPO = Algorithm(name="grpo", source="arXiv:2402.03300", advantage=zscored, weight=per_episode)

@@ -41,7 +41,9 @@ def use_packed(model: PreTrainedModel) -> None:
             "wanted a model with `_supports_attention_backend` (Llama, Qwen, Mistral, OLMo, ...)"
         )
     if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
-        raise ValueError(f"{type(model).__name__} uses sliding-window layers; wanted full attention")
+        raise ValueError(
+            f"{type(model).__name__} uses sliding-window layers; wanted full attention"
+        )
     if getattr(config, "final_logit_softcapping", None):
         raise ValueError(f"{type(model).__name__} caps its logits; wanted a plain output layer")
     ALL_ATTENTION_FUNCTIONS.register(NAME, _packed_attention)
@@ -97,7 +99,9 @@ class SlotCache:
 
     def __init__(self, model: PreTrainedModel, slots: int, length: int) -> None:
         config = model.config.get_text_config()
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        width = (
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        )
         shape = (config.num_hidden_layers, slots, config.num_key_value_heads, length, width)
         self.keys = torch.zeros(shape, dtype=model.dtype, device=model.device)
         self.values = torch.zeros_like(self.keys)
@@ -192,7 +196,9 @@ class TreeLayout:
     Packed as [prefix | branch 0 | branch 1 | ...]; differentiable.
     """
 
-    def __init__(self, prefix: int, branches: list[int], device: torch.device | None = None) -> None:
+    def __init__(
+        self, prefix: int, branches: list[int], device: torch.device | None = None
+    ) -> None:
         self.prefix, self.branches = prefix, branches
         longest = max(branches)
         ends = torch.tensor(branches, device=device)
@@ -217,7 +223,11 @@ class TreeLayout:
             )
         packed = query.transpose(0, 1)
         trunk = _attend(
-            _fold(packed[None, :p], heads), key[None, :, :p], value[None, :, :p], self._masks[0], scale
+            _fold(packed[None, :p], heads),
+            key[None, :, :p],
+            value[None, :, :p],
+            self._masks[0],
+            scale,
         )
         mixed = _attend(
             _fold(packed[self._tokens], heads),

@@ -2,67 +2,141 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any
+from contextlib import nullcontext
+from types import TracebackType
+from typing import Any, Self
 
 import gymnasium
 import numpy as np
 
 from envs import registry
+from envs.base import TextEnv
 from envs.rollout import Limits, Policy, play
 from envs.types import Episode, Task
+from sandboxes import SandboxConfig, SandboxPool, open_pool
+from scgrpo.log import progress
+from scgrpo.policies.scripted import RandomPolicy
 
-__all__ = ["rollouts"]
+__all__ = ["Rollouts", "success_rate"]
+
+logger = logging.getLogger(__name__)
 
 
-def rollouts(
-    env_name: str,
-    policy: Policy,
-    tasks: Sequence[Task],
-    *,
-    group: int,
-    limits: Limits,
-    seed: int,
-    threads: int = 32,
-    env_kwargs: Mapping[str, Any] | None = None,
-    on_episode: Callable[[int, Episode], None] | None = None,
-) -> list[Episode]:
-    """Plays every task `group` times; episode i belongs to task i // group.
+class Rollouts:
+    """Plays tasks of one environment in threads, each with an environment of its own.
 
-    Each episode's sampling seed is derived from `seed` and i. `on_episode(i, episode)` is called
-    as each ends, in the calling thread. KeyboardInterrupt cancels what has not begun, ends what has,
-    and passes on.
+    Opens sandboxes only for an environment whose constructor takes `sandboxes`. A context manager.
+
+    | attribute | meaning |
+    |---|---|
+    | env | one instance, to ask for tasks; it plays no episode |
     """
-    count = len(tasks) * group
-    seeds = np.random.SeedSequence(seed).generate_state(max(count, 1))
-    made: list[gymnasium.Env[str, str]] = []
-    own = threading.local()
 
-    def one(index: int) -> Episode:
-        if not hasattr(own, "env"):
-            own.env = registry.make(env_name, **dict(env_kwargs or {}))
-            made.append(own.env)
-        return play(
-            own.env, policy, tasks[index // group], limits=limits, seed=int(seeds[index])
-        )
+    def __init__(
+        self,
+        env: str,
+        limits: Limits,
+        *,
+        sandbox: SandboxConfig | None = None,
+        threads: int = 32,
+    ) -> None:
+        self._name, self._limits, self._threads = env, limits, threads
+        self._made: list[gymnasium.Env[str, str]] = []
+        self._idle: list[gymnasium.Env[str, str]] = []
+        self._lock = threading.Lock()
+        self._pool: SandboxPool | None = None
+        first = registry.make(env)
+        inner = first.unwrapped
+        if not isinstance(inner, TextEnv):
+            raise ValueError(f"{env} is a {type(inner).__name__}; wanted an envs.base.TextEnv")
+        self.env = inner
+        self._made.append(first)
+        if "sandboxes" in inspect.signature(type(inner)).parameters:
+            self._pool = open_pool(sandbox or SandboxConfig())
+            logger.info("sandbox: %s", self._pool.description)
 
-    episodes: list[Episode | None] = [None] * count
-    pool = ThreadPoolExecutor(max_workers=max(1, min(threads, count)), thread_name_prefix="episode")
-    try:
-        futures = {pool.submit(one, index): index for index in range(count)}
-        for future in as_completed(futures):
-            index = futures[future]
-            episode = future.result()
-            episodes[index] = episode
-            if on_episode is not None:
-                on_episode(index, episode)
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    finally:
-        pool.shutdown(wait=True)
-        for env in made:
+    def __call__(
+        self,
+        policy: Policy | None,
+        tasks: Sequence[Task],
+        *,
+        group: int,
+        seed: int,
+        description: str = "",
+        on_episode: Callable[[int, Episode], None] | None = None,
+    ) -> list[Episode]:
+        """Plays every task `group` times; episode i belongs to task i // group.
+
+        Without a policy the environment's own random one plays.
+
+        Each episode's sampling seed is derived from `seed` and i. `on_episode(i, episode)` is
+        called as each ends, in the calling thread. An interrupt closes the policy, so that running
+        episodes end at once, and passes on.
+        """
+        count = len(tasks) * group
+        seeds = np.random.SeedSequence(seed).generate_state(max(count, 1))
+        episodes: dict[int, Episode] = {}
+        workers = ThreadPoolExecutor(max(1, min(self._threads, count)), "episode")
+        try:
+            futures = {
+                workers.submit(self._one, policy, tasks[i // group], int(seeds[i])): i
+                for i in range(count)
+            }
+            with progress(count, description) if description else nullcontext() as bar:
+                for future in as_completed(futures):
+                    index = futures[future]
+                    episodes[index] = future.result()
+                    if bar is not None:
+                        bar.advance(1, f"success {100 * success_rate(episodes.values()):.0f} %")
+                    if on_episode is not None:
+                        on_episode(index, episodes[index])
+        except BaseException:
+            workers.shutdown(wait=False, cancel_futures=True)
+            if policy is not None:
+                policy.close()
+            raise
+        finally:
+            workers.shutdown(wait=True)
+        return [episodes[i] for i in range(count)]
+
+    def close(self) -> None:
+        """Ends the environments and the sandboxes. Safe to call twice."""
+        for env in self._made:
             env.close()
-    return [episode for episode in episodes if episode is not None]
+        if self._pool is not None:
+            self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _one(self, policy: Policy | None, task: Task, seed: int) -> Episode:
+        with self._lock:
+            env = self._idle.pop() if self._idle else None
+        if env is None:
+            arguments: Mapping[str, Any] = {} if self._pool is None else {"sandboxes": self._pool}
+            env = registry.make(self._name, **arguments)
+            with self._lock:
+                self._made.append(env)
+        episode = play(env, policy or RandomPolicy(env), task, limits=self._limits, seed=seed)
+        with self._lock:
+            self._idle.append(env)
+        return episode
+
+
+def success_rate(episodes: Iterable[Episode]) -> float:
+    """Share of verified episodes among those with a verdict; NaN without any."""
+    counted = [bool(e.verified) for e in episodes if e.verdict is not None]
+    return sum(counted) / len(counted) if counted else float("nan")

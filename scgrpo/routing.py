@@ -105,6 +105,13 @@ class Routes:
     case: Tensor
     overflow: Tensor
 
+    @classmethod
+    def none(cls, rows: int) -> Routes:
+        """No row has a reference: every group is PLAIN_ALL."""
+        nobody = torch.full((rows,), NONE, dtype=torch.int64)
+        plain = torch.full_like(nobody, Case.PLAIN_ALL)
+        return cls(nobody, nobody, plain, torch.zeros(rows, dtype=torch.bool))
+
     @property
     def weighted(self) -> Tensor:
         """(B,) bool: rows that have a reference."""

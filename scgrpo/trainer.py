@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from envs.types import Episode
@@ -106,61 +106,56 @@ class Trainer:
         """The weight of every token and the advantage (B,) of every episode."""
         base = self.algorithm.advantage(batch.rewards, batch.group)
         options = self.algorithm.credit
-        zeros = torch.zeros(batch.action_mask.shape)
+        mask = batch.action_mask
         if options is None:
-            none = torch.full((len(episodes),), -1)
-            routes = Routes(none, none, none, torch.zeros(len(episodes), dtype=torch.bool))
-            return Credit(batch.action_mask.float(), zeros, routes), base
+            return Credit(mask.float(), torch.zeros(mask.shape), Routes.none(len(mask))), base
         routes = credit.route(batch.verified, batch.group, self.rng, options)
-        inputs = self._teacher_inputs(episodes, routes)
-        routes = routes.without(torch.tensor([row in inputs[1] for row in range(len(episodes))]))
-        d, entropy = self._divergences(episodes, batch, inputs[0], routes.reference)
-        wrong = None
-        if options.contrastive:
-            wrong, _ = self._divergences(episodes, batch, inputs[0], routes.wrong_reference)
+        right = self._teacher_openings(episodes, routes, routes.reference)
+        wrong = self._teacher_openings(episodes, routes, routes.wrong_reference)
+        missing = [
+            (int(routes.reference[row]) >= 0 and row not in right)
+            or (int(routes.wrong_reference[row]) >= 0 and row not in wrong)
+            for row in range(len(episodes))
+        ]
+        routes = routes.without(torch.tensor(missing))
+        states, entropy = self._student(episodes, batch, routes)
+        d = self._divergence(episodes, batch, states, right)
         weight = credit.weights(
             d,
             entropy,
-            batch.action_mask,
+            mask,
             routes,
             options,
             self.rng,
-            wrong_divergence=wrong,
+            wrong_divergence=self._divergence(episodes, batch, states, wrong),
             micro_batch=batch.group,
         )
-        weight = weight * batch.action_mask
-        advantage = credit.advantages(
-            base, batch.group, routes, weight, batch.action_mask, options
-        )
-        return Credit(weight, d, routes), advantage
+        advantage = credit.advantages(base, batch.group, routes, weight, mask, options)
+        return Credit(weight * mask, d, routes), advantage
 
-    def _teacher_inputs(
-        self, episodes: Sequence[Episode], routes: Routes
-    ) -> tuple[dict[tuple[int, int], list[int]], set[int]]:
-        """Teacher prompts by (row, reference), and the rows whose reference does not fit."""
-        prompts: dict[tuple[int, int], list[int]] = {}
-        overflow: set[int] = set()
-        made: dict[tuple[str, int, bool], list[int] | None] = {}
-        for wanted in (routes.reference, routes.wrong_reference):
-            for row, source in enumerate(wanted.tolist()):
-                if source < 0:
-                    continue
+    def _teacher_openings(
+        self, episodes: Sequence[Episode], routes: Routes, reference: Tensor
+    ) -> dict[int, tuple[int, ...]]:
+        """What the teacher reads before a row's turns; a row whose input is too long is left out."""
+        openings: dict[int, tuple[int, ...]] = {}
+        made: dict[tuple[str, int], tuple[int, ...] | None] = {}
+        for row, source in enumerate(reference.tolist()):
+            if source < 0:
+                continue
+            key = (episodes[row].task.id, source)
+            if key not in made:
                 verified = int(routes.case[row]) != Case.DIVERSITY
-                key = (episodes[row].task.id, source, verified)
-                if key not in made:
-                    made[key] = self._teacher_prompt(episodes[row], episodes[source], verified)
-                prompt = made[key]
-                rest = sum(len(s.token_ids) for s in episodes[row].segments[1:])
-                if prompt is None or len(prompt) + rest > self.limits.input_tokens:
-                    overflow.add(row)
-                else:
-                    prompts[row, source] = prompt
-        return prompts, overflow
+                made[key] = self._teacher_opening(episodes[row], episodes[source], verified)
+            opening = made[key]
+            rest = len(_rest(episodes[row])[0])
+            if opening is not None and len(opening) + rest <= self.limits.input_tokens:
+                openings[row] = opening
+        return openings
 
-    def _teacher_prompt(
+    def _teacher_opening(
         self, episode: Episode, reference: Episode, verified: bool
-    ) -> list[int] | None:
-        """The opening ids of `episode` with the reference in its system message; None: too long."""
+    ) -> tuple[int, ...] | None:
+        """The opening of `episode` with the reference in its system message; None: too long."""
         messages = teacher_messages(
             episode.messages,
             reference,
@@ -169,36 +164,44 @@ class Trainer:
             budget_tokens=self.limits.tokens,
             count=lambda text: len(self.chat.ids(text)),
         )
-        return None if messages is None else self.chat.opening(messages, episode.tools)[1]
+        return None if messages is None else tuple(self.chat.opening(messages, episode.tools)[1])
 
     @torch.no_grad()
-    def _divergences(
+    def _student(
+        self, episodes: Sequence[Episode], batch: Batch, routes: Routes
+    ) -> tuple[dict[int, Tensor], Tensor]:
+        """Of rows with a reference: states (A, D) that predict its actions, entropy (B, T) nats."""
+        entropy = torch.zeros(batch.action_mask.shape)
+        states: dict[int, Tensor] = {}
+        openings = {r: _opening(episodes[r]) for r in routes.weighted.nonzero()[:, 0].tolist()}
+        for opening, rows in self._packs(episodes, openings):
+            found = self._states(episodes, rows, opening)
+            head = self.model.get_output_embeddings()
+            _, spread = token_scores(head, found, self._targets(episodes, rows))
+            sizes = batch.lengths[rows].tolist()
+            for row, s, h in zip(rows, found.split(sizes), spread.split(sizes), strict=True):
+                states[row] = s
+                entropy[row, batch.action_mask[row]] = h.cpu()
+        return states, entropy
+
+    @torch.no_grad()
+    def _divergence(
         self,
         episodes: Sequence[Episode],
         batch: Batch,
-        prompts: dict[tuple[int, int], list[int]],
-        reference: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """D and the plain distribution's entropy at action tokens of rows with a reference."""
+        student: dict[int, Tensor],
+        openings: dict[int, tuple[int, ...]],
+    ) -> Tensor:
+        """D (B, T) of the rows in both `student` and `openings`; 0 elsewhere."""
+        d = torch.zeros(batch.action_mask.shape)
         head = self.model.get_output_embeddings()
-        d, entropy = torch.zeros(batch.action_mask.shape), torch.zeros(batch.action_mask.shape)
-        student: dict[int, Tensor] = {}
-        rows = [row for row, source in enumerate(reference.tolist()) if source >= 0]
-        for pack in self._packs(episodes, rows, batch.group.tolist()):
-            states = self._states(episodes, pack, _opening(episodes[pack[0]]))
-            _, spread = token_scores(head, states, self._targets(episodes, pack))
-            sizes = [int(batch.lengths[row]) for row in pack]
-            for row, s, h in zip(pack, states.split(sizes), spread.split(sizes), strict=True):
-                student[row] = s
-                entropy[row, batch.action_mask[row]] = h.cpu()
-        keys = [f"{episodes[r].task.id}/{int(reference[r])}" if r in rows else "" for r in range(len(episodes))]
-        for pack in self._packs(episodes, rows, keys, prompts, reference):
-            teacher = self._states(episodes, pack, prompts[pack[0], int(reference[pack[0]])])
-            kl = divergence(head, teacher, torch.cat([student[row] for row in pack]))
-            sizes = [int(batch.lengths[row]) for row in pack]
-            for row, values in zip(pack, kl.split(sizes), strict=True):
+        wanted = {row: opening for row, opening in openings.items() if row in student}
+        for opening, rows in self._packs(episodes, wanted):
+            teacher = self._states(episodes, rows, opening)
+            kl = divergence(head, teacher, torch.cat([student[row] for row in rows]))
+            for row, values in zip(rows, kl.split(batch.lengths[rows].tolist()), strict=True):
                 d[row, batch.action_mask[row]] = values.cpu()
-        return d, entropy
+        return d
 
     def _gradient(
         self, episodes: Sequence[Episode], batch: Batch, weight: Tensor, advantage: Tensor
@@ -206,72 +209,58 @@ class Trainer:
         """Adds up the gradient of the whole batch, pack by pack; rows of advantage 0 have none."""
         scale = self.algorithm.weight(batch.action_mask) * weight
         head = self.model.get_output_embeddings()
-        rows = advantage.nonzero()[:, 0].tolist()
+        openings = {row: _opening(episodes[row]) for row in advantage.nonzero()[:, 0].tolist()}
         loss = entropies = drift = tokens = 0.0
-        for pack in self._packs(episodes, rows, batch.group.tolist()):
-            states = self._states(episodes, pack, _opening(episodes[pack[0]]))
-            logprobs, entropy = token_scores(head, states, self._targets(episodes, pack))
-            mask = batch.action_mask[pack]
-            per_token = advantage[pack, None].expand(mask.shape)[mask].to(logprobs.device)
+        for opening, rows in self._packs(episodes, openings):
+            states = self._states(episodes, rows, opening)
+            logprobs, entropy = token_scores(head, states, self._targets(episodes, rows))
+            mask, device = batch.action_mask[rows], logprobs.device
             # One step per batch: the sampling policy is the policy, so old is new, detached.
             part = surrogate(
-                logprobs[None],
-                logprobs.detach()[None],
-                per_token[None],
-                scale[pack][mask].to(logprobs.device)[None],
+                logprobs,
+                logprobs.detach(),
+                advantage[rows, None].expand(mask.shape)[mask].to(device),
+                scale[rows][mask].to(device),
                 self.algorithm.clip_low,
                 self.algorithm.clip_high,
             )
             part.backward()
-            sampled = batch.old_logprobs[pack][mask].to(logprobs.device)
+            sampled = batch.old_logprobs[rows][mask].to(device)
             loss += part.item()
             entropies += entropy.sum().item()
             drift += (logprobs.detach() - sampled).abs().sum().item()
             tokens += len(logprobs)
-        if not tokens:
-            return {"train/loss": 0.0}
-        return {
-            "train/loss": loss,
-            "train/entropy": entropies / tokens,
-            "train/logprob_mismatch": drift / tokens,
-            "train/tokens": tokens,
-        }
+        log = {"train/loss": loss, "train/tokens": tokens}
+        if tokens:
+            log |= {"train/entropy": entropies / tokens, "train/logprob_mismatch": drift / tokens}
+        return log
 
     def _states(
-        self, episodes: Sequence[Episode], pack: list[int], prefix: Sequence[int]
+        self, episodes: Sequence[Episode], rows: list[int], opening: Sequence[int]
     ) -> Tensor:
-        """States that predict the action tokens of the pack's rows, after `prefix`. (A, D)."""
-        branches = [_rest(episodes[row]) for row in pack]
-        return predicting_states(self.model, prefix, *zip(*branches, strict=True))
+        """States (A, D) that predict the actions of `rows`, each read after `opening`."""
+        branches, masks = zip(*(_rest(episodes[row]) for row in rows), strict=True)
+        return predicting_states(self.model, opening, branches, masks)
 
-    def _targets(self, episodes: Sequence[Episode], pack: list[int]) -> Tensor:
-        """(A,) action tokens of the pack's rows."""
-        ids = [i for row in pack for turn in episodes[row].turns for i in turn.token_ids]
+    def _targets(self, episodes: Sequence[Episode], rows: list[int]) -> Tensor:
+        """(A,) action tokens of the rows."""
+        ids = [i for row in rows for turn in episodes[row].turns for i in turn.token_ids]
         return torch.tensor(ids, device=self.model.device)
 
     def _packs(
-        self,
-        episodes: Sequence[Episode],
-        rows: Sequence[int],
-        key: Sequence[object],
-        prompts: dict[tuple[int, int], list[int]] | None = None,
-        reference: Tensor | None = None,
-    ) -> list[list[int]]:
-        """Rows with the same opening, packed up to `pack_tokens` each."""
-        packs: list[list[int]] = []
-        room: dict[object, int] = {}
-        last: dict[object, list[int]] = {}
-        for row in rows:
+        self, episodes: Sequence[Episode], openings: dict[int, tuple[int, ...]]
+    ) -> list[tuple[tuple[int, ...], list[int]]]:
+        """Rows with equal openings, together as far as `pack_tokens` allows."""
+        packs: list[tuple[tuple[int, ...], list[int]]] = []
+        open_packs: dict[tuple[int, ...], tuple[list[int], int]] = {}
+        for row, opening in openings.items():
             need = len(_rest(episodes[row])[0])
-            if key[row] not in last or room[key[row]] < need:
-                opening = len(_opening(episodes[row]))
-                if prompts is not None and reference is not None:
-                    opening = len(prompts[row, int(reference[row])])
-                last[key[row]] = []
-                packs.append(last[key[row]])
-                room[key[row]] = self.pack_tokens - opening
-            last[key[row]].append(row)
-            room[key[row]] -= need
+            rows, used = open_packs.get(opening, ([], self.pack_tokens))
+            if used + need > self.pack_tokens:
+                rows, used = [], len(opening)
+                packs.append((opening, rows))
+            rows.append(row)
+            open_packs[opening] = (rows, used + need)
         return packs
 
     def _credit_log(self, given: Credit, batch: Batch) -> dict[str, float]:

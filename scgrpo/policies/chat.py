@@ -45,9 +45,16 @@ class Chat:
         )
         after_turn = between.split(_TURN, 1)[1]
         self._before_reply, self._after_reply = after_turn.split(_REPLY, 1)
-        self._end_text = next(
-            (t for t in map(self._text_of, self.end_ids) if t and self._before_reply.startswith(t)), ""
+        ends = {i: self._text_of(i) for i in self.end_ids}
+        self.end_id = next(
+            (i for i, text in ends.items() if text and self._before_reply.startswith(text)), None
         )
+        if self.end_id is None:
+            raise ValueError(
+                f"the chat template ends a turn with {self._before_reply[:20]!r}, which is none of the "
+                f"tokenizer's end tokens {sorted(ends.values())}; set tokenizer.eos_token to it"
+            )
+        self._end_text = ends[self.end_id]
 
     def opening(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
@@ -64,7 +71,7 @@ class Chat:
         `ended` says that the policy sampled the template's end-of-turn token itself.
         """
         before = self._before_reply
-        if ended and self._end_text:
+        if ended:
             before = before[len(self._end_text) :]
         return self.ids(before + content + self._after_reply)
 
@@ -100,9 +107,7 @@ def _end_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     return frozenset(ids)
 
 
-def _with_tools(
-    messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
-) -> list[Message]:
+def _with_tools(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> list[Message]:
     """The messages with one line per tool at the end of the system message."""
     lines = "\n".join(_signature(tool["function"]) for tool in tools)
     first = messages[0]["content"] if messages and messages[0]["role"] == "system" else ""

@@ -46,6 +46,9 @@ class ScriptedPolicy:
         """Opens a conversation; limits and seed do not bind a script."""
         return _Conversation(messages, bool(tools), self._next)
 
+    def close(self) -> None:
+        """Nothing to end."""
+
     def _next(self, chat: list[Message]) -> str | None:
         if callable(self._turns):
             return self._turns(chat)
@@ -79,6 +82,9 @@ class RandomPolicy:
         """Opens a conversation; the environment's turn budget is its only limit."""
         rng = np.random.default_rng([_STREAM, seed])
         return _Conversation(messages, bool(tools), lambda _: self._env.random_turn(rng))
+
+    def close(self) -> None:
+        """Nothing to end; the environment is its maker's."""
 
 
 class _Conversation:

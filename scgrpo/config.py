@@ -1,0 +1,154 @@
+"""Every setting of a training run, with its default."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from envs.rollout import Limits
+from sandboxes import SandboxConfig
+from scgrpo import models
+from scgrpo.algorithms import ALGORITHMS, Algorithm
+from scgrpo.routing import CreditOptions
+from scgrpo.trainer import ReferenceLimits
+
+__all__ = ["LoraConfig", "TrainConfig", "WarmStartConfig"]
+
+
+@dataclass(frozen=True)
+class WarmStartConfig:
+    """The short supervised stage that teaches the tool format and leaves the solution to RL.
+
+    | field | meaning |
+    |---|---|
+    | mode | `auto` runs it where the measured starting success is under `below`; or always, never |
+    | below | starting success under which `auto` runs it |
+    | measure_episodes | episodes that measure the starting success |
+    | episodes | episodes of the environment's random but well-formed policy to learn from |
+    | steps | optimizer steps over them |
+    | lr | peak learning rate |
+    """
+
+    mode: Literal["auto", "always", "never"] = "auto"
+    below: float = 0.10
+    measure_episodes: int = 64
+    episodes: int = 240
+    steps: int = 30
+    lr: float = 1e-4
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank adapters instead of full training.
+
+    | field | meaning |
+    |---|---|
+    | rank | 0 trains every weight; else the rank of the adapters on all linear layers |
+    | alpha | their scale, times 1 / rank |
+    """
+
+    rank: int = 0
+    alpha: float = 32.0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run.
+
+    | field | meaning |
+    |---|---|
+    | env | environment: an alias (`swe_lite`), `module:namespace/name` or `namespace/name` |
+    | algo | algorithm: sc_grpo or grpo |
+    | model | `auto` (SmolLM2-135M-Instruct), a folder, or a Hugging Face id |
+    | seed | of tasks, sampling and references |
+    | steps | optimizer steps |
+    | tasks_per_step | tasks in a step; each makes one group |
+    | group | episodes of each task |
+    | lr | peak learning rate, after a linear warm-up |
+    | warmup_steps | steps of that warm-up |
+    | max_grad_norm | the gradient is clipped to this norm |
+    | pack_tokens | most tokens in one forward and backward pass; bounds the memory |
+    | levels | levels the controller may use; empty: all of the environment's |
+    | limits | token budgets of an episode |
+    | reference | how much of a reference episode the teacher is shown |
+    | credit | options of self-conditioned credit |
+    | warm_start | the supervised stage before RL |
+    | lora | low-rank adapters |
+    | sandbox | where untrusted code runs |
+    | device | `auto` takes a GPU where there is one |
+    | dtype | of the forward pass; `auto` is bfloat16 where the processor has it |
+    | runs | folder that holds the runs |
+    | name | of this run; empty: the date and time |
+    | save_every | steps between checkpoints |
+    | keep | newest checkpoints to keep |
+    | resume | go on with the run `name` (empty: the newest) from its last checkpoint |
+    """
+
+    env: str = "swe_lite"
+    algo: str = "sc_grpo"
+    model: str = "auto"
+    seed: int = 0
+    steps: int = 40
+    tasks_per_step: int = 4
+    group: int = 8
+    lr: float = 2e-5
+    warmup_steps: int = 2
+    max_grad_norm: float = 1.0
+    pack_tokens: int = 4096
+    levels: tuple[int, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    reference: ReferenceLimits = field(default_factory=ReferenceLimits)
+    credit: CreditOptions = field(default_factory=CreditOptions)
+    warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    device: str = "auto"
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    runs: Path = Path("runs")
+    name: str = ""
+    save_every: int = 10
+    keep: int = 2
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        self.algorithm()
+        for name in ("steps", "tasks_per_step", "group", "pack_tokens", "save_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("lr", "max_grad_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+
+    def algorithm(self) -> Algorithm:
+        """The algorithm that `algo` names, with this run's credit options.
+
+        Raises ValueError for an unknown name, and for credit options that it would ignore.
+        """
+        if self.algo not in ALGORITHMS:
+            raise ValueError(_unknown_algorithm(self.algo))
+        algorithm = ALGORITHMS[self.algo]
+        if algorithm.credit is None:
+            if self.credit != CreditOptions():
+                raise ValueError(f"credit.* has no effect with algo={self.algo}; use algo=sc_grpo")
+            return algorithm
+        return replace(algorithm, credit=self.credit)
+
+    def torch_device(self) -> torch.device:
+        """The device that `device` means here."""
+        return models.default_device() if self.device == "auto" else torch.device(self.device)
+
+    def torch_dtype(self) -> torch.dtype:
+        """The type of the forward pass that `dtype` means here."""
+        if self.dtype == "auto":
+            return models.default_dtype(self.torch_device())
+        return torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
+
+
+def _unknown_algorithm(name: str) -> str:
+    near = difflib.get_close_matches(name, ALGORITHMS, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"unknown algorithm algo={name!r}; {hint}known: {', '.join(sorted(ALGORITHMS))}"

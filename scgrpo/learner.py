@@ -1,0 +1,183 @@
+"""The training loop: play groups of episodes, take one step on them, write it all down."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self, cast
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from envs.store import write_episodes
+from envs.types import Episode, Stop, Task
+from scgrpo import checkpoint, models
+from scgrpo.config import LoraConfig, TrainConfig
+from scgrpo.disk import explained
+from scgrpo.levels import LevelController
+from scgrpo.log import Metrics, progress
+from scgrpo.optimizer import MasterAdamW
+from scgrpo.policies.hf import HFPolicy
+from scgrpo.rollouts import Rollouts, success_rate
+from scgrpo.trainer import Trainer
+
+__all__ = ["Learner", "TrainingError", "malformed_share"]
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what to do."""
+
+
+class Learner:
+    """The training loop and what it keeps from one step to the next. A context manager."""
+
+    def __init__(self, run: Path, config: TrainConfig, play: Rollouts, start: Path) -> None:
+        self.run, self.config, self._play = run, config, play
+        self.rng = np.random.default_rng(config.seed)
+        self.levels = LevelController(config.levels or play.env.levels)
+        model, self.tokenizer = models.load(start, dtype=config.torch_dtype())
+        self.model = _adapted(model.to(config.torch_device()), config.lora)
+        self.optimizer = MasterAdamW(self.model.parameters(), lr=config.lr)
+        self.step = self._restore()
+        slots = config.tasks_per_step * config.group
+        self.policy = HFPolicy(
+            self.model, self.tokenizer, slots=slots, cache_tokens=config.limits.episode_tokens
+        )
+        self.trainer = Trainer(
+            model=self.model,
+            chat=self.policy.chat,
+            algorithm=config.algorithm(),
+            optimizer=self.optimizer,
+            rng=self.rng,
+            limits=config.reference,
+            max_grad_norm=config.max_grad_norm,
+            pack_tokens=config.pack_tokens,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.policy.close()
+
+    def learn(self) -> None:
+        """Steps until the configured number is reached."""
+        total = self.config.steps
+        with Metrics(self.run, last_step=self.step) as metrics, progress(total, "training") as bar:
+            bar.advance(self.step)
+            while self.step < total:
+                log = self._one_step()
+                metrics.write(self.step, **log)
+                bar.advance(1, _summary(log))
+                if self.step % self.config.save_every == 0 or self.step == total:
+                    self._save()
+
+    def _one_step(self) -> dict[str, float]:
+        """Plays the step's groups and learns from them; returns what to log."""
+        config, started = self.config, time.monotonic()
+        step = self.step + 1
+        tasks = [self._draw_task() for _ in range(config.tasks_per_step)]
+        episodes = self._play(self.policy, tasks, group=config.group, seed=_seed(config.seed, step))
+        self._keep(step, episodes)
+        played = time.monotonic()
+        groups = [i // config.group for i in range(len(episodes))]
+        scale = min(1.0, step / max(1, config.warmup_steps))
+        log = _episode_log(episodes)
+        log |= self.trainer.update(episodes, groups, lr=config.lr * scale)
+        self.policy.updated()
+        self.step = step
+        for i, task in enumerate(tasks):
+            mine = [e for e in episodes[i * config.group : (i + 1) * config.group] if e.verdict]
+            if mine:
+                self.levels.record(task.level, success_rate(mine))
+        log["level"] = float(self.levels.level)
+        log["time/rollout_s"] = played - started
+        log["time/update_s"] = time.monotonic() - played
+        return log
+
+    def _draw_task(self) -> Task:
+        tasks = self._play.env.tasks("train", self.levels.draw(self.rng))
+        return tasks[int(self.rng.integers(len(tasks)))]
+
+    def _keep(self, step: int, episodes: list[Episode]) -> None:
+        """Writes the step's episodes; raises TrainingError when none of them has a verdict."""
+        path = self.run / "episodes" / f"step-{step:06d}.jsonl"
+        with explained(path):
+            path.unlink(missing_ok=True)
+            write_episodes(path, episodes)
+        if all(e.verdict is None for e in episodes):
+            raise TrainingError(
+                f"no episode of step {step} has a verdict; the first broke with: "
+                f"{episodes[0].error}. Mend that, then go on with resume=true"
+            )
+
+    def _save(self) -> None:
+        state = {"random": checkpoint.random_state(self.rng), "levels": self.levels.state_dict()}
+        checkpoint.save(
+            self.run / "checkpoints",
+            self.step,
+            model=self.model,
+            tokenizer=self.tokenizer,
+            optimizer=self.optimizer,
+            state=state,
+            keep=self.config.keep,
+        )
+
+    def _restore(self) -> int:
+        """Puts the newest checkpoint in place; returns its step, 0 where there is none."""
+        path = checkpoint.latest(self.run / "checkpoints") if self.config.resume else None
+        if path is None:
+            return 0
+        state = checkpoint.load_into(path, self.model, self.optimizer)
+        checkpoint.restore_random_state(state["random"], self.rng)
+        self.levels.load_state_dict(state["levels"])
+        logger.info("going on from %s", path)
+        return checkpoint.step_of(path)
+
+
+def _adapted(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
+    """The model with fresh adapters on every linear layer, or as it is for rank 0."""
+    if not lora.rank:
+        return model
+    from peft import LoraConfig as Adapters
+    from peft import get_peft_model
+
+    options = Adapters(
+        r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return cast(PreTrainedModel, get_peft_model(model, options))
+
+
+def _seed(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+
+
+def malformed_share(episodes: Sequence[Episode]) -> float:
+    """Share of turns without a valid tool call."""
+    return sum(e.malformed for e in episodes) / max(1, sum(len(e.turns) for e in episodes))
+
+
+def _episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
+    """What the episodes were like, before any filtering."""
+    count = len(episodes)
+    log = {
+        "episodes/success": success_rate(episodes),
+        "episodes/malformed_turns": malformed_share(episodes),
+        "episodes/turns": sum(len(e.turns) for e in episodes) / count,
+        "episodes/tokens": sum(len(e.token_ids) for e in episodes) / count,
+    }
+    for stop in Stop:
+        log[f"episodes/stop_{stop.value}"] = sum(e.stop is stop for e in episodes) / count
+    return log
+
+
+def _summary(log: Mapping[str, float]) -> str:
+    seconds = log["time/rollout_s"] + log["time/update_s"]
+    return (
+        f"success {100 * log['episodes/success']:.0f} %, turns {log['episodes/turns']:.1f}, "
+        f"level {log['level']:.0f}, {seconds:.0f} s"
+    )
