@@ -1,0 +1,1 @@
+"""Environments whose tasks are programs and whose verifier is a test suite in a sandbox."""

@@ -1,0 +1,237 @@
+"""Makes `swe_lite`'s task table: breaks every source in every way and keeps what its tests catch.
+
+    python -m envs.code.build_swe_lite
+
+writes `envs/data/swe_lite/sources.json` and `tasks.jsonl`; the same corpus gives the same files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, islice, product
+from typing import Any
+
+from envs.code import corpus
+from envs.code.corpus import Source, stable_share
+from envs.code.mutate import Mutation, mutate, mutations
+from envs.code.suite import SuiteRun, run_suite
+from envs.code.table import Row
+from sandboxes.base import SandboxPool
+
+__all__ = ["build", "main", "split_of"]
+
+HELD_OUT = frozenset({"gridpath", "money", "netrc", "optparse", "semver"})
+"""Sources of `ood/domain`; no other split breaks them."""
+
+SHARES = {"train": 0.66, "id": 0.17, "ood/difficulty": 0.17}
+"""How the functions of the other sources are divided."""
+
+PER_LINE = {"train": 4, "id": 4, "ood/domain": 2}
+PER_PAIR = 2
+PAIRS_TRIED = 4
+PER_FUNCTION = 20
+CANDIDATES = 4
+MOST_FAILING = 20
+REPEATS = 3
+DEADLINE_S = 0.4
+
+
+@dataclass(frozen=True)
+class Killed:
+    """Mutations that visible and hidden tests catch, the same way every time.
+
+    | field | meaning |
+    |---|---|
+    | bugs | the mutations, by line |
+    | failing | tests that fail |
+    | wall_s | seconds of the slowest run |
+    """
+
+    bugs: tuple[Mutation, ...]
+    failing: tuple[str, ...]
+    wall_s: float
+
+
+def build(pool: SandboxPool) -> tuple[dict[str, Any], list[Row]]:
+    """The tests of every source by name, and the rows of the task table."""
+    tests: dict[str, Any] = {}
+    rows: list[Row] = []
+    for name in corpus.names():
+        source = baseline(pool, corpus.source(name))
+        tests[name] = {"all": list(source.all_ids), "hidden": sorted(source.hidden_ids)}
+        made = list(_rows(pool, source))
+        print(f"{name}: {len(source.all_ids)} tests, {len(made)} tasks", flush=True)
+        rows += made
+    return tests, rows
+
+
+def baseline(pool: SandboxPool, source: Source) -> Source:
+    """The source with the names of its tests. Raises ValueError where one does not pass."""
+    runs = [_run(pool, source, source.text) for _ in range(REPEATS)]
+    files = {source.file: source.text, source.test_file: source.visible}
+    visible = run_suite(pool, files, f"test_{source.name}")
+    names = sorted(runs[0].reasons)
+    if not names or any(run.timed_out or run.failed(names) for run in runs):
+        raise ValueError(f"{source.name} must pass all its tests, got {runs}")
+    if visible.failed(visible.reasons) or not set(visible.reasons) < set(names):
+        raise ValueError(f"{source.name}: the visible tests must pass alone, got {visible}")
+    return replace(
+        source, all_ids=tuple(names), hidden_ids=frozenset(names) - frozenset(visible.reasons)
+    )
+
+
+def split_of(name: str, function: str) -> str:
+    """The split that breaks a function: by source where held out, else by a stable hash."""
+    if name in HELD_OUT:
+        return "ood/domain"
+    share = stable_share(f"split of {name}:{function}")
+    for split, size in SHARES.items():
+        share -= size
+        if share < 0:
+            return split
+    raise ValueError(f"SHARES must add up to 1, got {sum(SHARES.values())}")
+
+
+def _run(pool: SandboxPool, source: Source, text: str) -> SuiteRun:
+    files = {source.file: text, source.test_file: source.tests}
+    return run_suite(pool, files, f"test_{source.name}", timeout_s=DEADLINE_S)
+
+
+def _killed(pool: SandboxPool, source: Source, *bugs: Mutation) -> Killed | None:
+    """The bugs with what they fail; None where they break too little, too much or by chance."""
+    text = mutate(source.text, *bugs)
+    first: frozenset[str] | None = None
+    wall_s = 0.0
+    for _ in range(REPEATS):
+        run = _run(pool, source, text)
+        failing = frozenset(run.failed(source.all_ids))
+        caught = bool(failing & source.hidden_ids) and bool(failing - source.hidden_ids)
+        if run.timed_out or not caught or len(failing) > MOST_FAILING:
+            return None
+        if first is not None and failing != first:
+            return None
+        first, wall_s = failing, max(wall_s, run.wall_s)
+    return Killed(bugs, tuple(sorted(first or ())), wall_s)
+
+
+def _rows(pool: SandboxPool, source: Source) -> Iterator[Row]:
+    """The rows of one source: single bugs, and pairs in the functions of `ood/difficulty`."""
+    functions: dict[str, dict[int, list[Killed]]] = defaultdict(lambda: defaultdict(list))
+    for one in mutations(source.text):
+        if (killed := _killed(pool, source, one)) is not None:
+            functions[one.function][one.line].append(killed)
+    for function, lines in functions.items():
+        split = split_of(source.name, function)
+        if split == "ood/difficulty":
+            made = list(islice(_pairs(pool, source, lines), PER_FUNCTION))
+        else:
+            made = [row for found in lines.values() for row in _singles(source, found, split)]
+        yield from sorted(made, key=lambda row: stable_share(row.id))[:PER_FUNCTION]
+
+
+def _singles(source: Source, found: Sequence[Killed], split: str) -> Iterator[Row]:
+    """Tasks of one line: each bug with other bugs of the line as wrong candidates."""
+    found = _shuffled(source, found)
+    if len(found) < CANDIDATES:
+        return
+    number = found[0].bugs[0].line
+    for bug in found[: PER_LINE[split]]:
+        others = [one for one in _shuffled(source, found, salt=str(bug.bugs)) if one is not bug]
+        wrong = [_patch(source, one.bugs, [number]) for one in others[: CANDIDATES - 1]]
+        yield _row(source, split, bug, wrong)
+
+
+def _pairs(
+    pool: SandboxPool, source: Source, lines: Mapping[int, Sequence[Killed]]
+) -> Iterator[Row]:
+    """Tasks of two lines of one function: both bugs at once, candidates patch both lines."""
+    choices = list(combinations(sorted(lines), 2))
+    for numbers in sorted(choices, key=lambda pair: stable_share(f"{source.name}{pair}")):
+        firsts, seconds = (_shuffled(source, lines[number]) for number in numbers)
+        bugs = islice(zip(firsts, seconds, strict=False), PAIRS_TRIED)
+        made = (_pair(pool, source, *pair, firsts, seconds) for pair in bugs)
+        yield from islice((row for row in made if row is not None), PER_PAIR)
+
+
+def _pair(
+    pool: SandboxPool,
+    source: Source,
+    first: Killed,
+    second: Killed,
+    firsts: Sequence[Killed],
+    seconds: Sequence[Killed],
+) -> Row | None:
+    """One task of two bugs; None where the lines' other bugs give too few wrong candidates."""
+    both = _killed(pool, source, *first.bugs, *second.bugs)
+    other_firsts = [one for one in firsts if one is not first][:2]
+    other_seconds = [one for one in seconds if one is not second][:2]
+    if both is None or not other_firsts or not other_seconds:
+        return None
+    # One line repaired and the other broken anew are bugs known to be caught; both anew are not.
+    anew = (
+        a.bugs + b.bugs
+        for a, b in product(other_firsts, other_seconds)
+        if _killed(pool, source, *a.bugs, *b.bugs) is not None
+    )
+    if (last := next(anew, None)) is None:
+        return None
+    numbers = [bug.line for bug in both.bugs]
+    broken = (other_seconds[0].bugs, other_firsts[0].bugs, last)
+    wrong = [_patch(source, bugs, numbers) for bugs in broken]
+    return _row(source, "ood/difficulty", both, wrong)
+
+
+def _row(source: Source, split: str, bug: Killed, wrong: list[tuple[str, ...]]) -> Row:
+    """One line of the table. The place of the right candidate is uniform by hash."""
+    numbers = [one.line for one in bug.bugs]
+    key = f"{source.name} {bug.bugs}"
+    place = int(CANDIDATES * stable_share(f"answer of {key}"))
+    right = _patch(source, (), numbers)
+    return Row(
+        id="-".join([source.name, *map(str, numbers), f"{int(1e8 * stable_share(key)):08d}"]),
+        split=split,
+        family=f"{source.name}:{bug.bugs[0].function}",
+        source=source.name,
+        bugs=bug.bugs,
+        failing=bug.failing,
+        candidates=(*wrong[:place], right, *wrong[place:]),
+        answer=place + 1,
+        seconds=math.ceil(10 * bug.wall_s) / 10,
+    )
+
+
+def _patch(source: Source, bugs: Sequence[Mutation], numbers: Sequence[int]) -> tuple[str, ...]:
+    """Some lines of the source, with the bugs."""
+    text = mutate(source.text, *bugs).split("\n")
+    return tuple(text[number - 1] for number in numbers)
+
+
+def _shuffled(source: Source, found: Sequence[Killed], salt: str = "") -> list[Killed]:
+    """Bugs whose lines all differ, in a fixed order that has nothing to do with operators'."""
+    order = sorted(found, key=lambda one: stable_share(f"{source.name}{salt}{one.bugs}"))
+    distinct = {mutate(source.text, *one.bugs): one for one in reversed(order)}
+    return list(reversed(distinct.values()))
+
+
+def main() -> None:
+    """Writes both files of the table."""
+    from sandboxes import SandboxConfig, open_pool
+
+    with open_pool(SandboxConfig()) as pool:
+        tests, rows = build(pool)
+    write(tests, rows)
+
+
+def write(tests: dict[str, Any], rows: list[Row]) -> None:
+    """Writes `sources.json` and `tasks.jsonl`."""
+    (corpus.DATA / "sources.json").write_text(json.dumps(tests, indent=1) + "\n", "ascii")
+    lines = "".join(json.dumps(row.to_json()) + "\n" for row in rows)
+    (corpus.DATA / "tasks.jsonl").write_text(lines, "ascii")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What a repair may not reach for: the ways from a module to the tests that judge it.
+
+Tests run in the process that imports the submission, so code there could patch the test runner or
+write to its pipe. A repair of one function needs no new way out of its module; one that takes a new
+way is refused before it runs. The box protects the machine, this protects the verdict.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+__all__ = ["new_reach"]
+
+_WAYS_OUT = frozenset(
+    [
+        *("eval", "exec", "compile", "open", "input", "breakpoint", "exit", "quit"),
+        *("globals", "locals", "vars", "getattr", "setattr", "delattr", "type", "memoryview"),
+    ]
+)
+
+
+def new_reach(original: str, submitted: str) -> list[str]:
+    """Imports, private names and ways out of the module that only the submission uses, sorted.
+
+    Empty for text that does not parse: it cannot do anything either.
+    """
+    try:
+        tree = ast.parse(submitted)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    return sorted(set(_reach(tree)) - set(_reach(ast.parse(original))))
+
+
+def _reach(tree: ast.Module) -> Iterator[str]:
+    modules = {
+        (alias.asname or alias.name).partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    bases = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(tree):
+        yield from _imported(node)
+        yield from (name for name in _names(node) if name.startswith("_") or name in _WAYS_OUT)
+        if isinstance(node, ast.Name) and node.id in modules and id(node) not in bases:
+            yield f"{node.id} as a value"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield from [f"{node.value.id}.{node.attr}"] if node.value.id in modules else []
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (f"import {alias.name}" for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield from (f"from {node.module} import {alias.name}" for alias in node.names)
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    """Names that a node reads, binds, defines or matches."""
+    if isinstance(node, ast.Name):
+        yield node.id
+    elif isinstance(node, ast.Attribute):
+        yield node.attr
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.MatchClass):
+        yield from node.kwd_attrs
+    elif isinstance(node, ast.keyword | ast.arg) and node.arg is not None:
+        yield node.arg
