@@ -141,6 +141,7 @@ def test_an_episode_is_re_entered_from_a_snapshot(name, make_env):
     assert results[-1][1:4] == (1.0, True, False)
 
 
+@pytest.mark.slow
 @every_env
 def test_chance_solves_level_zero_often_enough_to_learn_from(name, make_env):
     env = make_env(name)

@@ -82,4 +82,5 @@ def main() -> None:
     sys.stdout.write(f"{request['nonce']} {json.dumps(results)}\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
