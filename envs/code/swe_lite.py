@@ -63,7 +63,7 @@ class SweLite(ToolEnv):
     max_turns = 10
     instructions = (
         "Fix the bug, then submit once the tests pass. Reply with one call, such as "
-        '{"name": "run_tests", "arguments": {}}'
+        '{"name": "run_tests"}'
     )
 
     def __init__(self, sandboxes: SandboxPool | None = None) -> None:
@@ -206,13 +206,13 @@ class SweLite(ToolEnv):
 
 
 def _summary(run: SuiteRun, wanted: Sequence[str], *, detailed: bool) -> str:
-    """`tests: 3 failed, 9 passed`, with the first failure's reason where details are wanted."""
+    """`3 failed` or `all passed`, with the first failure's reason where details are wanted."""
     failed = run.failed(wanted)
     if run.timed_out:
-        return "tests: timed out"
+        return "timed out"
     if not failed:
-        return f"tests: all {len(wanted)} passed"
-    text = f"tests: {len(failed)} failed, {len(wanted) - len(failed)} passed"
+        return "all passed"
+    text = f"{len(failed)} failed"
     if not detailed:
         return text
     # A module that cannot be imported is reported under a name of unittest's own.
