@@ -88,9 +88,9 @@ def parse_call(text: str) -> Call | Malformed:
 
 
 def render_call(name: str, /, **arguments: Any) -> str:
-    """The canonical turn that calls a tool: a bare JSON object, no `arguments` where there are none."""
-    call = {"name": name, "arguments": arguments} if arguments else {"name": name}
-    return json.dumps(call, ensure_ascii=False)
+    """The canonical turn that calls a tool: a bare JSON object; no empty `arguments`."""
+    turn = {"name": name, "arguments": arguments} if arguments else {"name": name}
+    return json.dumps(turn, ensure_ascii=False)
 
 
 def schema_of(function: Callable[..., Any]) -> dict[str, Any]:

@@ -144,6 +144,11 @@ def test_a_rendered_call_parses_back(name, arguments):
     assert parse_call(render_call(name, **arguments)) == Call(name, arguments)
 
 
+def test_a_rendered_call_is_a_bare_object_without_empty_arguments():
+    assert render_call("apply", candidate=2) == CALL
+    assert render_call("ls") == '{"name": "ls"}'
+
+
 def look(
     path: str,
     lines: list[int],
