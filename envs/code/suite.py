@@ -52,10 +52,9 @@ def run_suite(
     with pool.lease() as box:
         box.write({path: text.encode() for path, text in files.items()})
         done = box.run(["python", "-c", _DRIVER], timeout_s=timeout_s, stdin=request)
-    reasons: dict[str, str] = {}
-    for line in done.stdout.decode(errors="replace").splitlines():
-        if line.startswith(nonce):
-            reasons = dict(json.loads(line[len(nonce) :]))
+    lines = [] if done.truncated else done.stdout.decode(errors="replace").split("\n")
+    reports = [json.loads(line[len(nonce) :]) for line in lines if line.startswith(nonce)]
+    reasons = dict(reports[0]) if reports else {}
     return SuiteRun(reasons, done.timed_out, done.wall_s)
 
 

@@ -86,13 +86,7 @@ class Row:
     @property
     def function_lines(self) -> list[int]:
         """Line numbers of the broken function."""
-        body: Sequence[ast.stmt] = ast.parse(corpus.source(self.source).text).body
-        found: ast.AST | None = None
-        for name in self.function.split("."):
-            found = next(node for node in body if getattr(node, "name", None) == name)
-            body = getattr(found, "body", [])
-        assert isinstance(found, ast.FunctionDef)
-        return list(range(found.lineno, (found.end_lineno or found.lineno) + 1))
+        return list(_span(self.source, self.function))
 
     def with_lines(self, lines: Sequence[str]) -> str:
         """The module's text with the broken lines replaced."""
@@ -112,6 +106,18 @@ def rows() -> tuple[Row, ...]:
     """The whole table, in the order of the file."""
     path = corpus.DATA / "tasks.jsonl"
     return tuple(Row.from_json(json.loads(line)) for line in path.read_text("ascii").splitlines())
+
+
+@cache
+def _span(source: str, function: str) -> range:
+    """Line numbers of a function, by its qualified name."""
+    body: Sequence[ast.stmt] = ast.parse(corpus.source(source).text).body
+    first = last = 0
+    for name in function.split("."):
+        found = next(node for node in body if getattr(node, "name", None) == name)
+        body = getattr(found, "body", [])
+        first, last = found.lineno, found.end_lineno or found.lineno
+    return range(first, last + 1)
 
 
 def _picked(text: str, numbers: Sequence[int]) -> list[str]:

@@ -42,6 +42,7 @@ def _reach(tree: ast.Module) -> Iterator[str]:
     bases = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for node in ast.walk(tree):
         yield from _imported(node)
+        yield from _special(node)
         yield from (name for name in _names(node) if name.startswith("_") or name in _WAYS_OUT)
         if isinstance(node, ast.Name) and node.id in modules and id(node) not in bases:
             yield f"{node.id} as a value"
@@ -56,13 +57,23 @@ def _imported(node: ast.AST) -> Iterator[str]:
         yield from (f"from {node.module} import {alias.name}" for alias in node.names)
 
 
+def _special(node: ast.AST) -> Iterator[str]:
+    """Private functions and methods, methods with their class: an `__eq__` of its own is new."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("_"):
+        yield f"def {node.name}"
+    elif isinstance(node, ast.ClassDef):
+        for item in node.body:
+            if isinstance(item, ast.FunctionDef) and item.name.startswith("_"):
+                yield f"{node.name}.{item.name}"
+
+
 def _names(node: ast.AST) -> Iterator[str]:
     """Names that a node reads, binds, defines or matches."""
     if isinstance(node, ast.Name):
         yield node.id
     elif isinstance(node, ast.Attribute):
         yield node.attr
-    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    elif isinstance(node, ast.ClassDef):
         yield node.name
     elif isinstance(node, ast.MatchClass):
         yield from node.kwd_attrs

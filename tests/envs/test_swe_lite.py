@@ -1,0 +1,378 @@
+"""Repair tasks: what the policy sees, what its tools do, and what it takes to pass."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from envs.code import corpus
+from envs.code.suite import grade
+from envs.code.swe_lite import SweLite
+from envs.code.table import Row, rows
+from envs.rollout import play
+from envs.toolspec import render_call
+from envs.types import Stop, Task
+from sandboxes import SandboxConfig, open_pool
+from sandboxes.base import ExecResult, SandboxError, SandboxPool
+from sandboxes.fake import FakePool
+from scgrpo.policies.scripted import ScriptedPolicy
+
+RUN, SUBMIT = render_call("run_tests"), render_call("submit")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[SandboxPool]:
+    if shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    with open_pool(SandboxConfig(backend="local", size=2)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def env(pool: SandboxPool) -> SweLite:
+    return SweLite(pool)
+
+
+def start(env: SweLite, split: str, level: int, index: int = 0) -> Task:
+    task = env.tasks(split, level)[index]
+    env.reset(options={"split": split, "level": level, "task_id": task.id})
+    return task
+
+
+def play_turns(env: SweLite, task: Task, turns: list[str]) -> tuple[bool | None, list[str]]:
+    """Whether the turns passed, and the replies."""
+    env.reset(options={"split": task.split, "level": task.level, "task_id": task.id})
+    replies, info = [], {}
+    for turn in turns:
+        reply, _, terminated, truncated, info = env.step(turn)
+        replies.append(reply)
+        if terminated or truncated:
+            break
+    return info["verified"], replies
+
+
+def sample(env: SweLite, split: str, level: int, count: int) -> list[Task]:
+    tasks = env.tasks(split, level)
+    return list(tasks)[:: max(len(tasks) // count, 1)][:count]
+
+
+# The table
+
+
+def test_there_are_enough_tasks_of_every_split():
+    env = SweLite(FakePool(broken))
+    sizes = {split: len(env.tasks(split, 0)) for split in env.splits}
+    assert sizes["train"] >= 400
+    assert min(sizes.values()) >= 100
+
+
+def test_splits_share_no_function_no_task_and_no_held_out_source():
+    families: dict[str, set[str]] = {}
+    sources: dict[str, set[str]] = {}
+    for row in rows():
+        families.setdefault(row.split, set()).add(row.family)
+        sources.setdefault(row.split, set()).add(row.source)
+    splits = sorted(families)
+    for i, left in enumerate(splits):
+        for right in splits[i + 1 :]:
+            assert not families[left] & families[right]
+    others = set.union(*(sources[split] for split in splits if split != "ood/domain"))
+    assert not sources["ood/domain"] & others
+    env = SweLite(FakePool(broken))
+    for level in env.levels:
+        hashes = [t.content_hash for split in splits for t in env.tasks(split, level)]
+        assert len(hashes) == len(set(hashes))
+
+
+def test_every_row_holds_the_right_patch_once_and_never_the_bug():
+    for row in rows():
+        right, buggy = tuple(row.right), tuple(row.buggy)
+        assert [c for c in row.candidates if c == right] == [row.candidates[row.answer - 1]]
+        assert buggy not in row.candidates
+        assert len(set(row.candidates)) == 4
+        assert row.with_lines(row.right) == corpus.source(row.source).text
+        hidden = corpus.source(row.source).hidden_ids
+        assert set(row.failing) & hidden
+        assert set(row.failing) - hidden
+        assert len(row.failing) <= 20
+
+
+def test_the_right_candidate_stands_anywhere():
+    places = [row.answer for row in rows()]
+    assert all(0.2 < places.count(place) / len(places) < 0.3 for place in (1, 2, 3, 4))
+
+
+def test_difficulty_means_two_lines_and_the_other_splits_one():
+    assert {len(row.bugs) for row in rows() if row.split == "ood/difficulty"} == {2}
+    assert {len(row.bugs) for row in rows() if row.split != "ood/difficulty"} == {1}
+
+
+def test_the_table_is_true_of_a_random_sample(pool: SandboxPool):
+    picked = np.random.default_rng().choice(len(rows()), size=12, replace=False)
+    for row in (rows()[i] for i in picked):
+        source = corpus.source(row.source)
+        for number, candidate in enumerate(row.candidates, start=1):
+            text = row.with_lines(candidate)
+            assert grade(pool, source, text, row.failing).passed == (number == row.answer), row.id
+        still = grade(pool, source, row.broken, row.failing)
+        wanted = f"{len(row.failing)} of {len(row.failing)} failing tests still fail, 0 others fail"
+        assert still.detail == wanted, row.id
+
+
+# What the policy sees
+
+
+def test_level_0_prompts_are_short_and_hold_every_candidate():
+    for task in SweLite(FakePool(broken)).tasks("train", 0):
+        row = Row.from_json(task.payload)
+        assert len(task.prompt) < 600
+        assert all(line.strip() in task.prompt for lines in row.candidates for line in lines)
+
+
+def test_no_workspace_holds_a_hidden_test_or_the_right_code(env: SweLite):
+    for split in env.splits:
+        for task in sample(env, split, 2, 4):
+            env.reset(options={"split": split, "level": 2, "task_id": task.id})
+            row, source = env.row, env.workspace.source
+            assert set(env.workspace.files) == {source.file, source.test_file}
+            methods = {test.rpartition(".")[2] for test in source.hidden_ids}
+            visible = {test.rpartition(".")[2] for test in source.visible_ids}
+            shown = "".join(env.workspace.files.values())
+            for method in methods - visible:
+                assert f"def {method}(" not in shown
+            assert env.workspace.files[source.file] == row.broken != source.text
+
+
+def test_tools_depend_on_the_level(env: SweLite):
+    names = {}
+    for level in env.levels:
+        start(env, "train", level)
+        names[level] = {tool["function"]["name"] for tool in env.tools()}
+    assert names[0] == {"apply", "run_tests", "submit"}
+    assert names[1] == {"read", "edit", "run_tests", "submit"}
+    assert names[2] == {"ls", "read", "grep", "edit", "run_tests", "submit"}
+
+
+def test_a_tool_of_another_level_is_a_malformed_turn(env: SweLite):
+    start(env, "train", 0)
+    reply, *_, info = env.step(render_call("edit", line=1, text="x"))
+    assert "there is no tool" in reply
+    assert info["malformed"] == 1
+
+
+# The tools
+
+
+def test_apply_replaces_the_candidate_before(env: SweLite):
+    start(env, "train", 0)
+    for candidate in (1, 3):
+        assert env.step(render_call("apply", candidate=candidate))[0] == f"applied {candidate}"
+    assert env.workspace.text == env.row.with_lines(env.row.candidates[2])
+
+
+@pytest.mark.parametrize("candidate", [0, 5, -1, 10**12])
+def test_apply_refuses_numbers_that_are_not_offered(env: SweLite, candidate: int):
+    start(env, "train", 0)
+    reply = env.step(render_call("apply", candidate=candidate))[0]
+    assert reply == f"no candidate {candidate}, choose 1 to 4"
+    assert env.workspace.text == env.row.broken
+
+
+def test_run_tests_counts_the_visible_tests(env: SweLite):
+    start(env, "train", 0)
+    source, row = env.workspace.source, env.row
+    failed = len(set(row.failing) - source.hidden_ids)
+    total = len(source.visible_ids)
+    assert env.step(RUN)[0] == f"{failed} failed"
+    env.step(render_call("apply", candidate=row.answer))
+    assert env.step(RUN)[0] == "all passed"
+
+
+def test_run_tests_names_the_first_failure_above_level_0(env: SweLite):
+    start(env, "train", 1)
+    first, second = env.step(RUN)[0].split("\n")
+    assert re.fullmatch(r"\d+ failed", first)
+    assert re.match(r"\w+\.\w+: \w+", second)
+
+
+def test_a_file_that_does_not_compile_fails_every_test(env: SweLite):
+    task = start(env, "train", 1)
+    number = env.row.numbers[0]
+    reply = env.step(render_call("edit", line=number, text="if if"))[0]
+    assert reply == f"line {number} is now: if if"
+    total = len(env.workspace.source.visible_ids)
+    assert env.step(RUN)[0].startswith(f"{total} failed\n")
+    assert (
+        play_turns(env, task, [render_call("edit", line=number, text="if if"), SUBMIT])[0] is False
+    )
+
+
+def test_edit_keeps_the_indentation_unless_it_brings_its_own(env: SweLite):
+    start(env, "train", 2)
+    number = env.row.numbers[0]
+    old = env.workspace.text.split("\n")[number - 1]
+    env.step(render_call("edit", line=number, text="x = 1"))
+    indent = old[: len(old) - len(old.lstrip())]
+    assert env.workspace.text.split("\n")[number - 1] == f"{indent}x = 1"
+    env.step(render_call("edit", line=number, text=" y = 2\n"))
+    assert env.workspace.text.split("\n")[number - 1] == " y = 2"
+
+
+def test_reading_tools_answer_from_the_workspace_alone(env: SweLite):
+    start(env, "train", 2)
+    source = env.workspace.source
+    assert env.step(render_call("ls"))[0] == f"{source.file}\n{source.test_file}"
+    first = env.workspace.text.split("\n")[0]
+    assert env.step(render_call("read"))[0].startswith(f"1: {first}\n2: ")
+    assert env.step(render_call("read", path=source.test_file, line=2))[0].startswith("2: ")
+    assert env.step(render_call("grep", text="import unittest"))[0].startswith(source.test_file)
+    assert env.step(render_call("grep", text="no such text"))[0] == "no line holds it"
+    assert env.step(render_call("grep", text=""))[0] == "grep needs a text"
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../corpus.py", "envs/code/corpus.py", "\x00", ".."]
+)
+def test_no_path_leads_out_of_the_workspace(env: SweLite, path: str):
+    start(env, "train", 2)
+    assert env.step(render_call("read", path=path))[0].startswith("no file ")
+
+
+@pytest.mark.parametrize("line", [0, -1, 10**6])
+def test_lines_that_do_not_exist_are_refused(env: SweLite, line: int):
+    start(env, "train", 2)
+    before = env.workspace.text
+    assert env.step(render_call("read", line=line))[0].startswith(f"no line {line}")
+    assert env.step(render_call("edit", line=line, text="x"))[0].startswith(f"no line {line}")
+    assert env.workspace.text == before
+
+
+def test_replies_stay_short(env: SweLite):
+    start(env, "train", 2)
+    assert len(env.step(render_call("grep", text="e"))[0]) < 820
+    assert len(env.step(render_call("edit", line=1, text="x" * 100_000))[0]) < 200
+
+
+def test_a_file_cannot_grow_without_end(env: SweLite):
+    start(env, "train", 2)
+    for _ in range(3):
+        reply = env.step(render_call("edit", line=1, text="x" * 150_000))[0]
+    assert "longer than" in reply
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("split", SweLite.splits)
+def test_the_oracle_passes(env: SweLite, split: str, level: int):
+    for task in sample(env, split, level, 4):
+        verified, replies = play_turns(env, task, env.oracle(task))
+        assert verified is True, (task.id, replies)
+        assert re.fullmatch(r"all passed", replies[-2])
+        for critical in env.critical(task):
+            assert any(critical in turn for turn in env.oracle(task))
+
+
+@pytest.mark.parametrize("split", SweLite.splits)
+def test_a_wrong_candidate_and_no_change_fail(env: SweLite, split: str):
+    task = sample(env, split, 0, 1)[0]
+    answer = Row.from_json(task.payload).answer
+    for candidate in {1, 2, 3, 4} - {answer}:
+        verified, replies = play_turns(
+            env, task, [render_call("apply", candidate=candidate), RUN, SUBMIT]
+        )
+        assert verified is False
+        assert "failed" in replies[1]
+    assert play_turns(env, task, [SUBMIT])[0] is False
+
+
+def test_the_last_candidate_counts(env: SweLite):
+    task = start(env, "train", 0)
+    right = env.row.answer
+    wrong = right % 4 + 1
+    calls = {n: render_call("apply", candidate=n) for n in (right, wrong)}
+    assert play_turns(env, task, [calls[wrong], calls[right], SUBMIT])[0] is True
+    assert play_turns(env, task, [calls[right], calls[wrong], SUBMIT])[0] is False
+
+
+def test_what_solves_a_task_fails_on_its_twin(env: SweLite):
+    task = start(env, "train", 0)
+    twin = env.twin(task)
+    assert twin.payload["answer"] != task.payload["answer"]
+    assert env.oracle(twin)[0] != env.oracle(task)[0]
+    assert sorted(twin.payload["candidates"]) == sorted(task.payload["candidates"])
+    with pytest.raises(ValueError, match="only level 0"):
+        env.twin(env.tasks("train", 1)[0])
+
+
+def test_ten_turns_without_a_submission_are_a_failure(env: SweLite):
+    task = start(env, "train", 0)
+    verified, replies = play_turns(env, task, [render_call("apply", candidate=1)] * 11)
+    assert (verified, len(replies)) == (False, 10)
+
+
+def test_chance_is_what_random_turns_reach():
+    env = SweLite(FakePool(as_if_right))
+    rng = np.random.default_rng(7)
+    tasks = env.tasks("train", 0)
+    passed = 0
+    for trial in range(2000):
+        task = tasks[trial % len(tasks)]
+        env.reset(options={"task_id": task.id})
+        ended = False
+        while not ended:
+            _, reward, terminated, truncated, _ = env.step(env.random_turn(rng))
+            ended = terminated or truncated
+        passed += int(reward)
+    assert env.chance(0) == pytest.approx(0.1207, abs=1e-4)
+    # Four standard errors of 2000 trials: 4 * sqrt(0.12 * 0.88 / 2000) = 0.029
+    assert passed / 2000 == pytest.approx(env.chance(0), abs=0.03)
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_random_turns_are_well_formed(env: SweLite, level: int):
+    start(env, "train", level)
+    rng = np.random.default_rng(0)
+    for _ in range(9):
+        *_, terminated, _, info = env.step(env.random_turn(rng))
+        assert info["malformed"] == 0
+        if terminated:
+            start(env, "train", level)
+
+
+def test_an_episode_continues_from_its_state(pool: SandboxPool):
+    env, other = SweLite(pool), SweLite(pool)
+    task = start(env, "train", 0)
+    right = Row.from_json(task.payload).answer
+    env.step(render_call("apply", candidate=right))
+    state = json.loads(json.dumps(env.get_state(), default=str))
+    state["np_random"] = env.get_state()["np_random"]
+    other.set_state(state)
+    *_, info = other.step(SUBMIT)
+    assert info["verified"] is True
+
+
+def test_a_broken_sandbox_voids_the_episode():
+    env = SweLite(FakePool(broken))
+    task = env.tasks("train", 0)[0]
+    episode = play(env, ScriptedPolicy([RUN]), task)
+    assert episode.stop is Stop.ERROR
+    assert episode.verdict is None
+
+
+def broken(argv: object, stdin: bytes, files: object) -> ExecResult:
+    raise SandboxError("the box is gone")
+
+
+def as_if_right(argv: object, stdin: bytes, files: dict[str, bytes]) -> ExecResult:
+    """Answers like a box where all tests pass exactly for right code."""
+    module = json.loads(stdin)["module"]
+    source = corpus.source(module.removeprefix("test_"))
+    right = files[source.file].decode() == source.text
+    results = [[test, "" if right else "wrong"] for test in source.all_ids]
+    line = f"{json.loads(stdin)['nonce']} {json.dumps(results)}\n"
+    return ExecResult(0, line.encode(), b"")

@@ -1,0 +1,169 @@
+"""Submissions that try to pass without a repair, on both layers: the vetting and the run itself."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import sandboxes
+from envs.code.corpus import Source, source
+from envs.code.suite import SuiteRun, grade, run_suite
+from envs.code.table import Row, rows
+from envs.code.vet import new_reach
+from sandboxes import SandboxConfig, open_pool
+from sandboxes.base import SandboxPool
+
+HIDDEN_MODULES = Path(sandboxes.__file__).with_name("hidden_modules.txt").read_text().split()
+
+FORGED = """
+import json, sys
+results = json.dumps([["{test}", ""]])
+for stream in (sys.stdout, sys.__stdout__, sys.stderr):
+    stream.write("{nonce} " + results + "\\n")
+    stream.flush()
+"""
+EXIT = "\nimport os\nos._exit(0)\n"
+SYSTEM_EXIT = "\nimport sys\nsys.exit(0)\n"
+FRAMES = """
+import gc, re, sys
+frame, found = sys._getframe(), set()
+while frame is not None:
+    found.update(re.findall("[0-9a-f]{32}", repr((frame.f_globals, frame.f_locals))))
+    frame = frame.f_back
+for thing in gc.get_objects():
+    found.update(re.findall("[0-9a-f]{32}", repr(thing)) if isinstance(thing, (dict, list)) else ())
+found.update(re.findall("[0-9a-f]{32}", sys.stdin.read()))
+open("/proc/%d/fd/1" % __import__("os").getppid(), "w").write(str(found))
+if not found:
+    raise SystemExit("no nonce here")
+"""
+OTHER_TESTS = """
+import glob
+for path in [*glob.glob("test_*.py"), "conftest.py", "sitecustomize.py", "unittest.py"]:
+    with open(path, "w") as file:
+        file.write("import unittest\\nclass T(unittest.TestCase):\\n    def test(self): pass\\n")
+"""
+PATCHED = """
+import unittest
+unittest.TestCase.assertEqual = lambda *arguments: None
+unittest.TestCase.run = lambda self, result: result.startTest(self) or result.stopTest(self)
+"""
+PIPE = """
+import json, os
+for fd in range(3, 64):
+    try:
+        os.write(fd, b'["{test}", ""]\\n')
+    except OSError:
+        pass
+os._exit(0)
+"""
+EQUAL = """
+class Anything:
+    def __eq__(self, other):
+        return True
+"""
+SLEEP = "\nimport time\ntime.sleep(60)\n"
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[SandboxPool]:
+    if shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    with open_pool(SandboxConfig(backend="local", size=2)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def row() -> Row:
+    return next(row for row in rows() if row.source == "intervals")
+
+
+def run_anyway(pool: SandboxPool, package: Source, text: str, timeout_s: float = 5) -> SuiteRun:
+    """What the grading box says where nothing is vetted."""
+    files = {package.file: text, package.test_file: package.tests}
+    return run_suite(pool, files, f"test_{package.name}", timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize("attack", [FORGED, EXIT, SYSTEM_EXIT, FRAMES, OTHER_TESTS, SLEEP])
+def test_the_run_itself_stops(pool: SandboxPool, row: Row, attack: str):
+    package = source(row.source)
+    attack = attack.replace("{test}", row.failing[0]).replace("{nonce}", "0" * 32)
+    run = run_anyway(pool, package, row.broken + attack, timeout_s=2)
+    assert run.failed(row.failing)
+
+
+@pytest.mark.parametrize(
+    "attack", [FORGED, EXIT, SYSTEM_EXIT, FRAMES, OTHER_TESTS, PATCHED, PIPE, EQUAL, SLEEP]
+)
+def test_the_grader_refuses(pool: SandboxPool, row: Row, attack: str):
+    verdict = grade(pool, source(row.source), row.broken + attack, row.failing)
+    assert not verdict.passed
+    assert verdict.score == 0.0
+    assert verdict.detail.startswith("refused: the change brings in ")
+
+
+def test_without_vetting_the_pipe_could_be_forged(pool: SandboxPool, row: Row):
+    """Why `vet` exists: the tests share a process with the submission."""
+    package = source(row.source)
+    attack = PIPE.replace("{test}", row.failing[0])
+    assert row.failing[0] not in run_anyway(pool, package, row.broken + attack).failed(row.failing)
+
+
+def test_the_right_code_passes_and_the_broken_one_fails(pool: SandboxPool, row: Row):
+    package = source(row.source)
+    assert grade(pool, package, package.text, row.failing).passed
+    assert not grade(pool, package, row.broken, row.failing).passed
+
+
+@pytest.mark.parametrize("module", HIDDEN_MODULES)
+def test_the_original_cannot_be_imported_in_a_box(pool: SandboxPool, module: str):
+    with pool.lease() as box:
+        for argv in (
+            ["python", "-c", f"import {module}"],
+            ["python", "-S", "-c", f"import {module}"],
+        ):
+            done = box.run(argv, timeout_s=10)
+            assert done.exit_code == 1
+            assert b"ModuleNotFoundError" in done.stderr
+
+
+def test_every_standard_library_source_is_hidden():
+    from envs.code.corpus import DATA
+
+    assert sorted(path.name for path in (DATA / "stdlib").iterdir() if path.is_dir()) == sorted(
+        HIDDEN_MODULES
+    )
+
+
+ORIGINAL = "import os\n\ndef f(a):\n    return os.path.join(a, len(a))\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "reach"),
+    [
+        ("import sys", ["import sys"]),
+        ("from os import fork", ["from os import fork"]),
+        ("os.write(3, b'')", ["os.write"]),
+        ("o = os", ["os as a value"]),
+        ("f.__globals__", ["__globals__"]),
+        ("__builtins__", ["__builtins__"]),
+        ("getattr(f, 'x')", ["getattr"]),
+        ("exec('1')", ["exec"]),
+        ("def __eq__(a, b): return True", ["def __eq__"]),
+        ("match f:\n    case object(__globals__=g): pass", ["__globals__"]),
+        ("type('A', (), {})", ["type"]),
+        ("class A:\n    def __eq__(a, b): return True", ["A.__eq__", "def __eq__"]),
+        ("def __init_subclass__(): pass", ["def __init_subclass__"]),
+    ],
+)
+def test_new_ways_out_are_named(line: str, reach: list[str]):
+    assert new_reach(ORIGINAL, f"{ORIGINAL}\n{line}\n") == reach
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["x = [len(f) for f in sorted(range(3))]", "os.path", "raise ValueError(max(1, 2))", "if"],
+)
+def test_honest_repairs_reach_nothing_new(line: str):
+    assert new_reach(ORIGINAL, f"{ORIGINAL}\n{line}\n") == []
