@@ -1,0 +1,95 @@
+"""What docker-compose.yml says about a sandbox: the only place where limits are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandboxes.base import SandboxError
+
+__all__ = ["COMPOSE_FILE", "Limits", "compose_limits", "compose_service"]
+
+COMPOSE_FILE = Path(__file__).resolve().parent.parent / "docker-compose.yml"
+SERVICE = "sandbox"
+SIZES = {"b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one box may use.
+
+    | field | meaning |
+    |---|---|
+    | memory_mib | memory of all processes and of the working directory together, no swap |
+    | pids | processes and threads at one time |
+    | cpus | cores |
+    | workdir_mib | size of the working directory |
+    | workdir_inodes | files and folders in it |
+    | fsize_mib | size of one file |
+    | nofile | open files of one process |
+    | workdir | absolute path of the working directory in a container |
+    | uid, gid | identity that commands run as in a container |
+    """
+
+    memory_mib: int
+    pids: int
+    cpus: float
+    workdir_mib: int
+    workdir_inodes: int
+    fsize_mib: int
+    nofile: int
+    workdir: str
+    uid: int
+    gid: int
+
+
+@cache
+def compose_service() -> Mapping[str, Any]:
+    """The service `sandbox` of docker-compose.yml, as written.
+
+    Raises SandboxError where the file is missing, as in an installation that is no checkout.
+    """
+    try:
+        text = COMPOSE_FILE.read_text()
+    except OSError as error:
+        raise SandboxError(
+            f"cannot read the sandbox's limits from {COMPOSE_FILE} ({error.strerror}); "
+            "install from a checkout with `pip install -e .`"
+        ) from error
+    return yaml.safe_load(text)["services"][SERVICE]
+
+
+@cache
+def compose_limits() -> Limits:
+    """The limits of the service `sandbox` of docker-compose.yml. Raises SandboxError."""
+    service = compose_service()
+    arguments = dict(part.removeprefix("--").split("=", 1) for part in service["command"][1:])
+    mounts = dict(mount.split(":", 1) for mount in service["tmpfs"])
+    workdir = arguments["workdir"]
+    options = dict(option.split("=", 1) for option in mounts[workdir].split(","))
+    return Limits(
+        memory_mib=size_bytes(service["mem_limit"]) // 2**20,
+        pids=int(service["pids_limit"]),
+        cpus=float(service["cpus"]),
+        workdir_mib=size_bytes(options["size"]) // 2**20,
+        workdir_inodes=int(options["nr_inodes"]),
+        fsize_mib=int(service["ulimits"]["fsize"]) // 2**20,
+        nofile=int(service["ulimits"]["nofile"]),
+        workdir=workdir,
+        uid=int(arguments["uid"]),
+        gid=int(arguments["gid"]),
+    )
+
+
+def size_bytes(text: str | int) -> int:
+    """Bytes that a size such as `512m` stands for. Raises ValueError."""
+    found = re.fullmatch(r"(\d+)([bkmg]?)b?", str(text).lower())
+    if not found:
+        raise ValueError(f"got the size {text!r}, wanted a number with b, k, m or g, such as 512m")
+    return int(found[1]) * SIZES[found[2] or "b"]
