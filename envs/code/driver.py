@@ -30,7 +30,8 @@ def run_suite(module: str, pipe: int) -> None:
             os.write(pipe, json.dumps([name, self.reason]).encode() + b"\n")
 
         def note(self, kind: type[BaseException] | None, error: object) -> None:
-            self.reason = f"{getattr(kind, '__name__', kind)}: {error}"[:REASON_CHARS]
+            first = str(error).strip().partition("\n")[0]
+            self.reason = f"{getattr(kind, '__name__', kind)}: {first}"[:REASON_CHARS]
 
         def addError(self, test: object, err: tuple) -> None:
             self.note(*err[:2])
@@ -47,7 +48,7 @@ def run_suite(module: str, pipe: int) -> None:
 
     sys.dont_write_bytecode = True
     sys.path.insert(0, os.getcwd())
-    unittest.defaultTestLoader.loadTestsFromName(module).run(Report())
+    unittest.defaultTestLoader.loadTestsFromModule(__import__(module)).run(Report())
 
 
 def child(go: int, pipe: int) -> None:
@@ -59,6 +60,10 @@ def child(go: int, pipe: int) -> None:
     try:
         run_suite(module, pipe)
     finally:
+        error = sys.exc_info()[1]  # of the import: tests report their own
+        if error is not None:
+            line = ["import", f"{type(error).__name__}: {error}"[:REASON_CHARS]]
+            os.write(pipe, json.dumps(line).encode() + b"\n")
         os._exit(0)
 
 

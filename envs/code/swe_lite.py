@@ -215,10 +215,8 @@ def _summary(run: SuiteRun, wanted: Sequence[str], *, detailed: bool) -> str:
     text = f"{len(failed)} failed"
     if not detailed:
         return text
-    # A module that cannot be imported is reported under a name of unittest's own.
-    named = [test for test in failed if test in run.reasons] or [*run.reasons, ""]
-    reason = run.reasons.get(named[0], "the run broke off").strip().splitlines()[-1]
-    return f"{text}\n{named[0]}: {reason[:100]}"
+    named = next((test for test in ("import", *failed) if test in run.reasons), "")
+    return f"{text}\n{named}: {run.reasons[named]}" if named else f"{text}\nthe run broke off"
 
 
 @cache

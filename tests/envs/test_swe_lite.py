@@ -204,7 +204,8 @@ def test_a_file_that_does_not_compile_fails_every_test(env: SweLite):
     reply = env.step(render_call("edit", line=number, text="if if"))[0]
     assert reply == f"line {number} is now: if if"
     total = len(env.workspace.source.visible_ids)
-    assert env.step(RUN)[0].startswith(f"{total} failed\n")
+    wanted = f"{total} failed\nimport: SyntaxError: invalid syntax"
+    assert env.step(RUN)[0].startswith(wanted)
     assert (
         play_turns(env, task, [render_call("edit", line=number, text="if if"), SUBMIT])[0] is False
     )
