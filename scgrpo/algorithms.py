@@ -102,9 +102,9 @@ def surrogate(
 ) -> Tensor:
     """-sum of weight * min(rho * A, clip(rho, 1 - clip_low, 1 + clip_high) * A), to be minimised.
 
-    (B, T) each, or (A,) each for the action tokens alone; `advantage` may be (B,). Only a sum: over any partition of the rows the parts add
-    up to the whole, in value and gradient. Tokens of weight 0 are not looked at, so whatever
-    stands at padding does no harm.
+    (B, T) each, or (A,) each for the action tokens alone; `advantage` may be (B,). Only a sum: over
+    any partition of the rows the parts add up to the whole, in value and gradient. Tokens of weight
+    0 are not looked at, so whatever stands at padding does no harm.
     """
     ratio = _ratio(logprobs, old_logprobs, weight)
     spread = _per_token(advantage, logprobs)

@@ -34,20 +34,32 @@ class Layout(Protocol):
 
 def use_packed(model: PreTrainedModel) -> None:
     """Switches the model to packed attention. Raises ValueError for a model that cannot."""
-    config = model.config.get_text_config()
-    if not getattr(model, "_supports_attention_backend", False):
+    if trouble := _trouble(model):
         raise ValueError(
-            f"{type(model).__name__} does not take its attention from transformers' registry; "
-            "wanted a model with `_supports_attention_backend` (Llama, Qwen, Mistral, OLMo, ...)"
+            f"{type(model).__name__} {trouble}; wanted a decoder with full attention, a plain "
+            "output layer and `_supports_attention_backend` (Llama, Qwen, OLMo, ...)"
         )
-    if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
-        raise ValueError(
-            f"{type(model).__name__} uses sliding-window layers; wanted full attention"
-        )
-    if getattr(config, "final_logit_softcapping", None):
-        raise ValueError(f"{type(model).__name__} caps its logits; wanted a plain output layer")
     ALL_ATTENTION_FUNCTIONS.register(NAME, _packed_attention)
     model.set_attn_implementation(NAME)
+
+
+def _trouble(model: PreTrainedModel) -> str:
+    """Why packed attention would not compute what the model does; empty where it would."""
+    config = model.config.get_text_config()
+    if not getattr(model, "_supports_attention_backend", False):
+        return "does not take its attention from transformers' registry"
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if other := sorted(kinds - {"full_attention"}):
+        return f"has layers of the kind {other[0]}"
+    if window := getattr(config, "sliding_window", None):
+        return f"sees a sliding window of {window} tokens"
+    for name in ("final_logit_softcapping", "attn_logit_softcapping"):
+        if cap := getattr(config, name, None):
+            return f"caps its logits ({name}={cap})"
+    for name in ("logit_scale", "logits_scaling"):
+        if (scale := getattr(config, name, None)) not in (None, 1):
+            return f"scales its logits ({name}={scale})"
+    return ""
 
 
 def hidden_states(model: PreTrainedModel, token_ids: Tensor, layout: Layout) -> Tensor:
@@ -70,9 +82,12 @@ def _packed_attention(
     attention_mask: Tensor | None,
     scaling: float,
     layout: Layout,
-    **_: Any,
+    **options: Any,
 ) -> tuple[Tensor, None]:
     """What transformers calls: (1, H, N, d), (1, K, N, d) x 2 -> (1, N, H, d)."""
+    for name in ("softcap", "s_aux", "sliding_window"):
+        if options.get(name) is not None:
+            raise ValueError(f"packed attention knows no {name}, and {type(module)} asks for it")
     out = layout.attend(int(module.layer_idx), query[0], key[0], value[0], scaling)  # pyright: ignore[reportArgumentType]
     return out[None], None
 

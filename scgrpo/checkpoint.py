@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -35,6 +35,14 @@ TRAINER = "trainer.pt"
 logger = logging.getLogger(__name__)
 
 
+class Stateful(Protocol):
+    """An optimizer, as far as a checkpoint knows it."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None: ...
+
+
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be trusted: a file is missing, torn or changed."""
 
@@ -45,7 +53,7 @@ def save(
     *,
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Stateful,
     state: Mapping[str, Any],
     keep: int | None = None,
 ) -> Path:
@@ -71,7 +79,7 @@ def save(
     return target
 
 
-def load_into(path: Path, model: Any, optimizer: torch.optim.Optimizer | None) -> dict[str, Any]:
+def load_into(path: Path, model: Any, optimizer: Stateful | None) -> dict[str, Any]:
     """Puts weights and optimizer state of a checkpoint in place and returns its `state`.
 
     `model` must have the architecture that was saved. Raises CheckpointError for a checkpoint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,9 +15,9 @@ __all__ = ["MasterAdamW"]
 class MasterAdamW:
     """Holds an fp32 copy of every trainable weight and of its gradient.
 
-    A bf16 weight of 0.05 cannot take a step of 2e-5, so bf16 weights alone would never move. Gradients are
-    added up in fp32 as each backward pass produces them; parameters that are fp32 already are
-    their own masters.
+    A bf16 weight of 0.05 cannot take a step of 2e-5, so bf16 weights alone would never move.
+    Gradients are added up in fp32 as each backward pass produces them; parameters that are fp32
+    already are their own masters.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class MasterAdamW:
         A norm that is not finite skips the step.
         """
         norm = float(nn.utils.clip_grad_norm_(self._masters, max_norm))
-        if torch.isfinite(torch.tensor(norm)):
+        if math.isfinite(norm):
             for group in self._adam.param_groups:
                 group["lr"] = lr
             self._adam.step()

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from scgrpo.attention import TreeLayout, hidden_states
 
-__all__ = ["divergence", "predicting_states", "token_scores"]
+__all__ = ["divergence", "output_layer", "predicting_states", "token_scores"]
 
 CHUNK = 256
 
@@ -28,8 +28,8 @@ def predicting_states(
 ) -> Tensor:
     """Hidden states that predict the masked tokens of each branch. -> (A, D).
 
-    A counts True entries of `masks`, branch after branch. Each branch follows the same prefix; the state
-    of the prefix's last token predicts the first token of every branch.
+    A counts True entries of `masks`, branch after branch. Each branch follows the same prefix; the
+    state of the prefix's last token predicts the first token of every branch.
     """
     lengths = [len(branch) for branch in branches]
     ids = [*prefix, *(i for branch in branches for i in branch)]
@@ -41,6 +41,14 @@ def predicting_states(
         places += [place for place, acts in zip(before, mask, strict=True) if acts]
         first += length
     return states[torch.tensor(places, dtype=torch.long, device=model.device)]
+
+
+def output_layer(model: PreTrainedModel) -> nn.Module:
+    """States to logits. Raises ValueError for a model without an output layer."""
+    head = model.get_output_embeddings()
+    if head is None:
+        raise ValueError(f"{type(model).__name__} has no output layer; wanted a causal model")
+    return head
 
 
 def token_scores(head: nn.Module, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,10 +75,11 @@ def _scores(head: nn.Module, states: Tensor, targets: Tensor) -> tuple[Tensor, T
 
 @torch.no_grad()
 def divergence(head: nn.Module, teacher: Tensor, student: Tensor) -> Tensor:
-    """KL(teacher || student) over the whole vocabulary. (A, D), (A, D) -> (A,) fp32 nats."""
+    """KL(teacher || student) over the whole vocabulary, fp32 nats. (A, D), (A, D) -> (A,)."""
     parts = []
     for t, s in zip(teacher.split(CHUNK), student.split(CHUNK), strict=True):
         log_teacher = torch.log_softmax(head(t).float(), dim=-1)
         log_student = torch.log_softmax(head(s).float(), dim=-1)
-        parts.append((log_teacher.exp() * (log_teacher - log_student)).sum(-1))
-    return torch.cat(parts) if parts else teacher.new_zeros(0, dtype=torch.float32)
+        kl = (log_teacher.exp() * (log_teacher - log_student)).sum(-1)
+        parts.append(kl.clamp_min(0.0))  # rounding can leave a KL of -1e-8
+    return torch.cat(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from scgrpo.optimizer import MasterAdamW
 from scgrpo.policies.chat import Chat
 from scgrpo.reference import teacher_messages
 from scgrpo.routing import Case, Routes
-from scgrpo.scoring import divergence, predicting_states, token_scores
+from scgrpo.scoring import divergence, output_layer, predicting_states, token_scores
 
 __all__ = ["Credit", "ReferenceLimits", "Trainer"]
 
@@ -98,8 +99,9 @@ class Trainer:
         given, advantage = self.credit(episodes, batch)
         log |= self._credit_log(given, batch)
         log |= self._gradient(episodes, batch, given.weight, advantage)
-        log["train/gradient_norm"] = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
-        log["train/lr"] = lr
+        norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
+        log |= {"train/gradient_norm": norm, "train/lr": lr}
+        log["train/skipped"] = float(not math.isfinite(norm))
         return log
 
     def credit(self, episodes: Sequence[Episode], batch: Batch) -> tuple[Credit, Tensor]:
@@ -110,8 +112,9 @@ class Trainer:
         if options is None:
             return Credit(mask.float(), torch.zeros(mask.shape), Routes.none(len(mask))), base
         routes = credit.route(batch.verified, batch.group, self.rng, options)
-        right = self._teacher_openings(episodes, routes, routes.reference)
-        wrong = self._teacher_openings(episodes, routes, routes.wrong_reference)
+        group = batch.group.tolist()
+        right = self._teacher_openings(episodes, group, routes, routes.reference)
+        wrong = self._teacher_openings(episodes, group, routes, routes.wrong_reference)
         missing = [
             (int(routes.reference[row]) >= 0 and row not in right)
             or (int(routes.wrong_reference[row]) >= 0 and row not in wrong)
@@ -134,15 +137,19 @@ class Trainer:
         return Credit(weight * mask, d, routes), advantage
 
     def _teacher_openings(
-        self, episodes: Sequence[Episode], routes: Routes, reference: Tensor
+        self,
+        episodes: Sequence[Episode],
+        group: Sequence[int],
+        routes: Routes,
+        reference: Tensor,
     ) -> dict[int, tuple[int, ...]]:
-        """What the teacher reads before a row's turns; a row whose input is too long is left out."""
+        """What the teacher reads before a row's turns; rows with too long an input are left out."""
         openings: dict[int, tuple[int, ...]] = {}
-        made: dict[tuple[str, int], tuple[int, ...] | None] = {}
+        made: dict[tuple[int, int], tuple[int, ...] | None] = {}
         for row, source in enumerate(reference.tolist()):
             if source < 0:
                 continue
-            key = (episodes[row].task.id, source)
+            key = (group[row], source)
             if key not in made:
                 verified = int(routes.case[row]) != Case.DIVERSITY
                 made[key] = self._teacher_opening(episodes[row], episodes[source], verified)
@@ -176,7 +183,7 @@ class Trainer:
         openings = {r: _opening(episodes[r]) for r in routes.weighted.nonzero()[:, 0].tolist()}
         for opening, rows in self._packs(episodes, openings):
             found = self._states(episodes, rows, opening)
-            head = self.model.get_output_embeddings()
+            head = output_layer(self.model)
             _, spread = token_scores(head, found, self._targets(episodes, rows))
             sizes = batch.lengths[rows].tolist()
             for row, s, h in zip(rows, found.split(sizes), spread.split(sizes), strict=True):
@@ -194,7 +201,7 @@ class Trainer:
     ) -> Tensor:
         """D (B, T) of the rows in both `student` and `openings`; 0 elsewhere."""
         d = torch.zeros(batch.action_mask.shape)
-        head = self.model.get_output_embeddings()
+        head = output_layer(self.model)
         wanted = {row: opening for row, opening in openings.items() if row in student}
         for opening, rows in self._packs(episodes, wanted):
             teacher = self._states(episodes, rows, opening)
@@ -208,7 +215,7 @@ class Trainer:
     ) -> dict[str, float]:
         """Adds up the gradient of the whole batch, pack by pack; rows of advantage 0 have none."""
         scale = self.algorithm.weight(batch.action_mask) * weight
-        head = self.model.get_output_embeddings()
+        head = output_layer(self.model)
         openings = {row: _opening(episodes[row]) for row in advantage.nonzero()[:, 0].tolist()}
         loss = entropies = drift = tokens = 0.0
         for opening, rows in self._packs(episodes, openings):
@@ -250,10 +257,15 @@ class Trainer:
     def _packs(
         self, episodes: Sequence[Episode], openings: dict[int, tuple[int, ...]]
     ) -> list[tuple[tuple[int, ...], list[int]]]:
-        """Rows with equal openings, together as far as `pack_tokens` allows."""
+        """Rows with equal openings, together as far as `pack_tokens` allows.
+
+        A row that never acted, because its opening spent the budget, has nothing to score.
+        """
         packs: list[tuple[tuple[int, ...], list[int]]] = []
         open_packs: dict[tuple[int, ...], tuple[list[int], int]] = {}
         for row, opening in openings.items():
+            if not episodes[row].turns:
+                continue
             need = len(_rest(episodes[row])[0])
             rows, used = open_packs.get(opening, ([], self.pack_tokens))
             if used + need > self.pack_tokens:

@@ -19,8 +19,8 @@ class Chat:
     """Renders openings and replies for one tokenizer.
 
     The text that stands between a turn and the next is taken from the template once, with
-    placeholders, so history is never rendered again. Templates that know no tools get them as text in
-    the system message. Raises ValueError for a tokenizer without a chat template.
+    placeholders, so history is never rendered again. Templates that know no tools get them as
+    text in the system message. Raises ValueError for a tokenizer without a chat template.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -46,14 +46,7 @@ class Chat:
         after_turn = between.split(_TURN, 1)[1]
         self._before_reply, self._after_reply = after_turn.split(_REPLY, 1)
         ends = {i: self._text_of(i) for i in self.end_ids}
-        self.end_id = next(
-            (i for i, text in ends.items() if text and self._before_reply.startswith(text)), None
-        )
-        if self.end_id is None:
-            raise ValueError(
-                f"the chat template ends a turn with {self._before_reply[:20]!r}, which is none of the "
-                f"tokenizer's end tokens {sorted(ends.values())}; set tokenizer.eos_token to it"
-            )
+        self.end_id = _end_id(self._before_reply, ends)
         self._end_text = ends[self.end_id]
 
     def opening(
@@ -86,7 +79,7 @@ class Chat:
     def _render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
         return str(
             self.tokenizer.apply_chat_template(
-                [dict(m) for m in messages],
+                [{"role": m["role"], "content": m["content"]} for m in messages],
                 tools=[dict(t) for t in tools] or None,
                 add_generation_prompt=True,
                 tokenize=False,
@@ -95,6 +88,17 @@ class Chat:
 
     def _text_of(self, token_id: int) -> str:
         return str(self.tokenizer.decode([token_id], skip_special_tokens=False))
+
+
+def _end_id(after_turn: str, ends: Mapping[int, str]) -> int:
+    """The id of `ends` with which the template ends a turn."""
+    for token_id, text in ends.items():
+        if text and after_turn.startswith(text):
+            return token_id
+    raise ValueError(
+        f"the chat template ends a turn with {after_turn[:20]!r}, which is none of the "
+        f"tokenizer's end tokens {sorted(ends.values())}; set tokenizer.eos_token to it"
+    )
 
 
 def _end_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

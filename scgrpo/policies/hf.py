@@ -17,8 +17,11 @@ from envs.rollout import Limits
 from envs.types import Message, Segment
 from scgrpo.attention import SlotCache, SlotLayout, hidden_states, use_packed
 from scgrpo.policies.chat import Chat
+from scgrpo.scoring import output_layer
 
 __all__ = ["HFPolicy", "PolicyClosed"]
+
+CALL_END = "</tool_call>"
 
 
 class PolicyClosed(RuntimeError):
@@ -35,6 +38,8 @@ class _Request:
     | cached | tokens of this slot that the cache holds |
     | prompt | the opening ids, while none of them is cached; else empty |
     | draws | one uniform number for each token to sample |
+    | cut | the draws ran out before an end token or a whole tool call |
+    | finished | the turn is whole or cut; False where the engine ended before |
     """
 
     slot: int
@@ -44,16 +49,16 @@ class _Request:
     draws: np.ndarray
     sampled: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    ended: bool = False
-    error: BaseException | None = None
+    cut: bool = False
+    finished: bool = False
     done: threading.Event = field(default_factory=threading.Event)
 
 
 class HFPolicy:
     """Samples turns at temperature 1 (or greedily at 0), top_p 1, token-exact and append-only.
 
-    One engine thread owns the model: it feeds whatever waits in one packed step, so nobody waits at a
-    turn barrier. The cache is kept across an episode's turns, and an opening that another
+    One engine thread owns the model: it feeds whatever waits in one packed step, so nobody waits
+    at a turn barrier. The cache is kept across an episode's turns, and an opening that another
     episode has cached is copied instead of computed. Use as a context manager.
 
     | argument | meaning |
@@ -75,7 +80,7 @@ class HFPolicy:
         if temperature not in (0.0, 1.0):
             raise ValueError(f"temperature must be 1 (sample) or 0 (greedy), got {temperature}")
         use_packed(model)
-        self.model, self.chat = model, Chat(tokenizer)
+        self.model, self.chat, self._head = model, Chat(tokenizer), output_layer(model)
         self.temperature, self.cache_tokens = temperature, cache_tokens
         self.version = 0
         self._cache = SlotCache(model, slots, cache_tokens)
@@ -86,6 +91,7 @@ class HFPolicy:
         self._running: list[_Request] = []
         self._wake = threading.Condition()
         self._closed = False
+        self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._loop, name="policy", daemon=True)
         self._thread.start()
 
@@ -144,7 +150,8 @@ class HFPolicy:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise PolicyClosed("the policy is closed")
+            why = f"its engine broke: {self._failure}" if self._failure else "it was closed"
+            raise PolicyClosed(f"the policy gives no turns: {why}") from self._failure
 
     def _release(self, slot: int) -> None:
         with self._wake:
@@ -158,24 +165,23 @@ class HFPolicy:
             self._waiting.append(request)
             self._wake.notify_all()
         request.done.wait()
-        if request.error is not None:
-            raise PolicyClosed(f"no turn: {request.error}") from request.error
+        if not request.finished:
+            self._check_open()
         return request
 
     def _loop(self) -> None:
-        """The engine: admit, feed, sample, until closed."""
-        failure: BaseException | None = None
+        """The engine: admit, feed, sample, until closed. Whatever breaks it, nobody waits on."""
         try:
             while self._admit():
                 self._step()
         except (RuntimeError, ValueError, MemoryError, IndexError) as broken:
-            failure = broken
-        with self._wake:
-            self._closed = True
-            for request in [*self._running, *self._waiting]:
-                request.error = failure or PolicyClosed("the policy is closed")
-                request.done.set()
-            self._wake.notify_all()
+            self._failure = broken
+        finally:
+            with self._wake:
+                self._closed = True
+                for request in [*self._running, *self._waiting]:
+                    request.done.set()
+                self._wake.notify_all()
 
     def _admit(self) -> bool:
         """Moves waiting requests into the batch; sleeps while there is nothing to do.
@@ -220,7 +226,7 @@ class HFPolicy:
         layout = SlotLayout(self._cache, feeds, self._heads)
         hidden = hidden_states(self.model, ids, layout)
         ends = torch.tensor([len(r.fresh) for r in running], device=device).cumsum(0) - 1
-        logits = self.model.get_output_embeddings()(hidden[ends]).float()
+        logits = self._head(hidden[ends]).float()
         draws = torch.tensor([r.draws[len(r.sampled)] for r in running], device=device)
         chosen, logprobs = _sample(logits, draws, greedy=self.temperature == 0.0)
         still = []
@@ -232,17 +238,21 @@ class HFPolicy:
             r.fresh = [token]
             r.sampled.append(token)
             r.logprobs.append(logprob)
-            r.ended = token in self.chat.end_ids
-            if r.ended or len(r.sampled) == len(r.draws) or self._call_closed(r):
+            whole = token in self.chat.end_ids or self._call_closed(r)
+            r.cut = not whole and len(r.sampled) == len(r.draws)
+            r.finished = whole or r.cut
+            if r.finished:
                 r.done.set()
             else:
                 still.append(r)
         self._running = still
 
     def _call_closed(self, request: _Request) -> bool:
-        """Whether the turn just closed a tool call: what would follow is the environment's to write."""
-        tail = self.chat.text(request.sampled[-8:])
-        return tail.endswith("</tool_call>")
+        """Whether the turn just closed a tool call: what follows is the environment's to write.
+
+        The last token may hold more than the mark's end, but no token holds less than a character.
+        """
+        return CALL_END in self.chat.text(request.sampled[-len(CALL_END) :])
 
 
 def _sample(logits: Tensor, draws: Tensor, *, greedy: bool) -> tuple[Tensor, Tensor]:
@@ -286,14 +296,15 @@ class _Conversation:
                 draws=self._rng.random(room),
             )
         )
-        self._cached, self._ended = request.cached, request.ended
+        self._cached = request.cached
+        self._ended = request.sampled[-1] == self._policy.chat.end_id
         self._history += request.sampled
         return Segment(
             "policy",
             self._policy.chat.text(request.sampled),
             tuple(request.sampled),
             tuple(request.logprobs),
-            cut=not request.ended and len(request.sampled) == room,
+            cut=request.cut,
         )
 
     def append(self, reply: str) -> Segment:
