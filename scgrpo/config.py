@@ -40,6 +40,13 @@ class WarmStartConfig:
     steps: int = 30
     lr: float = 1e-4
 
+    def __post_init__(self) -> None:
+        for name in ("measure_episodes", "episodes", "steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"warm_start.{name} must be at least 1, got {getattr(self, name)}")
+        if not self.lr > 0:
+            raise ValueError(f"warm_start.lr must be positive, got {self.lr}")
+
 
 @dataclass(frozen=True)
 class LoraConfig:
@@ -52,7 +59,11 @@ class LoraConfig:
     """
 
     rank: int = 0
-    alpha: float = 32.0
+    alpha: int = 32
+
+    def __post_init__(self) -> None:
+        if self.rank < 0:
+            raise ValueError(f"lora.rank must be 0 (no adapters) or more, got {self.rank}")
 
 
 @dataclass(frozen=True)
@@ -116,9 +127,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         self.algorithm()
-        for name in ("steps", "tasks_per_step", "group", "pack_tokens", "save_every", "keep"):
+        for name in ("steps", "tasks_per_step", "pack_tokens", "save_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.group < 2:
+            raise ValueError(f"group must be at least 2, to compare episodes, got {self.group}")
         for name in ("lr", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
@@ -138,8 +151,14 @@ class TrainConfig:
         return replace(algorithm, credit=self.credit)
 
     def torch_device(self) -> torch.device:
-        """The device that `device` means here."""
-        return models.default_device() if self.device == "auto" else torch.device(self.device)
+        """The device that `device` means here. Raises ValueError where there is none."""
+        if self.device == "auto":
+            return models.default_device()
+        try:
+            return torch.empty(0, device=self.device).device
+        except (RuntimeError, AssertionError) as error:
+            why = str(error).splitlines()[0]
+            raise ValueError(f"device={self.device} cannot be used here: {why}") from error
 
     def torch_dtype(self) -> torch.dtype:
         """The type of the forward pass that `dtype` means here."""

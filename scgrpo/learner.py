@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from transformers import PreTrainedModel
 
 from envs.store import write_episodes
 from envs.types import Episode, Stop, Task
+from sandboxes import SandboxError
 from scgrpo import checkpoint, models
 from scgrpo.config import LoraConfig, TrainConfig
 from scgrpo.disk import explained
 from scgrpo.levels import LevelController
-from scgrpo.log import Metrics, progress
+from scgrpo.log import Metrics, Progress, progress
 from scgrpo.optimizer import MasterAdamW
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts, success_rate
 from scgrpo.trainer import Trainer
 
 __all__ = ["Learner", "TrainingError", "malformed_share"]
+
+SKIPS = 3
+REDRAWS = 20
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +49,8 @@ class Learner:
         model, self.tokenizer = models.load(start, dtype=config.torch_dtype())
         self.model = _adapted(model.to(config.torch_device()), config.lora)
         self.optimizer = MasterAdamW(self.model.parameters(), lr=config.lr)
-        self.step = self._restore()
+        self.step = self._saved = self._restore()
+        self._state, self._skipped = self._snapshot(), 0
         slots = config.tasks_per_step * config.group
         self.policy = HFPolicy(
             self.model, self.tokenizer, slots=slots, cache_tokens=config.limits.episode_tokens
@@ -65,43 +73,77 @@ class Learner:
         self.policy.close()
 
     def learn(self) -> None:
-        """Steps until the configured number is reached."""
+        """Steps until the configured number is reached.
+
+        On Ctrl-C, and where training cannot go on, every finished step is saved first. Raises
+        TrainingError for a step without a verdict, and for a gradient that stays not finite.
+        """
         total = self.config.steps
         with Metrics(self.run, last_step=self.step) as metrics, progress(total, "training") as bar:
             bar.advance(self.step)
-            while self.step < total:
-                log = self._one_step()
-                metrics.write(self.step, **log)
-                bar.advance(1, _summary(log))
-                if self.step % self.config.save_every == 0 or self.step == total:
+            try:
+                while self.step < total:
+                    self._one_step(metrics, bar)
+                    if self.step % self.config.save_every == 0 or self.step == total:
+                        self._save()
+            except (KeyboardInterrupt, TrainingError, SandboxError):
+                if self.step > self._saved:
                     self._save()
+                raise
 
-    def _one_step(self) -> dict[str, float]:
-        """Plays the step's groups and learns from them; returns what to log."""
+    def _one_step(self, metrics: Metrics, bar: Progress) -> None:
+        """Plays the step's groups, learns from them and logs it."""
         config, started = self.config, time.monotonic()
         step = self.step + 1
-        tasks = [self._draw_task() for _ in range(config.tasks_per_step)]
+        tasks = self._draw_tasks()
         episodes = self._play(self.policy, tasks, group=config.group, seed=_seed(config.seed, step))
         self._keep(step, episodes)
         played = time.monotonic()
+        log = _episode_log(episodes)
+        with _uninterrupted():
+            log |= self._update(step, tasks, episodes)
+            log["level"] = float(self.levels.level)
+            log["time/rollout_s"] = played - started
+            log["time/update_s"] = time.monotonic() - played
+            metrics.write(step, **log)
+            self.step, self._state = step, self._snapshot()
+        bar.advance(1, _summary(log))
+        if self._skipped >= SKIPS:
+            raise TrainingError(
+                f"the gradient was not finite in the last {SKIPS} steps, up to step {step}, so "
+                "nothing was learned in them; use a lower lr or dtype=float32"
+            )
+
+    def _update(self, step: int, tasks: list[Task], episodes: list[Episode]) -> dict[str, float]:
+        """One optimizer step, and what follows from it for the policy and the level."""
+        config = self.config
         groups = [i // config.group for i in range(len(episodes))]
         scale = min(1.0, step / max(1, config.warmup_steps))
-        log = _episode_log(episodes)
-        log |= self.trainer.update(episodes, groups, lr=config.lr * scale)
+        try:
+            log = self.trainer.update(episodes, groups, lr=config.lr * scale)
+        except ValueError as error:
+            raise TrainingError(f"step {step} cannot be learned from: {error}") from error
+        self._skipped = self._skipped + 1 if log.get("train/skipped") else 0
         self.policy.updated()
-        self.step = step
         for i, task in enumerate(tasks):
-            mine = [e for e in episodes[i * config.group : (i + 1) * config.group] if e.verdict]
-            if mine:
+            mine = episodes[i * config.group : (i + 1) * config.group]
+            if any(e.verdict is not None for e in mine):
                 self.levels.record(task.level, success_rate(mine))
-        log["level"] = float(self.levels.level)
-        log["time/rollout_s"] = played - started
-        log["time/update_s"] = time.monotonic() - played
         return log
 
-    def _draw_task(self) -> Task:
-        tasks = self._play.env.tasks("train", self.levels.draw(self.rng))
-        return tasks[int(self.rng.integers(len(tasks)))]
+    def _draw_tasks(self) -> list[Task]:
+        """The step's tasks, no two alike as long as there are others to draw."""
+        drawn: dict[str, Task] = {}
+        tries = 0
+        tasks: list[Task] = []
+        while len(tasks) < self.config.tasks_per_step:
+            offered = self._play.env.tasks("train", self.levels.draw(self.rng))
+            task = offered[int(self.rng.integers(len(offered)))]
+            tries += 1
+            if task.id not in drawn or tries > REDRAWS * self.config.tasks_per_step:
+                drawn[task.id] = task
+                tasks.append(task)
+        return tasks
 
     def _keep(self, step: int, episodes: list[Episode]) -> None:
         """Writes the step's episodes; raises TrainingError when none of them has a verdict."""
@@ -115,17 +157,22 @@ class Learner:
                 f"{episodes[0].error}. Mend that, then go on with resume=true"
             )
 
+    def _snapshot(self) -> dict[str, Any]:
+        """What the next step starts from, beside weights and optimizer."""
+        return {"random": checkpoint.random_state(self.rng), "levels": self.levels.state_dict()}
+
     def _save(self) -> None:
-        state = {"random": checkpoint.random_state(self.rng), "levels": self.levels.state_dict()}
+        """Saves the last finished step, also in the middle of the next one's episodes."""
         checkpoint.save(
             self.run / "checkpoints",
             self.step,
             model=self.model,
             tokenizer=self.tokenizer,
             optimizer=self.optimizer,
-            state=state,
+            state=self._state,
             keep=self.config.keep,
         )
+        self._saved = self.step
 
     def _restore(self) -> int:
         """Puts the newest checkpoint in place; returns its step, 0 where there is none."""
@@ -137,6 +184,33 @@ class Learner:
         self.levels.load_state_dict(state["levels"])
         logger.info("going on from %s", path)
         return checkpoint.step_of(path)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Holds Ctrl-C back to the block's end, so that no weight is left half-way.
+
+    A second Ctrl-C is not held back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    held = False
+
+    def hold(*_: object) -> None:
+        nonlocal held
+        held = True
+        signal.signal(signal.SIGINT, before)
+        logger.info("stopping after this step's update; Ctrl-C again stops now")
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _adapted(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:

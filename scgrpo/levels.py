@@ -23,7 +23,7 @@ class LevelController:
     def __init__(self, levels: Sequence[int], *, window: int = 16) -> None:
         if not levels:
             raise ValueError("want at least one level, got none")
-        self.levels = sorted(levels)
+        self.levels = sorted(set(levels))
         self._place = 0
         self._recent: deque[float] = deque(maxlen=window)
 

@@ -23,7 +23,7 @@ from yaml import YAMLError
 
 from scgrpo.settings_help import help_text, leaves, type_name
 
-__all__ = ["SettingsError", "from_mapping", "load", "parse", "read", "save"]
+__all__ = ["SettingsError", "from_mapping", "given", "load", "parse", "read", "save"]
 
 T = TypeVar("T")
 
@@ -50,14 +50,20 @@ def parse(cls: type[T], argv: Sequence[str], *, prog: str, examples: Sequence[st
 
 def read(cls: type[T], argv: Sequence[str]) -> T:
     """Like `parse`, for callers that handle SettingsError themselves."""
-    fields = leaves(cls)
-    merged = OmegaConf.create()
-    for key, text in _pairs(argv, fields):
-        if key == "config" and "config" not in fields:
-            merged = OmegaConf.merge(_file(Path(text)), merged)
-        else:
-            OmegaConf.update(merged, key, _value(text, _type_of(key, fields), key))
-    return from_mapping(cls, _plain(merged))
+    return from_mapping(cls, _merged(cls, argv))
+
+
+def given(cls: type, argv: Sequence[str]) -> set[str]:
+    """The dotted keys that `argv` and its config file set, whatever their values."""
+    keys: set[str] = set()
+    values = _merged(cls, argv)
+    for key in leaves(cls):
+        found: Any = values
+        for part in key.split("."):
+            found = found.get(part, _MISFIT) if isinstance(found, Mapping) else _MISFIT
+        if found is not _MISFIT:
+            keys.add(key)
+    return keys
 
 
 def save(settings: Any, path: Path) -> None:
@@ -91,6 +97,17 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
         raise
     except ValueError as error:
         raise SettingsError(str(error)) from error
+
+
+def _merged(cls: type, argv: Sequence[str]) -> dict[str, Any]:
+    fields = leaves(cls)
+    merged = OmegaConf.create()
+    for key, text in _pairs(argv, fields):
+        if key == "config" and "config" not in fields:
+            merged = OmegaConf.merge(_file(Path(text)), merged)
+        else:
+            OmegaConf.update(merged, key, _value(text, _type_of(key, fields), key))
+    return _plain(merged)
 
 
 def _pairs(argv: Sequence[str], fields: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -37,7 +37,7 @@ def starting_weights(run: Path, config: TrainConfig, play: Rollouts) -> Path:
     if options.mode == "auto" and _starting_success(base, config, play) >= options.below:
         return base
     level = (config.levels or play.env.levels)[0]
-    key = cache_key(base, play.env, level, options, config.seed)
+    key = cache_key(base, play.env, level, options, str(config.torch_dtype()), config.seed)
     cached = models.cache_folder() / "warm_start" / key
     if models.is_model(cached):
         logger.info("warm start: taken from the cache, %s", cached)
@@ -45,6 +45,7 @@ def starting_weights(run: Path, config: TrainConfig, play: Rollouts) -> Path:
         model, tokenizer = models.load(base, dtype=config.torch_dtype())
         model.to(config.torch_device())
         warm_start(cached, model, tokenizer, play, level, options, seed=config.seed)
+    link.unlink(missing_ok=True)  # it may point to a cache that was cleared
     link.symlink_to(cached, target_is_directory=True)
     return cached
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium
+from transformers.utils import logging as transformers_logging
 
 from sandboxes import SandboxError
 from scgrpo import models, runs, settings
 from scgrpo.checkpoint import CheckpointError
 from scgrpo.config import TrainConfig
-from scgrpo.disk import DiskError
+from scgrpo.disk import DiskError, explained
 from scgrpo.learner import Learner, TrainingError
 from scgrpo.log import to_terminal
 from scgrpo.rollouts import Rollouts
@@ -40,12 +42,12 @@ logger = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command: exits with 0, 1 for what broke, 2 for bad settings, 130 for Ctrl-C."""
-    config = settings.parse(
-        TrainConfig, sys.argv[1:] if argv is None else argv, prog=PROG, examples=EXAMPLES
-    )
+    argv = sys.argv[1:] if argv is None else argv
+    config = settings.parse(TrainConfig, argv, prog=PROG, examples=EXAMPLES)
     to_terminal()
+    transformers_logging.disable_progress_bar()
     try:
-        train(config)
+        train(config, settings.given(TrainConfig, argv))
     except KeyboardInterrupt:
         print(f"\nstopped; go on with: {PROG} resume=true", file=sys.stderr)
         sys.exit(130)
@@ -57,38 +59,55 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
-def train(config: TrainConfig) -> Path:
-    """Runs a whole training and returns its run folder."""
+def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
+    """Runs a whole training and returns its run folder.
+
+    A resumed run goes on with its own settings, and with more `steps` if asked. `given` names the
+    dotted settings that were asked for; without it, those that are not the defaults. Raises
+    ValueError where one of them differs from the run's.
+    """
     with Rollouts(config.env, config.limits, sandbox=config.sandbox) as play:
         if unknown := sorted(set(config.levels) - set(play.env.levels)):
             raise ValueError(f"levels {unknown} are not among {config.env}'s: {play.env.levels}")
         models.resolve(config.model)
-        run, config = _open_run(config)
+        run, config = _open_run(config, given)
         logger.info("run: %s", run)
         with Learner(run, config, play, starting_weights(run, config, play)) as learner:
             learner.learn()
     return run
 
 
-def _open_run(config: TrainConfig) -> tuple[Path, TrainConfig]:
+def _open_run(config: TrainConfig, given: Set[str] | None) -> tuple[Path, TrainConfig]:
     """The run's folder and settings: a new one, or the one to go on with."""
     if not config.resume:
         run = runs.new_run(config.runs, config.name)
-        settings.save(config, run / runs.CONFIG)
+        with explained(run):
+            settings.save(config, run / runs.CONFIG)
         return run, config
     run = runs.find_run(config.runs, config.name or runs.LATEST)
     saved = settings.load(TrainConfig, run / runs.CONFIG)
-    given, kept, usual = asdict(config), asdict(saved), asdict(TrainConfig())
+    got, kept, usual = (_flat(asdict(c)) for c in (config, saved, TrainConfig()))
+    asked = given if given is not None else {key for key in got if got[key] != usual[key]}
     changed = [
-        f"{key}: the run has {kept[key]}, got {given[key]}"
-        for key in given
-        if key not in ("resume", "name", "runs", "steps")
-        and given[key] not in (kept[key], usual[key])
+        f"{key}: the run has {kept[key]}, got {got[key]}"
+        for key in sorted(asked - {"resume", "name", "runs", "steps"})
+        if got[key] != kept[key]
     ]
     if changed:
         raise ValueError(f"{run} goes on with its own settings; {'; '.join(changed)}")
-    steps = config.steps if config.steps != TrainConfig().steps else saved.steps
-    return run, replace(saved, steps=steps, resume=True)
+    steps = config.steps if "steps" in asked else saved.steps
+    return run, replace(saved, steps=steps, runs=config.runs, resume=True)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 if __name__ == "__main__":

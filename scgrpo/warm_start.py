@@ -76,15 +76,18 @@ def warm_start(
     )
 
 
-def cache_key(model: Path, env: TextEnv, level: int, config: WarmStartConfig, seed: int) -> str:
+def cache_key(
+    model: Path, env: TextEnv, level: int, config: WarmStartConfig, dtype: str, seed: int
+) -> str:
     """Hex digest over everything that the stage's result depends on."""
     digest = hashlib.sha256()
-    for file in sorted(model.glob("*.safetensors")):
+    for file in sorted(path for path in model.iterdir() if path.is_file()):
         with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
+            digest.update(file.name.encode() + hashlib.file_digest(opened, "sha256").digest())
     for task in env.tasks("train", level):
         digest.update(task.content_hash.encode())
-    parts = [env.name, env.version, env.instructions, level, asdict(config), seed, LAYOUT_VERSION]
+    learned = {key: asdict(config)[key] for key in ("episodes", "steps", "lr")}
+    parts = [env.name, env.version, env.instructions, level, learned, dtype, seed, LAYOUT_VERSION]
     digest.update(json.dumps(parts).encode())
     return digest.hexdigest()[:16]
 
