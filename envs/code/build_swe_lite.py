@@ -163,7 +163,7 @@ def _single(
     """
     (one,) = bug.bugs
     others = [k for k in _shuffled(source, found, salt=str(one)) if k is not bug]
-    same = [k for k in others if (k.bugs[0].column, k.bugs[0].end) == (one.column, one.end)]
+    same = _same_span(others, bug)
     wrong = [k.bugs for k in same[: CANDIDATES - 1]]
     if len(wrong) < CANDIDATES - 1:
         apart = [k for k in others if k.bugs[0].column >= one.end or k.bugs[0].end <= one.column]
@@ -179,6 +179,16 @@ def _single(
     if not wrong:
         return None
     return _row(source, split, bug, [_patch(source, bugs, [one.line]) for bugs in wrong])
+
+
+def _same_span(found: Sequence[Killed], bug: Killed) -> list[Killed]:
+    """The others that change the same characters, so that they are as near to the bug as right."""
+    (one,) = bug.bugs
+    return [
+        k
+        for k in found
+        if k is not bug and (k.bugs[0].column, k.bugs[0].end) == (one.column, one.end)
+    ]
 
 
 def _pairs(
@@ -203,8 +213,8 @@ def _pair(
 ) -> Row | None:
     """One task of two bugs; None where the lines' other bugs give too few wrong candidates."""
     both = _killed(pool, source, *first.bugs, *second.bugs)
-    other_firsts = [one for one in firsts if one is not first][:2]
-    other_seconds = [one for one in seconds if one is not second][:2]
+    other_firsts = _same_span(firsts, first)[:2]
+    other_seconds = _same_span(seconds, second)[:2]
     if both is None or not other_firsts or not other_seconds:
         return None
     # One line repaired and the other broken anew are bugs known to be caught; both anew are not.

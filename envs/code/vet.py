@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 
 __all__ = ["new_reach"]
 
@@ -29,7 +30,12 @@ def new_reach(original: str, submitted: str) -> list[str]:
         tree = ast.parse(submitted)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
-    return sorted(set(_reach(tree)) - set(_reach(ast.parse(original))))
+    return sorted(set(_reach(tree)) - _reach_of(original))
+
+
+@lru_cache(maxsize=64)
+def _reach_of(original: str) -> frozenset[str]:
+    return frozenset(_reach(ast.parse(original)))
 
 
 def _reach(tree: ast.Module) -> Iterator[str]:
