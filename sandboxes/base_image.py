@@ -1,0 +1,123 @@
+"""A base image from this machine's own Python, for where no image registry answers."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from sandboxes.base import SandboxError
+
+__all__ = ["base_archive"]
+
+# Parts of the standard library that no task needs, or that would need libraries of a desktop.
+LEFT_OUT = {
+    "dist-packages",
+    "ensurepip",
+    "idlelib",
+    "lib2to3",
+    "pydoc_data",
+    "site-packages",
+    "test",
+    "tkinter",
+    "turtledemo",
+}
+LEFT_OUT_PATTERN = re.compile(
+    r"config-3.*|_tkinter\..*|_test.*\.so|_ctypes_test\..*|xx.*\.so|.*\.opt-[12]\.pyc|.*\.a"
+)
+# The interpreter's own folders, also when a virtual environment runs this.
+PREFIXES = {
+    "base": sys.base_prefix,
+    "platbase": sys.base_exec_prefix,
+    "installed_base": sys.base_prefix,
+    "installed_platbase": sys.base_exec_prefix,
+}
+FILES = {
+    "etc/passwd": "root:x:0:0::/:/none\nnobody:x:65534:65534::/:/none\n",
+    "etc/group": "root:x:0:\nnogroup:x:65534:\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+}
+
+
+def base_archive() -> bytes:
+    """A tar archive of a root file system that holds Python and no other program.
+
+    Every file keeps its path, so that the interpreter finds its library as it does here.
+    Raises SandboxError where the libraries of this Python cannot be listed.
+    """
+    binary = Path(sys.executable).resolve()
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for folder, mode in (("tmp", 0o1777), ("usr/bin", 0o755), ("proc", 0o755)):
+            add_folder(archive, folder, mode)
+        library = list(library_files())
+        shared = [path for path in library if path.suffix == ".so"]
+        for path in sorted({binary, *library, *shared_libraries([binary, *shared])}):
+            add_file(archive, path)
+        for name in ("python", "python3", version):
+            if binary != Path("/usr/bin", name):
+                add_link(archive, f"usr/bin/{name}", str(binary))
+        for name, text in FILES.items():
+            add_text(archive, name, text)
+    return buffer.getvalue()
+
+
+def library_files() -> Iterator[Path]:
+    """Files of the standard library that the image gets, compiled ones included."""
+    roots = {Path(sysconfig.get_path(name, vars=PREFIXES)) for name in ("stdlib", "platstdlib")}
+    for root in sorted(roots):
+        for path in root.rglob("*"):
+            parts = path.relative_to(root).parts
+            left_out = LEFT_OUT.intersection(parts) or any(map(LEFT_OUT_PATTERN.fullmatch, parts))
+            if path.is_file() and not left_out:
+                yield path
+
+
+def shared_libraries(programs: list[Path]) -> set[Path]:
+    """Shared libraries that the programs load, the loader included, by the paths they ask for."""
+    try:
+        listing = subprocess.run(
+            ["ldd", *map(str, programs)], capture_output=True, text=True, check=True, timeout=60
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise SandboxError(f"ldd cannot list the libraries of {programs[0]}: {error}") from error
+    if missing := re.findall(r"(\S+) => not found", listing.stdout):
+        raise SandboxError(f"this Python lacks the shared libraries {', '.join(sorted(missing))}")
+    return {Path(path) for path in re.findall(r"(/\S+) \(0x", listing.stdout)}
+
+
+def add_file(archive: tarfile.TarFile, path: Path) -> None:
+    """Adds the contents behind `path` under that path, owned by root."""
+    source = path.resolve()
+    info = archive.gettarinfo(str(source), arcname=str(path).lstrip("/"))
+    info.type, info.linkname = tarfile.REGTYPE, ""
+    info.size = source.stat().st_size
+    info.mode = 0o755 if info.mode & 0o111 else 0o644
+    info.uid = info.gid = 0
+    info.uname = info.gname = "root"
+    with source.open("rb") as file:
+        archive.addfile(info, file)
+
+
+def add_folder(archive: tarfile.TarFile, name: str, mode: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = tarfile.DIRTYPE, mode
+    archive.addfile(info)
+
+
+def add_link(archive: tarfile.TarFile, name: str, target: str) -> None:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.SYMTYPE, target
+    archive.addfile(info)
+
+
+def add_text(archive: tarfile.TarFile, name: str, text: str) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(text), 0o644
+    archive.addfile(info, io.BytesIO(text.encode()))

@@ -1,0 +1,152 @@
+"""`python -m sandboxes.build`: makes the image of docker-compose.yml, where its inputs changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import docker
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+from docker.models.images import Image
+
+from sandboxes.base import SandboxError
+from sandboxes.base_image import base_archive
+from sandboxes.limits import COMPOSE_FILE, compose_service
+
+__all__ = ["image_name", "image_now", "inputs_hash", "prepare_image"]
+
+CONTEXT = Path(__file__).resolve().parent
+INPUTS = ("Dockerfile", "base_image.py", "hidden_modules.txt", "prepare_image.py", "runner.py")
+ENV_FILE = COMPOSE_FILE.with_name(".env")
+VARIABLE = "SCGRPO_BASE_IMAGE"
+OFFLINE_BASE = "scgrpo-base"
+INPUTS_LABEL = "scgrpo.inputs"
+
+
+def image_name() -> str:
+    """The tag that the compose file gives to the image."""
+    return compose_service()["image"]
+
+
+def inputs_hash() -> str:
+    """Changes whenever the image has to be made anew. Raises SandboxError for a missing input."""
+    digest = hashlib.sha256(f"{sys.version} {chosen_base()}".encode())
+    for name in INPUTS:
+        try:
+            digest.update(hashlib.sha256((CONTEXT / name).read_bytes()).digest())
+        except OSError as error:
+            raise SandboxError(f"cannot read {CONTEXT / name}: {error.strerror}") from error
+    return digest.hexdigest()[:16]
+
+
+def image_now(client: docker.DockerClient) -> Image | None:
+    """The image if it is there and made of today's inputs. Raises SandboxError."""
+    try:
+        image = client.images.get(image_name())
+    except ImageNotFound:
+        return None
+    return image if image.labels.get(INPUTS_LABEL) == inputs_hash() else None
+
+
+def prepare_image(client: docker.DockerClient) -> Image:
+    """The image, made if it is missing or of other inputs. Raises SandboxError."""
+    try:
+        if image := image_now(client):
+            return image
+        old = client.images.list(name=image_name())
+        image = build(client, usable_base(client))
+        for left in old:
+            remove_unused(client, left)
+    except (BuildError, DockerException, OSError) as error:
+        raise SandboxError(f"cannot make the image {image_name()}: {error}") from error
+    return image
+
+
+def build(client: docker.DockerClient, base: str) -> Image:
+    image, _ = client.images.build(
+        path=str(CONTEXT),
+        tag=image_name(),
+        buildargs={"BASE_IMAGE": base, "INPUTS": inputs_hash()},
+        network_mode="none",
+        rm=True,
+        forcerm=True,
+    )
+    return image
+
+
+def remove_unused(client: docker.DockerClient, image: Image) -> None:
+    """Removes an image that was replaced, unless a container still runs it."""
+    try:
+        client.images.remove(image.id)
+    except APIError as error:
+        if error.status_code not in (404, 409):
+            raise
+
+
+def chosen_base() -> str:
+    """The base image that somebody asked for, in the environment or in `.env`; else empty."""
+    text = ENV_FILE.read_text() if ENV_FILE.exists() else ""
+    lines = re.findall(rf"^{VARIABLE}=(.*)$", text, re.MULTILINE)
+    chosen = os.environ.get(VARIABLE) or (lines[-1].strip() if lines else "")
+    return "" if chosen.startswith(f"{OFFLINE_BASE}:") else chosen
+
+
+def usable_base(client: docker.DockerClient) -> str:
+    """The base asked for, else the Dockerfile's own, else one made from this machine's Python.
+
+    The last is written into `.env`, where `docker compose build` finds it.
+    """
+    if base := chosen_base():
+        return base
+    default = re.search(r"^ARG BASE_IMAGE=(\S+)", (CONTEXT / "Dockerfile").read_text(), re.M)
+    assert default is not None
+    if has_or_pulls(client, default[1]):
+        return default[1]
+    base = offline_base(client)
+    text = ENV_FILE.read_text() if ENV_FILE.exists() else ""
+    kept = [line for line in text.splitlines() if not line.startswith(f"{VARIABLE}=")]
+    ENV_FILE.write_text("\n".join([*kept, f"{VARIABLE}={base}", ""]))
+    return base
+
+
+def has_or_pulls(client: docker.DockerClient, name: str) -> bool:
+    """Whether the image is on this machine now, from a registry if need be."""
+    try:
+        client.images.get(name)
+    except ImageNotFound:
+        try:
+            client.images.pull(name)
+        except (APIError, OSError):
+            return False
+    return True
+
+
+def offline_base(client: docker.DockerClient) -> str:
+    """Name of the base image made from this machine's own Python."""
+    source = (CONTEXT / "base_image.py").read_bytes()
+    version = hashlib.sha256(f"{sys.version} {sys.base_prefix}".encode() + source).hexdigest()
+    name = f"{OFFLINE_BASE}:{version[:16]}"
+    try:
+        client.images.get(name)
+    except ImageNotFound:
+        client.api.import_image_from_data(base_archive(), OFFLINE_BASE, version[:16])
+    return name
+
+
+def main() -> int:
+    try:
+        with closing(docker.from_env(timeout=120)) as client:
+            image = prepare_image(client)
+    except (DockerException, SandboxError) as error:
+        print(f"[sandbox] no image: {error}", file=sys.stderr)
+        return 1
+    print(f"[sandbox] image {image_name()} is ready ({image.short_id})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Runs inside the image while it is built: compiles the standard library, hides modules of it.
+
+The root is read-only later, so what is not compiled here would be compiled at every start.
+"""
+
+from __future__ import annotations
+
+import compileall
+import os
+import re
+import sysconfig
+from pathlib import Path
+
+# Programs for people, and packages that bring a second copy of what is hidden.
+SKIPPED = re.compile(r"/(site-packages|dist-packages|test|tests|idlelib|lib2to3|tkinter)/")
+
+
+def hide(library: Path, names: list[str]) -> None:
+    """Removes the modules and what was compiled from them. Raises ValueError for an unknown one."""
+    for name in names:
+        source = library / f"{name}.py"
+        if not source.is_file():
+            raise ValueError(f"got {name!r} in hidden_modules.txt, wanted a module of {library}")
+        for path in (source, *library.glob(f"__pycache__/{name}.*.pyc")):
+            path.unlink()
+
+
+def strip_setuid() -> None:
+    """Takes the set-uid and set-gid bits off every program: nothing inside changes its user."""
+    for folder in ("/bin", "/sbin", "/usr"):
+        for directory, _, names in os.walk(folder):
+            for name in names:
+                path = os.path.join(directory, name)
+                mode = os.lstat(path).st_mode
+                if mode & 0o6000 and not os.path.islink(path):
+                    os.chmod(path, mode & 0o1777)
+
+
+def main() -> None:
+    library = Path(sysconfig.get_path("stdlib"))
+    compileall.compile_dir(library, quiet=2, rx=SKIPPED)
+    hide(library, Path(__file__).with_name("hidden_modules.txt").read_text().split())
+    strip_setuid()
+    os.remove(__file__)
+
+
+if __name__ == "__main__":
+    main()
