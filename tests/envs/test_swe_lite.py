@@ -114,10 +114,16 @@ def test_looking_alike_does_not_give_the_right_candidate_away():
         buggy = " ".join(line.strip() for line in row.buggy)
         alike = [sum(_alike(a, b) for b in shown) for a in shown]
         near = [_alike(a, buggy) for a in shown]
-        typical.append(alike[row.answer - 1] == max(alike))
-        nearest.append(near[row.answer - 1] == max(near))
-    assert np.mean(typical) < 0.35
-    assert np.mean(nearest) < 0.5
+        typical.append(_picked_by(alike, row.answer))
+        nearest.append(_picked_by(near, row.answer))
+    assert np.mean(typical) < 0.3
+    assert np.mean(nearest) < 0.4
+
+
+def _picked_by(scores: list[float], answer: int) -> float:
+    """Chance of the right one where the highest score is picked, ties at random."""
+    best = [place for place, score in enumerate(scores, start=1) if score > max(scores) - 1e-9]
+    return (answer in best) / len(best)
 
 
 def _alike(a: str, b: str) -> float:
