@@ -1,0 +1,276 @@
+"""The resident runner: the first process of a box, which starts, limits and ends all others.
+
+It serves one lease at a time. Commands in Python are forked from this warm interpreter, so nothing
+secret may stay in its memory: what a lease sends, and what its commands print, is held in one
+mapping that forked children do not get. Standard library only; runs on Python 3.11 and later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import json
+import mmap
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from sandboxes import seccomp, warm, workspace
+from sandboxes.frames import MAX_PAYLOAD, OUTPUT_CAP
+from sandboxes.leases import Door, Hangup, Lease
+from sandboxes.outcome import Outcome
+
+__all__ = ["Runner", "Settings", "main"]
+
+_SPARE = 2 * (OUTPUT_CAP + 4096)
+_PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
+_FIRST_LEASE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this box is set up; comes as JSON on the command line.
+
+    | field | meaning |
+    |---|---|
+    | work, scratch | the two folders that commands may write; both are wiped |
+    | uid | user and group of the commands; None keeps the runner's own |
+    | listen | path of the socket where leases arrive |
+    | stream | descriptor of the only lease, instead of `listen` |
+    | once | end after the first lease, or when none comes |
+    | owns_namespace | this is process 1, so that every process is its own |
+    | filter | put everything under the system-call filter |
+    | limits | resource limits of a command, such as `fsize`, in the kernel's units |
+    | env | environment of a command |
+    | hidden | modules of the standard library that commands must not find loaded |
+    | digest | what the client calls this version of the box |
+    """
+
+    work: str
+    scratch: str
+    uid: int | None = None
+    listen: str = ""
+    stream: int = -1
+    once: bool = False
+    owns_namespace: bool = True
+    filter: bool = True
+    limits: Mapping[str, int] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+    digest: str = ""
+
+
+class Runner:
+    """Serves leases on one box."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        memory = mmap.mmap(-1, MAX_PAYLOAD + _SPARE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory.madvise(mmap.MADV_DONTFORK)
+        self._memory, self._buffer = memory, memoryview(memory)
+        self._door = Door(settings.listen) if settings.listen else None
+
+    def serve(self) -> None:
+        """Runs until the box has had its last lease. Raises OSError where it cannot be cleaned."""
+        self._clean()
+        while True:
+            if self._door:
+                lease = self._door.admit(_FIRST_LEASE_S if self._settings.once else None)
+            else:
+                lease = Lease(self._settings.stream, self._settings.stream, None)
+            with contextlib.suppress(Hangup):
+                lease.send({"hello": self._settings.digest})
+                while True:
+                    self._answer(lease)
+            self._clean()
+            lease.close()
+            if self._settings.once or not self._door:
+                return
+
+    def _answer(self, lease: Lease) -> None:
+        header, payload = lease.receive(self._buffer[:MAX_PAYLOAD])
+        operation = header.get("op")
+        try:
+            if operation == "run":
+                self._run(lease, header, payload)
+            elif operation == "write":
+                self._write(lease, header["files"], payload)
+            elif operation == "read":
+                self._read(lease, header["path"])
+            elif operation == "reset":
+                self._clean()
+                lease.send({"ok": True})
+            else:
+                raise Hangup(f"unknown operation {operation!r}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise Hangup(f"bad request: {error}") from None
+        if len(payload) > mmap.PAGESIZE:
+            self._memory.madvise(mmap.MADV_DONTNEED)
+
+    def _write(self, lease: Lease, files: list[tuple[str, int]], payload: memoryview) -> None:
+        try:
+            with self._as_commands():
+                for path, size in files:
+                    workspace.write_file(self._settings.work, path, payload[:size])
+                    payload = payload[size:]
+        except OSError as error:
+            lease.send({"failed": os.strerror(error.errno or 0)})
+        else:
+            lease.send({"ok": True})
+
+    def _read(self, lease: Lease, path: str) -> None:
+        with self._as_commands():
+            try:
+                fd = workspace.open_regular(self._settings.work, path)
+            except OSError as error:
+                lease.send({"missing": os.strerror(error.errno or 0)})
+                return
+        size = 0
+        try:
+            while got := os.readv(fd, [self._buffer[size : MAX_PAYLOAD + 1]]):
+                size += got
+        finally:
+            os.close(fd)
+        if size > MAX_PAYLOAD:
+            lease.send({"missing": f"larger than {MAX_PAYLOAD} bytes"})
+        else:
+            lease.send({"ok": True}, self._buffer[:size])
+        self._memory.madvise(mmap.MADV_DONTNEED)
+
+    def _run(self, lease: Lease, header: Mapping[str, Any], payload: memoryview) -> None:
+        job_size, timeout_s = int(header["job"]), float(header["timeout_s"])
+        fds = [_file_with(payload[:job_size]), _file_with(payload[job_size:])]
+        out, out_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        err, err_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        for end in (out_end, err_end):
+            os.set_blocking(end, True)
+        begun = time.monotonic()
+        try:
+            child = os.fork()
+            if not child:
+                stdio = (fds[1], out_end, err_end)
+                warm.become(fds[0], stdio, self._settings.uid, self._settings.limits)
+        finally:
+            for fd in (*fds, out_end, err_end):
+                os.close(fd)
+        try:
+            outcome = Outcome(child, (out, err), self._buffer[:_SPARE])
+            outcome.watch(begun + timeout_s, lease)
+            wall_s = time.monotonic() - begun
+            status = self._end(child)
+            outcome.drain()
+        finally:
+            os.close(out)
+            os.close(err)
+        lease.send(
+            {
+                "status": None if outcome.late else status,
+                "late": outcome.late,
+                "truncated": outcome.truncated,
+                "wall_s": wall_s,
+                "stdout": len(outcome.kept[0]),
+            },
+            *outcome.kept,
+        )
+
+    def _end(self, child: int | None = None) -> int | None:
+        """Kills every process of the box; the child's status."""
+        status = None
+        if child is not None:
+            with contextlib.suppress(PermissionError, ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        while True:
+            self._kill()
+            try:
+                pid, code = os.waitpid(-1, 0)
+            except ChildProcessError:
+                return status
+            if pid == child:
+                status = os.waitstatus_to_exitcode(code)
+
+    def _kill(self) -> None:
+        if not self._settings.owns_namespace:
+            for pid in _children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return
+        uid = self._settings.uid
+        # As the commands' user, so that neither a capability is needed nor a relay is hit.
+        if uid is not None:
+            os.setresuid(uid, uid, 0)
+        try:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)
+        finally:
+            if uid is not None:
+                os.setresuid(0, 0, 0)
+
+    def _clean(self) -> None:
+        self._end()
+        with self._as_commands():
+            workspace.wipe(self._settings.work)
+            workspace.wipe(self._settings.scratch)
+        self._memory.madvise(mmap.MADV_DONTNEED)
+
+    @contextlib.contextmanager
+    def _as_commands(self) -> Iterator[None]:
+        """File access with the rights of the commands' user alone."""
+        uid = self._settings.uid
+        if uid is None:
+            yield
+            return
+        os.setegid(uid)
+        os.seteuid(uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+
+
+def _file_with(content: memoryview) -> int:
+    fd = os.memfd_create("input")
+    while content:
+        content = content[os.write(fd, content) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def _harden(settings: Settings) -> None:
+    # Python's handler would let a command interrupt process 1.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    if not settings.owns_namespace:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if settings.filter:
+        seccomp.forbid()
+
+
+def main(text: str) -> NoReturn:
+    """Serves until the end; the status says whether the box was left clean."""
+    settings = Settings(**json.loads(text))
+    warm.preload(settings.hidden)
+    _harden(settings)
+    runner = Runner(settings)
+    gc.collect()
+    gc.freeze()
+    try:
+        runner.serve()
+    except TimeoutError:
+        sys.exit(0)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

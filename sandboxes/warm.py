@@ -1,0 +1,163 @@
+"""What a forked child of the runner does: become the command. Standard library only."""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import contextlib
+import ctypes
+import importlib
+import importlib.machinery
+import json
+import os
+import resource
+import runpy
+import signal
+import stat
+import sys
+import threading
+import types
+from collections.abc import Collection, Mapping
+from typing import Any, NoReturn
+
+__all__ = ["become", "preload"]
+
+_PRELOADED = (
+    "abc ast bisect collections contextlib copy dataclasses datetime decimal enum fractions "
+    "functools heapq importlib.util inspect io itertools json math operator pathlib random re "
+    "statistics string tempfile textwrap time traceback types typing unittest"
+).split()
+_CANNOT_START = 127
+_PR_SET_DUMPABLE = 4
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def preload(hidden: Collection[str]) -> None:
+    """Imports what commands will want, and nothing that is hidden from them."""
+    for name in _PRELOADED:
+        if name.partition(".")[0] not in hidden:
+            importlib.import_module(name)
+
+
+def become(
+    job: int, stdio: tuple[int, int, int], uid: int | None, limits: Mapping[str, int]
+) -> NoReturn:
+    """Turns this process into the command that is described in the file `job`; never returns.
+
+    The job is JSON: argv, cwd (absolute), env.
+    """
+    try:
+        os.setsid()
+        request = json.loads(os.pread(job, os.fstat(job).st_size, 0))
+        for number, fd in enumerate(stdio):
+            os.dup2(fd, number)
+        os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        _give_up_rights(uid, limits)
+        os.environ.clear()
+        os.environ.update(request["env"])
+        os.umask(0o022)
+        try:
+            os.chdir(request["cwd"])
+            status = _run(request["argv"])
+        except OSError as error:
+            os.write(2, f"cannot start: {error}\n".encode())
+            status = _CANNOT_START
+        os._exit(status)
+    finally:
+        os._exit(_CANNOT_START)
+
+
+def _give_up_rights(uid: int | None, limits: Mapping[str, int]) -> None:
+    for name, value in limits.items():
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), (value, value))
+    if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    # Only a dumpable process may write its own oom_score_adj, and the runner is not one.
+    _LIBC.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write("1000")
+
+
+def _run(argv: list[str]) -> int:
+    """Runs Python code in this interpreter and returns its status; executes anything else."""
+    program, *rest = argv
+    if program == "python" and rest:
+        if rest[0] in ("-c", "-m") and len(rest) > 1:
+            return _finish(lambda: _code(rest) if rest[0] == "-c" else _module(rest), argv)
+        if not rest[0].startswith("-") and stat.S_ISREG(os.stat(rest[0]).st_mode):
+            return _finish(lambda: _file(rest), argv)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if program == "python":
+        os.execv(sys.executable, argv)
+    os.execvp(program, argv)
+
+
+def _main_module() -> dict[str, Any]:
+    main = types.ModuleType("__main__")
+    sys.modules["__main__"] = main
+    main.__dict__.update(__builtins__=builtins, __annotations__={})
+    return main.__dict__
+
+
+def _code(rest: list[str]) -> None:
+    sys.argv = ["-c", *rest[2:]]
+    sys.path[0] = ""
+    names = _main_module()
+    names["__loader__"] = importlib.machinery.BuiltinImporter
+    exec(compile(rest[1], "<string>", "exec"), names)
+
+
+def _module(rest: list[str]) -> None:
+    sys.argv = ["-m", *rest[2:]]
+    sys.path[0] = os.getcwd()
+    _main_module()
+    runpy._run_module_as_main(rest[1])  # type: ignore[attr-defined]
+
+
+def _file(rest: list[str]) -> None:
+    path = rest[0]
+    sys.argv = rest
+    sys.path[0] = os.path.dirname(os.path.realpath(path))
+    with open(path, "rb") as file:
+        source = file.read()
+    names = _main_module()
+    loader = importlib.machinery.SourceFileLoader("__main__", path)
+    names.update(__file__=path, __cached__=None, __loader__=loader)
+    exec(compile(source, path, "exec"), names)
+
+
+def _finish(main: Any, argv: list[str]) -> int:
+    """Runs to the end as the interpreter would, and returns the exit status."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.orig_argv = argv
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sandboxes"]:
+        del sys.modules[name]
+    status = _status_of(main)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            status = status or 120
+    return status
+
+
+def _status_of(main: Any) -> int:
+    try:
+        main()
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 0xFF
+        print(error.code, file=sys.stderr)
+        return 1
+    except BaseException as error:  # noqa: BLE001 - whatever the command raised is its own end
+        trace = error.__traceback__
+        for _ in range(3):
+            trace = trace and trace.tb_next
+        sys.excepthook(type(error), error, trace)
+        return 1
+    return 0

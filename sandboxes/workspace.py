@@ -1,0 +1,146 @@
+"""File operations inside a box, on a folder that hostile code owns. Standard library only.
+
+No path is ever followed by name: each component is opened from its parent's descriptor without
+following links. Call these while nothing else runs in the box.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["components", "open_regular", "wipe", "write_file"]
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NAMES = itertools.count()
+
+
+def components(path: str) -> list[str]:
+    """Parts of a relative path.
+
+    Raises ValueError for an empty or absolute path, one with `..`, or with a null byte.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+        raise ValueError(f"got path {path!r}, wanted a relative one without '..'")
+    return parts
+
+
+@contextmanager
+def _opened(name: str, flags: int, folder: int | None, mode: int = 0o600) -> Iterator[int]:
+    fd = os.open(name, flags, mode, dir_fd=folder)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def write_file(root: str, path: str, content: memoryview) -> None:
+    """Lays a regular file down, replacing whatever stands in its way. Raises OSError."""
+    *parents, leaf = components(path)
+    folder = os.open(root, _FOLDER)
+    try:
+        for name in parents:
+            deeper = _enter(folder, name)
+            os.close(folder)
+            folder = deeper
+        _clear(folder, leaf)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with _opened(leaf, flags, folder, 0o644) as fd:
+            while content:
+                content = content[os.write(fd, content) :]
+    finally:
+        os.close(folder)
+
+
+def open_regular(root: str, path: str) -> int:
+    """Descriptor of a regular file, for reading. Raises OSError."""
+    *parents, leaf = components(path)
+    folder = os.open(root, _FOLDER)
+    try:
+        for name in parents:
+            deeper = os.open(name, _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = deeper
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(leaf, flags, dir_fd=folder)
+    finally:
+        os.close(folder)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return fd
+
+
+def wipe(root: str) -> None:
+    """Empties a folder of any depth, whatever its modes. Raises OSError where it cannot.
+
+    Folders are moved up before they are emptied, so neither recursion nor open files grow with
+    the depth.
+    """
+    with _opened(root, _FOLDER, None) as top:
+        while names := os.listdir(top):
+            for name in names:
+                _remove(top, top, name)
+
+
+def _is_folder(folder: int, name: str) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+
+
+def _enter(folder: int, name: str) -> int:
+    try:
+        os.mkdir(name, 0o755, dir_fd=folder)
+    except FileExistsError:
+        if _is_folder(folder, name):
+            os.chmod(name, 0o755, dir_fd=folder)
+        else:
+            os.unlink(name, dir_fd=folder)
+            os.mkdir(name, 0o755, dir_fd=folder)
+    return os.open(name, _FOLDER, dir_fd=folder)
+
+
+def _clear(folder: int, name: str) -> None:
+    try:
+        if not _is_folder(folder, name):
+            os.unlink(name, dir_fd=folder)
+            return
+    except FileNotFoundError:
+        return
+    os.chmod(name, 0o700, dir_fd=folder)
+    with _opened(name, _FOLDER, folder) as top:
+        while names := os.listdir(top):
+            for inner in names:
+                _remove(top, top, inner)
+    os.rmdir(name, dir_fd=folder)
+
+
+def _remove(top: int, folder: int, name: str) -> None:
+    if not _is_folder(folder, name):
+        os.unlink(name, dir_fd=folder)
+        return
+    os.chmod(name, 0o700, dir_fd=folder)
+    with _opened(name, _FOLDER, folder) as inside:
+        for inner in os.listdir(inside):
+            if _is_folder(inside, inner):
+                os.chmod(inner, 0o700, dir_fd=inside)
+                _move_up(inside, inner, top)
+            else:
+                os.unlink(inner, dir_fd=inside)
+    os.rmdir(name, dir_fd=folder)
+
+
+def _move_up(folder: int, name: str, top: int) -> None:
+    for _ in range(1000):
+        try:
+            os.rename(name, f".{next(_NAMES)}", src_dir_fd=folder, dst_dir_fd=top)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+        else:
+            return
+    raise OSError(errno.EEXIST, "no free name to move a folder to", name)
