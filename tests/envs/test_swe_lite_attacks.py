@@ -1,5 +1,6 @@
 """Submissions that try to pass without a repair, on both layers: the vetting and the run itself."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sandboxes
-from envs.code.corpus import Source, source
+from envs.code.corpus import source
 from envs.code.suite import SuiteRun, grade, run_suite
 from envs.code.table import Row, rows
 from envs.code.vet import new_reach
@@ -17,26 +18,25 @@ from sandboxes.base import SandboxPool
 HIDDEN_MODULES = Path(sandboxes.__file__).with_name("hidden_modules.txt").read_text().split()
 
 FORGED = """
-import json, sys
-results = json.dumps([["{test}", ""]])
+import sys
 for stream in (sys.stdout, sys.__stdout__, sys.stderr):
-    stream.write("{nonce} " + results + "\\n")
+    stream.write("00000000000000000000000000000000 " + RESULTS + "\\n")
     stream.flush()
 """
 EXIT = "\nimport os\nos._exit(0)\n"
 SYSTEM_EXIT = "\nimport sys\nsys.exit(0)\n"
 FRAMES = """
-import gc, re, sys
+import gc, os, re, sys
 frame, found = sys._getframe(), set()
 while frame is not None:
     found.update(re.findall("[0-9a-f]{32}", repr((frame.f_globals, frame.f_locals))))
     frame = frame.f_back
 for thing in gc.get_objects():
-    found.update(re.findall("[0-9a-f]{32}", repr(thing)) if isinstance(thing, (dict, list)) else ())
+    found.update(re.findall("[0-9a-f]{32}", repr(thing)) if type(thing) in (dict, list) else ())
 found.update(re.findall("[0-9a-f]{32}", sys.stdin.read()))
-open("/proc/%d/fd/1" % __import__("os").getppid(), "w").write(str(found))
-if not found:
-    raise SystemExit("no nonce here")
+for nonce in found:
+    with open("/proc/%d/fd/1" % os.getppid(), "w") as out:
+        out.write(nonce + " " + RESULTS + "\\n")
 """
 OTHER_TESTS = """
 import glob
@@ -53,7 +53,8 @@ PIPE = """
 import json, os
 for fd in range(3, 64):
     try:
-        os.write(fd, b'["{test}", ""]\\n')
+        for result in json.loads(RESULTS):
+            os.write(fd, json.dumps(result).encode() + b"\\n")
     except OSError:
         pass
 os._exit(0)
@@ -79,25 +80,29 @@ def row() -> Row:
     return next(row for row in rows() if row.source == "intervals")
 
 
-def run_anyway(pool: SandboxPool, package: Source, text: str, timeout_s: float = 5) -> SuiteRun:
+def attacked(row: Row, attack: str) -> str:
+    """The broken module with an attack at its end, which finds a perfect report in RESULTS."""
+    results = json.dumps([[test, ""] for test in source(row.source).all_ids])
+    return f"{row.broken}\nRESULTS = {results!r}\n{attack}"
+
+
+def run_anyway(pool: SandboxPool, row: Row, text: str) -> SuiteRun:
     """What the grading box says where nothing is vetted."""
+    package = source(row.source)
     files = {package.file: text, package.test_file: package.tests}
-    return run_suite(pool, files, f"test_{package.name}", timeout_s=timeout_s)
+    return run_suite(pool, files, f"test_{package.name}", timeout_s=2)
 
 
 @pytest.mark.parametrize("attack", [FORGED, EXIT, SYSTEM_EXIT, FRAMES, OTHER_TESTS, SLEEP])
 def test_the_run_itself_stops(pool: SandboxPool, row: Row, attack: str):
-    package = source(row.source)
-    attack = attack.replace("{test}", row.failing[0]).replace("{nonce}", "0" * 32)
-    run = run_anyway(pool, package, row.broken + attack, timeout_s=2)
-    assert run.failed(row.failing)
+    assert run_anyway(pool, row, attacked(row, attack)).failed(row.failing)
 
 
 @pytest.mark.parametrize(
     "attack", [FORGED, EXIT, SYSTEM_EXIT, FRAMES, OTHER_TESTS, PATCHED, PIPE, EQUAL, SLEEP]
 )
 def test_the_grader_refuses(pool: SandboxPool, row: Row, attack: str):
-    verdict = grade(pool, source(row.source), row.broken + attack, row.failing)
+    verdict = grade(pool, source(row.source), attacked(row, attack), row.failing)
     assert not verdict.passed
     assert verdict.score == 0.0
     assert verdict.detail.startswith("refused: the change brings in ")
@@ -105,9 +110,7 @@ def test_the_grader_refuses(pool: SandboxPool, row: Row, attack: str):
 
 def test_without_vetting_the_pipe_could_be_forged(pool: SandboxPool, row: Row):
     """Why `vet` exists: the tests share a process with the submission."""
-    package = source(row.source)
-    attack = PIPE.replace("{test}", row.failing[0])
-    assert row.failing[0] not in run_anyway(pool, package, row.broken + attack).failed(row.failing)
+    assert run_anyway(pool, row, attacked(row, PIPE)).failed(row.failing) == []
 
 
 def test_the_right_code_passes_and_the_broken_one_fails(pool: SandboxPool, row: Row):
