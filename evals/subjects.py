@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from jinja2 import TemplateError
 from safetensors import SafetensorError
 
 from envs.rollout import Limits
@@ -99,18 +100,18 @@ def open_policy(subject: Subject, config: TrainConfig, *, greedy: bool) -> Itera
     config = replace(config, device="auto")
     try:
         model, tokenizer = models.load(subject.folder, dtype=config.torch_dtype())
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        policy = HFPolicy(
+            model.to(config.torch_device()),
+            tokenizer,
+            cache_tokens=config.limits.episode_tokens,
+            temperature=0.0 if greedy else 1.0,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, TemplateError) as error:
         raise ValueError(
-            f"cannot read the {subject.label} model {subject.folder}: {error}. "
-            "Its files are torn or not of one model: name another by --model, or save it again"
+            f"cannot use the model {subject.folder}: {error}. "
+            "Save it again, or name another by --model or --base"
         ) from error
-    model.to(config.torch_device())
-    with HFPolicy(
-        model,
-        tokenizer,
-        cache_tokens=config.limits.episode_tokens,
-        temperature=0.0 if greedy else 1.0,
-    ) as policy:
+    with policy:
         yield policy
 
 

@@ -1,0 +1,220 @@
+"""The command as typed, on a small run with real (random) models."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from envs.rollout import Limits
+from evals.run import main
+from scgrpo import checkpoint, models, runs, settings
+from scgrpo.config import TrainConfig
+from scgrpo.optimizer import MasterAdamW
+from scgrpo.tiny import make_tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with a base model and `runs/first`: warm start, one checkpoint, level 1 reached."""
+    folder = tmp_path_factory.mktemp("workplace")
+    base = make_tiny(folder / "base", hidden=16, layers=1, heads=2)
+    run = runs.new_run(folder / "runs", "first")
+    config = TrainConfig(
+        env="toy_guess", model=str(base), limits=Limits(turn_tokens=3, episode_tokens=200)
+    )
+    settings.save(config, run / runs.CONFIG)
+    make_tiny(run / "warm_start", hidden=16, layers=1, heads=2, seed=1)
+    model, tokenizer = models.load(run / "warm_start")
+    optimizer = MasterAdamW(model.parameters(), lr=1e-3)
+    model.get_input_embeddings().weight.data.add_(0.01)
+    checkpoint.save(
+        run / "checkpoints", 3, model=model, tokenizer=tokenizer, optimizer=optimizer, state={}
+    )
+    lines = [{"step": 1, "level": 0}, {"step": 2, "level": 1}, {"step": 3, "level": 2}]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+@pytest.fixture
+def here(workplace, tmp_path, monkeypatch):
+    """A copy of the workplace, as the current folder."""
+    shutil.copytree(workplace, tmp_path / "here", symlinks=True)
+    monkeypatch.chdir(tmp_path / "here")
+    return Path()
+
+
+def refused(arguments: str, capsys: pytest.CaptureFixture[str], code: int = 2) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments.split())
+    assert stopped.value.code == code
+    return capsys.readouterr().err
+
+
+def report_of(folder: Path) -> dict:
+    (path,) = folder.glob("*.json")
+    return json.loads(path.read_text())
+
+
+def test_the_newest_run_is_evaluated_with_its_three_models_on_the_levels_that_it_trained_on(
+    here, capsys
+):
+    main(["--ood", "--tasks", "5", "--rollouts", "2"])
+    captured = capsys.readouterr()
+    for word in ("base", "warm-started", "trained", "toy_guess level 1", "ood/difficulty"):
+        assert word in captured.out
+    assert "episodes: 120 to play, 0 on disk" in captured.err
+    assert "trained, toy_guess level 1 id: 10/10" in captured.err
+    report = report_of(here / "runs/first/evals")
+    cells = [(row["level"], row["split"]) for row in report["rows"]]
+    assert cells == [(level, split) for level in (0, 1) for split in ("id", "ood/difficulty")]
+    for row in report["rows"]:
+        assert (row["tasks"], row["rollouts"]) == (5, 2)
+        assert list(row["scores"]) == ["base", "warm-started", "trained"]
+        assert [d["before"] for d in row["differences"]] == ["warm-started", "base"]
+        assert all((s["episodes"], s["errors"]) == (10, 0) for s in row["scores"].values())
+    facts = report["facts"]
+    assert facts["command"] == "python -m evals.run --ood --tasks 5 --rollouts 2"
+    assert facts["run"] == "runs/first"
+    assert facts["limits"] == {"turn_tokens": 3, "episode_tokens": 200}
+    assert facts["models"]["trained"]["name"] == "runs/first/checkpoints/step-000003"
+    assert len({m["sha256"] for m in facts["models"].values()}) == 3
+    assert facts["sampling"] == "sampled at temperature 1"
+
+    main(["--ood", "--tasks", "5", "--rollouts", "2"])
+    assert "episodes: 0 to play, 120 on disk" in capsys.readouterr().err
+    assert report_of(here / "runs/first/evals")["rows"] == report["rows"]
+
+
+def test_a_checkpoint_belongs_to_its_run_and_a_run_may_be_named(here, capsys):
+    quick = ["--levels", "0", "--tasks", "2", "--rollouts", "1"]
+    main(["--model", "runs/first/checkpoints/step-000003", *quick])
+    played = capsys.readouterr().err
+    assert "6 to play, 0 on disk" in played
+    for same in (["--run", "first"], ["--model", "first"], ["--run", "runs/latest"]):
+        main([*same, *quick])
+        assert "0 to play, 6 on disk" in capsys.readouterr().err
+
+
+def test_a_model_of_no_run_stands_alone_or_beside_a_base(here, capsys):
+    chosen = ["--envs", "toy_guess", "--tasks", "2", "--rollouts", "1", "--out", "out"]
+    main(["--model", "base", *chosen])
+    assert list(report_of(here / "out")["rows"][0]["scores"]) == ["model"]
+    shutil.rmtree("out")
+    main(["--model", "runs/first/warm_start", "--base", "base", *chosen])
+    (row,) = report_of(here / "out")["rows"]
+    assert [(d["after"], d["before"]) for d in row["differences"]] == [("model", "base")]
+
+
+def test_another_base_stands_in_for_the_run_s(here):
+    main(["--base", "runs/first/warm_start", "--levels", "0", "--tasks", "1", "--rollouts", "1"])
+    found = report_of(here / "runs/first/evals")["facts"]["models"]
+    assert found["base"]["name"] == "runs/first/warm_start"
+
+
+def test_greedy_is_stated_and_plays_once(here, capsys):
+    main(["--greedy", "--levels", "0", "--tasks", "2"])
+    report = report_of(here / "runs/first/evals")
+    assert report["facts"]["sampling"] == "greedy"
+    assert report["rows"][0]["rollouts"] == 1
+    assert "greedy" in capsys.readouterr().out
+    assert "--greedy says the same every time" in refused("--greedy --rollouts 2", capsys)
+
+
+def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(here, capsys):
+    arguments = ["--levels", "4", "--tasks", "120", "--rollouts", "8"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "evals.run", *arguments],
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(here.resolve())},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list((here / "runs/first/evals").glob("episodes/*.jsonl")):
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "finished episodes are kept: the same command goes on" in said
+    assert "Traceback" not in said
+    assert not list((here / "runs/first/evals").glob("*.json"))
+    (path,) = (here / "runs/first/evals/episodes").glob("*.jsonl")
+    done = len(path.read_text().splitlines())
+    main(arguments)
+    assert f"{2880 - done} to play, {done} on disk" in capsys.readouterr().err
+
+
+def test_without_a_run_it_says_how_to_get_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "train one: python -m scgrpo.train env=swe_lite" in refused("--ood", capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--run frist", "there is no run runs/frist; nearest: first"),
+        ("--run base", "base is no run: it needs config.yaml and checkpoints/"),
+        ("--envs toy_gues", "environment 'toy_gues' does not exist. Did you mean 'toy_guess'?"),
+        ("--levels 7", "toy_guess has no level 7; wanted --levels among 0 1 2 3 4"),
+        ("--model ./absent", "unknown model './absent': there is no folder absent"),
+        ("--model runs/first/evals", "the folder holds no model"),
+        ("--tasks 0", "argument --tasks: got '0', wanted a whole number from 1"),
+        ("--seed x", "argument --seed: got 'x', wanted a whole number from 0"),
+        ("--oood", "unrecognized arguments: --oood"),
+    ],
+)
+def test_bad_input_says_what_to_do(here, capsys, arguments, message):
+    assert message in refused(arguments, capsys)
+
+
+def test_a_run_without_a_checkpoint_says_so(here, capsys):
+    shutil.rmtree("runs/first/checkpoints/step-000003")
+    assert "has no whole checkpoint yet: wait for its first" in refused("", capsys)
+
+
+@pytest.mark.parametrize("damage", ["cut", "other", "template"])
+def test_an_unreadable_model_is_named(here, capsys, damage):
+    weights = here / "base/model.safetensors"
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    elif damage == "template":
+        (here / "base/chat_template.jinja").write_text("{{ raise_exception('no chat') }}")
+    else:
+        config = json.loads((here / "base/config.json").read_text())
+        (here / "base/config.json").write_text(json.dumps({**config, "hidden_size": 32}))
+    said = refused("--levels 0 --tasks 1 --model base --envs toy_guess", capsys)
+    assert "cannot use the model " in said
+    assert "base: " in said
+
+
+def test_without_any_verdict_the_report_says_why_and_the_command_fails(here, capsys):
+    template = here / "runs/first/warm_start/chat_template.jinja"
+    refusal = (
+        "{% if 'Guess' in messages[0]['content'] %}{{ raise_exception('no games') }}{% endif %}"
+    )
+    template.write_text(refusal + template.read_text())
+    said = refused("--levels 0 --tasks 1 --rollouts 2", capsys, code=1)
+    assert "no episode of warm-started on toy_guess level 0 id has a verdict" in said
+    scores = report_of(here / "runs/first/evals")["rows"][0]["scores"]
+    assert (scores["warm-started"]["episodes"], scores["warm-started"]["errors"]) == (0, 2)
+    assert scores["warm-started"]["success"]["value"] is None
+    assert scores["trained"]["episodes"] == 2
+
+
+def test_help_teaches_with_examples(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    page = capsys.readouterr().out
+    assert "python -m evals.run --ood" in page
+    assert "Interrupted? The same command goes on where it stopped." in page
