@@ -30,6 +30,7 @@ class WarmStartConfig:
     | measure_episodes | episodes that measure the starting success |
     | episodes | episodes of the environment's random but well-formed policy to learn from |
     | steps | optimizer steps over them |
+    | tasks_per_step | tasks in a step, with all of their episodes |
     | lr | peak learning rate |
     """
 
@@ -38,10 +39,11 @@ class WarmStartConfig:
     measure_episodes: int = 64
     episodes: int = 240
     steps: int = 30
+    tasks_per_step: int = 2
     lr: float = 1e-4
 
     def __post_init__(self) -> None:
-        for name in ("measure_episodes", "episodes", "steps"):
+        for name in ("measure_episodes", "episodes", "steps", "tasks_per_step"):
             if getattr(self, name) < 1:
                 raise ValueError(f"warm_start.{name} must be at least 1, got {getattr(self, name)}")
         if not self.lr > 0:

@@ -33,7 +33,6 @@ __all__ = ["cache_key", "spoken", "warm_start"]
 
 logger = logging.getLogger(__name__)
 
-TASKS_PER_STEP = 2
 EPISODES_PER_TASK = 4
 LAYOUT_VERSION = 1
 
@@ -59,7 +58,11 @@ def warm_start(
     with progress(config.steps, "warm start") as bar:
         for step in range(config.steps):
             scale = min(1.0, (step + 1) / 3) * (1 - step / config.steps)
-            losses.append(_step(model, optimizer, _draw(data, rng), lr=config.lr * scale))
+            losses.append(
+                _step(
+                    model, optimizer, _draw(data, config.tasks_per_step, rng), lr=config.lr * scale
+                )
+            )
             bar.advance(1, f"loss {losses[-1]:.3f}")
     with new_folder(folder) as scratch:
         model.save_pretrained(scratch)
@@ -86,7 +89,7 @@ def cache_key(
             digest.update(file.name.encode() + hashlib.file_digest(opened, "sha256").digest())
     for task in env.tasks("train", level):
         digest.update(task.content_hash.encode())
-    learned = {key: asdict(config)[key] for key in ("episodes", "steps", "lr")}
+    learned = {key: asdict(config)[key] for key in ("episodes", "steps", "tasks_per_step", "lr")}
     parts = [env.name, env.version, env.instructions, level, learned, dtype, seed, LAYOUT_VERSION]
     digest.update(json.dumps(parts).encode())
     return digest.hexdigest()[:16]
@@ -127,13 +130,13 @@ def _random_episodes(
     return episodes
 
 
-def _draw(data: list[Episode], rng: np.random.Generator) -> list[list[Episode]]:
-    """Groups of episodes that share an opening."""
+def _draw(data: list[Episode], tasks: int, rng: np.random.Generator) -> list[list[Episode]]:
+    """Groups of episodes that share an opening, of so many tasks where there are so many."""
     by_task: dict[str, list[Episode]] = {}
     for episode in data:
         by_task.setdefault(episode.task.id, []).append(episode)
     groups = list(by_task.values())
-    picked = rng.choice(len(groups), size=min(TASKS_PER_STEP, len(groups)), replace=False)
+    picked = rng.choice(len(groups), size=min(tasks, len(groups)), replace=False)
     return [groups[i] for i in picked]
 
 
