@@ -1,1 +1,14 @@
 """Sandboxes for hostile code: leased boxes behind one protocol."""
+
+from sandboxes.base import ExecResult, Isolation, Sandbox, SandboxError, SandboxPool
+from sandboxes.pool import SandboxConfig, open_pool
+
+__all__ = [
+    "ExecResult",
+    "Isolation",
+    "Sandbox",
+    "SandboxConfig",
+    "SandboxError",
+    "SandboxPool",
+    "open_pool",
+]

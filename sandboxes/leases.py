@@ -77,21 +77,31 @@ class Lease:
                 raise Hangup("closed")
             view = view[got:]
 
-    def _wait(self, fd: int, event: int, timeout_s: float | None) -> None:
-        poll = select.poll()
-        poll.register(fd, event)
+    def poll(self, poll: select.poll, wait_ms: float | None) -> dict[int, int]:
+        """What is ready of `poll`; those who knock meanwhile are turned away.
+
+        Raises Hangup where the lease has ended.
+        """
         if self._door:
             poll.register(self._door.fd, select.POLLIN)
+        ready = dict(poll.poll(wait_ms))
+        if self._door and ready.pop(self._door.fd, 0):
+            self._door.turn_away()
+        if ready.get(self._source, 0) & (select.POLLHUP | select.POLLERR):
+            raise Hangup("closed")
+        return ready
+
+    def _wait(self, fd: int, event: int, timeout_s: float | None) -> None:
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             left = None if until is None else 1000 * (until - time.monotonic())
             if left is not None and left <= 0:
                 raise Hangup("stalled")
-            ready = dict(poll.poll(left))
-            if fd in ready:
+            poll = select.poll()
+            poll.register(self._source, 0)
+            poll.register(fd, event)
+            if fd in self.poll(poll, left):
                 return
-            if self._door and ready:
-                self._door.turn_away()
 
     def close(self) -> None:
         """Lets go of both descriptors."""

@@ -29,24 +29,21 @@ class Limits:
     | memory_mib | memory of all processes and of the working directory together, no swap |
     | pids | processes and threads at one time |
     | cpus | cores |
-    | workdir_mib | size of the working directory |
-    | workdir_inodes | files and folders in it |
+    | folders_mib | path -> size, of the folders that commands may write |
     | fsize_mib | size of one file |
     | nofile | open files of one process |
-    | workdir | absolute path of the working directory in a container |
-    | uid, gid | identity that commands run as in a container |
+    | runner | arguments of the runner that say where and as whom commands run |
+    | uid | user and group that commands run as |
     """
 
     memory_mib: int
     pids: int
     cpus: float
-    workdir_mib: int
-    workdir_inodes: int
+    folders_mib: Mapping[str, int]
     fsize_mib: int
     nofile: int
-    workdir: str
+    runner: tuple[str, ...]
     uid: int
-    gid: int
 
 
 @cache
@@ -69,22 +66,27 @@ def compose_service() -> Mapping[str, Any]:
 def compose_limits() -> Limits:
     """The limits of the service `sandbox` of docker-compose.yml. Raises SandboxError."""
     service = compose_service()
-    arguments = dict(part.removeprefix("--").split("=", 1) for part in service["command"][1:])
+    arguments = dict(part.removeprefix("--").split("=", 1) for part in service["command"])
     mounts = dict(mount.split(":", 1) for mount in service["tmpfs"])
-    workdir = arguments["workdir"]
-    options = dict(option.split("=", 1) for option in mounts[workdir].split(","))
+    folders = (arguments["work"], arguments["scratch"])
     return Limits(
         memory_mib=size_bytes(service["mem_limit"]) // 2**20,
         pids=int(service["pids_limit"]),
         cpus=float(service["cpus"]),
-        workdir_mib=size_bytes(options["size"]) // 2**20,
-        workdir_inodes=int(options["nr_inodes"]),
+        folders_mib={path: tmpfs_bytes(mounts[path]) // 2**20 for path in folders},
         fsize_mib=int(service["ulimits"]["fsize"]) // 2**20,
         nofile=int(service["ulimits"]["nofile"]),
-        workdir=workdir,
+        runner=tuple(f"--{name}={arguments[name]}" for name in ("work", "scratch")),
         uid=int(arguments["uid"]),
-        gid=int(arguments["gid"]),
     )
+
+
+def tmpfs_bytes(options: str) -> int:
+    """The size that the options of a tmpfs give it. Raises ValueError where they give none."""
+    for option in options.split(","):
+        if option.startswith("size="):
+            return size_bytes(option.removeprefix("size="))
+    raise ValueError(f"got a tmpfs with {options!r}, wanted a size= among them")
 
 
 def size_bytes(text: str | int) -> int:

@@ -10,67 +10,35 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import json
 import mmap
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from sandboxes import seccomp, warm, workspace
-from sandboxes.frames import MAX_PAYLOAD, OUTPUT_CAP
+from sandboxes import seccomp, workspace
+from sandboxes.frames import MAX_PAYLOAD
 from sandboxes.leases import Door, Hangup, Lease
-from sandboxes.outcome import Outcome
+from sandboxes.pipes import OUTPUT_ROOM, Pipes
+from sandboxes.settings import Settings, box_digest, hidden_modules
+from sandboxes.warm import become, preload
 
-__all__ = ["Runner", "Settings", "main"]
+__all__ = ["Runner", "main"]
 
-_SPARE = 2 * (OUTPUT_CAP + 4096)
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
 _FIRST_LEASE_S = 120.0
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How this box is set up; comes as JSON on the command line.
-
-    | field | meaning |
-    |---|---|
-    | work, scratch | the two folders that commands may write; both are wiped |
-    | uid | user and group of the commands; None keeps the runner's own |
-    | listen | path of the socket where leases arrive |
-    | stream | descriptor of the only lease, instead of `listen` |
-    | once | end after the first lease, or when none comes |
-    | owns_namespace | this is process 1, so that every process is its own |
-    | filter | put everything under the system-call filter |
-    | limits | resource limits of a command, such as `fsize`, in the kernel's units |
-    | env | environment of a command |
-    | hidden | modules of the standard library that commands must not find loaded |
-    | digest | what the client calls this version of the box |
-    """
-
-    work: str
-    scratch: str
-    uid: int | None = None
-    listen: str = ""
-    stream: int = -1
-    once: bool = False
-    owns_namespace: bool = True
-    filter: bool = True
-    limits: Mapping[str, int] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
-    hidden: tuple[str, ...] = ()
-    digest: str = ""
 
 
 class Runner:
     """Serves leases on one box."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        memory = mmap.mmap(-1, MAX_PAYLOAD + _SPARE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._settings, self._digest = settings, box_digest()
+        memory = mmap.mmap(
+            -1, MAX_PAYLOAD + OUTPUT_ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        )
         memory.madvise(mmap.MADV_DONTFORK)
         self._memory, self._buffer = memory, memoryview(memory)
         self._door = Door(settings.listen) if settings.listen else None
@@ -84,7 +52,7 @@ class Runner:
             else:
                 lease = Lease(self._settings.stream, self._settings.stream, None)
             with contextlib.suppress(Hangup):
-                lease.send({"hello": self._settings.digest})
+                lease.send({"hello": self._digest})
                 while True:
                     self._answer(lease)
             self._clean()
@@ -104,6 +72,8 @@ class Runner:
                 self._read(lease, header["path"])
             elif operation == "reset":
                 self._clean()
+                lease.send({"ok": True})
+            elif operation == "ping":
                 lease.send({"ok": True})
             else:
                 raise Hangup(f"unknown operation {operation!r}")
@@ -144,38 +114,30 @@ class Runner:
 
     def _run(self, lease: Lease, header: Mapping[str, Any], payload: memoryview) -> None:
         job_size, timeout_s = int(header["job"]), float(header["timeout_s"])
-        fds = [_file_with(payload[:job_size]), _file_with(payload[job_size:])]
-        out, out_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        err, err_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        for end in (out_end, err_end):
-            os.set_blocking(end, True)
+        pipes = Pipes(payload[job_size:], self._buffer[MAX_PAYLOAD:])
+        job = _file_with(payload[:job_size])
         begun = time.monotonic()
         try:
             child = os.fork()
             if not child:
-                stdio = (fds[1], out_end, err_end)
-                warm.become(fds[0], stdio, self._settings.uid, self._settings.limits)
-        finally:
-            for fd in (*fds, out_end, err_end):
-                os.close(fd)
-        try:
-            outcome = Outcome(child, (out, err), self._buffer[:_SPARE])
-            outcome.watch(begun + timeout_s, lease)
+                become(job, pipes.inner, self._settings)
+            os.close(job)
+            pipes.close_inner()
+            pipes.watch(child, begun + timeout_s, lease)
             wall_s = time.monotonic() - begun
             status = self._end(child)
-            outcome.drain()
+            pipes.drain()
         finally:
-            os.close(out)
-            os.close(err)
+            pipes.close()
         lease.send(
             {
-                "status": None if outcome.late else status,
-                "late": outcome.late,
-                "truncated": outcome.truncated,
+                "status": None if pipes.late else status,
+                "late": pipes.late,
+                "truncated": pipes.truncated,
                 "wall_s": wall_s,
-                "stdout": len(outcome.kept[0]),
+                "stdout": len(pipes.kept[0]),
             },
-            *outcome.kept,
+            *pipes.kept,
         )
 
     def _end(self, child: int | None = None) -> int | None:
@@ -201,13 +163,13 @@ class Runner:
             return
         uid = self._settings.uid
         # As the commands' user, so that neither a capability is needed nor a relay is hit.
-        if uid is not None:
+        if uid >= 0:
             os.setresuid(uid, uid, 0)
         try:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
         finally:
-            if uid is not None:
+            if uid >= 0:
                 os.setresuid(0, 0, 0)
 
     def _clean(self) -> None:
@@ -221,7 +183,7 @@ class Runner:
     def _as_commands(self) -> Iterator[None]:
         """File access with the rights of the commands' user alone."""
         uid = self._settings.uid
-        if uid is None:
+        if uid < 0:
             yield
             return
         os.setegid(uid)
@@ -253,24 +215,22 @@ def _harden(settings: Settings) -> None:
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     if not settings.owns_namespace:
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    if settings.filter:
+    if settings.seccomp:
         seccomp.forbid()
 
 
-def main(text: str) -> NoReturn:
-    """Serves until the end; the status says whether the box was left clean."""
-    settings = Settings(**json.loads(text))
-    warm.preload(settings.hidden)
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Serves until the end; a traceback and status 1 where the box cannot be left clean."""
+    settings = Settings.of(arguments)
+    preload(hidden_modules())
     _harden(settings)
     runner = Runner(settings)
     gc.collect()
     gc.freeze()
-    try:
+    with contextlib.suppress(TimeoutError):
         runner.serve()
-    except TimeoutError:
-        sys.exit(0)
     sys.exit(0)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

@@ -17,16 +17,19 @@ import stat
 import sys
 import threading
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
+
+from sandboxes.settings import Settings
 
 __all__ = ["become", "preload"]
 
-_PRELOADED = (
+# Not a plain list: one name a line would be thirty lines.
+_PRELOADED = frozenset(
     "abc ast bisect collections contextlib copy dataclasses datetime decimal enum fractions "
     "functools heapq importlib.util inspect io itertools json math operator pathlib random re "
-    "statistics string tempfile textwrap time traceback types typing unittest"
-).split()
+    "statistics string tempfile textwrap time traceback types typing unittest".split(" ")
+)
 _CANNOT_START = 127
 _PR_SET_DUMPABLE = 4
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -34,17 +37,15 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 def preload(hidden: Collection[str]) -> None:
     """Imports what commands will want, and nothing that is hidden from them."""
-    for name in _PRELOADED:
+    for name in sorted(_PRELOADED):
         if name.partition(".")[0] not in hidden:
             importlib.import_module(name)
 
 
-def become(
-    job: int, stdio: tuple[int, int, int], uid: int | None, limits: Mapping[str, int]
-) -> NoReturn:
+def become(job: int, stdio: Sequence[int], settings: Settings) -> NoReturn:
     """Turns this process into the command that is described in the file `job`; never returns.
 
-    The job is JSON: argv, cwd (absolute), env.
+    The job is JSON: argv, cwd (relative to the work folder).
     """
     try:
         os.setsid()
@@ -52,12 +53,12 @@ def become(
         for number, fd in enumerate(stdio):
             os.dup2(fd, number)
         os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        _give_up_rights(uid, limits)
+        _give_up_rights(settings)
         os.environ.clear()
-        os.environ.update(request["env"])
+        os.environ.update(settings.environment)
         os.umask(0o022)
         try:
-            os.chdir(request["cwd"])
+            os.chdir(os.path.join(settings.work, request["cwd"]))
             status = _run(request["argv"])
         except OSError as error:
             os.write(2, f"cannot start: {error}\n".encode())
@@ -67,10 +68,10 @@ def become(
         os._exit(_CANNOT_START)
 
 
-def _give_up_rights(uid: int | None, limits: Mapping[str, int]) -> None:
-    for name, value in limits.items():
-        resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), (value, value))
-    if uid is not None:
+def _give_up_rights(settings: Settings) -> None:
+    for number, value in settings.limits.items():
+        resource.setrlimit(number, (value, value))
+    if (uid := settings.uid) >= 0:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
@@ -89,9 +90,7 @@ def _run(argv: list[str]) -> int:
         if not rest[0].startswith("-") and stat.S_ISREG(os.stat(rest[0]).st_mode):
             return _finish(lambda: _file(rest), argv)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    if program == "python":
-        os.execv(sys.executable, argv)
-    os.execvp(program, argv)
+    return os.execvp(sys.executable if program == "python" else program, argv)
 
 
 def _main_module() -> dict[str, Any]:
@@ -158,6 +157,6 @@ def _status_of(main: Any) -> int:
         trace = error.__traceback__
         for _ in range(3):
             trace = trace and trace.tb_next
-        sys.excepthook(type(error), error, trace)
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
         return 1
     return 0

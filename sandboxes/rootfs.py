@@ -1,0 +1,86 @@
+"""Folders that boxes without containers start from: the runner, and a root with Python alone."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import sys
+import sysconfig
+import tarfile
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from sandboxes.base import SandboxError
+from sandboxes.base_image import PREFIXES, base_archive
+from sandboxes.prepare_image import hide
+from sandboxes.settings import INSIDE, box_digest, hidden_modules
+
+__all__ = ["INSTALLED", "install_runner", "root_folder"]
+
+INSTALLED = "opt/scgrpo"
+"""Where the runner lies in a root."""
+
+_HERE = Path(__file__).parent
+
+
+def install_runner(folder: Path) -> None:
+    """Copies into a folder what `python -m sandboxes.runner` needs there."""
+    package = folder / "sandboxes"
+    package.mkdir(parents=True)
+    for name in INSIDE:
+        shutil.copyfile(_HERE / name, package / name)
+
+
+@cache
+def root_folder() -> Path:
+    """A folder to mount as a box's root: this machine's Python, its library, the runner.
+
+    Made once and kept in the user's cache (root's in /var/cache, since the boxes of root run as
+    somebody else). Raises SandboxError.
+    """
+    makers = b"".join((_HERE / name).read_bytes() for name in ("base_image.py", "rootfs.py"))
+    version = f"{sys.version} {sys.base_prefix} {box_digest()}".encode()
+    name = f"python-{hashlib.sha256(makers + version).hexdigest()[:16]}"
+    try:
+        cache_folder = _cache_folder()
+        root = cache_folder / name
+        if not root.is_dir():
+            _make(cache_folder, root)
+    except OSError as error:
+        raise SandboxError(f"cannot make a root folder for sandboxes: {error}") from error
+    return root
+
+
+def _cache_folder() -> Path:
+    if os.geteuid() == 0:
+        folder = Path("/var/cache/scgrpo")
+    else:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "scgrpo")
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.lstat().st_uid != os.geteuid():
+        raise SandboxError(f"{folder} belongs to somebody else; remove it")
+    return folder
+
+
+def _make(cache_folder: Path, root: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=cache_folder, prefix="new-") as temporary:
+        new = Path(temporary, "root")
+        new.mkdir()
+        with tarfile.open(fileobj=io.BytesIO(base_archive())) as archive:
+            archive.extractall(new, filter="fully_trusted")
+        library = sysconfig.get_path("stdlib", vars=PREFIXES).lstrip("/")
+        hide(new / library, hidden_modules())
+        install_runner(new / INSTALLED)
+        for folder in ("dev", "proc", "work"):
+            (new / folder).mkdir(exist_ok=True)
+        for folder, _, _ in os.walk(new):
+            os.chmod(folder, 0o755)
+        try:
+            new.rename(root)
+        except OSError:
+            # Somebody else was faster.
+            if not root.is_dir():
+                raise
