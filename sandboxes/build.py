@@ -16,11 +16,12 @@ from docker.models.images import Image
 from sandboxes.base import SandboxError
 from sandboxes.base_image import base_archive
 from sandboxes.limits import COMPOSE_FILE, compose_service
+from sandboxes.settings import INSIDE
 
 __all__ = ["image_name", "image_now", "inputs_hash", "prepare_image"]
 
 CONTEXT = Path(__file__).resolve().parent
-INPUTS = ("Dockerfile", "base_image.py", "hidden_modules.txt", "prepare_image.py", "runner.py")
+INPUTS = ("Dockerfile", "base_image.py", "prepare_image.py", *INSIDE)
 ENV_FILE = COMPOSE_FILE.with_name(".env")
 VARIABLE = "SCGRPO_BASE_IMAGE"
 OFFLINE_BASE = "scgrpo-base"

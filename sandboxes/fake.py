@@ -36,7 +36,9 @@ class FakeBox:
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """See `Sandbox.write`."""
-        self._held().update({"/".join(components(path)): bytes(text) for path, text in files.items()})
+        self._held().update(
+            {"/".join(components(path)): bytes(text) for path, text in files.items()}
+        )
 
     def read(self, path: str) -> bytes:
         """See `Sandbox.read`."""

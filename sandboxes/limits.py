@@ -33,6 +33,7 @@ class Limits:
     | fsize_mib | size of one file |
     | nofile | open files of one process |
     | runner | arguments of the runner that say where and as whom commands run |
+    | listen | where the runner of a container listens |
     | uid | user and group that commands run as |
     """
 
@@ -43,6 +44,7 @@ class Limits:
     fsize_mib: int
     nofile: int
     runner: tuple[str, ...]
+    listen: str
     uid: int
 
 
@@ -77,6 +79,7 @@ def compose_limits() -> Limits:
         fsize_mib=int(service["ulimits"]["fsize"]) // 2**20,
         nofile=int(service["ulimits"]["nofile"]),
         runner=tuple(f"--{name}={arguments[name]}" for name in ("work", "scratch")),
+        listen=arguments["listen"],
         uid=int(arguments["uid"]),
     )
 

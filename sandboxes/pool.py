@@ -26,7 +26,7 @@ class SandboxConfig:
 
     | field | meaning |
     |---|---|
-    | backend | auto, docker, local (bubblewrap) or unsafe (plain processes); auto takes docker, then local |
+    | backend | docker, local (bubblewrap), unsafe (plain processes); auto: docker, else local |
     | allow_unsafe | must be true for backend=unsafe, which isolates nothing |
     | size | boxes at most; 0 is twice the number of cores, at most 8 |
     """

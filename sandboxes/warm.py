@@ -24,11 +24,10 @@ from sandboxes.settings import Settings
 
 __all__ = ["become", "preload"]
 
-# Not a plain list: one name a line would be thirty lines.
-_PRELOADED = frozenset(
+_PRELOADED = (
     "abc ast bisect collections contextlib copy dataclasses datetime decimal enum fractions "
     "functools heapq importlib.util inspect io itertools json math operator pathlib random re "
-    "statistics string tempfile textwrap time traceback types typing unittest".split(" ")
+    "statistics string tempfile textwrap time traceback types typing unittest"
 )
 _CANNOT_START = 127
 _PR_SET_DUMPABLE = 4
@@ -37,7 +36,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 def preload(hidden: Collection[str]) -> None:
     """Imports what commands will want, and nothing that is hidden from them."""
-    for name in sorted(_PRELOADED):
+    for name in _PRELOADED.split():
         if name.partition(".")[0] not in hidden:
             importlib.import_module(name)
 
