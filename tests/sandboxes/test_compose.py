@@ -1,0 +1,158 @@
+"""`docker compose up sandbox`, with every Compose that this machine has."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import docker
+import pytest
+from docker.errors import DockerException
+
+from sandboxes import SandboxConfig, SandboxError, open_pool
+from sandboxes.build import prepare_image
+from sandboxes.limits import COMPOSE_FILE, compose_limits, compose_service, size_bytes
+
+PROJECT = f"scgrpo-test-{os.getpid()}"
+COMPOSES = {"v1": ["docker-compose"], "v2": ["docker", "compose"]}
+
+
+@pytest.fixture
+def client() -> Iterator[docker.DockerClient]:
+    try:
+        opened = docker.from_env(timeout=120)
+        opened.ping()
+    except (DockerException, OSError) as error:
+        pytest.skip(f"no Docker engine answers: {error}")
+    with closing(opened):
+        prepare_image(opened)
+        yield opened
+
+
+@pytest.fixture(params=COMPOSES)
+def compose(request: pytest.FixtureRequest, client: docker.DockerClient) -> Iterator[list[str]]:
+    """A compose command of its own project, which is taken down at the end."""
+    command = COMPOSES[request.param]
+    try:
+        subprocess.run([*command, "version"], capture_output=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"this machine has no Compose {request.param}: {error}")
+    command = [*command, "--file", str(COMPOSE_FILE), "--project-name", PROJECT]
+    yield command
+    run(command, "down", "--timeout", "0")
+
+
+def run(command: list[str], *arguments: str) -> str:
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def ids(client: docker.DockerClient, label: str) -> set[str]:
+    found = client.containers.list(filters={"label": label})
+    return {str(container.id) for container in found}
+
+
+def test_sizes_are_read_as_compose_reads_them():
+    assert size_bytes("512m") == size_bytes("512M") == size_bytes("512mb") == 512 * 1024 * 1024
+    assert size_bytes("64k") == 65536
+    assert size_bytes("2g") == 2147483648
+    assert size_bytes(7) == size_bytes("7") == size_bytes("7b") == 7
+    with pytest.raises(ValueError, match="'1.5m'"):
+        size_bytes("1.5m")
+
+
+def test_no_swap_and_room_for_the_working_folder():
+    service, limits = compose_service(), compose_limits()
+    assert service["mem_limit"] == service["memswap_limit"]
+    assert limits.fsize_mib <= sum(limits.folders_mib.values()) < limits.memory_mib
+
+
+def test_every_tmpfs_has_a_size_an_owner_and_a_number_of_files():
+    for mount in compose_service()["tmpfs"]:
+        options = {part.partition("=")[0] for part in mount.split(":")[1].split(",")}
+        assert {"size", "nr_inodes", "uid", "gid", "mode"} <= options, mount
+
+
+@pytest.mark.docker
+def test_the_file_is_taken_without_a_warning(compose):
+    said = run(compose, "config")
+    assert "warn" not in said.lower()
+    assert "obsolete" not in said
+
+
+@pytest.mark.docker
+def test_running_containers_are_leased_before_own_ones_are_started(client, compose):
+    own = ids(client, "scgrpo.owner")
+    run(compose, "up", "--detach", "--scale", "sandbox=2", "sandbox")
+    project = f"com.docker.compose.project={PROJECT}"
+    assert len(ids(client, project)) == 2
+    with open_pool(SandboxConfig(backend="docker", size=3)) as pool, ExitStack() as leases:
+        boxes = [leases.enter_context(pool.lease()) for _ in range(2)]
+        for number, box in enumerate(boxes):
+            box.write({"mine": str(number).encode()})
+        assert [box.read("mine") for box in boxes] == [b"0", b"1"]
+        assert ids(client, "scgrpo.owner") == own
+        leases.enter_context(pool.lease())
+        assert len(ids(client, "scgrpo.owner") - own) == 1
+    assert len(ids(client, project)) == 2
+    assert ids(client, "scgrpo.owner") == own
+
+
+@pytest.mark.docker
+def test_two_pools_never_share_a_container(client, compose):
+    run(compose, "up", "--detach", "sandbox")
+    own = ids(client, "scgrpo.owner")
+    config = SandboxConfig(backend="docker", size=1)
+    with (
+        open_pool(config) as first,
+        open_pool(config) as second,
+        first.lease() as one,
+        second.lease() as other,
+    ):
+        one.write({"mine": b""})
+        with pytest.raises(FileNotFoundError):
+            other.read("mine")
+        assert len(ids(client, "scgrpo.owner") - own) == 1
+
+
+@pytest.mark.docker
+def test_a_container_that_was_given_back_is_clean_and_can_be_leased_again(client, compose):
+    run(compose, "up", "--detach", "sandbox")
+    own = ids(client, "scgrpo.owner")
+    for _ in range(3):
+        with open_pool(SandboxConfig(backend="docker", size=1)) as pool, pool.lease() as box:
+            assert ids(client, "scgrpo.owner") == own
+            done = box.run(["python", "-c", "import os; print(os.listdir())"], timeout_s=20)
+            assert done.stdout == b"[]\n"
+            box.write({"left": b"behind"})
+
+
+@pytest.mark.docker
+def test_a_container_restarted_by_compose_is_an_error_and_then_leased_again(client, compose):
+    run(compose, "up", "--detach", "sandbox")
+    (name,) = ids(client, f"com.docker.compose.project={PROJECT}")
+    with open_pool(SandboxConfig(backend="docker", size=1)) as pool:
+        with pool.lease() as box:
+            client.containers.get(name).restart(timeout=0)
+            with pytest.raises(SandboxError):
+                box.run(["python", "-c", "print(1)"], timeout_s=5)
+        time.sleep(1)
+        with pool.lease() as box:
+            assert box.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
+
+
+@pytest.mark.docker
+def test_a_weaker_container_of_the_same_name_is_not_leased(client, compose, tmp_path):
+    weaker = tmp_path / "weaker.json"
+    weaker.write_text(json.dumps({"services": {"sandbox": {"read_only": False}}}))
+    at = compose.index("--project-name")
+    command = [*compose[:at], "--file", str(weaker), *compose[at:]]
+    run(command, "up", "--detach", "sandbox")
+    own = ids(client, "scgrpo.owner")
+    with open_pool(SandboxConfig(backend="docker", size=1)) as pool, pool.lease():
+        assert len(ids(client, "scgrpo.owner") - own) == 1
