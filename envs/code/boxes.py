@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 
-from sandboxes.base import SandboxPool
+from sandboxes import SandboxConfig, SandboxPool, open_pool
 
 __all__ = ["shared_pool"]
 
@@ -20,8 +20,6 @@ def shared_pool() -> SandboxPool:
     """
     with _LOCK:
         if not _POOLS:
-            from sandboxes import SandboxConfig, open_pool
-
             pool = open_pool(SandboxConfig())
             atexit.register(pool.close)
             _POOLS.append(pool)

@@ -21,7 +21,7 @@ from envs.code.corpus import Source, stable_share
 from envs.code.mutate import Mutation, mutate, mutations
 from envs.code.suite import SuiteRun, run_suite
 from envs.code.table import Row
-from sandboxes.base import SandboxPool
+from sandboxes import SandboxConfig, SandboxPool, open_pool
 
 __all__ = ["build", "main", "split_of"]
 
@@ -41,7 +41,7 @@ MOST_CHARS = {1: 300, 2: 460}
 """Longest bug with its candidates, by the number of lines: prompts have to be short."""
 
 REPEATS = 3
-DEADLINE_S = 0.4
+DEADLINE_S = 1.0
 WORKERS = 2
 
 
@@ -270,8 +270,6 @@ def _shuffled(source: Source, found: Sequence[Killed], salt: str = "") -> list[K
 
 def main() -> None:
     """Writes both files of the table."""
-    from sandboxes import SandboxConfig, open_pool
-
     with open_pool(SandboxConfig()) as pool:
         tests, rows = build(pool)
     write(tests, rows)

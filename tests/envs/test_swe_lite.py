@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
 import numpy as np
@@ -284,9 +284,8 @@ def test_replies_stay_short(env: SweLite):
 
 def test_a_file_cannot_grow_without_end(env: SweLite):
     start(env, "train", 2)
-    for _ in range(3):
-        reply = env.step(render_call("edit", line=1, text="x" * 150_000))[0]
-    assert "longer than" in reply
+    replies = [env.step(render_call("edit", line=1, text="x" * 150_000))[0] for _ in range(3)]
+    assert "longer than" in replies[-1]
 
 
 # Verdicts
@@ -349,7 +348,7 @@ def test_chance_is_what_random_turns_reach():
     for trial in range(500):
         task = tasks[trial % len(tasks)]
         env.reset(options={"task_id": task.id})
-        ended = False
+        ended, reward = False, 0.0
         while not ended:
             _, reward, terminated, truncated, _ = env.step(env.random_turn(rng))
             ended = terminated or truncated
@@ -390,11 +389,11 @@ def test_a_broken_sandbox_voids_the_episode():
     assert episode.verdict is None
 
 
-def broken(argv: object, stdin: bytes, files: object) -> ExecResult:
+def broken(argv: Sequence[str], files: dict[str, bytes], stdin: bytes) -> ExecResult:
     raise SandboxError("the box is gone")
 
 
-def as_if_right(argv: object, stdin: bytes, files: dict[str, bytes]) -> ExecResult:
+def as_if_right(argv: Sequence[str], files: dict[str, bytes], stdin: bytes) -> ExecResult:
     """Answers like a box where all tests pass exactly for right code."""
     module = json.loads(stdin)["module"]
     source = corpus.source(module.removeprefix("test_"))
