@@ -26,7 +26,7 @@ from sandboxes.limits import compose_limits
 from sandboxes.pool import BoxPool
 from sandboxes.rootfs import INSTALLED
 from sandboxes.settings import box_digest
-from sandboxes.stream import SocketStream, StreamBox
+from sandboxes.stream import SocketStream, StreamBox, TakenError
 
 __all__ = ["available", "start_pool"]
 
@@ -76,8 +76,16 @@ def _short(error: Exception) -> str:
 def _start(client: sdk.DockerClient) -> StreamBox:
     """A lease on a free container of compose, or on a new one."""
     for container in compose_containers(client):
-        with suppress(SandboxError):
+        try:
             return _lease(client, container, lambda: None)
+        except TakenError:
+            continue
+        except SandboxError as error:
+            print(
+                f"[sandbox] not using {container.name}: {error}; "
+                "`docker compose up --build sandbox` makes it anew",
+                file=sys.stderr,
+            )
     container = create(client)
     return _lease(client, container, partial(remove, container))
 

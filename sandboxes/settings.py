@@ -7,6 +7,7 @@ import resource
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 __all__ = ["INSIDE", "Settings", "box_digest", "hidden_modules"]
 
@@ -63,7 +64,8 @@ class Settings:
         kinds = {field.name: int if field.type == "int" else str for field in fields(cls)}
         if unknown := texts.keys() - kinds.keys():
             raise ValueError(f"got {sorted(unknown)}, wanted some of {sorted(kinds)}")
-        return cls(**{name: kinds[name](text) for name, text in texts.items()})
+        values: dict[str, Any] = {name: kinds[name](text) for name, text in texts.items()}
+        return cls(**values)
 
     @property
     def limits(self) -> dict[int, int]:

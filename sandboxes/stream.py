@@ -14,12 +14,16 @@ from sandboxes.base import ExecResult, Isolation, SandboxError
 from sandboxes.frames import LENGTHS, MAX_PAYLOAD, SpoiltFrame, lengths, pack, parse
 from sandboxes.workspace import components
 
-__all__ = ["SocketStream", "StreamBox"]
+__all__ = ["SocketStream", "StreamBox", "TakenError"]
 
 GRACE_S = 15.0
 """How long past a command's own deadline the box may take to say so."""
 
 _STALLED_S = 30.0
+
+
+class TakenError(SandboxError):
+    """Somebody else has a lease on the box."""
 
 
 class SocketStream:
@@ -69,10 +73,10 @@ class StreamBox:
         self._closed = False
         try:
             hello, _ = self._receive(time.monotonic() + _STALLED_S)
+            if hello.get("busy"):
+                raise TakenError("the box is taken")
             if hello.get("hello") != digest:
-                raise SandboxError(
-                    "the box is taken" if hello.get("busy") else "the box runs another version"
-                )
+                raise SandboxError("the box runs other code than this client")
         except BaseException:
             self.close()
             raise
