@@ -41,7 +41,8 @@ class SweLite(ToolEnv):
     | turn | a tool call, one JSON object |
     | verifier | all of the package's tests, hidden ones included, in a box that the policy never |
     | | touched, against its version of the one file that a task lets it change |
-    | limits | 10 turns; a test run is killed after 10 s, which is a failure |
+    | limits | 8 turns, after which the file is graded as it is; a test run is killed after |
+    | | 10 s, which is a failure |
     | `train`, `id` | one wrong line in different functions of the same sources |
     | `ood/difficulty` | two wrong lines in a function that no other split breaks |
     | `ood/domain` | one wrong line in sources that no other split breaks |
@@ -60,7 +61,7 @@ class SweLite(ToolEnv):
     name = "swe_lite"
     splits = ("train", "id", "ood/difficulty", "ood/domain")
     levels = (0, 1, 2)
-    max_turns = 10
+    max_turns = 8
     instructions = (
         "Fix the bug, then submit once the tests pass. Reply with one call, such as "
         '{"name": "run_tests"}'
@@ -145,6 +146,10 @@ class SweLite(ToolEnv):
     @tool
     def submit(self) -> Verdict:
         """Finish."""
+        return self.final()
+
+    def final(self) -> Verdict:
+        """Grades the file as it is: a spent turn budget submits too."""
         workspace = self.workspace
         return grade(self._sandboxes(), workspace.source, workspace.text, self.row.failing)
 
@@ -171,12 +176,15 @@ class SweLite(ToolEnv):
     def chance(self, level: int) -> float:
         """Success rate of `random_turn`; about 0 above level 0.
 
-        Level 0: with k turns before the submission (probability (2/3)**k / 3, k < 10), one of them
-        is an `apply` with 1 - (1/2)**k, and the last of those is right with 1/4.
+        Level 0: k turns come before the submission with probability (2/3)**k / 3, and all of the
+        budget is spent with the rest. One of k turns is an `apply` with 1 - (1/2)**k, and the last
+        of those is right with 1/4.
         """
         if level > 0:
             return 0.0
-        return sum((2 / 3) ** k / 3 * (1 - 0.5**k) / 4 for k in range(self.max_turns))
+        ends = [(2 / 3) ** k / 3 for k in range(self.max_turns)]
+        ends.append((2 / 3) ** self.max_turns)
+        return sum(share * (1 - 0.5**k) / 4 for k, share in enumerate(ends))
 
     def random_turn(self, rng: np.random.Generator) -> str:
         """A uniform tool with uniform arguments; an edit copies another line of the file."""
