@@ -210,7 +210,6 @@ def test_run_tests_counts_the_visible_tests(env: SweLite):
     start(env, "train", 0)
     source, row = env.workspace.source, env.row
     failed = len(set(row.failing) - source.hidden_ids)
-    total = len(source.visible_ids)
     assert env.step(RUN)[0] == f"{failed} failed"
     env.step(render_call("apply", candidate=row.answer))
     assert env.step(RUN)[0] == "all passed"
