@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import torch
@@ -49,11 +50,13 @@ class Credit:
     | weight | what the gradient is multiplied with |
     | divergence | D, nats; 0 in rows without a reference |
     | routes | who was whose reference |
+    | passes | rows whose plain pass was kept for the gradient, with its states (A, D) |
     """
 
     weight: Tensor
     divergence: Tensor
     routes: Routes
+    passes: list[tuple[list[int], Tensor]] = field(default_factory=list)
 
 
 @dataclass
@@ -65,6 +68,8 @@ class Trainer:
     | model | what is trained; the policy samples from the same weights |
     | optimizer | over the model's trainable weights |
     | pack_tokens | most tokens in one forward and backward pass; bounds the memory |
+    | kept_tokens | credit reads the plain distribution; up to so many tokens its pass is kept for |
+    | | the gradient, beyond it is computed again |
     | rng | draws references |
     """
 
@@ -76,6 +81,7 @@ class Trainer:
     limits: ReferenceLimits = ReferenceLimits()
     max_grad_norm: float = 1.0
     pack_tokens: int = 4096
+    kept_tokens: int = 16384
 
     def update(
         self, episodes: Sequence[Episode], group: Sequence[int], *, lr: float
@@ -98,7 +104,7 @@ class Trainer:
             batch = collate(episodes, group, pad_id=0)
         given, advantage = self.credit(episodes, batch)
         log |= self._credit_log(given, batch)
-        log |= self._gradient(episodes, batch, given.weight, advantage)
+        log |= self._gradient(episodes, batch, given, advantage)
         norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
         log |= {"train/gradient_norm": norm, "train/lr": lr}
         log["train/skipped"] = float(not math.isfinite(norm))
@@ -121,11 +127,12 @@ class Trainer:
             for row in range(len(episodes))
         ]
         routes = routes.without(torch.tensor(missing))
-        states, entropy = self._student(episodes, batch, routes)
+        passes = self._plain_passes(episodes, routes.weighted.nonzero()[:, 0].tolist())
+        states = self._by_row(batch, passes)
         d = self._divergence(episodes, batch, states, right)
         weight = credit.weights(
             d,
-            entropy,
+            self._entropy(episodes, batch, passes) if options.control == "entropy" else None,
             mask,
             routes,
             options,
@@ -134,7 +141,8 @@ class Trainer:
             micro_batch=batch.group,
         )
         advantage = credit.advantages(base, batch.group, routes, weight, mask, options)
-        return Credit(weight * mask, d, routes), advantage
+        kept = [(rows, found) for rows, found in passes if found.requires_grad]
+        return Credit(weight * mask, d, routes, kept), advantage
 
     def _teacher_openings(
         self,
@@ -173,23 +181,43 @@ class Trainer:
         )
         return None if messages is None else tuple(self.chat.opening(messages, episode.tools)[1])
 
+    def _plain_passes(
+        self, episodes: Sequence[Episode], rows: list[int]
+    ) -> list[tuple[list[int], Tensor]]:
+        """Rows and the states (A, D) that predict their actions, under the plain opening.
+
+        With a graph for the gradient as long as all of them are within `kept_tokens`.
+        """
+        packs = self._packs(episodes, {row: _opening(episodes[row]) for row in rows})
+        tokens = sum(
+            len(opening) + sum(len(_rest(episodes[row])[0]) for row in rows)
+            for opening, rows in packs
+        )
+        with torch.set_grad_enabled(tokens <= self.kept_tokens):
+            return [(rows, self._states(episodes, rows, opening)) for opening, rows in packs]
+
+    def _by_row(self, batch: Batch, passes: list[tuple[list[int], Tensor]]) -> dict[int, Tensor]:
+        """The states of each row, without a graph."""
+        return {
+            row: states
+            for rows, found in passes
+            for row, states in zip(
+                rows, found.detach().split(batch.lengths[rows].tolist()), strict=True
+            )
+        }
+
     @torch.no_grad()
-    def _student(
-        self, episodes: Sequence[Episode], batch: Batch, routes: Routes
-    ) -> tuple[dict[int, Tensor], Tensor]:
-        """Of rows with a reference: states (A, D) that predict its actions, entropy (B, T) nats."""
+    def _entropy(
+        self, episodes: Sequence[Episode], batch: Batch, passes: list[tuple[list[int], Tensor]]
+    ) -> Tensor:
+        """Entropy (B, T) of the plain distribution, nats."""
         entropy = torch.zeros(batch.action_mask.shape)
-        states: dict[int, Tensor] = {}
-        openings = {r: _opening(episodes[r]) for r in routes.weighted.nonzero()[:, 0].tolist()}
-        for opening, rows in self._packs(episodes, openings):
-            found = self._states(episodes, rows, opening)
-            head = output_layer(self.model)
-            _, spread = token_scores(head, found, self._targets(episodes, rows))
-            sizes = batch.lengths[rows].tolist()
-            for row, s, h in zip(rows, found.split(sizes), spread.split(sizes), strict=True):
-                states[row] = s
+        head = output_layer(self.model)
+        for rows, states in passes:
+            _, spread = token_scores(head, states, self._targets(episodes, rows))
+            for row, h in zip(rows, spread.split(batch.lengths[rows].tolist()), strict=True):
                 entropy[row, batch.action_mask[row]] = h.cpu()
-        return states, entropy
+        return entropy
 
     @torch.no_grad()
     def _divergence(
@@ -211,15 +239,17 @@ class Trainer:
         return d
 
     def _gradient(
-        self, episodes: Sequence[Episode], batch: Batch, weight: Tensor, advantage: Tensor
+        self, episodes: Sequence[Episode], batch: Batch, given: Credit, advantage: Tensor
     ) -> dict[str, float]:
         """Adds up the gradient of the whole batch, pack by pack; rows of advantage 0 have none."""
-        scale = self.algorithm.weight(batch.action_mask) * weight
+        scale = self.algorithm.weight(batch.action_mask) * given.weight
         head = output_layer(self.model)
-        openings = {row: _opening(episodes[row]) for row in advantage.nonzero()[:, 0].tolist()}
+        kept = {row for rows, _ in given.passes for row in rows}
+        rest = [row for row in advantage.nonzero()[:, 0].tolist() if row not in kept]
+        packs = self._packs(episodes, {row: _opening(episodes[row]) for row in rest})
+        fresh = ((rows, self._states(episodes, rows, opening)) for opening, rows in packs)
         loss = entropies = drift = tokens = 0.0
-        for opening, rows in self._packs(episodes, openings):
-            states = self._states(episodes, rows, opening)
+        for rows, states in chain(_taken(given.passes), fresh):
             logprobs, entropy = token_scores(head, states, self._targets(episodes, rows))
             mask, device = batch.action_mask[rows], logprobs.device
             # One step per batch: the sampling policy is the policy, so old is new, detached.
@@ -282,6 +312,12 @@ class Trainer:
         return credit.summary(
             given.divergence, given.weight, batch.action_mask, batch.group, given.routes, options
         )
+
+
+def _taken(passes: list[tuple[list[int], Tensor]]) -> Iterator[tuple[list[int], Tensor]]:
+    """Empties the list, so that each graph is freed as soon as it was used."""
+    while passes:
+        yield passes.pop()
 
 
 def _opening(episode: Episode) -> tuple[int, ...]:
