@@ -7,34 +7,20 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 
 import docker
 import pytest
-from docker.errors import DockerException
 
 from sandboxes import SandboxConfig, SandboxError, open_pool
-from sandboxes.build import prepare_image
 from sandboxes.limits import COMPOSE_FILE, compose_limits, compose_service, size_bytes
 
 PROJECT = f"scgrpo-test-{os.getpid()}"
 COMPOSES = {"v1": ["docker-compose"], "v2": ["docker", "compose"]}
 
 
-@pytest.fixture
-def client() -> Iterator[docker.DockerClient]:
-    try:
-        opened = docker.from_env(timeout=120)
-        opened.ping()
-    except (DockerException, OSError) as error:
-        pytest.skip(f"no Docker engine answers: {error}")
-    with closing(opened):
-        prepare_image(opened)
-        yield opened
-
-
 @pytest.fixture(params=COMPOSES)
-def compose(request: pytest.FixtureRequest, client: docker.DockerClient) -> Iterator[list[str]]:
+def compose(request: pytest.FixtureRequest, alone: None) -> Iterator[list[str]]:
     """A compose command of its own project, which is taken down at the end."""
     command = COMPOSES[request.param]
     try:
@@ -52,9 +38,10 @@ def run(command: list[str], *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-def ids(client: docker.DockerClient, label: str) -> set[str]:
-    found = client.containers.list(filters={"label": label})
-    return {str(container.id) for container in found}
+def composed(client: docker.DockerClient) -> set[str]:
+    """Running containers of this test's project."""
+    label = f"com.docker.compose.project={PROJECT}"
+    return {str(one.id) for one in client.containers.list(filters={"label": label})}
 
 
 def test_sizes_are_read_as_compose_reads_them():
@@ -86,27 +73,26 @@ def test_the_file_is_taken_without_a_warning(compose):
 
 
 @pytest.mark.docker
-def test_running_containers_are_leased_before_own_ones_are_started(client, compose):
-    own = ids(client, "scgrpo.owner")
+def test_running_containers_are_leased_before_own_ones_are_started(client, own_ids, compose):
+    own = own_ids()
     run(compose, "up", "--detach", "--scale", "sandbox=2", "sandbox")
-    project = f"com.docker.compose.project={PROJECT}"
-    assert len(ids(client, project)) == 2
+    assert len(composed(client)) == 2
     with open_pool(SandboxConfig(backend="docker", size=3)) as pool, ExitStack() as leases:
         boxes = [leases.enter_context(pool.lease()) for _ in range(2)]
         for number, box in enumerate(boxes):
             box.write({"mine": str(number).encode()})
         assert [box.read("mine") for box in boxes] == [b"0", b"1"]
-        assert ids(client, "scgrpo.owner") == own
+        assert own_ids() == own
         leases.enter_context(pool.lease())
-        assert len(ids(client, "scgrpo.owner") - own) == 1
-    assert len(ids(client, project)) == 2
-    assert ids(client, "scgrpo.owner") == own
+        assert len(own_ids() - own) == 1
+    assert len(composed(client)) == 2
+    assert own_ids() == own
 
 
 @pytest.mark.docker
-def test_two_pools_never_share_a_container(client, compose):
+def test_two_pools_never_share_a_container(own_ids, compose):
     run(compose, "up", "--detach", "sandbox")
-    own = ids(client, "scgrpo.owner")
+    own = own_ids()
     config = SandboxConfig(backend="docker", size=1)
     with (
         open_pool(config) as first,
@@ -117,16 +103,16 @@ def test_two_pools_never_share_a_container(client, compose):
         one.write({"mine": b""})
         with pytest.raises(FileNotFoundError):
             other.read("mine")
-        assert len(ids(client, "scgrpo.owner") - own) == 1
+        assert len(own_ids() - own) == 1
 
 
 @pytest.mark.docker
-def test_a_container_that_was_given_back_is_clean_and_can_be_leased_again(client, compose):
+def test_a_container_that_was_given_back_is_clean_and_can_be_leased_again(own_ids, compose):
     run(compose, "up", "--detach", "sandbox")
-    own = ids(client, "scgrpo.owner")
+    own = own_ids()
     for _ in range(3):
         with open_pool(SandboxConfig(backend="docker", size=1)) as pool, pool.lease() as box:
-            assert ids(client, "scgrpo.owner") == own
+            assert own_ids() == own
             done = box.run(["python", "-c", "import os; print(os.listdir())"], timeout_s=20)
             assert done.stdout == b"[]\n"
             box.write({"left": b"behind"})
@@ -135,7 +121,7 @@ def test_a_container_that_was_given_back_is_clean_and_can_be_leased_again(client
 @pytest.mark.docker
 def test_a_container_restarted_by_compose_is_an_error_and_then_leased_again(client, compose):
     run(compose, "up", "--detach", "sandbox")
-    (name,) = ids(client, f"com.docker.compose.project={PROJECT}")
+    (name,) = composed(client)
     with open_pool(SandboxConfig(backend="docker", size=1)) as pool:
         with pool.lease() as box:
             client.containers.get(name).restart(timeout=0)
@@ -147,12 +133,12 @@ def test_a_container_restarted_by_compose_is_an_error_and_then_leased_again(clie
 
 
 @pytest.mark.docker
-def test_a_weaker_container_of_the_same_name_is_not_leased(client, compose, tmp_path):
+def test_a_weaker_container_of_the_same_name_is_not_leased(own_ids, compose, tmp_path):
     weaker = tmp_path / "weaker.json"
     weaker.write_text(json.dumps({"services": {"sandbox": {"read_only": False}}}))
     at = compose.index("--project-name")
     command = [*compose[:at], "--file", str(weaker), *compose[at:]]
     run(command, "up", "--detach", "sandbox")
-    own = ids(client, "scgrpo.owner")
+    own = own_ids()
     with open_pool(SandboxConfig(backend="docker", size=1)) as pool, pool.lease():
-        assert len(ids(client, "scgrpo.owner") - own) == 1
+        assert len(own_ids() - own) == 1
