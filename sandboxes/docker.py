@@ -129,7 +129,9 @@ class EngineStream(SocketStream):
         return got
 
     def close(self) -> None:
-        """See `SocketStream.close`. Both layers hold the connection, and either would keep it."""
-        super().close()
-        with suppress(OSError):
+        """See `SocketStream.close`. Each of three layers holds the connection and would keep it."""
+        if not self._found.closed:
+            with suppress(OSError):
+                self._found._response.close()
             self._found.close()
+        super().close()

@@ -2,7 +2,8 @@
 
 It closes what namespaces leave open: every socket family but AF_UNIX (AF_VSOCK has no namespace,
 AF_NETLINK and AF_INET reach the kernel's parsers), io_uring, which carries out calls that no
-filter sees, and kernel interfaces that the code of a task has no use for.
+filter sees, memory and queues that outlive their process and so a lease, and kernel interfaces
+that the code of a task has no use for.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ _MACHINES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
 
 _DENIED = {
     "x86_64": {
+        "shmget": 29,
+        "semget": 64,
+        "msgget": 68,
+        "mq_open": 240,
         "ptrace": 101,
         "mount": 165,
         "unshare": 272,
@@ -35,6 +40,10 @@ _DENIED = {
         "userfaultfd": 323,
     },
     "aarch64": {
+        "mq_open": 180,
+        "msgget": 186,
+        "semget": 190,
+        "shmget": 194,
         "ptrace": 117,
         "mount": 40,
         "unshare": 97,

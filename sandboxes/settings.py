@@ -72,6 +72,7 @@ class Settings:
         """Resource limits of a command, by their number."""
         asked = {
             resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_MSGQUEUE: 0,
             resource.RLIMIT_FSIZE: self.fsize or None,
             resource.RLIMIT_NOFILE: self.nofile or None,
             resource.RLIMIT_NPROC: self.nproc or None,
