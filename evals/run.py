@@ -37,7 +37,8 @@ from scgrpo.rollouts import Rollouts
 
 __all__ = ["Evaluation", "EvaluationError", "main", "run"]
 
-logger = logging.getLogger(__name__)
+# As a command this module is called __main__, which nobody listens to.
+logger = logging.getLogger("evals.run")
 
 
 class EvaluationError(RuntimeError):
