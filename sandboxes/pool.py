@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -104,6 +106,7 @@ class BoxPool:
         self._out = 0
         self._closed = False
         self._starter = ThreadPoolExecutor(1, "sandboxes")
+        atexit.register(self.close)
 
     @property
     def description(self) -> str:
@@ -137,9 +140,10 @@ class BoxPool:
             boxes, self._boxes = list(self._boxes), set()
             self._idle.clear()
             self._changed.notify_all()
+        atexit.unregister(self.close)
         self._starter.shutdown(cancel_futures=True)
         for box in boxes:
-            box.close()
+            _end_quietly(box)
         self._end()
 
     def _idle_box(self) -> StreamBox | None:
@@ -191,7 +195,7 @@ class BoxPool:
     def _drop(self, box: StreamBox) -> None:
         with self._changed:
             self._boxes.discard(box)
-        box.close()
+        _end_quietly(box)
 
     def _give_up_place(self) -> None:
         with self._changed:
@@ -208,6 +212,12 @@ class BoxPool:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _end_quietly(box: StreamBox) -> None:
+    """Ends a box; where the engine is gone, the box has seen its lease end and ends by itself."""
+    with suppress(SandboxError):
+        box.close()
 
 
 class LeasedBox:
