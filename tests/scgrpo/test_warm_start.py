@@ -1,0 +1,188 @@
+"""The warm start teaches the format from random episodes, once for the same inputs."""
+
+import json
+import logging
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from envs.rollout import Limits
+from envs.toy.guess import ToyGuess
+from scgrpo.config import TrainConfig, WarmStartConfig
+from scgrpo.models import load, make_tiny
+from scgrpo.policies.chat import Chat
+from scgrpo.rollouts import Rollouts
+from scgrpo.start import starting_weights
+from scgrpo.warm_start import cache_key, spoken, warm_start
+
+SHORT = WarmStartConfig(mode="always", episodes=8, steps=3, lr=1e-3)
+LIMITS = Limits(turn_tokens=4, episode_tokens=200)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SCGRPO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def config(tiny: Path, warm: WarmStartConfig = SHORT) -> TrainConfig:
+    return TrainConfig(
+        env="toy_guess",
+        model=str(tiny),
+        levels=(0,),
+        limits=LIMITS,
+        warm_start=warm,
+        dtype="float32",
+        device="cpu",
+    )
+
+
+def test_a_scripted_episode_gets_the_ids_that_a_model_would_have_made(tiny: Path):
+    chat = Chat(load(tiny)[1])
+    with Rollouts("toy_guess", LIMITS) as play:
+        (episode,) = play(None, play.env.tasks("train", 0)[:1], group=1, seed=3)
+    assert len(episode.turns) == 2
+    told = spoken(episode, chat)
+    first, second = (turn.text for turn in episode.turns)
+    reply = episode.segments[2].text
+    opening = chat.opening(episode.messages, episode.tools)[0]
+    text = (
+        f"{opening}{first}<|im_end|>\n<|im_start|>user\n{reply}<|im_end|>\n"
+        f"<|im_start|>assistant\n{second}<|im_end|>"
+    )
+    assert told.token_ids == chat.ids(text)
+    acted = [i for i, acts in zip(told.token_ids, told.action_mask, strict=True) if acts]
+    assert acted == chat.ids(f"{first}<|im_end|>{second}<|im_end|>")
+    assert (told.verdict, told.task) == (episode.verdict, episode.task)
+
+
+def test_it_learns_to_end_its_turns(tiny: Path, tmp_path: Path):
+    model, tokenizer = load(tiny)
+    options = replace(SHORT, episodes=32, steps=60, lr=1e-2, tasks_per_step=9)
+    with Rollouts("toy_guess", LIMITS) as play:
+        (episode,) = play(None, play.env.tasks("train", 0)[:1], group=1, seed=0)
+        warm_start(tmp_path / "warm", model, tokenizer, play, 0, options, seed=0)
+    learned, _ = load(tmp_path / "warm")
+    chat = Chat(tokenizer)
+    opening = chat.opening(episode.messages, episode.tools)[1]
+    with torch.no_grad():
+        ids = torch.tensor([[*opening, *chat.ids("2")]])
+        first, second = learned(input_ids=ids).logits[0, -2:].softmax(-1)
+    # A digit, then the end of the turn; before, they had 9 % and 1 %.
+    assert first[chat.ids("123456789")].sum() > 0.75
+    assert second[chat.end_id] > 0.75
+
+
+def test_it_runs_once_for_the_same_inputs(tiny: Path, tmp_path: Path, cache: Path, caplog):
+    caplog.set_level(logging.INFO, "scgrpo")
+    with Rollouts("toy_guess", LIMITS) as play:
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+        first = starting_weights(tmp_path / "one", config(tiny), play)
+        assert "warm start: 3 steps on 8 random episodes" in caplog.text
+        caplog.clear()
+        assert starting_weights(tmp_path / "two", config(tiny), play) == first
+        assert f"warm start: taken from the cache, {first}" in caplog.text
+        caplog.clear()
+        # A resumed run finds its own, whatever the settings say by now.
+        (tmp_path / "one" / "checkpoints").mkdir()
+        again = starting_weights(tmp_path / "one", config(tiny), play)
+        assert again == first
+        assert not caplog.text
+    assert first.parent == cache / "warm_start"
+    assert (tmp_path / "one" / "warm_start").resolve() == first
+
+
+def test_a_cleared_cache_is_filled_again(tiny: Path, tmp_path: Path, cache: Path):
+    with Rollouts("toy_guess", LIMITS) as play:
+        first = starting_weights(tmp_path, config(tiny), play)
+        shutil.rmtree(cache)
+        assert starting_weights(tmp_path, config(tiny), play) == first
+    assert (first / "model.safetensors").is_file()
+
+
+def test_without_one_the_models_own_weights_are_used(tiny: Path, tmp_path: Path):
+    with Rollouts("toy_guess", LIMITS) as play:
+        never = config(tiny, replace(SHORT, mode="never"))
+        assert starting_weights(tmp_path, never, play) == tiny
+    assert not (tmp_path / "warm_start").exists()
+
+
+@pytest.mark.parametrize(("below", "warm"), [(0.0, False), (1.0, True)])
+def test_auto_measures_first_and_says_what_follows(
+    tiny: Path, tmp_path: Path, caplog, below: float, warm: bool
+):
+    caplog.set_level(logging.INFO, "scgrpo")
+    options = replace(SHORT, mode="auto", below=below, measure_episodes=8)
+    with Rollouts("toy_guess", LIMITS) as play:
+        found = starting_weights(tmp_path, config(tiny, options), play)
+    assert (found != tiny) == warm
+    assert "starting success 0.0 % of 8 episodes" in caplog.text
+    assert ("so a warm start" if warm else "no warm start") in caplog.text
+
+
+class Longer(ToyGuess):
+    """Another environment in one respect at a time."""
+
+    def tasks(self, split: str, level: int):
+        return [*super().tasks(split, level), *super().tasks("id", level)]
+
+
+class Instructed(ToyGuess):
+    instructions = "Guess well."
+
+
+def test_the_cache_key_changes_with_every_input(tiny: Path, tmp_path: Path):
+    env = ToyGuess()
+
+    def key(model: Path = tiny, env=env, level=0, config=SHORT, dtype="float32", seed=0) -> str:
+        return cache_key(model, env, level, config, dtype, seed)
+
+    other = tmp_path / "other"
+    shutil.copytree(tiny, other)
+    assert key(model=other) == key()
+    template = tmp_path / "template"
+    shutil.copytree(tiny, template)
+    (template / "chat_template.jinja").write_text("{{ messages }}")
+    weights = make_tiny(tmp_path / "weights", hidden=16, layers=1, heads=2, seed=1)
+    keys = [
+        key(),
+        key(model=template),
+        key(model=weights),
+        key(env=Longer()),
+        key(env=Instructed()),
+        key(level=1),
+        key(config=replace(SHORT, episodes=9)),
+        key(config=replace(SHORT, steps=4)),
+        key(config=replace(SHORT, lr=2e-3)),
+        key(config=replace(SHORT, tasks_per_step=3)),
+        key(dtype="bfloat16"),
+        key(seed=1),
+    ]
+    assert len(set(keys)) == len(keys)
+    # What only decides whether there is a warm start does not make it another one.
+    assert key(config=replace(SHORT, mode="auto", below=0.5, measure_episodes=4)) == key()
+
+
+def test_what_is_saved_is_whole(tiny: Path, tmp_path: Path):
+    model, tokenizer = load(tiny)
+    with Rollouts("toy_guess", LIMITS) as play:
+        warm_start(tmp_path / "deep" / "warm", model, tokenizer, play, 0, SHORT, seed=0)
+    assert os.listdir(tmp_path / "deep") == ["warm"]
+    assert json.loads((tmp_path / "deep" / "warm" / "config.json").read_text())
+    load(tmp_path / "deep" / "warm")
+
+
+@pytest.mark.parametrize("field", ["episodes", "steps", "measure_episodes", "tasks_per_step", "lr"])
+def test_settings_that_teach_nothing_are_refused(field: str):
+    with pytest.raises(ValueError, match=f"warm_start.{field} must be"):
+        WarmStartConfig(**{field: 0})
