@@ -42,14 +42,14 @@ class SweLite(ToolEnv):
     | verifier | all of the package's tests, hidden ones included, in a box that the policy never |
     | | touched, against its version of the one file that a task lets it change |
     | limits | 8 turns, after which the file is graded as it is; a test run is killed after |
-    | | 10 s, which is a failure |
+    | | 10 s, which is a failure; an unchanged file cannot be submitted |
     | `train`, `id` | one wrong line in different functions of the same sources |
     | `ood/difficulty` | two wrong lines in a function that no other split breaks |
     | `ood/domain` | one wrong line in sources that no other split breaks |
     | bugs | by the operators of `mutate.py`; each fails a visible and a hidden test, and so does |
     | | every wrong candidate |
     | oracle | the right candidate or line, a test run, and the submission |
-    | chance | at level 0, a uniform tool with a uniform candidate every turn: 0.12 |
+    | chance | at level 0, a uniform tool with a uniform candidate every turn: 0.24 |
     | source, licence | micro-repositories written here, Apache-2.0; modules of CPython 3.11 with |
     | | their tests, PSF licence |
 
@@ -144,8 +144,10 @@ class SweLite(ToolEnv):
         return _summary(run, self.workspace.source.visible_ids, detailed=self.task.level > 0)
 
     @tool
-    def submit(self) -> Verdict:
+    def submit(self) -> str | Verdict:
         """Finish."""
+        if self.workspace.text == self.row.broken:
+            return "nothing changed yet"
         return self.final()
 
     def final(self) -> Verdict:
@@ -176,15 +178,10 @@ class SweLite(ToolEnv):
     def chance(self, level: int) -> float:
         """Success rate of `random_turn`; about 0 above level 0.
 
-        Level 0: k turns come before the submission with probability (2/3)**k / 3, and all of the
-        budget is spent with the rest. One of k turns is an `apply` with 1 - (1/2)**k, and the last
-        of those is right with 1/4.
+        Level 0: the last `apply` is right with 1/4, and there is one unless all turns of the budget
+        were others, with 2/3 each: a submission ends an episode only after an `apply`.
         """
-        if level > 0:
-            return 0.0
-        ends = [(2 / 3) ** k / 3 for k in range(self.max_turns)]
-        ends.append((2 / 3) ** self.max_turns)
-        return sum(share * (1 - 0.5**k) / 4 for k, share in enumerate(ends))
+        return 0.0 if level > 0 else (1 - (2 / 3) ** self.max_turns) / 4
 
     def random_turn(self, rng: np.random.Generator) -> str:
         """A uniform tool with uniform arguments; an edit copies another line of the file."""

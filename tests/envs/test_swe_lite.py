@@ -302,7 +302,7 @@ def test_the_oracle_passes(env: SweLite, split: str, level: int):
 
 
 @pytest.mark.parametrize("split", SweLite.splits)
-def test_a_wrong_candidate_and_no_change_fail(env: SweLite, split: str):
+def test_a_wrong_candidate_fails_and_no_change_cannot_be_submitted(env: SweLite, split: str):
     task = sample(env, split, 0, 1)[0]
     answer = Row.from_json(task.payload).answer
     for candidate in {1, 2, 3, 4} - {answer}:
@@ -311,7 +311,9 @@ def test_a_wrong_candidate_and_no_change_fail(env: SweLite, split: str):
         )
         assert verified is False
         assert "failed" in replies[1]
-    assert play_turns(env, task, [SUBMIT])[0] is False
+    verified, replies = play_turns(env, task, [SUBMIT] * env.max_turns)
+    assert verified is False
+    assert replies[0] == "nothing changed yet"
 
 
 def test_the_last_candidate_counts(env: SweLite):
