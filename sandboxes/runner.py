@@ -222,6 +222,9 @@ def _harden(settings: Settings) -> None:
 def main(arguments: Sequence[str]) -> NoReturn:
     """Serves until the end; a traceback and status 1 where the box cannot be left clean."""
     settings = Settings.of(arguments)
+    # Commands inherit it as it is.
+    os.environ.clear()
+    os.environ.update(settings.environment)
     preload(hidden_modules())
     _harden(settings)
     runner = Runner(settings)

@@ -13,7 +13,6 @@ import os
 import resource
 import runpy
 import signal
-import stat
 import sys
 import threading
 import types
@@ -44,7 +43,7 @@ def preload(hidden: Collection[str]) -> None:
 def become(job: int, stdio: Sequence[int], settings: Settings) -> NoReturn:
     """Turns this process into the command that is described in the file `job`; never returns.
 
-    The job is JSON: argv, cwd (relative to the work folder).
+    The job is JSON: argv, cwd (relative to the work folder). The environment is the runner's own.
     """
     try:
         os.setsid()
@@ -53,8 +52,6 @@ def become(job: int, stdio: Sequence[int], settings: Settings) -> NoReturn:
             os.dup2(fd, number)
         os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         _give_up_rights(settings)
-        os.environ.clear()
-        os.environ.update(settings.environment)
         os.umask(0o022)
         try:
             os.chdir(os.path.join(settings.work, request["cwd"]))
@@ -76,8 +73,10 @@ def _give_up_rights(settings: Settings) -> None:
         os.setresuid(uid, uid, uid)
     # Only a dumpable process may write its own oom_score_adj, and the runner is not one.
     _LIBC.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
-        score.write("1000")
+    with contextlib.suppress(OSError):
+        score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(score, b"1000")
+        os.close(score)
 
 
 def _run(argv: list[str]) -> int:
@@ -86,7 +85,7 @@ def _run(argv: list[str]) -> int:
     if program == "python" and rest:
         if rest[0] in ("-c", "-m") and len(rest) > 1:
             return _finish(lambda: _code(rest) if rest[0] == "-c" else _module(rest), argv)
-        if not rest[0].startswith("-") and stat.S_ISREG(os.stat(rest[0]).st_mode):
+        if not rest[0].startswith("-") and os.path.isfile(rest[0]):
             return _finish(lambda: _file(rest), argv)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     return os.execvp(sys.executable if program == "python" else program, argv)
@@ -115,7 +114,7 @@ def _module(rest: list[str]) -> None:
 
 
 def _file(rest: list[str]) -> None:
-    path = rest[0]
+    path = os.path.abspath(rest[0])
     sys.argv = rest
     sys.path[0] = os.path.dirname(os.path.realpath(path))
     with open(path, "rb") as file:
