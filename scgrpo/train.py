@@ -37,7 +37,7 @@ EXAMPLES = (
     "env=swe_lite resume=true",
 )
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("scgrpo.train")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -66,24 +66,29 @@ def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
     dotted settings that were asked for; without it, those that are not the defaults. Raises
     ValueError where one of them differs from the run's.
     """
+    run: Path | None = None
+    if config.resume:
+        run, config = _run_to_go_on(config, given)
     with Rollouts(config.env, config.limits, sandbox=config.sandbox) as play:
         if unknown := sorted(set(config.levels) - set(play.env.levels)):
             raise ValueError(f"levels {unknown} are not among {config.env}'s: {play.env.levels}")
         models.resolve(config.model)
-        run, config = _open_run(config, given)
+        run = run or _new_run(config)
         logger.info("run: %s", run)
         with Learner(run, config, play, starting_weights(run, config, play)) as learner:
             learner.learn()
     return run
 
 
-def _open_run(config: TrainConfig, given: Set[str] | None) -> tuple[Path, TrainConfig]:
-    """The run's folder and settings: a new one, or the one to go on with."""
-    if not config.resume:
-        run = runs.new_run(config.runs, config.name)
-        with explained(run):
-            settings.save(config, run / runs.CONFIG)
-        return run, config
+def _new_run(config: TrainConfig) -> Path:
+    run = runs.new_run(config.runs, config.name)
+    with explained(run):
+        settings.save(config, run / runs.CONFIG)
+    return run
+
+
+def _run_to_go_on(config: TrainConfig, given: Set[str] | None) -> tuple[Path, TrainConfig]:
+    """The folder of the run that `config` names, and that run's settings."""
     run = runs.find_run(config.runs, config.name or runs.LATEST)
     saved = settings.load(TrainConfig, run / runs.CONFIG)
     got, kept, usual = (_flat(asdict(c)) for c in (config, saved, TrainConfig()))
@@ -95,8 +100,11 @@ def _open_run(config: TrainConfig, given: Set[str] | None) -> tuple[Path, TrainC
     ]
     if changed:
         raise ValueError(f"{run} goes on with its own settings; {'; '.join(changed)}")
-    steps = config.steps if "steps" in asked else saved.steps
-    return run, replace(saved, steps=steps, runs=config.runs, resume=True)
+    if "steps" in asked:
+        saved = replace(saved, steps=config.steps)
+        with explained(run):
+            settings.save(saved, run / runs.CONFIG)
+    return run, replace(saved, runs=config.runs, resume=True)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
