@@ -15,7 +15,6 @@ from docker.models.containers import Container
 from docker.types import LogConfig, Ulimit
 
 from sandboxes.base import SandboxError
-from sandboxes.build import image_name
 from sandboxes.limits import SERVICE, compose_service, size_bytes
 
 __all__ = ["compose_containers", "create", "reap", "remove", "talking"]
@@ -79,17 +78,18 @@ def container_options() -> dict[str, Any]:
     return options
 
 
-def create(client: docker.DockerClient) -> Container:
+def create(client: docker.DockerClient, image: str) -> Container:
     """A running container with the compose file's limits, labelled as this process's own.
 
-    It ends, and is removed, with its first lease.
+    `image` is an id, since another process may give the name to newer code. The container ends
+    and is removed with its first lease.
     """
     options = container_options()
     options["labels"] = {**options["labels"], OWNER_LABEL: owner()}
     options["command"] = [*options["command"], "--once=1"]
     options["auto_remove"] = True
     with talking("create a sandbox"):
-        container = client.containers.create(image_name(), **options)
+        container = client.containers.create(image, **options)
         try:
             container.start()
         except BaseException:

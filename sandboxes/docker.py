@@ -58,22 +58,23 @@ def start_pool(size: int) -> BoxPool:
         with talking("be reached"):
             client = sdk.from_env(timeout=_CALL_S)
         stack.callback(client.close)
-        if image_now(client) is None:
+        image = image_now(client)
+        if image is None:
             print("[sandbox] making the image, once", file=sys.stderr)
-            prepare_image(client)
+            image = prepare_image(client)
         reap(client)
         warm = len(compose_containers(client))
         stack.pop_all()
     kept = f"{min(warm, size)} from compose, the others" if warm else "each"
     description = f"docker: up to {size} containers ({kept} started by need; isolation: container)"
-    return BoxPool(partial(_start, client), size, description, client.close)
+    return BoxPool(partial(_start, client, str(image.id)), size, description, client.close)
 
 
 def _short(error: Exception) -> str:
     return str(error).partition("\n")[0][:200]
 
 
-def _start(client: sdk.DockerClient) -> StreamBox:
+def _start(client: sdk.DockerClient, image: str) -> StreamBox:
     """A lease on a free container of compose, or on a new one."""
     for container in compose_containers(client):
         try:
@@ -86,7 +87,7 @@ def _start(client: sdk.DockerClient) -> StreamBox:
                 "`docker compose up --build sandbox` makes it anew",
                 file=sys.stderr,
             )
-    container = create(client)
+    container = create(client, image)
     return _lease(client, container, partial(remove, container))
 
 

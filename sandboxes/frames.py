@@ -55,7 +55,7 @@ def parse(text: bytes) -> dict[str, Any]:
     """The header. Raises SpoiltFrame for anything but a JSON object."""
     try:
         header = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SpoiltFrame(f"a header that is no JSON: {error}") from None
     if not isinstance(header, dict):
         raise SpoiltFrame("a header that is no object")

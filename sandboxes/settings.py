@@ -6,6 +6,7 @@ import hashlib
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,9 @@ def hidden_modules() -> list[str]:
     return (_HERE / "hidden_modules.txt").read_text().split()
 
 
+@cache
 def box_digest() -> str:
-    """Changes with any file that is installed in a box."""
+    """Changes with any file that is installed in a box; stays as it was when first asked for."""
     digest = hashlib.sha256()
     for name in INSIDE:
         digest.update(hashlib.sha256((_HERE / name).read_bytes()).digest())

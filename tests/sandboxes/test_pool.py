@@ -1,0 +1,150 @@
+"""The choice of a backend, and leases among many users."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from sandboxes import Isolation, Sandbox, SandboxConfig, SandboxError, SandboxPool, open_pool
+from sandboxes import docker as docker_boxes
+from sandboxes import local as local_boxes
+from sandboxes.pool import BoxPool
+
+UNSAFE = SandboxConfig(backend="unsafe", allow_unsafe=True, size=1)
+HELLO = ["python", "-c", "print('hello')"]
+
+
+def unsafe(size: int) -> SandboxPool:
+    return open_pool(SandboxConfig(backend="unsafe", allow_unsafe=True, size=size))
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"backend": "dcoker"}, "wanted one of auto, docker"),
+        ({"backend": "unsafe"}, "allow_unsafe=true"),
+        ({"backend": "fake"}, "FakePool"),
+        ({"size": -1}, "wanted 0 or more"),
+    ],
+)
+def test_a_wrong_setting_says_what_is_wanted(config, words):
+    with pytest.raises(ValueError, match=words):
+        SandboxConfig(**config)
+
+
+def test_a_machine_without_any_backend_says_what_to_install_and_runs_nothing(monkeypatch):
+    monkeypatch.setattr(docker_boxes, "available", lambda: "no engine answers")
+    monkeypatch.setattr(local_boxes, "available", lambda: "bubblewrap is not installed")
+    with pytest.raises(SandboxError, match="no engine answers.*not installed.*Install Docker or"):
+        open_pool(SandboxConfig(allow_unsafe=True))
+
+
+def test_auto_says_why_it_is_not_docker(monkeypatch):
+    monkeypatch.setattr(docker_boxes, "available", lambda: "no engine answers")
+    monkeypatch.setattr(local_boxes, "available", lambda: "")
+    with open_pool() as pool:
+        assert pool.description.startswith("local:")
+        assert pool.description.endswith("since docker: no engine answers")
+
+
+def test_pools_and_boxes_keep_the_protocol():
+    with open_pool(UNSAFE) as pool, pool.lease() as box:
+        assert isinstance(box, Sandbox)
+        assert box.isolation is Isolation.PROCESS
+        assert box.run(HELLO, timeout_s=20).stdout == b"hello\n"
+
+
+def test_a_lease_waits_for_a_box_and_gives_up_in_time():
+    with open_pool(UNSAFE) as pool, pool.lease() as box:
+        begun = time.monotonic()
+        with pytest.raises(SandboxError, match="all 1 sandboxes are out"):
+            pool.lease(timeout_s=0.2)
+        assert 0.2 <= time.monotonic() - begun < 2
+        threading.Timer(0.2, box.close).start()
+        with pool.lease(timeout_s=20) as other:
+            assert other.run(HELLO, timeout_s=20).stdout == b"hello\n"
+
+
+def test_many_threads_never_share_a_box():
+    seen: list[bool] = []
+
+    def work(number: int) -> None:
+        for _ in range(3):
+            with pool.lease() as box:
+                empty = box.run(["python", "-c", "import os; print(os.listdir())"], timeout_s=20)
+                box.write({"who": str(number).encode()})
+                box.run(["python", "-c", "import time; time.sleep(0.01)"], timeout_s=20)
+                seen.append(empty.stdout == b"[]\n" and box.read("who") == str(number).encode())
+
+    with unsafe(2) as pool:
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert seen == [True] * 18
+
+
+def test_a_lease_that_is_over_is_no_way_to_the_next_user():
+    with open_pool(UNSAFE) as pool:
+        box = pool.lease()
+        box.close()
+        box.close()
+        with pool.lease() as other:
+            other.write({"theirs": b"1"})
+            for deed in (
+                lambda: box.read("theirs"),
+                lambda: box.write({"x": b""}),
+                lambda: box.run(HELLO, timeout_s=5),
+                box.reset,
+            ):
+                with pytest.raises(SandboxError, match="lease is over"):
+                    deed()
+
+
+def test_a_closed_pool_ends_its_boxes_and_leases_none():
+    pool = open_pool(UNSAFE)
+    box = pool.lease()
+    pool.close()
+    pool.close()
+    with pytest.raises(SandboxError):
+        box.run(HELLO, timeout_s=5)
+    box.close()
+    with pytest.raises(SandboxError, match="closed"):
+        pool.lease()
+
+
+def test_closing_wakes_those_who_wait():
+    pool = open_pool(UNSAFE)
+    pool.lease()
+    threading.Timer(0.2, pool.close).start()
+    begun = time.monotonic()
+    with pytest.raises(SandboxError, match="closed"):
+        pool.lease(timeout_s=30)
+    assert time.monotonic() - begun < 10
+
+
+def test_a_box_that_does_not_start_is_an_error_and_keeps_no_place():
+    tries = 0
+
+    def start():
+        nonlocal tries
+        tries += 1
+        raise SandboxError("no room")
+
+    with BoxPool(start, 1, "broken") as pool:
+        for _ in range(3):
+            with pytest.raises(SandboxError, match="no room"):
+                pool.lease(timeout_s=5)
+    assert tries == 3
+
+
+def test_a_broken_box_is_replaced():
+    with open_pool(UNSAFE) as pool:
+        code = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
+        with pool.lease() as box, pytest.raises(SandboxError):
+            box.run(["python", "-c", code], timeout_s=20)
+        with pool.lease() as box:
+            assert box.run(HELLO, timeout_s=20).stdout == b"hello\n"
