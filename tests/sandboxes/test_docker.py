@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -126,6 +127,7 @@ def test_twenty_deaths_leave_no_container_and_no_open_file(started, own_ids):
             started().kill()
             with pytest.raises(SandboxError):
                 box.run(["python", "-c", "print(1)"], timeout_s=5)
+        gc.collect()
         files.append(len(os.listdir("/proc/self/fd")))
     assert left(own_ids) <= before
     assert max(files[1:]) == files[1]
