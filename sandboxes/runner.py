@@ -114,7 +114,9 @@ class Runner:
 
     def _run(self, lease: Lease, header: Mapping[str, Any], payload: memoryview) -> None:
         job_size, timeout_s = int(header["job"]), float(header["timeout_s"])
-        pipes = Pipes(payload[job_size:], self._buffer[MAX_PAYLOAD:])
+        # Whoever owns a pipe may open it by its name: /dev/stdout, for one.
+        with self._as_commands():
+            pipes = Pipes(payload[job_size:], self._buffer[MAX_PAYLOAD:])
         job = _file_with(payload[:job_size])
         begun = time.monotonic()
         try:
