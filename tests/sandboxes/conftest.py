@@ -1,4 +1,4 @@
-"""Fixtures of the tests that need a Docker engine."""
+"""Boxes of every backend, and what the tests of the engine need."""
 
 from __future__ import annotations
 
@@ -10,9 +10,31 @@ import docker
 import pytest
 from docker.errors import DockerException
 
-from sandboxes import SandboxConfig, open_pool
+from sandboxes import Sandbox, SandboxConfig, SandboxPool, open_pool
+from sandboxes import local as local_boxes
 from sandboxes.build import prepare_image
 from sandboxes.containers import boot, compose_containers
+
+BACKENDS = ("local", "unsafe", pytest.param("docker", marks=pytest.mark.docker))
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
+    """One box of each backend in turn, so that a second lease meets what the first one left."""
+    if request.param == "docker":
+        request.getfixturevalue("client")
+    if request.param == "local" and (reason := local_boxes.available()):
+        pytest.skip(reason)
+    config = SandboxConfig(backend=request.param, allow_unsafe=True, size=1)
+    with open_pool(config) as opened:
+        yield opened
+
+
+@pytest.fixture
+def box(pool: SandboxPool) -> Iterator[Sandbox]:
+    """A lease of its own for each test."""
+    with pool.lease() as leased:
+        yield leased
 
 
 @pytest.fixture(scope="session")
