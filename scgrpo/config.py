@@ -108,12 +108,12 @@ class TrainConfig:
     steps: int = 40
     tasks_per_step: int = 4
     group: int = 8
-    lr: float = 2e-5
+    lr: float = 3e-5
     warmup_steps: int = 2
     max_grad_norm: float = 1.0
     pack_tokens: int = 4096
     levels: tuple[int, ...] = ()
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = field(default_factory=lambda: Limits(turn_tokens=48, episode_tokens=640))
     reference: ReferenceLimits = field(default_factory=ReferenceLimits)
     credit: CreditOptions = field(default_factory=CreditOptions)
     warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
