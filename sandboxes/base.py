@@ -53,7 +53,7 @@ class ExecResult:
 class Sandbox(Protocol):
     """One leased box: an empty writable working directory, no network, hard limits.
 
-    Every method may raise SandboxError; none raises for what the code inside does.
+    Every method may raise SandboxError; none raises it for what the code inside does.
     """
 
     @property
@@ -77,7 +77,8 @@ class Sandbox(Protocol):
     def write(self, files: Mapping[str, bytes]) -> None:
         """Lays down regular files at relative paths, making folders; symlinks are not followed.
 
-        Raises ValueError for an absolute path or one with `..`.
+        Raises ValueError for an absolute path or one with `..`, OSError where the code inside has
+        left no room.
         """
         ...
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import gc
 import mmap
 import os
@@ -89,7 +90,7 @@ class Runner:
                     workspace.write_file(self._settings.work, path, payload[:size])
                     payload = payload[size:]
         except OSError as error:
-            lease.send({"failed": os.strerror(error.errno or 0)})
+            lease.send({"failed": error.errno or errno.EIO})
         else:
             lease.send({"ok": True})
 
@@ -183,18 +184,19 @@ class Runner:
 
     @contextlib.contextmanager
     def _as_commands(self) -> Iterator[None]:
-        """File access with the rights of the commands' user alone."""
+        """File access with the rights of the commands' user alone, to folders that are not shut."""
         uid = self._settings.uid
-        if uid < 0:
-            yield
-            return
-        os.setegid(uid)
-        os.seteuid(uid)
+        if uid >= 0:
+            os.setegid(uid)
+            os.seteuid(uid)
         try:
+            for folder in (self._settings.work, self._settings.scratch):
+                os.chmod(folder, 0o700)
             yield
         finally:
-            os.seteuid(0)
-            os.setegid(0)
+            if uid >= 0:
+                os.seteuid(0)
+                os.setegid(0)
 
 
 def _file_with(content: memoryview) -> int:

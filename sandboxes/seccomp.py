@@ -2,8 +2,9 @@
 
 It closes what namespaces leave open: every socket family but AF_UNIX (AF_VSOCK has no namespace,
 AF_NETLINK and AF_INET reach the kernel's parsers), io_uring, which carries out calls that no
-filter sees, memory and queues that outlive their process and so a lease, and kernel interfaces
-that the code of a task has no use for.
+filter sees, memory and queues that outlive their process and so a lease, calls that change other
+processes (the runner may be of the same user), and kernel interfaces that the code of a task has
+no use for.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import struct
 
 __all__ = ["forbid"]
 
-_MACHINES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-"""Machine -> (AUDIT_ARCH, number of `socket`)."""
+_MACHINES = {"x86_64": (0xC000003E, 41, 302), "aarch64": (0xC00000B7, 198, 261)}
+"""Machine -> AUDIT_ARCH, number of `socket`, number of `prlimit64`."""
 
 _DENIED = {
     "x86_64": {
@@ -25,6 +26,13 @@ _DENIED = {
         "msgget": 68,
         "mq_open": 240,
         "ptrace": 101,
+        "setpriority": 141,
+        "sched_setparam": 142,
+        "sched_setscheduler": 144,
+        "sched_setaffinity": 203,
+        "ioprio_set": 251,
+        "migrate_pages": 256,
+        "sched_setattr": 314,
         "mount": 165,
         "unshare": 272,
         "kexec_load": 246,
@@ -45,6 +53,13 @@ _DENIED = {
         "semget": 190,
         "shmget": 194,
         "ptrace": 117,
+        "setpriority": 140,
+        "sched_setparam": 118,
+        "sched_setscheduler": 119,
+        "sched_setaffinity": 122,
+        "ioprio_set": 30,
+        "migrate_pages": 238,
+        "sched_setattr": 274,
         "mount": 40,
         "unshare": 97,
         "kexec_load": 104,
@@ -68,6 +83,7 @@ _NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _X32 = 0x40000000
 _AF_UNIX = 1
+_SELF = 0
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2
 
 
@@ -80,7 +96,7 @@ def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
 
 
 def _filter(machine: str) -> bytes:
-    arch, socket = _MACHINES[machine]
+    arch, socket, prlimit = _MACHINES[machine]
     refuse = _step(_RETURN, _ERROR | errno.EPERM)
     code = [
         _step(_LOAD, _ARCH),
@@ -92,14 +108,16 @@ def _filter(machine: str) -> bytes:
     ]
     for number in (*_DENIED[machine].values(), *_SINCE_5_1):
         code += [_step(_EQUAL, number, 0, 1), refuse]
-    code += [
-        _step(_EQUAL, socket, 1, 0),
-        _step(_RETURN, _ALLOW),
-        _step(_LOAD, _FIRST_ARGUMENT),
-        _step(_EQUAL, _AF_UNIX, 1, 0),
-        _step(_RETURN, _ERROR | errno.EAFNOSUPPORT),
-        _step(_RETURN, _ALLOW),
-    ]
+    no_family = _step(_RETURN, _ERROR | errno.EAFNOSUPPORT)
+    for number, argument, answer in ((socket, _AF_UNIX, no_family), (prlimit, _SELF, refuse)):
+        code += [
+            _step(_EQUAL, number, 0, 4),
+            _step(_LOAD, _FIRST_ARGUMENT),
+            _step(_EQUAL, argument, 1, 0),
+            answer,
+            _step(_RETURN, _ALLOW),
+        ]
+    code.append(_step(_RETURN, _ALLOW))
     return b"".join(code)
 
 

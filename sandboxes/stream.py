@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -117,7 +118,7 @@ class StreamBox:
             raise self._broken(f"answered with nonsense: {error}") from error
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        """See `Sandbox.write`. Raises SandboxError also where the box has no room left."""
+        """See `Sandbox.write`."""
         for path in files:
             components(path)
         batch: dict[str, bytes] = {}
@@ -132,7 +133,7 @@ class StreamBox:
         listed = [[path, len(content)] for path, content in files.items()]
         header, _ = self._ask({"op": "write", "files": listed}, b"".join(files.values()))
         if "failed" in header:
-            raise SandboxError(f"the box cannot take the files: {header['failed']}")
+            raise OSError(int(header["failed"]), os.strerror(int(header["failed"])), "in the box")
 
     def read(self, path: str) -> bytes:
         """See `Sandbox.read`. Raises ValueError as `write` does."""

@@ -190,3 +190,31 @@ def test_everything_dies_with_an_owner_that_is_killed():
     while (left := [p for p in below if os.path.exists(f"/proc/{p}")]) and time.monotonic() < until:
         time.sleep(0.05)
     assert left == []
+
+
+def test_a_command_cannot_change_the_runner_or_other_processes(box):
+    code = """
+import os, resource
+deeds = {
+    'limit': lambda: resource.prlimit(1, resource.RLIMIT_NOFILE, (4, 4)),
+    'priority': lambda: os.setpriority(os.PRIO_PROCESS, 1, 19),
+    'cores': lambda: os.sched_setaffinity(1, [0]),
+    'schedule': lambda: os.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0)),
+}
+for name, deed in deeds.items():
+    try:
+        deed()
+        print(name)
+    except PermissionError:
+        pass
+print(resource.prlimit(0, resource.RLIMIT_CORE, (0, 0)))
+"""
+    assert printed(box, code) == "(0, 0)"
+
+
+def test_a_full_box_says_so_and_takes_files_again_after_a_reset(box):
+    python(box, "n = 0\nwhile True: open(str(n), 'wb').write(bytes(1 << 20)); n += 1")
+    with pytest.raises(OSError, match="No space left"):
+        box.write({"new": b"x" * 5000})
+    box.reset()
+    box.write({"new": b"x" * 5000})
