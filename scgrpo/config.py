@@ -36,7 +36,7 @@ class WarmStartConfig:
 
     mode: Literal["auto", "always", "never"] = "auto"
     below: float = 0.10
-    measure_episodes: int = 64
+    measure_episodes: int = 32
     episodes: int = 240
     steps: int = 30
     tasks_per_step: int = 2
