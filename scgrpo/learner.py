@@ -30,6 +30,7 @@ from scgrpo.trainer import Trainer
 __all__ = ["Learner", "TrainingError", "malformed_share"]
 
 SKIPS = 3
+QUIET_D = 1e-4
 REDRAWS = 20
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Learner:
         self.model = _adapted(model.to(config.torch_device()), config.lora)
         self.optimizer = MasterAdamW(self.model.parameters(), lr=config.lr)
         self.step = self._saved = self._restore()
-        self._state, self._skipped = self._snapshot(), 0
+        self._state, self._skipped, self._warned = self._snapshot(), 0, False
         slots = config.tasks_per_step * config.group
         self.policy = HFPolicy(
             self.model, self.tokenizer, slots=slots, cache_tokens=config.limits.episode_tokens
@@ -124,6 +125,14 @@ class Learner:
         except ValueError as error:
             raise TrainingError(f"step {step} cannot be learned from: {error}") from error
         self._skipped = self._skipped + 1 if log.get("train/skipped") else 0
+        if log.get("credit/mean_d", 1.0) < QUIET_D and not self._warned:
+            self._warned = True
+            logger.warning(
+                "step %d: references move the policy by %.1e nats a token on average, so credit.* "
+                "weighs little but noise; is the model too small to use what it reads?",
+                step,
+                log["credit/mean_d"],
+            )
         self.policy.updated()
         for i, task in enumerate(tasks):
             mine = episodes[i * config.group : (i + 1) * config.group]

@@ -232,6 +232,15 @@ def test_single_bad_gradients_are_skipped(tiny, config, one_thread, tmp_path, mo
     assert [row["train/skipped"] for row in told(run)] == [1.0, 1.0, 0.0, 1.0]
 
 
+def test_references_that_the_model_does_not_use_are_reported_once(
+    config, one_thread, tmp_path, caplog
+):
+    """A fresh model's weights are too small for what it reads to matter."""
+    blank = make_tiny(tmp_path / "blank", hidden=16, layers=1, heads=2)
+    learn(new_run(tmp_path, "run"), replace(config, lr=1e-9), one_thread, blank)
+    assert caplog.text.count("references move the policy by") == 1
+
+
 def test_a_model_that_computes_nothing_finite_ends_the_run(tiny, config, one_thread, tmp_path):
     run = new_run(tmp_path, "run")
     with Learner(run, replace(config, group=8), one_thread, tiny) as learner:
