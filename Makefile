@@ -2,6 +2,8 @@
 PYTHON ?= python3
 READY := .venv/.ready
 RUN := .venv/bin/python
+# Sized so that training and evaluation together stay under 20 minutes on two cores.
+EVAL ?= --tasks 60 --rollouts 1
 
 .PHONY: train test check bench setup
 .DEFAULT_GOAL := test
@@ -13,7 +15,7 @@ $(READY): pyproject.toml constraints.txt scripts/install.py
 	touch $@
 
 train: $(READY)
-	$(RUN) -m scgrpo.train env=swe_lite $(ARGS)
+	scripts/with_engine sh -c '$(RUN) -m scgrpo.train env=swe_lite $(ARGS) && $(RUN) -m evals.run --ood $(EVAL)'
 
 test: $(READY)
 	scripts/with_engine $(RUN) -m pytest $(ARGS)

@@ -42,7 +42,8 @@ class SweLite(ToolEnv):
     | verifier | all of the package's tests, hidden ones included, in a box that the policy never |
     | | touched, against its version of the one file that a task lets it change |
     | limits | 8 turns, after which the file is graded as it is; a test run is killed after |
-    | | 10 s, which is a failure; an unchanged file cannot be submitted |
+    | | 10 s, which is a failure |
+    | submission | of a changed file, after a test run of it, whatever the tests said |
     | `train`, `id` | one wrong line in different functions of the same sources |
     | `ood/difficulty` | two wrong lines in a function that no other split breaks |
     | `ood/domain` | one wrong line in sources that no other split breaks |
@@ -71,6 +72,7 @@ class SweLite(ToolEnv):
         super().__init__()
         self._pool = sandboxes
         self._workspace: Workspace | None = None
+        self._tested = ""
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The rows of the table that belong to the split, in the table's order."""
@@ -83,6 +85,7 @@ class SweLite(ToolEnv):
     def begin(self, task: Task) -> None:
         """Lays out the broken package."""
         self._workspace = Workspace(corpus.source(self.row.source), self.row.broken)
+        self._tested = ""
 
     def end(self) -> None:
         """Forgets the policy's file."""
@@ -140,6 +143,7 @@ class SweLite(ToolEnv):
     @tool
     def run_tests(self) -> str:
         """Run the tests."""
+        self._tested = self.workspace.text
         run = run_visible(self._sandboxes(), self.workspace.source, self.workspace.text)
         return _summary(run, self.workspace.source.visible_ids, detailed=self.task.level > 0)
 
@@ -148,6 +152,8 @@ class SweLite(ToolEnv):
         """Finish."""
         if self.workspace.text == self.row.broken:
             return "nothing changed yet"
+        if self.workspace.text != self._tested:
+            return "run the tests first"
         return self.final()
 
     def final(self) -> Verdict:
@@ -179,7 +185,7 @@ class SweLite(ToolEnv):
         """Success rate of `random_turn`; about 0 above level 0.
 
         Level 0: the last `apply` is right with 1/4, and there is one unless all turns of the budget
-        were others, with 2/3 each: a submission ends an episode only after an `apply`.
+        were others, with 2/3 each: nothing ends an episode before an `apply`.
         """
         return 0.0 if level > 0 else (1 - (2 / 3) ** self.max_turns) / 4
 
@@ -197,14 +203,16 @@ class SweLite(ToolEnv):
         return render_call(name, **arguments)
 
     def get_state(self) -> dict[str, Any]:
-        """The base's snapshot and the policy's file."""
-        return {**super().get_state(), "text": self.workspace.text if self._workspace else None}
+        """The base's snapshot, the policy's file, and that file at the last test run."""
+        text = self.workspace.text if self._workspace else None
+        return {**super().get_state(), "text": text, "tested": self._tested}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters the episode with the policy's file as it was."""
         super().set_state(state)
         if state["text"] is not None:
             self.workspace.text = state["text"]
+        self._tested = state["tested"]
 
     def _sandboxes(self) -> SandboxPool:
         return self._pool if self._pool is not None else shared_pool()
