@@ -70,7 +70,9 @@ def _make(cache_folder: Path, root: Path) -> None:
         new = Path(temporary, "root")
         new.mkdir()
         with tarfile.open(fileobj=io.BytesIO(base_archive())) as archive:
-            archive.extractall(new, filter="fully_trusted")
+            # The archive is our own. Python before 3.11.4 knows no filters and no `filter=`.
+            archive.extraction_filter = lambda member, _: member
+            archive.extractall(new)
         library = sysconfig.get_path("stdlib", vars=PREFIXES).lstrip("/")
         hide(new / library, hidden_modules())
         install_runner(new / INSTALLED)
