@@ -254,6 +254,17 @@ def test_packing_does_not_change_the_gradient(setup: Setup, algorithm: Algorithm
         close(packed, whole)
 
 
+@pytest.mark.parametrize("pack_tokens", [130, 100_000])
+def test_a_pass_that_is_kept_gives_the_gradient_of_one_that_is_computed_again(
+    setup: Setup, pack_tokens: int
+):
+    rows, group = mixed(setup)
+    again, log = setup.gradient(SC_GRPO, rows, group, kept_tokens=0, pack_tokens=pack_tokens)
+    kept, same = setup.gradient(SC_GRPO, rows, group, pack_tokens=pack_tokens)
+    close(kept, again)
+    assert same == pytest.approx(log, rel=1e-4)
+
+
 def test_the_order_of_rows_does_not_change_the_gradient(setup: Setup):
     # With a single success per group no reference is left to chance.
     rows = setup.group("Guess 4-6.", [True, False, False, False])
