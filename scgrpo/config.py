@@ -108,7 +108,7 @@ class TrainConfig:
     steps: int = 40
     tasks_per_step: int = 4
     group: int = 8
-    lr: float = 3e-5
+    lr: float = 1e-5
     warmup_steps: int = 2
     max_grad_norm: float = 1.0
     pack_tokens: int = 4096

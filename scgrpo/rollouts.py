@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,8 @@ from scgrpo.log import progress
 from scgrpo.policies.scripted import RandomPolicy
 
 __all__ = ["Rollouts", "success_rate"]
+
+LOOK_UP_S = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +90,7 @@ class Rollouts:
                 for i in range(count)
             }
             with progress(count, description) if description else nullcontext() as bar:
-                for future in as_completed(futures):
+                for future in _as_they_end(futures):
                     index = futures[future]
                     episodes[index] = future.result()
                     if bar is not None:
@@ -134,6 +136,17 @@ class Rollouts:
         with self._lock:
             self._idle.append(env)
         return episode
+
+
+def _as_they_end(futures: Iterable[Future[Episode]]) -> Iterator[Future[Episode]]:
+    """The futures in the order in which they end.
+
+    Looks up now and then: an interrupt that comes just before a wait without end is not seen in it.
+    """
+    waiting = set(futures)
+    while waiting:
+        ended, waiting = wait(waiting, timeout=LOOK_UP_S, return_when=FIRST_COMPLETED)
+        yield from ended
 
 
 def success_rate(episodes: Iterable[Episode]) -> float:

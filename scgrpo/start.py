@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from envs.base import TextEnv
 from envs.types import Task
 from scgrpo import checkpoint, models
 from scgrpo.config import TrainConfig
@@ -35,6 +36,9 @@ def starting_weights(run: Path, config: TrainConfig, play: Rollouts) -> Path:
     if started or options.mode == "never":
         return base
     if options.mode == "auto" and _starting_success(base, config, play) >= options.below:
+        return base
+    if options.mode == "auto" and type(play.env).random_turn is TextEnv.random_turn:
+        logger.warning("no warm start: %s defines no random_turn to learn from", config.env)
         return base
     level = (config.levels or play.env.levels)[0]
     key = cache_key(base, play.env, level, options, str(config.torch_dtype()), config.seed)

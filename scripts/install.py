@@ -32,6 +32,7 @@ def main():
     say("installing the project and its pinned dependencies")
     pip("install", "--constraint", str(CONSTRAINTS), "--editable", f"{ROOT}[dev]")
     install_sandbox()
+    build_image()
     say(f"ready after {time.monotonic() - started:.0f} s")
 
 
@@ -101,6 +102,16 @@ def install_sandbox():
     done = subprocess.call([*apt, "install", "-y", "--no-install-recommends", *packages], env=quiet)
     if done != 0:
         say("sandbox: apt-get failed; install bubblewrap or docker.io by hand")
+
+
+def build_image():
+    """Makes the sandbox's image where an engine answers, so that `docker compose up` finds it."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    if not shutil.which("docker") or subprocess.call(["docker", "info"], **quiet) != 0:
+        say("sandbox: no Docker engine answers now; later: .venv/bin/python -m sandboxes.build")
+        return
+    if subprocess.call([str(VENV / "bin" / "python"), "-m", "sandboxes.build"], cwd=ROOT) != 0:
+        say("sandbox: the image could not be built, see above; bubblewrap serves without one")
 
 
 def has_gpu():

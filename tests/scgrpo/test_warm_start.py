@@ -186,3 +186,20 @@ def test_what_is_saved_is_whole(tiny: Path, tmp_path: Path):
 def test_settings_that_teach_nothing_are_refused(field: str):
     with pytest.raises(ValueError, match=f"warm_start.{field} must be"):
         WarmStartConfig(**{field: 0})
+
+
+def test_an_environment_without_random_turns_starts_from_the_models_own_weights(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
+    asked = replace(
+        config(tiny, WarmStartConfig(measure_episodes=4)),
+        env="reverse_words:acme/reverse",
+        levels=(),
+    )
+    run = tmp_path / "run"
+    run.mkdir()
+    with Rollouts(asked.env, LIMITS) as play, caplog.at_level(logging.WARNING):
+        assert starting_weights(run, asked, play) == tiny
+    assert "defines no random_turn" in caplog.text
+    assert not (run / "warm_start").exists()
