@@ -4,9 +4,12 @@ import json
 import logging
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import gymnasium
 import pytest
 import torch
 
@@ -188,13 +191,21 @@ def test_settings_that_teach_nothing_are_refused(field: str):
         WarmStartConfig(**{field: 0})
 
 
-def test_an_environment_without_random_turns_starts_from_the_models_own_weights(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
-):
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The example's name, importable and registered for this test alone."""
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
+    yield "reverse_words:acme/reverse"
+    gymnasium.registry.pop("acme/reverse-v0", None)
+    sys.modules.pop("reverse_words", None)
+
+
+def test_an_environment_without_random_turns_starts_from_the_models_own_weights(
+    tiny: Path, tmp_path: Path, example: str, caplog
+):
     asked = replace(
         config(tiny, WarmStartConfig(measure_episodes=4)),
-        env="reverse_words:acme/reverse",
+        env=example,
         levels=(),
     )
     run = tmp_path / "run"
