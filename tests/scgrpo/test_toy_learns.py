@@ -22,6 +22,7 @@ from scgrpo.scoring import output_layer, predicting_states, token_scores
 from scgrpo.train import train
 from scgrpo.warm_start import spoken
 
+SEED = 2
 SHARE_OF_SENSE = 0.4
 STEPS = 200
 
@@ -75,7 +76,7 @@ def taught(folder: Path, seed: int) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)  # on cores that others use; half a minute to two on idle ones
+@pytest.mark.timeout(1200)  # where others use the cores too; one to two minutes where not
 def test_a_tiny_model_learns_to_guess(tmp_path: Path):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -83,20 +84,21 @@ def test_a_tiny_model_learns_to_guess(tmp_path: Path):
         run = train(
             TrainConfig(
                 env="toy_guess",
-                model=str(taught(tmp_path, seed=0)),
+                model=str(taught(tmp_path, seed=SEED)),
                 algo="sc_grpo",
+                seed=SEED,
                 levels=(0,),
-                steps=100,
+                steps=220,
                 tasks_per_step=9,
                 group=8,
-                lr=7e-4,
+                lr=1e-3,
                 warmup_steps=10,
                 limits=Limits(turn_tokens=4, episode_tokens=200),
                 warm_start=WarmStartConfig("never"),
                 device="cpu",
                 dtype="float32",
                 runs=tmp_path / "runs",
-                save_every=100,
+                save_every=220,
             )
         )
     finally:
@@ -104,5 +106,5 @@ def test_a_tiny_model_learns_to_guess(tmp_path: Path):
     success = [row["episodes/success"] for row in read_metrics(run / "metrics.jsonl")]
     start, end = np.mean(success[:5]), np.mean(success[-10:])
     assert ToyGuess().chance(0) == pytest.approx(0.556, abs=1e-3)
-    assert start < 0.75
-    assert end > 0.8, f"from {start:.2f} to {end:.2f}"
+    assert start < 0.7
+    assert end > 0.9, f"from {start:.2f} to {end:.2f}"
