@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
@@ -138,15 +139,19 @@ class Rollouts:
         return episode
 
 
-def _as_they_end(futures: Iterable[Future[Episode]]) -> Iterator[Future[Episode]]:
+def _as_they_end(futures: Collection[Future[Episode]]) -> Iterator[Future[Episode]]:
     """The futures in the order in which they end.
 
     Looks up now and then: an interrupt that comes just before a wait without end is not seen in it.
     """
-    waiting = set(futures)
-    while waiting:
-        ended, waiting = wait(waiting, timeout=LOOK_UP_S, return_when=FIRST_COMPLETED)
-        yield from ended
+    ended: SimpleQueue[Future[Episode]] = SimpleQueue()
+    for future in futures:
+        future.add_done_callback(ended.put)
+    left = len(futures)
+    while left:
+        with suppress(Empty):
+            yield ended.get(timeout=LOOK_UP_S)
+            left -= 1
 
 
 def success_rate(episodes: Iterable[Episode]) -> float:
