@@ -108,11 +108,6 @@ class TextEnv(gymnasium.Env[str, str]):
         """The answer to the policy's turn on `self.task`; a Verdict ends the episode."""
         raise NotImplementedError(f"{type(self).__name__} must define reply(text)")
 
-    def final(self) -> Verdict:
-        """The verdict when the turn budget is spent without one: failed, unless an author grades
-        what is there."""
-        return Verdict(passed=False, score=0.0, detail="the turn budget is spent")
-
     def begin(self, task: Task) -> None:
         """Called as an episode starts, for example to lease a sandbox."""
 
@@ -195,10 +190,9 @@ class TextEnv(gymnasium.Env[str, str]):
                 f"got {type(answer).__name__}"
             )
         if self._turn >= self.turn_budget(self.task):
-            spent = self.final()
             self._finish()
-            reward = 1.0 if spent.passed else 0.0
-            return self._observation(answer), reward, False, True, self._info(spent)
+            spent = Verdict(passed=False, score=0.0, detail="the turn budget is spent")
+            return self._observation(answer), 0.0, False, True, self._info(spent)
         self._live = True
         return self._observation(answer), 0.0, False, False, self._info(None)
 

@@ -63,7 +63,12 @@ def _trouble(model: PreTrainedModel) -> str:
 
 
 def hidden_states(model: PreTrainedModel, token_ids: Tensor, layout: Layout) -> Tensor:
-    """Last hidden states of packed tokens, before the output layer. (N,) -> (N, D)."""
+    """Last hidden states of packed tokens, before the output layer. (N,) -> (N, D).
+
+    Raises ValueError for a model without `use_packed`: its own attention would ignore the layout.
+    """
+    if model.config.get_text_config()._attn_implementation != NAME:
+        raise ValueError(f"{type(model).__name__} does not attend by layout: call use_packed first")
     decoder = model.get_decoder()
     out = decoder(
         input_ids=token_ids[None],

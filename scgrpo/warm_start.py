@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from envs.base import TextEnv
 from envs.types import Episode, Segment
 from sandboxes import SandboxError
+from scgrpo.attention import use_packed
 from scgrpo.config import WarmStartConfig
 from scgrpo.disk import new_folder
 from scgrpo.log import progress
@@ -34,7 +35,7 @@ __all__ = ["cache_key", "spoken", "warm_start"]
 logger = logging.getLogger(__name__)
 
 EPISODES_PER_TASK = 4
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 
 
 def warm_start(
@@ -49,6 +50,7 @@ def warm_start(
 ) -> None:
     """Trains `model` in place and saves it to `folder`, whole or not at all."""
     started = time.monotonic()
+    use_packed(model)
     chat = Chat(tokenizer)
     episodes = _random_episodes(play, level, config, seed)
     data = [spoken(episode, chat) for episode in episodes]

@@ -24,7 +24,7 @@ __all__ = ["SweLite"]
 CONTEXT_LINES = 2
 
 _TOOLS = {
-    0: ("apply", "run_tests", "submit"),
+    0: ("apply", "submit"),
     1: ("read", "edit", "run_tests", "submit"),
     2: ("ls", "read", "grep", "edit", "run_tests", "submit"),
 }
@@ -35,21 +35,22 @@ class SweLite(ToolEnv):
 
     | | |
     |---|---|
-    | level 0 | the wrong lines and four candidate patches; `apply`, `run_tests`, `submit` |
+    | level 0 | the wrong lines and four candidate patches; `apply` puts one in and runs the |
+    | | tests; `submit` |
     | level 1 | the wrong lines with their neighbours; `read`, `edit`, `run_tests`, `submit` |
     | level 2 | the function; also `ls`, `grep` |
     | turn | a tool call, one JSON object |
     | verifier | all of the package's tests, hidden ones included, in a box that the policy never |
     | | touched, against its version of the one file that a task lets it change |
-    | limits | 8 turns, after which the file is graded as it is; a test run is killed after |
-    | | 10 s, which is a failure |
+    | limits | 8 turns, and no submission in them is a failure; a test run is killed after 10 s, |
+    | | which is a failure |
     | submission | of a changed file, after a test run of it, whatever the tests said |
     | `train`, `id` | one wrong line in different functions of the same sources |
     | `ood/difficulty` | two wrong lines in a function that no other split breaks |
     | `ood/domain` | one wrong line in sources that no other split breaks |
     | bugs | by the operators of `mutate.py`; each fails a visible and a hidden test, and so does |
     | | every wrong candidate |
-    | oracle | the right candidate or line, a test run, and the submission |
+    | oracle | the right candidate, or the right line and a test run, and the submission |
     | chance | at level 0, a uniform tool with a uniform candidate every turn: 0.24 |
     | source, licence | micro-repositories written here, Apache-2.0; modules of CPython 3.11 with |
     | | their tests, PSF licence |
@@ -65,7 +66,7 @@ class SweLite(ToolEnv):
     max_turns = 8
     instructions = (
         "Fix the bug, then submit once the tests pass. Reply with one call, such as "
-        '{"name": "run_tests"}'
+        '{"name": "submit"}'
     )
 
     def __init__(self, sandboxes: SandboxPool | None = None) -> None:
@@ -109,12 +110,12 @@ class SweLite(ToolEnv):
 
     @tool
     def apply(self, candidate: int) -> str:
-        """Try a candidate."""
+        """Apply a candidate and run the tests."""
         row = self.row
         if not 1 <= candidate <= len(row.candidates):
             return f"no candidate {candidate}, choose 1 to {len(row.candidates)}"
         self.workspace.text = row.with_lines(row.candidates[candidate - 1])
-        return f"applied {candidate}"
+        return self.run_tests()
 
     @tool
     def ls(self) -> str:
@@ -154,16 +155,13 @@ class SweLite(ToolEnv):
             return "nothing changed yet"
         if self.workspace.text != self._tested:
             return "run the tests first"
-        return self.final()
-
-    def final(self) -> Verdict:
-        """Grades the file as it is: a spent turn budget submits too."""
         workspace = self.workspace
         return grade(self._sandboxes(), workspace.source, workspace.text, self.row.failing)
 
     def oracle(self, task: Task) -> list[str]:
-        """The right change, a test run, and the submission."""
-        return [*_right_calls(task), render_call("run_tests"), render_call("submit")]
+        """The right change, a test run of it, and the submission."""
+        test = [render_call("run_tests")] if task.level > 0 else []
+        return [*_right_calls(task), *test, render_call("submit")]
 
     def critical(self, task: Task) -> list[str]:
         """The right candidate's number, or the right lines, as the oracle writes them."""
@@ -184,10 +182,11 @@ class SweLite(ToolEnv):
     def chance(self, level: int) -> float:
         """Success rate of `random_turn`; about 0 above level 0.
 
-        Level 0: the last `apply` is right with 1/4, and there is one unless all turns of the budget
-        were others, with 2/3 each: nothing ends an episode before an `apply`.
+        Level 0: the last `apply` before the `submit` is right with 1/4. Of the 2^T sequences of
+        tools in T turns, T + 1 hold no `submit` after an `apply`.
         """
-        return 0.0 if level > 0 else (1 - (2 / 3) ** self.max_turns) / 4
+        turns = self.max_turns
+        return 0.0 if level > 0 else (1 - (turns + 1) / 2**turns) / 4
 
     def random_turn(self, rng: np.random.Generator) -> str:
         """A uniform tool with uniform arguments; an edit copies another line of the file."""

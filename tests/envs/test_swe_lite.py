@@ -21,6 +21,7 @@ from sandboxes.base import ExecResult, SandboxError, SandboxPool
 from sandboxes.fake import FakePool
 from scgrpo.policies.scripted import ScriptedPolicy
 
+APPLY = render_call("apply", candidate=1)
 RUN, SUBMIT = render_call("run_tests"), render_call("submit")
 
 
@@ -176,7 +177,7 @@ def test_tools_depend_on_the_level(env: SweLite):
     for level in env.levels:
         start(env, "train", level)
         names[level] = {tool["function"]["name"] for tool in env.tools()}
-    assert names[0] == {"apply", "run_tests", "submit"}
+    assert names[0] == {"apply", "submit"}
     assert names[1] == {"read", "edit", "run_tests", "submit"}
     assert names[2] == {"ls", "read", "grep", "edit", "run_tests", "submit"}
 
@@ -194,7 +195,7 @@ def test_a_tool_of_another_level_is_a_malformed_turn(env: SweLite):
 def test_apply_replaces_the_candidate_before(env: SweLite):
     start(env, "train", 0)
     for candidate in (1, 3):
-        assert env.step(render_call("apply", candidate=candidate))[0] == f"applied {candidate}"
+        env.step(render_call("apply", candidate=candidate))
     assert env.workspace.text == env.row.with_lines(env.row.candidates[2])
 
 
@@ -207,12 +208,20 @@ def test_apply_refuses_numbers_that_are_not_offered(env: SweLite, candidate: int
 
 
 def test_run_tests_counts_the_visible_tests(env: SweLite):
-    start(env, "train", 0)
+    start(env, "train", 1)
     source, row = env.workspace.source, env.row
     failed = len(set(row.failing) - source.hidden_ids)
-    assert env.step(RUN)[0] == f"{failed} failed"
-    env.step(render_call("apply", candidate=row.answer))
+    assert env.step(RUN)[0].startswith(f"{failed} failed\n")
+    for number, line in zip(row.numbers, row.right, strict=True):
+        env.step(render_call("edit", line=number, text=line))
     assert env.step(RUN)[0] == "all passed"
+
+
+def test_apply_runs_the_tests(env: SweLite):
+    start(env, "train", 0)
+    answer = env.row.answer
+    assert re.fullmatch(r"\d+ failed", env.step(render_call("apply", candidate=answer % 4 + 1))[0])
+    assert env.step(render_call("apply", candidate=answer))[0] == "all passed"
 
 
 def test_run_tests_names_the_first_failure_above_level_0(env: SweLite):
@@ -308,19 +317,20 @@ def test_a_wrong_candidate_fails_and_no_change_cannot_be_submitted(env: SweLite,
     answer = Row.from_json(task.payload).answer
     for candidate in {1, 2, 3, 4} - {answer}:
         verified, replies = play_turns(
-            env, task, [render_call("apply", candidate=candidate), RUN, SUBMIT]
+            env, task, [render_call("apply", candidate=candidate), SUBMIT]
         )
         assert verified is False
-        assert "failed" in replies[1]
+        assert "failed" in replies[0]
     verified, replies = play_turns(env, task, [SUBMIT] * env.max_turns)
     assert verified is False
     assert replies[0] == "nothing changed yet"
 
 
 def test_a_change_is_submitted_only_after_a_test_run_of_it(env: SweLite):
-    start(env, "train", 0)
+    task = start(env, "train", 1)
     env.step(RUN)
-    env.step(render_call("apply", candidate=env.row.answer))
+    for turn in env.oracle(task)[:-2]:
+        env.step(turn)
     assert env.step(SUBMIT)[0] == "run the tests first"
     env.step(RUN)
     *_, terminated, _, info = env.step(SUBMIT)
@@ -328,13 +338,11 @@ def test_a_change_is_submitted_only_after_a_test_run_of_it(env: SweLite):
     assert info["verified"] is True
 
 
-def test_a_spent_turn_budget_grades_the_file_as_it_is(env: SweLite):
+def test_a_spent_turn_budget_fails_even_with_the_right_change(env: SweLite):
     task = start(env, "train", 0)
     right = render_call("apply", candidate=env.row.answer)
-    wrong = render_call("apply", candidate=env.row.answer % 4 + 1)
-    for turn in (right, wrong):
-        verified, replies = play_turns(env, task, [turn] * (env.max_turns + 1))
-        assert (verified, len(replies)) == (turn == right, env.max_turns)
+    verified, replies = play_turns(env, task, [right] * (env.max_turns + 1))
+    assert (verified, len(replies)) == (False, env.max_turns)
 
 
 def test_the_last_candidate_counts(env: SweLite):
@@ -342,8 +350,8 @@ def test_the_last_candidate_counts(env: SweLite):
     right = env.row.answer
     wrong = right % 4 + 1
     calls = {n: render_call("apply", candidate=n) for n in (right, wrong)}
-    assert play_turns(env, task, [calls[wrong], calls[right], RUN, SUBMIT])[0] is True
-    assert play_turns(env, task, [calls[right], calls[wrong], RUN, SUBMIT])[0] is False
+    assert play_turns(env, task, [calls[wrong], calls[right], SUBMIT])[0] is True
+    assert play_turns(env, task, [calls[right], calls[wrong], SUBMIT])[0] is False
 
 
 def test_what_solves_a_task_fails_on_its_twin(env: SweLite):
@@ -369,7 +377,7 @@ def test_chance_is_what_random_turns_reach():
             _, reward, terminated, truncated, _ = env.step(env.random_turn(rng))
             ended = terminated or truncated
         passed += int(reward)
-    assert env.chance(0) == pytest.approx(0.2402, abs=1e-4)
+    assert env.chance(0) == pytest.approx(0.2412, abs=1e-4)
     # Four standard errors of 500 trials: 4 * sqrt(0.24 * 0.76 / 500) = 0.076
     assert passed / 500 == pytest.approx(env.chance(0), abs=0.076)
 
@@ -390,7 +398,6 @@ def test_an_episode_continues_from_its_state(pool: SandboxPool):
     task = start(env, "train", 0)
     right = Row.from_json(task.payload).answer
     env.step(render_call("apply", candidate=right))
-    env.step(RUN)
     state = json.loads(json.dumps(env.get_state(), default=str))
     state["np_random"] = env.get_state()["np_random"]
     other.set_state(state)
@@ -401,7 +408,7 @@ def test_an_episode_continues_from_its_state(pool: SandboxPool):
 def test_a_broken_sandbox_voids_the_episode():
     env = SweLite(FakePool(broken))
     task = env.tasks("train", 0)[0]
-    episode = play(env, ScriptedPolicy([RUN]), task)
+    episode = play(env, ScriptedPolicy([APPLY]), task)
     assert episode.stop is Stop.ERROR
     assert episode.verdict is None
 

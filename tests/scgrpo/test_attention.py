@@ -175,3 +175,9 @@ def test_an_attention_option_that_packed_attention_lacks_is_refused():
             layout=TreeLayout(1, [1]),
             softcap=50.0,
         )
+
+
+def test_a_model_with_its_own_attention_is_refused():
+    own = LlamaForCausalLM(LlamaConfig(**SMALL))
+    with pytest.raises(ValueError, match="call use_packed first"):
+        hidden_states(own, torch.tensor([1, 2, 3]), TreeLayout(1, [2]))
