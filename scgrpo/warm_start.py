@@ -7,6 +7,7 @@ policy knows nothing of the task. Cached by everything that goes into it.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import logging
 import time
@@ -91,6 +92,7 @@ def cache_key(
             digest.update(file.name.encode() + hashlib.file_digest(opened, "sha256").digest())
     for task in env.tasks("train", level):
         digest.update(task.content_hash.encode())
+    digest.update(inspect.getsource(type(env)).encode())  # its random policy and its replies
     learned = {key: asdict(config)[key] for key in ("episodes", "steps", "tasks_per_step", "lr")}
     parts = [env.name, env.version, env.instructions, level, learned, dtype, seed, LAYOUT_VERSION]
     digest.update(json.dumps(parts).encode())

@@ -51,7 +51,7 @@ class SweLite(ToolEnv):
     | bugs | by the operators of `mutate.py`; each fails a visible and a hidden test, and so does |
     | | every wrong candidate |
     | oracle | the right candidate, or the right line and a test run, and the submission |
-    | chance | at level 0, a uniform tool with a uniform candidate every turn: 0.24 |
+    | chance | at level 0, a uniform one of the five calls every turn: 0.19 |
     | source, licence | micro-repositories written here, Apache-2.0; modules of CPython 3.11 with |
     | | their tests, PSF licence |
 
@@ -182,19 +182,25 @@ class SweLite(ToolEnv):
     def chance(self, level: int) -> float:
         """Success rate of `random_turn`; about 0 above level 0.
 
-        Level 0: the last `apply` before the `submit` is right with 1/4. Of the 2^T sequences of
-        tools in T turns, T + 1 hold no `submit` after an `apply`.
+        Level 0: s = 1/5 of the calls are `submit`. In T turns none follows an `apply` with the sum
+        of s^a (1 - s)^(T - a) over a = 0 to T; else the `apply` before it is right with 1/4.
         """
-        turns = self.max_turns
-        return 0.0 if level > 0 else (1 - (turns + 1) / 2**turns) / 4
+        if level > 0:
+            return 0.0
+        turns, s = self.max_turns, 0.2
+        unended = sum(s**a * (1 - s) ** (turns - a) for a in range(turns + 1))
+        return (1 - unended) / 4
 
     def random_turn(self, rng: np.random.Generator) -> str:
-        """A uniform tool with uniform arguments; an edit copies another line of the file."""
+        """Level 0: a uniform one of the five calls. Else a uniform tool with uniform arguments; an
+        edit copies another line of the file."""
+        if self.task.level == 0:
+            candidate = int(rng.integers(5))
+            return render_call("apply", candidate=candidate) if candidate else render_call("submit")
         name = str(rng.choice(self.offered()))
         lines = self.workspace.text.split("\n")
         place = int(rng.integers(len(lines)))
         arguments: dict[str, Any] = {
-            "apply": {"candidate": int(rng.integers(len(self.row.candidates))) + 1},
             "read": {"line": place + 1},
             "grep": {"text": lines[place].strip()[:20]},
             "edit": {"line": int(rng.integers(len(lines))) + 1, "text": lines[place]},
