@@ -24,11 +24,14 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = [
     "MIN_FAMILIES",
     "Estimate",
+    "PairedTest",
     "paired_difference",
+    "paired_test",
     "pass_at_k",
     "pass_hat_k",
     "success_rate",
     "t_quantile",
+    "t_two_sided",
 ]
 
 MIN_FAMILIES = 5
@@ -95,6 +98,27 @@ def paired_difference(before: ArrayLike, after: ArrayLike, families: Sequence[st
     more pair had spoken each way (Bonett and Price 2012): n is the paired episodes, or the
     clusters where all tasks differ by the same amount.
     """
+    return paired_test(before, after, families).estimate
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """A paired difference with what its interval is made of.
+
+    | field | meaning |
+    |---|---|
+    | error, freedom | standard error and degrees of freedom; NaN with fewer than two clusters |
+    | p_value | two-sided, of no difference: under 0.05 exactly where the interval leaves 0 out |
+    """
+
+    estimate: Estimate
+    error: float
+    freedom: float
+    p_value: float
+
+
+def paired_test(before: ArrayLike, after: ArrayLike, families: Sequence[str]) -> PairedTest:
+    """`paired_difference` and its p-value."""
     before, after = _table(before, families), _table(after, families)
     counts = [(~np.isnan(outcomes)).sum(axis=1) for outcomes in (before, after)]
     seen = (counts[0] > 0) & (counts[1] > 0)
@@ -103,15 +127,18 @@ def paired_difference(before: ArrayLike, after: ArrayLike, families: Sequence[st
     differences -= np.nansum(before[seen], axis=1) / counts[0][seen]
     tasks, episodes = int(seen.sum()), int(counts[0][seen].sum() + counts[1][seen].sum())
     value = float(differences.mean()) if tasks else math.nan
-    low = high = math.nan
+    low = high = error = freedom = p_value = math.nan
     sizes = np.bincount(clusters)
     if len(sizes) > 1:
         variance = _variance(differences - value, clusters)
         pairs = len(sizes) if np.ptp(differences) == 0 else episodes / 2
         error = max(math.sqrt(variance), math.sqrt(2) / (pairs + 2))
-        half = t_quantile(_freedom(sizes)) * error
+        freedom = _freedom(sizes)
+        half = t_quantile(freedom) * error
         low, high = max(-1.0, value - half), min(1.0, value + half)
-    return Estimate(value, low, high, tasks, episodes, len(sizes), clustered_by)
+        p_value = t_two_sided(value / error, freedom)
+    estimate = Estimate(value, low, high, tasks, episodes, len(sizes), clustered_by)
+    return PairedTest(estimate, error, freedom, p_value)
 
 
 def pass_at_k(outcomes: ArrayLike, k: int) -> Floats:
@@ -132,9 +159,22 @@ def pass_hat_k(outcomes: ArrayLike, k: int) -> Floats:
 
 @lru_cache(maxsize=256)
 def t_quantile(freedom: float) -> float:
-    """The 97.5 % quantile of Student's t with `freedom` >= 1 degrees, right to four digits.
+    """The 97.5 % quantile of Student's t with `freedom` >= 1 degrees, right to four digits."""
+    angles, mass = _t_angles(freedom)
+    return math.sqrt(freedom) * math.tan(float(np.interp(0.95, mass, angles)))
 
-    With t = sqrt(freedom) tan(a) the density of the angle is cos(a) ** (freedom - 1).
+
+def t_two_sided(t: float, freedom: float) -> float:
+    """Chance of a larger |t| under Student's t with `freedom` >= 1, right to six decimals."""
+    angles, mass = _t_angles(freedom)
+    return 1 - float(np.interp(math.atan(abs(t) / math.sqrt(freedom)), angles, mass))
+
+
+@lru_cache(maxsize=256)
+def _t_angles(freedom: float) -> tuple[Floats, Floats]:
+    """Angles a from 0, and the chance that |t| stays under sqrt(freedom) tan(a).
+
+    The density of the angle is cos(a) ** (freedom - 1).
     """
     if not freedom >= 1:
         raise ValueError(f"freedom must be at least 1, got {freedom}")
@@ -143,7 +183,7 @@ def t_quantile(freedom: float) -> float:
     angles = np.linspace(0.0, end, 20_001)
     density = np.cos(angles) ** (freedom - 1)
     mass = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
-    return math.sqrt(freedom) * math.tan(float(np.interp(0.95, mass / mass[-1], angles)))
+    return angles, mass / mass[-1]
 
 
 def _table(outcomes: ArrayLike, families: Sequence[str]) -> Floats:

@@ -1,0 +1,208 @@
+"""Comparisons against scipy and textbook numbers, and the command on real evaluations."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs.rollout import Limits
+from envs.store import read_episodes, write_episodes
+from envs.toy.guess import ToyGuess
+from envs.types import Episode, Segment, Stop, Verdict
+from evals import report
+from evals.compare import main
+from evals.comparisons import fieller, holm, verdict
+from evals.metrics import Estimate, PairedTest, paired_test
+from evals.run import Evaluation
+from evals.subjects import Subject, Subjects
+from evals.suites import Cell
+from evals.table import compare
+from scgrpo.config import TrainConfig
+
+
+def solved(rates, rollouts=20):
+    """(N, K) outcomes whose means are the rates."""
+    rows = [[1.0] * round(r * rollouts) + [0.0] * (rollouts - round(r * rollouts)) for r in rates]
+    return np.array(rows)
+
+
+def difference(value, error, freedom=1e9):
+    half = 1.95996 * error
+    estimate = Estimate(value, value - half, value + half, 50, 100, 50, "family")
+    return PairedTest(estimate, error, freedom, 0.0)
+
+
+def test_with_a_family_for_each_task_it_is_the_paired_t_test():
+    stats = pytest.importorskip("scipy.stats", reason="scipy is the independent check")
+    rng = np.random.default_rng(0)
+    before, after = solved(rng.random(12) * 0.8), solved(rng.random(12))
+    found = paired_test(before, after, [str(i) for i in range(12)])
+    wanted = stats.ttest_rel(after.mean(axis=1), before.mean(axis=1))
+    interval = wanted.confidence_interval(0.95)
+    assert found.p_value == pytest.approx(wanted.pvalue, abs=1e-6)
+    assert found.estimate.low == pytest.approx(interval.low, abs=1e-4)
+    assert found.estimate.high == pytest.approx(interval.high, abs=1e-4)
+
+
+def test_families_of_one_size_are_the_t_test_of_their_means():
+    stats = pytest.importorskip("scipy.stats", reason="scipy is the independent check")
+    rng = np.random.default_rng(1)
+    before, after = solved(rng.random(24) * 0.5), solved(rng.random(24))
+    found = paired_test(before, after, [str(i // 4) for i in range(24)])
+    means = (after.mean(axis=1) - before.mean(axis=1)).reshape(6, 4).mean(axis=1)
+    wanted = stats.ttest_1samp(means, 0.0)
+    assert found.p_value == pytest.approx(wanted.pvalue, abs=1e-6)
+    assert found.estimate.low == pytest.approx(wanted.confidence_interval(0.95).low, abs=1e-4)
+
+
+def test_holm_s_adjusted_p_values_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, math.nan, 0.02])[::2] == pytest.approx([0.5, 0.04])
+    assert math.isnan(holm([math.nan])[0])
+
+
+def test_fieller_s_interval_by_hand():
+    # (3 - 4 r)^2 = 1.95996^2 (1 + r^2): 12.1586 r^2 - 24 r + 5.1586 = 0
+    value, low, high = fieller(difference(3.0, 1.0), difference(4.0, 1.0))
+    assert value == 0.75
+    assert (low, high) == pytest.approx((0.24510, 1.72882), abs=1e-3)
+
+
+def test_a_ratio_to_a_gain_that_may_be_nothing_is_not_shown():
+    assert all(map(math.isnan, fieller(difference(0.3, 0.1), difference(0.1, 0.06))))
+
+
+def test_a_verdict_needs_the_interval_and_the_adjusted_p_value():
+    up, down = difference(0.2, 0.05), difference(-0.2, 0.05)
+    assert verdict(up, 0.01) == "better"
+    assert verdict(down, 0.01) == "worse"
+    assert verdict(up, 0.06) == "not shown"
+    assert verdict(difference(0.2, 0.2), 0.01) == "not shown"
+    assert verdict(up, math.nan) == "not shown"
+
+
+CELLS = [Cell("toy_guess", 1, "id"), Cell("toy_guess", 1, "ood/difficulty")]
+
+
+def make_evaluation(folder, *, base, trained, code="c", sampling=1, tasks=12, rollouts=4):
+    """A report and its episodes, each model solving tasks at its rate of a cell."""
+    rng = np.random.default_rng(len(str(folder)))
+    subjects = Subjects(
+        (Subject("base", "b", Path("b")), Subject("trained", "t", Path("t"))),
+        None,
+        TrainConfig(limits=Limits(turn_tokens=sampling)),
+        (),
+    )
+    chosen = {cell: ToyGuess().tasks(cell.split, cell.level)[:tasks] for cell in CELLS}
+    digests = {"base": "0", "trained": str(folder)}
+    code_of = {"toy_guess": code}
+    made = Evaluation(subjects, chosen, digests, code_of, rollouts, 0, False, folder / "evals")
+    for subject, rates in zip(subjects.models, (base, trained), strict=True):
+        for cell, rate in zip(CELLS, rates, strict=True):
+            episodes = [
+                said(task, rng.random() < rate) for task in chosen[cell] for _ in range(rollouts)
+            ]
+            write_episodes(made.path(cell, subject), episodes)
+    rows = [
+        compare(cell, chosen[cell], {s.label: made.kept(cell, s) for s in subjects.models}, 4)
+        for cell in CELLS
+    ]
+    models = {
+        s.label: {"name": s.name, "folder": str(s.folder), "sha256": digests[s.label]}
+        for s in subjects.models
+    }
+    facts = {"sampling": "sampled at temperature 1", "seed": 0, "code": code_of}
+    facts |= {"models": models, "limits": {"turn_tokens": sampling, "episode_tokens": 1024}}
+    report.write(report.Report(rows, facts), folder / "evals", "x")
+    return str(folder)
+
+
+def said(task, passed):
+    return Episode(
+        task=task,
+        messages=(),
+        tools=(),
+        segments=(Segment("policy", "1"),),
+        stop=Stop.FINISHED,
+        verdict=Verdict(passed, float(passed)),
+    )
+
+
+def refused(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.fixture
+def pair(tmp_path):
+    low = make_evaluation(tmp_path / "low", base=(0.0, 0.0), trained=(0.1, 0.1))
+    return low, make_evaluation(tmp_path / "high", base=(0.0, 0.0), trained=(1.0, 1.0))
+
+
+def test_a_better_run_is_called_better_and_the_tax_is_its_share(pair, tmp_path, capsys):
+    main([*pair, "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    assert out.count("better") >= 2
+    assert "adjusted for 2 comparisons (Holm)" in out
+    (path,) = (tmp_path / "out").glob("*.json")
+    data = json.loads(path.read_text())
+    assert [c["verdict"] for c in data["comparisons"]] == ["better", "better"]
+    assert [c["tasks"] for c in data["comparisons"]] == [12, 12]
+    (tax,) = data["taxes"]
+    assert tax["low"] < tax["value"] < tax["high"]
+    page = path.with_suffix(".md").read_text()
+    assert "| toy_guess level 1 id | high trained | low trained | 12 |" in page
+
+
+def test_the_models_of_one_evaluation_and_several_others_may_be_compared(pair, tmp_path, capsys):
+    main([f"{pair[1]}:base", *pair, "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    assert "adjusted for 4 comparisons (Holm)" in out
+    assert out.count("high base") >= 4
+
+
+def test_the_same_result_twice_is_not_shown_to_differ(pair, tmp_path, capsys):
+    main([pair[0], pair[0], "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    assert out.count("not shown") >= 2
+    assert "low trained (2)" in out
+
+
+def test_bad_input_says_what_to_do(pair, tmp_path, capsys):
+    low, _ = pair
+    assert "got one result, wanted at least two" in refused([low], capsys)
+    assert "there is no run" in refused([low, "absent"], capsys)
+    assert "holds no model 'best'" in refused([low, f"{low}:best"], capsys)
+    (tmp_path / "bare").mkdir()
+    assert "holds no evaluation" in refused([low, str(tmp_path / "bare")], capsys)
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+    assert "is no report of evals.run" in refused([low, str(bad)], capsys)
+    bad.write_text('{"facts": {}, "rows": []}')
+    assert "is an empty result" in refused([low, str(bad)], capsys)
+    other = make_evaluation(tmp_path / "o", base=(0, 0), trained=(0, 0), code="d", sampling=2)
+    said_ = refused([low, other], capsys)
+    assert "mixed versions: limits" in said_
+    assert "toy_guess was played by other code" in said_
+    main([low, other, "--allow-mixed", "--out", str(tmp_path / "out")])
+    assert "Mixed versions: limits" in capsys.readouterr().out
+
+
+def test_episodes_that_are_gone_or_of_another_task_are_refused(pair, capsys):
+    low, high = pair
+    (path,) = Path(high, "evals/episodes").glob("trained-toy-guess-level-1-id-*")
+    episodes = list(read_episodes(path))
+    path.unlink()
+    assert "are gone" in refused([low, high], capsys)
+    changed = [
+        Episode(**{**vars(e), "task": type(e.task)(**{**vars(e.task), "prompt": "other"})})
+        for e in episodes
+    ]
+    write_episodes(path, changed)
+    assert "says one thing in" in refused([low, high], capsys)
