@@ -15,12 +15,25 @@ from scgrpo.credit import CreditOptions
 
 __all__ = [
     "ALGORITHMS",
+    "DAPO",
+    "DR_GRPO",
+    "ENTROPY_80_20",
     "GRPO",
+    "GSPO",
+    "REINFORCE_PP",
+    "RLOO",
     "SC_GRPO",
     "Algorithm",
+    "batch_normalised",
+    "centered",
     "clip_fraction",
+    "leave_one_out",
+    "overlong_penalty",
+    "per_budget",
     "per_episode",
+    "per_token",
     "surrogate",
+    "top_entropy",
     "uniform",
     "zscored",
 ]
@@ -39,7 +52,11 @@ class Algorithm:
     | advantage | (rewards (B,), group (B,)) -> (B,) |
     | weight | (action_mask (B, T)) -> (B, T), normalised over the whole batch, 0 off the mask |
     | clip_low, clip_high | the ratio is clipped to [1 - clip_low, 1 + clip_high] |
+    | sequence_ratio | the ratio is the geometric mean over the episode's tokens |
     | drop_uniform_groups | rows for which `uniform` holds leave before weight is taken |
+    | refill | with it: most further rounds of groups that make up for the dropped ones |
+    | overlong | share of the token budget at its end in which `overlong_penalty` grows; 0: none |
+    | entropy_share | share of the action tokens, by entropy from the top, that have a gradient |
     | credit | per-token credit by self-conditioning; None for all tokens alike |
     """
 
@@ -49,7 +66,11 @@ class Algorithm:
     weight: Callable[[Tensor], Tensor]
     clip_low: float = 0.2
     clip_high: float = 0.2
+    sequence_ratio: bool = False
     drop_uniform_groups: bool = False
+    refill: int = 0
+    overlong: float = 0.0
+    entropy_share: float = 1.0
     credit: CreditOptions | None = None
 
     def __post_init__(self) -> None:
@@ -58,6 +79,15 @@ class Algorithm:
                 f"{self.name}: want 0 < clip_low < 1 and clip_high > 0, "
                 f"got {self.clip_low} and {self.clip_high}"
             )
+        if not (0.0 <= self.overlong < 1.0 and 0.0 < self.entropy_share <= 1.0):
+            raise ValueError(
+                f"{self.name}: want overlong in [0, 1) and entropy_share in (0, 1], "
+                f"got {self.overlong} and {self.entropy_share}"
+            )
+        if self.refill and not self.drop_uniform_groups:
+            raise ValueError(f"{self.name}: refill wants drop_uniform_groups as well")
+        if self.credit is not None and self.entropy_share < 1.0:
+            raise ValueError(f"{self.name}: set credit or entropy_share, not both")
 
 
 def uniform(rewards: Tensor, group: Tensor) -> Tensor:
@@ -81,6 +111,58 @@ def zscored(rewards: Tensor, group: Tensor) -> Tensor:
     return advantage.masked_fill(uniform(rewards, group), 0.0)
 
 
+def centered(rewards: Tensor, group: Tensor) -> Tensor:
+    """r_i - mean of the group. (B,), (B,) -> (B,). Source: arXiv:2503.20783."""
+    advantage = torch.zeros_like(rewards)
+    for g in group.unique():
+        rows = group == g
+        advantage[rows] = rewards[rows] - rewards[rows].mean()
+    return advantage.masked_fill(uniform(rewards, group), 0.0)
+
+
+def leave_one_out(rewards: Tensor, group: Tensor) -> Tensor:
+    """r_i - mean of the group's others, which is G / (G - 1) times centered. (B,), (B,) -> (B,).
+
+    An episode alone in its group gets 0. Source: arXiv:2402.14740.
+    """
+    size = (group[:, None] == group[None, :]).sum(1)
+    return centered(rewards, group) * size / (size - 1).clamp_min(1)
+
+
+def batch_normalised(rewards: Tensor, group: Tensor) -> Tensor:
+    """(r_i - mean r) / std r over the whole batch, whatever the group. (B,), (B,) -> (B,).
+
+    The std is the population one with a floor of 1e-6; equal rewards get exactly 0.
+    Source: arXiv:2501.03262.
+    """
+    return zscored(rewards, torch.zeros_like(group))
+
+
+def overlong_penalty(tokens: Tensor, budget: int, share: float) -> Tensor:
+    """What an episode of `tokens` (B,) loses of its reward: (B,) float32 in [-1, 0].
+
+    With L = budget and C = share * budget: 0 up to L - C, then (L - C - tokens) / C, which is -1 at
+    L and stays there. Zeros for a share of 0. Source: arXiv:2503.14476, equation 13, where C / L
+    is 4096 / 20480; `tokens` there are the answer's, here the episode's, as is the budget.
+    """
+    if share == 0.0:
+        return torch.zeros(len(tokens))
+    buffer = share * budget
+    return ((budget - buffer - tokens.float()) / buffer).clamp(-1.0, 0.0)
+
+
+def top_entropy(entropy: Tensor, action_mask: Tensor, share: float) -> Tensor:
+    """The `share` of the batch's action tokens with the highest entropy. (B, T) twice -> (B, T).
+
+    Bool. At least one token; all that equal the last one taken are taken. Source: arXiv:2506.01939.
+    """
+    ordered = entropy[action_mask].sort(descending=True).values
+    if not len(ordered):
+        return action_mask
+    least = ordered[max(1, round(share * len(ordered))) - 1]
+    return action_mask & (entropy >= least)
+
+
 def per_episode(action_mask: Tensor) -> Tensor:
     """1/B * 1/|o_i| on action tokens: the mean over tokens, then over episodes. (B, T) -> (B, T).
 
@@ -92,6 +174,26 @@ def per_episode(action_mask: Tensor) -> Tensor:
     return action_mask / (lengths * len(action_mask))
 
 
+def per_token(action_mask: Tensor) -> Tensor:
+    """One over all action tokens of the batch, on each of them. (B, T) -> (B, T).
+
+    Source: arXiv:2503.14476.
+    """
+    return action_mask / action_mask.sum().clamp_min(1)
+
+
+def per_budget(tokens: int) -> Callable[[Tensor], Tensor]:
+    """The weight 1 / (B * tokens) on action tokens: a divisor that no length enters.
+
+    `tokens` = 1 is the sum over the episode. Source: arXiv:2503.20783.
+    """
+
+    def weight(action_mask: Tensor) -> Tensor:
+        return action_mask / float(len(action_mask) * tokens)
+
+    return weight
+
+
 def surrogate(
     logprobs: Tensor,
     old_logprobs: Tensor,
@@ -99,14 +201,18 @@ def surrogate(
     weight: Tensor,
     clip_low: float,
     clip_high: float,
+    sequence: Tensor | None = None,
 ) -> Tensor:
     """-sum of weight * min(rho * A, clip(rho, 1 - clip_low, 1 + clip_high) * A), to be minimised.
 
     (B, T) each, or (A,) each for the action tokens alone; `advantage` may be (B,). Only a sum: over
     any partition of the rows the parts add up to the whole, in value and gradient. Tokens of weight
     0 are not looked at, so whatever stands at padding does no harm.
+
+    With `sequence` (A,), the episode of each action token, rho is exp(mean of log pi / pi_old) over
+    the episode (arXiv:2507.18071); then every action token counts, whatever its weight.
     """
-    ratio = _ratio(logprobs, old_logprobs, weight)
+    ratio = _ratio(logprobs, old_logprobs, weight, sequence)
     spread = _per_token(advantage, logprobs)
     clipped = ratio.clamp(1.0 - clip_low, 1.0 + clip_high)
     return -(weight * torch.minimum(ratio * spread, clipped * spread)).sum()
@@ -119,22 +225,30 @@ def clip_fraction(
     weight: Tensor,
     clip_low: float,
     clip_high: float,
+    sequence: Tensor | None = None,
 ) -> Tensor:
     """The sum of `weight` over tokens whose gradient the clip cuts off: a scalar.
 
     With weights that sum to 1 over the batch it is a share, and it adds up over micro-batches.
     """
     with torch.no_grad():
-        ratio = _ratio(logprobs, old_logprobs, weight)
+        ratio = _ratio(logprobs, old_logprobs, weight, sequence)
         spread = _per_token(advantage, logprobs)
         above = (ratio > 1.0 + clip_high) & (spread > 0)
         below = (ratio < 1.0 - clip_low) & (spread < 0)
         return (weight * (above | below)).sum()
 
 
-def _ratio(logprobs: Tensor, old_logprobs: Tensor, weight: Tensor) -> Tensor:
-    """pi / pi_old; 1 where the weight is 0, because 0 * inf would be NaN."""
-    return torch.where(weight != 0, logprobs - old_logprobs, 0.0).exp()
+def _ratio(
+    logprobs: Tensor, old_logprobs: Tensor, weight: Tensor, sequence: Tensor | None
+) -> Tensor:
+    """pi / pi_old of the token or its sequence; 1 where a token's weight is 0: 0 * inf is NaN."""
+    if sequence is None:
+        return torch.where(weight != 0, logprobs - old_logprobs, 0.0).exp()
+    _, place, size = sequence.unique(return_inverse=True, return_counts=True)
+    log_ratio = logprobs - old_logprobs
+    total = torch.zeros(len(size), dtype=log_ratio.dtype, device=log_ratio.device)
+    return (total.index_add(0, place, log_ratio) / size)[place].exp()
 
 
 def _per_token(advantage: Tensor, logprobs: Tensor) -> Tensor:
@@ -142,6 +256,41 @@ def _per_token(advantage: Tensor, logprobs: Tensor) -> Tensor:
 
 
 GRPO = Algorithm(name="grpo", source="arXiv:2402.03300", advantage=zscored, weight=per_episode)
+DAPO = replace(
+    GRPO,
+    name="dapo",
+    source="arXiv:2503.14476",
+    weight=per_token,
+    clip_high=0.28,
+    drop_uniform_groups=True,
+    refill=3,
+    overlong=0.2,
+)
+DR_GRPO = replace(
+    GRPO, name="dr_grpo", source="arXiv:2503.20783", advantage=centered, weight=per_budget(1024)
+)
+GSPO = replace(
+    GRPO,
+    name="gspo",
+    source="arXiv:2507.18071",
+    clip_low=3e-4,
+    clip_high=4e-4,
+    sequence_ratio=True,
+)
+RLOO = replace(
+    GRPO, name="rloo", source="arXiv:2402.14740", advantage=leave_one_out, weight=per_budget(1)
+)
+REINFORCE_PP = replace(
+    GRPO,
+    name="reinforce_pp",
+    source="arXiv:2501.03262",
+    advantage=batch_normalised,
+    weight=per_token,
+)
+ENTROPY_80_20 = replace(DAPO, name="entropy_80_20", source="arXiv:2506.01939", entropy_share=0.2)
 SC_GRPO = replace(GRPO, name="sc_grpo", source="arXiv:2606.18810", credit=CreditOptions())
 
-ALGORITHMS = {algorithm.name: algorithm for algorithm in (GRPO, SC_GRPO)}
+ALGORITHMS = {
+    algorithm.name: algorithm
+    for algorithm in (GRPO, DAPO, DR_GRPO, GSPO, RLOO, REINFORCE_PP, ENTROPY_80_20, SC_GRPO)
+}

@@ -75,7 +75,7 @@ class TrainConfig:
     | field | meaning |
     |---|---|
     | env | environment: an alias (`swe_lite`), `module:namespace/name` or `namespace/name` |
-    | algo | algorithm: sc_grpo or grpo |
+    | algo | sc_grpo, grpo, dapo, dr_grpo, gspo, rloo, reinforce_pp or entropy_80_20 |
     | model | `auto` (SmolLM2-135M-Instruct), a folder, or a Hugging Face id |
     | seed | of tasks, sampling and references |
     | steps | optimizer steps |

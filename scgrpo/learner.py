@@ -65,6 +65,7 @@ class Learner:
             limits=config.reference,
             max_grad_norm=config.max_grad_norm,
             pack_tokens=config.pack_tokens,
+            episode_tokens=config.limits.episode_tokens,
         )
 
     def __enter__(self) -> Self:
@@ -96,11 +97,13 @@ class Learner:
         """Plays the step's groups, learns from them and logs it."""
         config, started = self.config, time.monotonic()
         step = self.step + 1
-        tasks = self._draw_tasks()
-        episodes = self._play(self.policy, tasks, group=config.group, seed=_seed(config.seed, step))
+        tasks, episodes, rounds = self._groups(step)
         self._keep(step, episodes)
         played = time.monotonic()
         log = _episode_log(episodes)
+        if self.trainer.algorithm.refill:
+            log["episodes/refills"] = float(rounds - 1)
+            log["episodes/mixed_groups"] = float(_mixed(episodes, config.group))
         with _uninterrupted():
             log |= self._update(step, tasks, episodes)
             log["level"] = float(self.levels.level)
@@ -114,6 +117,27 @@ class Learner:
                 f"the gradient was not finite in the last {SKIPS} steps, up to step {step}, so "
                 "nothing was learned in them; use a lower lr or dtype=float32"
             )
+
+    def _groups(self, step: int) -> tuple[list[Task], list[Episode], int]:
+        """The step's tasks, their episodes group by group, and the rounds that it took.
+
+        Where the algorithm refills, further rounds make up for groups that succeed or fail as one,
+        until `tasks_per_step` others are there or its rounds are spent.
+        """
+        config, seed = self.config, self.config.seed
+        tasks = self._draw_tasks(config.tasks_per_step)
+        episodes = self._play(self.policy, tasks, group=config.group, seed=_seed(seed, step))
+        rounds = 1
+        for rounds in range(1, self.trainer.algorithm.refill + 2):
+            missing = config.tasks_per_step - _mixed(episodes, config.group)
+            if missing == 0 or rounds > self.trainer.algorithm.refill:
+                break
+            # Tasks of a round may stand in an earlier one: they are groups of their own.
+            more = self._draw_tasks(missing)
+            drawn = _seed(seed, step, rounds)
+            episodes += self._play(self.policy, more, group=config.group, seed=drawn)
+            tasks += more
+        return tasks, episodes, rounds
 
     def _update(self, step: int, tasks: list[Task], episodes: list[Episode]) -> dict[str, float]:
         """One optimizer step, and what follows from it for the policy and the level."""
@@ -140,16 +164,16 @@ class Learner:
                 self.levels.record(task.level, success_rate(mine))
         return log
 
-    def _draw_tasks(self) -> list[Task]:
-        """The step's tasks, no two alike as long as there are others to draw."""
+    def _draw_tasks(self, count: int) -> list[Task]:
+        """`count` tasks, no two alike as long as there are others to draw."""
         drawn: dict[str, Task] = {}
         tries = 0
         tasks: list[Task] = []
-        while len(tasks) < self.config.tasks_per_step:
+        while len(tasks) < count:
             offered = self._play.env.tasks("train", self.levels.draw(self.rng))
             task = offered[int(self.rng.integers(len(offered)))]
             tries += 1
-            if task.id not in drawn or tries > REDRAWS * self.config.tasks_per_step:
+            if task.id not in drawn or tries > REDRAWS * count:
                 drawn[task.id] = task
                 tasks.append(task)
         return tasks
@@ -235,8 +259,14 @@ def _adapted(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
     return cast(PreTrainedModel, get_peft_model(model, options))
 
 
-def _seed(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def _mixed(episodes: Sequence[Episode], group: int) -> int:
+    """Groups of `group` episodes each in which one succeeded and one failed."""
+    groups = (episodes[i : i + group] for i in range(0, len(episodes), group))
+    return sum({True, False} <= {e.verified for e in mine} for mine in groups)
 
 
 def malformed_share(episodes: Sequence[Episode]) -> float:

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from envs.types import Episode
 from scgrpo import credit
-from scgrpo.algorithms import Algorithm, surrogate, uniform
+from scgrpo.algorithms import Algorithm, overlong_penalty, surrogate, top_entropy, uniform
 from scgrpo.batch import Batch, collate
 from scgrpo.optimizer import MasterAdamW
 from scgrpo.policies.chat import Chat
@@ -71,6 +71,7 @@ class Trainer:
     | kept_tokens | credit reads the plain distribution; up to so many tokens its pass is kept for |
     | | the gradient, beyond it is computed again |
     | rng | draws references |
+    | episode_tokens | the token budget of an episode, which an overlong penalty looks at |
     """
 
     model: PreTrainedModel
@@ -82,6 +83,7 @@ class Trainer:
     max_grad_norm: float = 1.0
     pack_tokens: int = 4096
     kept_tokens: int = 16384
+    episode_tokens: int = 1024
 
     def update(
         self, episodes: Sequence[Episode], group: Sequence[int], *, lr: float
@@ -112,11 +114,13 @@ class Trainer:
 
     def credit(self, episodes: Sequence[Episode], batch: Batch) -> tuple[Credit, Tensor]:
         """The weight of every token and the advantage (B,) of every episode."""
-        base = self.algorithm.advantage(batch.rewards, batch.group)
+        tokens = batch.real.sum(1)
+        penalty = overlong_penalty(tokens, self.episode_tokens, self.algorithm.overlong)
+        base = self.algorithm.advantage(batch.rewards + penalty, batch.group)
         options = self.algorithm.credit
         mask = batch.action_mask
         if options is None:
-            return Credit(mask.float(), torch.zeros(mask.shape), Routes.none(len(mask))), base
+            return self._unconditioned(episodes, batch), base
         routes = credit.route(batch.verified, batch.group, self.rng, options)
         group = batch.group.tolist()
         right = self._teacher_openings(episodes, group, routes, routes.reference)
@@ -143,6 +147,16 @@ class Trainer:
         advantage = credit.advantages(base, batch.group, routes, weight, mask, options)
         kept = [(rows, found) for rows, found in passes if found.requires_grad]
         return Credit(weight * mask, d, routes, kept), advantage
+
+    def _unconditioned(self, episodes: Sequence[Episode], batch: Batch) -> Credit:
+        """Weight 1 at the action tokens that have a gradient: all, or those of high entropy."""
+        mask, share = batch.action_mask, self.algorithm.entropy_share
+        passes: list[tuple[list[int], Tensor]] = []
+        if share < 1.0:
+            passes = self._plain_passes(episodes, list(range(len(mask))))
+            mask = top_entropy(self._entropy(episodes, batch, passes), mask, share)
+        kept = [(rows, found) for rows, found in passes if found.requires_grad]
+        return Credit(mask.float(), torch.zeros(mask.shape), Routes.none(len(mask)), kept)
 
     def _teacher_openings(
         self,
@@ -252,6 +266,7 @@ class Trainer:
         for rows, states in chain(_taken(given.passes), fresh):
             logprobs, entropy = token_scores(head, states, self._targets(episodes, rows))
             mask, device = batch.action_mask[rows], logprobs.device
+            sequence = torch.tensor(rows)[:, None].expand(mask.shape)[mask].to(device)
             # One step per batch: the sampling policy is the policy, so old is new, detached.
             part = surrogate(
                 logprobs,
@@ -260,6 +275,7 @@ class Trainer:
                 scale[rows][mask].to(device),
                 self.algorithm.clip_low,
                 self.algorithm.clip_high,
+                sequence if self.algorithm.sequence_ratio else None,
             )
             part.backward()
             sampled = batch.old_logprobs[rows][mask].to(device)

@@ -10,9 +10,16 @@ from scgrpo.algorithms import (
     ALGORITHMS,
     GRPO,
     SC_GRPO,
+    batch_normalised,
+    centered,
     clip_fraction,
+    leave_one_out,
+    overlong_penalty,
+    per_budget,
     per_episode,
+    per_token,
     surrogate,
+    top_entropy,
     uniform,
     zscored,
 )
@@ -147,7 +154,7 @@ def test_on_policy_the_gradient_is_the_policy_gradient():
 
 
 def test_presets_differ_in_their_line_alone():
-    assert {"grpo": GRPO, "sc_grpo": SC_GRPO} == ALGORITHMS
+    assert {name: value.name for name, value in ALGORITHMS.items()} == {n: n for n in ALGORITHMS}
     assert GRPO.credit is None
     assert replace(SC_GRPO, name="grpo", source=GRPO.source, credit=None) == GRPO
     assert SC_GRPO.credit == CreditOptions()
@@ -157,3 +164,54 @@ def test_presets_differ_in_their_line_alone():
 def test_a_clip_that_clips_nothing_or_everything_is_refused(low, high):
     with pytest.raises(ValueError, match="want 0 < clip_low < 1 and clip_high > 0"):
         replace(GRPO, clip_low=low, clip_high=high)
+
+
+def test_the_advantages_of_the_field():
+    # Group 0: 1, 0, 0 with mean 1/3; group 1: 1, 1. The batch: mean 3/5, std sqrt(6)/5.
+    rewards, group = torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0]), torch.tensor([0, 0, 1, 0, 1])
+    third = 1 / 3
+    assert centered(rewards, group).tolist() == pytest.approx([2 * third, -third, 0, -third, 0])
+    # The others of the first are 0 and 0; those of the second 1 and 0.
+    assert leave_one_out(rewards, group).tolist() == pytest.approx([1.0, -0.5, 0, -0.5, 0])
+    up, down = 2 / math.sqrt(6), -3 / math.sqrt(6)
+    assert batch_normalised(rewards, group).tolist() == pytest.approx([up, down, up, down, up])
+    assert leave_one_out(torch.tensor([1.0]), torch.tensor([0])).tolist() == [0.0]
+
+
+def test_the_normalisations_of_the_field():
+    assert per_token(MASK).tolist() == [[0, 0.25, 0.25, 0, 0.25], [0.25, 0, 0, 0, 0]]
+    eighth = 1 / 8
+    assert per_budget(4)(MASK).tolist() == [[0, eighth, eighth, 0, eighth], [eighth, 0, 0, 0, 0]]
+
+
+def test_the_overlong_penalty_grows_over_the_last_share_of_the_budget():
+    tokens = torch.tensor([10, 80, 90, 95, 100, 120])
+    penalty = overlong_penalty(tokens, 100, 0.2)
+    assert penalty.tolist() == pytest.approx([0.0, 0.0, -0.5, -0.75, -1.0, -1.0])
+    assert overlong_penalty(tokens, 100, 0.0).tolist() == [0.0] * 6
+
+
+def test_only_the_tokens_of_highest_entropy_among_the_actions_are_kept():
+    entropy = torch.tensor([[9.0, 1.0, 2.0, 9.0, 3.0], [4.0, 9.0, 9.0, 9.0, 9.0]])
+    kept = top_entropy(entropy, MASK, 0.5)
+    assert kept.nonzero().tolist() == [[0, 4], [1, 0]]
+    assert top_entropy(entropy, MASK, 0.01).nonzero().tolist() == [[1, 0]]
+    assert torch.equal(top_entropy(entropy, MASK, 1.0), MASK)
+
+
+def test_a_sequence_ratio_is_the_geometric_mean_of_the_tokens():
+    # Episode 7: ratios 2 and 8, mean 4, clipped to 1.2; episode 9: ratio 0.9.
+    logprobs = torch.tensor([2.0, 0.9, 8.0]).log()
+    inputs = (logprobs, torch.zeros(3), torch.ones(3), torch.tensor([0.25, 0.5, 0.25]), 0.2, 0.2)
+    sequence = torch.tensor([7, 9, 7])
+    assert surrogate(*inputs, sequence).item() == pytest.approx(-(0.5 * 1.2 + 0.5 * 0.9))
+    assert clip_fraction(*inputs, sequence).item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"refill": 1}, {"overlong": 1.0}, {"entropy_share": 0.0}],
+)
+def test_an_algorithm_that_contradicts_itself_is_refused(wrong):
+    with pytest.raises(ValueError, match=f"grpo: .*{next(iter(wrong))}"):
+        replace(GRPO, **wrong)

@@ -16,6 +16,7 @@ import scgrpo.learner as learner_module
 from envs.rollout import Limits
 from envs.store import read_episodes
 from scgrpo import checkpoint, settings
+from scgrpo.algorithms import ALGORITHMS
 from scgrpo.config import LoraConfig, TrainConfig, WarmStartConfig
 from scgrpo.learner import Learner, TrainingError
 from scgrpo.log import read_metrics
@@ -293,3 +294,28 @@ def test_a_run_folder_holds_what_a_reader_needs(config, algo, monkeypatch):
     assert wanted | ({"credit/overflow"} if algo == "sc_grpo" else set()) <= row.keys()
     assert os.listdir(run / "tensorboard")
     assert os.readlink(run.parent / "latest") == algo
+
+
+@pytest.mark.parametrize("algo", sorted(ALGORITHMS))
+def test_every_algorithm_trains_the_toy(tiny, config, one_thread, tmp_path, algo):
+    run = new_run(tmp_path, algo)
+    learn(run, replace(config, algo=algo, steps=2, save_every=2), one_thread, tiny)
+    rows = told(run)
+    assert len(rows) == 2
+    assert all(math.isfinite(row.get("train/gradient_norm", 0.0)) for row in rows)
+    assert any(row.get("train/gradient_norm", 0.0) > 0 for row in rows)
+
+
+def test_dynamic_sampling_refills_up_to_its_cap(tiny, config, one_thread, tmp_path):
+    run = new_run(tmp_path, "dapo")
+    with Learner(run, replace(config, algo="dapo", group=2), one_thread, tiny) as learner:
+        found = []
+        for step in range(1, 7):
+            tasks, episodes, rounds = learner._groups(step)
+            groups = [episodes[i : i + 2] for i in range(0, len(episodes), 2)]
+            assert [g[0].task.id for g in groups] == [task.id for task in tasks]
+            mixed = sum(g[0].verified != g[1].verified for g in groups)
+            found.append((mixed, rounds))
+        assert all(mixed <= 3 and rounds <= 4 for mixed, rounds in found)
+        assert all(mixed == 3 or rounds == 4 for mixed, rounds in found)
+        assert any(rounds > 1 for _, rounds in found)
