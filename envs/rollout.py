@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 
 import gymnasium
 
+from envs.identity import identity
 from envs.types import Episode, Message, Segment, Stop, Task, Verdict
 
 __all__ = ["Conversation", "Limits", "Policy", "play"]
@@ -102,6 +103,7 @@ def play(
     """
     started = time.monotonic()
     record: dict[str, Any] = {"messages": (), "tools": (), "policy_version": policy.version}
+    record |= vars(identity(env))
     segments: list[Segment] = []
     try:
         stop, verdict = _turns(env, policy, task, limits or Limits(), seed, record, segments)

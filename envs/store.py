@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,14 +11,17 @@ from typing import Any
 
 from envs.types import Episode, Segment, Stop, Task, Verdict
 
-__all__ = ["from_json", "read_episodes", "to_json", "write_episodes"]
+__all__ = ["from_json", "intact", "read_episodes", "to_json", "write_episodes"]
+
+CHECKSUM = "sha256"
 
 
 def to_json(episode: Episode) -> str:
     """One line of JSON for an episode.
 
     Columns have one type in every line, so that `datasets.load_dataset("json")` reads a file:
-    payload, tools and parts, whose shape differs, are JSON texts. Raises ValueError for NaN and
+    payload, tools and parts, whose shape differs, are JSON texts. The last column is a checksum
+    of the others. Raises ValueError for NaN and
     infinities, TypeError for a payload that is not JSON.
     """
     task, verdict = episode.task, episode.verdict
@@ -41,8 +45,10 @@ def to_json(episode: Episode) -> str:
         "error": episode.error,
         "wall_s": float(episode.wall_s),
         "malformed": episode.malformed,
+        "env": episode.env,
+        "source": episode.source,
     }
-    return _dumps(row)
+    return _dumps({**row, CHECKSUM: _checksum(row)})
 
 
 def from_json(line: str | bytes) -> Episode:
@@ -61,9 +67,19 @@ def from_json(line: str | bytes) -> Episode:
             stop=Stop(row["stop"]),
             verdict=_verdict(row),
             **{key: row[key] for key in ("policy_version", "seed", "error", "wall_s", "malformed")},
+            # Files from before these columns lack them.
+            env=row.get("env") or "",
+            source=row.get("source") or "",
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not an episode: {type(error).__name__}: {error}") from error
+
+
+def intact(line: str | bytes) -> bool | None:
+    """Whether a line is as `to_json` wrote it; None for one without a checksum."""
+    row = json.loads(line)
+    said = row.pop(CHECKSUM, None)
+    return None if said is None else said == _checksum(row)
 
 
 def write_episodes(path: str | os.PathLike[str], episodes: Iterable[Episode]) -> None:
@@ -91,6 +107,10 @@ def read_episodes(path: str | os.PathLike[str]) -> Iterator[Episode]:
                 yield from_json(line)
             except ValueError as error:
                 raise ValueError(f"{os.fspath(path)}, line {number}: {error}") from error
+
+
+def _checksum(row: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_dumps(row).encode()).hexdigest()
 
 
 def _dumps(value: object) -> str:

@@ -131,6 +131,8 @@ class Episode:
     | error | what broke, for Stop.ERROR |
     | wall_s | seconds from reset to the end |
     | malformed | policy turns that held no valid tool call |
+    | env | Gymnasium id of the environment, with its version; empty where it is not known |
+    | source | hex SHA-256 of the environment's code; empty where it is not known |
     """
 
     task: Task
@@ -144,6 +146,8 @@ class Episode:
     error: str = ""
     wall_s: float = 0.0
     malformed: int = 0
+    env: str = ""
+    source: str = ""
 
     def __post_init__(self) -> None:
         if (self.verdict is None) != (self.stop is Stop.ERROR):
