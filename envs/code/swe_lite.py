@@ -51,7 +51,7 @@ class SweLite(ToolEnv):
     | bugs | by the operators of `mutate.py`; each fails a visible and a hidden test, and so does |
     | | every wrong candidate |
     | oracle | the right candidate, or the right line and a test run, and the submission |
-    | chance | at level 0, a uniform one of the five calls every turn: 0.19 |
+    | chance | at level 0, a uniform one of the calls that are not refused every turn: 0.25 |
     | source, licence | micro-repositories written here, Apache-2.0; modules of CPython 3.11 with |
     | | their tests, PSF licence |
 
@@ -74,6 +74,7 @@ class SweLite(ToolEnv):
         self._pool = sandboxes
         self._workspace: Workspace | None = None
         self._tested = ""
+        self._tried: list[int] = []
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The rows of the table that belong to the split, in the table's order."""
@@ -87,6 +88,7 @@ class SweLite(ToolEnv):
         """Lays out the broken package."""
         self._workspace = Workspace(corpus.source(self.row.source), self.row.broken)
         self._tested = ""
+        self._tried = []
 
     def end(self) -> None:
         """Forgets the policy's file."""
@@ -110,10 +112,13 @@ class SweLite(ToolEnv):
 
     @tool
     def apply(self, candidate: int) -> str:
-        """Apply a candidate and run the tests."""
+        """Apply a candidate, once each, and run the tests."""
         row = self.row
         if not 1 <= candidate <= len(row.candidates):
             return f"no candidate {candidate}, choose 1 to {len(row.candidates)}"
+        if candidate in self._tried:
+            return f"candidate {candidate} was tried"
+        self._tried.append(candidate)
         self.workspace.text = row.with_lines(row.candidates[candidate - 1])
         return self.run_tests()
 
@@ -182,21 +187,22 @@ class SweLite(ToolEnv):
     def chance(self, level: int) -> float:
         """Success rate of `random_turn`; about 0 above level 0.
 
-        Level 0: s = 1/5 of the calls are `submit`. In T turns none follows an `apply` with the sum
-        of s^a (1 - s)^(T - a) over a = 0 to T; else the `apply` before it is right with 1/4.
+        Level 0: the first to the fourth candidate tried are submitted with 1/4 each, and each is
+        right with 1/4.
         """
-        if level > 0:
-            return 0.0
-        turns, s = self.max_turns, 0.2
-        unended = sum(s**a * (1 - s) ** (turns - a) for a in range(turns + 1))
-        return (1 - unended) / 4
+        return 0.25 if level == 0 else 0.0
 
     def random_turn(self, rng: np.random.Generator) -> str:
-        """Level 0: a uniform one of the five calls. Else a uniform tool with uniform arguments; an
-        edit copies another line of the file."""
+        """A call that the environment does not refuse.
+
+        Level 0: a uniform one of the untried candidates and, once there is a change, `submit`. Else
+        a uniform tool with uniform arguments; an edit copies another line of the file.
+        """
         if self.task.level == 0:
-            candidate = int(rng.integers(5))
-            return render_call("apply", candidate=candidate) if candidate else render_call("submit")
+            numbers = range(1, len(self.row.candidates) + 1)
+            calls = [render_call("apply", candidate=n) for n in numbers if n not in self._tried]
+            calls += [render_call("submit")] if self._tried else []
+            return calls[int(rng.integers(len(calls)))]
         name = str(rng.choice(self.offered()))
         lines = self.workspace.text.split("\n")
         place = int(rng.integers(len(lines)))
@@ -208,16 +214,21 @@ class SweLite(ToolEnv):
         return render_call(name, **arguments)
 
     def get_state(self) -> dict[str, Any]:
-        """The base's snapshot, the policy's file, and that file at the last test run."""
+        """The base's snapshot, the policy's file, it at the last test run, the tried candidates."""
         text = self.workspace.text if self._workspace else None
-        return {**super().get_state(), "text": text, "tested": self._tested}
+        return {
+            **super().get_state(),
+            "text": text,
+            "tested": self._tested,
+            "tried": [*self._tried],
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters the episode with the policy's file as it was."""
         super().set_state(state)
         if state["text"] is not None:
             self.workspace.text = state["text"]
-        self._tested = state["tested"]
+        self._tested, self._tried = state["tested"], list(state["tried"])
 
     def _sandboxes(self) -> SandboxPool:
         return self._pool if self._pool is not None else shared_pool()

@@ -199,6 +199,14 @@ def test_apply_replaces_the_candidate_before(env: SweLite):
     assert env.workspace.text == env.row.with_lines(env.row.candidates[2])
 
 
+def test_a_candidate_is_tried_once(env: SweLite):
+    start(env, "train", 0)
+    calls = [render_call("apply", candidate=n) for n in (1, 2)]
+    replies = [env.step(call)[0] for call in (*calls, calls[0])]
+    assert replies[2] == "candidate 1 was tried"
+    assert env.workspace.text == env.row.with_lines(env.row.candidates[1])
+
+
 @pytest.mark.parametrize("candidate", [0, 5, -1, 10**12])
 def test_apply_refuses_numbers_that_are_not_offered(env: SweLite, candidate: int):
     start(env, "train", 0)
@@ -377,9 +385,9 @@ def test_chance_is_what_random_turns_reach():
             _, reward, terminated, truncated, _ = env.step(env.random_turn(rng))
             ended = terminated or truncated
         passed += int(reward)
-    assert env.chance(0) == pytest.approx(0.1941, abs=1e-4)
-    # Four standard errors of 500 trials: 4 * sqrt(0.19 * 0.81 / 500) = 0.070
-    assert passed / 500 == pytest.approx(env.chance(0), abs=0.070)
+    assert env.chance(0) == 0.25
+    # Four standard errors of 500 trials: 4 * sqrt(0.25 * 0.75 / 500) = 0.077
+    assert passed / 500 == pytest.approx(env.chance(0), abs=0.077)
 
 
 @pytest.mark.parametrize("level", [1, 2])
