@@ -132,6 +132,7 @@ def _segment(row: dict[str, Any]) -> Segment:
         token_ids=tuple(row["token_ids"]),
         logprobs=tuple(row["logprobs"]),
         cut=row["cut"],
+        tokens=row.get("tokens", 0),
     )
 
 

@@ -97,6 +97,7 @@ class Segment:
     | token_ids | (n,) exactly as sampled or fed; empty for a policy that has no tokens |
     | logprobs | (n,) nats under the sampling distribution at temperature 1; only for `policy` |
     | cut | the turn ended at a token limit, not at the model's end-of-turn token |
+    | tokens | how many a policy wrote whose ids are not known; else 0 |
     """
 
     source: Source
@@ -104,6 +105,7 @@ class Segment:
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
     cut: bool = False
+    tokens: int = 0
 
     def __post_init__(self) -> None:
         wanted = len(self.token_ids) if self.source == "policy" else 0
@@ -112,6 +114,11 @@ class Segment:
                 f"a {self.source} segment of {len(self.token_ids)} tokens must have {wanted} "
                 f"logprobs, got {len(self.logprobs)}"
             )
+
+    @property
+    def length(self) -> int:
+        """Tokens of it, as far as they are known."""
+        return len(self.token_ids) or self.tokens
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import numpy as np
 from envs.rollout import Policy
 from envs.store import read_episodes, write_episodes
 from envs.types import Episode, Task
+from evals.budget import Budget
 from evals.suites import Cell
 from scgrpo.disk import explained
 from scgrpo.rollouts import Rollouts
 
-__all__ = ["evaluate", "kept", "lacking"]
+__all__ = ["evaluate", "kept", "lacking", "rollout_seeds"]
 
 
 def evaluate(
@@ -27,57 +29,88 @@ def evaluate(
     seed: int,
     path: Path,
     description: str = "",
+    budget: Budget | None = None,
 ) -> list[list[Episode]]:
     """`rollouts` episodes of each task; those that `path` holds already are not played again.
 
     Every episode is appended to `path` as it ends, so an interrupted evaluation goes on where it
     stopped. Episodes without a verdict are played again by a later call, wrong answers are not.
-    All policies get the same sampling seeds until one is interrupted. Raises DiskError.
+    Raises DiskError, and BudgetSpent with what ended in time on disk.
     """
-    done = kept(path, tasks, rollouts)
-    missing = lacking(done, tasks, rollouts)
+    done = kept(path, cell, tasks, rollouts=rollouts, seed=seed)
+    missing = lacking(done, cell, tasks, rollouts=rollouts, seed=seed)
     if missing:
-        stored = sum(1 for _ in read_episodes(path)) if path.exists() else 0
-        fresh = np.random.SeedSequence([seed, cell.number, stored]).generate_state(1)
-        play(
-            policy,
-            missing,
-            group=1,
-            seed=int(fresh[0]),
-            description=description,
-            on_episode=_append_to(path),
-        )
-        done = kept(path, tasks, rollouts)
+        budget = budget or Budget()
+        with budget.watching(policy):
+            play(
+                policy,
+                [task for task, _ in missing],
+                group=1,
+                seed=[number for _, number in missing],
+                description=description,
+                on_episode=_keep_in(path, budget),
+            )
+        done = kept(path, cell, tasks, rollouts=rollouts, seed=seed)
     return done
 
 
-def kept(path: Path, tasks: Sequence[Task], rollouts: int) -> list[list[Episode]]:
-    """Of each task the episodes in the file: verdicts first, at most `rollouts` altogether.
+def rollout_seeds(cell: Cell, task: Task, rollouts: int, seed: int) -> list[int]:
+    """The sampling seed of each rollout of a task, whatever else is played before or beside it.
 
-    An episode of a task that has changed since does not count. Raises ValueError for a file that
-    holds something else.
+    So models meet the same seeds, an interrupted evaluation goes on to the same episodes, and
+    fewer rollouts are the first ones of more.
     """
-    places = {(task.id, task.content_hash): place for place, task in enumerate(tasks)}
-    found: list[list[Episode]] = [[] for _ in tasks]
+    source = np.random.SeedSequence([seed, cell.number, zlib.crc32(task.id.encode())])
+    return [int(word) >> 1 for word in source.generate_state(rollouts, np.uint64)]
+
+
+def kept(
+    path: Path, cell: Cell, tasks: Sequence[Task], *, rollouts: int, seed: int
+) -> list[list[Episode]]:
+    """Of each task the episodes in the file, in the order of their rollouts.
+
+    Of a rollout that was played more than once, the first with a verdict counts. An episode of a
+    task that has changed since does not. Raises ValueError for a file that holds something else.
+    """
+    planned = {
+        (task.id, task.content_hash, number): (place, rollout)
+        for place, task in enumerate(tasks)
+        for rollout, number in enumerate(rollout_seeds(cell, task, rollouts, seed))
+    }
+    found: list[dict[int, Episode]] = [{} for _ in tasks]
     for episode in read_episodes(path) if path.exists() else ():
-        place = places.get((episode.task.id, episode.task.content_hash))
-        if place is not None:
-            found[place].append(episode)
-    return [sorted(group, key=lambda e: e.verdict is None)[:rollouts] for group in found]
+        key = (episode.task.id, episode.task.content_hash, episode.seed)
+        if key in planned:
+            place, rollout = planned[key]
+            before = found[place].get(rollout)
+            if before is None or before.verdict is None:
+                found[place][rollout] = episode
+    return [[group[rollout] for rollout in sorted(group)] for group in found]
 
 
-def lacking(done: Sequence[Sequence[Episode]], tasks: Sequence[Task], rollouts: int) -> list[Task]:
-    """The tasks to play, each as often as it lacks verdicts."""
+def lacking(
+    done: Sequence[Sequence[Episode]],
+    cell: Cell,
+    tasks: Sequence[Task],
+    *,
+    rollouts: int,
+    seed: int,
+) -> list[tuple[Task, int]]:
+    """The rollouts to play: a task and the seed, wherever there is no verdict."""
     return [
-        task
+        (task, number)
         for task, group in zip(tasks, done, strict=True)
-        for _ in range(rollouts - sum(e.verdict is not None for e in group))
+        for number in rollout_seeds(cell, task, rollouts, seed)
+        if number not in {e.seed for e in group if e.verdict is not None}
     ]
 
 
-def _append_to(path: Path) -> Callable[[int, Episode], None]:
-    def append(_: int, episode: Episode) -> None:
-        with explained(path):
-            write_episodes(path, [episode])
+def _keep_in(path: Path, budget: Budget) -> Callable[[int, Episode], None]:
+    def keep(_: int, episode: Episode) -> None:
+        # At the end of its time a budget closes the policy; what that breaks is no error.
+        if episode.verdict is not None or not budget.spent:
+            with explained(path):
+                write_episodes(path, [episode])
+        budget.count(episode)
 
-    return append
+    return keep

@@ -25,6 +25,7 @@ __all__ = [
     "MIN_FAMILIES",
     "Estimate",
     "PairedTest",
+    "detectable",
     "paired_difference",
     "paired_test",
     "pass_at_k",
@@ -35,6 +36,9 @@ __all__ = [
 ]
 
 MIN_FAMILIES = 5
+
+# The 80 % quantile of the normal distribution.
+Z_80 = 0.8416
 
 Floats = NDArray[np.float64]
 
@@ -139,6 +143,20 @@ def paired_test(before: ArrayLike, after: ArrayLike, families: Sequence[str]) ->
         p_value = t_two_sided(value / error, freedom)
     estimate = Estimate(value, low, high, tasks, episodes, len(sizes), clustered_by)
     return PairedTest(estimate, error, freedom, p_value)
+
+
+def detectable(families: Sequence[str], rollouts: int) -> float:
+    """The least true difference of two models that a paired test shows four times in five.
+
+    (N,), for that many rollouts of each task by each model. For tasks that are solved every other
+    time, where rollouts scatter most, and for families that gain alike; NaN with one cluster.
+    """
+    clusters, _ = _clusters(families)
+    sizes = np.bincount(clusters)
+    if len(sizes) < 2:
+        return math.nan
+    error = math.sqrt(2 * 0.25 / (len(families) * rollouts))
+    return min(1.0, (t_quantile(_freedom(sizes)) + Z_80) * error)
 
 
 def pass_at_k(outcomes: ArrayLike, k: int) -> Floats:

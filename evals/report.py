@@ -108,6 +108,10 @@ def _section(row: Row) -> list[list[str]]:
         ["  errors", *(str(s.errors) for s in scores)],
         ["  malformed turns", *(f"{_number(100 * s.malformed, 0)} %" for s in scores)],
         ["  mean turns", *(_number(s.turns, 1) for s in scores)],
+        ["  mean tool calls", *(_number(s.tool_calls, 1) for s in scores)],
+        ["  mean tokens", *(_number(s.tokens, 0) for s in scores)],
+        ["  turns cut at the limit", *(f"{_number(100 * s.cut, 0)} %" for s in scores)],
+        ["  mean seconds", *(_number(s.seconds, 1) for s in scores)],
     ]
 
 
@@ -116,6 +120,7 @@ def _wide(report: Report) -> tuple[list[str], list[list[str]]]:
     labels, pairs = _models(report)
     header = ["suite", *labels, *(f"{after} - {before}" for after, before in pairs)]
     header += ["tasks x rollouts", "episodes", "errors", "malformed turns, %", "mean turns"]
+    header += ["mean tool calls", "mean tokens", "turns cut, %", "mean seconds"]
     lines = []
     for row in report.rows:
         scores = row.scores.values()
@@ -130,6 +135,10 @@ def _wide(report: Report) -> tuple[list[str], list[list[str]]]:
                 _each([str(score.errors) for score in scores]),
                 _each([_number(100 * score.malformed, 0) for score in scores]),
                 _each([_number(score.turns, 1) for score in scores]),
+                _each([_number(score.tool_calls, 1) for score in scores]),
+                _each([_number(score.tokens, 0) for score in scores]),
+                _each([_number(100 * score.cut, 0) for score in scores]),
+                _each([_number(score.seconds, 1) for score in scores]),
             ]
         )
     return header, lines
@@ -164,6 +173,7 @@ def _legend(report: Report) -> list[str]:
         "played again by the same command.",
     ]
     estimates = [score.success for row in report.rows for score in row.scores.values()]
+    lines += _incomplete(report)
     if any(estimate.clustered_by == "task" for estimate in estimates):
         lines.append(
             f"* under {MIN_FAMILIES} families, so the interval is over tasks: it speaks of these "
@@ -173,6 +183,21 @@ def _legend(report: Report) -> list[str]:
         for label, score in row.scores.items():
             if score.error:
                 lines.append(f"First error of {label} on {row.cell}: {score.error:.300}")
+    return lines
+
+
+def _incomplete(report: Report) -> list[str]:
+    """What is missing, by model, where a limit or a server ended the evaluation."""
+    stopped, missing = report.facts.get("stopped"), report.facts.get("missing", {})
+    if not stopped:
+        return []
+    lines = [
+        f"Incomplete: {stopped}. The numbers are of the episodes that ended, and short ones end "
+        "first. The same command goes on."
+    ]
+    for label, cells in missing.items():
+        counts = ", ".join(f"{count} on {cell}" for cell, count in cells.items())
+        lines.append(f"Missing episodes of {label}: {counts}.")
     return lines
 
 

@@ -7,24 +7,19 @@ disk yet, count, and write the report.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import logging
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
 
 import gymnasium
 
 from envs.base import TextEnv
 from envs.rollout import Policy
-from envs.types import Episode, Task
-from evals.arguments import FULL, PROG, QUICK, parser
-from evals.episodes import evaluate, kept, lacking
+from evals.arguments import FULL, PROG, QUICK, parser, served
+from evals.budget import Budget, BudgetSpent
+from evals.episodes import evaluate
+from evals.evaluation import Evaluation, announce
 from evals.facts import code_digest, facts
 from evals.report import Report, show, write
 from evals.subjects import RUNS, Subject, Subjects, find_subjects, open_policy
@@ -33,6 +28,7 @@ from evals.table import compare
 from sandboxes import SandboxError
 from scgrpo.disk import DiskError
 from scgrpo.log import to_terminal
+from scgrpo.policies.server import ServerPolicy
 from scgrpo.rollouts import Rollouts
 
 __all__ = ["Evaluation", "EvaluationError", "main", "run"]
@@ -45,60 +41,11 @@ class EvaluationError(RuntimeError):
     """The evaluation has no result; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What is played, of which tasks, and where it is kept.
-
-    | field | meaning |
-    |---|---|
-    | tasks | cell -> its chosen tasks |
-    | digests | model's label -> hash of its files |
-    | code | environment -> hash of the code that plays it |
-    | rollouts | episodes of each task |
-    | folder | reports go here, episodes into `episodes/` below |
-    """
-
-    subjects: Subjects
-    tasks: Mapping[Cell, Sequence[Task]]
-    digests: Mapping[str, str]
-    code: Mapping[str, str]
-    rollouts: int
-    seed: int
-    greedy: bool
-    folder: Path
-
-    def path(self, cell: Cell, subject: Subject) -> Path:
-        """The file of a cell's episodes: another one for whatever would change them."""
-        about = [self.digests[subject.label], self.code[cell.env], str(cell), self.rollouts]
-        name = re.sub(r"[^A-Za-z0-9]+", "-", f"{subject.label} {cell}")
-        return self.folder / "episodes" / f"{name}-{self._hash(*about)}.jsonl"
-
-    @property
-    def name(self) -> str:
-        """Of the report: the same for the same evaluation."""
-        last = self.subjects.models[-1].folder.name
-        counts = {str(cell): len(tasks) for cell, tasks in self.tasks.items()}
-        return f"{last}-{self._hash(self.digests, self.code, counts, self.rollouts)}"
-
-    def kept(self, cell: Cell, subject: Subject) -> list[list[Episode]]:
-        """The episodes of a cell's tasks that are on disk."""
-        return kept(self.path(cell, subject), self.tasks[cell], self.rollouts)
-
-    def lacking(self, subject: Subject) -> dict[Cell, int]:
-        """The cells that a model has not finished -> episodes to play."""
-        counts = {
-            cell: len(lacking(self.kept(cell, subject), tasks, self.rollouts))
-            for cell, tasks in self.tasks.items()
-        }
-        return {cell: count for cell, count in counts.items() if count}
-
-    def _hash(self, *about: Any) -> str:
-        text = json.dumps([*about, self.seed, self.greedy, asdict(self.subjects.limits)])
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command: exits with 0, 1 for what broke, 2 for bad arguments, 130 for Ctrl-C."""
+    """The command: exits with 0, 2 for bad arguments, 130 for Ctrl-C.
+
+    With 1 for what broke and 3 for a spent budget, where finished episodes are kept.
+    """
     arguments = parser().parse_args(argv)
     to_terminal()
     try:
@@ -109,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (ValueError, gymnasium.error.Error) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         sys.exit(2)
+    except BudgetSpent as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        sys.exit(3)
     except (SandboxError, DiskError, EvaluationError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         sys.exit(1)
@@ -117,16 +67,25 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
     """Plays, prints and writes one evaluation.
 
-    Raises EvaluationError, after the report, where a model has no verdict at all on a cell.
+    Raises after the report: BudgetSpent, and EvaluationError where a server went away or a model
+    has no verdict at all on a cell.
     """
-    subjects = find_subjects(arguments.model, arguments.base, arguments.run)
+    subjects = find_subjects(
+        arguments.model, arguments.base, arguments.run, server=served(arguments)
+    )
     names = arguments.envs or ([subjects.config.env] if subjects.run else [ALL])
     envs = open_envs(names)
     evaluation = _plan(arguments, subjects, envs)
     about = facts(evaluation.subjects, evaluation.digests, argv)
     waiting = {s.label: evaluation.lacking(s) for s in subjects.models}
-    _announce(evaluation, waiting)
-    _play(evaluation, waiting)
+    announce(evaluation, waiting, arguments.concurrency)
+    budget = Budget(
+        arguments.max_tokens,
+        arguments.max_minutes,
+        planned=sum(sum(counts.values()) for counts in waiting.values()),
+        threads=arguments.concurrency,
+    )
+    stopped = _play(evaluation, waiting, budget, arguments.concurrency)
     report = Report(
         [
             compare(
@@ -139,7 +98,10 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
         ],
         {
             "sampling": _sampling(evaluation),
+            "stopped": stopped,
+            "missing": _missing(evaluation),
             "seed": evaluation.seed,
+            "concurrency": arguments.concurrency,
             "code": evaluation.code,
             **about,
         },
@@ -147,7 +109,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
     show(report)
     paths = write(report, evaluation.folder, evaluation.name)
     logger.info("report: %s", " and ".join(map(str, paths)))
-    _check_verdicts(report)
+    _check_whole(report, budget)
     return report
 
 
@@ -175,34 +137,42 @@ def _plan(
     )
 
 
-def _announce(evaluation: Evaluation, waiting: Mapping[str, Mapping[Cell, int]]) -> None:
-    models = evaluation.subjects.models
-    total = sum(map(len, evaluation.tasks.values())) * evaluation.rollouts * len(models)
-    left = sum(sum(counts.values()) for counts in waiting.values())
-    logger.info("models: %s", ", ".join(f"{s.label} {s.name}" for s in models))
-    logger.info("suites: %s", ", ".join(map(str, evaluation.tasks)))
-    logger.info("episodes: %d to play, %d on disk", left, total - left)
-
-
-def _play(evaluation: Evaluation, waiting: Mapping[str, Mapping[Cell, int]]) -> None:
-    """Plays what is not on disk, one model in memory at a time."""
+def _play(
+    evaluation: Evaluation, waiting: Mapping[str, Mapping[Cell, int]], budget: Budget, threads: int
+) -> str:
+    """Plays what is not on disk, one model in memory at a time. Returns what stopped it early."""
+    subjects = evaluation.subjects
     with ExitStack() as stack:
         rollouts: dict[str, Rollouts] = {}
-        for subject in evaluation.subjects.models:
+        for subject in subjects.models:
             unfinished = waiting[subject.label]
             if not unfinished:
                 continue
-            subjects = evaluation.subjects
             for env in dict.fromkeys(cell.env for cell in unfinished if cell.env not in rollouts):
-                opened = Rollouts(env, subjects.limits, sandbox=subjects.sandbox)
+                opened = Rollouts(env, subjects.limits, sandbox=subjects.sandbox, threads=threads)
                 rollouts[env] = stack.enter_context(opened)
-            with open_policy(subject, subjects.config, greedy=evaluation.greedy) as policy:
-                for cell in unfinished:
-                    _play_cell(evaluation, policy, rollouts[cell.env], cell, subject)
+            opened = open_policy(
+                subject, subjects.config, greedy=evaluation.greedy, concurrency=threads
+            )
+            try:
+                with opened as policy:
+                    for cell in unfinished:
+                        play = rollouts[cell.env]
+                        _play_cell(evaluation, policy, play, cell, subject, budget)
+                    if isinstance(policy, ServerPolicy) and policy.failure:
+                        return policy.failure
+            except BudgetSpent as spent:
+                return str(spent)
+    return ""
 
 
 def _play_cell(
-    evaluation: Evaluation, policy: Policy, play: Rollouts, cell: Cell, subject: Subject
+    evaluation: Evaluation,
+    policy: Policy,
+    play: Rollouts,
+    cell: Cell,
+    subject: Subject,
+    budget: Budget,
 ) -> None:
     evaluate(
         policy,
@@ -213,6 +183,7 @@ def _play_cell(
         seed=evaluation.seed,
         path=evaluation.path(cell, subject),
         description=f"{subject.label}, {cell}",
+        budget=budget,
     )
 
 
@@ -220,7 +191,23 @@ def _sampling(evaluation: Evaluation) -> str:
     return "greedy" if evaluation.greedy else "sampled at temperature 1"
 
 
-def _check_verdicts(report: Report) -> None:
+def _missing(evaluation: Evaluation) -> dict[str, dict[str, int]]:
+    """Model's label -> cell -> episodes without a verdict, where there are any."""
+    lacking = {s.label: evaluation.lacking(s) for s in evaluation.subjects.models}
+    return {
+        label: {str(cell): count for cell, count in counts.items()}
+        for label, counts in lacking.items()
+        if counts
+    }
+
+
+def _check_whole(report: Report, budget: Budget) -> None:
+    """Raises where numbers are missing, with what to do."""
+    if stopped := report.facts["stopped"]:
+        count = sum(sum(cells.values()) for cells in report.facts["missing"].values())
+        words = f"stopped: {stopped}; {count} episodes are missing and the others are kept: "
+        words += "the same command goes on"
+        raise BudgetSpent(words) if budget.spent else EvaluationError(words)
     for row in report.rows:
         for label, score in row.scores.items():
             if not score.episodes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,9 @@ from sandboxes import SandboxConfig
 from scgrpo import checkpoint, models, runs, settings
 from scgrpo.config import TrainConfig
 from scgrpo.log import read_metrics
+from scgrpo.policies.completions import Server
 from scgrpo.policies.hf import HFPolicy
+from scgrpo.policies.server import ServerPolicy, served_names
 
 __all__ = ["Subject", "Subjects", "find_subjects", "open_policy"]
 
@@ -27,15 +30,30 @@ WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 
 @dataclass(frozen=True)
 class Subject:
-    """A model: its label in the report, the name it was asked for by, and its folder."""
+    """A model of a report.
+
+    | field | meaning |
+    |---|---|
+    | label | what the report calls it |
+    | name | what it was asked for by |
+    | folder | of its weights; of a served model a path that does not exist, to name files by |
+    | server | who serves it; None for a model in a folder |
+    """
 
     label: str
     name: str
     folder: Path
+    server: Server | None = None
 
     def digest(self) -> str:
-        """Hex SHA-256 over weights, settings and tokenizer: all that decides what it says."""
+        """Hex SHA-256 over weights, settings and tokenizer: all that decides what it says.
+
+        Of a served model over its address and name alone.
+        """
         digest = hashlib.sha256()
+        if self.server is not None:
+            about = (self.server.base_url, self.server.model, str(self.server.native_tools))
+            return hashlib.sha256("\0".join(about).encode()).hexdigest()
         files = {file for pattern in WEIGHTS for file in self.folder.glob(pattern)}
         for file in sorted(files, key=lambda file: file.name):
             if file.name != checkpoint.MANIFEST:
@@ -72,12 +90,18 @@ class Subjects:
         return self.config.sandbox
 
 
-def find_subjects(model: str = "", base: str = "", run: str = "") -> Subjects:
+def find_subjects(
+    model: str = "", base: str = "", run: str = "", *, server: Server | None = None
+) -> Subjects:
     """Base, warm-started and trained model of a run; of other models base and model.
+
+    Of a served model it alone, after `base`, with the settings of `run`.
 
     `run` is a folder or a name in `runs/`; without it `model` may be one, or a checkpoint in one.
     With neither it is the newest run. Raises ValueError that says what to do.
     """
+    if server is not None:
+        return _served(server, base, _run_folder(run) if run else None)
     folder = _run_folder(run) if run else _run_of(model)
     if folder is None:
         found = [Subject(ALONE, model, models.resolve(model))]
@@ -95,8 +119,18 @@ def find_subjects(model: str = "", base: str = "", run: str = "") -> Subjects:
 
 
 @contextmanager
-def open_policy(subject: Subject, config: TrainConfig, *, greedy: bool) -> Iterator[HFPolicy]:
-    """The model as a policy, on this machine's device. Raises ValueError where it is unreadable."""
+def open_policy(
+    subject: Subject, config: TrainConfig, *, greedy: bool, concurrency: int = 32
+) -> Iterator[HFPolicy | ServerPolicy]:
+    """The model as a policy, on this machine's device or behind its server.
+
+    Raises ValueError where it is unreadable, and where the server does not serve it.
+    """
+    temperature = 0.0 if greedy else 1.0
+    if subject.server is not None:
+        with ServerPolicy(subject.server, temperature=temperature) as served:
+            yield served
+        return
     config = replace(config, device="auto")
     try:
         model, tokenizer = models.load(subject.folder, dtype=config.torch_dtype())
@@ -104,7 +138,8 @@ def open_policy(subject: Subject, config: TrainConfig, *, greedy: bool) -> Itera
             model.to(config.torch_device()),
             tokenizer,
             cache_tokens=config.limits.episode_tokens,
-            temperature=0.0 if greedy else 1.0,
+            temperature=temperature,
+            slots=concurrency,
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, TemplateError) as error:
         raise ValueError(
@@ -113,6 +148,23 @@ def open_policy(subject: Subject, config: TrainConfig, *, greedy: bool) -> Itera
         ) from error
     with policy:
         yield policy
+
+
+def _served(server: Server, base: str, run: Path | None) -> Subjects:
+    if not server.model:
+        names = served_names(server)
+        if len(names) != 1:
+            listed = ", ".join(names[:20]) or "none"
+            raise ValueError(f"{server.base_url} serves {listed}: name one by --model-name")
+        server = replace(server, model=names[0])
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", server.model).strip("-")
+    found = [Subject(ALONE, f"{server.model} at {server.base_url}", Path(slug), server)]
+    if base:
+        found.insert(0, Subject(BASE, base, models.resolve(base)))
+    if run is None:
+        return Subjects(tuple(found), None, TrainConfig(), ())
+    config = settings.load(TrainConfig, run / runs.CONFIG)
+    return Subjects(tuple(found), run, config, _trained_levels(run, config))
 
 
 def _run_folder(name: str) -> Path:

@@ -30,6 +30,8 @@ class Score:
     | error | what broke in the first of them |
     | malformed | share of the turns without a valid tool call |
     | turns, tokens, seconds | means over episodes; tokens are those that the model wrote |
+    | tool_calls | mean of valid tool calls over episodes |
+    | cut | share of the turns that ended at the token limit of a turn |
     | stops | reason -> episodes, void ones included |
     """
 
@@ -44,6 +46,8 @@ class Score:
     tokens: float
     seconds: float
     stops: Mapping[str, int]
+    tool_calls: float
+    cut: float
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def _score(groups: Groups, outcomes: np.ndarray, families: Sequence[str]) -> Sco
     played = [e for e in everything if e.verdict is not None]
     broken = [e for e in everything if e.verdict is None]
     turns = sum(len(e.turns) for e in played)
-    tokens = sum(len(turn.token_ids) for e in played for turn in e.turns)
+    tokens = sum(turn.length for e in played for turn in e.turns)
     ks = _powers(outcomes.shape[1])
     return Score(
         success=success_rate(outcomes, families),
@@ -119,6 +123,8 @@ def _score(groups: Groups, outcomes: np.ndarray, families: Sequence[str]) -> Sco
         tokens=_ratio(tokens, len(played)),
         seconds=_ratio(sum(e.wall_s for e in played), len(played)),
         stops={stop.value: sum(e.stop is stop for e in everything) for stop in Stop},
+        tool_calls=_ratio(sum(len(e.turns) - e.malformed for e in played if e.tools), len(played)),
+        cut=_ratio(sum(turn.cut for e in played for turn in e.turns), turns),
     )
 
 

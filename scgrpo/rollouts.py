@@ -69,7 +69,7 @@ class Rollouts:
         tasks: Sequence[Task],
         *,
         group: int,
-        seed: int,
+        seed: int | Sequence[int],
         description: str = "",
         on_episode: Callable[[int, Episode], None] | None = None,
     ) -> list[Episode]:
@@ -77,17 +77,17 @@ class Rollouts:
 
         Without a policy the environment's own random one plays.
 
-        Each episode's sampling seed is derived from `seed` and i. `on_episode(i, episode)` is
-        called as each ends, in the calling thread. An interrupt closes the policy, so that running
-        episodes end at once, and passes on.
+        Each episode's sampling seed is derived from `seed` and i, or is `seed[i]`.
+        `on_episode(i, episode)` is called as each ends, in the calling thread. An interrupt closes
+        the policy, so that running episodes end at once, and passes on.
         """
         count = len(tasks) * group
-        seeds = np.random.SeedSequence(seed).generate_state(max(count, 1))
+        seeds = _seeds(seed, count)
         episodes: dict[int, Episode] = {}
         workers = ThreadPoolExecutor(max(1, min(self._threads, count)), "episode")
         try:
             futures = {
-                workers.submit(self._one, policy, tasks[i // group], int(seeds[i])): i
+                workers.submit(self._one, policy, tasks[i // group], seeds[i]): i
                 for i in range(count)
             }
             with progress(count, description) if description else nullcontext() as bar:
@@ -137,6 +137,14 @@ class Rollouts:
         with self._lock:
             self._idle.append(env)
         return episode
+
+
+def _seeds(seed: int | Sequence[int], count: int) -> list[int]:
+    if isinstance(seed, int):
+        return [int(word) for word in np.random.SeedSequence(seed).generate_state(max(count, 1))]
+    if len(seed) != count:
+        raise ValueError(f"got {len(seed)} seeds, wanted one for each of {count} episodes")
+    return list(seed)
 
 
 def _as_they_end(futures: Collection[Future[Episode]]) -> Iterator[Future[Episode]]:

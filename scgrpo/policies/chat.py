@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from envs.types import Message
 
-__all__ = ["Chat"]
+__all__ = ["Chat", "with_tools"]
 
 _TURN, _REPLY = "\x02turn\x03", "\x02reply\x03"
 
@@ -54,7 +54,7 @@ class Chat:
     ) -> tuple[str, list[int]]:
         """The prompt up to where the policy's first turn begins: its text and its ids."""
         if tools and not self._knows_tools:
-            messages, tools = _with_tools(messages, tools), ()
+            messages, tools = with_tools(messages, tools), ()
         text = self._render(messages, tools)
         return text, self.ids(text)
 
@@ -111,7 +111,7 @@ def _end_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     return frozenset(ids)
 
 
-def _with_tools(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> list[Message]:
+def with_tools(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> list[Message]:
     """The messages with one line per tool at the end of the system message."""
     lines = "\n".join(_signature(tool["function"]) for tool in tools)
     first = messages[0]["content"] if messages and messages[0]["role"] == "system" else ""

@@ -9,6 +9,7 @@ import pytest
 
 from evals.metrics import (
     MIN_FAMILIES,
+    detectable,
     paired_difference,
     pass_at_k,
     pass_hat_k,
@@ -47,6 +48,18 @@ def test_pass_k_is_nan_with_fewer_than_k_verdicts():
     assert pass_hat_k(outcomes, 3) == pytest.approx([NAN, 1], nan_ok=True)
     with pytest.raises(ValueError, match="k must be at least 1, got 0"):
         pass_at_k(outcomes, 0)
+
+
+@pytest.mark.parametrize("n", [1, 6, 20, 200])
+def test_pass_at_k_is_human_eval_s_estimator(n):
+    # Its product form (arXiv:2107.03374, figure 3). Its example of 6 samples, 3 of them right,
+    # gives pass@1 0.5.
+    for c in range(n + 1):
+        outcomes = [[1.0] * c + [0.0] * (n - c)]
+        for k in {1, min(2, n), min(10, n), n}:
+            fails = math.prod(1 - k / i for i in range(n - c + 1, n + 1)) if n - c >= k else 0.0
+            assert pass_at_k(outcomes, k)[0] == pytest.approx(1 - fails, abs=1e-12)
+    assert pass_at_k([[1, 1, 1, 0, 0, 0]], 1)[0] == pytest.approx(0.5)
 
 
 def test_the_rate_is_the_mean_of_task_means_without_voids():
@@ -192,3 +205,23 @@ def test_intervals_hold_the_truth_about_95_times_in_100(sizes, rollouts):
     # 800 repetitions: a standard error of 0.8 points around 95 %.
     assert 0.93 <= rate <= 0.98
     assert 0.93 <= gain <= 0.98
+
+
+def test_the_detectable_difference_by_hand():
+    # Ten families of two tasks, 4 rollouts: t with 9 degrees, error sqrt(2 / 4 / 80).
+    families = [letter for letter in LETTERS for _ in "12"]
+    assert detectable(families, 4) == pytest.approx((2.2622 + 0.8416) * math.sqrt(0.5 / 80), 1e-4)
+    assert math.isnan(detectable(["a"], 8))
+    assert detectable(["a", "b"], 1) == 1.0
+
+
+def test_a_detectable_difference_is_detected_four_times_in_five():
+    rng, families = np.random.default_rng(3), [str(i // 4) for i in range(100)]
+    gain = detectable(families, 8)
+    rates = (0.5 - gain / 2, 0.5 + gain / 2)
+    found = 0
+    for _ in range(600):
+        before, after = ((rng.random((100, 8)) < rate).astype(float) for rate in rates)
+        found += paired_difference(before, after, families).low > 0
+    # 600 repetitions: a standard error of 1.6 points around 80 %.
+    assert 0.75 <= found / 600 <= 0.86

@@ -19,7 +19,9 @@ from scgrpo.disk import DiskError
 def score(value, low, high, *, by="family", errors=0, error=""):
     success = Estimate(value, low, high, 50, 100, 18, by)
     pass_at = {1: value, 2: math.nan}
-    return Score(success, pass_at, pass_at, 100, errors, error, 0.031, 4.44, 90.0, 1.5, {})
+    return Score(
+        success, pass_at, pass_at, 100, errors, error, 0.031, 4.44, 90.0, 1.5, {}, 3.6, 0.02
+    )
 
 
 def report(**options) -> Report:
@@ -54,6 +56,20 @@ def test_the_table_has_a_column_for_each_model_and_difference():
     assert "episodes, 50 x 2 100 100 100" in lines
     assert "malformed turns 3 % 3 % 3 %" in lines
     assert "mean turns 4.4 4.4 4.4" in lines
+    assert "mean tool calls 3.6 3.6 3.6" in lines
+    assert "mean tokens 90 90 90" in lines
+    assert "turns cut at the limit 2 % 2 % 2 %" in lines
+    assert "mean seconds 1.5 1.5 1.5" in lines
+    assert not any("Incomplete" in line for line in lines)
+
+
+def test_what_is_missing_of_a_stopped_evaluation_is_said():
+    made = report()
+    missing = {"trained": {"swe_lite level 0 ood/domain": 7}}
+    facts = {**made.facts, "stopped": "--max-minutes 5 are over", "missing": missing}
+    page = markdown(Report(made.rows, facts))
+    assert "- Incomplete: --max-minutes 5 are over. The numbers are of the episodes" in page
+    assert "- Missing episodes of trained: 7 on swe_lite level 0 ood/domain." in page
 
 
 def test_errors_are_counted_and_the_first_is_told():
@@ -75,7 +91,7 @@ def test_markdown_holds_the_same_numbers_on_one_line_a_cell():
     assert (
         "| swe_lite level 0 ood/domain | 0.0 % (0.0-14.6) | 21.0 % (15.0-28.0) | "
         "20.0 % (14.0-27.0) | -1.0 (-10.0 to +8.0) | +20.0 better (+10.0 to +30.0) | 50 x 2 | "
-        "100 | 0 | 3 | 4.4 |"
+        "100 | 0 | 3 | 4.4 | 3.6 | 90 | 2 | 1.5 |"
     ) in page
     assert "| swe_lite level 0 ood/domain | trained | 20.0 | - | 20.0 | - |" in page
     assert "- seed: 0" in page

@@ -73,6 +73,10 @@ def test_the_newest_run_is_evaluated_with_its_three_models_on_the_levels_that_it
     for word in ("base", "warm-started", "trained", "toy_guess level 1", "ood/difficulty"):
         assert word in captured.out
     assert "episodes: 120 to play, 0 on disk" in captured.err
+    assert "smallest difference that shows: " in captured.err
+    assert "points (5 tasks x 2) on every suite" in captured.err
+    assert "time: not known before the first 32 episodes: none of toy_guess" in captured.err
+    assert re.search(r"time: about \d+ s for the other 88 episodes", captured.err)
     assert "trained, toy_guess level 1 id: 10/10" in captured.err
     report = report_of(here / "runs/first/evals")
     cells = [(row["level"], row["split"]) for row in report["rows"]]
@@ -89,6 +93,7 @@ def test_the_newest_run_is_evaluated_with_its_three_models_on_the_levels_that_it
     assert facts["models"]["trained"]["name"] == "runs/first/checkpoints/step-000003"
     assert len({m["sha256"] for m in facts["models"].values()}) == 3
     assert facts["sampling"] == "sampled at temperature 1"
+    assert (facts["stopped"], facts["missing"]) == ("", {})
 
     main(["--ood", "--tasks", "5", "--rollouts", "2"])
     assert "episodes: 0 to play, 120 on disk" in capsys.readouterr().err
@@ -156,6 +161,56 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(here, capsys):
     assert kept > 0
 
 
+def played(said: str) -> int:
+    found = re.search(r"episodes: (\d+) to play", said)
+    assert found
+    return int(found[1])
+
+
+def numbers(folder: Path) -> str:
+    """The report's rows as they stand in the file, without the seconds."""
+    text = json.dumps(report_of(folder)["rows"], sort_keys=True)
+    return re.sub(r'"seconds": [^,}]+', "", text)
+
+
+def test_a_killed_evaluation_ends_with_the_bytes_of_an_uninterrupted_one(here, capsys):
+    asked = ["--levels", "4", "--tasks", "40", "--rollouts", "3"]
+    main([*asked, "--out", "whole"])
+    command = [sys.executable, "-m", "evals.run", *asked, "--out", "killed"]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(here.resolve())}
+    episodes = here / "killed/episodes"
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while sum(len(path.read_bytes().splitlines()) for path in episodes.glob("*")) < 50:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+    assert not list((here / "killed").glob("*.json"))
+    capsys.readouterr()
+    main([*asked, "--out", "killed"])
+    assert 0 < played(capsys.readouterr().err) <= 3 * 40 * 3 - 50
+    assert numbers(here / "killed") == numbers(here / "whole")
+
+
+def test_a_token_budget_stops_with_a_report_of_what_is_there_and_the_rest_comes_later(here, capsys):
+    asked = ["--levels", "4", "--tasks", "20", "--rollouts", "2", "--out", "out"]
+    with pytest.raises(SystemExit) as stopped:
+        main([*asked, "--max-tokens", "90"])
+    assert stopped.value.code == 3
+    said = capsys.readouterr()
+    assert "tokens were written, --max-tokens is 90" in said.err
+    assert "the same command goes on" in said.err
+    assert "Incomplete: " in said.out
+    facts = report_of(here / "out")["facts"]
+    assert facts["missing"]["trained"] == {"toy_guess level 4 id": 40}
+    main(asked)
+    captured = capsys.readouterr().err
+    assert "time: about " in captured
+    assert 80 < played(captured) < 120
+    assert report_of(here / "out")["facts"]["missing"] == {}
+
+
 def test_without_a_run_it_says_how_to_get_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert "train one: python -m scgrpo.train env=swe_lite" in refused("--ood", capsys)
@@ -173,6 +228,12 @@ def test_without_a_run_it_says_how_to_get_one(tmp_path, monkeypatch, capsys):
         ("--tasks 0", "argument --tasks: got '0', wanted a whole number from 1"),
         ("--seed x", "argument --seed: got 'x', wanted a whole number from 0"),
         ("--oood", "unrecognized arguments: --oood"),
+        ("--max-minutes nan", "argument --max-minutes: got 'nan', wanted a number above 0"),
+        ("--model-name x", "--model-name needs --base-url"),
+        ("--base-url http://h/v1 --model x", "got --model and --base-url; name the server's"),
+        ("--base-url http://h/v1 --api-key-env NO_KEY_1", "variable NO_KEY_1 is not set"),
+        ("--base-url h:1", "got the address 'h:1', wanted one like http://HOST/v1"),
+        ("--base-url http://me:secret@h/v1", "holds a user or a query: give the key by"),
     ],
 )
 def test_bad_input_says_what_to_do(here, capsys, arguments, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -14,14 +15,17 @@ CELL = Cell("lab", 0, "id")
 TASKS = [Task(f"id/0/{i}", "id", 0, family, "?") for i, family in enumerate("aabb")]
 
 
-def episode(task, passed, *, turns=1, malformed=0, wall_s=1.0):
+TOOL = {"type": "function", "function": {"name": "look"}}
+
+
+def episode(task, passed, *, turns=1, malformed=0, wall_s=1.0, cut=False, tools=(TOOL,)):
     """One with `turns` turns of two tokens; void for passed=None."""
     verdict = None if passed is None else Verdict(passed, float(passed))
-    spoken = Segment("policy", "x", (1, 2), (-1.0, -1.0))
+    spoken = Segment("policy", "x", (1, 2), (-1.0, -1.0), cut=cut)
     return Episode(
         task=task,
         messages=(),
-        tools=(),
+        tools=tools,
         segments=(Segment("prompt", "?", (9,)), *(spoken for _ in range(turns))),
         stop=Stop.FINISHED if verdict else Stop.ERROR,
         verdict=verdict,
@@ -49,7 +53,22 @@ def test_voids_are_counted_apart_and_averaged_nowhere():
     assert score.malformed == pytest.approx(3 / 9)
     assert (score.turns, score.tokens) == (pytest.approx(9 / 5), pytest.approx(18 / 5))
     assert score.seconds == pytest.approx(7 / 5)
+    assert score.tool_calls == pytest.approx((9 - 3) / 5)
+    assert score.cut == 0
     assert score.stops == {"finished": 5, "max_turns": 0, "max_tokens": 0, "error": 3}
+
+
+def test_cut_turns_are_a_share_of_turns_and_only_tool_tasks_have_tool_calls():
+    groups = [[episode(TASKS[0], True, turns=3, cut=True, tools=())], [episode(TASKS[1], True)]]
+    score = compare(CELL, TASKS[:2], {"model": groups}, 1).scores["model"]
+    assert score.cut == pytest.approx(3 / 4)
+    assert score.tool_calls == pytest.approx(1 / 2)
+
+
+def test_tokens_without_ids_are_counted():
+    spoken = Segment("policy", "x", tokens=7)
+    told = replace(episode(TASKS[0], True), segments=(spoken, spoken))
+    assert compare(CELL, TASKS[:1], {"model": [[told]]}, 1).scores["model"].tokens == 14
 
 
 def test_pass_k_is_over_the_tasks_with_enough_verdicts():

@@ -1,0 +1,246 @@
+"""Chat completions of an OpenAI-compatible server, asked until they come or cannot come."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+__all__ = ["Completions", "Server", "ServerError"]
+
+CONNECT_S = 10.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+LATER = (408, 409, 425, 429)
+KEYS = (401, 403)
+
+
+class ServerError(RuntimeError):
+    """The server gives no usable answer; the message says what it said.
+
+    `refused` says that it understood the request and does not want it.
+    """
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
+
+
+@dataclass(frozen=True)
+class Server:
+    """A model behind an OpenAI-compatible server. Raises ValueError for another address.
+
+    | field | meaning |
+    |---|---|
+    | base_url | up to where `/chat/completions` begins, most often with `/v1` |
+    | model | its name there; empty where it is still to be found out |
+    | api_key_env | environment variable that holds the key; empty for none |
+    | timeout_s | longest wait for a turn |
+    | tries | how often a turn is asked for while the server is broken or silent |
+    | patience_s | how long, busy servers (HTTP 429) included |
+    | native_tools | tools are handed over as schemas, not as text in the system message |
+    """
+
+    base_url: str
+    model: str = ""
+    api_key_env: str = ""
+    timeout_s: float = 120.0
+    tries: int = 8
+    patience_s: float = 300.0
+    native_tools: bool = False
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"got the address {self.base_url!r}, wanted one like http://HOST/v1")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("the address holds a user or a query: give the key by --api-key-env")
+        object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
+
+    def key(self) -> str:
+        """The key, or an empty text. Raises ValueError where its variable is not set."""
+        if not self.api_key_env:
+            return ""
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not key:
+            raise ValueError(f"the environment variable {self.api_key_env} is not set")
+        return key
+
+
+class Completions:
+    """Requests to one server, from any thread, with retries. A context manager.
+
+    What passes is asked again: no connection, a broken or late answer, HTTP 408, 409, 425, 429 and
+    5xx, after a wait that doubles or that the server asks for. A wait that it asks for holds for
+    all requests. One event loop serves them, so that `close` ends even those that hang.
+
+    | attribute | meaning |
+    |---|---|
+    | failure | why the server is given up, from then on for every request; else empty |
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.failure = server, ""
+        self._key = server.key()
+        self._not_before = 0.0
+        self._answered = 0.0
+        self._jitter = random.Random(0)
+        self._loop = asyncio.new_event_loop()
+        self._lock, self._closed = threading.Lock(), False
+        self._http = _client(server, self._key)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
+        self._thread.start()
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The JSON that the server answers. Raises ServerError."""
+        with self._lock:
+            if self._closed:
+                raise ServerError("the policy was closed")
+            future = asyncio.run_coroutine_threadsafe(self._ask(method, path, body), self._loop)
+        try:
+            return future.result()
+        except CancelledError as error:
+            raise ServerError("the policy was closed") from error
+
+    def close(self) -> None:
+        """Ends running requests. Safe to call twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._http.aclose()
+
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        begun, wait, faults = time.monotonic(), FIRST_WAIT_S, 0
+        while True:
+            await self._gate()
+            said = await self._once(method, path, body)
+            if not isinstance(said, _Fault):
+                self._answered = time.monotonic()
+                return said
+            faults += not said.busy
+            until = time.monotonic() + max(wait * self._jitter.uniform(0.5, 1.0), said.wait_s)
+            if faults >= self.server.tries or until - begun > self.server.patience_s:
+                raise self._give_up(said, begun)
+            if said.wait_s:
+                self._not_before = max(self._not_before, until)
+            await asyncio.sleep(until - time.monotonic())
+            wait = min(2 * wait, LONGEST_WAIT_S)
+
+    async def _gate(self) -> None:
+        """Waits as long as the server asked for. Raises ServerError where it is given up."""
+        while True:
+            if self.failure:
+                raise ServerError(self.failure)
+            left = self._not_before - time.monotonic()
+            if left <= 0:
+                return
+            # Those that waited for the same moment would all come at once.
+            await asyncio.sleep(left * self._jitter.uniform(1.0, 1.1))
+
+    async def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        try:
+            # A time-out of the library is one of each read: a server that trickles would pass it.
+            async with asyncio.timeout(self.server.timeout_s):
+                response = await self._http.request(
+                    method, f"{self.server.base_url}{path}", json=body
+                )
+        except TimeoutError:
+            return _Fault(f"no answer within {self.server.timeout_s:g} s")
+        except httpx2.TransportError as error:
+            return _Fault(f"{type(error).__name__}: {error}".rstrip(": "))
+        except httpx2.HTTPError as error:
+            raise ServerError(f"{self.server.base_url}{path}: {error}") from error
+        status = response.status_code
+        if response.is_success:
+            try:
+                return response.json()
+            except ValueError:
+                return _Fault(f"no JSON: {response.text:.80}")
+        problem = f"HTTP {status}: {self._words(response)}"
+        if status in LATER or status >= 500:
+            return _Fault(problem, _wait_s(response.headers), busy=status == 429)
+        problem = f"{self.server.base_url}{path}: {problem}"
+        if status in KEYS:
+            name = self.server.api_key_env
+            problem += f". The key in {name} is wrong" if name else ". Name a key by --api-key-env"
+            self.failure = self.failure or problem
+        raise ServerError(problem, refused=status not in KEYS)
+
+    def _give_up(self, fault: _Fault, begun: float) -> ServerError:
+        """The error of a request; the server's end where it answered no other one meanwhile."""
+        seconds = time.monotonic() - begun
+        words = (
+            f"{self.server.base_url} gave no answer in {seconds:.0f} s; its last: {fault.problem}"
+        )
+        if fault.wait_s:
+            words += f", to be asked again in {fault.wait_s:.0f} s"
+        if self._answered < begun:
+            self.failure = self.failure or words
+        return ServerError(words)
+
+    def _words(self, response: httpx2.Response) -> str:
+        """What an error says, without the key that some servers repeat."""
+        text = " ".join(response.text.split())[:300]
+        return text.replace(self._key, "***") if self._key else text
+
+    def __enter__(self) -> Completions:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """A failed try that may pass: what happened and how long the server asks to wait."""
+
+    problem: str
+    wait_s: float = 0.0
+    busy: bool = False
+
+
+def _client(server: Server, key: str) -> httpx2.AsyncClient:
+    local = urlsplit(server.base_url).hostname in ("127.0.0.1", "::1", "localhost")
+    return httpx2.AsyncClient(
+        headers={"Authorization": f"Bearer {key}"} if key else {},
+        timeout=httpx2.Timeout(None, connect=CONNECT_S),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+        # A proxy of the environment cannot know this machine's own ports.
+        trust_env=not local,
+    )
+
+
+def _wait_s(headers: Mapping[str, str]) -> float:
+    """Seconds of a Retry-After header, which may be a date; 0 without one or for nonsense."""
+    text = headers.get("retry-after", "").strip()
+    try:
+        return max(0.0, min(float(text), 1e6))
+    except ValueError:
+        pass
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    date = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())
