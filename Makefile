@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 # Sized so that training and evaluation together stay under 20 minutes on two cores; level 0 is what
 # the embedded model learns in that time. Groups without a success are left out: rewarding how much
 # their episodes differ made malformed turns grow until nothing else was left.
-ARGS ?= levels=0 lr=3e-5 steps=28 credit.alpha_div=0
+ARGS ?= levels=0 credit.alpha_div=0
 EVAL ?= --tasks 60 --rollouts 1
 
 .PHONY: train test check bench setup

@@ -105,10 +105,10 @@ class TrainConfig:
     algo: str = "sc_grpo"
     model: str = "auto"
     seed: int = 0
-    steps: int = 20
+    steps: int = 28
     tasks_per_step: int = 4
     group: int = 8
-    lr: float = 6e-5
+    lr: float = 3e-5
     warmup_steps: int = 2
     max_grad_norm: float = 1.0
     pack_tokens: int = 4096
