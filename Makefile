@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 # Sized so that training and evaluation together stay under 20 minutes on two cores; level 0 is what
 # the embedded model learns in that time. Groups without a success are left out: rewarding how much
 # their episodes differ made malformed turns grow until nothing else was left.
-ARGS ?= levels=0 credit.alpha_div=0
+TRAIN ?= levels=0 credit.alpha_div=0
 EVAL ?= --tasks 60 --rollouts 1
 
 .PHONY: train test check bench setup
@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt scripts/install.py
 	touch $@
 
 train: $(READY)
-	scripts/with_engine sh -c '$(RUN) -m scgrpo.train env=swe_lite $(ARGS) && $(RUN) -m evals.run --ood $(EVAL)'
+	scripts/with_engine sh -c '$(RUN) -m scgrpo.train env=swe_lite $(TRAIN) $(ARGS) && $(RUN) -m evals.run --ood $(EVAL)'
 
 test: $(READY)
 	scripts/with_engine $(RUN) -m pytest $(ARGS)
