@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from typing import Any
 
 import docker as sdk
-from docker.errors import DockerException
+from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
 
 from sandboxes.base import Isolation, SandboxError
 from sandboxes.build import image_now, prepare_image
 from sandboxes.containers import compose_containers, create, reap, remove, talking
+from sandboxes.engines import Engines
 from sandboxes.limits import compose_limits
 from sandboxes.pool import BoxPool
 from sandboxes.rootfs import INSTALLED
@@ -36,59 +37,121 @@ _PART = struct.Struct(">BxxxI")
 _STDOUT = 1
 
 
-def available() -> str:
-    """Empty where an engine answers, else why not."""
-    try:
-        client = sdk.from_env(timeout=_ASK_S)
-    except (DockerException, OSError) as error:
-        return f"no engine answers ({_short(error)})"
-    with ExitStack() as stack:
-        stack.callback(client.close)
-        try:
-            client.ping()
-            kind = client.info()["OSType"]
-        except (DockerException, OSError) as error:
-            return f"no engine answers ({_short(error)})"
-    return "" if kind == "linux" else f"the engine runs {kind} containers, not Linux ones"
+def available(hosts: Sequence[str] = ()) -> str:
+    """Empty where every engine asked for answers, else why not."""
+    for host in hosts or ("",):
+        if reason := _fault(host):
+            return f"{host}: {reason}" if host else reason
+    return ""
 
 
-def start_pool(size: int) -> BoxPool:
-    """Up to `size` boxes; makes the image where that is due. Raises SandboxError."""
+def start_pool(size: int, hosts: Sequence[str] = ()) -> BoxPool:
+    """Up to `size` boxes on the engines at `hosts`; none named is the one of the environment.
+
+    Makes the image on each where that is due. Raises SandboxError.
+    """
     with ExitStack() as stack:
-        with talking("be reached"):
-            client = sdk.from_env(timeout=_CALL_S)
-        stack.callback(client.close)
-        image = image_now(client)
-        if image is None:
-            print("[sandbox] making the image, once", file=sys.stderr)
-            image = prepare_image(client)
-        reap(client)
-        warm = len(compose_containers(client))
+        found = []
+        for host in hosts or ("",):
+            found.append(DockerEngine(host))
+            stack.callback(found[-1].close)
+        engines = Engines(found)
+        warm = sum(engine.warm() for engine in found)
         stack.pop_all()
     kept = f"{min(warm, size)} from compose, the others" if warm else "each"
-    description = f"docker: up to {size} containers ({kept} started by need; isolation: container)"
-    return BoxPool(partial(_start, client, str(image.id)), size, description, client.close)
+    over = f" on {len(hosts)} engines" if len(hosts) > 1 else ""
+    description = (
+        f"docker: up to {size} containers{over} ({kept} started by need; isolation: container)"
+    )
+    return BoxPool(engines.start, size, description, engines.close)
+
+
+def _client(host: str, timeout_s: int) -> sdk.DockerClient:
+    """A client of the engine at a URL, or of the environment's where it is empty."""
+    if host:
+        return sdk.DockerClient(base_url=host, timeout=timeout_s)
+    return sdk.from_env(timeout=timeout_s)
+
+
+def _fault(host: str) -> str:
+    """Empty where the engine answers and runs Linux containers, else why not."""
+    try:
+        with closing(_client(host, _ASK_S)) as client:
+            client.ping()
+            kind = client.info()["OSType"]
+    except (DockerException, OSError) as error:
+        return f"no engine answers ({_short(error)})"
+    return "" if kind == "linux" else f"the engine runs {kind} containers, not Linux ones"
 
 
 def _short(error: Exception) -> str:
     return str(error).partition("\n")[0][:200]
 
 
-def _start(client: sdk.DockerClient, image: str) -> StreamBox:
-    """A lease on a free container of compose, or on a new one."""
-    for container in compose_containers(client):
+class DockerEngine:
+    """One Docker engine with the sandbox image on it. Raises SandboxError where it has none."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        with ExitStack() as stack:
+            with talking("be reached"):
+                self._client = _client(host, _CALL_S)
+            stack.callback(self._client.close)
+            self._image = self._prepared()
+            reap(self._client)
+            stack.pop_all()
+
+    @property
+    def name(self) -> str:
+        """See `Engine.name`."""
+        return self._host or "of the environment"
+
+    def warm(self) -> int:
+        """How many containers compose keeps here."""
+        return len(compose_containers(self._client))
+
+    def fault(self) -> str:
+        """See `Engine.fault`."""
+        return _fault(self._host)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._client.close()
+
+    def start(self) -> StreamBox:
+        """A lease on a free container of compose, or on a new one."""
+        for container in compose_containers(self._client):
+            try:
+                return _lease(self._client, container, lambda: None)
+            except TakenError:
+                continue
+            except SandboxError as error:
+                print(
+                    f"[sandbox] not using {container.name}: {error}; "
+                    "`docker compose up --build sandbox` makes it anew",
+                    file=sys.stderr,
+                )
+        container = self._created()
+        return _lease(self._client, container, partial(remove, container))
+
+    def _created(self) -> Container:
         try:
-            return _lease(client, container, lambda: None)
-        except TakenError:
-            continue
+            return create(self._client, self._image)
         except SandboxError as error:
-            print(
-                f"[sandbox] not using {container.name}: {error}; "
-                "`docker compose up --build sandbox` makes it anew",
-                file=sys.stderr,
-            )
-    container = create(client, image)
-    return _lease(client, container, partial(remove, container))
+            if not isinstance(error.__cause__, ImageNotFound):
+                raise
+        # Another process has rebuilt the image and removed the one that this pool began with.
+        self._image = self._prepared()
+        return create(self._client, self._image)
+
+    def _prepared(self) -> str:
+        with talking("look for the image"):
+            image = image_now(self._client)
+        if image is None:
+            where = f" on {self._host}" if self._host else ""
+            print(f"[sandbox] making the image{where}, once", file=sys.stderr)
+            image = prepare_image(self._client)
+        return str(image.id)
 
 
 def _lease(client: sdk.DockerClient, container: Container, end: Callable[[], None]) -> StreamBox:

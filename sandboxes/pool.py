@@ -31,11 +31,14 @@ class SandboxConfig:
     | backend | docker, local (bubblewrap), unsafe (plain processes); auto: docker, else local |
     | allow_unsafe | must be true for backend=unsafe, which isolates nothing |
     | size | boxes at most; 0 is twice the number of cores, at most 8 |
+    | hosts | Docker engines to spread the boxes over, as unix:///path or tcp://address:port; |
+    | | none: the one of the environment |
     """
 
     backend: str = "auto"
     allow_unsafe: bool = False
     size: int = 0
+    hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.backend not in _BACKENDS:
@@ -54,6 +57,21 @@ class SandboxConfig:
             )
         if self.size < 0:
             raise ValueError(f"got sandbox.size={self.size}, wanted 0 or more")
+        if self.hosts and self.backend not in ("auto", "docker"):
+            raise ValueError(
+                f"got sandbox.hosts with sandbox.backend={self.backend!r}, wanted backend=docker"
+            )
+        for host in self.hosts:
+            if host.startswith("ssh://"):
+                raise ValueError(
+                    f"got sandbox.hosts={host!r}; forward its socket with "
+                    f"`ssh -N -L /tmp/engine.sock:/var/run/docker.sock {host[6:]}` "
+                    "and give unix:///tmp/engine.sock"
+                )
+            if not host.startswith(("unix:///", "tcp://")):
+                raise ValueError(
+                    f"got sandbox.hosts={host!r}, wanted unix:///path or tcp://address:port"
+                )
 
 
 def open_pool(config: SandboxConfig | None = None) -> SandboxPool:
@@ -68,10 +86,10 @@ def open_pool(config: SandboxConfig | None = None) -> SandboxPool:
     if config.backend in ("auto", "docker"):
         from sandboxes import docker
 
-        if not (reason := docker.available()):
-            return docker.start_pool(size)
+        if not (reason := docker.available(config.hosts)):
+            return docker.start_pool(size, config.hosts)
         reasons.append(f"docker: {reason}")
-    if config.backend in ("auto", "local"):
+    if config.backend in ("auto", "local") and not config.hosts:
         from sandboxes import local
 
         if not (reason := local.available()):

@@ -156,8 +156,9 @@ class StreamBox:
         if not self._closed:
             self._closed = True
             self._stream.close()
-            for end in self._ends:
-                end()
+            with contextlib.ExitStack() as stack:
+                for end in reversed(self._ends):
+                    stack.callback(end)
 
     def at_end(self, deed: Callable[[], None]) -> None:
         """Something more to do once the box has ended."""

@@ -35,14 +35,14 @@ def test_a_wrong_setting_says_what_is_wanted(config, words):
 
 
 def test_a_machine_without_any_backend_says_what_to_install_and_runs_nothing(monkeypatch):
-    monkeypatch.setattr(docker_boxes, "available", lambda: "no engine answers")
+    monkeypatch.setattr(docker_boxes, "available", lambda hosts=(): "no engine answers")
     monkeypatch.setattr(local_boxes, "available", lambda: "bubblewrap is not installed")
     with pytest.raises(SandboxError, match="no engine answers.*not installed.*Install Docker or"):
         open_pool(SandboxConfig(allow_unsafe=True))
 
 
 def test_auto_says_why_it_is_not_docker(monkeypatch):
-    monkeypatch.setattr(docker_boxes, "available", lambda: "no engine answers")
+    monkeypatch.setattr(docker_boxes, "available", lambda hosts=(): "no engine answers")
     monkeypatch.setattr(local_boxes, "available", lambda: "")
     with open_pool() as pool:
         assert pool.description.startswith("local:")
@@ -148,3 +148,16 @@ def test_a_broken_box_is_replaced():
             box.run(["python", "-c", code], timeout_s=20)
         with pool.lease() as box:
             assert box.run(HELLO, timeout_s=20).stdout == b"hello\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"hosts": ("engine:2375",)}, "wanted unix:///path or tcp://address:port"),
+        ({"hosts": ("ssh://me@there",)}, "ssh -N -L /tmp/engine.sock:.* me@there"),
+        ({"hosts": ("tcp://127.0.0.1:1",), "backend": "local"}, "wanted backend=docker"),
+    ],
+)
+def test_a_wrong_address_of_an_engine_says_what_is_wanted(config, words):
+    with pytest.raises(ValueError, match=words):
+        SandboxConfig(**config)
