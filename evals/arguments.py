@@ -108,6 +108,7 @@ def served(arguments: argparse.Namespace) -> Server | None:
         arguments.model_name,
         api_key_env=key_env,
         timeout_s=arguments.request_timeout,
+        patience_s=arguments.patience,
         native_tools=arguments.native_tools,
     )
 
@@ -128,6 +129,13 @@ def _add_server(made: argparse.ArgumentParser) -> None:
         default=120.0,
         metavar="S",
         help="seconds to wait for a turn before it is asked for again; default 120",
+    )
+    add(
+        "--patience",
+        type=_amount,
+        default=300.0,
+        metavar="S",
+        help="seconds to ask again while the server is gone, broken or busy; default 300",
     )
     add(
         "--native-tools",

@@ -20,7 +20,7 @@ import httpx2
 __all__ = ["Completions", "Server", "ServerError"]
 
 CONNECT_S = 10.0
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+LONGEST_WAIT_S = 30.0
 LATER = (408, 409, 425, 429)
 KEYS = (401, 403)
 
@@ -47,6 +47,7 @@ class Server:
     | api_key_env | environment variable that holds the key; empty for none |
     | timeout_s | longest wait for a turn |
     | tries | how often a turn is asked for while the server is broken or silent |
+    | wait_s | before the second try; it doubles with every further one |
     | patience_s | how long, busy servers (HTTP 429) included |
     | native_tools | tools are handed over as schemas, not as text in the system message |
     """
@@ -56,6 +57,7 @@ class Server:
     api_key_env: str = ""
     timeout_s: float = 120.0
     tries: int = 8
+    wait_s: float = 0.5
     patience_s: float = 300.0
     native_tools: bool = False
 
@@ -131,7 +133,7 @@ class Completions:
         await self._http.aclose()
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-        begun, wait, faults = time.monotonic(), FIRST_WAIT_S, 0
+        begun, wait, faults = time.monotonic(), self.server.wait_s, 0
         while True:
             await self._gate()
             said = await self._once(method, path, body)
@@ -190,9 +192,7 @@ class Completions:
     def _give_up(self, fault: _Fault, begun: float) -> ServerError:
         """The error of a request; the server's end where it answered no other one meanwhile."""
         seconds = time.monotonic() - begun
-        words = (
-            f"{self.server.base_url} gave no answer in {seconds:.0f} s; its last: {fault.problem}"
-        )
+        words = f"{self.server.base_url} gave no answer in {seconds:.0f} s: {fault.problem}"
         if fault.wait_s:
             words += f", to be asked again in {fault.wait_s:.0f} s"
         if self._answered < begun:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -211,14 +212,7 @@ class _Conversation:
 
 def _eager(server: Server) -> Server:
     """The same for a first contact, where somebody waits for the error."""
-    return Server(
-        server.base_url,
-        server.model,
-        server.api_key_env,
-        timeout_s=server.timeout_s,
-        tries=min(server.tries, 3),
-        patience_s=min(server.patience_s, 60.0),
-    )
+    return replace(server, tries=min(server.tries, 3), patience_s=min(server.patience_s, 60.0))
 
 
 def _names(completions: Completions) -> list[str]:
