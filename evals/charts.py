@@ -1,0 +1,101 @@
+"""The charts of the HTML report, as SVG that takes its ink from the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import vl_convert
+from markupsafe import Markup
+
+__all__ = ["curve", "intervals"]
+
+INK = "currentColor"
+# Told apart on white and on black, and by most of those who see few colours.
+COLOURS = ["#3b82f6", "#e08a00", "#0fa37f", "#d0559b", "#8b6fe8"]
+
+
+def curve(name: str, rows_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Markup | None:
+    """A metric over the steps, one line for each run; None where no run has it."""
+    points = [
+        {"run": run, "step": row["step"], "value": row[name]}
+        for run, rows in rows_of.items()
+        for row in rows
+        if isinstance(row.get(name), int | float)
+    ]
+    if not points:
+        return None
+    chart = (
+        alt.Chart(alt.Data(values=points), width=280, height=110)
+        .mark_line(point=alt.OverlayMarkDef(size=14))
+        .encode(
+            x=alt.X("step:Q", axis=alt.Axis(tickMinStep=1, tickCount=5)),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4)),
+            color=_colour("run", list(rows_of)),
+        )
+    )
+    ends = [
+        f"{run} from {mine[0]['value']:.3g} to {mine[-1]['value']:.3g}"
+        for run in rows_of
+        if (mine := [point for point in points if point["run"] == run])
+    ]
+    return _svg(chart, f"{name} by step: {'; '.join(ends)}")
+
+
+def intervals(
+    points: Sequence[Mapping[str, Any]], *, of: str, title: str, zero: bool = False
+) -> Markup | None:
+    """Values with 95 % intervals, a row for each suite; None without any value.
+
+    Points have `suite`, `value`, `low`, `high` and, under the name `of`, what colours them.
+    `zero` draws the line that an interval must leave out to show anything.
+    """
+    points = [point for point in points if point["value"] is not None]
+    if not points:
+        return None
+    base = alt.Chart(alt.Data(values=list(points))).encode(
+        y=alt.Y("suite:N", title=None, sort=None, axis=alt.Axis(labelLimit=260)),
+        yOffset=alt.YOffset(f"{of}:N", sort=None),
+        color=_colour(of, list(dict.fromkeys(point[of] for point in points))),
+    )
+    layers: list[Any] = [
+        base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q"),
+        base.mark_point(filled=True, size=45, opacity=1).encode(x="value:Q"),
+    ]
+    if zero:
+        line = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(strokeDash=[4, 3], color=INK)
+        layers.append(line.encode(x="x:Q"))
+    chart = alt.layer(*layers).properties(width=460, height=alt.Step(14))
+    return _svg(chart, f"{title}; the table beside it holds the same numbers")
+
+
+def _colour(of: str, names: Sequence[str]) -> alt.Color:
+    many = len(names) > 1
+    legend = alt.Legend(title=None, orient="bottom", labelLimit=240) if many else None
+    scale = alt.Scale(domain=list(names), range=COLOURS)
+    return alt.Color(f"{of}:N", legend=legend, scale=scale, sort=None)
+
+
+def _svg(chart: Any, label: str) -> Markup:
+    """The chart as one image with a name for those who cannot see it."""
+    drawn = (
+        chart.configure(background="transparent", font="system-ui, sans-serif")
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=INK,
+            titleColor=INK,
+            titleFontWeight="normal",
+            domainColor=INK,
+            tickColor=INK,
+            gridColor=INK,
+            gridOpacity=0.15,
+            domainOpacity=0.5,
+            tickOpacity=0.5,
+        )
+        .configure_legend(labelColor=INK)
+    )
+    svg = vl_convert.vegalite_to_svg(drawn.to_dict())
+    opening = Markup('<div class="chart" role="img" aria-label="{}">').format(label)
+    # The library escapes what stands in the chart.
+    return opening + Markup(svg) + Markup("</div>")
