@@ -11,7 +11,7 @@ from pathlib import Path
 from envs.code.corpus import Source
 from envs.code.vet import new_reach
 from envs.types import Verdict
-from sandboxes.base import SandboxPool
+from sandboxes.base import SandboxError, SandboxPool
 
 __all__ = ["SuiteRun", "grade", "run_suite", "run_visible"]
 
@@ -44,13 +44,28 @@ def run_suite(
 ) -> SuiteRun:
     """Runs a test module among the files, in a box of its own that is wiped afterwards.
 
+    A box that breaks is replaced once. Raises SandboxError where the second one breaks too.
+    """
+    try:
+        return _run_once(pool, files, module, timeout_s)
+    except SandboxError:
+        return _run_once(pool, files, module, timeout_s)
+
+
+def _run_once(
+    pool: SandboxPool, files: Mapping[str, str], module: str, timeout_s: float
+) -> SuiteRun:
+    """One attempt of `run_suite`.
+
     Only a line that begins with this run's nonce counts, so nothing that the code under test
-    prints is taken for a result. Raises SandboxError.
+    prints is taken for a result.
     """
     nonce = secrets.token_hex(16)
     request = json.dumps({"nonce": nonce, "module": module}).encode() + b"\n"
     with pool.lease() as box:
-        box.write({path: text.encode() for path, text in files.items()})
+        # Half a surrogate pair, which a policy can write, makes a bad file and not a broken box.
+        contents = {path: text.encode(errors="surrogatepass") for path, text in files.items()}
+        box.write(contents)
         done = box.run(["python", "-c", _DRIVER], timeout_s=timeout_s, stdin=request)
     lines = [] if done.truncated else done.stdout.decode(errors="replace").split("\n")
     reports = [json.loads(line[len(nonce) :]) for line in lines if line.startswith(nonce)]
@@ -68,8 +83,8 @@ def grade(pool: SandboxPool, source: Source, text: str, fail_to_pass: Collection
     """Passed where every test passes, hidden ones included, in a box that no policy touched.
 
     `text` is the submitted version of the one file that a task lets a policy change; everything
-    else is pristine. A change that brings in a way to the tests fails (see `vet`).
-    Raises SandboxError.
+    else is pristine. A change that brings in a way to the tests fails (see `vet`), and so does one
+    that is no Python. Raises SandboxError where two boxes broke: there is no verdict then.
     """
     if reach := new_reach(source.text, text):
         return Verdict(False, 0.0, f"refused: the change brings in {', '.join(reach)[:200]}")

@@ -24,12 +24,14 @@ _WAYS_OUT = frozenset(
 def new_reach(original: str, submitted: str) -> list[str]:
     """Imports, private names and ways out of the module that only the submission uses, sorted.
 
-    Empty for text that does not parse: it cannot do anything either.
+    Text that cannot be read here is refused as well: the Python of the box may be another one, and
+    may read it. It is read as the file that an import finds: a byte order mark and a `coding` line
+    count, and could hide code from whoever reads the text.
     """
     try:
-        tree = ast.parse(submitted)
+        tree = ast.parse(submitted.encode(errors="surrogatepass"))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
+        return ["text that is no Python"]
     return sorted(set(_reach(tree)) - _reach_of(original))
 
 

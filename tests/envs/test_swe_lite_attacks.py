@@ -1,5 +1,6 @@
 """Submissions that try to pass without a repair, on both layers: the vetting and the run itself."""
 
+import base64
 import json
 import shutil
 from collections.abc import Iterator
@@ -164,9 +165,38 @@ def test_new_ways_out_are_named(line: str, reach: list[str]):
     assert new_reach(ORIGINAL, f"{ORIGINAL}\n{line}\n") == reach
 
 
+@pytest.mark.parametrize("start", ["\ufeff", "# coding: utf-8\n", "\f\n"])
+def test_honest_repairs_may_start_with_a_mark_or_a_coding_line(start: str):
+    assert new_reach(ORIGINAL, start + ORIGINAL) == []
+
+
+@pytest.mark.parametrize("text", ["if", "\0", "(" * 1000, "# coding: none\n", "def f[T](x: T: 1"])
+def test_what_cannot_be_read_here_is_refused(text: str):
+    """The Python of a box may be another one than this, and read what this one cannot."""
+    assert new_reach(ORIGINAL, f"{text}\n{ORIGINAL}") == ["text that is no Python"]
+
+
+def in_utf_7(code: str) -> str:
+    """A line that is a comment for whoever reads UTF-8, and code where a coding line says UTF-7."""
+    hidden = base64.b64encode(f"\n{code}".encode("utf-16-be")).decode().rstrip("=")
+    return f"# +{hidden}-"
+
+
+@pytest.mark.parametrize("way", ["utf-7", "byte order mark"])
+def test_code_that_only_the_import_sees_is_vetted(pool: SandboxPool, row: Row, way: str):
+    text = attacked(row, PIPE)
+    if way == "utf-7":
+        added = text.removeprefix(row.broken)
+        text = f"# coding: utf-7\n{row.broken.replace('+', '+-')}\n{in_utf_7(added)}\n"
+    else:
+        text = "\ufeff" + text
+    assert run_anyway(pool, row, text).failed(row.failing) == []
+    assert not grade(pool, source(row.source), text, row.failing).passed
+
+
 @pytest.mark.parametrize(
     "line",
-    ["x = [len(f) for f in sorted(range(3))]", "os.path", "raise ValueError(max(1, 2))", "if"],
+    ["x = [len(f) for f in sorted(range(3))]", "os.path", "raise ValueError(max(1, 2))"],
 )
 def test_honest_repairs_reach_nothing_new(line: str):
     assert new_reach(ORIGINAL, f"{ORIGINAL}\n{line}\n") == []
