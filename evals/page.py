@@ -209,7 +209,7 @@ def _comparison(runs: Sequence[Path]) -> dict[str, Any]:
 
 def _env(run: Path) -> str:
     path = run / CONFIG
-    return str(OmegaConf.load(path).get("env", "unknown")) if path.is_file() else "unknown"
+    return str(OmegaConf.select(OmegaConf.load(path), "env")) if path.is_file() else "unknown"
 
 
 def _rate(estimate: Mapping[str, Any]) -> str:
