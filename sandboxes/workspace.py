@@ -22,11 +22,16 @@ _NAMES = itertools.count()
 def components(path: str) -> list[str]:
     """Parts of a relative path.
 
-    Raises ValueError for an empty or absolute path, one with `..`, or with a null byte.
+    Raises ValueError for an empty or absolute path, one with `..`, with a null byte, or with half a
+    surrogate pair, which no name of a file can hold.
     """
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not parts or path.startswith("/") or ".." in parts or "\0" in path:
         raise ValueError(f"got path {path!r}, wanted a relative one without '..'")
+    try:
+        path.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        raise ValueError(f"got path {path!r}, wanted a relative one of whole characters") from None
     return parts
 
 
