@@ -12,6 +12,7 @@ from markupsafe import Markup
 __all__ = ["curve", "intervals"]
 
 INK = "currentColor"
+PADDING = {"left": 24, "right": 8, "top": 5, "bottom": 5}
 # Told apart on white and on black, and by most of those who see few colours.
 COLOURS = ["#3b82f6", "#e08a00", "#0fa37f", "#d0559b", "#8b6fe8"]
 
@@ -80,7 +81,8 @@ def _colour(of: str, names: Sequence[str]) -> alt.Color:
 def _svg(chart: Any, label: str) -> Markup:
     """The chart as one image with a name for those who cannot see it."""
     drawn = (
-        chart.configure(background="transparent", font="system-ui, sans-serif")
+        # Room for a reader's font that is wider than the one that was measured here.
+        chart.configure(background="transparent", font="Arial, sans-serif", padding=PADDING)
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=INK,
@@ -93,7 +95,7 @@ def _svg(chart: Any, label: str) -> Markup:
             domainOpacity=0.5,
             tickOpacity=0.5,
         )
-        .configure_legend(labelColor=INK)
+        .configure_legend(labelColor=INK, columnPadding=28)
     )
     svg = vl_convert.vegalite_to_svg(drawn.to_dict())
     opening = Markup('<div class="chart" role="img" aria-label="{}">').format(label)
