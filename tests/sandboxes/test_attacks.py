@@ -100,6 +100,8 @@ HARMFUL = {
     "the core handler": "os.open('/proc/sys/kernel/core_pattern', os.O_WRONLY)",
     "a setting of the network": "os.open('/proc/sys/net/ipv4/ip_forward', os.O_WRONLY)",
     "the limit on namespaces": "os.open('/proc/sys/user/max_user_namespaces', os.O_WRONLY)",
+    "the next process id": "os.open('/proc/sys/kernel/ns_last_pid', os.O_WRONLY)",
+    "the size of queues": "os.open('/proc/sys/fs/mqueue/msg_max', os.O_WRONLY)",
     "the runner's memory": "os.open('/proc/1/mem', os.O_RDONLY)",
     "the runner's environment": "os.open('/proc/1/environ', os.O_RDONLY)",
     "the runner's files": "os.listdir('/proc/1/fd')",
