@@ -1,0 +1,23 @@
+"""`python -m envs.checks.alone NAME CHECK REPORT [--quick]`: one check, for `run_alone`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from envs.checks.catalogue import by_name
+from envs.checks.run import run_check, write_result
+from envs.checks.subject import Subject
+
+__all__: list[str] = []
+
+
+def main() -> None:
+    """Runs the check and leaves its result at REPORT."""
+    name, check, report, *rest = sys.argv[1:]
+    with Subject(name, quick="--quick" in rest) as subject:
+        write_result(run_check(by_name(check), subject), Path(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Every check, in the order of the table."""
+
+from __future__ import annotations
+
+import difflib
+
+from envs.checks import attacks, contract, hostile, supply, verdicts
+from envs.checks.run import Check
+
+__all__ = ["CHECKS", "by_name"]
+
+CHECKS = (
+    Check("gymnasium", contract.gymnasium_accepts),
+    Check("errors", contract.refuses_bad_input),
+    Check("vector", contract.vectorizes),
+    Check("pickle", contract.survives_pickling),
+    Check("labels", supply.labelled),
+    Check("deterministic", supply.deterministic),
+    Check("disjoint", supply.splits_are_disjoint),
+    Check("oracle", verdicts.oracle_wins),
+    Check("critical", verdicts.critical_turns_decide),
+    Check("twin", verdicts.twins_flip),
+    Check("snapshot", verdicts.snapshots_are_re_entered),
+    Check("chance", verdicts.chance_is_learnable),
+    Check("one-script", verdicts.no_script_fits_all),
+    Check("nothing", attacks.nothing_done),
+    Check("echo", attacks.echo),
+    Check("enumerate", attacks.enumeration),
+    Check("repeat", attacks.repetition),
+    Check("huge", attacks.oversized),
+    Check("characters", attacks.strange_characters),
+    Check("malformed", attacks.malformed_calls),
+    Check("extremes", attacks.extreme_arguments),
+    Check("exit", hostile.code_that_exits, alone=True),
+    Check("forge", hostile.code_that_forges, alone=True),
+    Check("sleep", hostile.code_that_sleeps, alone=True),
+    Check("plant", hostile.planted_files, alone=True),
+    Check("tests", hostile.edited_tests, alone=True),
+    Check("escape", hostile.escapes, alone=True),
+)
+
+
+def by_name(name: str) -> Check:
+    """The check of that name. Raises ValueError that names the nearest."""
+    names = [check.name for check in CHECKS]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"wanted one of {', '.join(names)}"
+        raise ValueError(f"unknown check {name!r}; {hint}")
+    return CHECKS[names.index(name)]

@@ -1,0 +1,56 @@
+"""The supply of tasks: the same in every process, labelled, and split without overlap."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from envs.checks.contract import difference
+from envs.checks.fresh import in_fresh_process
+from envs.checks.subject import Subject
+from envs.splits import overlaps
+from envs.types import Task
+
+__all__ = ["deterministic", "labelled", "splits_are_disjoint"]
+
+
+def deterministic(subject: Subject) -> Iterator[str]:
+    """A seed gives the same task of a split and level in two fresh processes."""
+    first, second = (in_fresh_process(subject.name, hash_seed=seed) for seed in (1, 2))
+    subject.notes.append(f"{len(first)} draws and lists compared")
+    yield from difference(first, second, "in one process", "in another")
+
+
+def splits_are_disjoint(subject: Subject) -> Iterator[str]:
+    """No two splits share a family or a problem, and no two tasks an id."""
+    found = overlaps(task for cell in subject.cells() for task in subject.env.tasks(*cell))
+    yield from found[:10]
+    if len(found) > 10:
+        yield f"{len(found)} overlaps in all"
+
+
+def labelled(subject: Subject) -> Iterator[str]:
+    """Every cell has tasks; each says its split, level and family, and has a prompt and a plain
+    payload."""
+    count = 0
+    for split, level in subject.cells():
+        tasks = subject.env.tasks(split, level)
+        count += len(tasks)
+        if not tasks:
+            yield f"{split} has no tasks at level {level}; remove the level or add some"
+        for task in tasks:
+            yield from _faults(task, split, level)
+    subject.notes.append(f"{count} tasks")
+
+
+def _faults(task: Task, split: str, level: int) -> Iterator[str]:
+    if (task.split, task.level) != (split, level):
+        yield f"task {task.id} of {split} level {level} says {task.split} level {task.level}"
+    if not task.id.startswith(f"{split}/{level}/"):
+        yield f"the id {task.id!r} must begin with {split}/{level}/"
+    if not task.prompt.strip() or not task.family:
+        yield f"task {task.id} must have a prompt and a family"
+    try:
+        json.dumps(task.payload)
+    except (TypeError, ValueError) as error:
+        yield f"the payload of {task.id} must be JSON: {error}"

@@ -1,0 +1,70 @@
+"""Turns that an attacker writes: calls of tools, and the oracle's turns with other text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from envs.toolspec import Call, parse_call, render_call
+
+__all__ = ["bare_calls", "closing_calls", "filled_calls", "is_path", "with_text"]
+
+_PATH = re.compile(r"path|file|folder|director|\bdir\b", re.IGNORECASE)
+_LAST = ("submit", "finish", "done", "answer", "end")
+_FENCED = re.compile(r"(```\w*\n).*?(\n```)", re.DOTALL)
+
+Tool = Mapping[str, Any]
+Fill = Callable[[str, Mapping[str, Any]], Any]
+
+
+def is_path(parameter: str) -> bool:
+    """Whether a parameter's name says that it takes a path."""
+    return _PATH.search(parameter) is not None
+
+
+def bare_calls(tools: Sequence[Tool]) -> list[str]:
+    """A call of each tool that needs no argument, those that end an episode last."""
+    names = [tool["name"] for tool in tools if not tool["parameters"]["required"]]
+    return [render_call(name) for name in sorted(names, key=lambda name: name in _LAST)]
+
+
+def closing_calls(tools: Sequence[Tool], budget: int) -> list[str]:
+    """At most so many bare calls, those that end an episode among them."""
+    return bare_calls(tools)[-budget:] if budget > 0 else []
+
+
+def filled_calls(tools: Sequence[Tool], fill: Fill) -> Iterator[str]:
+    """A call of each tool that takes arguments, with what `fill(name, schema)` gives for each.
+
+    None leaves an argument out where that is allowed, and the tool out where it is not.
+    """
+    for tool in tools:
+        parameters = tool["parameters"]
+        values = {name: fill(name, schema) for name, schema in parameters["properties"].items()}
+        given = {name: value for name, value in values.items() if value is not None}
+        if given and all(name in given for name in parameters["required"]):
+            yield render_call(tool["name"], **given)
+
+
+def with_text(turns: Sequence[str], text: str) -> list[str] | None:
+    """The oracle's turns with another text in the place of each text; None where there is none.
+
+    Texts are the strings among a call's arguments that are no paths, the code in a fence, and a
+    whole turn that is no call.
+    """
+    changed = [_with_text(turn, text) for turn in turns]
+    return None if changed == list(turns) else changed
+
+
+def _with_text(turn: str, text: str) -> str:
+    call = parse_call(turn)
+    if not isinstance(call, Call):
+        return (
+            _FENCED.sub(lambda found: found[1] + text + found[2], turn) if "```" in turn else text
+        )
+    given = {
+        name: text if isinstance(value, str) and not is_path(name) else value
+        for name, value in call.arguments.items()
+    }
+    return render_call(call.name, **given)

@@ -1,0 +1,164 @@
+"""What scores one, what does not, and how often chance does."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+
+import numpy as np
+
+from envs.checks.subject import NotDefined, Subject
+from envs.types import Task
+
+__all__ = [
+    "chance_is_learnable",
+    "critical_turns_decide",
+    "no_script_fits_all",
+    "oracle_wins",
+    "snapshots_are_re_entered",
+    "twins_flip",
+]
+
+LEAST_CHANCE = 0.10
+CHANCE_EPISODES = {True: 100, False: 400}
+CHANCE_S = {True: 30.0, False: 240.0}
+FEWEST_EPISODES = 30
+# A true rate is further off than this once in 15,000 runs.
+STANDARD_ERRORS = 4
+SCRIPT_TASKS, SCRIPT_LIMIT = 16, 0.75
+
+
+def oracle_wins(subject: Subject) -> Iterator[str]:
+    """The oracle's turns end in success, within the turn budget and without a malformed call."""
+    count = 0
+    for task in subject.some():
+        trace = subject.play(task, subject.oracle(task))
+        count += 1
+        if not trace.ended or not trace.passed:
+            yield f"the oracle does not solve {task.id}; the last reply: {trace.chat[-1]!r:.120}"
+        elif trace.infos[-1].get("malformed"):
+            yield f"the oracle's turns on {task.id} count as malformed calls"
+    subject.notes.append(f"{count} tasks solved")
+
+
+def critical_turns_decide(subject: Subject) -> Iterator[str]:
+    """Critical spans stand in the oracle's turns, and without one of them nothing is solved."""
+    count = 0
+    for task in subject.some():
+        turns, spans = subject.oracle(task), subject.defined(subject.env.critical, task)
+        if not spans:
+            yield f"{task.id} has no critical span"
+        for span in spans:
+            rest = [turn for turn in turns if span not in turn]
+            count += 1
+            if len(rest) == len(turns):
+                yield f"critical span {span!r:.80} of {task.id} is in none of the oracle's turns"
+            elif subject.play(task, rest).passed:
+                yield (
+                    f"{task.id} is solved without the turns that hold {span!r:.80}: the verifier "
+                    "counts a part as the whole, or the span decides nothing"
+                )
+    subject.notes.append(f"{count} spans left out, one at a time")
+
+
+def twins_flip(subject: Subject) -> Iterator[str]:
+    """What solves a task fails on its twin, and the other way round."""
+    count = 0
+    for task in subject.some():
+        try:
+            twin = subject.defined(subject.env.twin, task)
+        except ValueError:
+            continue
+        count += 1
+        if not subject.play(twin, subject.oracle(twin)).passed:
+            yield f"the oracle does not solve the twin of {task.id}"
+        for one, other, name in ((task, twin, "its twin"), (twin, task, "it, of its twin")):
+            if subject.play(other, _decisive(subject, one)).passed:
+                yield f"{task.id}: the deciding turns of one also solve {name}"
+    if not count:
+        raise NotDefined("no task of the sample has a twin")
+    subject.notes.append(f"{count} twins")
+
+
+def _decisive(subject: Subject, task: Task) -> list[str]:
+    """The oracle's turns from the first that decides; those before may be a search."""
+    turns = subject.oracle(task)
+    spans = subject.defined(subject.env.critical, task)
+    places = [max((i for i, turn in enumerate(turns) if s in turn), default=0) for s in spans]
+    return turns[min(places, default=0) :]
+
+
+def snapshots_are_re_entered(subject: Subject) -> Iterator[str]:
+    """An episode goes on from its snapshot in another environment, at every turn."""
+    count = 0
+    with closing(subject.make()) as other:
+        for task in subject.few() if subject.quick else subject.some():
+            turns = subject.oracle(task)
+            for half in range(len(turns)):
+                subject.play(task, turns[:half])
+                state = json.loads(json.dumps(subject.env.get_state()))
+                other.set_state(state)
+                count += 1
+                results = [other.step(turn) for turn in turns[half:]]
+                if results[-1][1:4] != (1.0, True, False):
+                    yield f"{task.id} cannot be finished from its snapshot at turn {half}"
+    subject.notes.append(f"{count} snapshots")
+
+
+def no_script_fits_all(subject: Subject) -> Iterator[str]:
+    """No fixed turns solve more than three in four tasks of a level: answers must vary."""
+    split = subject.env.splits[0]
+    for level in subject.env.levels[:1] if subject.quick else subject.env.levels:
+        tasks = subject.sample(split, level, SCRIPT_TASKS)
+        scripts = Counter(tuple(subject.oracle(task)) for task in tasks)
+        (script, same), *_ = scripts.most_common(1)
+        if len(tasks) < 4:
+            continue
+        if same > SCRIPT_LIMIT * len(tasks):
+            yield f"{same} of {len(tasks)} tasks of level {level} have the oracle {script!r:.120}"
+        solved = sum(subject.play(task, script).passed for task in tasks)
+        if solved > SCRIPT_LIMIT * len(tasks):
+            yield f"{script!r:.120} solves {solved} of {len(tasks)} tasks of {split} level {level}"
+
+
+def chance_is_learnable(subject: Subject) -> Iterator[str]:
+    """Random turns solve at least one in ten tasks of the first level, as `chance` claims."""
+    env = subject.env
+    level = env.levels[0]
+    claimed = subject.defined(env.chance, level)
+    solved, played, malformed = _random_episodes(subject, level)
+    reached = solved / played
+    subject.notes.append(f"claimed {claimed:.3f}, reached {reached:.3f} of {played} episodes")
+    if claimed < LEAST_CHANCE:
+        yield f"the chance rate of level {level} is {claimed:.3f}, wanted {LEAST_CHANCE} or more"
+    if not math.isclose(reached, claimed, abs_tol=_tolerance(claimed, played)):
+        yield f"chance({level}) claims {claimed:.3f}, {played} random episodes reach {reached:.3f}"
+    if reached + _tolerance(LEAST_CHANCE, played) < LEAST_CHANCE:
+        yield f"random turns reach {reached:.3f} at level {level}, wanted {LEAST_CHANCE} or more"
+    if malformed:
+        yield f"random_turn wrote {malformed} malformed calls"
+
+
+def _random_episodes(subject: Subject, level: int) -> tuple[int, int, int]:
+    """Solved and played random episodes, as many as there is time for, and malformed calls."""
+    rng = np.random.default_rng(0)
+    tasks = subject.env.tasks(subject.env.splits[0], level)
+    started = time.monotonic()
+    solved = malformed = 0
+    for played in range(1, CHANCE_EPISODES[subject.quick] + 1):
+        task = tasks[int(rng.integers(len(tasks)))]
+        trace = subject.play(task, lambda _: subject.defined(subject.env.random_turn, rng))
+        solved += trace.passed
+        malformed += trace.infos[-1].get("malformed", 0)
+        spent = time.monotonic() - started > CHANCE_S[subject.quick]
+        if spent and played >= FEWEST_EPISODES:
+            return solved, played, malformed
+    return solved, CHANCE_EPISODES[subject.quick], malformed
+
+
+def _tolerance(rate: float, count: int) -> float:
+    return STANDARD_ERRORS * math.sqrt(rate * (1 - rate) / count)
