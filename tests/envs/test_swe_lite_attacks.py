@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from envs.code.corpus import source
 from envs.code.suite import SuiteRun, grade, run_suite
 from envs.code.table import Row, rows
 from envs.code.vet import new_reach
-from sandboxes import SandboxConfig, open_pool
+from sandboxes import SandboxConfig, docker, local, open_pool
 from sandboxes.base import SandboxPool
 
 HIDDEN_MODULES = Path(sandboxes.__file__).with_name("hidden_modules.txt").read_text().split()
@@ -65,14 +64,115 @@ class Anything:
     def __eq__(self, other):
         return True
 """
+MEMORY = """
+import os, re, time
+parent, forged = os.getppid(), set()
+until = time.monotonic() + 1.5
+while time.monotonic() < until:
+    try:
+        with open(f"/proc/{parent}/maps") as maps, open(f"/proc/{parent}/mem", "rb", 0) as memory:
+            for line in maps:
+                span, rights = line.split()[:2]
+                low, high = (int(end, 16) for end in span.split("-"))
+                if rights.startswith("rw") and "[v" not in line:
+                    memory.seek(low)
+                    try:
+                        text = memory.read(high - low)
+                    except OSError:
+                        continue
+                    forged.update(re.findall(rb'"nonce": "([0-9a-f]{32})"', text))
+        for nonce in forged:
+            with open(f"/proc/{parent}/fd/1", "wb", 0) as out:
+                out.write(nonce + b" " + RESULTS.encode() + b"\\n")
+        if forged:
+            os._exit(0)
+    except OSError:
+        break
+"""
+ENVIRONMENT = """
+import os, signal, sys
+home = os.path.join(os.environ["HOME"], ".local/lib/python3.11/site-packages")
+os.makedirs(home, exist_ok=True)
+for path in (os.path.join(home, "evil.pth"), "evil.pth", "json.py", "usercustomize.py"):
+    with open(path, "w") as file:
+        file.write("import os; os._exit(0)\\n")
+os.environ.update(PYTHONSTARTUP="json.py", PYTHONPATH=home, PYTHONOPTIMIZE="2")
+"""
+NO_EXIT = """
+import os, sys
+os._exit = sys.exit = exit = lambda *arguments: None
+"""
+AT_EXIT = """
+import atexit, os
+atexit.register(print, "0" * 32, RESULTS)
+atexit.register(os._exit, 0)
+"""
+KILL = """
+import os, signal
+for pid in (os.getppid(), 1, -1):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass
+"""
+STOP = """
+import os, signal
+os.kill(os.getppid(), signal.SIGSTOP)
+"""
+LATER = """
+import os, sys, time
+if not os.fork():
+    os.setsid()
+    time.sleep(0.5)
+    for name in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{name}/fd/1", "w") as out:
+                out.write("0" * 32 + " " + RESULTS + "\\n")
+        except OSError:
+            pass
+    os._exit(0)
+"""
+TRACE = """
+import sys, threading
+def trace(frame, event, argument):
+    if event == "exception":
+        frame.f_locals.clear()
+    return trace
+sys.settrace(trace)
+threading.settrace(trace)
+"""
+ASSERTIONS = """
+import builtins
+builtins.AssertionError = type("AssertionError", (BaseException,), {})
+"""
+OPTIMISED = """
+import sys
+sys.flags = type("flags", (), dict(optimize=2))
+__debug__s = False
+"""
+READ_TESTS = """
+import glob
+for path in glob.glob("test_*.py"):
+    with open(path) as file:
+        answers = file.read()
+    raise SystemExit(answers)
+"""
+OUTPUT = """
+import os
+for fd in range(256):
+    try:
+        os.write(fd, b"x" * 100_000)
+    except OSError:
+        pass
+"""
 SLEEP = "\nimport time\ntime.sleep(60)\n"
 
 
-@pytest.fixture(scope="module")
-def pool() -> Iterator[SandboxPool]:
-    if shutil.which("bwrap") is None:
-        pytest.skip("bubblewrap is not installed")
-    with open_pool(SandboxConfig(backend="local", size=2)) as opened:
+@pytest.fixture(scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)])
+def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
+    if reason := {"local": local, "docker": docker}[request.param].available():
+        pytest.skip(reason)
+    with open_pool(SandboxConfig(backend=request.param, size=2)) as opened:
         yield opened
 
 
@@ -94,16 +194,43 @@ def run_anyway(pool: SandboxPool, row: Row, text: str) -> SuiteRun:
     return run_suite(pool, files, f"test_{package.name}", timeout_s=2)
 
 
-@pytest.mark.parametrize("attack", [FORGED, EXIT, SYSTEM_EXIT, FRAMES, OTHER_TESTS, SLEEP])
-def test_the_run_itself_stops(pool: SandboxPool, row: Row, attack: str):
-    assert run_anyway(pool, row, attacked(row, attack)).failed(row.failing)
+STOPPED = {
+    "forged report": FORGED,
+    "early end": EXIT,
+    "exit": SYSTEM_EXIT,
+    "nonce from the stack": FRAMES,
+    "nonce from the memory": MEMORY,
+    "other tests": OTHER_TESTS,
+    "start files": ENVIRONMENT,
+    "patched exit": NO_EXIT,
+    "at exit": AT_EXIT,
+    "kill the reporter": KILL,
+    "stop the reporter": STOP,
+    "report later": LATER,
+    "tracing": TRACE,
+    "no assertions": ASSERTIONS,
+    "optimised": OPTIMISED,
+    "read the tests": READ_TESTS,
+    "flood of output": OUTPUT,
+    "sleep": SLEEP,
+}
+REFUSED = {
+    **STOPPED,
+    "patched unittest": PATCHED,
+    "report by the pipe": PIPE,
+    "equal to all": EQUAL,
+}
 
 
-@pytest.mark.parametrize(
-    "attack", [FORGED, EXIT, SYSTEM_EXIT, FRAMES, OTHER_TESTS, PATCHED, PIPE, EQUAL, SLEEP]
-)
-def test_the_grader_refuses(pool: SandboxPool, row: Row, attack: str):
-    verdict = grade(pool, source(row.source), attacked(row, attack), row.failing)
+@pytest.mark.parametrize("name", STOPPED)
+def test_the_run_itself_stops(pool: SandboxPool, row: Row, name: str):
+    assert run_anyway(pool, row, attacked(row, STOPPED[name])).failed(row.failing)
+    assert not run_anyway(pool, row, source(row.source).text).failed(row.failing)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_the_grader_refuses(pool: SandboxPool, row: Row, name: str):
+    verdict = grade(pool, source(row.source), attacked(row, REFUSED[name]), row.failing)
     assert not verdict.passed
     assert verdict.score == 0.0
     assert verdict.detail.startswith("refused: the change brings in ")
