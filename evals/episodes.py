@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,7 @@ def evaluate(
     if missing:
         budget = budget or Budget()
         with budget.watching(policy):
-            play(
+            played = play(
                 policy,
                 [task for task, _ in missing],
                 group=1,
@@ -50,7 +50,8 @@ def evaluate(
                 description=description,
                 on_episode=_keep_in(path, budget),
             )
-        done = kept(path, cell, tasks, rollouts=rollouts, seed=seed)
+        before = [episode for group in done for episode in group]
+        done = _placed([*before, *played], cell, tasks, rollouts=rollouts, seed=seed)
     return done
 
 
@@ -72,20 +73,8 @@ def kept(
     Of a rollout that was played more than once, the first with a verdict counts. An episode of a
     task that has changed since does not. Raises ValueError for a file that holds something else.
     """
-    planned = {
-        (task.id, task.content_hash, number): (place, rollout)
-        for place, task in enumerate(tasks)
-        for rollout, number in enumerate(rollout_seeds(cell, task, rollouts, seed))
-    }
-    found: list[dict[int, Episode]] = [{} for _ in tasks]
-    for episode in read_episodes(path) if path.exists() else ():
-        key = (episode.task.id, episode.task.content_hash, episode.seed)
-        if key in planned:
-            place, rollout = planned[key]
-            before = found[place].get(rollout)
-            if before is None or before.verdict is None:
-                found[place][rollout] = episode
-    return [[group[rollout] for rollout in sorted(group)] for group in found]
+    episodes = read_episodes(path) if path.exists() else ()
+    return _placed(episodes, cell, tasks, rollouts=rollouts, seed=seed)
 
 
 def lacking(
@@ -103,6 +92,25 @@ def lacking(
         for number in rollout_seeds(cell, task, rollouts, seed)
         if number not in {e.seed for e in group if e.verdict is not None}
     ]
+
+
+def _placed(
+    episodes: Iterable[Episode], cell: Cell, tasks: Sequence[Task], *, rollouts: int, seed: int
+) -> list[list[Episode]]:
+    planned = {
+        (task.id, task.content_hash, number): (place, rollout)
+        for place, task in enumerate(tasks)
+        for rollout, number in enumerate(rollout_seeds(cell, task, rollouts, seed))
+    }
+    found: list[dict[int, Episode]] = [{} for _ in tasks]
+    for episode in episodes:
+        key = (episode.task.id, episode.task.content_hash, episode.seed)
+        if key in planned:
+            place, rollout = planned[key]
+            before = found[place].get(rollout)
+            if before is None or before.verdict is None:
+                found[place][rollout] = episode
+    return [[group[rollout] for rollout in sorted(group)] for group in found]
 
 
 def _keep_in(path: Path, budget: Budget) -> Callable[[int, Episode], None]:

@@ -24,7 +24,7 @@ from evals.facts import code_digest, facts
 from evals.report import Report, show, write
 from evals.subjects import RUNS, Subject, Subjects, find_subjects, open_policy
 from evals.suites import ALL, Cell, cells, choose, open_envs
-from evals.table import compare
+from evals.table import Row, compare
 from sandboxes import SandboxError
 from scgrpo.disk import DiskError
 from scgrpo.log import to_terminal
@@ -86,20 +86,21 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
         threads=arguments.concurrency,
     )
     stopped = _play(evaluation, waiting, budget, arguments.concurrency)
+    rows = [
+        compare(
+            cell,
+            tasks,
+            {s.label: evaluation.kept(cell, s) for s in subjects.models},
+            evaluation.rollouts,
+        )
+        for cell, tasks in evaluation.tasks.items()
+    ]
     report = Report(
-        [
-            compare(
-                cell,
-                tasks,
-                {s.label: evaluation.kept(cell, s) for s in subjects.models},
-                evaluation.rollouts,
-            )
-            for cell, tasks in evaluation.tasks.items()
-        ],
+        rows,
         {
             "sampling": _sampling(evaluation),
             "stopped": stopped,
-            "missing": _missing(evaluation),
+            "missing": _missing(rows),
             "seed": evaluation.seed,
             "concurrency": arguments.concurrency,
             "code": evaluation.code,
@@ -191,14 +192,14 @@ def _sampling(evaluation: Evaluation) -> str:
     return "greedy" if evaluation.greedy else "sampled at temperature 1"
 
 
-def _missing(evaluation: Evaluation) -> dict[str, dict[str, int]]:
+def _missing(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
     """Model's label -> cell -> episodes without a verdict, where there are any."""
-    lacking = {s.label: evaluation.lacking(s) for s in evaluation.subjects.models}
-    return {
-        label: {str(cell): count for cell, count in counts.items()}
-        for label, counts in lacking.items()
-        if counts
-    }
+    missing: dict[str, dict[str, int]] = {}
+    for row in rows:
+        for label, score in row.scores.items():
+            if count := row.tasks * row.rollouts - score.episodes:
+                missing.setdefault(label, {})[str(row.cell)] = count
+    return missing
 
 
 def _check_whole(report: Report, budget: Budget) -> None:
