@@ -126,7 +126,8 @@ def _enumerated(subject: Subject, task: Task, own: list[str], others: list[str])
         turns = itertools.repeat(join.join(listed))
         yield from scored(subject, task, turns, "an enumeration of answers")
         strings = list(dict.fromkeys(text for turn in listed for text in _strings(turn)))
-        changed = with_text(own, join.join(strings)) if len(strings) > 1 else None
+        text = join.join(strings)
+        changed = with_text(own, lambda _, text=text: text) if len(strings) > 1 else None
         if changed is not None and _strings(own[-1]):
             yield from scored(subject, task, changed, "an enumeration in one argument")
 

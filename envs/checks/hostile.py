@@ -195,7 +195,7 @@ def escapes(subject: Subject) -> Iterator[str]:
 def _as_code(
     subject: Subject, payload: str, attack: str, *, thorough: bool = True
 ) -> Iterator[str]:
-    """Plays a payload wherever a policy can put code; once for each task where not `thorough`."""
+    """Plays a payload wherever a policy can put code; at one place where not `thorough`."""
     for task in subject.few():
         scripts = _code_turns(subject, task, payload)
         for script in scripts if thorough else scripts[:1]:
@@ -215,13 +215,23 @@ def _code_turns(subject: Subject, task: Task, payload: str) -> list[list[str]]:
     names = _DEFINED.findall("\n".join(own))
     stubs = "".join(f"def {name}(*a, **k):\n    return {payload}\n" for name in names)
     for text in filter(None, (payload, stubs)):
-        if (changed := with_text(own, text)) is not None:
+        if (changed := with_text(own, lambda old, new=text: _fitted(old, new))) is not None:
             found.append(changed)
         ends = closing_calls(tools, budget - 1)
         found += [[call, *ends] for call in _calls_with(tools, text, path="", text_only=True)]
         found.append([text, *ends])
         found.append([f"```python\n{text}\n```", *ends])
     return found
+
+
+def _fitted(old: str, new: str) -> str:
+    """The payload in the form of the line that it replaces, so that what follows still parses."""
+    line = old.strip()
+    if "\n" in line or "\n" in new:
+        return new
+    if line.startswith("return "):
+        return f"return {new}"
+    return f"if {new}:" if line.endswith(":") else new
 
 
 def _writers(subject: Subject, task: Task) -> list[Mapping[str, Any]]:

@@ -29,7 +29,7 @@ class Check:
     |---|---|
     | name | for `--only` and the table |
     | find | yields a sentence for each problem; its docstring's first line says what must hold |
-    | alone | attacks that could end or hang the process of an unsound environment |
+    | alone | attacks that could end, hang or litter the process of an unsound environment |
     """
 
     name: str

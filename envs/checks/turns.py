@@ -12,7 +12,7 @@ __all__ = ["bare_calls", "closing_calls", "filled_calls", "is_path", "with_text"
 
 _PATH = re.compile(r"path|file|folder|director|\bdir\b", re.IGNORECASE)
 _LAST = ("submit", "finish", "done", "answer", "end")
-_FENCED = re.compile(r"(```\w*\n).*?(\n```)", re.DOTALL)
+_FENCED = re.compile(r"(```\w*\n)(.*?)(\n```)", re.DOTALL)
 
 Tool = Mapping[str, Any]
 Fill = Callable[[str, Mapping[str, Any]], Any]
@@ -47,24 +47,23 @@ def filled_calls(tools: Sequence[Tool], fill: Fill) -> Iterator[str]:
             yield render_call(tool["name"], **given)
 
 
-def with_text(turns: Sequence[str], text: str) -> list[str] | None:
-    """The oracle's turns with another text in the place of each text; None where there is none.
+def with_text(turns: Sequence[str], change: Callable[[str], str]) -> list[str] | None:
+    """The oracle's turns with each text changed; None where there is none to change.
 
     Texts are the strings among a call's arguments that are no paths, the code in a fence, and a
     whole turn that is no call.
     """
-    changed = [_with_text(turn, text) for turn in turns]
+    changed = [_with_text(turn, change) for turn in turns]
     return None if changed == list(turns) else changed
 
 
-def _with_text(turn: str, text: str) -> str:
+def _with_text(turn: str, change: Callable[[str], str]) -> str:
     call = parse_call(turn)
     if not isinstance(call, Call):
-        return (
-            _FENCED.sub(lambda found: found[1] + text + found[2], turn) if "```" in turn else text
-        )
+        fenced = _FENCED.sub(lambda found: found[1] + change(found[2]) + found[3], turn)
+        return change(turn) if fenced == turn else fenced
     given = {
-        name: text if isinstance(value, str) and not is_path(name) else value
+        name: change(value) if isinstance(value, str) and not is_path(name) else value
         for name, value in call.arguments.items()
     }
     return render_call(call.name, **given)

@@ -1,0 +1,280 @@
+"""The checker passes what is sound, and catches each environment that was planted to be unsound."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import gymnasium
+import pytest
+
+from envs import check as command
+from envs import registry
+from envs.check import check, main
+from envs.checks.catalogue import CHECKS, by_name
+from envs.checks.run import run_alone, run_check
+from envs.checks.subject import Subject
+from envs.checks.turns import closing_calls, with_text
+
+PLANTED = Path(__file__).with_name("planted")
+CODE_CHECKS = ("exit", "forge", "sleep")
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    """Makes the planted environments importable, here and in the processes that a check starts."""
+    monkeypatch.syspath_prepend(str(PLANTED))
+    return "planted:planted/{}".format
+
+
+def results(name, *only):
+    checks = [by_name(name) for name in only] if only else CHECKS
+    return {result.check: result for result in check(name, quick=True, only=checks)}
+
+
+def failures(found):
+    return {name: result.detail for name, result in found.items() if result.status == "failed"}
+
+
+@pytest.mark.parametrize("name", ["sums", "files", "code"])
+def test_a_sound_environment_passes_everything(planted, name):
+    found = results(planted(name))
+    assert not failures(found)
+    assert len(found) == len(CHECKS) >= 15
+    skipped = {check for check, result in found.items() if result.status == "skipped"}
+    allowed = {"chance", "twin", "plant", "tests", "extremes", "repeat"}
+    assert skipped <= allowed
+
+
+@pytest.mark.parametrize(
+    ("name", "catching"),
+    [
+        ("unseeded", "deterministic"),
+        ("hash_seeded", "deterministic"),
+        ("overlapping", "disjoint"),
+        ("unreachable", "oracle"),
+        ("echo_accepted", "echo"),
+        ("echo_accepted", "enumerate"),
+        ("any_number_counts", "enumerate"),
+        ("chance_too_low", "chance"),
+        ("chance_overstated", "chance"),
+        ("half_is_enough", "critical"),
+        ("partial_credit_passes", "critical"),
+        ("reward_for_parts", "oracle"),
+        ("crashing", "malformed"),
+        ("crashing", "huge"),
+        ("crashing", "characters"),
+        ("crashing", "nothing"),
+        ("forgetful", "snapshot"),
+        ("same_twin", "twin"),
+        ("one_answer", "one-script"),
+        ("unpicklable", "pickle"),
+        ("mislabelled", "labels"),
+        ("lenient_reset", "errors"),
+        ("patient", "nothing"),
+        ("patient", "repeat"),
+        ("no_text", "gymnasium"),
+        ("no_text", "oracle"),
+        ("endless", "nothing"),
+        ("unseeded", "vector"),
+        ("reads_the_report", "plant"),
+        ("reads_its_own_report", "plant"),
+        ("own_tests", "tests"),
+        ("own_tests", "plant"),
+        ("indexing", "extremes"),
+        ("on_this_machine", "escape"),
+        ("in_one_process", "exit"),
+        ("in_one_process", "escape"),
+        ("exit_code_decides", "exit"),
+        ("exit_code_decides", "forge"),
+    ],
+)
+def test_a_planted_fault_is_caught(planted, name, catching):
+    assert list(failures(results(planted(name), catching))) == [catching]
+
+
+def test_code_that_hangs_the_environment_is_ended_and_told(planted):
+    with Subject(planted("in_one_process"), quick=True) as subject:
+        result = run_alone(by_name("sleep"), subject, limit_s=4)
+    assert result.status == "failed"
+    assert "still running after 4 s" in result.detail
+
+
+def test_code_that_ends_the_environment_is_told(planted):
+    result = results(planted("in_one_process"), "exit")["exit"]
+    assert "ended early with exit code 0" in result.detail
+
+
+def test_a_turn_that_takes_too_long_is_told(planted):
+    with Subject(planted("sums"), quick=True) as subject:
+        subject.patience_s = -1.0
+        result = run_check(by_name("oracle"), subject)
+    assert result.status == "failed"
+    assert "took 0 s" in result.detail
+
+
+def test_an_exception_is_told_with_its_turn(planted):
+    detail = results(planted("crashing"), "nothing")["nothing"].detail
+    assert detail.startswith("ValueError: invalid literal for int()")
+    assert "at turn 1 of task train/0/10+0, ''" in detail
+
+
+def test_what_an_author_left_out_is_skipped_and_named(monkeypatch):
+    monkeypatch.syspath_prepend(str(PLANTED.parents[2] / "examples"))
+    found = results("reverse_words:acme/reverse")
+    assert not failures(found)
+    for name in ("oracle", "critical", "twin", "snapshot", "chance", "one-script"):
+        assert found[name].status == "skipped"
+        assert "knows no" in found[name].detail
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", registry.names())
+def test_our_environments_are_sound(name):
+    if "sandboxes" in inspect.signature(type(registry.make(name).unwrapped)).parameters:
+        from envs.code.boxes import shared_pool
+        from sandboxes import SandboxError
+
+        try:
+            shared_pool()
+        except SandboxError as error:
+            pytest.skip(f"no sandbox on this machine: {error}")
+    assert not failures(results(name))
+
+
+ASYNC = {"shared_memory": False, "context": "spawn"}
+
+
+@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize(("mode", "options"), [("sync", {}), ("async", ASYNC)])
+def test_make_vec_gives_what_each_environment_gives_alone(name, mode, options):
+    registry.register_own()
+    alone = registry.make(name)
+    prompts = [alone.reset(seed=seed)[0] for seed in (5, 6, 7)]
+    spec = alone.spec
+    assert spec is not None
+    with closing(
+        gymnasium.make_vec(spec.id, 3, vectorization_mode=mode, vector_kwargs=options)
+    ) as many:
+        observations, infos = many.reset(seed=5)
+        assert list(observations) == prompts
+        assert len(infos["messages"]) == 3
+        replies, rewards, terminated, truncated, _ = many.step(("é\n", "", "\ud800"))
+    assert all(isinstance(reply, str) for reply in replies)
+    assert list(rewards) == [0.0, 0.0, 0.0]
+    assert not any(terminated)
+    assert not any(truncated)
+
+
+def test_make_vec_refuses_shared_memory_in_which_text_arrives_garbled():
+    registry.register_own()
+    with pytest.raises(ValueError, match="shared_memory=False"):
+        gymnasium.make_vec("scgrpo/toy_guess-v0", 2, vectorization_mode="async")
+
+
+def test_attacks_run_in_a_folder_of_their_own(planted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results(planted("on_this_machine"), "plant")
+    results(planted("in_one_process"), "forge")
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_oracle_keeps_its_shape_under_another_text():
+    turns = [
+        '{"name": "edit", "arguments": {"path": "a.py", "line": 3, "text": "x"}}',
+        "```python\ny\n```",
+        "plain",
+        '{"name": "submit"}',
+    ]
+    assert with_text(turns, lambda old: f"<{old}>") == [
+        '{"name": "edit", "arguments": {"path": "a.py", "line": 3, "text": "<x>"}}',
+        "```python\n<y>\n```",
+        "<plain>",
+        '{"name": "submit"}',
+    ]
+    assert with_text(turns[-1:], lambda old: "z") is None
+
+
+def test_an_attack_ends_with_what_submits():
+    tools = [
+        {"name": name, "parameters": {"properties": {}, "required": []}}
+        for name in ("submit", "ls", "run")
+    ]
+    assert closing_calls(tools, 2) == ['{"name": "run"}', '{"name": "submit"}']
+    assert closing_calls(tools, 0) == []
+
+
+def exit_code(*argv):
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    return int(ended.value.code or 0)
+
+
+def test_the_exit_code_says_whether_something_failed(planted, capsys):
+    assert exit_code("toy_guess", "--quick", "--only", "oracle", "echo") == 0
+    out = capsys.readouterr().out
+    assert "toy_guess echo ok" in out
+    assert out.endswith("s\n")
+    assert "2 checks: 2 ok, 0 failed, 0 skipped" in out
+    assert exit_code(planted("unreachable"), "toy_guess", "--only", "oracle") == 1
+    out = capsys.readouterr().out
+    assert "oracle failed" in out
+    assert "the oracle does not solve train/0/10+0" in out
+    assert "toy_guess oracle ok" in out
+
+
+def test_json_goes_to_another_program(capsys):
+    assert exit_code("toy_guess", "--only", "disjoint", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["env"] == "toy_guess"
+    assert found["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        ([], "pass --all"),
+        (["toy_gues"], "Did you mean 'toy_guess'?"),
+        (["toy_guess", "--only", "oracl"], "did you mean 'oracle'?"),
+        (["toy_guess", "--only", "zzz"], "wanted one of gymnasium"),
+    ],
+)
+def test_bad_arguments_say_what_to_do(argv, told, capsys):
+    assert exit_code(*argv) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_what_is_no_text_environment_is_refused(planted, capsys):
+    assert exit_code(planted("foreign")) == 2
+    assert "wanted a TextEnv" in capsys.readouterr().err
+
+
+def test_the_help_lists_every_check(capsys):
+    assert exit_code("--help") == 0
+    out = capsys.readouterr().out
+    for item in CHECKS:
+        assert f"  {item.name}" in out
+        assert item.about
+        assert item.about in out
+    assert command.PROG in out
+
+
+def test_on_a_terminal_it_is_a_table(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    assert exit_code("toy_guess", "--only", "oracle") == 0
+    out = capsys.readouterr().out
+    assert "environment" in out
+    assert "\x1b[32mok" in out
+
+
+def test_it_runs_as_a_command():
+    argv = [sys.executable, "-m", "envs.check", "toy_guess", "--only", "labels"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith("toy_guess labels ok")
