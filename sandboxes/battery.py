@@ -56,7 +56,7 @@ def _finding(pool: SandboxPool, name: str, check: Check) -> Finding:
             good, found = check(box)
     except SandboxError as error:
         good, found = False, f"the box broke: {error}"
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, OSError) as error:
         good, found = False, f"an answer that makes no sense: {error}"
     return Finding(name, good, found)
 

@@ -24,7 +24,7 @@ from sandboxes.frames import MAX_PAYLOAD
 from sandboxes.leases import Door, Hangup, Lease
 from sandboxes.pipes import OUTPUT_ROOM, Pipes
 from sandboxes.settings import Settings, box_digest, hidden_modules
-from sandboxes.warm import become, preload
+from sandboxes.warm import become, preload, writable_only
 
 __all__ = ["Runner", "main"]
 
@@ -43,6 +43,9 @@ class Runner:
         memory.madvise(mmap.MADV_DONTFORK)
         self._memory, self._buffer = memory, memoryview(memory)
         self._door = Door(settings.listen) if settings.listen else None
+        self._rules = -1
+        if settings.seccomp:
+            self._rules = writable_only((settings.work, settings.scratch, "/dev"))
 
     def serve(self) -> None:
         """Runs until the box has had its last lease. Raises OSError where it cannot be cleaned."""
@@ -123,7 +126,7 @@ class Runner:
         try:
             child = os.fork()
             if not child:
-                become(job, pipes.inner, self._settings)
+                become(job, pipes.inner, self._settings, self._rules)
             os.close(job)
             pipes.close_inner()
             pipes.watch(child, begun + timeout_s, lease)

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from sandboxes.settings import Settings
 
-__all__ = ["become", "preload"]
+__all__ = ["become", "preload", "writable_only"]
 
 _PRELOADED = (
     "abc ast bisect collections contextlib copy dataclasses datetime decimal enum fractions "
@@ -44,18 +44,22 @@ def preload(hidden: Collection[str]) -> None:
             importlib.import_module(name)
 
 
-def become(job: int, stdio: Sequence[int], settings: Settings) -> NoReturn:
+def become(job: int, stdio: Sequence[int], settings: Settings, rules: int) -> NoReturn:
     """Turns this process into the command that is described in the file `job`; never returns.
 
     The job is JSON: argv, cwd (relative to the work folder). The environment is the runner's own.
+    `rules` are those of `writable_only`.
     """
     try:
         os.setsid()
         request = json.loads(os.pread(job, os.fstat(job).st_size, 0))
         for number, fd in enumerate(stdio):
             os.dup2(fd, number)
-        os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         _give_up_rights(settings)
+        if rules >= 0 and _landlock(_CONFINE, rules, 0) < 0:
+            raise OSError(ctypes.get_errno(), "cannot be confined")
+        os.closerange(3, most)
         os.umask(0o022)
         try:
             os.chdir(os.path.join(settings.work, request["cwd"]))
@@ -81,19 +85,17 @@ def _give_up_rights(settings: Settings) -> None:
         score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         os.write(score, b"1000")
         os.close(score)
-    if settings.seccomp:
-        _confine((settings.work, settings.scratch, "/dev"))
 
 
-def _confine(folders: Sequence[str]) -> None:
-    """Lets this process and all that it starts open files for writing below `folders` alone.
+def writable_only(folders: Sequence[str]) -> int:
+    """Landlock's rules for commands that may open files for writing below `folders` alone.
 
     A command that could write its own oom_score_adj would stand behind the runner when memory ends,
-    and could so break the box at will. Does nothing on a kernel without Landlock's second version
-    (5.19); the first one forbids to move files between folders. Raises OSError.
+    and could so break the box at will. A descriptor; -1 on a kernel without Landlock's second
+    version (5.19): the first one forbids to move files between folders. Raises OSError.
     """
     if _landlock(_CREATE, None, 0, 1) < 2:
-        return
+        return -1
     rights = _WRITE | _MOVE
     ruleset = _landlock(_CREATE, struct.pack("=Q", rights), 8, 0)
     for folder in folders:
@@ -101,9 +103,7 @@ def _confine(folders: Sequence[str]) -> None:
         if _landlock(_ADD, ruleset, _BENEATH, struct.pack("=Qi", rights, fd), 0) < 0:
             raise OSError(ctypes.get_errno(), f"cannot keep {folder} writable")
         os.close(fd)
-    if _landlock(_CONFINE, ruleset, 0) < 0:
-        raise OSError(ctypes.get_errno(), "cannot be confined")
-    os.close(ruleset)
+    return ruleset
 
 
 def _landlock(call: int, *arguments: int | bytes | None) -> int:
