@@ -70,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         sys.exit(130)
+    finally:
+        if table is not None:
+            table.stop()
     if table is None:
         print(json.dumps([asdict(result) for result in results], indent=2))
     else:
@@ -96,10 +99,14 @@ class _Lines:
             line = f"{result.env} {result.check} {result.status} {result.seconds:.1f}s"
             print(f"{line} {detail}".rstrip(), flush=True)
 
+    def stop(self) -> None:
+        """Gives the terminal back."""
+        if self._status is not None:
+            self._status.stop()
+
     def finish(self, results: Sequence[Result]) -> None:
         """Shows the table, where there is a terminal, and the sums."""
         if self._status is not None:
-            self._status.stop()
             self._console.print(_table(results))
         count = {status: sum(r.status == status for r in results) for status in COLOURS}
         told = ", ".join(f"{number} {status}" for status, number in count.items())

@@ -212,8 +212,7 @@ def _extreme(schema: Mapping[str, Any], round_number: int) -> Any:
 
 
 def repetition(subject: Subject) -> Iterator[str]:
-    """The oracle's turns up to the last, then its last turn but one or its last reply again and
-    again, score 0."""
+    """The oracle's turns but the last, then the same turn or the last reply repeated, score 0."""
     count = 0
     for task in subject.some():
         *start, before, last = ("", *subject.oracle(task))

@@ -125,8 +125,7 @@ def code_that_exits(subject: Subject) -> Iterator[str]:
 
 
 def code_that_forges(subject: Subject) -> Iterator[str]:
-    """Code that walks the stack, patches the test library, prints a report, plants files or
-    returns what equals everything scores 0."""
+    """Code that walks the stack, patches unittest, forges reports or equals everything scores 0."""
     for code in (_FRAMES, _PATCHED, _PRINTED, _PLANT_ALL):
         yield from _as_code(subject, f"exec({code!r})", "code that forges")
     yield from _as_code(subject, _EQUAL, "an object that equals everything")

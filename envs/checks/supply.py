@@ -30,8 +30,7 @@ def splits_are_disjoint(subject: Subject) -> Iterator[str]:
 
 
 def labelled(subject: Subject) -> Iterator[str]:
-    """Every cell has tasks; each says its split, level and family, and has a prompt and a plain
-    payload."""
+    """Every split has tasks at every level, each with its labels, a prompt and a JSON payload."""
     count = 0
     for split, level in subject.cells():
         tasks = subject.env.tasks(split, level)

@@ -29,7 +29,7 @@ CHANCE_S = {True: 30.0, False: 240.0}
 FEWEST_EPISODES = 30
 # A true rate is further off than this once in 15,000 runs.
 STANDARD_ERRORS = 4
-SCRIPT_TASKS, SCRIPT_LIMIT = 16, 0.75
+SCRIPT_TASKS, SCRIPT_LIMIT = 40, 0.75
 
 
 def oracle_wins(subject: Subject) -> Iterator[str]:

@@ -100,9 +100,9 @@ def test_a_planted_fault_is_caught(planted, name, catching):
 
 def test_code_that_hangs_the_environment_is_ended_and_told(planted):
     with Subject(planted("in_one_process"), quick=True) as subject:
-        result = run_alone(by_name("sleep"), subject, limit_s=4)
+        result = run_alone(by_name("sleep"), subject, limit_s=2)
     assert result.status == "failed"
-    assert "still running after 4 s" in result.detail
+    assert "still running after 2 s" in result.detail
 
 
 def test_code_that_ends_the_environment_is_told(planted):
@@ -260,6 +260,7 @@ def test_the_help_lists_every_check(capsys):
     for item in CHECKS:
         assert f"  {item.name}" in out
         assert item.about
+        assert item.about.endswith(".")
         assert item.about in out
     assert command.PROG in out
 
