@@ -19,6 +19,7 @@ from envs.types import Episode, Stop, Task
 from sandboxes import SandboxError
 from scgrpo import checkpoint, models
 from scgrpo.config import LoraConfig, TrainConfig
+from scgrpo.credit_record import credit_path, write_credit
 from scgrpo.disk import explained
 from scgrpo.levels import LevelController
 from scgrpo.log import Metrics, Progress, progress
@@ -106,6 +107,7 @@ class Learner:
             log["episodes/mixed_groups"] = float(_mixed(episodes, config.group))
         with _uninterrupted():
             log |= self._update(step, tasks, episodes)
+            write_credit(credit_path(self.run, step), self.trainer.credited)
             log["level"] = float(self.levels.level)
             log["time/rollout_s"] = played - started
             log["time/update_s"] = time.monotonic() - played
@@ -182,6 +184,8 @@ class Learner:
         """Writes the step's episodes; raises TrainingError when none of them has a verdict."""
         path = self.run / "episodes" / f"step-{step:06d}.jsonl"
         with explained(path):
+            # A step that is played again has other episodes than its credit was of.
+            credit_path(self.run, step).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             write_episodes(path, episodes)
         if all(e.verdict is None for e in episodes):

@@ -1,6 +1,7 @@
 """Run folders: where a training run keeps everything, and how it is found again.
 
-runs/<name>/config.yaml metrics.jsonl tensorboard/ episodes/ checkpoints/ warm_start/ evals/
+runs/<name>/config.yaml metrics.jsonl tensorboard/ episodes/ credit/ checkpoints/ warm_start/
+runs/<name>/evals/
 runs/latest -> <name>
 """
 

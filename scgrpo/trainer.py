@@ -16,6 +16,7 @@ from envs.types import Episode
 from scgrpo import credit
 from scgrpo.algorithms import Algorithm, overlong_penalty, surrogate, top_entropy, uniform
 from scgrpo.batch import Batch, collate
+from scgrpo.credit_record import CreditRow, left_out, recorded
 from scgrpo.optimizer import MasterAdamW
 from scgrpo.policies.chat import Chat
 from scgrpo.reference import teacher_messages
@@ -51,12 +52,14 @@ class Credit:
     | divergence | D, nats; 0 in rows without a reference |
     | routes | who was whose reference |
     | passes | rows whose plain pass was kept for the gradient, with its states (A, D) |
+    | entropy | of the plain distribution, nats: row -> (its action tokens,), from the gradient |
     """
 
     weight: Tensor
     divergence: Tensor
     routes: Routes
     passes: list[tuple[list[int], Tensor]] = field(default_factory=list)
+    entropy: dict[int, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,6 +75,7 @@ class Trainer:
     | | the gradient, beyond it is computed again |
     | rng | draws references |
     | episode_tokens | the token budget of an episode, which an overlong penalty looks at |
+    | credited | what each episode of the last update got, those that it left out included |
     """
 
     model: PreTrainedModel
@@ -84,6 +88,7 @@ class Trainer:
     pack_tokens: int = 4096
     kept_tokens: int = 16384
     episode_tokens: int = 1024
+    credited: list[CreditRow] = field(default_factory=list, init=False)
 
     def update(
         self, episodes: Sequence[Episode], group: Sequence[int], *, lr: float
@@ -94,12 +99,18 @@ class Trainer:
         """
         rows = [i for i, e in enumerate(episodes) if e.verdict is not None]
         log = {"episodes/void": float(len(episodes) - len(rows))}
+        void = sorted(set(range(len(episodes))) - set(rows))
+        self.credited = left_out(void, [group[i] for i in void], "void")
         episodes, group = [episodes[i] for i in rows], [group[i] for i in rows]
         if not episodes:
             return log
         batch = collate(episodes, group, pad_id=0)
         if self.algorithm.drop_uniform_groups:
-            kept = (~uniform(batch.rewards, batch.group)).nonzero()[:, 0].tolist()
+            same = uniform(batch.rewards, batch.group).tolist()
+            kept = [i for i, dropped in enumerate(same) if not dropped]
+            gone = [i for i, dropped in enumerate(same) if dropped]
+            self.credited += left_out([rows[i] for i in gone], [group[i] for i in gone], "dropped")
+            rows = [rows[i] for i in kept]
             episodes, group = [episodes[i] for i in kept], [group[i] for i in kept]
             if not episodes:
                 return log
@@ -107,6 +118,17 @@ class Trainer:
         given, advantage = self.credit(episodes, batch)
         log |= self._credit_log(given, batch)
         log |= self._gradient(episodes, batch, given, advantage)
+        routes = None if self.algorithm.credit is None else given.routes
+        self.credited += recorded(
+            rows,
+            group,
+            batch.action_mask,
+            advantage,
+            given.divergence,
+            given.weight,
+            routes,
+            given.entropy,
+        )
         norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
         log |= {"train/gradient_norm": norm, "train/lr": lr}
         log["train/skipped"] = float(not math.isfinite(norm))
@@ -279,6 +301,8 @@ class Trainer:
             )
             part.backward()
             sampled = batch.old_logprobs[rows][mask].to(device)
+            spread = entropy.detach().cpu().split(batch.lengths[rows].tolist())
+            given.entropy.update(zip(rows, spread, strict=True))
             loss += part.item()
             entropies += entropy.sum().item()
             drift += (logprobs.detach() - sampled).abs().sum().item()

@@ -11,7 +11,7 @@ import torch
 
 import scgrpo.trainer as trainer_module
 from envs.types import Episode, Segment, Stop, Task, Verdict
-from scgrpo.algorithms import GRPO, SC_GRPO, Algorithm
+from scgrpo.algorithms import DAPO, GRPO, SC_GRPO, Algorithm
 from scgrpo.attention import use_packed
 from scgrpo.batch import collate
 from scgrpo.models import load, make_tiny
@@ -387,3 +387,49 @@ def test_in_a_group_without_success_the_reference_row_learns_nothing(setup: Setu
     assert advantage[r] == 0.0
     assert abs(float(advantage.sum())) < 1e-6
     assert advantage.abs().max() > 0
+
+
+def test_the_record_names_episodes_by_their_place_among_all_of_the_step(setup: Setup):
+    passed = [None, True, True, False, None, False, False]
+    rows = setup.group("Guess 4-6.", passed)
+    trainer = setup.trainer()
+    trainer.update(rows, [0] * 4 + [1] * 3, lr=1.0)
+    found = {row.episode: row for row in trainer.credited}
+    assert sorted(found) == list(range(7))
+    assert [found[i].case for i in (0, 4)] == ["void", "void"]
+    assert (found[4].group, found[4].advantage, found[4].weight) == (1, None, ())
+    assert (found[1].reference, found[2].reference) == (2, 1)
+    assert found[3].reference in (1, 2)
+    # Without a success one of the two is the other's reference.
+    assert {found[5].reference, found[6].reference} in ({None, 5}, {None, 6})
+    batch = collate([rows[i] for i in (1, 2, 3, 5, 6)], [0, 0, 0, 1, 1], pad_id=0)
+    given, advantage = setup.trainer().credit([rows[i] for i in (1, 2, 3, 5, 6)], batch)
+    for row, place in enumerate((1, 2, 3, 5, 6)):
+        mask = batch.action_mask[row]
+        assert found[place].weight == given.weight[row][mask].tolist()
+        assert found[place].divergence == given.divergence[row][mask].tolist()
+        assert found[place].advantage == float(advantage[row])
+
+
+def test_the_record_of_dropped_groups_has_no_credit(setup: Setup):
+    rows = setup.group("Guess 4-6.", [True, True]) + setup.group("Guess 7-9.", [True, False])
+    trainer = setup.trainer(DAPO)
+    trainer.update(rows, [0, 0, 1, 1], lr=1.0)
+    found = {row.episode: row for row in trainer.credited}
+    assert [found[i].case for i in range(4)] == ["dropped", "dropped", "none", "none"]
+    assert (found[0].advantage, found[0].weight) == (None, ())
+    assert set(found[3].weight) == {1.0}
+    assert len(found[3].weight) == sum(len(turn.token_ids) for turn in rows[3].turns)
+
+
+def test_the_recorded_entropy_is_that_of_the_plain_distribution(setup: Setup):
+    rows, group = mixed(setup)
+    trainer = setup.trainer()
+    trainer.update(rows, group, lr=1.0)
+    found = {row.episode: row for row in trainer.credited}
+    assert not found[12].entropy  # a group of successes alone needs no pass
+    for place in (0, 3, 5, 9):
+        ids = torch.tensor([rows[place].token_ids])
+        own = torch.distributions.Categorical(logits=setup.own(input_ids=ids).logits[0]).entropy()
+        wanted = [own[t - 1].item() for t, acts in enumerate(rows[place].action_mask) if acts]
+        assert found[place].entropy == pytest.approx(wanted, abs=1e-4)

@@ -1,0 +1,119 @@
+"""What credit each token of a training step got, on disk beside the step's episodes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from scgrpo.disk import explained
+from scgrpo.routing import Case, Routes
+
+__all__ = ["CreditRow", "credit_path", "left_out", "recorded", "write_credit"]
+
+DIGITS = 4
+NO_ROUTING = "none"
+
+
+@dataclass(frozen=True)
+class CreditRow:
+    """The credit of one episode.
+
+    | field | meaning |
+    |---|---|
+    | episode | its place in the step's file of episodes |
+    | group | episodes of one number are attempts at one task |
+    | reference | place of the episode that its teacher was shown |
+    | case | how its group was routed, as `Case`; `none` where the algorithm has no credit; |
+    | | `void` and `dropped` for an episode that no gradient saw |
+    | advantage | None for `void` and `dropped` |
+    | divergence, weight | D (nats) and w of each action token in order, empty for those two |
+    | entropy | of the plain distribution (nats), likewise; empty where no pass was needed |
+    """
+
+    episode: int
+    group: int
+    reference: int | None = None
+    case: str = NO_ROUTING
+    advantage: float | None = None
+    divergence: Sequence[float] = ()
+    weight: Sequence[float] = ()
+    entropy: Sequence[float] = ()
+
+
+def recorded(
+    places: Sequence[int],
+    group: Sequence[int],
+    action_mask: Tensor,
+    advantage: Tensor,
+    divergence: Tensor,
+    weight: Tensor,
+    routes: Routes | None,
+    entropy: dict[int, Tensor],
+) -> list[CreditRow]:
+    """The rows of a batch, whose row b is the episode at `places[b]`.
+
+    `advantage` (B,), the other tensors (B, T); `entropy` by row (|o_b|,); `routes` is None for an
+    algorithm without credit.
+    """
+    made = []
+    for row, place in enumerate(places):
+        mask = action_mask[row]
+        reference = -1 if routes is None else int(routes.reference[row])
+        made.append(
+            CreditRow(
+                episode=place,
+                group=group[row],
+                reference=None if reference < 0 else places[reference],
+                case=NO_ROUTING if routes is None else Case(int(routes.case[row])).name.lower(),
+                advantage=float(advantage[row]),
+                divergence=divergence[row][mask].tolist(),
+                weight=weight[row][mask].tolist(),
+                entropy=entropy[row].tolist() if row in entropy else (),
+            )
+        )
+    return made
+
+
+def left_out(places: Sequence[int], group: Sequence[int], why: str) -> list[CreditRow]:
+    """Rows without credit of the episodes at `places`, for the case `why`."""
+    return [CreditRow(p, g, case=why) for p, g in zip(places, group, strict=True)]
+
+
+def credit_path(run: Path, step: int) -> Path:
+    """Where the credit of a step stands: under the name that its episodes have."""
+    return run / "credit" / f"step-{step:06d}.jsonl"
+
+
+def write_credit(path: Path, rows: Iterable[CreditRow]) -> None:
+    """Writes a line for each row, by episode, in one step in place of what was there.
+
+    Numbers keep four significant digits; what is not finite becomes null. Raises DiskError.
+    """
+    lines = (
+        json.dumps(_short(asdict(row)), separators=(",", ":"), allow_nan=False) + "\n"
+        for row in sorted(rows, key=lambda row: row.episode)
+    )
+    scratch = path.with_name(f".{path.name}-{os.getpid()}")
+    with explained(path):
+        path.parent.mkdir(exist_ok=True)
+        try:
+            scratch.write_text("".join(lines))
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def _short(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_short(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return value
