@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
 from envs.store import read_episodes
 from envs.types import Episode
 
-__all__ = ["Credited", "read_step", "steps", "token_texts"]
+__all__ = ["Credited", "read_step", "run_tokenizer", "steps", "token_texts"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Credited:
     | case | how its group was routed; empty without credit |
     | advantage | None without credit |
     | divergence, weight | D (nats) and w of each action token in order; empty without credit |
+    | entropy | nats, likewise; empty where the run did not need it, too |
     """
 
     place: int
@@ -35,10 +38,11 @@ class Credited:
     advantage: float | None = None
     divergence: tuple[float, ...] = ()
     weight: tuple[float, ...] = ()
+    entropy: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         wanted = sum(len(turn.token_ids) for turn in self.episode.turns)
-        for name in ("divergence", "weight"):
+        for name in ("divergence", "weight", "entropy"):
             got = len(getattr(self, name))
             if got not in (0, wanted):
                 raise ValueError(
@@ -73,16 +77,21 @@ def read_step(run: Path, step: int) -> list[Credited]:
         raise ValueError(f"{credit}: {error}") from error
 
 
-def token_texts(run: Path) -> Callable[[int], str]:
-    """Says what one token id reads as, by the tokenizer of the run; `[id]` where it has none."""
-    from transformers import AutoTokenizer
-
+def run_tokenizer(run: Path) -> PreTrainedTokenizerBase | None:
+    """The tokenizer of the run's newest checkpoint or warm start; None where it has neither."""
     folders = [*sorted((run / "checkpoints").glob("step-*"), reverse=True), run / "warm_start"]
     for folder in folders:
         if (folder / "tokenizer_config.json").is_file():
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-            return lambda i: str(tokenizer.decode([i], clean_up_tokenization_spaces=False))
-    return lambda i: f"[{i}]"
+            return AutoTokenizer.from_pretrained(folder)
+    return None
+
+
+def token_texts(run: Path) -> Callable[[int], str]:
+    """Says what one token id reads as, by the tokenizer of the run; `[id]` where it has none."""
+    tokenizer = run_tokenizer(run)
+    if tokenizer is None:
+        return lambda i: f"[{i}]"
+    return lambda i: str(tokenizer.decode([i], clean_up_tokenization_spaces=False))
 
 
 def _rows(path: Path) -> dict[int, dict]:
@@ -109,4 +118,5 @@ def _credited(place: int, episode: Episode, row: dict) -> Credited:
         advantage=row.get("advantage"),
         divergence=tuple(row.get("divergence") or ()),
         weight=tuple(row.get("weight") or ()),
+        entropy=tuple(row.get("entropy") or ()),
     )

@@ -26,6 +26,7 @@ __all__ = [
     "Estimate",
     "PairedTest",
     "detectable",
+    "mean_estimate",
     "paired_difference",
     "paired_test",
     "pass_at_k",
@@ -92,6 +93,25 @@ def success_rate(outcomes: ArrayLike, families: Sequence[str]) -> Estimate:
             independent = min(spread / variance, episodes) if variance > 0 else float(episodes)
         low, high = _wilson(value, independent, t)
     return Estimate(value, low, high, tasks, episodes, len(sizes), clustered_by)
+
+
+def mean_estimate(
+    values: ArrayLike, families: Sequence[str], episodes: int, *, least: float = 0.0
+) -> Estimate:
+    """Mean over tasks of a number (N,) in [least, 1], (N,). NaN: a task that does not count.
+
+    The interval is t over cluster sums; `episodes` is how many the numbers are made of.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    seen = ~np.isnan(numbers)
+    clusters, clustered_by = _clusters([f for f, s in zip(families, seen, strict=True) if s])
+    kept, sizes = numbers[seen], np.bincount(clusters)
+    value = float(kept.mean()) if len(kept) else math.nan
+    low = high = math.nan
+    if len(sizes) > 1:
+        half = t_quantile(_freedom(sizes)) * math.sqrt(_variance(kept - value, clusters))
+        low, high = max(least, value - half), min(1.0, value + half)
+    return Estimate(value, low, high, len(kept), episodes, len(sizes), clustered_by)
 
 
 def paired_difference(before: ArrayLike, after: ArrayLike, families: Sequence[str]) -> Estimate:
