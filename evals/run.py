@@ -31,7 +31,7 @@ from scgrpo.log import to_terminal
 from scgrpo.policies.server import ServerPolicy
 from scgrpo.rollouts import Rollouts
 
-__all__ = ["Evaluation", "EvaluationError", "main", "run"]
+__all__ = ["Evaluation", "EvaluationError", "main", "plan", "play_missing", "run"]
 
 # As a command this module is called __main__, which nobody listens to.
 logger = logging.getLogger("evals.run")
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
     )
     names = arguments.envs or ([subjects.config.env] if subjects.run else [ALL])
     envs = open_envs(names)
-    evaluation = _plan(arguments, subjects, envs)
+    evaluation = plan(arguments, subjects, envs)
     about = facts(evaluation.subjects, evaluation.digests, argv)
     waiting = {s.label: evaluation.lacking(s) for s in subjects.models}
     announce(evaluation, waiting, arguments.concurrency)
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
         planned=sum(sum(counts.values()) for counts in waiting.values()),
         threads=arguments.concurrency,
     )
-    stopped = _play(evaluation, waiting, budget, arguments.concurrency)
+    stopped = play_missing(evaluation, waiting, budget, arguments.concurrency)
     rows = [
         compare(
             cell,
@@ -114,9 +114,10 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
     return report
 
 
-def _plan(
+def plan(
     arguments: argparse.Namespace, subjects: Subjects, envs: Mapping[str, TextEnv]
 ) -> Evaluation:
+    """What the arguments ask for. Raises ValueError for what cannot be."""
     usual_tasks, usual_rollouts = QUICK if arguments.quick else FULL
     rollouts = arguments.rollouts or (1 if arguments.greedy else usual_rollouts)
     if arguments.greedy and rollouts > 1:
@@ -138,7 +139,7 @@ def _plan(
     )
 
 
-def _play(
+def play_missing(
     evaluation: Evaluation, waiting: Mapping[str, Mapping[Cell, int]], budget: Budget, threads: int
 ) -> str:
     """Plays what is not on disk, one model in memory at a time. Returns what stopped it early."""

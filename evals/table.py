@@ -12,7 +12,7 @@ from envs.types import Episode, Stop, Task
 from evals.metrics import Estimate, paired_difference, pass_at_k, pass_hat_k, success_rate
 from evals.suites import Cell
 
-__all__ = ["Difference", "Row", "Score", "compare"]
+__all__ = ["Difference", "Row", "Score", "compare", "outcome_table"]
 
 Groups = Sequence[Sequence[Episode]]
 
@@ -82,7 +82,7 @@ def compare(
 ) -> Row:
     """The row of a cell. `episodes` holds, by model, the episodes of each task in order."""
     families = [task.family for task in tasks]
-    outcomes = {label: _outcomes(groups, rollouts) for label, groups in episodes.items()}
+    outcomes = {label: outcome_table(groups, rollouts) for label, groups in episodes.items()}
     *earlier, last = episodes
     differences = tuple(
         Difference(last, label, paired_difference(outcomes[label], outcomes[last], families))
@@ -94,7 +94,7 @@ def compare(
     return Row(cell, len(tasks), rollouts, scores, differences)
 
 
-def _outcomes(groups: Groups, rollouts: int) -> np.ndarray:
+def outcome_table(groups: Groups, rollouts: int) -> np.ndarray:
     """(N, K) 1 solved, 0 not solved, NaN void or not played."""
     table = np.full((len(groups), rollouts), math.nan)
     for i, group in enumerate(groups):
