@@ -23,18 +23,6 @@ from scgrpo.policies.scripted import ScriptedPolicy
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
-@pytest.fixture(autouse=True)
-def own_gymnasium_registry():
-    """Leaves Gymnasium's registry and the imported modules as they were."""
-    before, modules = dict(gymnasium.registry), set(sys.modules)
-    yield
-    gymnasium.registry.clear()
-    gymnasium.registry.update(before)
-    for name in set(sys.modules) - modules:
-        if name.startswith(("reverse_words", "plug")):
-            del sys.modules[name]
-
-
 @pytest.fixture
 def plugins(tmp_path, monkeypatch):
     """Installs modules with entry points, as a package manager would leave them on disk."""
@@ -90,7 +78,7 @@ def test_a_constructors_argument_that_does_not_exist_is_refused():
         ("zzz", "Known: swe_lite, toy_guess."),
         ("acme/nothing", "acme/nothing"),
         ("no_such_module:acme/reverse", "module 'no_such_module' .* PYTHONPATH"),
-        ("json:acme/reverse", "'acme/reverse' does not exist"),
+        ("json:acme/unheard_of", "'acme/unheard_of' does not exist"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name, hint):
