@@ -8,7 +8,7 @@ RUN := .venv/bin/python
 TRAIN ?= levels=0 credit.alpha_div=0
 EVAL ?= --tasks 60 --rollouts 1
 
-.PHONY: train test check bench setup
+.PHONY: train report test check bench setup
 .DEFAULT_GOAL := test
 
 setup: $(READY)
@@ -18,7 +18,11 @@ $(READY): pyproject.toml constraints.txt scripts/install.py
 	touch $@
 
 train: $(READY)
-	scripts/with_engine sh -c '$(RUN) -m scgrpo.train env=swe_lite $(TRAIN) $(ARGS) && $(RUN) -m evals.run --ood $(EVAL)'
+	scripts/with_engine sh -c '$(RUN) -m scgrpo.train env=swe_lite $(TRAIN) $(ARGS) && $(RUN) -m evals.run --ood $(EVAL) && $(RUN) -m evals.page'
+
+report: $(READY)
+	$(RUN) -m evals.credit
+	$(RUN) -m evals.page
 
 test: $(READY)
 	scripts/with_engine $(RUN) -m pytest $(ARGS)
