@@ -1,0 +1,1 @@
+"""Arithmetic and word problems, with answers compared exactly."""
