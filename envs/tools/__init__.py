@@ -1,0 +1,1 @@
+"""Tool-use environments: applications whose final state is what is judged."""
