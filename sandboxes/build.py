@@ -1,4 +1,8 @@
-"""`python -m sandboxes.build`: makes the image of docker-compose.yml, where its inputs changed."""
+"""`python -m sandboxes.build`: makes the sandbox's image, where there is none of today's inputs.
+
+Its tag is the hash of its inputs, so two checkouts with different code have an image each, and
+neither renames or removes one that the other may use. `.env` tells the tag to Compose.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ import hashlib
 import os
 import re
 import sys
-from contextlib import closing
+import tempfile
+from contextlib import closing, suppress
 from pathlib import Path
 
 import docker
@@ -15,7 +20,7 @@ from docker.models.images import Image
 
 from sandboxes.base import SandboxError
 from sandboxes.base_image import base_archive
-from sandboxes.limits import COMPOSE_FILE, compose_service
+from sandboxes.limits import COMPOSE_FILE
 from sandboxes.settings import INSIDE
 
 __all__ = ["image_name", "image_now", "inputs_hash", "prepare_image"]
@@ -23,14 +28,14 @@ __all__ = ["image_name", "image_now", "inputs_hash", "prepare_image"]
 CONTEXT = Path(__file__).resolve().parent
 INPUTS = ("Dockerfile", "base_image.py", "prepare_image.py", *INSIDE)
 ENV_FILE = COMPOSE_FILE.with_name(".env")
-VARIABLE = "SCGRPO_BASE_IMAGE"
-OFFLINE_BASE = "scgrpo-base"
+BASE_VARIABLE, IMAGE_VARIABLE = "SCGRPO_BASE_IMAGE", "SCGRPO_SANDBOX_IMAGE"
+REPOSITORY, OFFLINE_BASE = "scgrpo-sandbox", "scgrpo-base"
 INPUTS_LABEL = "scgrpo.inputs"
 
 
 def image_name() -> str:
-    """The tag that the compose file gives to the image."""
-    return compose_service()["image"]
+    """Name of the image of today's inputs. Raises SandboxError."""
+    return f"{REPOSITORY}:{inputs_hash()}"
 
 
 def inputs_hash() -> str:
@@ -41,11 +46,14 @@ def inputs_hash() -> str:
             digest.update(hashlib.sha256((CONTEXT / name).read_bytes()).digest())
         except OSError as error:
             raise SandboxError(f"cannot read {CONTEXT / name}: {error.strerror}") from error
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:12]
 
 
 def image_now(client: docker.DockerClient) -> Image | None:
-    """The image if it is there and made of today's inputs. Raises SandboxError."""
+    """The image if it is there and made of today's inputs. Raises SandboxError.
+
+    The label is what counts: `docker compose build` may have put newer code under an older tag.
+    """
     try:
         image = client.images.get(image_name())
     except ImageNotFound:
@@ -54,45 +62,57 @@ def image_now(client: docker.DockerClient) -> Image | None:
 
 
 def prepare_image(client: docker.DockerClient) -> Image:
-    """The image, made if it is missing or of other inputs. Raises SandboxError."""
+    """The image, made if it is missing; Compose is told of it. Raises SandboxError."""
     try:
-        if image := image_now(client):
-            return image
-        old = client.images.list(name=image_name())
-        image = build(client, usable_base(client))
-        for left in old:
-            remove_unused(client, left)
+        image = image_now(client) or build(client, usable_base(client))
     except (BuildError, DockerException, OSError) as error:
         raise SandboxError(f"cannot make the image {image_name()}: {error}") from error
+    # A checkout that cannot be written has no Compose of its own to tell.
+    with suppress(OSError):
+        remember(IMAGE_VARIABLE, image_name())
     return image
 
 
 def build(client: docker.DockerClient, base: str) -> Image:
+    """Makes the image; the name goes to it only if nobody else was faster."""
     image, _ = client.images.build(
         path=str(CONTEXT),
-        tag=image_name(),
         buildargs={"BASE_IMAGE": base, "INPUTS": inputs_hash()},
         network_mode="none",
         rm=True,
         forcerm=True,
     )
+    if made := image_now(client):
+        return made
+    image.tag(REPOSITORY, inputs_hash())
     return image
 
 
-def remove_unused(client: docker.DockerClient, image: Image) -> None:
-    """Removes an image that was replaced, unless a container still runs it."""
-    try:
-        client.images.remove(image.id)
-    except APIError as error:
-        if error.status_code not in (404, 409):
-            raise
+def remembered(variable: str) -> str:
+    """What `.env` says a variable is; else empty."""
+    text = ENV_FILE.read_text() if ENV_FILE.exists() else ""
+    lines = re.findall(rf"^{variable}=(.*)$", text, re.MULTILINE)
+    return lines[-1].strip() if lines else ""
+
+
+def remember(variable: str, value: str) -> None:
+    """Writes a variable into `.env`, where Compose finds it, and keeps every other line."""
+    if remembered(variable) == value:
+        return
+    text = ENV_FILE.read_text() if ENV_FILE.exists() else ""
+    kept = [line for line in text.splitlines() if not line.startswith(f"{variable}=")]
+    with tempfile.NamedTemporaryFile(
+        "w", dir=ENV_FILE.parent, prefix=".env-", delete=False
+    ) as file:
+        file.write("\n".join([*kept, f"{variable}={value}", ""]))
+    mode = ENV_FILE.stat().st_mode if ENV_FILE.exists() else 0o644
+    os.chmod(file.name, mode & 0o777)
+    os.replace(file.name, ENV_FILE)
 
 
 def chosen_base() -> str:
     """The base image that somebody asked for, in the environment or in `.env`; else empty."""
-    text = ENV_FILE.read_text() if ENV_FILE.exists() else ""
-    lines = re.findall(rf"^{VARIABLE}=(.*)$", text, re.MULTILINE)
-    chosen = os.environ.get(VARIABLE) or (lines[-1].strip() if lines else "")
+    chosen = os.environ.get(BASE_VARIABLE) or remembered(BASE_VARIABLE)
     return "" if chosen.startswith(f"{OFFLINE_BASE}:") else chosen
 
 
@@ -108,9 +128,7 @@ def usable_base(client: docker.DockerClient) -> str:
     if has_or_pulls(client, default[1]):
         return default[1]
     base = offline_base(client)
-    text = ENV_FILE.read_text() if ENV_FILE.exists() else ""
-    kept = [line for line in text.splitlines() if not line.startswith(f"{VARIABLE}=")]
-    ENV_FILE.write_text("\n".join([*kept, f"{VARIABLE}={base}", ""]))
+    remember(BASE_VARIABLE, base)
     return base
 
 

@@ -128,7 +128,7 @@ class DockerEngine:
             except SandboxError as error:
                 print(
                     f"[sandbox] not using {container.name}: {error}; "
-                    "`docker compose up --build sandbox` makes it anew",
+                    "`docker compose up --detach sandbox` makes it anew",
                     file=sys.stderr,
                 )
         container = self._created()
@@ -140,18 +140,17 @@ class DockerEngine:
         except SandboxError as error:
             if not isinstance(error.__cause__, ImageNotFound):
                 raise
-        # Another process has rebuilt the image and removed the one that this pool began with.
+        # Somebody has removed the image that this pool began with.
         self._image = self._prepared()
         return create(self._client, self._image)
 
     def _prepared(self) -> str:
         with talking("look for the image"):
-            image = image_now(self._client)
-        if image is None:
+            missing = image_now(self._client) is None
+        if missing:
             where = f" on {self._host}" if self._host else ""
             print(f"[sandbox] making the image{where}, once", file=sys.stderr)
-            image = prepare_image(self._client)
-        return str(image.id)
+        return str(prepare_image(self._client).id)
 
 
 def _lease(client: sdk.DockerClient, container: Container, end: Callable[[], None]) -> StreamBox:

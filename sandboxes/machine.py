@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import docker
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import DockerException
 
 from sandboxes import docker as containers
 from sandboxes import local
@@ -78,11 +78,7 @@ def _image(client: docker.DockerClient) -> Finding:
     name = "sandbox image"
     if image := image_now(client):
         return Finding(name, True, f"{image_name()} is current ({image.short_id})")
-    try:
-        client.images.get(image_name())
-        found = f"{image_name()} is of other inputs than today's"
-    except ImageNotFound:
-        found = f"{image_name()} is not there"
+    found = f"{image_name()} is not there"
     return Finding(name, False, found, "made at the first lease, or by python -m sandboxes.build")
 
 

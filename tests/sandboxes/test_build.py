@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import shutil
+import subprocess
 import sys
 import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from docker.errors import ImageNotFound
 
 from sandboxes import SandboxError, base_image, build, prepare_image
 
@@ -99,3 +105,60 @@ def test_an_image_of_other_inputs_is_not_taken(client, context):
     assert build.image_now(client) is not None
     (context / "runner.py").write_text("")
     assert build.image_now(client) is None
+
+
+@pytest.fixture
+def other_checkout(client, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Runs code in a checkout whose runner differs by a line; what it printed."""
+    shutil.copytree(build.CONTEXT, tmp_path / "sandboxes", ignore=lambda *_: {"__pycache__"})
+    shutil.copy(build.COMPOSE_FILE, tmp_path)
+    with (tmp_path / "sandboxes" / "runner.py").open("a") as file:
+        file.write(f"# the runner of {tmp_path}\n")
+
+    def run(code: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    yield run
+    name = run("from sandboxes.build import image_name; print(image_name())").strip()
+    with suppress(ImageNotFound):
+        client.images.remove(name)
+
+
+WORKS = (
+    "from sandboxes import SandboxConfig, open_pool\n"
+    "with open_pool(SandboxConfig(backend='docker', size=1)) as pool, pool.lease() as box:\n"
+    "    print(box.run(['python', '-c', 'print(7)'], timeout_s=20).stdout)"
+)
+
+
+@pytest.mark.docker
+def test_two_checkouts_with_other_code_have_an_image_each(client, alone, other_checkout, tmp_path):
+    ours = build.prepare_image(client)
+    assert other_checkout(WORKS) == "b'7\\n'\n"
+    theirs = re.findall("^SCGRPO_SANDBOX_IMAGE=(.*)$", (tmp_path / ".env").read_text(), re.M)
+    assert theirs
+    assert theirs != [build.image_name()]
+    assert client.images.get(build.image_name()).id == ours.id != client.images.get(theirs[0]).id
+    assert build.remembered("SCGRPO_SANDBOX_IMAGE") == build.image_name()
+
+
+def test_what_compose_is_told_replaces_its_own_line_alone(tmp_path, monkeypatch):
+    file = tmp_path / ".env"
+    monkeypatch.setattr(build, "ENV_FILE", file)
+    file.write_text("A=1\nSCGRPO_SANDBOX_IMAGE=old\nB=2\n")
+    file.chmod(0o640)
+    build.remember("SCGRPO_SANDBOX_IMAGE", "new")
+    assert file.read_text() == "A=1\nB=2\nSCGRPO_SANDBOX_IMAGE=new\n"
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
+    assert build.remembered("SCGRPO_SANDBOX_IMAGE") == "new"
+    assert build.remembered("C") == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import docker
 import pytest
 
 from sandboxes import SandboxConfig, SandboxError, open_pool
+from sandboxes.build import image_name
 from sandboxes.limits import COMPOSE_FILE, compose_limits, compose_service, size_bytes
 
 PROJECT = f"scgrpo-test-{os.getpid()}"
@@ -22,14 +24,20 @@ COMPOSES = {"v1": ["docker-compose"], "v2": ["docker", "compose"]}
 @pytest.fixture(params=COMPOSES)
 def compose(request: pytest.FixtureRequest, alone: None) -> Iterator[list[str]]:
     """A compose command of its own project, which is taken down at the end."""
-    command = COMPOSES[request.param]
-    try:
-        subprocess.run([*command, "version"], capture_output=True, check=True, timeout=30)
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"this machine has no Compose {request.param}: {error}")
+    command = usable(request.param)
     command = [*command, "--file", str(COMPOSE_FILE), "--project-name", PROJECT]
     yield command
     run(command, "down", "--timeout", "0")
+
+
+def usable(name: str) -> list[str]:
+    """A compose command; the test is skipped where the machine lacks it."""
+    command = COMPOSES[name]
+    try:
+        subprocess.run([*command, "version"], capture_output=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"this machine has no Compose {name}: {error}")
+    return command
 
 
 def run(command: list[str], *arguments: str) -> str:
@@ -70,6 +78,17 @@ def test_the_file_is_taken_without_a_warning(compose):
     said = run(compose, "config")
     assert "warn" not in said.lower()
     assert "obsolete" not in said
+    assert f"image: {image_name()}\n" in said
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("name", COMPOSES)
+def test_a_checkout_that_never_made_the_image_has_a_name_for_it_too(name, tmp_path):
+    shutil.copy(COMPOSE_FILE, tmp_path)
+    (tmp_path / "sandboxes").mkdir()
+    command = usable(name)
+    said = run([*command, "--file", str(tmp_path / COMPOSE_FILE.name)], "config")
+    assert "image: scgrpo-sandbox:latest\n" in said
 
 
 @pytest.mark.docker
