@@ -23,6 +23,7 @@ ENTRY_POINT_GROUP = "scgrpo.envs"
 _LOCK = threading.Lock()
 _OWN = {
     "scgrpo/math_chain-v0": "envs.math.chain:MathChain",
+    "scgrpo/math_word-v0": "envs.math.word:MathWord",
     "scgrpo/swe_lite-v0": "envs.code.swe_lite:SweLite",
     "scgrpo/toy_guess-v0": "envs.toy.guess:ToyGuess",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cache
@@ -14,6 +13,7 @@ import numpy as np
 from envs.math.answers import NO_VALUE, choices_around, read_value
 from envs.math.calc import CalcError, evaluate
 from envs.math.formula import Formula, drawn, edits, in_base, in_words, leaves, value, written
+from envs.math.supply import belongs, supply
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import Task, Verdict
@@ -23,12 +23,8 @@ __all__ = ["MathChain"]
 CHOICES = 8
 CHOICE_TURNS = 2
 CALC_OPERATIONS = 2
-TRAIN_TASKS, OTHER_TASKS = 2000, 300
 BASES = (3, 5, 7, 8)
 _CHANCE = (CHOICE_TURNS / CHOICES, 0.45, 0.03, 0.02, 0.0)
-# Of ten parts of all sets of numbers, which belong to a split.
-_PARTS = {"train": range(7), "id": range(7, 9), "ood/surface": range(9, 10)}
-
 # By level: how many numbers, from 1 to which, joined by which operators.
 _SEEN = ((2, 30, "+"), (2, 99, "+-*"), (3, 50, "+-*"), (4, 20, "+-*/%"), (5, 9, "+-//"))
 _LONG = ((8, 30, "+"), (8, 50, "+-"), (10, 30, "+-*"), (12, 20, "+-*/%"), (14, 9, "+-//"))
@@ -53,7 +49,7 @@ class MathChain(ToolEnv):
     | level 4 | five numbers up to 9 in nested fractions; the value is no whole number |
     | `train`, `id` | different sets of numbers, drawn alike |
     | `ood/difficulty` | 8, 8, 10, 12 and 14 numbers, by level |
-    | `ood/surface` | the formulas of `id` in English words, or in base 3, 5, 7 or 8 |
+    | `ood/surface` | drawn like `id`, but told in English words, or in base 3, 5, 7 or 8 |
     | `ood/domain` | gcd at level 0; gcd and lcm; from level 2 polynomials at a point too |
     | size | 2,000 tasks of `train` and 300 of every other split, at each level |
     | family | the set of numbers; every split has its own |
@@ -177,19 +173,12 @@ class MathChain(ToolEnv):
 
 @cache
 def _tasks(split: str, level: int) -> Mapping[str, Task]:
-    """Tasks by id; no two of them have the same prompt."""
-    rng = Random(f"math_chain {split} {level}")
-    found: dict[str, Task] = {}
-    prompts: set[str] = set()
-    while len(found) < (TRAIN_TASKS if split == "train" else OTHER_TASKS):
+    def draw(rng: Random, task_id: str) -> Task:
         formula, answer = _drawn(rng, split, level)
         listed = _choices(rng, split, int(answer)) if level == 0 else []
-        key = f"{split}/{level}/{len(found)}"
-        task = _task(key, split, level, formula, _way(rng, split), listed)
-        if task.prompt not in prompts:
-            prompts.add(task.prompt)
-            found[task.id] = task
-    return found
+        return _task(task_id, split, level, formula, _way(rng, split), listed)
+
+    return supply(MathChain.name, split, level, draw)
 
 
 def _drawn(rng: Random, split: str, level: int) -> tuple[Formula, Fraction]:
@@ -200,7 +189,7 @@ def _drawn(rng: Random, split: str, level: int) -> tuple[Formula, Fraction]:
         else:
             terms, most, operators = (_LONG if split == "ood/difficulty" else _SEEN)[level]
             formula = drawn(rng, terms, operators, most)
-        if split in _PARTS and _part(_family(formula)) not in _PARTS[split]:
+        if not belongs(_family(formula), split, "ood/surface"):
             continue
         try:
             found = value(formula)
@@ -211,7 +200,7 @@ def _drawn(rng: Random, split: str, level: int) -> tuple[Formula, Fraction]:
 
 
 def _asks(level: int, split: str, found: Fraction) -> bool:
-    """Whether a value is one that the level is about, and not too long to write."""
+    """Whether a value is of the kind that the level is about."""
     if split == "ood/domain":
         return level > 0 or found > 1
     fractional = found.denominator > 1
@@ -279,11 +268,6 @@ def _family(formula: Formula) -> str:
     """The numbers, sorted, with the names of functions before them."""
     numbers = " ".join(map(str, sorted(leaves(formula))))
     return f"{formula[0]} {numbers}" if formula[0] in ("gcd", "lcm", "poly") else numbers
-
-
-def _part(family: str) -> int:
-    """One of ten parts, the same in every process."""
-    return hashlib.sha256(family.encode()).digest()[0] % 10
 
 
 def _first_step(formula: Formula) -> Formula | None:
