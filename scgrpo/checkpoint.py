@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -16,12 +17,15 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from scgrpo import models
-from scgrpo.disk import new_folder, remove_scratch
+from scgrpo.disk import explained, new_folder, remove_scratch
 
 __all__ = [
+    "BEST",
     "CheckpointError",
+    "folder_of",
     "latest",
     "load_into",
+    "mark_best",
     "random_state",
     "restore_random_state",
     "save",
@@ -31,6 +35,7 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 TRAINER = "trainer.pt"
+BEST = "best"
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +69,7 @@ def save(
     does not take it; the checkpoints before it stay good.
     """
     _check_plain(state, "state")
-    target = folder / f"step-{step:06d}"
+    target = folder_of(folder, step)
     remove_scratch(folder, "step-*")
     with new_folder(target) as scratch:
         model.save_pretrained(scratch)
@@ -74,9 +79,20 @@ def save(
             torch.save(everything, file)
         _write_manifest(scratch)
     if keep is not None:
+        best = (folder / BEST).resolve()
         for old in _newest_first(folder)[max(keep, 1) :]:
-            shutil.rmtree(old)
+            if old.resolve() != best:
+                shutil.rmtree(old)
     return target
+
+
+def mark_best(path: Path) -> None:
+    """Points the link `best` beside a checkpoint at it, in one step; it is then never deleted."""
+    scratch = path.with_name(f".{BEST}-{os.getpid()}")
+    with explained(path):
+        scratch.unlink(missing_ok=True)
+        scratch.symlink_to(path.name, target_is_directory=True)
+        scratch.replace(path.with_name(BEST))
 
 
 def load_into(path: Path, model: Any, optimizer: Stateful | None) -> dict[str, Any]:
@@ -105,6 +121,11 @@ def latest(folder: Path) -> Path | None:
         else:
             return path
     return None
+
+
+def folder_of(folder: Path, step: int) -> Path:
+    """Where `save` puts a step."""
+    return folder / f"step-{step:06d}"
 
 
 def step_of(path: Path) -> int:

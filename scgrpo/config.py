@@ -16,7 +16,7 @@ from scgrpo.algorithms import ALGORITHMS, Algorithm
 from scgrpo.routing import CreditOptions
 from scgrpo.trainer import ReferenceLimits
 
-__all__ = ["LoraConfig", "TrainConfig", "WarmStartConfig"]
+__all__ = ["LoraConfig", "TrainConfig", "ValidationConfig", "WarmStartConfig"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,27 @@ class LoraConfig:
 
 
 @dataclass(frozen=True)
+class ValidationConfig:
+    """Evaluation during training, on `id` and every `ood/<shift>` at the level trained on.
+
+    | field | meaning |
+    |---|---|
+    | every | steps between two; 0: none. Its best step by `id` is kept as `checkpoints/best` |
+    | tasks | tasks of each split, one episode each |
+    """
+
+    every: int = 0
+    tasks: int = 32
+
+    def __post_init__(self) -> None:
+        if self.every < 0 or self.tasks < 1:
+            raise ValueError(
+                "wanted validation.every of 0 or more and validation.tasks of 1 or more, "
+                f"got {self.every} and {self.tasks}"
+            )
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """A training run.
 
@@ -90,6 +111,7 @@ class TrainConfig:
     | reference | how much of a reference episode the teacher is shown |
     | credit | options of self-conditioned credit |
     | warm_start | the supervised stage before RL |
+    | validation | evaluation during training |
     | lora | low-rank adapters |
     | sandbox | where untrusted code runs |
     | device | `auto` takes a GPU where there is one |
@@ -98,6 +120,8 @@ class TrainConfig:
     | name | of this run; empty: the date and time |
     | save_every | steps between checkpoints |
     | keep | newest checkpoints to keep |
+    | tracker | where metrics go beside the run folder: a package that is installed |
+    | plan | print what the run would cost, and stop |
     | resume | go on with the run `name` (empty: the newest) from its last checkpoint |
     """
 
@@ -117,6 +141,7 @@ class TrainConfig:
     reference: ReferenceLimits = field(default_factory=ReferenceLimits)
     credit: CreditOptions = field(default_factory=CreditOptions)
     warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     device: str = "auto"
@@ -125,6 +150,8 @@ class TrainConfig:
     name: str = ""
     save_every: int = 10
     keep: int = 2
+    tracker: Literal["none", "trackio", "wandb"] = "none"
+    plan: bool = False
     resume: bool = False
 
     def __post_init__(self) -> None:

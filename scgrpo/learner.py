@@ -22,11 +22,12 @@ from scgrpo.config import LoraConfig, TrainConfig
 from scgrpo.credit_record import credit_path, write_credit
 from scgrpo.disk import explained
 from scgrpo.levels import LevelController
-from scgrpo.log import Metrics, Progress, progress
+from scgrpo.log import VALIDATION, Metrics, Progress, progress, read_metrics
 from scgrpo.optimizer import MasterAdamW
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts, success_rate
 from scgrpo.trainer import Trainer
+from scgrpo.validation import ID, validate
 
 __all__ = ["Learner", "TrainingError", "malformed_share"]
 
@@ -82,13 +83,18 @@ class Learner:
         TrainingError for a step without a verdict, and for a gradient that stays not finite.
         """
         total = self.config.steps
-        with Metrics(self.run, last_step=self.step) as metrics, progress(total, "training") as bar:
+        with (
+            Metrics(self.run, last_step=self.step, tracker=self.config.tracker) as metrics,
+            progress(total, "training") as bar,
+        ):
             bar.advance(self.step)
             try:
+                self._validate(metrics)
                 while self.step < total:
                     self._one_step(metrics, bar)
                     if self.step % self.config.save_every == 0 or self.step == total:
                         self._save()
+                    self._validate(metrics)
             except (KeyboardInterrupt, TrainingError, SandboxError):
                 if self.step > self._saved:
                     self._save()
@@ -111,6 +117,7 @@ class Learner:
             log["level"] = float(self.levels.level)
             log["time/rollout_s"] = played - started
             log["time/update_s"] = time.monotonic() - played
+            log["time/tokens_per_s"] = _written(episodes) / (played - started)
             metrics.write(step, **log)
             self.step, self._state = step, self._snapshot()
         bar.advance(1, _summary(log))
@@ -119,6 +126,23 @@ class Learner:
                 f"the gradient was not finite in the last {SKIPS} steps, up to step {step}, so "
                 "nothing was learned in them; use a lower lr or dtype=float32"
             )
+
+    def _validate(self, metrics: Metrics) -> None:
+        """Every so many steps, once each: held-out success, and the best step's checkpoint."""
+        config, path = self.config.validation, self.run / VALIDATION
+        if not config.every or self.step % config.every or self.step == 0:
+            return
+        before = {row["step"]: row.get(ID) for row in read_metrics(path)}
+        if self.step in before:
+            return
+        values = validate(self._play, self.policy, config, self.levels.level, seed=self.config.seed)
+        others = [value for value in before.values() if value is not None]
+        if ID in values and values[ID] > max(others, default=-1.0):
+            if self._saved != self.step:
+                self._save()
+            checkpoint.mark_best(checkpoint.folder_of(self.run / "checkpoints", self.step))
+        metrics.write_validation(self.step, **values)
+        logger.info("step %d: %s", self.step, _percentages(values))
 
     def _groups(self, step: int) -> tuple[list[Task], list[Episode], int]:
         """The step's tasks, their episodes group by group, and the rounds that it took.
@@ -267,6 +291,11 @@ def _seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
+def _written(episodes: Sequence[Episode]) -> int:
+    """Tokens that the policy wrote."""
+    return sum(turn.length for e in episodes for turn in e.turns)
+
+
 def _mixed(episodes: Sequence[Episode], group: int) -> int:
     """Groups of `group` episodes each in which one succeeded and one failed."""
     groups = (episodes[i : i + group] for i in range(0, len(episodes), group))
@@ -292,9 +321,14 @@ def _episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
     return log
 
 
+def _percentages(values: Mapping[str, float]) -> str:
+    shown = (f"{name} {100 * value:.1f} %" for name, value in values.items())
+    return ", ".join(shown) or "no held-out task has a verdict"
+
+
 def _summary(log: Mapping[str, float]) -> str:
     seconds = log["time/rollout_s"] + log["time/update_s"]
     return (
         f"success {100 * log['episodes/success']:.0f} %, turns {log['episodes/turns']:.1f}, "
-        f"level {log['level']:.0f}, {seconds:.0f} s"
+        f"level {log['level']:.0f}, {log['time/tokens_per_s']:.0f} tokens/s, {seconds:.0f} s"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import math
@@ -10,53 +11,85 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from scgrpo.disk import explained
 
-__all__ = ["Metrics", "Progress", "progress", "read_metrics", "to_terminal"]
+__all__ = [
+    "METRICS",
+    "VALIDATION",
+    "Metrics",
+    "Progress",
+    "progress",
+    "read_metrics",
+    "to_terminal",
+]
 
+METRICS, VALIDATION = "metrics.jsonl", "validation.jsonl"
 PLAIN_INTERVAL_S = 10.0
 
 
 class Metrics:
     """Writes each step's numbers to `run/metrics.jsonl` and `run/tensorboard/`.
 
+    What was measured on held-out tasks goes to `run/validation.jsonl`.
+
     `last_step` is the step that training goes on from: lines after it, and a last line that a
     killed process left half written, are dropped. Not-a-number and infinity become null in the
-    JSON. Use as a context manager. Raises DiskError where the disk does not take a line.
+    JSON. `tracker` names a package with the interface of wandb that gets the numbers too, in the
+    project `scgrpo` under the run's name. Use as a context manager. Raises DiskError where the
+    disk does not take a line, ValueError where the tracker is not installed.
     """
 
-    def __init__(self, run: Path, *, last_step: int = 0) -> None:
+    def __init__(self, run: Path, *, last_step: int = 0, tracker: str = "none") -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._path = run / "metrics.jsonl"
-        with explained(self._path):
+        self._tracker = None if tracker == "none" else _tracker(tracker)
+        self._files: dict[Path, FileIO] = {}
+        self._metrics, self._validation = run / METRICS, run / VALIDATION
+        with explained(self._metrics):
             run.mkdir(parents=True, exist_ok=True)
-            kept = [row for row in read_metrics(self._path) if row["step"] <= last_step]
-            _replace(self._path, "".join(map(_line, kept)))
-            self._file = self._path.open("ab", buffering=0)
+            for path in (self._metrics, self._validation):
+                kept = [row for row in read_metrics(path) if row["step"] <= last_step]
+                _replace(path, "".join(map(_line, kept)))
+                self._files[path] = path.open("ab", buffering=0)
             # Events after the step are hidden by TensorBoard, which never rewrites a file.
             self._board = SummaryWriter(run / "tensorboard", purge_step=last_step + 1)
+        if self._tracker is not None:
+            self._tracker.init(project="scgrpo", name=run.name, resume="allow")
 
     def write(self, step: int, **values: Any) -> None:
         """Appends one line; numbers also become curves. It is on disk when this returns."""
+        self._append(self._metrics, step, values)
+
+    def write_validation(self, step: int, **values: Any) -> None:
+        """The same for what was measured on held-out tasks."""
+        self._append(self._validation, step, values)
+
+    def _append(self, path: Path, step: int, values: dict[str, Any]) -> None:
         row = {"step": step, "time": round(time.time(), 3), **values}
-        with explained(self._path):
+        numbers = {k: v for k, v in values.items() if isinstance(v, int | float)}
+        with explained(path):
             line = _line(row).encode()
             while line:  # a nearly full disk takes a part
-                line = line[self._file.write(line) :]
-            for name, value in values.items():
-                if isinstance(value, int | float):
-                    self._board.add_scalar(name, value, step)
+                line = line[self._files[path].write(line) :]
+            for name, value in numbers.items():
+                self._board.add_scalar(name, value, step)
             self._board.flush()
+        if self._tracker is not None:
+            self._tracker.log(numbers, step=step)
 
     def close(self) -> None:
-        """Ends both files; safe to call twice."""
-        self._file.close()
+        """Ends the files and the tracker; safe to call twice."""
+        for file in self._files.values():
+            file.close()
         self._board.close()
+        if self._tracker is not None:
+            self._tracker.finish()
+            self._tracker = None
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +101,13 @@ class Metrics:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _tracker(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ValueError(f"tracker={name}: {error}; pip install {name}") from error
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Run folders: where a training run keeps everything, and how it is found again.
 
-runs/<name>/config.yaml metrics.jsonl tensorboard/ episodes/ credit/ checkpoints/ warm_start/
-runs/<name>/evals/
+runs/<name>/config.yaml metrics.jsonl validation.jsonl tensorboard/ episodes/ credit/
+runs/<name>/checkpoints/ warm_start/ evals/
 runs/latest -> <name>
 """
 
