@@ -14,6 +14,7 @@ from sandboxes import SandboxConfig
 from scgrpo import models
 from scgrpo.algorithms import ALGORITHMS, Algorithm
 from scgrpo.routing import CreditOptions
+from scgrpo.settings_help import markdown
 from scgrpo.trainer import ReferenceLimits
 
 __all__ = ["LoraConfig", "TrainConfig", "ValidationConfig", "WarmStartConfig"]
@@ -200,3 +201,7 @@ def _unknown_algorithm(name: str) -> str:
     near = difflib.get_close_matches(name, ALGORITHMS, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"unknown algorithm algo={name!r}; {hint}known: {', '.join(sorted(ALGORITHMS))}"
+
+
+if __name__ == "__main__":
+    print(f"# Settings of `python -m scgrpo.train`\n\n{markdown(TrainConfig)}", end="")

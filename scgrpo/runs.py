@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scgrpo.disk import explained
 
-__all__ = ["find_run", "new_run", "newest_run"]
+__all__ = ["all_runs", "find_run", "new_run", "newest_run"]
 
 LATEST = "latest"
 FOLDERS = ("tensorboard", "episodes", "checkpoints", "evals")
@@ -52,7 +52,7 @@ def find_run(root: Path, name: str) -> Path:
     run = root / name
     if (run / CONFIG).is_file() or (run / "checkpoints").is_dir():
         return run
-    names = [path.name for path in _runs(root)]
+    names = [path.name for path in all_runs(root)]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.3) or names[-3:]
     known = f"nearest: {', '.join(near)}" if near else f"{root} holds no run"
     raise ValueError(f"there is no run {run}; {known}")
@@ -63,12 +63,12 @@ def newest_run(root: Path) -> Path:
     pointed = root / LATEST
     if pointed.is_dir():
         return root / pointed.resolve().name
-    if runs := _runs(root):
+    if runs := all_runs(root):
         return runs[-1]
     raise ValueError(f"there is no run in {root}; train one: python -m scgrpo.train env=swe_lite")
 
 
-def _runs(root: Path) -> list[Path]:
+def all_runs(root: Path) -> list[Path]:
     """The runs in a folder, oldest first."""
     found = [path.parent for path in root.glob("*/checkpoints") if path.parent.name != LATEST]
     return sorted(found, key=lambda run: (run.stat().st_mtime_ns, run.name))

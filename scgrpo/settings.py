@@ -23,7 +23,7 @@ from yaml import YAMLError
 
 from scgrpo.settings_help import help_text, leaves, type_name
 
-__all__ = ["SettingsError", "from_mapping", "given", "load", "parse", "read", "save"]
+__all__ = ["SettingsError", "flat", "from_mapping", "given", "load", "parse", "read", "save"]
 
 T = TypeVar("T")
 
@@ -76,6 +76,11 @@ def load(cls: type[T], path: Path) -> T:
     return from_mapping(cls, _plain(_file(path)))
 
 
+def flat(settings: Any) -> dict[str, Any]:
+    """The values by dotted key."""
+    return _flat(dataclasses.asdict(settings), "")
+
+
 def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     """An instance of the dataclass `cls`; raises SettingsError for what does not fit.
 
@@ -97,6 +102,16 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
         raise
     except ValueError as error:
         raise SettingsError(str(error)) from error
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 def _merged(cls: type, argv: Sequence[str]) -> dict[str, Any]:

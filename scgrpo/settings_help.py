@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union
 
-__all__ = ["help_text", "leaves", "type_name"]
+__all__ = ["help_text", "leaves", "markdown", "type_name"]
 
 WIDTH = 100
 
@@ -40,6 +40,27 @@ def help_text(cls: type, *, prog: str, examples: Sequence[str] = ()) -> str:
     return "\n".join(lines)
 
 
+def markdown(cls: type, where: str = "", usual: Any = None) -> str:
+    """The same as a page of Markdown: a table for the settings of `cls`, one for each group.
+
+    `usual` is what the group's settings are by default, where that is not what `cls` itself says.
+    """
+    hints, meanings = typing.get_type_hints(cls), _meanings(cls)
+    rows, groups = ["| setting | type | default | meaning |", "|---|---|---|---|"], ""
+    for field in dataclasses.fields(cls):
+        kind, key = hints[field.name], where + field.name
+        meaning = meanings.get(field.name, "").replace("|", "\\|")
+        if dataclasses.is_dataclass(kind):
+            title = f"\n## {key}\n\n{meaning[:1].upper()}{meaning[1:]}.\n\n"
+            inner = _usual(field, usual)
+            groups += title + markdown(kind, f"{key}.", inner)  # pyright: ignore[reportArgumentType]
+        else:
+            default = _default(_usual(field, usual)).removeprefix(" = ").strip(" ()")
+            cells = [f"`{key}`", type_name(kind).replace("|", "\\|"), default, meaning]
+            rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n" + groups
+
+
 def type_name(kind: Any) -> str:
     """A type in the words of the help page: `int`, `a|b|c`, `list of str`, `float or none`."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -55,7 +76,7 @@ def type_name(kind: Any) -> str:
     return names.get(kind) or getattr(kind, "__name__", str(kind))
 
 
-def _lines(cls: type, where: str) -> list[str]:
+def _lines(cls: type, where: str, usual: Any = None) -> list[str]:
     hints, meanings = typing.get_type_hints(cls), _meanings(cls)
     plain: list[str] = []
     groups: list[str] = []
@@ -64,9 +85,10 @@ def _lines(cls: type, where: str) -> list[str]:
         meaning = meanings.get(field.name, "")
         if dataclasses.is_dataclass(kind):
             groups += ["", f"{key}: {meaning}" if meaning else f"{key}:"]
-            groups += _lines(kind, f"{key}.")  # pyright: ignore[reportArgumentType]
+            groups += _lines(kind, f"{key}.", _usual(field, usual))  # pyright: ignore[reportArgumentType]
         else:
-            plain += _entry(key, f"{type_name(kind)}{_default(field)}", meaning)
+            default = _default(_usual(field, usual))
+            plain += _entry(key, f"{type_name(kind)}{default}", meaning)
     return plain + groups
 
 
@@ -77,10 +99,16 @@ def _entry(key: str, kind: str, meaning: str) -> list[str]:
     return [head, *textwrap.wrap(meaning, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)]
 
 
-def _default(field: dataclasses.Field[Any]) -> str:
-    value = field.default
+def _usual(field: dataclasses.Field[Any], usual: Any) -> Any:
+    """A field's value in the default `usual` of its group, else its own default."""
+    if usual not in (None, dataclasses.MISSING):
+        return getattr(usual, field.name)
     if field.default_factory is not dataclasses.MISSING:
-        value = field.default_factory()
+        return field.default_factory()
+    return field.default
+
+
+def _default(value: Any) -> str:
     if value is dataclasses.MISSING:
         return " (required)"
     if isinstance(value, list | tuple):

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, replace
+from collections.abc import Sequence, Set
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 from transformers.utils import logging as transformers_logging
 
 from sandboxes import SandboxError
-from scgrpo import models, runs, settings
+from scgrpo import models, plan, runs, settings
 from scgrpo.checkpoint import CheckpointError
 from scgrpo.config import TrainConfig
 from scgrpo.disk import DiskError, explained
@@ -47,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     to_terminal()
     transformers_logging.disable_progress_bar()
     try:
+        if config.plan:
+            print(plan.text(config))
+            return
         train(config, settings.given(TrainConfig, argv))
     except KeyboardInterrupt:
         print(f"\nstopped; go on with: {PROG} resume=true", file=sys.stderr)
@@ -69,6 +71,8 @@ def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
     run: Path | None = None
     if config.resume:
         run, config = _run_to_go_on(config, given)
+    if config.plan:
+        raise ValueError("plan=true starts no run")
     with Rollouts(config.env, config.limits, sandbox=config.sandbox) as play:
         if unknown := sorted(set(config.levels) - set(play.env.levels)):
             raise ValueError(f"levels {unknown} are not among {config.env}'s: {play.env.levels}")
@@ -91,7 +95,7 @@ def _run_to_go_on(config: TrainConfig, given: Set[str] | None) -> tuple[Path, Tr
     """The folder of the run that `config` names, and that run's settings."""
     run = runs.find_run(config.runs, config.name or runs.LATEST)
     saved = settings.load(TrainConfig, run / runs.CONFIG)
-    got, kept, usual = (_flat(asdict(c)) for c in (config, saved, TrainConfig()))
+    got, kept, usual = (settings.flat(c) for c in (config, saved, TrainConfig()))
     asked = given if given is not None else {key for key in got if got[key] != usual[key]}
     changed = [
         f"{key}: the run has {kept[key]}, got {got[key]}"
@@ -105,17 +109,6 @@ def _run_to_go_on(config: TrainConfig, given: Set[str] | None) -> tuple[Path, Tr
         with explained(run):
             settings.save(saved, run / runs.CONFIG)
     return run, replace(saved, runs=config.runs, resume=True)
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from scgrpo import settings
 from scgrpo.settings import SettingsError, read
+from scgrpo.settings_help import help_text, markdown
 
 
 @dataclass(frozen=True)
@@ -197,3 +200,28 @@ def test_the_command_line_ends_with_2_and_the_reason(capsys: pytest.CaptureFixtu
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("demo: unknown setting 'stepz'; did you mean steps")
+
+
+def test_the_settings_page_is_that_of_the_code():
+    page = Path(__file__).parents[2] / "docs" / "settings.md"
+    done = subprocess.run(
+        [sys.executable, "-m", "scgrpo.config"], capture_output=True, text=True, check=True
+    )
+    assert page.read_text() == done.stdout, "run: python -m scgrpo.config > docs/settings.md"
+
+
+@dataclass(frozen=True)
+class Faster:
+    """A run whose optimizer starts from another step size.
+
+    | field | meaning |
+    |---|---|
+    | optimizer | how it learns |
+    """
+
+    optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=5.0))
+
+
+def test_a_groups_defaults_are_those_of_the_settings_around_it():
+    assert "float = 5.0" in help_text(Faster, prog="x")
+    assert "| `optimizer.lr` | float | 5.0 | step size at the first step |" in markdown(Faster)

@@ -1,0 +1,167 @@
+"""`plan=true`: what a run would cost in tokens, passes, memory, boxes and time."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+
+from envs import registry
+from sandboxes.limits import compose_limits
+from scgrpo import models, runs, settings
+from scgrpo.config import TrainConfig
+from scgrpo.log import METRICS, read_metrics
+from scgrpo.trainer import Trainer
+
+__all__ = ["Size", "peak_memory_mib", "text"]
+
+FILLED = 0.5  # of the token budget, by an ordinary episode
+DECODING = 0.1  # of the speed of a large product, while tokens are written one by one
+PROBE_S = 0.3
+ALIKE = ("env", "model", "algo", "tasks_per_step", "group", "levels", "limits", "lora", "dtype")
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model, as far as its cost goes.
+
+    | field | meaning |
+    |---|---|
+    | parameters | all of them |
+    | trained | those that are trained |
+    | layers, hidden, inner | depth, width, and width inside the feed-forward part |
+    | kept | elements of the key-value cache for one token |
+    """
+
+    parameters: int
+    trained: int
+    layers: int
+    hidden: int
+    inner: int
+    kept: int
+
+
+def text(config: TrainConfig) -> str:
+    """The plan, a line for each number. Raises ValueError as the run itself would."""
+    env = registry.make(config.env).unwrapped
+    size = _size(config)
+    episodes = config.tasks_per_step * config.group
+    most = episodes * config.limits.episode_tokens
+    teacher = config.algorithm().credit is not None
+    lines = [
+        f"model       {size.parameters / 1e6:.0f} million parameters, "
+        f"{size.trained / 1e6:.1f} million of them trained",
+        f"episodes    {config.steps} steps of {config.tasks_per_step} x {config.group}: "
+        f"{config.steps * episodes}",
+        f"tokens      at most {most:,} a step, {most * config.steps:,} in all",
+        "passes      of each episode a step: it is written once, read once by the policy"
+        + (", once by the policy with the reference" if teacher else "")
+        + ", and once backward",
+        f"memory      about {peak_memory_mib(config, size) / 1024:.1f} GiB at the peak, at most",
+        f"boxes       {_boxes(config, env)}",
+        f"time        {_time(config, size, teacher)}",
+    ]
+    if config.validation.every:
+        count = config.steps // config.validation.every
+        lines.append(f"validation  {count} times {config.validation.tasks} episodes of each split")
+    return "\n".join(lines)
+
+
+def peak_memory_mib(config: TrainConfig, size: Size) -> float:
+    """Weights, masters, optimizer and gradient, cache, and what backward keeps, at full budgets."""
+    width = torch.empty((), dtype=config.torch_dtype()).element_size()
+    episodes = config.tasks_per_step * config.group
+    weights = size.parameters * width
+    # Adam's two moments and the gradient in fp32, and a master where the weight is not fp32.
+    trained = size.trained * 4 * (3 if width == 4 else 4)
+    cache = episodes * config.limits.episode_tokens * size.kept * width
+    step = episodes * (config.limits.episode_tokens + config.reference.tokens)
+    held = min(step, Trainer.kept_tokens + config.pack_tokens)
+    # What a layer keeps of a token: norms, projections and residuals, and the feed-forward part.
+    backward = held * size.layers * (10 * size.hidden + 6 * size.inner) * width
+    return (weights + trained + cache + backward) / 2**20
+
+
+def _size(config: TrainConfig) -> Size:
+    folder = models.resolve(config.model)
+    about: PretrainedConfig = AutoConfig.from_pretrained(folder)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(about)
+    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+    total = sum(p.numel() for p in model.parameters())
+    adapters = sum(config.lora.rank * (m.in_features + m.out_features) for m in linear)
+    heads = about.num_attention_heads
+    head = getattr(about, "head_dim", None) or about.hidden_size // heads
+    groups = getattr(about, "num_key_value_heads", None) or heads
+    return Size(
+        parameters=total,
+        trained=adapters if config.lora.rank else total,
+        layers=about.num_hidden_layers,
+        hidden=about.hidden_size,
+        inner=getattr(about, "intermediate_size", None) or 4 * about.hidden_size,
+        kept=about.num_hidden_layers * 2 * groups * head,
+    )
+
+
+def _boxes(config: TrainConfig, env: object) -> str:
+    if "sandboxes" not in inspect.signature(type(env)).parameters:
+        return "none: the environment runs in this process"
+    limits, size = compose_limits(), config.sandbox.size
+    return (
+        f"up to {size}, of {limits.memory_mib} MiB, {limits.cpus:g} cores and {limits.pids} "
+        f"processes each ({size * limits.memory_mib / 1024:.1f} GiB together)"
+    )
+
+
+def _time(config: TrainConfig, size: Size, teacher: bool) -> str:
+    """From the newest run alike, else from a product of matrices that is timed now."""
+    for run in reversed(runs.all_runs(config.runs)):
+        if (seconds := _measured(config, run)) is not None:
+            return (
+                f"{_span(seconds * config.steps)}, at {seconds:.1f} s a step as in {run}; "
+                "starting, a warm start and evaluations come on top"
+            )
+    tokens = FILLED * config.tasks_per_step * config.group * config.limits.episode_tokens
+    once = 2 * size.parameters * tokens
+    speed = _speed(config, size)
+    seconds = once * (3 + teacher) / speed + once / (speed * DECODING)
+    return (
+        f"{_span(seconds * config.steps / 3)} to {_span(seconds * config.steps * 3)}: no run of "
+        f"these settings in {config.runs}/, so from {speed / 1e9:,.0f} GFLOP/s measured here"
+    )
+
+
+def _measured(config: TrainConfig, run: Path) -> float | None:
+    """Median seconds of a step of a run with the same settings, as far as they cost time."""
+    try:
+        other = settings.load(TrainConfig, run / runs.CONFIG)
+        rows = read_metrics(run / METRICS)
+    except ValueError:
+        return None
+    if any(getattr(other, name) != getattr(config, name) for name in ALIKE) or not rows:
+        return None
+    return statistics.median(row["time/rollout_s"] + row["time/update_s"] for row in rows)
+
+
+@torch.no_grad()
+def _speed(config: TrainConfig, size: Size) -> float:
+    """Floating-point operations a second of a layer's product, in the run's type."""
+    kind = {"dtype": config.torch_dtype(), "device": config.torch_device()}
+    one, other = torch.ones(512, size.hidden, **kind), torch.ones(size.hidden, size.inner, **kind)
+    count, started = 0, time.monotonic()
+    while (passed := time.monotonic() - started) < PROBE_S:
+        (one @ other)[0, 0].item()
+        count += 1
+    return 2 * 512 * size.hidden * size.inner * count / passed
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
