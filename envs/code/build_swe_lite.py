@@ -32,6 +32,11 @@ HELD_OUT = frozenset({"gridpath", "money", "netrc", "optparse", "semver"})
 SHARES = {"train": 0.62, "id": 0.2, "ood/difficulty": 0.18}
 """How the functions of the other sources are divided."""
 
+OPERATORS = frozenset(
+    {"comparison", "arithmetic", "boolean", "constant", "negation", "off_by_one", "return"}
+)
+"""Operators whose changes of one place are many enough for four candidates."""
+
 PER_LINE = {"train": 4, "id": 4, "ood/domain": 2}
 PER_PAIR = 2
 PAIRS_TRIED = 4
@@ -136,7 +141,7 @@ def _rows(pool: SandboxPool, source: Source) -> Iterator[Row]:
     """The rows of one source: single bugs, and pairs in the functions of `ood/difficulty`."""
     functions: dict[str, dict[int, list[Killed]]] = defaultdict(lambda: defaultdict(list))
     for one in mutations(source.text):
-        if (killed := _killed(pool, source, one)) is not None:
+        if one.operator in OPERATORS and (killed := _killed(pool, source, one)) is not None:
             functions[one.function][one.line].append(killed)
     for function, lines in functions.items():
         split = split_of(source.name, function)

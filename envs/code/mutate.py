@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["OPERATORS", "Mutation", "mutate", "mutations"]
+from envs.code import operators
+
+__all__ = ["HELD_OUT_OPERATORS", "OPERATORS", "Mutation", "mutate", "mutations"]
 
 Change: TypeAlias = "tuple[int, int, int, str]"
 """Line (from 1), first column, column after the last (both from 0), new text."""
@@ -239,5 +241,15 @@ OPERATORS: dict[str, Callable[[ast.AST, Sequence[str]], Iterator[Change]]] = {
     "negation": _negation,
     "off_by_one": _off_by_one,
     "return": _returned,
+    "argument": operators.swapped_arguments,
+    "condition": operators.condition,
+    "jump": operators.jump,
+    "method": operators.called_method,
+    "function": operators.called_function,
+    "exception": operators.exception,
+    "slice": operators.slice_bound,
 }
 """The mutation operators by name; each yields changes of one node."""
+
+HELD_OUT_OPERATORS = frozenset({"method", "function", "exception", "slice"})
+"""Operators that are kept out of training."""

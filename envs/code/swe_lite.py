@@ -22,11 +22,13 @@ from sandboxes.base import SandboxPool
 __all__ = ["SweLite"]
 
 CONTEXT_LINES = 2
+NAMED_TESTS = 3
 
 _TOOLS = {
     0: ("apply", "submit"),
     1: ("read", "edit", "run_tests", "submit"),
     2: ("ls", "read", "grep", "edit", "run_tests", "submit"),
+    3: ("ls", "read", "grep", "edit", "run_tests", "submit"),
 }
 
 
@@ -39,11 +41,12 @@ class SweLite(ToolEnv):
     | | tests; `submit` |
     | level 1 | the wrong lines with their neighbours; `read`, `edit`, `run_tests`, `submit` |
     | level 2 | the function; also `ls`, `grep` |
+    | level 3 | the file's name and up to three tests that fail; tools of level 2, 20 turns |
     | turn | a tool call, one JSON object |
     | verifier | all of the package's tests, hidden ones included, in a box that the policy never |
     | | touched, against its version of the one file that a task lets it change |
-    | limits | 8 turns, and no submission in them is a failure; a test run is killed after 10 s, |
-    | | which is a failure |
+    | limits | 8 turns, 20 at level 3, and no submission in them is a failure; a test run is |
+    | | killed after 10 s, which is a failure |
     | submission | of a changed file, after a test run of it, whatever the tests said |
     | `train`, `id` | one wrong line in different functions of the same sources |
     | `ood/difficulty` | two wrong lines in a function that no other split breaks |
@@ -62,7 +65,7 @@ class SweLite(ToolEnv):
 
     name = "swe_lite"
     splits = ("train", "id", "ood/difficulty", "ood/domain")
-    levels = (0, 1, 2)
+    levels = (0, 1, 2, 3)
     max_turns = 8
     instructions = (
         "Fix the bug, then submit once the tests pass. Reply with one call, such as "
@@ -93,6 +96,10 @@ class SweLite(ToolEnv):
     def end(self) -> None:
         """Forgets the policy's file."""
         self._workspace = None
+
+    def turn_budget(self, task: Task) -> int:
+        """More turns where the bug has to be found first."""
+        return 20 if task.level == 3 else self.max_turns
 
     def offered(self) -> Sequence[str]:
         """The tools of the task's level."""
@@ -292,6 +299,13 @@ def _function(row: Row) -> str:
     return f"Bug in {row.source}.py, in {row.function}:\n{listing}"
 
 
+def _file(row: Row) -> str:
+    """Level 3: the file and what fails, without the function."""
+    hidden = corpus.source(row.source).hidden_ids
+    failing = [test for test in row.failing if test not in hidden][:NAMED_TESTS]
+    return "\n".join([f"Bug in {row.source}.py. These tests fail:", *failing])
+
+
 def _listing(text: Sequence[str], numbers: Sequence[int]) -> str:
     return "\n".join(f"{n}: {text[n - 1]}" for n in numbers if 1 <= n <= len(text))
 
@@ -306,4 +320,4 @@ def _right_calls(task: Task) -> list[str]:
     ]
 
 
-_PROMPTS = {0: _choice, 1: _neighbours, 2: _function}
+_PROMPTS = {0: _choice, 1: _neighbours, 2: _function, 3: _file}

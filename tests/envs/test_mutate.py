@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from envs.code import corpus
-from envs.code.mutate import OPERATORS, Mutation, mutate, mutations
+from envs.code.mutate import HELD_OUT_OPERATORS, OPERATORS, Mutation, mutate, mutations
 
 
 def changed(code: str) -> dict[str, set[str]]:
@@ -79,6 +79,44 @@ def test_computed_bounds_move_by_one():
 
 def test_a_returned_value_becomes_none():
     assert changed("return a")["return"] == {"return None"}
+
+
+def test_neighbouring_arguments_change_places():
+    assert changed("g(a, b)")["argument"] == {"g(b, a)"}
+    assert "argument" not in changed("g(a, *b)")
+
+
+def test_a_condition_loses_a_half_or_is_fixed():
+    found = changed("if a and b: g()")["condition"]
+    assert found == {f"if {kept}: g()" for kept in ("a", "b", "True", "False")}
+
+
+def test_a_jump_becomes_another_jump():
+    assert changed("while a: break")["jump"] == {
+        "while a: continue",
+        "while a: pass",
+        "while a: return",
+    }
+
+
+def test_called_names_become_relatives():
+    assert "g(a.rstrip())" in changed("g(a.strip())")["method"]
+    assert "g(max(a))" in changed("g(min(a))")["function"]
+
+
+def test_another_exception_is_raised():
+    assert "raise KeyError(a)" in changed("raise ValueError(a)")["exception"]
+
+
+def test_slices_lose_and_turn_bounds():
+    found = changed("g(a[1:2])")["slice"]
+    assert found == {f"g(a[{span}])" for span in ("2:1", "1:", ":2", ":", "1:1")}
+
+
+def test_there_are_twelve_operators_and_some_are_held_out():
+    assert len(OPERATORS) >= 12
+    assert set(OPERATORS) > HELD_OUT_OPERATORS
+    assert len(HELD_OUT_OPERATORS) == 4
 
 
 def test_docstrings_annotations_defaults_and_module_code_are_left_alone():

@@ -158,6 +158,22 @@ def test_level_0_prompts_are_short_and_hold_every_candidate():
         assert all(line.strip() in task.prompt for lines in row.candidates for line in lines)
 
 
+def test_level_3_names_failing_visible_tests_and_neither_line_nor_function():
+    for split in SweLite.splits:
+        for task in SweLite(FakePool(broken)).tasks(split, 3):
+            row = Row.from_json(task.payload)
+            first, *tests = task.prompt.split("\n")
+            assert first == f"Bug in {row.source}.py. These tests fail:"
+            assert 1 <= len(tests) <= 3
+            assert set(tests) <= set(row.failing) - corpus.source(row.source).hidden_ids
+
+
+def test_level_3_has_twenty_turns(env: SweLite):
+    task = start(env, "train", 3)
+    _, replies = play_turns(env, task, ["?"] * 30)
+    assert len(replies) == 20
+
+
 def test_no_workspace_holds_a_hidden_test_or_the_right_code(env: SweLite):
     for split in env.splits:
         for task in sample(env, split, 2, 4):
@@ -179,7 +195,7 @@ def test_tools_depend_on_the_level(env: SweLite):
         names[level] = {tool["function"]["name"] for tool in env.tools()}
     assert names[0] == {"apply", "submit"}
     assert names[1] == {"read", "edit", "run_tests", "submit"}
-    assert names[2] == {"ls", "read", "grep", "edit", "run_tests", "submit"}
+    assert names[2] == names[3] == {"ls", "read", "grep", "edit", "run_tests", "submit"}
 
 
 def test_a_tool_of_another_level_is_a_malformed_turn(env: SweLite):
@@ -308,7 +324,7 @@ def test_a_file_cannot_grow_without_end(env: SweLite):
 # Verdicts
 
 
-@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("level", SweLite.levels)
 @pytest.mark.parametrize("split", SweLite.splits)
 def test_the_oracle_passes(env: SweLite, split: str, level: int):
     for task in sample(env, split, level, 4):
@@ -390,7 +406,7 @@ def test_chance_is_what_random_turns_reach():
     assert passed / 500 == pytest.approx(env.chance(0), abs=0.077)
 
 
-@pytest.mark.parametrize("level", [1, 2])
+@pytest.mark.parametrize("level", [1, 2, 3])
 def test_random_turns_are_well_formed(env: SweLite, level: int):
     start(env, "train", level)
     rng = np.random.default_rng(0)
