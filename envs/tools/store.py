@@ -64,10 +64,7 @@ class ToolStore(TextEnv):
     splits = SPLITS
     levels = (0, 1, 2, 3, 4)
     max_turns = 15
-    instructions = (
-        "Keep the policy. Reply with one tool call, such as "
-        '{"name": "look_up", "arguments": {"id": "O100"}}'
-    )
+    instructions = 'Keep the policy. Reply with one tool call: {"name": ..., "arguments": {...}}'
 
     def __init__(self) -> None:
         super().__init__()
