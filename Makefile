@@ -8,7 +8,7 @@ RUN := .venv/bin/python
 TRAIN ?= levels=0 credit.alpha_div=0
 EVAL ?= --tasks 60 --rollouts 1
 
-.PHONY: train report test check bench setup
+.PHONY: train report test test-vllm check bench setup
 .DEFAULT_GOAL := test
 
 setup: $(READY)
@@ -26,6 +26,9 @@ report: $(READY)
 
 test: $(READY)
 	scripts/with_engine $(RUN) -m pytest $(ARGS)
+
+test-vllm: $(READY)
+	scripts/test_vllm.sh $(ARGS)
 
 check: $(READY)
 	.venv/bin/ruff check .

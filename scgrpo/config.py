@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -17,7 +18,7 @@ from scgrpo.routing import CreditOptions
 from scgrpo.settings_help import markdown
 from scgrpo.trainer import ReferenceLimits
 
-__all__ = ["LoraConfig", "TrainConfig", "ValidationConfig", "WarmStartConfig"]
+__all__ = ["EngineConfig", "LoraConfig", "TrainConfig", "ValidationConfig", "WarmStartConfig"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,35 @@ class LoraConfig:
 
 
 @dataclass(frozen=True)
+class EngineConfig:
+    """Who samples the episodes; vLLM's are corrected by truncated importance sampling.
+
+    | field | meaning |
+    |---|---|
+    | kind | `hf`: the model itself; `vllm`: vLLM in this process; `vllm_server`: one at base_url |
+    | base_url | of the server, up to `/v1`; see docs/vllm.md for how to start it |
+    | options | arguments of vLLM's engine, such as engine.options.gpu_memory_utilization=0.4 |
+    | importance_cap | a token is scaled by trainer's over engine's probability, at most so much |
+    """
+
+    kind: Literal["hf", "vllm", "vllm_server"] = "hf"
+    base_url: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    importance_cap: float = 2.0
+
+    def __post_init__(self) -> None:
+        if (self.kind == "vllm_server") != bool(self.base_url):
+            raise ValueError(
+                f"engine.base_url and engine.kind=vllm_server belong together, got "
+                f"{self.base_url!r} and {self.kind}"
+            )
+        if self.options and self.kind != "vllm":
+            raise ValueError(f"engine.options are vLLM's, got engine.kind={self.kind}")
+        if not self.importance_cap > 0:
+            raise ValueError(f"engine.importance_cap must be positive, got {self.importance_cap}")
+
+
+@dataclass(frozen=True)
 class ValidationConfig:
     """Evaluation during training, on `id` and every `ood/<shift>` at the level trained on.
 
@@ -111,6 +141,7 @@ class TrainConfig:
     | limits | token budgets of an episode |
     | reference | how much of a reference episode the teacher is shown |
     | credit | options of self-conditioned credit |
+    | engine | who samples the episodes |
     | warm_start | the supervised stage before RL |
     | validation | evaluation during training |
     | lora | low-rank adapters |
@@ -141,6 +172,7 @@ class TrainConfig:
     limits: Limits = field(default_factory=lambda: Limits(turn_tokens=48, episode_tokens=640))
     reference: ReferenceLimits = field(default_factory=ReferenceLimits)
     credit: CreditOptions = field(default_factory=CreditOptions)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 import time
@@ -18,13 +19,14 @@ from envs.store import write_episodes
 from envs.types import Episode, Stop, Task
 from sandboxes import SandboxError
 from scgrpo import checkpoint, models
+from scgrpo.attention import use_packed
 from scgrpo.config import LoraConfig, TrainConfig
 from scgrpo.credit_record import credit_path, write_credit
 from scgrpo.disk import explained
+from scgrpo.engines import open_policy
 from scgrpo.levels import LevelController
 from scgrpo.log import VALIDATION, Metrics, Progress, progress, read_metrics
 from scgrpo.optimizer import MasterAdamW
-from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts, success_rate
 from scgrpo.trainer import Trainer
 from scgrpo.validation import ID, validate
@@ -51,13 +53,11 @@ class Learner:
         self.levels = LevelController(config.levels or play.env.levels)
         model, self.tokenizer = models.load(start, dtype=config.torch_dtype())
         self.model = _adapted(model.to(config.torch_device()), config.lora)
+        use_packed(self.model)
         self.optimizer = MasterAdamW(self.model.parameters(), lr=config.lr)
         self.step = self._saved = self._restore()
         self._state, self._skipped, self._warned = self._snapshot(), 0, False
-        slots = config.tasks_per_step * config.group
-        self.policy = HFPolicy(
-            self.model, self.tokenizer, slots=slots, cache_tokens=config.limits.episode_tokens
-        )
+        self.policy = open_policy(config, self.model, self.tokenizer, start, run)
         self.trainer = Trainer(
             model=self.model,
             chat=self.policy.chat,
@@ -68,6 +68,7 @@ class Learner:
             max_grad_norm=config.max_grad_norm,
             pack_tokens=config.pack_tokens,
             episode_tokens=config.limits.episode_tokens,
+            importance_cap=math.inf if config.engine.kind == "hf" else config.engine.importance_cap,
         )
 
     def __enter__(self) -> Self:

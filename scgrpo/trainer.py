@@ -75,6 +75,8 @@ class Trainer:
     | | the gradient, beyond it is computed again |
     | rng | draws references |
     | episode_tokens | the token budget of an episode, which an overlong penalty looks at |
+    | importance_cap | a token's weight is scaled by its probability here over the one that it was |
+    | | sampled with, up to this; infinite where the same weights sampled it: no scaling |
     | credited | what each episode of the last update got, those that it left out included |
     """
 
@@ -88,6 +90,7 @@ class Trainer:
     pack_tokens: int = 4096
     kept_tokens: int = 16384
     episode_tokens: int = 1024
+    importance_cap: float = math.inf
     credited: list[CreditRow] = field(default_factory=list, init=False)
 
     def update(
@@ -284,23 +287,26 @@ class Trainer:
         rest = [row for row in advantage.nonzero()[:, 0].tolist() if row not in kept]
         packs = self._packs(episodes, {row: _opening(episodes[row]) for row in rest})
         fresh = ((rows, self._states(episodes, rows, opening)) for opening, rows in packs)
-        loss = entropies = drift = tokens = 0.0
+        loss = entropies = drift = cut = tokens = 0.0
         for rows, states in chain(_taken(given.passes), fresh):
             logprobs, entropy = token_scores(head, states, self._targets(episodes, rows))
             mask, device = batch.action_mask[rows], logprobs.device
+            sampled = batch.old_logprobs[rows][mask].to(device)
+            ratio = (logprobs.detach() - sampled).exp().clamp(max=self.importance_cap)
+            corrected = ratio if math.isfinite(self.importance_cap) else torch.ones_like(ratio)
             sequence = torch.tensor(rows)[:, None].expand(mask.shape)[mask].to(device)
             # One step per batch: the sampling policy is the policy, so old is new, detached.
             part = surrogate(
                 logprobs,
                 logprobs.detach(),
                 advantage[rows, None].expand(mask.shape)[mask].to(device),
-                scale[rows][mask].to(device),
+                scale[rows][mask].to(device) * corrected,
                 self.algorithm.clip_low,
                 self.algorithm.clip_high,
                 sequence if self.algorithm.sequence_ratio else None,
             )
             part.backward()
-            sampled = batch.old_logprobs[rows][mask].to(device)
+            cut += (ratio >= self.importance_cap).sum().item()
             spread = entropy.detach().cpu().split(batch.lengths[rows].tolist())
             given.entropy.update(zip(rows, spread, strict=True))
             loss += part.item()
@@ -308,6 +314,8 @@ class Trainer:
             drift += (logprobs.detach() - sampled).abs().sum().item()
             tokens += len(logprobs)
         log = {"train/loss": loss, "train/tokens": tokens}
+        if tokens and math.isfinite(self.importance_cap):
+            log["train/importance_capped"] = cut / tokens
         if tokens:
             log |= {"train/entropy": entropies / tokens, "train/logprob_mismatch": drift / tokens}
         return log

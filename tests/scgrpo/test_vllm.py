@@ -1,0 +1,182 @@
+"""A real vLLM server follows the training: ids in and out, new weights, never stale unseen.
+
+`make test-vllm` installs vLLM's CPU build in an environment of its own and sets VLLM_PYTHON.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from envs.rollout import Limits, play
+from envs.toy.guess import ToyGuess
+from scgrpo import models
+from scgrpo.config import EngineConfig, TrainConfig, WarmStartConfig
+from scgrpo.log import read_metrics
+from scgrpo.policies.completions import Server, ServerError
+from scgrpo.policies.vllm import (
+    EXTENSION,
+    StaleWeights,
+    VLLMPolicy,
+    VLLMServer,
+    _checked,
+    _digest,
+)
+from scgrpo.train import train
+
+ROOT = Path(__file__).parents[2]
+LIMITS = Limits(turn_tokens=8, episode_tokens=256)
+START_S = 600
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def model_folder() -> Path:
+    return models.resolve("auto")
+
+
+@pytest.fixture(scope="module")
+def server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    python = os.environ.get("VLLM_PYTHON")
+    if not python:
+        pytest.skip("VLLM_PYTHON is not set: make test-vllm sets it up")
+    port, log = free_port(), tmp_path_factory.mktemp("vllm") / "server.log"
+    command = [
+        python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model_folder),
+        "--host", "127.0.0.1", "--port", str(port), "--max-model-len", "1024",
+        "--enforce-eager", "--dtype", "float32", "--worker-extension-cls", EXTENSION,
+    ]  # fmt: skip
+    own = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": str(ROOT)}
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, env={**os.environ, **own}, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + START_S
+        while b"Application startup complete" not in log.read_bytes():
+            assert process.poll() is None, log.read_text()[-3000:]
+            assert time.monotonic() < deadline, log.read_text()[-3000:]
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(60)
+
+
+@pytest.fixture
+def loaded(model_folder: Path):
+    return models.load(model_folder, dtype=torch.float32)
+
+
+def moved(model: torch.nn.Module) -> None:
+    """Every weight a little, the tied head and embedding too."""
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1.01)
+
+
+@torch.no_grad()
+def scores(model: torch.nn.Module, ids: list[int], ends: int) -> torch.Tensor:
+    """Log-probabilities of the last `ends` ids, by transformers itself."""
+    logits = model(torch.tensor([ids])).logits[0, :-1].float().log_softmax(-1)
+    return logits.gather(1, torch.tensor(ids[1:])[:, None])[-ends:, 0]
+
+
+def test_ids_are_kept_and_their_logprobs_are_the_models(server, loaded, tmp_path):
+    model, tokenizer = loaded
+    with VLLMPolicy(model, tokenizer, VLLMServer(Server(server)), tmp_path) as policy:
+        episode = play(ToyGuess(), policy, ToyGuess().tasks("train", 2)[5], limits=LIMITS, seed=3)
+    assert episode.error == ""
+    assert len(episode.turns) > 1
+    ids, mask = episode.token_ids, episode.action_mask
+    with torch.no_grad():
+        logits = model(torch.tensor([ids])).logits[0, :-1].float().log_softmax(-1)
+    found = logits.gather(1, torch.tensor(ids[1:])[:, None])[:, 0][torch.tensor(mask[1:])]
+    said = torch.tensor([p for t in episode.turns for p in t.logprobs])
+    assert (found - said).abs().max() < 1e-3
+
+
+def test_new_weights_are_sampled_from_after_every_step(server, loaded, tmp_path):
+    model, tokenizer = loaded
+    engine = VLLMServer(Server(server))
+    with VLLMPolicy(model, tokenizer, engine, tmp_path) as policy:
+        before = engine.digests()
+        moved(model)
+        policy.updated()
+        assert engine.digests() == {_digest(model)} != before
+        assert policy.version == 1
+        prompt = tokenizer.encode("The capital of France is")
+        ids, logprobs, _ = policy.turn(prompt, room=4, seed=1)
+        expected = scores(model, [*prompt, *ids], len(ids))
+        assert (expected - torch.tensor(logprobs)).abs().max() < 1e-3
+        assert [path.name for path in tmp_path.iterdir()] == ["version-000001"]
+
+
+def test_a_server_that_keeps_old_weights_is_found_out(server, loaded, tmp_path):
+    class Lazy(VLLMServer):
+        def load(self, folder: Path) -> None:
+            return None
+
+    model, tokenizer = loaded
+    with VLLMPolicy(model, tokenizer, VLLMServer(Server(server)), tmp_path / "a"):
+        pass
+    moved(model)
+    with pytest.raises(StaleWeights, match="restart the engine"):
+        VLLMPolicy(model, tokenizer, Lazy(Server(server)), tmp_path / "b")
+
+
+def test_a_run_trains_through_the_server(server, model_folder, tmp_path):
+    run = train(
+        TrainConfig(
+            env="toy_guess",
+            model=str(model_folder),
+            steps=2,
+            tasks_per_step=2,
+            group=4,
+            levels=(0,),
+            limits=LIMITS,
+            engine=EngineConfig("vllm_server", server),
+            warm_start=WarmStartConfig("never"),
+            device="cpu",
+            dtype="float32",
+            runs=tmp_path,
+        )
+    )
+    rows = read_metrics(run / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [1, 2]
+    assert all(row["episodes/stop_error"] == 0 for row in rows)
+    mismatch = [row["train/logprob_mismatch"] for row in rows if "train/logprob_mismatch" in row]
+    assert mismatch
+    assert max(mismatch) < 1e-3
+
+
+def test_a_server_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="VLLM_SERVER_DEV_MODE=1"):
+        VLLMServer(Server(f"http://127.0.0.1:{free_port()}/v1", tries=1, patience_s=1.0))
+
+
+@pytest.mark.parametrize(("ids", "logprobs"), [([], []), ([1], []), ([1], [None])])
+def test_a_turn_without_every_logprob_is_refused(ids, logprobs):
+    with pytest.raises(ServerError):
+        _checked(ids, logprobs, cut=False)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kind": "vllm_server"}, {"base_url": "http://x/v1"}, {"options": {"a": 1}}]
+)
+def test_settings_that_do_not_belong_together_are_refused(wrong):
+    with pytest.raises(ValueError, match="engine"):
+        EngineConfig(**wrong)
