@@ -9,7 +9,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from scgrpo.config import TrainConfig
 from scgrpo.policies.completions import Server
 from scgrpo.policies.hf import HFPolicy
-from scgrpo.policies.vllm import VLLMEngine, VLLMPolicy, VLLMServer
+from scgrpo.policies.vllm import VLLMPolicy
+from scgrpo.policies.vllm_engines import VLLMEngine, VLLMServer
 
 __all__ = ["open_policy"]
 

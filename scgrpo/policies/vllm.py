@@ -6,14 +6,10 @@ ours, so ids are never made from text twice. The prefix cache is salted by the p
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import CancelledError
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, Self
 
 import numpy as np
 from peft import PeftModel
@@ -23,43 +19,17 @@ from envs.rollout import Limits
 from envs.types import Message, Segment
 from scgrpo.disk import new_folder, remove_scratch
 from scgrpo.policies.chat import Chat
-from scgrpo.policies.completions import Completions, Server, ServerError
+from scgrpo.policies.vllm_engines import Engine, Sampled
 from scgrpo.policies.vllm_worker import digest
 from scgrpo.scoring import output_layer
 
-__all__ = ["Sampled", "StaleWeights", "VLLMEngine", "VLLMPolicy", "VLLMServer"]
+__all__ = ["StaleWeights", "VLLMPolicy"]
 
-CALL_END = "</tool_call>"
-EXTENSION = "scgrpo.policies.vllm_worker.Follower"
 KEEP_WEIGHTS = 1
 
 
 class StaleWeights(RuntimeError):
     """The engine computes with other weights than the trainer; the message says what to do."""
-
-
-class Sampled(NamedTuple):
-    """A turn: its ids, their log-probabilities in nats, and whether the limit cut it."""
-
-    ids: list[int]
-    logprobs: list[float]
-    cut: bool
-
-
-class Engine(Protocol):
-    """Whoever samples. Thread-safe; errors are ServerError."""
-
-    def sample(
-        self, ids: Sequence[int], *, room: int, seed: int, salt: str, stop_ids: Sequence[int]
-    ) -> Sampled: ...
-
-    def load(self, folder: Path) -> None: ...
-
-    def load_adapter(self, folder: Path) -> None: ...
-
-    def digests(self) -> set[str]: ...
-
-    def close(self) -> None: ...
 
 
 class VLLMPolicy:
@@ -166,188 +136,6 @@ class VLLMPolicy:
         self.close()
 
 
-class VLLMServer:
-    """A vLLM server, started with VLLM_SERVER_DEV_MODE=1 and `--worker-extension-cls` of ours.
-
-    Raises ValueError where it does not serve the model, or lacks what was said.
-    """
-
-    def __init__(self, server: Server) -> None:
-        self._completions, self._adapter = Completions(server), ""
-        parts = urlsplit(server.base_url)
-        root = urlunsplit(parts._replace(path=parts.path.removesuffix("/v1")))
-        # Loading takes longer than a turn.
-        self._control = Completions(Server(root, timeout_s=600.0, tries=3))
-        try:
-            models = self._completions.ask("GET", "/models")
-            self._model = server.model or str(models["data"][0]["id"])
-            self.digests()
-        except (ServerError, KeyError, IndexError, TypeError) as error:
-            self.close()
-            raise ValueError(
-                f"{server.base_url} is no vLLM server that can follow training ({error}); start it "
-                f"with VLLM_SERVER_DEV_MODE=1 and --worker-extension-cls {EXTENSION}"
-            ) from error
-
-    def sample(
-        self, ids: Sequence[int], *, room: int, seed: int, salt: str, stop_ids: Sequence[int]
-    ) -> Sampled:
-        """One completion of the ids. Raises ServerError."""
-        answer = self._completions.ask(
-            "POST",
-            "/completions",
-            {
-                "model": self._adapter or self._model,
-                "prompt": list(ids),
-                "max_tokens": room,
-                "temperature": 1.0,
-                "top_p": 1.0,
-                "top_k": 0,
-                "min_p": 0.0,
-                "seed": seed,
-                "logprobs": 0,
-                "return_token_ids": True,
-                "stop": [CALL_END],
-                "include_stop_str_in_output": True,
-                "stop_token_ids": list(stop_ids),
-                "cache_salt": salt,
-            },
-        )
-        try:
-            choice = answer["choices"][0]
-            sampled, logprobs = choice["token_ids"], choice["logprobs"]["token_logprobs"]
-            return _checked(sampled, logprobs, choice["finish_reason"] == "length")
-        except (KeyError, IndexError, TypeError) as error:
-            raise ServerError(f"the server gave no token ids: {str(answer):.200}") from error
-
-    def load(self, folder: Path) -> None:
-        """Has every worker read the weights, and forgets what it cached. Raises ServerError."""
-        arguments = {"weights_path": str(folder.resolve())}
-        self._rpc("follow", arguments)
-        self._control.ask("POST", "/reset_prefix_cache")
-
-    def load_adapter(self, folder: Path) -> None:
-        """Samples from this adapter from now on; the server needs `--enable-lora`."""
-        name = folder.name
-        self._completions.ask(
-            "POST",
-            "/load_lora_adapter",
-            {"lora_name": name, "lora_path": str(folder.resolve())},
-        )
-        before, self._adapter = self._adapter, name
-        if before:
-            self._completions.ask("POST", "/unload_lora_adapter", {"lora_name": before})
-
-    def digests(self) -> set[str]:
-        """The checksum that each worker says."""
-        return set(self._rpc("weights_digest", {}))
-
-    def close(self) -> None:
-        """Ends running requests; the server goes on."""
-        self._completions.close()
-        self._control.close()
-
-    def _rpc(self, method: str, arguments: Mapping[str, Any]) -> list[Any]:
-        body = {"method": method, "kwargs": dict(arguments)}
-        answer = self._control.ask("POST", "/collective_rpc", body)
-        return list(answer["results"]) if answer else []
-
-
-class VLLMEngine:
-    """vLLM in this process: its own engine on a background event loop.
-
-    `options` go to `vllm.AsyncEngineArgs`. Raises ValueError where vLLM is not installed.
-    """
-
-    def __init__(self, model: Path, **options: Any) -> None:
-        try:
-            from vllm import AsyncEngineArgs
-            from vllm.v1.engine.async_llm import AsyncLLM
-        except ImportError as error:
-            raise ValueError(f'vLLM cannot be used here ({error}): pip install "vllm"') from error
-        self._count, self._lock, self._closed = 0, threading.Lock(), False
-        self._adapter: Any = None
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="vllm", daemon=True)
-        self._thread.start()
-        arguments = AsyncEngineArgs(
-            model=str(model), worker_extension_cls=EXTENSION, **{"seed": 0, **options}
-        )
-
-        async def start() -> Any:
-            return AsyncLLM.from_engine_args(arguments)
-
-        self._engine: Any = self._wait(start())
-
-    def sample(
-        self, ids: Sequence[int], *, room: int, seed: int, salt: str, stop_ids: Sequence[int]
-    ) -> Sampled:
-        """One completion of the ids. Raises ServerError."""
-        from vllm import SamplingParams
-
-        how = SamplingParams(
-            max_tokens=room,
-            temperature=1.0,
-            top_p=1.0,
-            seed=seed,
-            logprobs=0,
-            stop=[CALL_END],
-            include_stop_str_in_output=True,
-            stop_token_ids=list(stop_ids),
-        )
-        with self._lock:
-            self._count += 1
-            name = str(self._count)
-
-        async def last() -> Any:
-            prompt = {"prompt_token_ids": list(ids), "cache_salt": salt}
-            turns = self._engine.generate(prompt, how, request_id=name, lora_request=self._adapter)
-            return [turn async for turn in turns][-1]
-
-        done = self._wait(last()).outputs[0]
-        logprobs = [step[i].logprob for step, i in zip(done.logprobs, done.token_ids, strict=True)]
-        return _checked(list(done.token_ids), logprobs, done.finish_reason == "length")
-
-    def load(self, folder: Path) -> None:
-        """Has every worker read the weights, and forgets what it cached."""
-        arguments = {"weights_path": str(folder.resolve())}
-        self._wait(self._engine.collective_rpc("follow", kwargs=arguments))
-        self._wait(self._engine.reset_prefix_cache())
-
-    def load_adapter(self, folder: Path) -> None:
-        """Samples from this adapter from now on; the engine needs `enable_lora=True`."""
-        from vllm.lora.request import LoRARequest
-
-        before = self._adapter
-        number = before.lora_int_id + 1 if before else 1
-        self._adapter = LoRARequest(folder.name, number, str(folder.resolve()))
-        self._wait(self._engine.add_lora(self._adapter))
-        if before:
-            self._wait(self._engine.remove_lora(before.lora_int_id))
-
-    def digests(self) -> set[str]:
-        """The checksum that each worker says."""
-        return set(self._wait(self._engine.collective_rpc("weights_digest")))
-
-    def close(self) -> None:
-        """Ends the engine's processes. Safe to call twice."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        self._engine.shutdown()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _wait(self, work: Any) -> Any:
-        if self._closed:
-            raise ServerError("the engine was closed")
-        try:
-            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-        except CancelledError as error:
-            raise ServerError("the engine was closed") from error
-
-
 class _Conversation:
     """One episode's history of ids."""
 
@@ -388,14 +176,8 @@ class _Conversation:
         return None
 
 
-def _checked(ids: Sequence[int], logprobs: Sequence[float | None], cut: bool) -> Sampled:
-    """Raises ServerError unless every id has its log-probability."""
-    if not ids or len(ids) != len(logprobs) or None in logprobs:
-        raise ServerError(f"got {len(ids)} ids and {len(logprobs)} log-probabilities of a turn")
-    return Sampled([int(i) for i in ids], [float(p or 0.0) for p in logprobs], cut)
-
-
 def _digest(model: PreTrainedModel) -> str:
     """Of a PeftModel its base's, which is what the engine holds beside the adapter."""
     plain = model.get_base_model() if isinstance(model, PeftModel) else model
-    return digest(plain, output_layer(model).weight)
+    head: Any = output_layer(model)
+    return digest(plain, head.weight)

@@ -22,14 +22,8 @@ from scgrpo import models
 from scgrpo.config import EngineConfig, TrainConfig, WarmStartConfig
 from scgrpo.log import read_metrics
 from scgrpo.policies.completions import Server, ServerError
-from scgrpo.policies.vllm import (
-    EXTENSION,
-    StaleWeights,
-    VLLMPolicy,
-    VLLMServer,
-    _checked,
-    _digest,
-)
+from scgrpo.policies.vllm import StaleWeights, VLLMPolicy, _digest
+from scgrpo.policies.vllm_engines import EXTENSION, VLLMServer, _checked
 from scgrpo.train import train
 
 ROOT = Path(__file__).parents[2]
