@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import gymnasium
 import pytest
 
 from envs import registry
 from envs.base import TextEnv
-
-
-@pytest.fixture(autouse=True)
-def own_gymnasium_registry() -> Iterator[None]:
-    """Leaves Gymnasium's registry, and the modules of outside environments, as they were."""
-    before, modules = dict(gymnasium.registry), set(sys.modules)
-    yield
-    gymnasium.registry.clear()
-    gymnasium.registry.update(before)
-    for name in set(sys.modules) - modules:
-        if name.startswith(("reverse_words", "plug")):
-            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,18 @@ from scgrpo.policies.scripted import ScriptedPolicy
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
+@pytest.fixture(autouse=True)
+def own_gymnasium_registry():
+    """Leaves Gymnasium's registry and the imported modules as they were."""
+    before, modules = dict(gymnasium.registry), set(sys.modules)
+    yield
+    gymnasium.registry.clear()
+    gymnasium.registry.update(before)
+    for name in set(sys.modules) - modules:
+        if name.startswith(("reverse_words", "plug")):
+            del sys.modules[name]
+
+
 @pytest.fixture
 def plugins(tmp_path, monkeypatch):
     """Installs modules with entry points, as a package manager would leave them on disk."""
