@@ -1,293 +1,132 @@
-"""Makes `swe_lite`'s task table: breaks every source in every way and keeps what its tests catch.
+"""Extends `swe_lite`'s task table: breaks every source in every way and keeps what its tests catch.
 
-    python -m envs.code.build_swe_lite
+    python -m envs.code.build_swe_lite FOLDER [SOURCE ...]
 
-writes `envs/data/swe_lite/sources.json` and `tasks.jsonl`; the same corpus gives the same files,
-on a machine that is not so busy that a test run of 0.05 s takes `DEADLINE_S`.
+writes a file to FOLDER for each source as soon as it is done, and takes up an interrupted build
+there; then adds the rows to `tasks.jsonl.gz` and `sources.json`. Rows that the table holds stay:
+their functions keep their split.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import combinations, islice, product
+from pathlib import Path
 from typing import Any
 
 from envs.code import corpus
-from envs.code.corpus import Source, stable_share
-from envs.code.mutate import Mutation, mutate, mutations
-from envs.code.suite import SuiteRun, run_suite
-from envs.code.table import Row
-from sandboxes import SandboxConfig, SandboxPool, open_pool
+from envs.code.bench import Bench
+from envs.code.corpus import Source
+from envs.code.make_rows import rows_of
+from envs.code.suite import SuiteRun
+from envs.code.table import Row, rows, write
 
-__all__ = ["build", "main", "split_of"]
-
-HELD_OUT = frozenset({"gridpath", "money", "netrc", "optparse", "semver"})
-"""Sources of `ood/domain`; no other split breaks them."""
-
-SHARES = {"train": 0.62, "id": 0.2, "ood/difficulty": 0.18}
-"""How the functions of the other sources are divided."""
-
-OPERATORS = frozenset(
-    {"comparison", "arithmetic", "boolean", "constant", "negation", "off_by_one", "return"}
-)
-"""Operators whose changes of one place are many enough for four candidates."""
-
-PER_LINE = {"train": 4, "id": 4, "ood/domain": 2}
-PER_PAIR = 2
-PAIRS_TRIED = 4
-PER_FUNCTION = 20
-CANDIDATES = 4
-MOST_FAILING = 20
-MOST_CHARS = {1: 300, 2: 460}
-"""Longest bug with its candidates, by the number of lines: prompts have to be short."""
+__all__ = ["Lab", "baseline", "main"]
 
 REPEATS = 3
-DEADLINE_S = 2.0
-"""Far above the 0.05 s of a suite, so that only a bug that loops reaches it."""
+"""Interpreters that a bug has to fail in, each with another order of sets."""
 
+LEAST_DEADLINE_S = 1.5
+DEADLINE_FACTOR = 10.0
 WORKERS = 2
 
 
 @dataclass(frozen=True)
-class Killed:
-    """Mutations that visible and hidden tests catch, the same way every time.
+class Lab:
+    """Runs one source's suite against versions of it.
 
     | field | meaning |
     |---|---|
-    | bugs | the mutations, by line |
-    | failing | tests that fail |
-    | wall_s | seconds of the slowest run |
+    | source | with the names of its tests |
+    | benches | `REPEATS` interpreters |
+    | timeout_s | far above the suite's own time, so that only a bug that loops reaches it |
     """
 
-    bugs: tuple[Mutation, ...]
-    failing: tuple[str, ...]
-    wall_s: float
+    source: Source
+    benches: Sequence[Bench]
+    timeout_s: float
+
+    def run(self, text: str) -> SuiteRun:
+        """The suite against a version of the module."""
+        return self._run(self.benches[0], text)
+
+    def run_again(self, text: str) -> list[SuiteRun]:
+        """The same in every other interpreter."""
+        return [self._run(bench, text) for bench in self.benches[1:]]
+
+    def _run(self, bench: Bench, text: str) -> SuiteRun:
+        source = self.source
+        files = {source.file: text, source.test_file: source.tests}
+        return bench.run(files, f"test_{source.name}", self.timeout_s)
 
 
-def build(pool: SandboxPool) -> tuple[dict[str, Any], list[Row]]:
-    """The tests of every source by name, and the rows of the task table."""
-    tests: dict[str, Any] = {}
-    rows: list[Row] = []
-    with ThreadPoolExecutor(WORKERS) as threads:
-        for source, made in threads.map(lambda name: _build_one(pool, name), corpus.names()):
-            hidden = sorted(source.hidden_ids)
-            tests[source.name] = {"all": list(source.all_ids), "hidden": hidden}
-            rows += made
-    return tests, rows
+def baseline(benches: Sequence[Bench], source: Source) -> Lab:
+    """A lab for the source, with the names of its tests: skipped ones do not count.
 
-
-def _build_one(pool: SandboxPool, name: str) -> tuple[Source, list[Row]]:
-    source = baseline(pool, corpus.source(name))
-    made = list(_rows(pool, source))
-    print(f"{name}: {len(source.all_ids)} tests, {len(made)} tasks", flush=True)
-    return source, made
-
-
-def baseline(pool: SandboxPool, source: Source) -> Source:
-    """The source with the names of its tests. Raises ValueError where one does not pass."""
-    runs = [_run(pool, source, source.text) for _ in range(REPEATS)]
+    Raises ValueError where one does not pass every time, visible ones alone included.
+    """
+    lab = Lab(source, benches, timeout_s=30)
+    runs = [lab.run(source.text), *lab.run_again(source.text)]
+    names = {name for name, reason in runs[0].reasons.items() if not reason.startswith("skipped")}
     files = {source.file: source.text, source.test_file: source.visible}
-    visible = run_suite(pool, files, f"test_{source.name}")
-    names = sorted(runs[0].reasons)
-    if not names or any(run.timed_out or run.failed(names) for run in runs):
+    alone = benches[0].run(files, f"test_{source.name}", lab.timeout_s)
+    visible = names & set(alone.reasons)
+    if not visible < names or any(run.timed_out or run.failed(names) for run in runs):
         raise ValueError(f"{source.name} must pass all its tests, got {runs}")
-    if visible.failed(visible.reasons) or not set(visible.reasons) < set(names):
-        raise ValueError(f"{source.name}: the visible tests must pass alone, got {visible}")
-    return replace(
-        source, all_ids=tuple(names), hidden_ids=frozenset(names) - frozenset(visible.reasons)
+    if alone.failed(visible):
+        raise ValueError(f"{source.name}: the visible tests must pass alone, got {alone}")
+    known = replace(
+        source, all_ids=tuple(sorted(names)), hidden_ids=frozenset(names) - frozenset(visible)
     )
+    slowest_s = max(run.wall_s for run in runs)
+    return Lab(known, benches, max(LEAST_DEADLINE_S, DEADLINE_FACTOR * slowest_s))
 
 
-def split_of(name: str, function: str) -> str:
-    """The split that breaks a function: by source where held out, else by a stable hash."""
-    if name in HELD_OUT:
-        return "ood/domain"
-    share = stable_share(f"split of {name}:{function}")
-    for split, size in SHARES.items():
-        share -= size
-        if share < 0:
-            return split
-    raise ValueError(f"SHARES must add up to 1, got {sum(SHARES.values())}")
+def _build_one(name: str, folder: Path) -> None:
+    path = folder / f"{name}.json"
+    if path.exists():
+        return
+    with ExitStack() as stack:
+        benches = [stack.enter_context(Bench(seed)) for seed in range(REPEATS)]
+        lab = baseline(benches, corpus.source(name))
+        made = rows_of(lab, [row for row in rows() if row.source == name])
+    source = lab.source
+    tests = {"all": [*source.all_ids], "hidden": sorted(source.hidden_ids)}
+    found = {"tests": tests, "rows": [row.to_json() for row in made]}
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(found), "ascii")
+    part.rename(path)
+    sizes = Counter(row.split for row in made)
+    print(f"{name}: {len(source.all_ids)} tests, {len(made)} tasks {dict(sizes)}", flush=True)
 
 
-def _run(pool: SandboxPool, source: Source, text: str) -> SuiteRun:
-    files = {source.file: text, source.test_file: source.tests}
-    return run_suite(pool, files, f"test_{source.name}", timeout_s=DEADLINE_S)
-
-
-def _killed(pool: SandboxPool, source: Source, *bugs: Mutation) -> Killed | None:
-    """The bugs with what they fail; None where they break too little, too much or by chance."""
-    text = mutate(source.text, *bugs)
-    first: frozenset[str] | None = None
-    wall_s = 0.0
-    for _ in range(REPEATS):
-        run = _run(pool, source, text)
-        failing = frozenset(run.failed(source.all_ids))
-        caught = bool(failing & source.hidden_ids) and bool(failing - source.hidden_ids)
-        if run.timed_out or not caught or len(failing) > MOST_FAILING:
-            return None
-        if first is not None and failing != first:
-            return None
-        first, wall_s = failing, max(wall_s, run.wall_s)
-    return Killed(bugs, tuple(sorted(first or ())), wall_s)
-
-
-def _rows(pool: SandboxPool, source: Source) -> Iterator[Row]:
-    """The rows of one source: single bugs, and pairs in the functions of `ood/difficulty`."""
-    functions: dict[str, dict[int, list[Killed]]] = defaultdict(lambda: defaultdict(list))
-    for one in mutations(source.text):
-        if one.operator in OPERATORS and (killed := _killed(pool, source, one)) is not None:
-            functions[one.function][one.line].append(killed)
-    for function, lines in functions.items():
-        split = split_of(source.name, function)
-        if split == "ood/difficulty":
-            made = list(islice(_pairs(pool, source, lines), 2 * PER_FUNCTION))
-        else:
-            made = [row for found in lines.values() for row in _singles(pool, source, found, split)]
-        short = [row for row in made if _length(row) <= MOST_CHARS[len(row.bugs)]]
-        yield from sorted(short, key=lambda row: stable_share(row.id))[:PER_FUNCTION]
-
-
-def _singles(
-    pool: SandboxPool, source: Source, found: Sequence[Killed], split: str
-) -> Iterator[Row]:
-    """Tasks of one line."""
-    made = (_single(pool, source, bug, found, split) for bug in _shuffled(source, found))
-    yield from islice((row for row in made if row is not None), PER_LINE[split])
-
-
-def _single(
-    pool: SandboxPool, source: Source, bug: Killed, found: Sequence[Killed], split: str
-) -> Row | None:
-    """One task of one bug; None where the line gives no fair wrong candidates.
-
-    Fair means that the right candidate is not the one that has most in common with the others:
-    either all candidates differ in one span, or two spans are each right in two of the four.
-    """
-    (one,) = bug.bugs
-    others = [k for k in _shuffled(source, found, salt=str(one)) if k is not bug]
-    same = _same_span(others, bug)
-    wrong = [k.bugs for k in same[: CANDIDATES - 1]]
-    if len(wrong) < CANDIDATES - 1:
-        apart = [k for k in others if k.bugs[0].column >= one.end or k.bugs[0].end <= one.column]
-        pairs = ((a.bugs, b.bugs) for a, b in product(same, apart) if b not in same)
-        wrong = next(
-            (
-                [a, b, a + b]
-                for a, b in islice(pairs, PAIRS_TRIED)
-                if _killed(pool, source, *a, *b) is not None
-            ),
-            [],
-        )
-    if not wrong:
-        return None
-    return _row(source, split, bug, [_patch(source, bugs, [one.line]) for bugs in wrong])
-
-
-def _same_span(found: Sequence[Killed], bug: Killed) -> list[Killed]:
-    """The others that change the same characters, so that they are as near to the bug as right."""
-    (one,) = bug.bugs
-    return [
-        k
-        for k in found
-        if k is not bug and (k.bugs[0].column, k.bugs[0].end) == (one.column, one.end)
-    ]
-
-
-def _pairs(
-    pool: SandboxPool, source: Source, lines: Mapping[int, Sequence[Killed]]
-) -> Iterator[Row]:
-    """Tasks of two lines of one function: both bugs at once, candidates patch both lines."""
-    choices = list(combinations(sorted(lines), 2))
-    for numbers in sorted(choices, key=lambda pair: stable_share(f"{source.name}{pair}")):
-        firsts, seconds = (_shuffled(source, lines[number]) for number in numbers)
-        bugs = islice(zip(firsts, seconds, strict=False), PAIRS_TRIED)
-        made = (_pair(pool, source, *pair, firsts, seconds) for pair in bugs)
-        yield from islice((row for row in made if row is not None), PER_PAIR)
-
-
-def _pair(
-    pool: SandboxPool,
-    source: Source,
-    first: Killed,
-    second: Killed,
-    firsts: Sequence[Killed],
-    seconds: Sequence[Killed],
-) -> Row | None:
-    """One task of two bugs; None where the lines' other bugs give too few wrong candidates."""
-    both = _killed(pool, source, *first.bugs, *second.bugs)
-    other_firsts = _same_span(firsts, first)[:2]
-    other_seconds = _same_span(seconds, second)[:2]
-    if both is None or not other_firsts or not other_seconds:
-        return None
-    # One line repaired and the other broken anew are bugs known to be caught; both anew are not.
-    anew = (
-        a.bugs + b.bugs
-        for a, b in product(other_firsts, other_seconds)
-        if _killed(pool, source, *a.bugs, *b.bugs) is not None
-    )
-    if (last := next(anew, None)) is None:
-        return None
-    numbers = [bug.line for bug in both.bugs]
-    broken = (other_seconds[0].bugs, other_firsts[0].bugs, last)
-    wrong = [_patch(source, bugs, numbers) for bugs in broken]
-    return _row(source, "ood/difficulty", both, wrong)
-
-
-def _row(source: Source, split: str, bug: Killed, wrong: list[tuple[str, ...]]) -> Row:
-    """One line of the table. The place of the right candidate is uniform by hash."""
-    numbers = [one.line for one in bug.bugs]
-    key = f"{source.name} {bug.bugs}"
-    place = int(CANDIDATES * stable_share(f"answer of {key}"))
-    right = _patch(source, (), numbers)
-    return Row(
-        id="-".join([source.name, *map(str, numbers), f"{int(1e8 * stable_share(key)):08d}"]),
-        split=split,
-        family=f"{source.name}:{bug.bugs[0].function}",
-        source=source.name,
-        bugs=bug.bugs,
-        failing=bug.failing,
-        candidates=(*wrong[:place], right, *wrong[place:]),
-        answer=place + 1,
-        seconds=math.ceil(10 * bug.wall_s) / 10,
-    )
-
-
-def _length(row: Row) -> int:
-    """Characters of the bug and its candidates."""
-    return sum(len(line.strip()) for lines in (row.buggy, *row.candidates) for line in lines)
-
-
-def _patch(source: Source, bugs: Sequence[Mutation], numbers: Sequence[int]) -> tuple[str, ...]:
-    """Some lines of the source, with the bugs."""
-    text = mutate(source.text, *bugs).split("\n")
-    return tuple(text[number - 1] for number in numbers)
-
-
-def _shuffled(source: Source, found: Sequence[Killed], salt: str = "") -> list[Killed]:
-    """Bugs whose lines all differ, in a fixed order that has nothing to do with operators'."""
-    order = sorted(found, key=lambda one: stable_share(f"{source.name}{salt}{one.bugs}"))
-    distinct = {mutate(source.text, *one.bugs): one for one in reversed(order)}
-    return list(reversed(distinct.values()))
+def collect(folder: Path) -> tuple[dict[str, Any], list[Row]]:
+    """The tests of every source by name, and the table's rows followed by the folder's."""
+    tests: dict[str, Any] = dict(corpus.test_ids())
+    found = {row.id: row for row in rows()}
+    for path in sorted(folder.glob("*.json")):
+        built = json.loads(path.read_text("ascii"))
+        tests[path.stem] = built["tests"]
+        for row in map(Row.from_json, built["rows"]):
+            found.setdefault(row.id, row)
+    return dict(sorted(tests.items())), [*found.values()]
 
 
 def main() -> None:
-    """Writes both files of the table."""
-    with open_pool(SandboxConfig()) as pool:
-        tests, rows = build(pool)
-    write(tests, rows)
-
-
-def write(tests: dict[str, Any], rows: list[Row]) -> None:
-    """Writes `sources.json` and `tasks.jsonl`."""
-    (corpus.DATA / "sources.json").write_text(json.dumps(tests, indent=1) + "\n", "ascii")
-    lines = "".join(json.dumps(row.to_json()) + "\n" for row in rows)
-    (corpus.DATA / "tasks.jsonl").write_text(lines, "ascii")
+    """Builds what the folder lacks, and writes both files of the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("sources", nargs="*", default=corpus.names())
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(WORKERS) as threads:
+        list(threads.map(lambda name: _build_one(name, arguments.folder), arguments.sources))
+    write(*collect(arguments.folder))
 
 
 if __name__ == "__main__":

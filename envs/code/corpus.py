@@ -6,11 +6,22 @@ import ast
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-__all__ = ["DATA", "Source", "hide_tests", "names", "source", "stable_share"]
+from envs.code.rename import rename_locals
+
+__all__ = [
+    "DATA",
+    "Source",
+    "hide_tests",
+    "names",
+    "renamed",
+    "source",
+    "stable_share",
+    "test_ids",
+]
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "swe_lite"
 
@@ -59,7 +70,7 @@ def source(name: str) -> Source:
     if folder is None:
         raise ValueError(f"no source {name!r} in {DATA}; wanted one of {', '.join(_folders())}")
     tests = (folder / f"test_{name}.py").read_text("utf-8")
-    ids = _test_ids().get(name, {"all": [], "hidden": []})
+    ids = test_ids().get(name, {"all": [], "hidden": []})
     return Source(
         name=name,
         text=(folder / f"{name}.py").read_text("utf-8"),
@@ -68,6 +79,13 @@ def source(name: str) -> Source:
         all_ids=tuple(ids["all"]),
         hidden_ids=frozenset(ids["hidden"]),
     )
+
+
+@cache
+def renamed(name: str) -> Source:
+    """A source whose functions have other names for their local variables."""
+    found = source(name)
+    return replace(found, text=rename_locals(found.text))
 
 
 def names() -> list[str]:
@@ -112,6 +130,7 @@ def _folders() -> dict[str, Path]:
 
 
 @cache
-def _test_ids() -> Mapping[str, Mapping[str, list[str]]]:
+def test_ids() -> Mapping[str, Mapping[str, list[str]]]:
+    """By source, the names of `all` tests and of the `hidden` ones."""
     path = DATA / "sources.json"
     return json.loads(path.read_text("ascii")) if path.exists() else {}

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from envs.code import operators
 
-__all__ = ["HELD_OUT_OPERATORS", "OPERATORS", "Mutation", "mutate", "mutations"]
+__all__ = ["HELD_OUT_OPERATORS", "OPERATORS", "Mutation", "functions", "mutate", "mutations"]
 
 Change: TypeAlias = "tuple[int, int, int, str]"
 """Line (from 1), first column, column after the last (both from 0), new text."""
@@ -63,7 +63,7 @@ def mutations(text: str) -> list[Mutation]:
     """
     lines = text.split("\n")
     found: dict[tuple[int, int, int, str], Mutation] = {}
-    for name, function in _functions(ast.parse(text).body, ""):
+    for name, function in functions(ast.parse(text).body, ""):
         for node in _inside(function):
             for operator, changes in OPERATORS.items():
                 for line, column, end, after in changes(node, lines):
@@ -74,13 +74,13 @@ def mutations(text: str) -> list[Mutation]:
     return [found[key] for key in sorted(found)]
 
 
-def _functions(body: Sequence[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+def functions(body: Sequence[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.FunctionDef]]:
     """Top-level functions and methods with their qualified names."""
     for node in body:
         if isinstance(node, ast.FunctionDef):
             yield prefix + node.name, node
         elif isinstance(node, ast.ClassDef):
-            yield from _functions(node.body, f"{prefix}{node.name}.")
+            yield from functions(node.body, f"{prefix}{node.name}.")
 
 
 def _inside(function: ast.FunctionDef) -> Iterator[ast.AST]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from envs.code.corpus import Source
 from envs.code.vet import new_reach
 from envs.types import Verdict
 from sandboxes.base import SandboxError, SandboxPool
 
-__all__ = ["SuiteRun", "grade", "run_suite", "run_visible"]
+__all__ = ["SuiteRun", "all_of", "grade", "run_suite", "run_visible", "summary"]
 
 DEADLINE_S = 10.0
 _DRIVER = Path(__file__).with_name("driver.py").read_text("ascii")
@@ -101,3 +102,26 @@ def grade(pool: SandboxPool, source: Source, text: str, fail_to_pass: Collection
         "kept": 1 - len(broken) / max(len(source.all_ids) - len(fail_to_pass), 1),
     }
     return Verdict(passed, float(passed), "all tests pass" if passed else detail, parts)
+
+
+def summary(run: SuiteRun, wanted: Sequence[str], detailed: bool) -> str:
+    """`3 failed` or `all passed`, with the first failure's reason where details are wanted."""
+    failed = run.failed(wanted)
+    if run.timed_out:
+        return "timed out"
+    if not failed:
+        return "all passed"
+    text = f"{len(failed)} failed"
+    if not detailed:
+        return text
+    named = next((test for test in ("import", *failed) if test in run.reasons), "")
+    return f"{text}\n{named}: {run.reasons[named]}" if named else f"{text}\nthe run broke off"
+
+
+def all_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """Passed where all are; parts are means, the detail is of the first that failed."""
+    passed = all(verdict.passed for verdict in verdicts)
+    detail = next((one.detail for one in verdicts if not one.passed), verdicts[0].detail)
+    names = verdicts[0].parts if all(verdict.parts for verdict in verdicts) else ()
+    parts = {name: fmean(one.parts[name] for one in verdicts) for name in names}
+    return Verdict(passed, float(passed), detail, parts)

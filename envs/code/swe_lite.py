@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from envs.code import corpus
 from envs.code.boxes import shared_pool
-from envs.code.suite import SuiteRun, grade, run_visible
-from envs.code.table import Row, rows
+from envs.code.suite import all_of, grade, run_visible, summary
+from envs.code.swe_tasks import REPOSITORY, rows_in, task_of, tasks_of
+from envs.code.table import Row
 from envs.code.workspace import Workspace
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
@@ -21,15 +21,14 @@ from sandboxes.base import SandboxPool
 
 __all__ = ["SweLite"]
 
-CONTEXT_LINES = 2
-NAMED_TESTS = 3
-
 _TOOLS = {
     0: ("apply", "submit"),
     1: ("read", "edit", "run_tests", "submit"),
     2: ("ls", "read", "grep", "edit", "run_tests", "submit"),
     3: ("ls", "read", "grep", "edit", "run_tests", "submit"),
+    4: ("ls", "read", "grep", "edit_file", "run_tests", "submit"),
 }
+_TURNS = {3: 20, 4: 30}
 
 
 class SweLite(ToolEnv):
@@ -42,15 +41,24 @@ class SweLite(ToolEnv):
     | level 1 | the wrong lines with their neighbours; `read`, `edit`, `run_tests`, `submit` |
     | level 2 | the function; also `ls`, `grep` |
     | level 3 | the file's name and up to three tests that fail; tools of level 2, 20 turns |
+    | level 4 | a repository of three modules, two of them broken as in two rows of the table; |
+    | | `edit_file` takes a path; 30 turns |
     | turn | a tool call, one JSON object |
     | verifier | all of the package's tests, hidden ones included, in a box that the policy never |
-    | | touched, against its version of the one file that a task lets it change |
-    | limits | 8 turns, 20 at level 3, and no submission in them is a failure; a test run is |
-    | | killed after 10 s, which is a failure |
+    | | touched, against its version of the one file that a task lets it change; at |
+    | | level 4 each changed module with its own tests |
+    | parts | `passing`: the share of the visible tests that passed in the last run |
+    | limits | 8 turns, 20 or 30 from level 3, and no submission in them is a failure; a test |
+    | | run is killed after 10 s, which is a failure |
     | submission | of a changed file, after a test run of it, whatever the tests said |
-    | `train`, `id` | one wrong line in different functions of the same sources |
-    | `ood/difficulty` | two wrong lines in a function that no other split breaks |
+    | `train`, `id` | one wrong line in different functions of the same sources; the next |
+    | | three have functions of these sources for themselves, too |
+    | `ood/difficulty` | two wrong lines in a function |
+    | `ood/composition` | one wrong line by an operator that training never uses |
+    | `ood/surface` | the source's local variables are v1, v2, ...; test runs and prompts |
+    | | only count what fails |
     | `ood/domain` | one wrong line in sources that no other split breaks |
+    | level 0 | has the rows whose line gives four fair candidates |
     | bugs | by the operators of `mutate.py`; each fails a visible and a hidden test, and so does |
     | | every wrong candidate |
     | oracle | the right candidate, or the right line and a test run, and the submission |
@@ -58,14 +66,21 @@ class SweLite(ToolEnv):
     | source, licence | micro-repositories written here, Apache-2.0; modules of CPython 3.11 with |
     | | their tests, PSF licence |
 
-    The policy's file is kept here, as text; every test run gets a fresh box with that file and the
+    The policy's files are kept here, as text; every test run gets a fresh box with one file and its
     visible tests, so nothing that a run leaves behind reaches the next run or the grader.
     `sandboxes` is the pool to take boxes from, else one that the process shares.
     """
 
     name = "swe_lite"
-    splits = ("train", "id", "ood/difficulty", "ood/domain")
-    levels = (0, 1, 2, 3)
+    splits = (
+        "train",
+        "id",
+        "ood/difficulty",
+        "ood/domain",
+        "ood/composition",
+        "ood/surface",
+    )
+    levels = (0, 1, 2, 3, 4)
     max_turns = 8
     instructions = (
         "Fix the bug, then submit once the tests pass. Reply with one call, such as "
@@ -76,30 +91,35 @@ class SweLite(ToolEnv):
         super().__init__()
         self._pool = sandboxes
         self._workspace: Workspace | None = None
-        self._tested = ""
+        self._tested: dict[str, str] = {}
+        self._passing = 0.0
         self._tried: list[int] = []
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The rows of the table that belong to the split, in the table's order."""
-        return list(_tasks(split, level).values())
+        return list(tasks_of(split, level).values())
 
     def find(self, split: str, level: int, task_id: str) -> Task | None:
         """The task of that id, without a search."""
-        return _tasks(split, level).get(task_id)
+        return tasks_of(split, level).get(task_id)
 
     def begin(self, task: Task) -> None:
-        """Lays out the broken package."""
-        self._workspace = Workspace(corpus.source(self.row.source), self.row.broken)
-        self._tested = ""
+        """Lays out the broken packages, and at level 4 the right one."""
+        packages = [(row.package, row.broken) for row in rows_in(task)]
+        if task.level == REPOSITORY:
+            idle = corpus.source(task.payload["idle"])
+            packages = sorted([*packages, (idle, idle.text)], key=lambda one: one[0].name)
+        self._workspace = Workspace(*packages)
+        self._tested, self._passing = {}, 0.0
         self._tried = []
 
     def end(self) -> None:
-        """Forgets the policy's file."""
+        """Forgets the policy's files."""
         self._workspace = None
 
     def turn_budget(self, task: Task) -> int:
         """More turns where the bug has to be found first."""
-        return 20 if task.level == 3 else self.max_turns
+        return _TURNS.get(task.level, self.max_turns)
 
     def offered(self) -> Sequence[str]:
         """The tools of the task's level."""
@@ -107,8 +127,8 @@ class SweLite(ToolEnv):
 
     @property
     def row(self) -> Row:
-        """The current task's row of the table."""
-        return Row.from_json(self.task.payload)
+        """The current task's row of the table, the first of several."""
+        return rows_in(self.task)[0]
 
     @property
     def workspace(self) -> Workspace:
@@ -154,21 +174,54 @@ class SweLite(ToolEnv):
         return self.workspace.edit(line, text)
 
     @tool
+    def edit_file(self, path: str, line: int, text: str) -> str:
+        """Replace one line of a file."""
+        return self.workspace.edit(line, text, path)
+
+    @tool
     def run_tests(self) -> str:
         """Run the tests."""
-        self._tested = self.workspace.text
-        run = run_visible(self._sandboxes(), self.workspace.source, self.workspace.text)
-        return _summary(run, self.workspace.source.visible_ids, detailed=self.task.level > 0)
+        space = self.workspace
+        runs = {
+            path: run_visible(self._sandboxes(), source, space.texts[path])
+            for path, source in space.sources.items()
+        }
+        self._tested = dict(space.texts)
+        wanted = {path: source.visible_ids for path, source in space.sources.items()}
+        failed = sum(len(run.failed(wanted[path])) for path, run in runs.items())
+        self._passing = 1 - failed / sum(map(len, wanted.values()))
+        detailed = self.task.level > 0 and self.task.split != "ood/surface"
+        told = {path: summary(run, wanted[path], detailed) for path, run in runs.items()}
+        if self.task.level < REPOSITORY:
+            return "\n".join(told.values())
+        return "\n".join(f"{path}: {text}" for path, text in told.items())
+
+    def checks(self) -> Mapping[str, float]:
+        """The share of the visible tests that passed in the last run, 0 before one."""
+        return {"passing": self._passing}
 
     @tool
     def submit(self) -> str | Verdict:
         """Finish."""
-        if self.workspace.text == self.row.broken:
+        space = self.workspace
+        rows = {row.package.file: row for row in rows_in(self.task)}
+        given = {path: source.text for path, source in space.sources.items()}
+        given |= {path: row.broken for path, row in rows.items()}
+        if space.texts == given:
             return "nothing changed yet"
-        if self.workspace.text != self._tested:
+        if space.texts != self._tested:
             return "run the tests first"
-        workspace = self.workspace
-        return grade(self._sandboxes(), workspace.source, workspace.text, self.row.failing)
+        judged = [path for path in given if path in rows or space.texts[path] != given[path]]
+        verdicts = [
+            grade(
+                self._sandboxes(),
+                space.sources[path],
+                space.texts[path],
+                rows[path].failing if path in rows else (),
+            )
+            for path in judged
+        ]
+        return all_of(verdicts)
 
     def oracle(self, task: Task) -> list[str]:
         """The right change, a test run of it, and the submission."""
@@ -177,10 +230,11 @@ class SweLite(ToolEnv):
 
     def critical(self, task: Task) -> list[str]:
         """The right candidate's number, or the right lines, as the oracle writes them."""
-        row = Row.from_json(task.payload)
+        rows = rows_in(task)
         if task.level == 0:
-            return [f'"candidate": {row.answer}']
-        return [json.dumps(line.strip(), ensure_ascii=False) for line in row.right]
+            return [f'"candidate": {rows[0].answer}']
+        right = [line for row in rows for line in row.right]
+        return [json.dumps(line.strip(), ensure_ascii=False) for line in right]
 
     def twin(self, task: Task) -> Task:
         """At level 0 the same task with its candidates moved round by one.
@@ -189,7 +243,7 @@ class SweLite(ToolEnv):
         """
         if task.level != 0:
             raise ValueError(f"only level 0 has twins, got a task of level {task.level}")
-        return _task(Row.from_json(task.payload).turned(), task.split, 0)
+        return task_of([rows_in(task)[0].turned()], task.split, 0)
 
     def chance(self, level: int) -> float:
         """Success rate of `random_turn`; about 0 above level 0.
@@ -218,106 +272,43 @@ class SweLite(ToolEnv):
             "grep": {"text": lines[place].strip()[:20]},
             "edit": {"line": int(rng.integers(len(lines))) + 1, "text": lines[place]},
         }.get(name, {})
+        if self.task.level == REPOSITORY:
+            path = {"path": self.workspace.source.file}
+            arguments |= path if name == "read" else {}
+            arguments |= {**path, "line": place + 1, "text": "pass"} if name == "edit_file" else {}
         return render_call(name, **arguments)
 
     def get_state(self) -> dict[str, Any]:
-        """The base's snapshot, the policy's file, it at the last test run, the tried candidates."""
-        text = self.workspace.text if self._workspace else None
+        """The base's snapshot, the policy's files, the last test run of them, tried candidates."""
+        texts = dict(self.workspace.texts) if self._workspace else None
         return {
             **super().get_state(),
-            "text": text,
-            "tested": self._tested,
+            "texts": texts,
+            "tested": dict(self._tested),
+            "passing": self._passing,
             "tried": [*self._tried],
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Re-enters the episode with the policy's file as it was."""
+        """Re-enters the episode with the policy's files as they were."""
         super().set_state(state)
-        if state["text"] is not None:
-            self.workspace.text = state["text"]
-        self._tested, self._tried = state["tested"], list(state["tried"])
+        if state["texts"] is not None:
+            self.workspace.texts = dict(state["texts"])
+        self._tested, self._passing = dict(state["tested"]), state["passing"]
+        self._tried = list(state["tried"])
 
     def _sandboxes(self) -> SandboxPool:
         return self._pool if self._pool is not None else shared_pool()
 
 
-def _summary(run: SuiteRun, wanted: Sequence[str], *, detailed: bool) -> str:
-    """`3 failed` or `all passed`, with the first failure's reason where details are wanted."""
-    failed = run.failed(wanted)
-    if run.timed_out:
-        return "timed out"
-    if not failed:
-        return "all passed"
-    text = f"{len(failed)} failed"
-    if not detailed:
-        return text
-    named = next((test for test in ("import", *failed) if test in run.reasons), "")
-    return f"{text}\n{named}: {run.reasons[named]}" if named else f"{text}\nthe run broke off"
-
-
-@cache
-def _tasks(split: str, level: int) -> Mapping[str, Task]:
-    found = [_task(row, split, level) for row in rows() if row.split == split]
-    return {task.id: task for task in found}
-
-
-def _task(row: Row, split: str, level: int) -> Task:
-    return Task(
-        id=f"{split}/{level}/{row.id}",
-        split=split,
-        level=level,
-        family=row.family,
-        prompt=_PROMPTS[level](row),
-        payload=row.to_json(),
-    )
-
-
-def _choice(row: Row) -> str:
-    """Level 0: the wrong lines and the numbered candidates, without indentation."""
-    listed = [
-        f"{number}: " + "\n   ".join(line.strip() for line in lines)
-        for number, lines in enumerate(row.candidates, start=1)
-    ]
-    wrong = "\n".join(line.strip() for line in row.buggy)
-    return "\n".join([f"Bug in {row.source}.py:", wrong, "Candidates:", *listed])
-
-
-def _neighbours(row: Row) -> str:
-    """Level 1: the wrong lines are numbered and shown among their neighbours."""
-    text = row.broken.split("\n")
-    shown: set[int] = set()
-    for number in row.numbers:
-        shown.update(range(number - CONTEXT_LINES, number + CONTEXT_LINES + 1))
-    listing = _listing(text, sorted(shown))
-    where = " and ".join(str(number) for number in row.numbers)
-    return f"Bug in {row.source}.py, line {where}:\n{listing}"
-
-
-def _function(row: Row) -> str:
-    """Level 2: the whole function, in which the wrong lines are not marked."""
-    listing = _listing(row.broken.split("\n"), row.function_lines)
-    return f"Bug in {row.source}.py, in {row.function}:\n{listing}"
-
-
-def _file(row: Row) -> str:
-    """Level 3: the file and what fails, without the function."""
-    hidden = corpus.source(row.source).hidden_ids
-    failing = [test for test in row.failing if test not in hidden][:NAMED_TESTS]
-    return "\n".join([f"Bug in {row.source}.py. These tests fail:", *failing])
-
-
-def _listing(text: Sequence[str], numbers: Sequence[int]) -> str:
-    return "\n".join(f"{n}: {text[n - 1]}" for n in numbers if 1 <= n <= len(text))
-
-
 def _right_calls(task: Task) -> list[str]:
-    row = Row.from_json(task.payload)
+    rows = rows_in(task)
     if task.level == 0:
-        return [render_call("apply", candidate=row.answer)]
+        return [render_call("apply", candidate=rows[0].answer)]
     return [
-        render_call("edit", line=number, text=line.strip())
+        render_call("edit_file", path=row.package.file, line=number, text=line.strip())
+        if task.level == REPOSITORY
+        else render_call("edit", line=number, text=line.strip())
+        for row in rows
         for number, line in zip(row.numbers, row.right, strict=True)
     ]
-
-
-_PROMPTS = {0: _choice, 1: _neighbours, 2: _function, 3: _file}

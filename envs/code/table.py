@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Self
 
 from envs.code import corpus
-from envs.code.mutate import Mutation, mutate
+from envs.code.mutate import Mutation, functions, mutate
 
-__all__ = ["Row", "rows"]
+__all__ = ["Row", "rows", "write"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One bug, or two at once, and four patches of the lines that they break.
+    """One bug, or two at once, and mostly four patches of the lines that they break.
 
     | field | meaning |
     |---|---|
@@ -27,9 +28,10 @@ class Row:
     | source | name in the corpus |
     | bugs | the mutations, by line |
     | failing | tests that fail, visible and hidden: they must pass again |
-    | candidates | for each patch, its lines in the order of `bugs` |
-    | answer | number of the right candidate, from 1 |
+    | candidates | for each patch, its lines in the order of `bugs`; none: no task of level 0 |
+    | answer | number of the right candidate, from 1; 0 where there are none |
     | seconds | a whole run of the tests with the bugs, rounded up to a tenth |
+    | renamed | the source has other names for its local variables |
     """
 
     id: str
@@ -41,6 +43,7 @@ class Row:
     candidates: tuple[tuple[str, ...], ...]
     answer: int
     seconds: float
+    renamed: bool = False
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self:
@@ -55,8 +58,14 @@ class Row:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
+        """Plain data, without `renamed` where that is false."""
+        found = {**vars(self), "bugs": tuple(dict(vars(bug)) for bug in self.bugs)}
+        return found if self.renamed else {k: v for k, v in found.items() if k != "renamed"}
+
+    @property
+    def package(self) -> corpus.Source:
+        """The source, right."""
+        return corpus.renamed(self.source) if self.renamed else corpus.source(self.source)
 
     @property
     def function(self) -> str:
@@ -71,7 +80,7 @@ class Row:
     @property
     def broken(self) -> str:
         """The module's text with the bugs."""
-        return mutate(corpus.source(self.source).text, *self.bugs)
+        return mutate(self.package.text, *self.bugs)
 
     @property
     def buggy(self) -> list[str]:
@@ -81,12 +90,12 @@ class Row:
     @property
     def right(self) -> list[str]:
         """The lines as they should be."""
-        return _picked(corpus.source(self.source).text, self.numbers)
+        return _picked(self.package.text, self.numbers)
 
     @property
     def function_lines(self) -> list[int]:
         """Line numbers of the broken function."""
-        return list(_span(self.source, self.function))
+        return list(_spans(self.source)[self.function])
 
     def with_lines(self, lines: Sequence[str]) -> str:
         """The module's text with the broken lines replaced."""
@@ -104,20 +113,23 @@ class Row:
 @cache
 def rows() -> tuple[Row, ...]:
     """The whole table, in the order of the file."""
-    path = corpus.DATA / "tasks.jsonl"
-    return tuple(Row.from_json(json.loads(line)) for line in path.read_text("ascii").splitlines())
+    with gzip.open(corpus.DATA / "tasks.jsonl.gz", "rt", encoding="ascii") as lines:
+        return tuple(Row.from_json(json.loads(line)) for line in lines)
+
+
+def write(tests: Mapping[str, Any], table: Sequence[Row]) -> None:
+    """Writes `sources.json` and `tasks.jsonl.gz`; the same table gives the same bytes."""
+    (corpus.DATA / "sources.json").write_text(json.dumps(tests, indent=1) + "\n", "ascii")
+    lines = "".join(json.dumps(row.to_json()) + "\n" for row in table)
+    packed = gzip.compress(lines.encode("ascii"), mtime=0)
+    (corpus.DATA / "tasks.jsonl.gz").write_bytes(packed)
 
 
 @cache
-def _span(source: str, function: str) -> range:
-    """Line numbers of a function, by its qualified name."""
-    body: Sequence[ast.stmt] = ast.parse(corpus.source(source).text).body
-    first = last = 0
-    for name in function.split("."):
-        found = next(node for node in body if getattr(node, "name", None) == name)
-        body = getattr(found, "body", [])
-        first, last = found.lineno, found.end_lineno or found.lineno
-    return range(first, last + 1)
+def _spans(source: str) -> Mapping[str, range]:
+    """Line numbers of every function, by its qualified name."""
+    found = functions(ast.parse(corpus.source(source).text).body, "")
+    return {name: range(node.lineno, (node.end_lineno or 0) + 1) for name, node in found}
 
 
 def _picked(text: str, numbers: Sequence[int]) -> list[str]:
