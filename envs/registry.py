@@ -25,6 +25,7 @@ _OWN = {
     "scgrpo/math_chain-v0": "envs.math.chain:MathChain",
     "scgrpo/math_word-v0": "envs.math.word:MathWord",
     "scgrpo/swe_lite-v0": "envs.code.swe_lite:SweLite",
+    "scgrpo/tool_files-v0": "envs.tools.files:ToolFiles",
     "scgrpo/tool_store-v0": "envs.tools.store:ToolStore",
     "scgrpo/toy_guess-v0": "envs.toy.guess:ToyGuess",
 }

@@ -1,0 +1,169 @@
+"""A small desk as plain data: files, mail, calendar, contacts and notes, and the tools on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["APPS", "READS", "TOOLS", "WRITES", "Desk", "State", "canonical"]
+
+State = dict[str, dict[str, dict[str, str]]]
+"""By app, by the item's id, its fields.
+
+| app | id | fields |
+|---|---|---|
+| files | name | folder, and total and status, or text |
+| mail | number, or a mark for sent ones | place, and sender, code and an event, or to and text |
+| calendar | number, or a mark for added ones | title, day, hour |
+| contacts | name | phone |
+| notes | number, or a mark for added ones | title, and pin or text |
+"""
+
+APPS = ("files", "mail", "calendar", "contacts", "notes")
+READS = ("list_items", "read_item")
+# By app, the tools that change it.
+WRITES = {
+    "files": ("write_file", "move_file", "delete_file"),
+    "mail": ("send_mail", "archive_mail"),
+    "calendar": ("add_event", "cancel_event"),
+    "contacts": ("add_contact", "remove_contact"),
+    "notes": ("add_note", "remove_note"),
+}
+TOOLS = (*READS, *(tool for tools in WRITES.values() for tool in tools), "finish")
+
+_NEW = "new"
+
+
+def canonical(state: State) -> dict[str, list[tuple[str, str]]]:
+    """What two states have in common exactly when they are equal but for the order of additions."""
+    return {
+        app: sorted(
+            ("" if key.startswith(_NEW) else key, repr(sorted(item.items())))
+            for key, item in items.items()
+        )
+        for app, items in state.items()
+    }
+
+
+def line(app: str, key: str, item: Mapping[str, str]) -> str:
+    """An item as a list shows it."""
+    if app == "mail":
+        about = f"to {item['to']}" if "to" in item else f"from {item['sender']}"
+        return f"{key} {about}" + (" (archived)" if item["place"] == "archive" else "")
+    if app == "calendar":
+        return f"{key} {item['title']}, {item['day']} {item['hour']}"
+    if app == "files":
+        return f"{key} in {item['folder']}"
+    return f"{key} {item['phone' if app == 'contacts' else 'title']}"
+
+
+def text(app: str, key: str, item: Mapping[str, str]) -> str:
+    """An item with all that it holds."""
+    if "text" in item:
+        return f"{line(app, key, item)}: {item['text']}"
+    if app == "files":
+        return f"{line(app, key, item)}: total {item['total']}, {item['status']}"
+    if app == "mail":
+        event = f"{item['title']} on {item['day']} at {item['hour']}"
+        return f"{line(app, key, item)}: Code {item['code']}. Please plan {event}."
+    return f"{line(app, key, item)}: pin {item['pin']}" if app == "notes" else line(app, key, item)
+
+
+class Desk:
+    """The tools on a state, as methods; each returns the reply. `changed` counts what worked."""
+
+    def __init__(self, state: State) -> None:
+        self.state: State = {
+            app: {key: dict(item) for key, item in items.items()} for app, items in state.items()
+        }
+        self.changed = 0
+
+    def list_items(self, app: str) -> str:
+        """List what an app holds: files, mail, calendar, contacts or notes."""
+        if app not in self.state:
+            return f"there is no app {app[:40]!r}; apps: {', '.join(self.state)}"
+        items = self.state[app].items()
+        return "\n".join(line(app, key, item) for key, item in items) or "nothing"
+
+    def read_item(self, item: str) -> str:
+        """Read a file, mail, event, contact or note."""
+        for app, items in self.state.items():
+            if item in items:
+                return text(app, item, items[item])
+        return self._unknown(item)
+
+    def write_file(self, file: str, text: str) -> str:
+        """Write a new file."""
+        if file in self.state["files"]:
+            return "there is such a file already"
+        return self._put("files", file, folder="home", text=text)
+
+    def move_file(self, file: str, folder: str) -> str:
+        """Move a file to a folder."""
+        if file not in self.state["files"]:
+            return self._unknown(file)
+        return self._put("files", file, **{**self.state["files"][file], "folder": folder})
+
+    def delete_file(self, file: str) -> str:
+        """Delete a file."""
+        return self._remove("files", file)
+
+    def send_mail(self, to: str, text: str) -> str:
+        """Send a mail to a person."""
+        return self._put("mail", self._mark("mail"), place="sent", to=to, text=text)
+
+    def archive_mail(self, mail: str) -> str:
+        """Archive a mail."""
+        if mail not in self.state["mail"]:
+            return self._unknown(mail)
+        return self._put("mail", mail, **{**self.state["mail"][mail], "place": "archive"})
+
+    def add_event(self, title: str, day: str, hour: int) -> str:
+        """Add an event to the calendar."""
+        mark = self._mark("calendar")
+        return self._put("calendar", mark, title=title, day=day, hour=str(hour))
+
+    def cancel_event(self, event: str) -> str:
+        """Cancel an event."""
+        return self._remove("calendar", event)
+
+    def add_contact(self, name: str, phone: str) -> str:
+        """Add a person to the contacts."""
+        if name in self.state["contacts"]:
+            return "there is such a contact already"
+        return self._put("contacts", name, phone=phone)
+
+    def remove_contact(self, name: str) -> str:
+        """Remove a person from the contacts."""
+        return self._remove("contacts", name)
+
+    def add_note(self, title: str, text: str) -> str:
+        """Add a note."""
+        return self._put("notes", self._mark("notes"), title=title, text=text)
+
+    def remove_note(self, note: str) -> str:
+        """Remove a note."""
+        return self._remove("notes", note)
+
+    def apply(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """The reply of a tool by name."""
+        return getattr(self, name)(**arguments)
+
+    def _put(self, app: str, key: str, **fields: str) -> str:
+        self.state[app][key] = fields
+        self.changed += 1
+        return "done"
+
+    def _remove(self, app: str, key: str) -> str:
+        if key not in self.state[app]:
+            return self._unknown(key)
+        del self.state[app][key]
+        self.changed += 1
+        return "done"
+
+    def _mark(self, app: str) -> str:
+        """An id for what is added; never given twice, though an addition may be removed again."""
+        return f"{_NEW}{self.changed + 1}"
+
+    def _unknown(self, key: str) -> str:
+        return f"there is no {key[:40]!r}"
