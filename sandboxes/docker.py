@@ -176,19 +176,29 @@ class EngineStream(SocketStream):
         raw = getattr(found, "_sock", found)
         super().__init__(raw)
         self._found, self._left = found, 0
+        # The SDK hands out the socket below the reader that has read the head of the engine's
+        # answer, and whatever came with the head stays in there.
+        raw.settimeout(0)
+        self._early = found._response.raw._fp.fp.peek()
 
     def some(self, count: int, until: float) -> bytes:
         """See `SocketStream.some`; what the relay complains of ends the stream."""
         while not self._left:
             head = b""
             while len(head) < _PART.size:
-                head += super().some(_PART.size - len(head), until)
+                head += self._raw(_PART.size - len(head), until)
             kind, self._left = _PART.unpack(head)
             if kind != _STDOUT:
-                said = super().some(self._left, until).decode(errors="replace")
+                said = self._raw(self._left, until).decode(errors="replace")
                 raise EOFError(said.strip().rpartition("\n")[2])
-        got = super().some(min(count, self._left), until)
+        got = self._raw(min(count, self._left), until)
         self._left -= len(got)
+        return got
+
+    def _raw(self, count: int, until: float) -> bytes:
+        if not self._early:
+            return super().some(count, until)
+        got, self._early = self._early[:count], self._early[count:]
         return got
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import docker
@@ -22,6 +22,8 @@ from docker.models.containers import Container
 from sandboxes import SandboxConfig, SandboxError, open_pool
 from sandboxes.build import image_name
 from sandboxes.containers import boot, owner
+from sandboxes.docker import EngineStream
+from sandboxes.frames import pack
 from sandboxes.limits import compose_limits
 
 CONFIG = SandboxConfig(backend="docker", size=1)
@@ -228,3 +230,41 @@ def test_an_engine_that_never_answers_is_given_up(tmp_path: Path):
         text, seconds = refusal(f"unix://{path}")
     assert "docker" in text.lower()
     assert seconds < 10
+
+
+HEAD = (
+    b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n"
+    b"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+)
+
+
+def part(content: bytes) -> bytes:
+    """What a command printed, as the engine labels it."""
+    return b"\1\0\0\0" + len(content).to_bytes(4, "big") + content
+
+
+@pytest.mark.parametrize("early", [0, 5, 8, 11, None], ids="{} bytes".format)
+def test_what_comes_in_one_piece_with_the_engines_answer_is_not_lost(tmp_path: Path, early):
+    path, hello = f"{tmp_path}/engine.sock", pack({"hello": "v1"})
+    sent = part(hello[:9]) + part(hello[9:])
+    cut = len(sent) if early is None else early
+
+    def answer() -> None:
+        connection, _ = door.accept()
+        with connection, suppress(OSError):
+            connection.recv(1 << 16)
+            connection.sendall(HEAD + sent[:cut])
+            time.sleep(0.2)
+            connection.sendall(sent[cut:])
+            connection.recv(1)
+
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(path)
+        door.listen()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with closing(docker.DockerClient(base_url=f"unix://{path}", version="1.41")) as client:
+            stream = EngineStream(client.api.exec_start("x", socket=True))
+            with closing(stream):
+                assert stream.receive(len(hello), time.monotonic() + 5) == hello
+        thread.join(10)
