@@ -8,7 +8,7 @@ RUN := .venv/bin/python
 TRAIN ?= levels=0 credit.alpha_div=0
 EVAL ?= --tasks 60 --rollouts 1
 
-.PHONY: train report test test-vllm check bench setup
+.PHONY: train report test test-vllm check bench soak doctor setup
 .DEFAULT_GOAL := test
 
 setup: $(READY)
@@ -37,3 +37,9 @@ check: $(READY)
 
 bench: $(READY)
 	scripts/with_engine $(RUN) -m benchmarks $(ARGS)
+
+soak: $(READY)
+	scripts/with_engine $(RUN) -m sandboxes.soak $(ARGS)
+
+doctor: $(READY)
+	scripts/with_engine $(RUN) -m sandboxes.doctor $(ARGS)

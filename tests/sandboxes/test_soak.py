@@ -1,0 +1,68 @@
+"""The soak runs, counts what a round leaves, and says so."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandboxes import local, soak
+
+
+@pytest.mark.parametrize("backend", ["local", pytest.param("docker", marks=pytest.mark.docker)])
+def test_rounds_of_every_way_leave_nothing(backend):
+    if reason := soak.reason_against(backend):
+        pytest.skip(reason)
+    done = subprocess.run(
+        [sys.executable, "-m", "sandboxes.soak", "--leases", "4", "--backends", backend],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{backend}: 4 leases in " in done.stdout
+    assert "(1 closed, 1 late, 1 lost, 1 orphaned)" in done.stdout
+    assert "Nothing is left." in done.stdout
+
+
+def test_each_kind_of_leak_is_counted(tmp_path: Path):
+    rounds = soak.Soak("local", tmp_path)
+    before = rounds.left()
+    with (
+        socket.socket(socket.AF_UNIX),
+        open(os.devnull),
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process,
+    ):
+        (tmp_path / "forgotten").touch()
+        after = rounds.left()
+        process.communicate()
+    left_over = {what: after[what] - count for what, count in before.items()}
+    assert left_over == {
+        "containers": 0,
+        "processes": 1,
+        "threads": 0,
+        "sockets": 1,
+        # /dev/null, and this end of the process's input.
+        "other open files": 2,
+        "temporary files": 1,
+    }
+
+
+def test_a_round_that_goes_wrong_says_so(monkeypatch):
+    if reason := local.available():
+        pytest.skip(reason)
+    monkeypatch.setattr(soak.Soak, "_kill", lambda self: None)
+    monkeypatch.setattr(soak, "_SLEEP", ["python", "-c", "1"])
+    rounds = soak.Soak("local", Path("/nowhere"))
+    with pytest.raises(soak.SandboxError, match="a killed box answered"):
+        rounds.ways["lost"]()
+
+
+def test_a_number_of_leases_that_is_none_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        soak.main(["--leases", "0"])
+    assert "wanted at least 1" in capsys.readouterr().err
