@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
@@ -18,6 +20,7 @@ from envs.types import Task, Verdict, as_messages
 __all__ = ["AnyText", "TextEnv"]
 
 MAX_CHARS = 1_000_000
+BOOKKEEPING = ("turn", "malformed", "live", "np_random")
 
 
 class AnyText(Text):
@@ -77,8 +80,9 @@ class TextEnv(gymnasium.Env[str, str]):
 
     `reset(options={"split", "level", "task_id"})` takes the named task, or draws one with
     `np_random`. Its info holds `messages` (the chat to start from) and `tools`. Every info holds
-    `verified` (None until the end), `parts`, `detail` and `malformed` (turns so far without a valid
-    tool call). The reward is the verifier's 1.0 or 0.0. SandboxError passes through.
+    `verified` (None until the end), `parts`, `detail`, `malformed` (turns so far without a valid
+    tool call) and `state` (a hash of `situation()`, empty at the end). The reward is the
+    verifier's 1.0 or 0.0. SandboxError passes through.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}
@@ -128,6 +132,20 @@ class TextEnv(gymnasium.Env[str, str]):
     def find(self, split: str, level: int, task_id: str) -> Task | None:
         """The task of that id, None where the split and level have none."""
         return next((task for task in self.tasks(split, level) if task.id == task_id), None)
+
+    def checks(self) -> Mapping[str, float]:
+        """Sub-scores in [0, 1] of the episode so far, told as `parts` after every turn.
+
+        For process rewards and for readers; never verification. None by default.
+        """
+        return {}
+
+    def situation(self) -> Mapping[str, Any]:
+        """What the next turn starts from, JSON-able: equal where the same turn does the same.
+
+        The snapshot of `get_state`, without the counters and the random generator.
+        """
+        return {key: value for key, value in self.get_state().items() if key not in BOOKKEEPING}
 
     def oracle(self, task: Task) -> list[str]:
         """Turns that solve the task."""
@@ -268,7 +286,12 @@ class TextEnv(gymnasium.Env[str, str]):
     def _info(self, verdict: Verdict | None) -> dict[str, Any]:
         return {
             "verified": None if verdict is None else verdict.passed,
-            "parts": {} if verdict is None else dict(verdict.parts),
+            "parts": dict(self.checks() if verdict is None else verdict.parts),
             "detail": "" if verdict is None else verdict.detail,
             "malformed": self.malformed,
+            "state": self._situation_hash() if verdict is None else "",
         }
+
+    def _situation_hash(self) -> str:
+        text = json.dumps(self.situation(), sort_keys=True, default=repr)
+        return hashlib.sha256(text.encode()).hexdigest()

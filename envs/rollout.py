@@ -137,12 +137,15 @@ def _turns(
     options = {"split": task.split, "level": task.level, "task_id": task.id}
     _, info = env.reset(seed=seed, options=options)
     record["messages"], record["tools"] = tuple(info["messages"]), tuple(info["tools"])
+    record["states"] = record["progress"] = ()
     with policy.begin(info["messages"], info["tools"], limits=limits, seed=seed) as conversation:
         segments.append(conversation.prompt)
         while (turn := conversation.generate()) is not None:
             segments.append(turn)
+            record["states"] += (str(info.get("state", "")),)
             reply, reward, terminated, truncated, info = env.step(turn.text)
             record["malformed"] = info.get("malformed", 0)
+            record["progress"] += (_progress(info),)
             if terminated or truncated:
                 stop = Stop.FINISHED if terminated else Stop.MAX_TURNS
                 return stop, _verdict(float(reward), info)
@@ -160,3 +163,11 @@ def _verdict(reward: float, info: Mapping[str, Any]) -> Verdict | None:
         detail=str(info.get("detail", "")),
         parts=dict(info.get("parts", {})),
     )
+
+
+def _progress(info: Mapping[str, Any]) -> float | None:
+    """The verdict as 1 or 0, before it the mean of the turn's sub-scores; None without either."""
+    if info["verified"] is not None:
+        return float(bool(info["verified"]))
+    parts = info.get("parts", {}).values()
+    return sum(map(float, parts)) / len(parts) if parts else None

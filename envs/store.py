@@ -47,6 +47,8 @@ def to_json(episode: Episode) -> str:
         "malformed": episode.malformed,
         "env": episode.env,
         "source": episode.source,
+        "states": list(episode.states),
+        "progress": list(episode.progress),
     }
     return _dumps({**row, CHECKSUM: _checksum(row)})
 
@@ -70,6 +72,8 @@ def from_json(line: str | bytes) -> Episode:
             # Files from before these columns lack them.
             env=row.get("env") or "",
             source=row.get("source") or "",
+            states=tuple(row.get("states") or ()),
+            progress=tuple(row.get("progress") or ()),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not an episode: {type(error).__name__}: {error}") from error

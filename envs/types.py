@@ -140,6 +140,9 @@ class Episode:
     | malformed | policy turns that held no valid tool call |
     | env | Gymnasium id of the environment, with its version; empty where it is not known |
     | source | hex SHA-256 of the environment's code; empty where it is not known |
+    | states | for each turn, a hash of the state that it started from; "" where it is not told |
+    | progress | for each turn, the environment's score after it, in [0, 1]: the mean of `parts`, |
+    | | and the verdict at the end; None where it gave none |
     """
 
     task: Task
@@ -155,6 +158,8 @@ class Episode:
     malformed: int = 0
     env: str = ""
     source: str = ""
+    states: tuple[str, ...] = ()
+    progress: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.verdict is None) != (self.stop is Stop.ERROR):

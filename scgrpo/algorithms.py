@@ -5,21 +5,42 @@ Axes: B episodes, G episodes of one group, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from envs.types import Episode
+from scgrpo.advantages import (
+    batch_normalised,
+    centered,
+    leave_one_out,
+    no_reward,
+    overlong_penalty,
+    uniform,
+    zscored,
+)
 from scgrpo.credit import CreditOptions
+from scgrpo.distillation import Distillation
+from scgrpo.gigpo import gigpo_advantages
+from scgrpo.process import process_advantages
 
 __all__ = [
     "ALGORITHMS",
     "DAPO",
+    "DISTILL_BOTH",
+    "DISTILL_FORWARD",
+    "DISTILL_REVERSE",
     "DR_GRPO",
     "ENTROPY_80_20",
+    "GIGPO",
     "GRPO",
     "GSPO",
+    "OPD",
+    "OPSD",
+    "OPSD_JSD",
+    "PROCESS_GRPO",
     "REINFORCE_PP",
     "RLOO",
     "SC_GRPO",
@@ -38,8 +59,6 @@ __all__ = [
     "zscored",
 ]
 
-STD_FLOOR = 1e-6
-
 
 @dataclass(frozen=True)
 class Algorithm:
@@ -57,6 +76,8 @@ class Algorithm:
     | refill | with it: most further rounds of groups that make up for the dropped ones |
     | overlong | share of the token budget at its end in which `overlong_penalty` grows; 0: none |
     | entropy_share | share of the action tokens, by entropy from the top, that have a gradient |
+    | turns | (episodes, group (B,)) -> (turns,) for each, in place of `advantage`; or None |
+    | distill | a teacher's loss, summed with the same weight and added; None for none |
     | credit | per-token credit by self-conditioning; None for all tokens alike |
     """
 
@@ -71,6 +92,8 @@ class Algorithm:
     refill: int = 0
     overlong: float = 0.0
     entropy_share: float = 1.0
+    turns: Callable[[Sequence[Episode], Tensor], list[Tensor]] | None = None
+    distill: Distillation | None = None
     credit: CreditOptions | None = None
 
     def __post_init__(self) -> None:
@@ -86,69 +109,10 @@ class Algorithm:
             )
         if self.refill and not self.drop_uniform_groups:
             raise ValueError(f"{self.name}: refill wants drop_uniform_groups as well")
+        if self.turns is not None and (self.credit is not None or self.overlong):
+            raise ValueError(f"{self.name}: turns looks at no credit and no overlong; set one only")
         if self.credit is not None and self.entropy_share < 1.0:
             raise ValueError(f"{self.name}: set credit or entropy_share, not both")
-
-
-def uniform(rewards: Tensor, group: Tensor) -> Tensor:
-    """True where all rewards of the row's group are equal. (B,), (B,) -> (B,) bool."""
-    same = group[:, None] == group[None, :]
-    return (~same | (rewards[:, None] == rewards[None, :])).all(1)
-
-
-def zscored(rewards: Tensor, group: Tensor) -> Tensor:
-    """Centered reward over its group's population std. (B,), (B,) -> (B,).
-
-    The std has a floor of 1e-6. Groups whose rewards are all equal get exactly 0.
-    Source: arXiv:2402.03300.
-    """
-    advantage = torch.zeros_like(rewards)
-    for g in group.unique():
-        rows = group == g
-        mine = rewards[rows]
-        spread = mine.std(correction=0).clamp_min(STD_FLOOR)
-        advantage[rows] = (mine - mine.mean()) / spread
-    return advantage.masked_fill(uniform(rewards, group), 0.0)
-
-
-def centered(rewards: Tensor, group: Tensor) -> Tensor:
-    """r_i - mean of the group. (B,), (B,) -> (B,). Source: arXiv:2503.20783."""
-    advantage = torch.zeros_like(rewards)
-    for g in group.unique():
-        rows = group == g
-        advantage[rows] = rewards[rows] - rewards[rows].mean()
-    return advantage.masked_fill(uniform(rewards, group), 0.0)
-
-
-def leave_one_out(rewards: Tensor, group: Tensor) -> Tensor:
-    """r_i - mean of the group's others, which is G / (G - 1) times centered. (B,), (B,) -> (B,).
-
-    An episode alone in its group gets 0. Source: arXiv:2402.14740.
-    """
-    size = (group[:, None] == group[None, :]).sum(1)
-    return centered(rewards, group) * size / (size - 1).clamp_min(1)
-
-
-def batch_normalised(rewards: Tensor, group: Tensor) -> Tensor:
-    """(r_i - mean r) / std r over the whole batch, whatever the group. (B,), (B,) -> (B,).
-
-    The std is the population one with a floor of 1e-6; equal rewards get exactly 0.
-    Source: arXiv:2501.03262.
-    """
-    return zscored(rewards, torch.zeros_like(group))
-
-
-def overlong_penalty(tokens: Tensor, budget: int, share: float) -> Tensor:
-    """What an episode of `tokens` (B,) loses of its reward: (B,) float32 in [-1, 0].
-
-    With L = budget and C = share * budget: 0 up to L - C, then (L - C - tokens) / C, which is -1 at
-    L and stays there. Zeros for a share of 0. Source: arXiv:2503.14476, equation 13, where C / L
-    is 4096 / 20480; `tokens` there are the answer's, here the episode's, as is the budget.
-    """
-    if share == 0.0:
-        return torch.zeros(len(tokens))
-    buffer = share * budget
-    return ((budget - buffer - tokens.float()) / buffer).clamp(-1.0, 0.0)
 
 
 def top_entropy(entropy: Tensor, action_mask: Tensor, share: float) -> Tensor:
@@ -290,7 +254,52 @@ REINFORCE_PP = replace(
 ENTROPY_80_20 = replace(DAPO, name="entropy_80_20", source="arXiv:2506.01939", entropy_share=0.2)
 SC_GRPO = replace(GRPO, name="sc_grpo", source="arXiv:2606.18810", credit=CreditOptions())
 
+PROCESS_GRPO = replace(GRPO, name="process_grpo", turns=process_advantages)
+GIGPO = replace(GRPO, name="gigpo", source="arXiv:2505.10978", turns=gigpo_advantages)
+DISTILL_FORWARD = replace(
+    GRPO,
+    name="distill_forward",
+    source="arXiv:2606.18810, section 4.2",
+    distill=Distillation("peer", "forward"),
+)
+DISTILL_REVERSE = replace(
+    DISTILL_FORWARD, name="distill_reverse", distill=Distillation("peer", "reverse")
+)
+DISTILL_BOTH = replace(DISTILL_FORWARD, name="distill_both", distill=Distillation("peer", "both"))
+OPSD = replace(
+    GRPO,
+    name="opsd",
+    source="arXiv:2601.18734",
+    advantage=no_reward,
+    distill=Distillation("gold", "forward"),
+)
+OPSD_JSD = replace(OPSD, name="opsd_jsd", distill=Distillation("gold", "jsd"))
+OPD = replace(
+    OPSD,
+    name="opd",
+    source="Thinking Machines, On-Policy Distillation",
+    weight=per_token,
+    distill=Distillation("model", "sampled"),
+)
+
 ALGORITHMS = {
     algorithm.name: algorithm
-    for algorithm in (GRPO, DAPO, DR_GRPO, GSPO, RLOO, REINFORCE_PP, ENTROPY_80_20, SC_GRPO)
+    for algorithm in (
+        GRPO,
+        DAPO,
+        DR_GRPO,
+        GSPO,
+        RLOO,
+        REINFORCE_PP,
+        ENTROPY_80_20,
+        SC_GRPO,
+        PROCESS_GRPO,
+        GIGPO,
+        DISTILL_FORWARD,
+        DISTILL_REVERSE,
+        DISTILL_BOTH,
+        OPSD,
+        OPSD_JSD,
+        OPD,
+    )
 }

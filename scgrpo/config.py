@@ -127,7 +127,8 @@ class TrainConfig:
     | field | meaning |
     |---|---|
     | env | environment: an alias (`swe_lite`), `module:namespace/name` or `namespace/name` |
-    | algo | sc_grpo, grpo, dapo, dr_grpo, gspo, rloo, reinforce_pp or entropy_80_20 |
+    | algo | a name of docs/algorithms.md: sc_grpo, grpo, dapo, gspo, gigpo, opsd, ... |
+    | teacher | another model of the same tokenizer to learn from, for algo=opd |
     | model | `auto` (SmolLM2-135M-Instruct), a folder, or a Hugging Face id |
     | seed | of tasks, sampling and references |
     | steps | optimizer steps |
@@ -137,6 +138,8 @@ class TrainConfig:
     | warmup_steps | steps of that warm-up |
     | max_grad_norm | the gradient is clipped to this norm |
     | pack_tokens | most tokens in one forward and backward pass; bounds the memory |
+    | activation_checkpointing | compute activations again in the backward pass: less memory, more |
+    | | time |
     | levels | levels the controller may use; empty: all of the environment's |
     | limits | token budgets of an episode |
     | reference | how much of a reference episode the teacher is shown |
@@ -159,6 +162,7 @@ class TrainConfig:
 
     env: str = "swe_lite"
     algo: str = "sc_grpo"
+    teacher: str = ""
     model: str = "auto"
     seed: int = 0
     steps: int = 28
@@ -168,6 +172,7 @@ class TrainConfig:
     warmup_steps: int = 2
     max_grad_norm: float = 1.0
     pack_tokens: int = 4096
+    activation_checkpointing: bool = False
     levels: tuple[int, ...] = ()
     limits: Limits = field(default_factory=lambda: Limits(turn_tokens=48, episode_tokens=640))
     reference: ReferenceLimits = field(default_factory=ReferenceLimits)
@@ -188,7 +193,14 @@ class TrainConfig:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        self.algorithm()
+        distill = self.algorithm().distill
+        wanted = distill is not None and distill.teacher == "model"
+        if wanted != bool(self.teacher):
+            raise ValueError(
+                f"algo={self.algo} learns from another model: give teacher=MODEL"
+                if wanted
+                else f"teacher={self.teacher} has no effect with algo={self.algo}; use algo=opd"
+            )
         for name in ("steps", "tasks_per_step", "pack_tokens", "save_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

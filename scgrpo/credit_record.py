@@ -31,7 +31,7 @@ class CreditRow:
     | reference | place of the episode that its teacher was shown |
     | case | how its group was routed, as `Case`; `none` where the algorithm has no credit; |
     | | `void` and `dropped` for an episode that no gradient saw |
-    | advantage | None for `void` and `dropped` |
+    | advantage | its mean over the action tokens where turns differ; None for `void`, `dropped` |
     | divergence, weight | D (nats) and w of each action token in order, empty for those two |
     | entropy | of the plain distribution (nats), likewise; empty where no pass was needed |
     """
@@ -58,8 +58,8 @@ def recorded(
 ) -> list[CreditRow]:
     """The rows of a batch, whose row b is the episode at `places[b]`.
 
-    `advantage` (B,), the other tensors (B, T); `entropy` by row (|o_b|,); `routes` is None for an
-    algorithm without credit.
+    `advantage` (B,) or (B, T), the other tensors (B, T); `entropy` by row (|o_b|,); `routes` is
+    None for an algorithm without credit.
     """
     made = []
     for row, place in enumerate(places):
@@ -71,13 +71,20 @@ def recorded(
                 group=group[row],
                 reference=None if reference < 0 else places[reference],
                 case=NO_ROUTING if routes is None else Case(int(routes.case[row])).name.lower(),
-                advantage=float(advantage[row]),
+                advantage=_mean(advantage[row], mask),
                 divergence=divergence[row][mask].tolist(),
                 weight=weight[row][mask].tolist(),
                 entropy=entropy[row].tolist() if row in entropy else (),
             )
         )
     return made
+
+
+def _mean(advantage: Tensor, mask: Tensor) -> float:
+    """The episode's one advantage, or the mean over its action tokens; 0 without any."""
+    if advantage.dim() == 0:
+        return float(advantage)
+    return float(advantage[mask].mean()) if mask.any() else 0.0
 
 
 def left_out(places: Sequence[int], group: Sequence[int], why: str) -> list[CreditRow]:

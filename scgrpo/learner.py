@@ -8,12 +8,12 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.store import write_episodes
 from envs.types import Episode, Stop, Task
@@ -23,11 +23,13 @@ from scgrpo.attention import use_packed
 from scgrpo.config import LoraConfig, TrainConfig
 from scgrpo.credit_record import credit_path, write_credit
 from scgrpo.disk import explained
+from scgrpo.distributed import ALONE, LostRank, Ranks
 from scgrpo.engines import open_policy
 from scgrpo.levels import LevelController
 from scgrpo.log import VALIDATION, Metrics, Progress, progress, read_metrics
 from scgrpo.optimizer import MasterAdamW
-from scgrpo.rollouts import Rollouts, success_rate
+from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
+from scgrpo.teachers import Solution, load_teacher, solution_of
 from scgrpo.trainer import Trainer
 from scgrpo.validation import ID, validate
 
@@ -47,14 +49,28 @@ class TrainingError(RuntimeError):
 class Learner:
     """The training loop and what it keeps from one step to the next. A context manager."""
 
-    def __init__(self, run: Path, config: TrainConfig, play: Rollouts, start: Path) -> None:
-        self.run, self.config, self._play = run, config, play
+    def __init__(
+        self,
+        run: Path,
+        config: TrainConfig,
+        play: Rollouts,
+        start: Path,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        if ranks.count > 1 and config.engine.kind != "hf":
+            raise ValueError(f"several processes want engine.kind=hf, got {config.engine.kind}")
+        self.run, self.config, self.ranks = run, config, ranks
+        self._play = SharedRollouts(play, ranks)
         self.rng = np.random.default_rng(config.seed)
         self.levels = LevelController(config.levels or play.env.levels)
         model, self.tokenizer = models.load(start, dtype=config.torch_dtype())
         self.model = _adapted(model.to(config.torch_device()), config.lora)
         use_packed(self.model)
-        self.optimizer = MasterAdamW(self.model.parameters(), lr=config.lr)
+        if config.activation_checkpointing:
+            models.recompute_activations(self.model)
+        # Fresh adapters are random, and each rank's would be its own.
+        ranks.copy_from_lead(self.model.parameters())
+        self.optimizer = MasterAdamW(self.model.parameters(), lr=config.lr, ranks=ranks)
         self.step = self._saved = self._restore()
         self._state, self._skipped, self._warned = self._snapshot(), 0, False
         self.policy = open_policy(config, self.model, self.tokenizer, start, run)
@@ -67,7 +83,10 @@ class Learner:
             limits=config.reference,
             max_grad_norm=config.max_grad_norm,
             pack_tokens=config.pack_tokens,
+            ranks=ranks,
             episode_tokens=config.limits.episode_tokens,
+            teacher=_teacher(config, self.tokenizer),
+            solution=_solution(config, play),
             importance_cap=math.inf if config.engine.kind == "hf" else config.engine.importance_cap,
         )
 
@@ -83,10 +102,12 @@ class Learner:
         On Ctrl-C, and where training cannot go on, every finished step is saved first. Raises
         TrainingError for a step without a verdict, and for a gradient that stays not finite.
         """
-        total = self.config.steps
+        total, lead, tracker = self.config.steps, self.ranks.lead, self.config.tracker
         with (
-            Metrics(self.run, last_step=self.step, tracker=self.config.tracker) as metrics,
-            progress(total, "training") as bar,
+            Metrics(self.run, last_step=self.step, tracker=tracker)
+            if lead
+            else nullcontext() as metrics,
+            progress(total, "training", shown=lead) as bar,
         ):
             bar.advance(self.step)
             try:
@@ -96,12 +117,12 @@ class Learner:
                     if self.step % self.config.save_every == 0 or self.step == total:
                         self._save()
                     self._validate(metrics)
-            except (KeyboardInterrupt, TrainingError, SandboxError):
+            except (KeyboardInterrupt, TrainingError, SandboxError, LostRank):
                 if self.step > self._saved:
                     self._save()
                 raise
 
-    def _one_step(self, metrics: Metrics, bar: Progress) -> None:
+    def _one_step(self, metrics: Metrics | None, bar: Progress) -> None:
         """Plays the step's groups, learns from them and logs it."""
         config, started = self.config, time.monotonic()
         step = self.step + 1
@@ -114,12 +135,13 @@ class Learner:
             log["episodes/mixed_groups"] = float(_mixed(episodes, config.group))
         with _uninterrupted():
             log |= self._update(step, tasks, episodes)
-            write_credit(credit_path(self.run, step), self.trainer.credited)
             log["level"] = float(self.levels.level)
             log["time/rollout_s"] = played - started
             log["time/update_s"] = time.monotonic() - played
             log["time/tokens_per_s"] = _written(episodes) / (played - started)
-            metrics.write(step, **log)
+            if metrics is not None:
+                write_credit(credit_path(self.run, step), self.trainer.credited)
+                metrics.write(step, **log)
             self.step, self._state = step, self._snapshot()
         bar.advance(1, _summary(log))
         if self._skipped >= SKIPS:
@@ -128,15 +150,19 @@ class Learner:
                 "nothing was learned in them; use a lower lr or dtype=float32"
             )
 
-    def _validate(self, metrics: Metrics) -> None:
+    def _validate(self, metrics: Metrics | None) -> None:
         """Every so many steps, once each: held-out success, and the best step's checkpoint."""
         config, path = self.config.validation, self.run / VALIDATION
         if not config.every or self.step % config.every or self.step == 0:
             return
-        before = {row["step"]: row.get(ID) for row in read_metrics(path)}
+        before = self.ranks.from_lead(
+            lambda: {row["step"]: row.get(ID) for row in read_metrics(path)}
+        )
         if self.step in before:
             return
         values = validate(self._play, self.policy, config, self.levels.level, seed=self.config.seed)
+        if metrics is None:
+            return
         others = [value for value in before.values() if value is not None]
         if ID in values and values[ID] > max(others, default=-1.0):
             if self._saved != self.step:
@@ -208,11 +234,12 @@ class Learner:
     def _keep(self, step: int, episodes: list[Episode]) -> None:
         """Writes the step's episodes; raises TrainingError when none of them has a verdict."""
         path = self.run / "episodes" / f"step-{step:06d}.jsonl"
-        with explained(path):
-            # A step that is played again has other episodes than its credit was of.
-            credit_path(self.run, step).unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-            write_episodes(path, episodes)
+        if self.ranks.lead:
+            with explained(path):
+                # A step that is played again has other episodes than its credit was of.
+                credit_path(self.run, step).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+                write_episodes(path, episodes)
         if all(e.verdict is None for e in episodes):
             raise TrainingError(
                 f"no episode of step {step} has a verdict; the first broke with: "
@@ -225,20 +252,24 @@ class Learner:
 
     def _save(self) -> None:
         """Saves the last finished step, also in the middle of the next one's episodes."""
-        checkpoint.save(
-            self.run / "checkpoints",
-            self.step,
-            model=self.model,
-            tokenizer=self.tokenizer,
-            optimizer=self.optimizer,
-            state=self._state,
-            keep=self.config.keep,
-        )
+        if self.ranks.lead:
+            checkpoint.save(
+                self.run / "checkpoints",
+                self.step,
+                model=self.model,
+                tokenizer=self.tokenizer,
+                optimizer=self.optimizer,
+                state=self._state,
+                keep=self.config.keep,
+            )
         self._saved = self.step
 
     def _restore(self) -> int:
         """Puts the newest checkpoint in place; returns its step, 0 where there is none."""
-        path = checkpoint.latest(self.run / "checkpoints") if self.config.resume else None
+        folder = self.run / "checkpoints"
+        path = self.ranks.from_lead(
+            lambda: checkpoint.latest(folder) if self.config.resume else None
+        )
         if path is None:
             return 0
         state = checkpoint.load_into(path, self.model, self.optimizer)
@@ -286,6 +317,20 @@ def _adapted(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
         r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
     return cast(PreTrainedModel, get_peft_model(model, options))
+
+
+def _teacher(config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel | None:
+    """The other model that `algo` learns from, where it learns from one."""
+    if not config.teacher:
+        return None
+    dtype, device = config.torch_dtype(), config.torch_device()
+    return load_teacher(config.teacher, tokenizer, dtype=dtype, device=device)
+
+
+def _solution(config: TrainConfig, play: Rollouts) -> Solution | None:
+    """The environment's oracle, where `algo` shows its teacher the solution."""
+    distill = config.algorithm().distill
+    return solution_of(play.env) if distill is not None and distill.teacher == "gold" else None
 
 
 def _seed(*parts: int) -> int:

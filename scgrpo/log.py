@@ -135,11 +135,15 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress(total: int, description: str) -> Iterator[Progress]:
+def progress(total: int, description: str, *, shown: bool = True) -> Iterator[Progress]:
     """Shows `total` items being worked off, with rate and time left.
 
-    A bar on a terminal, otherwise a line every few seconds. Both go to standard error.
+    A bar on a terminal, otherwise a line every few seconds. Both go to standard error. Nothing
+    where it is not `shown`.
     """
+    if not shown:
+        yield _Silent()
+        return
     if not sys.stderr.isatty():
         lines = _Lines(total, description)
         try:
@@ -154,8 +158,8 @@ def progress(total: int, description: str) -> Iterator[Progress]:
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
     columns += [TextColumn("{task.fields[rate]}"), TimeRemainingColumn()]
     columns += [TextColumn("{task.fields[text]}")]
-    with RichProgress(*columns, console=Console(stderr=True)) as shown:
-        yield _Bar(shown, shown.add_task(description, total=total, text="", rate=""))
+    with RichProgress(*columns, console=Console(stderr=True)) as drawn:
+        yield _Bar(drawn, drawn.add_task(description, total=total, text="", rate=""))
 
 
 def to_terminal(level: int = logging.INFO) -> None:
@@ -173,6 +177,11 @@ class _Terminal(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr, flush=True)
+
+
+class _Silent:
+    def advance(self, count: int = 1, text: str = "") -> None:
+        pass
 
 
 class _Bar:

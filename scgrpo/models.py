@@ -25,6 +25,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import logging as transformers_logging
 
 from scgrpo.disk import new_folder
@@ -38,6 +39,7 @@ __all__ = [
     "is_model",
     "load",
     "make_tiny",
+    "recompute_activations",
     "resolve",
 ]
 
@@ -87,6 +89,22 @@ def load(
 
         base = _load_weights(_adapter_base(folder), dtype, attention)
         return PeftModel.from_pretrained(base, folder, is_trainable=True).eval(), tokenizer
+
+
+def recompute_activations(model: PreTrainedModel) -> None:
+    """Makes decoder layers keep their inputs alone, and compute the rest again for a gradient.
+
+    Raises ValueError for a model that cannot.
+    """
+    if not model.supports_gradient_checkpointing:
+        raise ValueError(
+            f"{type(model).__name__} knows no activation_checkpointing; leave it false"
+        )
+    model.activation_checkpointing_enable({"use_reentrant": False})
+    for layer in model.modules():
+        # The layers look at their own mode; their parts stay in eval mode, without dropout.
+        if isinstance(layer, GradientCheckpointingLayer):
+            layer.training = True
 
 
 def default_device() -> torch.device:

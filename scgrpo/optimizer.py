@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scgrpo.distributed import ALONE, Ranks
+
 __all__ = ["MasterAdamW"]
 
 
@@ -17,7 +19,7 @@ class MasterAdamW:
 
     A bf16 weight of 0.05 cannot take a step of 2e-5, so bf16 weights alone would never move.
     Gradients are added up in fp32 as each backward pass produces them; parameters that are fp32
-    already are their own masters.
+    already are their own masters. With several ranks the gradients are summed before the step.
     """
 
     def __init__(
@@ -27,11 +29,12 @@ class MasterAdamW:
         lr: float,
         betas: tuple[float, float] = (0.9, 0.95),
         weight_decay: float = 0.0,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.parameters = [p for p in parameters if p.requires_grad]
         if not self.parameters:
             raise ValueError("no parameter requires a gradient; nothing would be trained")
-        self.lr = lr
+        self.lr, self._ranks = lr, ranks
         self._masters = [
             p if p.dtype == torch.float32 else nn.Parameter(p.detach().float())
             for p in self.parameters
@@ -48,6 +51,7 @@ class MasterAdamW:
 
         A norm that is not finite skips the step.
         """
+        self._ranks.sum_gradients(self._masters)
         norm = float(nn.utils.clip_grad_norm_(self._masters, max_norm))
         if math.isfinite(norm):
             for group in self._adam.param_groups:

@@ -11,13 +11,21 @@ from collections.abc import Callable, Sequence
 
 from envs.types import Episode, Message
 
-__all__ = ["VERIFIED_GUIDE", "NEUTRAL_GUIDE", "rendered_turns", "teacher_messages"]
+__all__ = [
+    "GOLD_GUIDE",
+    "NEUTRAL_GUIDE",
+    "VERIFIED_GUIDE",
+    "gold_messages",
+    "rendered_turns",
+    "teacher_messages",
+]
 
 VERIFIED_GUIDE = (
     "Below is an earlier attempt at the task that the user is about to give. "
     "It was verified to be correct. Use it as guidance."
 )
 NEUTRAL_GUIDE = "Below is an earlier attempt at the task that the user is about to give."
+GOLD_GUIDE = "Below is the solution of the task that the user is about to give. Use it as guidance."
 
 
 def teacher_messages(
@@ -41,14 +49,22 @@ def teacher_messages(
     """
     guide = VERIFIED_GUIDE if verified else NEUTRAL_GUIDE
     turns = rendered_turns(reference, observation_chars)
-    for dropped in range(len(turns)):
-        kept = turns[dropped:]
-        if dropped:
-            kept = [f"[{dropped} earlier turns left out]", *kept]
-        added = "\n\n".join([guide, "<attempt>", *kept, "</attempt>"])
-        if count(added) <= budget_tokens:
-            return _with_system(messages, added)
-    return None
+    return _fitted(messages, guide, "attempt", turns, budget_tokens, count)
+
+
+def gold_messages(
+    messages: Sequence[Message],
+    turns: Sequence[str],
+    *,
+    budget_tokens: int,
+    count: Callable[[str], int],
+) -> list[Message] | None:
+    """`messages` with the turns that solve the task at the end of the system message.
+
+    Fitted as in `teacher_messages`; None where not even the last turn fits, or there is none.
+    """
+    told = [f"Action {number}:\n{turn}" for number, turn in enumerate(turns, start=1)]
+    return _fitted(messages, GOLD_GUIDE, "solution", told, budget_tokens, count)
 
 
 def rendered_turns(episode: Episode, observation_chars: int) -> list[str]:
@@ -63,6 +79,25 @@ def rendered_turns(episode: Episode, observation_chars: int) -> list[str]:
         elif segment.source == "env" and turns:
             turns[-1] += f"\nObservation:\n{_cut(segment.text, observation_chars)}"
     return turns
+
+
+def _fitted(
+    messages: Sequence[Message],
+    guide: str,
+    tag: str,
+    turns: Sequence[str],
+    budget_tokens: int,
+    count: Callable[[str], int],
+) -> list[Message] | None:
+    """`messages` with guide and as many of the last turns as the budget allows; None for none."""
+    for dropped in range(len(turns)):
+        kept = turns[dropped:]
+        if dropped:
+            kept = [f"[{dropped} earlier turns left out]", *kept]
+        added = "\n\n".join([guide, f"<{tag}>", *kept, f"</{tag}>"])
+        if count(added) <= budget_tokens:
+            return _with_system(messages, added)
+    return None
 
 
 def _cut(text: str, chars: int) -> str:

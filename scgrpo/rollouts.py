@@ -20,10 +20,11 @@ from envs.base import TextEnv
 from envs.rollout import Limits, Policy, play
 from envs.types import Episode, Task
 from sandboxes import SandboxConfig, SandboxPool, open_pool
+from scgrpo.distributed import Ranks
 from scgrpo.log import progress
 from scgrpo.policies.scripted import RandomPolicy
 
-__all__ = ["Rollouts", "success_rate"]
+__all__ = ["Rollouts", "SharedRollouts", "success_rate"]
 
 LOOK_UP_S = 0.5
 
@@ -139,7 +140,42 @@ class Rollouts:
         return episode
 
 
+class SharedRollouts:
+    """Rollouts of which every rank plays a part; all of them get all episodes, in one order.
+
+    The seeds are those that one process would give.
+    """
+
+    def __init__(self, play: Rollouts, ranks: Ranks) -> None:
+        self._play, self._ranks, self.env = play, ranks, play.env
+
+    def __call__(
+        self,
+        policy: Policy | None,
+        tasks: Sequence[Task],
+        *,
+        group: int,
+        seed: int,
+        description: str = "",
+    ) -> list[Episode]:
+        """Plays every task `group` times; episode i belongs to task i // group."""
+        ranks = self._ranks
+        mine = ranks.part(len(tasks) * group)
+        if ranks.count == 1:
+            return self._play(policy, tasks, group=group, seed=seed, description=description)
+        seeds = _seeds(seed, len(tasks) * group)
+        played = self._play(
+            policy,
+            [tasks[i // group] for i in mine],
+            group=1,
+            seed=[seeds[i] for i in mine],
+            description=description if ranks.lead else "",
+        )
+        return [episode for part in ranks.gathered(played) for episode in part]
+
+
 def _seeds(seed: int | Sequence[int], count: int) -> list[int]:
+    """A sampling seed for each of `count` episodes: derived from `seed`, or `seed` itself."""
     if isinstance(seed, int):
         return [int(word) for word in np.random.SeedSequence(seed).generate_state(max(count, 1))]
     if len(seed) != count:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Case", "Control", "CreditOptions", "Routes", "Scope", "route"]
+__all__ = ["Case", "Control", "CreditOptions", "Routes", "Scope", "peers", "route"]
 
 NONE = -1
 
@@ -167,6 +167,16 @@ def route(
             reference[r] = NONE
     tensors = [torch.from_numpy(rows).to(group.device) for rows in (reference, wrong, case)]
     return Routes(*tensors, overflow=torch.zeros_like(group, dtype=torch.bool))
+
+
+def peers(verified: Tensor, group: Tensor, rng: np.random.Generator) -> Tensor:
+    """A uniform draw from the group's other verified episodes, -1 for none. (B,), (B,) -> (B,).
+
+    For self-distillation: also where n = 1 (but for the verified one itself) and n = G.
+    """
+    passed, groups = verified.cpu().numpy(), group.cpu().numpy()
+    drawn = [_draw(np.flatnonzero(passed & (groups == g)), i, rng) for i, g in enumerate(groups)]
+    return torch.tensor(drawn, dtype=torch.int64)
 
 
 def _case(n: int, size: int, options: CreditOptions) -> Case:

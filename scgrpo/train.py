@@ -20,6 +20,7 @@ from scgrpo import models, plan, runs, settings
 from scgrpo.checkpoint import CheckpointError
 from scgrpo.config import TrainConfig
 from scgrpo.disk import DiskError, explained
+from scgrpo.distributed import LostRank, Ranks, is_lead, joined
 from scgrpo.learner import Learner, TrainingError
 from scgrpo.log import to_terminal
 from scgrpo.rollouts import Rollouts
@@ -43,11 +44,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command: exits with 0, 1 for what broke, 2 for bad settings, 130 for Ctrl-C."""
     argv = sys.argv[1:] if argv is None else argv
     config = settings.parse(TrainConfig, argv, prog=PROG, examples=EXAMPLES)
-    to_terminal()
+    to_terminal(logging.INFO if is_lead() else logging.ERROR)
     transformers_logging.disable_progress_bar()
     try:
         if config.plan:
-            print(plan.text(config))
+            if is_lead():
+                print(plan.text(config))
             return
         train(config, settings.given(TrainConfig, argv))
     except KeyboardInterrupt:
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (ValueError, gymnasium.error.Error) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         sys.exit(2)
-    except (SandboxError, DiskError, CheckpointError, TrainingError) as error:
+    except (SandboxError, DiskError, CheckpointError, TrainingError, LostRank) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -66,20 +68,33 @@ def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
 
     A resumed run goes on with its own settings, and with more `steps` if asked. `given` names the
     dotted settings that were asked for; without it, those that are not the defaults. Raises
-    ValueError where one of them differs from the run's.
+    ValueError where one of them differs from the run's. Under `accelerate launch` the processes
+    share the work; rank 0 alone opens the run, warms up and writes.
     """
-    run: Path | None = None
-    if config.resume:
-        run, config = _run_to_go_on(config, given)
     if config.plan:
         raise ValueError("plan=true starts no run")
+    with joined(config.torch_device()) as ranks:
+        return _train(config, given, ranks)
+
+
+def _train(asked: TrainConfig, given: Set[str] | None, ranks: Ranks) -> Path:
+    found: Path | None = None
+    config = asked
+    if asked.resume:
+        found, config = ranks.from_lead(lambda: _run_to_go_on(asked, given))
     with Rollouts(config.env, config.limits, sandbox=config.sandbox) as play:
         if unknown := sorted(set(config.levels) - set(play.env.levels)):
             raise ValueError(f"levels {unknown} are not among {config.env}'s: {play.env.levels}")
-        models.resolve(config.model)
-        run = run or _new_run(config)
-        logger.info("run: %s", run)
-        with Learner(run, config, play, starting_weights(run, config, play)) as learner:
+
+        def opened() -> tuple[Path, Path]:
+            models.resolve(config.model)
+            run = found or _new_run(config)
+            logger.info("run: %s", run)
+            return run, starting_weights(run, config, play)
+
+        run, start = ranks.from_lead(opened)
+        mine = config if ranks.device is None else replace(config, device=str(ranks.device))
+        with Learner(run, mine, play, start, ranks) as learner:
             learner.learn()
     return run
 

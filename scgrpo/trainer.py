@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
@@ -14,32 +14,20 @@ from transformers import PreTrainedModel
 
 from envs.types import Episode
 from scgrpo import credit
-from scgrpo.algorithms import Algorithm, overlong_penalty, surrogate, top_entropy, uniform
+from scgrpo.advantages import overlong_penalty, uniform
+from scgrpo.algorithms import Algorithm, surrogate, top_entropy
 from scgrpo.batch import Batch, collate
 from scgrpo.credit_record import CreditRow, left_out, recorded
+from scgrpo.distillation import Distillation, compared
+from scgrpo.distributed import ALONE, Ranks
 from scgrpo.optimizer import MasterAdamW
+from scgrpo.packing import Opening, acted, opening_of, packs, rest_of
 from scgrpo.policies.chat import Chat
-from scgrpo.reference import teacher_messages
-from scgrpo.routing import Case, Routes
+from scgrpo.routing import Routes, peers
 from scgrpo.scoring import divergence, output_layer, predicting_states, token_scores
+from scgrpo.teachers import ReferenceLimits, Solution, gold_openings, reference_openings
 
 __all__ = ["Credit", "ReferenceLimits", "Trainer"]
-
-
-@dataclass(frozen=True)
-class ReferenceLimits:
-    """How much of a reference episode the teacher is shown.
-
-    | field | meaning |
-    |---|---|
-    | tokens | most tokens that guide and reference add to the teacher's prompt |
-    | observation_chars | each reply in it is cut to this |
-    | input_tokens | longest teacher input; a longer row loses its reference and is counted |
-    """
-
-    tokens: int = 512
-    observation_chars: int = 400
-    input_tokens: int = 4096
 
 
 @dataclass(frozen=True)
@@ -77,6 +65,9 @@ class Trainer:
     | episode_tokens | the token budget of an episode, which an overlong penalty looks at |
     | importance_cap | a token's weight is scaled by its probability here over the one that it was |
     | | sampled with, up to this; infinite where the same weights sampled it: no scaling |
+    | teacher | the other model of a distillation that wants one |
+    | solution | the turns that solve a task, for a distillation that shows them |
+    | ranks | the processes that share the rows; each computes and adds up its own alone |
     | credited | what each episode of the last update got, those that it left out included |
     """
 
@@ -91,7 +82,11 @@ class Trainer:
     kept_tokens: int = 16384
     episode_tokens: int = 1024
     importance_cap: float = math.inf
+    teacher: PreTrainedModel | None = None
+    solution: Solution | None = None
+    ranks: Ranks = ALONE
     credited: list[CreditRow] = field(default_factory=list, init=False)
+    _mine: set[int] = field(default_factory=set, init=False, repr=False)
 
     def update(
         self, episodes: Sequence[Episode], group: Sequence[int], *, lr: float
@@ -121,6 +116,8 @@ class Trainer:
         given, advantage = self.credit(episodes, batch)
         log |= self._credit_log(given, batch)
         log |= self._gradient(episodes, batch, given, advantage)
+        if self.algorithm.distill is not None:
+            log |= self._distilled(episodes, batch, self.algorithm.distill, log)
         routes = None if self.algorithm.credit is None else given.routes
         self.credited += recorded(
             rows,
@@ -138,18 +135,20 @@ class Trainer:
         return log
 
     def credit(self, episodes: Sequence[Episode], batch: Batch) -> tuple[Credit, Tensor]:
-        """The weight of every token and the advantage (B,) of every episode."""
+        """The weight of every token, and the advantage of every episode (B,) or token (B, T)."""
+        self._mine = self._dealt(episodes, batch)
         tokens = batch.real.sum(1)
         penalty = overlong_penalty(tokens, self.episode_tokens, self.algorithm.overlong)
         base = self.algorithm.advantage(batch.rewards + penalty, batch.group)
         options = self.algorithm.credit
         mask = batch.action_mask
         if options is None:
+            if self.algorithm.turns is not None:
+                base = _spread(self.algorithm.turns(episodes, batch.group), episodes, mask)
             return self._unconditioned(episodes, batch), base
         routes = credit.route(batch.verified, batch.group, self.rng, options)
-        group = batch.group.tolist()
-        right = self._teacher_openings(episodes, group, routes, routes.reference)
-        wrong = self._teacher_openings(episodes, group, routes, routes.wrong_reference)
+        right = self._reference_openings(episodes, batch, routes, routes.reference)
+        wrong = self._reference_openings(episodes, batch, routes, routes.wrong_reference)
         missing = [
             (int(routes.reference[row]) >= 0 and row not in right)
             or (int(routes.wrong_reference[row]) >= 0 and row not in wrong)
@@ -183,42 +182,11 @@ class Trainer:
         kept = [(rows, found) for rows, found in passes if found.requires_grad]
         return Credit(mask.float(), torch.zeros(mask.shape), Routes.none(len(mask)), kept)
 
-    def _teacher_openings(
-        self,
-        episodes: Sequence[Episode],
-        group: Sequence[int],
-        routes: Routes,
-        reference: Tensor,
-    ) -> dict[int, tuple[int, ...]]:
-        """What the teacher reads before a row's turns; rows with too long an input are left out."""
-        openings: dict[int, tuple[int, ...]] = {}
-        made: dict[tuple[int, int], tuple[int, ...] | None] = {}
-        for row, source in enumerate(reference.tolist()):
-            if source < 0:
-                continue
-            key = (group[row], source)
-            if key not in made:
-                verified = int(routes.case[row]) != Case.DIVERSITY
-                made[key] = self._teacher_opening(episodes[row], episodes[source], verified)
-            opening = made[key]
-            rest = len(_rest(episodes[row])[0])
-            if opening is not None and len(opening) + rest <= self.limits.input_tokens:
-                openings[row] = opening
-        return openings
-
-    def _teacher_opening(
-        self, episode: Episode, reference: Episode, verified: bool
-    ) -> tuple[int, ...] | None:
-        """The opening of `episode` with the reference in its system message; None: too long."""
-        messages = teacher_messages(
-            episode.messages,
-            reference,
-            verified=verified,
-            observation_chars=self.limits.observation_chars,
-            budget_tokens=self.limits.tokens,
-            count=lambda text: len(self.chat.ids(text)),
-        )
-        return None if messages is None else tuple(self.chat.opening(messages, episode.tools)[1])
+    def _reference_openings(
+        self, episodes: Sequence[Episode], batch: Batch, routes: Routes, reference: Tensor
+    ) -> dict[int, Opening]:
+        group = batch.group.tolist()
+        return reference_openings(self.chat, self.limits, episodes, group, routes, reference)
 
     def _plain_passes(
         self, episodes: Sequence[Episode], rows: list[int]
@@ -227,9 +195,9 @@ class Trainer:
 
         With a graph for the gradient as long as all of them are within `kept_tokens`.
         """
-        packs = self._packs(episodes, {row: _opening(episodes[row]) for row in rows})
+        packs = self._packs(episodes, {row: opening_of(episodes[row]) for row in rows})
         tokens = sum(
-            len(opening) + sum(len(_rest(episodes[row])[0]) for row in rows)
+            len(opening) + sum(len(rest_of(episodes[row])[0]) for row in rows)
             for opening, rows in packs
         )
         with torch.set_grad_enabled(tokens <= self.kept_tokens):
@@ -256,6 +224,7 @@ class Trainer:
             _, spread = token_scores(head, states, self._targets(episodes, rows))
             for row, h in zip(rows, spread.split(batch.lengths[rows].tolist()), strict=True):
                 entropy[row, batch.action_mask[row]] = h.cpu()
+        self.ranks.sum_(entropy)
         return entropy
 
     @torch.no_grad()
@@ -264,7 +233,7 @@ class Trainer:
         episodes: Sequence[Episode],
         batch: Batch,
         student: dict[int, Tensor],
-        openings: dict[int, tuple[int, ...]],
+        openings: dict[int, Opening],
     ) -> Tensor:
         """D (B, T) of the rows in both `student` and `openings`; 0 elsewhere."""
         d = torch.zeros(batch.action_mask.shape)
@@ -275,6 +244,7 @@ class Trainer:
             kl = divergence(head, teacher, torch.cat([student[row] for row in rows]))
             for row, values in zip(rows, kl.split(batch.lengths[rows].tolist()), strict=True):
                 d[row, batch.action_mask[row]] = values.cpu()
+        self.ranks.sum_(d)
         return d
 
     def _gradient(
@@ -284,8 +254,8 @@ class Trainer:
         scale = self.algorithm.weight(batch.action_mask) * given.weight
         head = output_layer(self.model)
         kept = {row for rows, _ in given.passes for row in rows}
-        rest = [row for row in advantage.nonzero()[:, 0].tolist() if row not in kept]
-        packs = self._packs(episodes, {row: _opening(episodes[row]) for row in rest})
+        rest = [row for row in _learning(advantage) if row not in kept]
+        packs = self._packs(episodes, {row: opening_of(episodes[row]) for row in rest})
         fresh = ((rows, self._states(episodes, rows, opening)) for opening, rows in packs)
         loss = entropies = drift = cut = tokens = 0.0
         for rows, states in chain(_taken(given.passes), fresh):
@@ -299,7 +269,7 @@ class Trainer:
             part = surrogate(
                 logprobs,
                 logprobs.detach(),
-                advantage[rows, None].expand(mask.shape)[mask].to(device),
+                _at_tokens(advantage[rows], mask).to(device),
                 scale[rows][mask].to(device) * corrected,
                 self.algorithm.clip_low,
                 self.algorithm.clip_high,
@@ -313,6 +283,9 @@ class Trainer:
             entropies += entropy.sum().item()
             drift += (logprobs.detach() - sampled).abs().sum().item()
             tokens += len(logprobs)
+        loss, entropies, drift, cut, tokens = self.ranks.summed(loss, entropies, drift, cut, tokens)
+        for found in self.ranks.gathered(given.entropy):
+            given.entropy.update(found)
         log = {"train/loss": loss, "train/tokens": tokens}
         if tokens and math.isfinite(self.importance_cap):
             log["train/importance_capped"] = cut / tokens
@@ -320,38 +293,109 @@ class Trainer:
             log |= {"train/entropy": entropies / tokens, "train/logprob_mismatch": drift / tokens}
         return log
 
+    def _distilled(
+        self,
+        episodes: Sequence[Episode],
+        batch: Batch,
+        options: Distillation,
+        log: dict[str, float],
+    ) -> dict[str, float]:
+        """Adds the gradient of the divergence from a teacher; returns what to log, sums included.
+
+        On tokens that an engine sampled, `sampled` is scaled as the surrogate is.
+        """
+        openings, wanted = self._taught(episodes, batch, options)
+        model = self.model if self.teacher is None else self.teacher
+        heads = output_layer(self.model), output_layer(model)
+        scale = self.algorithm.weight(batch.action_mask) * options.coefficient
+        total = apart = drift = tokens = 0.0
+        for key, rows in self._packs(
+            episodes, {row: opening_of(episodes[row]) + read for row, read in openings.items()}
+        ):
+            own = opening_of(episodes[rows[0]])
+            with torch.no_grad():
+                theirs = self._states(episodes, rows, key[len(own) :], model)
+            states = self._states(episodes, rows, own)
+            ids = self._targets(episodes, rows)
+            values, logprobs = compared(
+                options.divergence, (heads[0], states), (heads[1], theirs), ids
+            )
+            mask = batch.action_mask[rows]
+            gap = logprobs - batch.old_logprobs[rows][mask].to(logprobs.device)
+            weight = scale[rows][mask].to(values.device)
+            if options.divergence == "sampled" and math.isfinite(self.importance_cap):
+                weight = weight * gap.exp().clamp(max=self.importance_cap)
+            part = (weight * values).sum()
+            part.backward()
+            total += part.item()
+            apart += values.detach().sum().item()
+            drift += gap.abs().sum().item()
+            tokens += len(values)
+        total, apart, drift, tokens = self.ranks.summed(total, apart, drift, tokens)
+        told = {"train/loss": log["train/loss"] + total, "distill/tokens": tokens}
+        told["distill/overflow"] = float(wanted - len(openings))
+        if tokens:
+            told["distill/divergence"] = apart / tokens
+            told.setdefault(
+                "train/logprob_mismatch", log.get("train/logprob_mismatch", drift / tokens)
+            )
+        return told
+
+    def _taught(
+        self, episodes: Sequence[Episode], batch: Batch, options: Distillation
+    ) -> tuple[dict[int, Opening], int]:
+        """What the teacher of each row reads first, and how many rows should have one."""
+        if options.teacher == "model":
+            if self.teacher is None:
+                raise ValueError("distillation from another model wants Trainer.teacher, got None")
+            return {row: opening_of(e) for row, e in enumerate(episodes)}, len(episodes)
+        if options.teacher == "gold":
+            if self.solution is None:
+                raise ValueError("distillation from the solution wants Trainer.solution, got None")
+            return gold_openings(self.chat, self.limits, episodes, self.solution), len(episodes)
+        drawn = peers(batch.verified, batch.group, self.rng)
+        routes = replace(Routes.none(len(episodes)), reference=drawn)
+        return (
+            self._reference_openings(episodes, batch, routes, drawn),
+            int((drawn >= 0).sum()),
+        )
+
     def _states(
-        self, episodes: Sequence[Episode], rows: list[int], opening: Sequence[int]
+        self,
+        episodes: Sequence[Episode],
+        rows: list[int],
+        opening: Sequence[int],
+        model: PreTrainedModel | None = None,
     ) -> Tensor:
         """States (A, D) that predict the actions of `rows`, each read after `opening`."""
-        branches, masks = zip(*(_rest(episodes[row]) for row in rows), strict=True)
-        return predicting_states(self.model, opening, branches, masks)
+        branches, masks = zip(*(rest_of(episodes[row]) for row in rows), strict=True)
+        return predicting_states(model or self.model, opening, branches, masks)
 
     def _targets(self, episodes: Sequence[Episode], rows: list[int]) -> Tensor:
         """(A,) action tokens of the rows."""
-        ids = [i for row in rows for turn in episodes[row].turns for i in turn.token_ids]
-        return torch.tensor(ids, device=self.model.device)
+        return torch.tensor(acted(episodes, rows), device=self.model.device)
 
     def _packs(
-        self, episodes: Sequence[Episode], openings: dict[int, tuple[int, ...]]
-    ) -> list[tuple[tuple[int, ...], list[int]]]:
-        """Rows with equal openings, together as far as `pack_tokens` allows.
+        self, episodes: Sequence[Episode], openings: dict[int, Opening]
+    ) -> list[tuple[Opening, list[int]]]:
+        """This rank's rows, packed."""
+        mine = {row: opening for row, opening in openings.items() if row in self._mine}
+        return packs(episodes, mine, self.pack_tokens)
 
-        A row that never acted, because its opening spent the budget, has nothing to score.
+    def _dealt(self, episodes: Sequence[Episode], batch: Batch) -> set[int]:
+        """The rows that this rank computes: whole packs, so that a prefix is still shared.
+
+        Groups that succeed or fail as one may have no gradient: they are dealt on their own.
         """
-        packs: list[tuple[tuple[int, ...], list[int]]] = []
-        open_packs: dict[tuple[int, ...], tuple[list[int], int]] = {}
-        for row, opening in openings.items():
-            if not episodes[row].turns:
-                continue
-            need = len(_rest(episodes[row])[0])
-            rows, used = open_packs.get(opening, ([], self.pack_tokens))
-            if used + need > self.pack_tokens:
-                rows, used = [], len(opening)
-                packs.append((opening, rows))
-            rows.append(row)
-            open_packs[opening] = (rows, used + need)
-        return packs
+        same = uniform(batch.rewards, batch.group).tolist()
+        mine: set[int] = set()
+        for kind in (False, True):
+            openings = {i: opening_of(e) for i, e in enumerate(episodes) if same[i] is kind}
+            made = [rows for _, rows in packs(episodes, openings, self.pack_tokens)]
+            sizes = [int(batch.real[rows].sum()) for rows in made]
+            for rows, owner in zip(made, self.ranks.dealt(sizes), strict=True):
+                mine.update(rows if owner == self.ranks.rank else ())
+        return mine
 
     def _credit_log(self, given: Credit, batch: Batch) -> dict[str, float]:
         options = self.algorithm.credit
@@ -368,11 +412,20 @@ def _taken(passes: list[tuple[list[int], Tensor]]) -> Iterator[tuple[list[int], 
         yield passes.pop()
 
 
-def _opening(episode: Episode) -> tuple[int, ...]:
-    return episode.segments[0].token_ids
+def _spread(turns: Sequence[Tensor], episodes: Sequence[Episode], mask: Tensor) -> Tensor:
+    """Each turn's advantage at its tokens, (B, T); 0 off the action tokens."""
+    spread = torch.zeros(mask.shape)
+    for row, (values, episode) in enumerate(zip(turns, episodes, strict=True)):
+        lengths = torch.tensor([len(turn.token_ids) for turn in episode.turns], dtype=torch.long)
+        spread[row, mask[row]] = values.repeat_interleave(lengths)
+    return spread
 
 
-def _rest(episode: Episode) -> tuple[list[int], list[bool]]:
-    """Ids after the opening, and which of them the policy sampled."""
-    size = len(_opening(episode))
-    return episode.token_ids[size:], episode.action_mask[size:]
+def _learning(advantage: Tensor) -> list[int]:
+    """Rows whose advantage, (B,) or (B, T), is not 0 everywhere."""
+    return advantage.reshape(len(advantage), -1).any(1).nonzero()[:, 0].tolist()
+
+
+def _at_tokens(advantage: Tensor, mask: Tensor) -> Tensor:
+    """The advantage, (B,) or (B, T), at each token of the mask (B, T). -> (A,)."""
+    return (advantage if advantage.dim() == 2 else advantage[:, None].expand(mask.shape))[mask]

@@ -10,7 +10,7 @@ import numpy as np
 from envs.rollout import Policy
 from envs.types import Task
 from scgrpo.config import ValidationConfig
-from scgrpo.rollouts import Rollouts, success_rate
+from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
 
 __all__ = ["ID", "validate"]
 
@@ -18,7 +18,12 @@ ID = "validation/id"
 
 
 def validate(
-    play: Rollouts, policy: Policy, config: ValidationConfig, level: int, *, seed: int
+    play: Rollouts | SharedRollouts,
+    policy: Policy,
+    config: ValidationConfig,
+    level: int,
+    *,
+    seed: int,
 ) -> dict[str, float]:
     """Success on `id` and each `ood/<shift>` at a level, one episode a task, and `id` less `ood`.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import log
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +29,7 @@ class ToyGuess(ToolEnv):
     | turn | a bare integer such as `5` (the shortest turn), or the tool call `guess(number)` |
     | reply | `higher` or `lower`; what is wrong, for a turn that is neither |
     | verifier | the number itself |
+    | parts | `narrowed`: log(n / numbers left) / log(n), 1 where one is left |
     | limits | k guesses, where binary search needs at most k |
     | levels | 0 to 4: k = 2 to 6 guesses, windows of n = 2**k - 1 = 3, 7, 15, 31, 63 numbers |
     | splits | by window: `train` begins at 1, 4, 7; `id` at 2, 5; `ood/difficulty` at 3, 6 |
@@ -49,6 +52,14 @@ class ToyGuess(ToolEnv):
             for number in range(low, low + size)
         ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = (1, 1)
+
+    def begin(self, task: Task) -> None:
+        """Every number of the window is left."""
+        self._left = (task.payload["low"], task.payload["high"])
+
     def turn_budget(self, task: Task) -> int:
         """As many guesses as binary search may need."""
         return _guesses(task.split, task.level)
@@ -63,7 +74,26 @@ class ToyGuess(ToolEnv):
         wanted = self.task.payload["number"]
         if number == wanted:
             return Verdict(passed=True, score=1.0, detail="found")
+        low, high = self._left
+        self._left = (
+            (max(low, number + 1), high) if wanted > number else (low, min(high, number - 1))
+        )
         return "higher" if wanted > number else "lower"
+
+    def checks(self) -> Mapping[str, float]:
+        """How far the replies have narrowed the window."""
+        low, high = self._left
+        size = self.task.payload["high"] - self.task.payload["low"] + 1
+        return {"narrowed": 1 - log(high - low + 1) / log(size)}
+
+    def get_state(self) -> dict[str, Any]:
+        """The base's snapshot and the first and last number left."""
+        return {**super().get_state(), "left": list(self._left)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Re-enters the episode with as many numbers left."""
+        super().set_state(state)
+        self._left = (state["left"][0], state["left"][1])
 
     def oracle(self, task: Task) -> list[str]:
         """The guesses of binary search."""

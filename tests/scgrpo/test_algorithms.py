@@ -155,6 +155,8 @@ def test_on_policy_the_gradient_is_the_policy_gradient():
 
 def test_presets_differ_in_their_line_alone():
     names = ["grpo", "sc_grpo", "dapo", "dr_grpo", "gspo", "rloo", "reinforce_pp", "entropy_80_20"]
+    names += ["process_grpo", "gigpo", "distill_forward", "distill_reverse", "distill_both"]
+    names += ["opsd", "opsd_jsd", "opd"]
     assert {name: value.name for name, value in ALGORITHMS.items()} == {n: n for n in names}
     assert GRPO.credit is None
     assert replace(SC_GRPO, name="grpo", source=GRPO.source, credit=None) == GRPO

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 
-import scgrpo.learner as learner_module
 from envs.rollout import Limits
 from envs.store import read_episodes
 from scgrpo import checkpoint, settings
@@ -22,6 +21,7 @@ from scgrpo.learner import Learner, TrainingError
 from scgrpo.log import read_metrics
 from scgrpo.models import make_tiny
 from scgrpo.optimizer import MasterAdamW
+from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs import new_run
 from scgrpo.train import train
@@ -256,7 +256,7 @@ def test_a_step_without_any_verdict_ends_the_run_and_keeps_the_steps_before(
     tiny, config, one_thread, tmp_path, monkeypatch
 ):
     run = new_run(tmp_path, "run")
-    play, calls = learner_module.HFPolicy.begin, [0]
+    play, calls = HFPolicy.begin, [0]
 
     def begin(self: Any, *args: Any, **options: Any) -> Any:
         calls[0] += 1
@@ -264,7 +264,7 @@ def test_a_step_without_any_verdict_ends_the_run_and_keeps_the_steps_before(
             raise RuntimeError("the engine is gone")
         return play(self, *args, **options)
 
-    monkeypatch.setattr(learner_module.HFPolicy, "begin", begin)
+    monkeypatch.setattr(HFPolicy, "begin", begin)
     with pytest.raises(TrainingError, match=r"no episode of step 2 has a verdict.*engine is gone"):
         learn(run, config, one_thread, tiny)
     saved = checkpoint.latest(run / "checkpoints")
@@ -299,7 +299,13 @@ def test_a_run_folder_holds_what_a_reader_needs(config, algo, monkeypatch):
 @pytest.mark.parametrize("algo", sorted(ALGORITHMS))
 def test_every_algorithm_trains_the_toy(tiny, config, one_thread, tmp_path, algo):
     run = new_run(tmp_path, algo)
-    learn(run, replace(config, algo=algo, steps=2, save_every=2), one_thread, tiny)
+    teacher = str(make_tiny(tmp_path / "teacher", hidden=16, layers=1, heads=2, seed=1))
+    learn(
+        run,
+        replace(config, algo=algo, teacher=teacher if algo == "opd" else "", steps=2, save_every=2),
+        one_thread,
+        tiny,
+    )
     rows = told(run)
     assert len(rows) == 2
     assert all(math.isfinite(row.get("train/gradient_norm", 0.0)) for row in rows)
@@ -319,3 +325,23 @@ def test_dynamic_sampling_refills_up_to_its_cap(tiny, config, one_thread, tmp_pa
         assert all(mixed <= 3 and rounds <= 4 for mixed, rounds in found)
         assert all(mixed == 3 or rounds == 4 for mixed, rounds in found)
         assert any(rounds > 1 for _, rounds in found)
+
+
+def test_a_teacher_belongs_to_the_algorithm_that_reads_it(config):
+    with pytest.raises(ValueError, match="give teacher=MODEL"):
+        replace(config, algo="opd")
+    with pytest.raises(ValueError, match="use algo=opd"):
+        replace(config, teacher="other")
+
+
+def test_a_teacher_of_another_tokenizer_is_refused(tiny, config, one_thread, tmp_path):
+    teacher = make_tiny(tmp_path / "teacher", hidden=16, layers=1, heads=2)
+    text = (teacher / "tokenizer.json").read_text()
+    (teacher / "tokenizer.json").write_text(text.replace('"a": ', '"a": 9'))
+    with pytest.raises(ValueError, match="another tokenizer"):
+        learn(
+            new_run(tmp_path, "run"),
+            replace(config, algo="opd", teacher=str(teacher)),
+            one_thread,
+            tiny,
+        )

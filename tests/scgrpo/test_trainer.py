@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import scgrpo.teachers as teachers_module
 import scgrpo.trainer as trainer_module
 from envs.types import Episode, Segment, Stop, Task, Verdict
 from scgrpo.algorithms import DAPO, GRPO, SC_GRPO, Algorithm
@@ -236,7 +237,7 @@ def test_an_unchanged_opening_diverges_nowhere(setup: Setup, monkeypatch):
     changed, _ = setup.trainer().credit(rows, batch)
     assert changed.divergence.max() > 1e-3
     monkeypatch.setattr(
-        trainer_module, "teacher_messages", lambda messages, *_, **__: list(messages)
+        teachers_module, "teacher_messages", lambda messages, *_, **__: list(messages)
     )
     given, _ = setup.trainer().credit(rows, batch)
     assert given.routes.weighted.any()

@@ -1,0 +1,87 @@
+"""What an episode's reward is worth beside others': one number for each episode.
+
+Axes: B episodes, G episodes of one group.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "batch_normalised",
+    "centered",
+    "leave_one_out",
+    "no_reward",
+    "overlong_penalty",
+    "uniform",
+    "zscored",
+]
+
+STD_FLOOR = 1e-6
+
+
+def uniform(rewards: Tensor, group: Tensor) -> Tensor:
+    """True where all rewards of the row's group are equal. (B,), (B,) -> (B,) bool."""
+    same = group[:, None] == group[None, :]
+    return (~same | (rewards[:, None] == rewards[None, :])).all(1)
+
+
+def zscored(rewards: Tensor, group: Tensor) -> Tensor:
+    """Centered reward over its group's population std. (B,), (B,) -> (B,).
+
+    The std has a floor of 1e-6. Groups whose rewards are all equal get exactly 0.
+    Source: arXiv:2402.03300.
+    """
+    advantage = torch.zeros_like(rewards)
+    for g in group.unique():
+        rows = group == g
+        mine = rewards[rows]
+        spread = mine.std(correction=0).clamp_min(STD_FLOOR)
+        advantage[rows] = (mine - mine.mean()) / spread
+    return advantage.masked_fill(uniform(rewards, group), 0.0)
+
+
+def centered(rewards: Tensor, group: Tensor) -> Tensor:
+    """r_i - mean of the group. (B,), (B,) -> (B,). Source: arXiv:2503.20783."""
+    advantage = torch.zeros_like(rewards)
+    for g in group.unique():
+        rows = group == g
+        advantage[rows] = rewards[rows] - rewards[rows].mean()
+    return advantage.masked_fill(uniform(rewards, group), 0.0)
+
+
+def leave_one_out(rewards: Tensor, group: Tensor) -> Tensor:
+    """r_i - mean of the group's others, which is G / (G - 1) times centered. (B,), (B,) -> (B,).
+
+    An episode alone in its group gets 0. Source: arXiv:2402.14740.
+    """
+    size = (group[:, None] == group[None, :]).sum(1)
+    return centered(rewards, group) * size / (size - 1).clamp_min(1)
+
+
+def batch_normalised(rewards: Tensor, group: Tensor) -> Tensor:
+    """(r_i - mean r) / std r over the whole batch, whatever the group. (B,), (B,) -> (B,).
+
+    The std is the population one with a floor of 1e-6; equal rewards get exactly 0.
+    Source: arXiv:2501.03262.
+    """
+    return zscored(rewards, torch.zeros_like(group))
+
+
+def overlong_penalty(tokens: Tensor, budget: int, share: float) -> Tensor:
+    """What an episode of `tokens` (B,) loses of its reward: (B,) float32 in [-1, 0].
+
+    With L = budget and C = share * budget: 0 up to L - C, then (L - C - tokens) / C, which is -1 at
+    L and stays there. Zeros for a share of 0. Source: arXiv:2503.14476, equation 13, where C / L
+    is 4096 / 20480; `tokens` there are the answer's, here the episode's, as is the budget.
+    """
+    if share == 0.0:
+        return torch.zeros(len(tokens))
+    buffer = share * budget
+    return ((budget - buffer - tokens.float()) / buffer).clamp(-1.0, 0.0)
+
+
+def no_reward(rewards: Tensor, group: Tensor) -> Tensor:
+    """0 for every episode: what is learned comes from a teacher alone. (B,), (B,) -> (B,)."""
+    return torch.zeros_like(rewards)

@@ -1,0 +1,173 @@
+"""Several processes as one trainer: what each computes, and how they agree.
+
+`accelerate launch --num_processes N -m scgrpo.train …` starts N ranks. Each holds the whole model,
+plays its part of a step's episodes and computes the gradient of its part of the rows. Whatever is
+decided is decided over the whole batch, on every rank and with the same random numbers: so the sum
+of the gradients is that of one process, and every rank takes the same step. Rank 0 alone writes
+files. The run folder and the model must lie where every rank can read them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+__all__ = ["ALONE", "LostRank", "Ranks", "is_lead", "joined"]
+
+PATIENCE = timedelta(hours=2)  # the others wait through a warm start, and for the slowest episode
+T = TypeVar("T")
+
+
+class LostRank(RuntimeError):
+    """Another process of the training is gone, or could not go on; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes that train together; the default is one alone, for which nothing is sent.
+
+    Every method must be called by all ranks, in the same order. Raises LostRank where one is gone.
+
+    | field | meaning |
+    |---|---|
+    | rank | of this process, from 0 |
+    | count | of processes |
+    | device | where this process computes, and what it sends lies; None: the CPU |
+    """
+
+    rank: int = 0
+    count: int = 1
+    device: torch.device | None = None
+
+    @property
+    def lead(self) -> bool:
+        """Whether this is rank 0, which writes files and speaks."""
+        return self.rank == 0
+
+    def part(self, total: int) -> range:
+        """This rank's part of `total` things: neighbours, about as many as any other's."""
+        return range(total * self.rank // self.count, total * (self.rank + 1) // self.count)
+
+    def dealt(self, sizes: Sequence[int]) -> list[int]:
+        """The rank of each thing: the largest first, each to the rank with the least so far."""
+        loads, owners = [0] * self.count, [0] * len(sizes)
+        for place in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+            owner = loads.index(min(loads))
+            owners[place] = owner
+            loads[owner] += sizes[place]
+        return owners
+
+    def gathered(self, mine: T) -> list[T]:
+        """What each rank gave, by rank."""
+        if self.count == 1:
+            return [mine]
+        found: list[Any] = [None] * self.count
+        with _spoken():
+            dist.all_gather_object(found, mine)
+        return found
+
+    def sum_(self, *tensors: Tensor) -> None:
+        """Replaces each tensor by its sum over the ranks."""
+        if self.count == 1:
+            return
+        for tensor in tensors:
+            sent = tensor.to(self.device or tensor.device)
+            with _spoken():
+                dist.all_reduce(sent)
+            if sent is not tensor:
+                tensor.copy_(sent)
+
+    def summed(self, *values: float) -> list[float]:
+        """The sum of each number over the ranks."""
+        if self.count == 1:
+            return list(values)
+        return [sum(column) for column in zip(*self.gathered(values), strict=True)]
+
+    def sum_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """Sums the gradients; a parameter that has none on any rank keeps none."""
+        if self.count == 1:
+            return
+        held = torch.tensor([float(p.grad is not None) for p in parameters])
+        self.sum_(held)
+        for parameter, ranks in zip(parameters, held.tolist(), strict=True):
+            if ranks:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                self.sum_(parameter.grad)
+
+    def copy_from_lead(self, tensors: Iterable[Tensor]) -> None:
+        """Makes each tensor what it is on rank 0."""
+        if self.count == 1:
+            return
+        for tensor in tensors:
+            with _spoken(), torch.no_grad():
+                dist.broadcast(tensor.data, src=0)
+
+    def from_lead(self, make: Callable[[], T]) -> T:
+        """What `make` returns on rank 0, which alone calls it; the others wait.
+
+        What it raises is raised on rank 0, and LostRank with its words on the others.
+        """
+        if self.count == 1:
+            return make()
+        box: list[Any] = [None, "it was stopped"]
+        try:
+            if self.lead:
+                box = [make(), None]
+        except Exception as error:
+            box[1] = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            with _spoken():
+                dist.broadcast_object_list(box, src=0)
+        if box[1] is not None:
+            raise LostRank(f"process 0 cannot go on: {box[1]}")
+        return box[0]
+
+
+ALONE = Ranks()
+
+
+def is_lead() -> bool:
+    """Whether this process is rank 0 or alone, also before `joined`."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[Ranks]:
+    """The ranks that `accelerate launch` started, connected; one alone without it.
+
+    On `device`'s kind: gloo between CPUs, NCCL between GPUs.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Ranks()
+        return
+    from accelerate import PartialState
+
+    with _spoken():
+        state = PartialState(cpu=device.type == "cpu", timeout=PATIENCE)
+    try:
+        yield Ranks(state.process_index, state.num_processes, state.device)
+    finally:
+        state.destroy_process_group()
+
+
+@contextmanager
+def _spoken() -> Iterator[None]:
+    """Says what a torn connection means."""
+    try:
+        yield
+    except RuntimeError as error:
+        why = str(error).splitlines()[0]
+        raise LostRank(
+            "another process of this training ended, so this one ends too; its own message says "
+            f"why. Mend that, then go on with resume=true ({why})"
+        ) from error

@@ -1,0 +1,41 @@
+"""GRPO with process rewards: every turn has a score, and owes the outcome to those that follow.
+
+With the scores r_ik of all turns k of all episodes i of a group, R:
+
+    r'_ik = (r_ik - mean R) / std R
+    A_ik  = sum over j >= k of r'_ij            the same at every token of turn k
+
+Source: arXiv:2402.03300, section 4.1.3. There a learned model scores the steps; here the
+environment does, after each turn, and the last turn's score is the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from envs.types import Episode
+from scgrpo.advantages import zscored
+
+__all__ = ["process_advantages"]
+
+
+def process_advantages(episodes: Sequence[Episode], group: Tensor) -> list[Tensor]:
+    """A of each turn: (turns,) float32 for each of the B episodes. `group` (B,).
+
+    Population std with a floor of 1e-6; a group whose turns all have one score gets 0. Raises
+    ValueError for a turn that the environment has not scored.
+    """
+    for episode in episodes:
+        if len(episode.progress) != len(episode.turns) or None in episode.progress:
+            raise ValueError(
+                f"{episode.env or 'the environment'} scores not every turn of task "
+                f"{episode.task.id!r}: got {list(episode.progress)} for {len(episode.turns)} "
+                "turns; process rewards want an environment that defines checks()"
+            )
+    sizes = [len(episode.progress) for episode in episodes]
+    scores = torch.tensor([float(p or 0.0) for e in episodes for p in e.progress])
+    normal = zscored(scores, group.repeat_interleave(torch.tensor(sizes)))
+    return [mine.flip(0).cumsum(0).flip(0) for mine in normal.split(sizes)]
