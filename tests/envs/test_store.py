@@ -108,10 +108,10 @@ def test_datasets_reads_a_file_of_mixed_episodes(tmp_path, monkeypatch):
     assert rows["passed"][:2] == [True, None]
 
 
-def test_a_line_is_flat_but_for_messages_and_segments():
+def test_a_line_is_flat_but_for_the_chat_and_what_is_told_of_each_turn():
     row = json.loads(to_json(episode()))
     nested = {key for key, value in row.items() if isinstance(value, list | dict)}
-    assert nested == {"messages", "segments"}
+    assert nested == {"messages", "segments", "states", "progress"}
 
 
 def test_a_line_torn_by_a_kill_is_left_out_and_then_cut_off(tmp_path):
