@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from envs.base import TextEnv
-from envs.tools import files_tasks
+from envs.tools import bfcl, files_tasks
 from envs.tools.files_tasks import COMPOSITION, MOST_TURNS, Case
 from envs.tools.files_world import APPS, Desk, canonical
 from envs.toolspec import Malformed, call, render_call, schema_of
@@ -43,18 +43,31 @@ class ToolFiles(TextEnv):
     | `ood/composition` | four or five apps: contacts and notes with two tools each; requests join |
     | | apps that no seen one joins. Level 0: one of four calls; level 1: four apps, one asked |
     | | for; above: the plan spans four or more |
-    | size | 2,000 tasks of `train` and 300 of every other split, at each level |
-    | family | the ids of the items at the start; every split has its own |
-    | critical | the last argument of each call that changes something |
-    | oracle | searches what it needs, does every request, finishes |
+    | `ood/domain` | the multi-turn items of BFCL: eight simulated applications with 9 to 22 |
+    | | tools each, a user with one to eight messages; `finish` calls for the next one, or |
+    | | ends it. Levels by the number of gold calls: up to 3, 4, 5, 7, and more |
+    | | verifier: after each message the simulators equal the gold calls', and what those |
+    | | returned was returned |
+    | | limits: twice the turns of the gold calls, 15 at least |
+    | | left out: five items whose own gold calls cannot be played, with the reasons, in |
+    | | `envs/data/tool_files/bfcl_broken.json`; no twins |
+    | size | 2,000 tasks of `train`, 300 of `id` and `ood/composition` at each level; of |
+    | | `ood/domain` 795 in all |
+    | family | the ids of the items at the start, the story of a BFCL item; no two splits share |
+    | | one |
+    | critical | the last argument of each call that changes something; of BFCL the last call |
+    | | for each message |
+    | oracle | searches what it needs, does every request, finishes; of BFCL the gold calls |
     | twin | two items have exchanged a value, and so the right calls differ |
     | chance | level 0: one of two calls, one of two items, 0.25; above, measured on 2,000 |
     | | episodes of `train`: 0.05 at level 1, then 0 |
-    | source, licence | generated here; Apache-2.0 |
+    | source, licence | generated here; Apache-2.0. `ood/domain`: the wheel of bfcl-eval |
+    | | 2026.3.23 (Gorilla project, Berkeley; Apache-2.0), fetched by pip at its first use and |
+    | | checked by its hash; its simulators run in this process |
     """
 
     name = "tool_files"
-    splits = ("train", "id", COMPOSITION)
+    splits = ("train", "id", COMPOSITION, bfcl.DOMAIN)
     levels = (0, 1, 2, 3, 4)
     max_turns = MOST_TURNS
     instructions = 'Do just what is asked. Reply with one tool call: {"name": ..., "arguments": {}}'
@@ -64,19 +77,25 @@ class ToolFiles(TextEnv):
         self._world: _World = _DeskWorld({"level": 0, "state": {}, "jobs": [], "offered": []})
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
-        """The tasks of a split at a level, in the order in which they were drawn."""
-        return list(files_tasks.tasks(split, level).values())
+        """The tasks of a split at a level, in the order in which they were drawn.
+
+        Raises ImportError for `ood/domain` where its wheel is not there and no index answers.
+        """
+        return list(_tasks(split, level).values())
 
     def find(self, split: str, level: int, task_id: str) -> Task | None:
         """The task of that id, without a search."""
-        return files_tasks.tasks(split, level).get(task_id)
+        return _tasks(split, level).get(task_id)
 
     def begin(self, task: Task) -> None:
-        """Lays the desk as the task describes it."""
-        self._world = _DeskWorld(task.payload)
+        """Lays the desk as the task describes it, or starts the simulators."""
+        payload = task.payload
+        self._world = bfcl.BfclWorld(_item(task)) if "item" in payload else _DeskWorld(payload)
 
     def turn_budget(self, task: Task) -> int:
-        """Three turns where the first change ends it, else fifteen."""
+        """Three turns where the first change ends it, else fifteen; more for long gold calls."""
+        if "item" in task.payload:
+            return max(self.max_turns, 2 * len(bfcl.turns(_item(task))))
         return CHOICE_TURNS if task.level == 0 else self.max_turns
 
     def tools(self) -> Sequence[Mapping[str, Any]]:
@@ -93,16 +112,22 @@ class ToolFiles(TextEnv):
 
     def oracle(self, task: Task) -> list[str]:
         """Searches what it needs, does every request, and finishes."""
+        if "item" in task.payload:
+            return bfcl.turns(_item(task))
         return [render_call(name, **given) for name, given in files_tasks.plan(task.payload)]
 
     def critical(self, task: Task) -> list[str]:
-        """The last argument of each call that changes something."""
-        given = [given for name, given in files_tasks.writes(task.payload)]
+        """The last argument of each call that changes something, or its last gold calls."""
+        if "item" in task.payload:
+            return bfcl.last_changes(_item(task))
+        given = [given for _, given in files_tasks.writes(task.payload)]
         last = [render_call("", **dict([list(each.items())[-1]])) for each in given]
         return list(dict.fromkeys(turn.partition('"arguments": {')[2][:-2] for turn in last))
 
     def twin(self, task: Task) -> Task:
         """The same task where two items have exchanged a value that the right calls hang on."""
+        if "item" in task.payload:
+            raise ValueError(f"{task.id} has no twin: its records are not ours to edit")
         case = files_tasks.flipped(task.payload)
         if case is None:
             raise ValueError(f"no exchange of two values flips what is right in {task.id}")
@@ -124,6 +149,14 @@ class ToolFiles(TextEnv):
         """Re-enters the episode with the apps as they were."""
         super().set_state(state)
         self._world.restore(state["world"])
+
+
+def _tasks(split: str, level: int) -> Mapping[str, Task]:
+    return bfcl.tasks(level) if split == bfcl.DOMAIN else files_tasks.tasks(split, level)
+
+
+def _item(task: Task) -> bfcl.Item:
+    return bfcl.items()[task.payload["item"]]
 
 
 class _World(Protocol):
