@@ -93,7 +93,7 @@ class Desk:
         return self._unknown(item)
 
     def write_file(self, file: str, text: str) -> str:
-        """Write a new file."""
+        """Write a new file; the text is the bare value asked for."""
         if file in self.state["files"]:
             return "there is such a file already"
         return self._put("files", file, folder="home", text=text)
@@ -109,7 +109,7 @@ class Desk:
         return self._remove("files", file)
 
     def send_mail(self, to: str, text: str) -> str:
-        """Send a mail to a person."""
+        """Send a mail to a person; the text is the bare value asked for."""
         return self._put("mail", self._mark("mail"), place="sent", to=to, text=text)
 
     def archive_mail(self, mail: str) -> str:
@@ -138,7 +138,7 @@ class Desk:
         return self._remove("contacts", name)
 
     def add_note(self, title: str, text: str) -> str:
-        """Add a note."""
+        """Add a note; the text is the bare value asked for."""
         return self._put("notes", self._mark("notes"), title=title, text=text)
 
     def remove_note(self, note: str) -> str:
