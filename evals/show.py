@@ -27,9 +27,10 @@ PROG = "python -m evals.show"
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
 CURVES = ("episodes/success", "episodes/turns", "credit/mean_d", "train/entropy", "level")
-CHOICES: dict[str, Callable[[Credited], float]] = {
-    "best": lambda c: -math.inf if c.episode.verdict is None else c.episode.verdict.score,
-    "worst": lambda c: -math.inf if c.episode.verdict is None else -c.episode.verdict.score,
+# Among equals the first that has a reference: only there is one token's credit unlike another's.
+CHOICES: dict[str, Callable[[Credited], tuple[float, bool]]] = {
+    "best": lambda c: (_score(c, 1.0), c.reference is not None),
+    "worst": lambda c: (_score(c, -1.0), c.reference is not None),
 }
 
 
@@ -132,6 +133,11 @@ def _choose(credited: Sequence[Credited], arguments: argparse.Namespace) -> Cred
             f"got --episode {arguments.episode}, wanted 0 to {len(credited) - 1} in that step"
         )
     return credited[arguments.episode]
+
+
+def _score(credited: Credited, sign: float) -> float:
+    verdict = credited.episode.verdict
+    return -math.inf if verdict is None else sign * verdict.score
 
 
 def _heading(chosen: Credited, step: int, count: int) -> Text:

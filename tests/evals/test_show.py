@@ -113,6 +113,15 @@ def test_an_episode_cannot_steer_the_terminal(run):
     assert "\x1b[2J" not in out.getvalue()
 
 
+def test_among_equals_one_with_a_reference_is_shown(run, capsys):
+    equal = [episode("ab", 1.0), episode("cd", 1.0), episode("ef", None)]
+    (run / "episodes" / "step-000002.jsonl").unlink()
+    write_episodes(run / "episodes" / "step-000002.jsonl", equal)
+    credit(run, weight=[0.0, 0.8, 0.2], place=1)
+    main([str(run)])
+    assert "step 2, episode 1 of 3" in capsys.readouterr().out
+
+
 def test_the_best_the_worst_and_the_named_episode_are_shown(run, capsys):
     for extra, place in ([], 1), (["--best"], 1), (["--worst"], 0), (["--episode", "2"], 2):
         main([str(run), *extra])
