@@ -53,7 +53,8 @@ def text(config: TrainConfig) -> str:
     size = _size(config)
     episodes = config.tasks_per_step * config.group
     most = episodes * config.limits.episode_tokens
-    teacher = config.algorithm().credit is not None
+    algorithm = config.algorithm()
+    teacher = algorithm.credit is not None or algorithm.distill is not None
     lines = [
         f"model       {size.parameters / 1e6:.0f} million parameters, "
         f"{size.trained / 1e6:.1f} million of them trained",
@@ -61,7 +62,8 @@ def text(config: TrainConfig) -> str:
         f"{config.steps * episodes}",
         f"tokens      at most {most:,} a step, {most * config.steps:,} in all",
         "passes      of each episode a step: it is written once, read once by the policy"
-        + (", once by the policy with the reference" if teacher else "")
+        + (", once by the policy with the reference" if algorithm.credit is not None else "")
+        + (", once by a teacher" if algorithm.distill is not None else "")
         + ", and once backward",
         f"memory      about {peak_memory_mib(config, size) / 1024:.1f} GiB at the peak, at most",
         f"boxes       {_boxes(config, env)}",

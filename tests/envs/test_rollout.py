@@ -196,3 +196,26 @@ def test_a_conversation_is_closed_whatever_happens():
     episode = play(Lab(), Closing(), GO)
     assert closed == [True]
     assert episode.policy_version == 3
+
+
+def test_each_turn_has_the_state_that_it_started_from_and_the_score_after_it():
+    episode = run(SAY, "what?", GOOD)
+    assert len(set(episode.states)) == 1  # Lab's state never changes
+    assert len(episode.states) == 3
+    assert episode.progress == (None, None, 1.0)
+
+    class Scored(Lab):
+        """Tells how many turns it has had, as sub-scores."""
+
+        def checks(self):
+            return {"half": self._turn / 2, "none": 0.0}
+
+        def situation(self):
+            return {"turn": self._turn}
+
+    scored = play(Scored(), ScriptedPolicy([SAY, "what?", BAD]), GO)
+    assert scored.progress == (0.25, 0.5, 0.0)
+    assert len(set(scored.states)) == 3
+    spent = play(Scored(), ScriptedPolicy([SAY]), GO)
+    assert spent.progress == (0.25,)
+    assert scored.states[0] == spent.states[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from envs.rollout import play
@@ -108,3 +110,30 @@ def test_the_prompt_is_short_and_holds_no_answer(env):
     start(env, 6)
     assert env.task.prompt == "Guess 4-10."
     assert "number" not in repr(env.task)
+
+
+def test_the_parts_say_how_far_the_window_is_narrowed_and_states_what_is_known():
+    """From 4-6, three numbers: after a guess at its end two are left, in its middle one."""
+    env = ToyGuess()
+    task = next(t for t in env.tasks("train", 0) if t.prompt == "Guess 4-6." and t.id[-1] == "6")
+    options = {"split": "train", "level": 0, "task_id": task.id}
+    _, start = env.reset(options=options)
+    assert start["parts"] == {"narrowed": 0.0}
+    _, _, _, _, after_four = env.step("4")
+    assert after_four["parts"] == {"narrowed": pytest.approx(1 - math.log(2) / math.log(3))}
+    env.reset(options=options)
+    assert env.step("5")[4]["parts"] == {"narrowed": 1.0}
+    # What is no guess narrows nothing and leaves the state as it was.
+    env.reset(options=options)
+    _, _, _, _, nothing = env.step("hm")
+    assert nothing["state"] == start["state"] != after_four["state"]
+    env.reset(options=options)
+    assert env.step("6")[4]["state"] == ""
+
+
+def test_a_snapshot_keeps_what_is_known():
+    env, other = ToyGuess(), ToyGuess()
+    env.reset(seed=3)
+    env.step(str(env.task.payload["number"] - 1))
+    other.set_state(env.get_state())
+    assert other.checks() == env.checks() != {"narrowed": 0.0}

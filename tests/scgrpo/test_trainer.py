@@ -12,12 +12,27 @@ import torch
 import scgrpo.teachers as teachers_module
 import scgrpo.trainer as trainer_module
 from envs.types import Episode, Segment, Stop, Task, Verdict
-from scgrpo.algorithms import DAPO, GRPO, SC_GRPO, Algorithm
+from scgrpo.advantages import no_reward
+from scgrpo.algorithms import (
+    DAPO,
+    DISTILL_BOTH,
+    DISTILL_FORWARD,
+    GRPO,
+    OPD,
+    OPSD,
+    OPSD_JSD,
+    PROCESS_GRPO,
+    SC_GRPO,
+    Algorithm,
+)
 from scgrpo.attention import use_packed
 from scgrpo.batch import collate
+from scgrpo.distillation import DIVERGENCES, Distillation, Divergence
 from scgrpo.models import load, make_tiny
 from scgrpo.policies.chat import Chat
+from scgrpo.process import process_advantages
 from scgrpo.routing import Case, CreditOptions
+from scgrpo.teachers import gold_openings
 from scgrpo.trainer import ReferenceLimits, Trainer
 from scgrpo.warm_start import spoken
 
@@ -58,6 +73,7 @@ class Setup:
     def __init__(self, folder: Path) -> None:
         self.model, tokenizer = load(folder)
         self.own, _ = load(folder)
+        self.folder = folder
         use_packed(self.model)
         self.chat = Chat(tokenizer)
 
@@ -68,6 +84,7 @@ class Setup:
             algorithm=algorithm,
             optimizer=Recorder(self.model),  # pyright: ignore[reportArgumentType]
             rng=np.random.default_rng(0),
+            solution=lambda task: ["5", "66"],
             **options,
         )
 
@@ -114,7 +131,8 @@ class Setup:
             for t, acts in enumerate(episode.action_mask):
                 if acts:
                     new = logprobs[t - 1, ids[0, t]]
-                    loss = -weight[row, t] * advantage[row] * (new - new.detach()).exp()
+                    mine = advantage[row] if advantage.dim() == 1 else advantage[row, t]
+                    loss = -weight[row, t] * mine * (new - new.detach()).exp()
                     loss.backward(retain_graph=True)
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.own.parameters()]
         return torch.cat([g.flatten() for g in grads])
@@ -246,7 +264,7 @@ def test_an_unchanged_opening_diverges_nowhere(setup: Setup, monkeypatch):
     assert given.weight[weighted].max() < 1e-3
 
 
-@pytest.mark.parametrize("algorithm", [GRPO, SC_GRPO])
+@pytest.mark.parametrize("algorithm", [GRPO, SC_GRPO, DISTILL_BOTH, OPSD])
 def test_packing_does_not_change_the_gradient(setup: Setup, algorithm: Algorithm):
     rows, group = mixed(setup)
     whole, _ = setup.gradient(algorithm, rows, group, pack_tokens=100_000)
@@ -434,3 +452,94 @@ def test_the_recorded_entropy_is_that_of_the_plain_distribution(setup: Setup):
         own = torch.distributions.Categorical(logits=setup.own(input_ids=ids).logits[0]).entropy()
         wanted = [own[t - 1].item() for t, acts in enumerate(rows[place].action_mask) if acts]
         assert found[place].entropy == pytest.approx(wanted, abs=1e-4)
+
+
+def pulled(
+    setup: Setup,
+    rows: list[Episode],
+    openings: dict[int, tuple[int, ...]],
+    weight: torch.Tensor,
+    teacher: torch.nn.Module,
+    kind: Divergence,
+) -> torch.Tensor:
+    """The gradient of sum weight * divergence, one plain forward pass per episode and side."""
+    setup.own.zero_grad(set_to_none=True)
+    for row, opening in openings.items():
+        own, rest = rows[row].segments[0].token_ids, rows[row].token_ids
+        rest = rest[len(own) :]
+        log_s = setup.own(input_ids=torch.tensor([[*own, *rest]])).logits[0].log_softmax(-1)
+        with torch.no_grad():
+            log_t = teacher(input_ids=torch.tensor([[*opening, *rest]])).logits[0].log_softmax(-1)
+        for t, acts in enumerate(rows[row].action_mask):
+            if acts:
+                place = t - len(own) + len(opening)
+                ids = torch.tensor([rows[row].token_ids[t]])
+                apart = DIVERGENCES[kind](log_s[t - 1 : t], log_t[place - 1 : place], ids)
+                (weight[row, t] * apart).sum().backward(retain_graph=True)
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in setup.own.parameters()]
+    return torch.cat([g.flatten() for g in grads])
+
+
+@pytest.mark.parametrize(("algorithm", "kind"), [(OPSD, "forward"), (OPSD_JSD, "jsd")])
+def test_the_gradient_is_that_of_the_divergence_from_the_policy_with_the_solution(
+    setup: Setup, algorithm: Algorithm, kind: Divergence
+):
+    rows, group = mixed(setup)
+    found, log = setup.gradient(algorithm, rows, group)
+    trainer = setup.trainer(algorithm)
+    openings = gold_openings(setup.chat, trainer.limits, rows, lambda task: ["5", "66"])
+    assert len(openings) == len(rows)
+    weight = algorithm.weight(collate(rows, group, pad_id=0).action_mask)
+    teacher, _ = load(setup.folder)
+    close(found, pulled(setup, rows, openings, weight, teacher, kind))
+    assert log["distill/divergence"] > 0
+    assert log["distill/overflow"] == 0.0
+    assert log["train/logprob_mismatch"] > 0
+
+
+def test_another_model_teaches_on_the_tokens_that_were_sampled(setup: Setup, tmp_path: Path):
+    rows, group = mixed(setup)
+    path = make_tiny(tmp_path / "teacher", hidden=48, layers=1, heads=2)
+    teacher, plain = load(path)[0], load(path)[0]
+    use_packed(teacher)
+    found, _ = setup.gradient(OPD, rows, group, teacher=teacher)
+    openings = {row: episode.segments[0].token_ids for row, episode in enumerate(rows)}
+    weight = OPD.weight(collate(rows, group, pad_id=0).action_mask)
+    close(found, pulled(setup, rows, openings, weight, plain, "sampled"))
+
+
+def test_self_distillation_adds_its_divergence_to_grpo_where_another_succeeded(setup: Setup):
+    rows = setup.group("Guess 4-6.", [True, False, True]) + setup.group("Guess 1-3.", [False] * 2)
+    group = [0, 0, 0, 1, 1]
+    both, log = setup.gradient(DISTILL_FORWARD, rows, group)
+    plain, _ = setup.gradient(GRPO, rows, group)
+    alone, _ = setup.gradient(replace(DISTILL_FORWARD, advantage=no_reward), rows, group)
+    close(both, plain + alone)
+    assert alone.abs().max() > 0
+    # The two that nobody of their group can teach have no part in it.
+    assert log["distill/tokens"] == sum(len(t.token_ids) for row in rows[:3] for t in row.turns)
+    twice = replace(DISTILL_FORWARD, distill=Distillation("peer", "forward", coefficient=2.0))
+    close(setup.gradient(twice, rows, group)[0], plain + 2 * alone)
+
+
+def test_a_reference_too_long_to_distil_from_is_counted(setup: Setup):
+    rows = setup.group("Guess 4-6.", [True, False, True])
+    found, log = setup.gradient(DISTILL_FORWARD, rows, [0] * 3, limits=ReferenceLimits(tokens=20))
+    assert log["distill/overflow"] == 3.0
+    assert torch.equal(found, setup.gradient(GRPO, rows, [0] * 3)[0])
+
+
+def test_a_turns_advantage_stands_at_its_tokens(setup: Setup):
+    rows = setup.group("Guess 4-6.", [False, True, False])
+    rows = [replace(e, progress=(0.2, 0.6, 1.0)[: len(e.turns)]) for e in rows]
+    assert [len(e.turns) for e in rows] == [1, 2, 3]
+    batch = collate(rows, [0] * 3, pad_id=0)
+    _, advantage = setup.trainer(PROCESS_GRPO).credit(rows, batch)
+    turns = process_advantages(rows, batch.group)
+    for row, episode in enumerate(rows):
+        spans = zip(turns[row].tolist(), episode.turns, strict=True)
+        wanted = [value for value, turn in spans for _ in turn.token_ids]
+        assert advantage[row][batch.action_mask[row]].tolist() == wanted
+        assert (advantage[row][~batch.action_mask[row]] == 0).all()
+    found, _ = setup.gradient(PROCESS_GRPO, rows, [0] * 3)
+    close(found, setup.naive(rows, GRPO.weight(batch.action_mask), advantage))

@@ -57,3 +57,30 @@ def test_turns_without_scores_or_states_are_refused():
         process_advantages([replace(e, progress=()) for e in pair], GROUP)
     with pytest.raises(ValueError, match="info has `state`"):
         gigpo_advantages([replace(e, states=()) for e in pair], GROUP)
+
+
+def test_the_sooner_of_two_successes_from_a_state_is_the_better():
+    found, _ = episodes()
+    start = found.states[0]
+    soon = replace(found, segments=found.segments[:2], states=(start,), progress=(1.0,))
+    late, early = gigpo_advantages([found, soon], GROUP)
+    # Alike as episodes; from the start the returns are 0.95 and 1, and nobody else came further.
+    assert late.tolist() == pytest.approx([-1.0, 0.0], abs=1e-3)
+    assert early.tolist() == pytest.approx([1.0], abs=1e-3)
+
+
+def test_groups_share_neither_scores_nor_states():
+    pair = episodes()
+    group = torch.tensor([0, 0, 1, 1])
+    twice = [pair[0], pair[1], pair[1], pair[1]]
+    for advantages in (gigpo_advantages, process_advantages):
+        alone = advantages(pair, GROUP)
+        found = advantages(twice, group)
+        assert [f.tolist() for f in found[:2]] == [f.tolist() for f in alone]
+    assert [f.tolist() for f in gigpo_advantages(twice, group)[2:]] == [[0.0, 0.0]] * 2
+
+
+def test_an_episode_that_never_acted_has_no_turns():
+    silent = [replace(e, segments=e.segments[:1], states=(), progress=()) for e in episodes()]
+    for advantages in (gigpo_advantages, process_advantages):
+        assert [f.tolist() for f in advantages(silent, GROUP)] == [[], []]
