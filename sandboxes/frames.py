@@ -15,6 +15,7 @@ __all__ = [
     "MAX_HEADER",
     "MAX_PAYLOAD",
     "OUTPUT_CAP",
+    "SILENCE_S",
     "SpoiltFrame",
     "lengths",
     "pack",
@@ -26,6 +27,9 @@ MAX_HEADER = 1 << 20
 MAX_PAYLOAD = 32 << 20
 OUTPUT_CAP = 64 << 10
 """Bytes kept of a command's standard output, and as many of its standard error."""
+
+SILENCE_S = 2.0
+"""How long past a command's deadline a box that says nothing counts as alive."""
 
 
 class SpoiltFrame(ValueError):

@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sandboxes.frames import LENGTHS, SpoiltFrame, lengths, pack, parse
@@ -17,6 +18,8 @@ from sandboxes.frames import LENGTHS, SpoiltFrame, lengths, pack, parse
 __all__ = ["Door", "Hangup", "Lease"]
 
 _STALLED_S = 60.0
+_MOST_KNOCKING = 8
+"""Who knocked first and still says nothing is dropped when more come."""
 
 
 class Hangup(Exception):
@@ -83,10 +86,10 @@ class Lease:
         Raises Hangup where the lease has ended.
         """
         if self._door:
-            poll.register(self._door.fd, select.POLLIN)
+            self._door.watch(poll)
         ready = dict(poll.poll(wait_ms))
-        if self._door and ready.pop(self._door.fd, 0):
-            self._door.turn_away()
+        if self._door:
+            self._door.turn_away(ready)
         if ready.get(self._source, 0) & (select.POLLHUP | select.POLLERR):
             raise Hangup("closed")
         return ready
@@ -111,39 +114,46 @@ class Lease:
 
 
 class Door:
-    """Where leases arrive: each is a connection that hands over two descriptors."""
+    """Where leases arrive: each is a connection that hands over two descriptors.
+
+    One that knocks and hands over nothing holds nobody up.
+    """
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(path)
         self._socket.listen(16)
+        self._socket.setblocking(False)
+        self._knocking: list[socket.socket] = []
         self._guest: socket.socket | None = None
 
-    @property
-    def fd(self) -> int:
-        """Readable while somebody waits."""
-        return self._socket.fileno()
+    def watch(self, poll: select.poll) -> None:
+        """Has a poll look at the door and at those before it."""
+        for one in (self._socket, *self._knocking):
+            poll.register(one, select.POLLIN)
 
     def admit(self, timeout_s: float | None) -> Lease:
         """The next lease. Raises TimeoutError."""
         self.let_go()
+        until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
-            self._socket.settimeout(timeout_s)
-            guest, fds = self._accept()
-            if len(fds) == 2:
-                self._guest = guest
-                return Lease(fds[0], fds[1], self)
-            guest.close()
+            poll = select.poll()
+            self.watch(poll)
+            left = None if until is None else 1000 * (until - time.monotonic())
+            if left is not None and left <= 0:
+                raise TimeoutError("nobody came")
+            for guest, fds in self._arrivals(dict(poll.poll(left))):
+                if self._guest:
+                    _refuse(guest, fds)
+                else:
+                    self._guest, lease = guest, Lease(fds[0], fds[1], self)
+            if self._guest:
+                return lease
 
-    def turn_away(self) -> None:
-        """Tells one that waits that the box is taken."""
-        guest, fds = self._accept()
-        with contextlib.suppress(OSError, IndexError):
-            os.set_blocking(fds[1], False)
-            os.write(fds[1], pack({"busy": True}))
-        for fd in fds:
-            os.close(fd)
-        guest.close()
+    def turn_away(self, ready: Mapping[int, int]) -> None:
+        """Tells those among the ready who ask for a lease that the box is taken."""
+        for guest, fds in self._arrivals(ready):
+            _refuse(guest, fds)
 
     def let_go(self) -> None:
         """Ends the connection of the current lease."""
@@ -151,11 +161,45 @@ class Door:
             self._guest.close()
             self._guest = None
 
-    def _accept(self) -> tuple[socket.socket, list[int]]:
-        guest, _ = self._socket.accept()
-        guest.settimeout(1.0)
-        try:
-            _, fds, _, _ = socket.recv_fds(guest, 1, 2)
-        except OSError:
-            fds = []
-        return guest, fds
+    def close(self) -> None:
+        """Shuts the door on everybody."""
+        self.let_go()
+        for one in (self._socket, *self._knocking):
+            one.close()
+
+    def _arrivals(self, ready: Mapping[int, int]) -> list[tuple[socket.socket, list[int]]]:
+        """Those who have handed over two descriptors, and these."""
+        found = []
+        for guest in [one for one in self._knocking if one.fileno() in ready]:
+            self._knocking.remove(guest)
+            if len(fds := _handed_over(guest)) == 2:
+                found.append((guest, fds))
+            else:
+                _close(guest, fds)
+        if self._socket.fileno() in ready:
+            with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+                self._knocking.append(self._socket.accept()[0])
+                self._knocking[-1].setblocking(False)
+            while len(self._knocking) > _MOST_KNOCKING:
+                self._knocking.pop(0).close()
+        return found
+
+
+def _handed_over(guest: socket.socket) -> list[int]:
+    try:
+        return socket.recv_fds(guest, 1, 2)[1]
+    except OSError:
+        return []
+
+
+def _refuse(guest: socket.socket, fds: Sequence[int]) -> None:
+    with contextlib.suppress(OSError):
+        os.set_blocking(fds[1], False)
+        os.write(fds[1], pack({"busy": True}))
+    _close(guest, fds)
+
+
+def _close(guest: socket.socket, fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+    guest.close()

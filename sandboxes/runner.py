@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from sandboxes import seccomp, workspace
-from sandboxes.frames import MAX_PAYLOAD
+from sandboxes.frames import MAX_PAYLOAD, SILENCE_S
 from sandboxes.leases import Door, Hangup, Lease
 from sandboxes.pipes import OUTPUT_ROOM, Pipes
 from sandboxes.settings import Settings, box_digest, hidden_modules
@@ -61,7 +61,10 @@ class Runner:
                     self._answer(lease)
             self._clean()
             lease.close()
-            if self._settings.once or not self._door:
+            if not self._door:
+                return
+            if self._settings.once:
+                self._door.close()
                 return
 
     def _answer(self, lease: Lease) -> None:
@@ -131,6 +134,9 @@ class Runner:
             pipes.close_inner()
             pipes.watch(child, begun + timeout_s, lease)
             wall_s = time.monotonic() - begun
+            if wall_s > timeout_s - SILENCE_S:
+                # Killing a crowd of heavy processes may take longer than a client waits for a sign.
+                lease.send({"ending": True})
             status = self._end(child)
             pipes.drain()
         finally:

@@ -24,7 +24,7 @@ from sandboxes.base import Sandbox, SandboxError, SandboxPool
 from sandboxes.containers import OWNER_LABEL, boot, compose_containers
 from sandboxes.pool import SandboxConfig, open_pool
 
-__all__ = ["Soak", "main"]
+__all__ = ["Soak", "descendants", "main"]
 
 _HELP = """\
 Opens a pool, leases a box and ends both, again and again, in four ways:
@@ -66,7 +66,7 @@ class Soak:
         files = [_target(fd) for fd in os.listdir("/proc/self/fd")]
         return {
             "containers": len(self._containers()) if self._backend == "docker" else 0,
-            "processes": len(_descendants()),
+            "processes": len(descendants()),
             "threads": len(os.listdir("/proc/self/task")),
             "sockets": sum(name.startswith("socket:") for name in files),
             "other open files": sum(not name.startswith("socket:") for name in files),
@@ -113,7 +113,7 @@ class Soak:
 
     def _kill(self) -> None:
         if self._backend != "docker":
-            for pid in _descendants():
+            for pid in descendants():
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             return
@@ -164,7 +164,7 @@ def _target(fd: str) -> str:
         return ""
 
 
-def _descendants() -> set[int]:
+def descendants() -> set[int]:
     """Processes that this one, or one that it started, has started; the dead ones too."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from sandboxes.base import ExecResult, Isolation, SandboxError
-from sandboxes.frames import LENGTHS, MAX_PAYLOAD, SpoiltFrame, lengths, pack, parse
+from sandboxes.frames import LENGTHS, MAX_PAYLOAD, SILENCE_S, SpoiltFrame, lengths, pack, parse
 from sandboxes.workspace import components
 
 __all__ = ["SocketStream", "StreamBox", "TakenError"]
 
-GRACE_S = 15.0
-"""How long past a command's own deadline the box may take to say so."""
+_ENDING_S = 15.0
+"""How long a box may take to kill what a command has left, once it has said that it does."""
 
 _STALLED_S = 30.0
 
@@ -102,7 +102,7 @@ class StreamBox:
             components(cwd)
         job = json.dumps({"argv": list(argv), "cwd": cwd}).encode()
         request = {"op": "run", "job": len(job), "timeout_s": timeout_s}
-        header, payload = self._ask(request, job + stdin, timeout_s + GRACE_S)
+        header, payload = self._ask(request, job + stdin, timeout_s + SILENCE_S)
         try:
             split = int(header["stdout"])
             status = None if header["late"] else int(header["status"])
@@ -149,7 +149,7 @@ class StreamBox:
 
     def ping(self) -> None:
         """Returns if the box is alive. Raises SandboxError."""
-        self._ask({"op": "ping"})
+        self._ask({"op": "ping"}, wait_s=SILENCE_S)
 
     def close(self) -> None:
         """See `Sandbox.close`."""
@@ -184,7 +184,10 @@ class StreamBox:
         until = time.monotonic() + wait_s
         try:
             self._stream.send(frame + payload, until)
-            return self._receive(until)
+            answer = self._receive(until)
+            if answer[0].get("ending"):
+                answer = self._receive(time.monotonic() + _ENDING_S)
+            return answer
         except OSError as error:
             raise self._broken(str(error)) from error
         except BaseException:

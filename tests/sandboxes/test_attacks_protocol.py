@@ -97,9 +97,11 @@ HARMLESS = {
 def test_a_bad_request_is_answered_and_the_lease_goes_on(jail, name):
     stream, until = jail._box._stream, time.monotonic() + 10
     stream.send(HARMLESS[name], until)
-    header_size, payload_size = lengths(stream.receive(LENGTHS.size, until))
-    answer = parse(stream.receive(header_size, until))
-    stream.receive(payload_size, until)
+    answer = {"ending": True}
+    while answer.get("ending"):
+        header_size, payload_size = lengths(stream.receive(LENGTHS.size, until))
+        answer = parse(stream.receive(header_size, until))
+        stream.receive(payload_size, until)
     assert answer.get("ok") or answer.get("late") or answer["status"] in (0, 127)
     assert alive(jail)
 
@@ -216,4 +218,4 @@ def test_those_who_knock_during_a_lease_are_turned_away_and_cost_it_little(clien
         with pytest.raises(TakenError):
             _lease(client, container, lambda: None)
         assert alive(lease)
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 5

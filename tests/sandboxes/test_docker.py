@@ -110,7 +110,6 @@ def test_a_container_killed_while_a_command_runs_is_an_error_within_seconds(star
 
 
 @pytest.mark.docker
-@pytest.mark.slow
 def test_a_container_that_hangs_is_an_error_after_the_deadline(started, own_ids):
     before = own_ids()
     with open_pool(CONFIG) as pool, pool.lease() as box:
@@ -118,7 +117,7 @@ def test_a_container_that_hangs_is_an_error_after_the_deadline(started, own_ids)
         begun = time.monotonic()
         with pytest.raises(SandboxError):
             box.run(["python", "-c", "print(1)"], timeout_s=0.5)
-        assert time.monotonic() - begun < 30
+        assert 2.4 < time.monotonic() - begun < 5
     assert left(own_ids) <= before
 
 

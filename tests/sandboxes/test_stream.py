@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from sandboxes import Isolation, SandboxConfig, SandboxError, open_pool
+from sandboxes import Isolation, SandboxConfig, SandboxError, local, open_pool
 from sandboxes.frames import LENGTHS, MAX_HEADER, MAX_PAYLOAD, SpoiltFrame, lengths, pack, parse
+from sandboxes.leases import Door
+from sandboxes.soak import descendants
 from sandboxes.stream import SocketStream, StreamBox
 
 HELLO = pack({"hello": "v1"})
@@ -88,7 +94,7 @@ def test_whatever_a_lying_box_answers_is_a_broken_box(talk, answer):
 
 
 def test_a_box_that_says_nothing_is_given_up_after_the_deadline(monkeypatch):
-    monkeypatch.setattr("sandboxes.stream.GRACE_S", 0.2)
+    monkeypatch.setattr("sandboxes.stream.SILENCE_S", 0.2)
     ours, theirs = socket.socketpair()
     theirs.sendall(HELLO)
     with theirs, StreamBox(SocketStream(ours), Isolation.NONE, "v1", lambda: None) as box:
@@ -96,6 +102,92 @@ def test_a_box_that_says_nothing_is_given_up_after_the_deadline(monkeypatch):
         with pytest.raises(SandboxError):
             box.run(["python", "-c", "1"], timeout_s=0.1)
         assert 0.3 <= time.monotonic() - begun < 3
+
+
+DONE = pack({"status": 0, "late": False, "truncated": False, "wall_s": 1, "stdout": 0})
+
+
+@pytest.mark.parametrize(("said", "waited_for"), [(pack({"ending": True}), True), (b"", False)])
+def test_a_box_that_says_that_it_kills_is_given_the_time_to(monkeypatch, said, waited_for):
+    monkeypatch.setattr("sandboxes.stream.SILENCE_S", 0.1)
+    ours, theirs = socket.socketpair()
+    theirs.sendall(HELLO + said)
+    slow = threading.Timer(0.6, theirs.sendall, [DONE])
+    with theirs, StreamBox(SocketStream(ours), Isolation.NONE, "v1", lambda: None) as box:
+        slow.start()
+        if waited_for:
+            assert box.run(["python", "-c", "1"], timeout_s=0.1).exit_code == 0
+        else:
+            with pytest.raises(SandboxError):
+                box.run(["python", "-c", "1"], timeout_s=0.1)
+        slow.cancel()
+        slow.join()
+
+
+def test_a_box_that_is_stopped_is_noticed_two_seconds_past_the_deadline():
+    if reason := local.available():
+        pytest.skip(reason)
+    with open_pool(SandboxConfig(backend="local", size=1)) as pool:
+        with pool.lease() as box:
+            for pid in descendants():
+                os.kill(pid, signal.SIGSTOP)
+            begun = time.monotonic()
+            with pytest.raises(SandboxError):
+                box.run(["python", "-c", "1"], timeout_s=0.5)
+            assert 2.4 < time.monotonic() - begun < 6
+        with pool.lease() as box:
+            assert box.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[tuple[Door, Callable[[bool], socket.socket]]]:
+    """The door of a runner, and what knocks there: with descriptors to hand over, or without."""
+    opened, ends = Door(f"{tmp_path}/door"), []
+
+    def knock(whole: bool) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        guest = socket.socket(socket.AF_UNIX)
+        guest.connect(f"{tmp_path}/door")
+        if whole:
+            socket.send_fds(guest, [b"."], [theirs.fileno(), theirs.fileno()])
+        ends.extend((ours, theirs, guest))
+        ours.settimeout(5)
+        return ours
+
+    yield opened, knock
+    opened.close()
+    for end in ends:
+        end.close()
+
+
+def test_half_open_knocks_hold_nobody_up_and_do_not_pile_up(door):
+    opened, knock = door
+    for _ in range(5):
+        knock(False)
+    first = knock(True)
+    begun = time.monotonic()
+    lease = opened.admit(5)
+    lease.send({"hello": "v1"})
+    assert first.recv(100) == HELLO
+    for _ in range(30):
+        knock(False)
+        lease.poll(select.poll(), 0)
+    assert len(opened._knocking) <= 8
+    second = knock(True)
+    while not select.select([second], [], [], 0)[0]:
+        lease.poll(select.poll(), 100)
+    assert second.recv(100) == pack({"busy": True})
+    lease.close()
+    assert time.monotonic() - begun < 1
+
+
+def test_a_door_where_nobody_hands_anything_over_is_given_up(door):
+    opened, knock = door
+    knock(False)
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        opened.admit(0.3)
+    assert 0.3 <= time.monotonic() - begun < 2
 
 
 @pytest.mark.parametrize("hello", [pack({"hello": "v2"}), pack({"busy": True}), b"SSH-2.0\r\n"])
