@@ -98,10 +98,19 @@ def install_sandbox():
     apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.call([*apt, "update"], env=quiet)
-    packages = ["bubblewrap", "docker.io"]
-    done = subprocess.call([*apt, "install", "-y", "--no-install-recommends", *packages], env=quiet)
-    if done != 0:
-        say("sandbox: apt-get failed; install bubblewrap or docker.io by hand")
+    install = [*apt, "install", "-y", "--no-install-recommends"]
+    failed = subprocess.call([*install, "bubblewrap", "docker.io"], env=quiet) != 0
+    if shutil.which("dockerd") and not shutil.which("docker"):
+        # Debian 13 has the client in a package of its own.
+        failed = subprocess.call([*install, "docker-cli"], env=quiet) != 0 or failed
+    missing = [name for name in ("bwrap", "docker", "dockerd") if not shutil.which(name)]
+    if not missing:
+        return
+    what = "failed" if failed else "went through"
+    report = f"sandbox: apt-get {what}, but {' and '.join(missing)} cannot be found on the PATH. "
+    if "bwrap" in missing and "dockerd" in missing:
+        fail(f"{report}Install bubblewrap or docker.io by hand (its messages are above), and retry")
+    say(f"error: {report}What is there serves as a sandbox; python -m sandboxes.doctor says more")
 
 
 def build_image():
