@@ -452,7 +452,8 @@ def test_no_program_changes_its_user(box):
 FIND = """
 import os, sys
 for folder, _, names in os.walk("/"):
-    if not folder.startswith(("/proc", "/sys")):
+    # A module of a package that stays may have the name of a hidden one.
+    if not folder.startswith(("/proc", "/sys")) and "/distutils" not in folder:
         for name in names:
             if name.partition(".")[0] in {hidden!r} and name.endswith((".py", ".pyc", ".so")):
                 print(os.path.join(folder, name))
