@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from envs.store import read_episodes
 from envs.types import Segment
 from evals.credited import Credited, read_step, steps, token_texts
+from evals.outcomes import episode_files
 
-__all__ = ["MOST_CHARACTERS", "microscope"]
+__all__ = ["MOST_CHARACTERS", "TRAINING", "evaluation_episodes", "microscope"]
 
 MOST_CHARACTERS = 20_000
+TRAINING = "in training"
+"""Stands for the model of a training step's episodes."""
+
+Item = TypeVar("Item")
 VERDICTS = {True: "solved", False: "not solved", None: "void"}
 
 
@@ -29,12 +35,29 @@ def microscope(run: Path, label: str, env: str, count: int) -> list[dict[str, An
     found: list[dict[str, Any]] = []
     for step in _spread(kept, max(1, count // per_step)):
         for credited in _whole_groups(read_step(run, step), count - len(found)):
-            found.append({"run": label, "env": env, "step": step, **_row(credited, text_of)})
+            about = {"run": label, "env": env, "model": TRAINING, "step": step}
+            found.append({**about, **_row(credited, text_of)})
     return found
 
 
-def _spread(kept: Sequence[int], count: int) -> list[int]:
-    """`count` of the steps, evenly, with the last and (from two on) the first."""
+def evaluation_episodes(run: Path, label: str, report: Path, count: int) -> list[dict[str, Any]]:
+    """About `count` episodes of an evaluation, all of a task, evenly from its models and cells.
+
+    As `microscope` gives them, without credit and with None for a step.
+    """
+    text_of = token_texts(run)
+    files = list(episode_files(report))
+    found: list[dict[str, Any]] = []
+    for model, cell, path in _spread(files, count):
+        episodes = [Credited(i, episode) for i, episode in enumerate(read_episodes(path))]
+        about = {"run": label, "env": cell.env, "model": model, "step": None}
+        chosen = _whole_groups(episodes, count // min(count, len(files)))
+        found += [{**about, **_row(credited, text_of)} for credited in chosen]
+    return found
+
+
+def _spread(kept: Sequence[Item], count: int) -> list[Item]:
+    """`count` of them, evenly, with the last and (from two on) the first."""
     if count >= len(kept):
         return list(kept)
     if count == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from evals.suites import Cell
 from scgrpo import runs
 from scgrpo.config import TrainConfig
 
-__all__ = ["Outcomes", "Result", "distinct", "load_result", "mixed"]
+__all__ = ["Outcomes", "Result", "distinct", "episode_files", "load_result", "mixed"]
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,29 @@ def load_result(name: str, root: Path) -> Result:
             for cell in [Cell(row["env"], row["level"], row["split"])]
         }
     except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is not a report of this version ({type(error).__name__}: {error}); "
-            "evaluate again"
-        ) from error
+        raise _outdated(path, error) from error
     if not any(not math.isnan(x) for c in cells.values() for t in c.values() for x in t.outcomes):
         raise ValueError(f"{path} has no verdict of {label}: run the evaluation again")
     return Result(name, _short(name, label), path, facts, cells)
+
+
+def episode_files(report: Path) -> Iterator[tuple[str, Cell, Path]]:
+    """The model, cell and file of each part of an evaluation whose episodes are still there.
+
+    Raises ValueError for a file that is no report.
+    """
+    data = _read(report)
+    try:
+        evaluation = _evaluation(report, data["facts"], data["rows"][0]["rollouts"])
+        cells = [Cell(row["env"], row["level"], row["split"]) for row in data["rows"]]
+        paths = {
+            (s.label, c): evaluation.path(c, s) for s in evaluation.subjects.models for c in cells
+        }
+    except (KeyError, TypeError) as error:
+        raise _outdated(report, error) from error
+    for (label, cell), path in paths.items():
+        if path.is_file():
+            yield label, cell, path
 
 
 def mixed(results: Sequence[Result], *, allowed: bool) -> list[str]:
@@ -141,6 +157,12 @@ def _read(path: Path) -> dict[str, Any]:
     if not rows or not data["facts"].get("models"):
         raise ValueError(f"{path} is an empty result: run the evaluation again")
     return data
+
+
+def _outdated(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path} is not a report of this version ({type(error).__name__}: {error}); evaluate again"
+    )
 
 
 def _evaluation(path: Path, facts: Mapping[str, Any], rollouts: int) -> Evaluation:

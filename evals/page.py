@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 
 from evals import charts
 from evals.comparisons import compare_results
-from evals.microscope import microscope
+from evals.microscope import evaluation_episodes, microscope
 from evals.outcomes import load_result, mixed
 from evals.subjects import RUNS
 from scgrpo.disk import DiskError, explained
@@ -106,15 +106,20 @@ def page(runs: Sequence[Path], *, episodes: int = 200) -> str:
         "comparison": _comparison(runs) if len(runs) > 1 else None,
     }
     while True:
-        seen = [
-            row
-            for label, run in named.items()
-            for row in microscope(run, label, _env(run), episodes)
-        ]
+        seen = [row for label, run in named.items() for row in _episodes(run, label, episodes)]
         text = _rendered(values, seen)
         if len(text.encode()) <= MOST_BYTES or episodes == 1:
             return text
         episodes //= 2
+
+
+def _episodes(run: Path, label: str, count: int) -> list[dict[str, Any]]:
+    """Of training, and up to a third of its newest evaluation."""
+    report = _newest_report(run)
+    later = []
+    if report is not None and (run / "evals" / "episodes").is_dir() and count >= 3:
+        later = evaluation_episodes(run, label, report[0], count // 3)
+    return [*microscope(run, label, _env(run), max(1, count - len(later))), *later]
 
 
 def _rendered(values: Mapping[str, Any], episodes: list[dict[str, Any]]) -> str:
@@ -150,9 +155,10 @@ def _labels(runs: Sequence[Path]) -> dict[str, Path]:
 
 def _run(label: str, run: Path, metrics: Sequence[Mapping[str, Any]]) -> Run:
     about = f"{_env(run)}, {len(metrics)} steps"
-    data = _newest_report(run)
-    if data is None:
+    found = _newest_report(run)
+    if found is None:
         return Run(label, about, "", (), (), ())
+    _, data = found
     rows = data["rows"]
     labels = list(rows[0]["scores"])
     pairs = [(d["after"], d["before"]) for d in rows[0]["differences"]]
@@ -176,13 +182,14 @@ def _run(label: str, run: Path, metrics: Sequence[Mapping[str, Any]]) -> Run:
     return Run(label, about, sampling, header, lines, [chart for chart in drawn if chart])
 
 
-def _newest_report(run: Path) -> dict[str, Any] | None:
+def _newest_report(run: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Its file and what it says; None where there is none, or nothing in it."""
     paths = sorted((run / "evals").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     if not paths:
         return None
     try:
         data = json.loads(paths[-1].read_text())
-        return data if data["rows"] and data["facts"] is not None else None
+        return (paths[-1], data) if data["rows"] and data["facts"] is not None else None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{paths[-1]} is no report: {error}; evaluate again") from error
 

@@ -136,7 +136,8 @@ class Door:
         """The next lease. Raises TimeoutError."""
         self.let_go()
         until = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
+        lease: Lease | None = None
+        while lease is None:
             poll = select.poll()
             self.watch(poll)
             left = None if until is None else 1000 * (until - time.monotonic())
@@ -147,8 +148,7 @@ class Door:
                     _refuse(guest, fds)
                 else:
                     self._guest, lease = guest, Lease(fds[0], fds[1], self)
-            if self._guest:
-                return lease
+        return lease
 
     def turn_away(self, ready: Mapping[int, int]) -> None:
         """Tells those among the ready who ask for a lease that the box is taken."""

@@ -14,10 +14,7 @@ from scgrpo.models import make_tiny
 def measured(out, *arguments):
     main(["--envs", "toy_guess", "--out", str(out), *arguments])
     lines = (out / "starting-points.json").read_text().splitlines()
-    return {
-        (row["level"], row["split"], row["policy"]): row
-        for row in map(json.loads, lines)
-    }
+    return {(row["level"], row["split"], row["policy"]): row for row in map(json.loads, lines)}
 
 
 def test_random_play_is_at_chance_and_the_oracle_always_wins(tmp_path):

@@ -41,7 +41,11 @@ def usable(name: str) -> list[str]:
 
 
 def run(command: list[str], *arguments: str) -> str:
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120)
+    """What it says. A library that read .env may have put an image's name into our environment."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SCGRPO_")}
+    done = subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, timeout=120, env=clean
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
