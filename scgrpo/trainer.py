@@ -21,10 +21,11 @@ from scgrpo.credit_record import CreditRow, left_out, recorded
 from scgrpo.distillation import Distillation, compared
 from scgrpo.distributed import ALONE, Ranks
 from scgrpo.optimizer import MasterAdamW
-from scgrpo.packing import Opening, acted, opening_of, packs, rest_of
+from scgrpo.packing import Opening, opening_of
+from scgrpo.passes import Kept, Passes
 from scgrpo.policies.chat import Chat
 from scgrpo.routing import Routes, peers
-from scgrpo.scoring import divergence, output_layer, predicting_states, token_scores
+from scgrpo.scoring import output_layer, token_scores
 from scgrpo.teachers import ReferenceLimits, Solution, gold_openings, reference_openings
 
 __all__ = ["Credit", "ReferenceLimits", "Trainer"]
@@ -39,14 +40,14 @@ class Credit:
     | weight | what the gradient is multiplied with |
     | divergence | D, nats; 0 in rows without a reference |
     | routes | who was whose reference |
-    | passes | rows whose plain pass was kept for the gradient, with its states (A, D) |
+    | plain | the plain passes that were kept for the gradient |
     | entropy | of the plain distribution, nats: row -> (its action tokens,), from the gradient |
     """
 
     weight: Tensor
     divergence: Tensor
     routes: Routes
-    passes: list[tuple[list[int], Tensor]] = field(default_factory=list)
+    plain: Kept = field(default_factory=list)
     entropy: dict[int, Tensor] = field(default_factory=dict)
 
 
@@ -86,7 +87,6 @@ class Trainer:
     solution: Solution | None = None
     ranks: Ranks = ALONE
     credited: list[CreditRow] = field(default_factory=list, init=False)
-    _mine: set[int] = field(default_factory=set, init=False, repr=False)
 
     def update(
         self, episodes: Sequence[Episode], group: Sequence[int], *, lr: float
@@ -102,9 +102,9 @@ class Trainer:
         episodes, group = [episodes[i] for i in rows], [group[i] for i in rows]
         if not episodes:
             return log
-        batch = collate(episodes, group, pad_id=0)
         if self.algorithm.drop_uniform_groups:
-            same = uniform(batch.rewards, batch.group).tolist()
+            rewards = torch.tensor([float(bool(e.verified)) for e in episodes])
+            same = uniform(rewards, torch.tensor(group)).tolist()
             kept = [i for i, dropped in enumerate(same) if not dropped]
             gone = [i for i, dropped in enumerate(same) if dropped]
             self.credited += left_out([rows[i] for i in gone], [group[i] for i in gone], "dropped")
@@ -112,12 +112,13 @@ class Trainer:
             episodes, group = [episodes[i] for i in kept], [group[i] for i in kept]
             if not episodes:
                 return log
-            batch = collate(episodes, group, pad_id=0)
-        given, advantage = self.credit(episodes, batch)
+        passes = self.passes(episodes, group)
+        batch = passes.batch
+        given, advantage = self.credit(passes)
         log |= self._credit_log(given, batch)
-        log |= self._gradient(episodes, batch, given, advantage)
+        log |= self._gradient(passes, given, advantage)
         if self.algorithm.distill is not None:
-            log |= self._distilled(episodes, batch, self.algorithm.distill, log)
+            log |= self._distilled(passes, self.algorithm.distill, log)
         routes = None if self.algorithm.credit is None else given.routes
         self.credited += recorded(
             rows,
@@ -134,132 +135,70 @@ class Trainer:
         log["train/skipped"] = float(not math.isfinite(norm))
         return log
 
-    def credit(self, episodes: Sequence[Episode], batch: Batch) -> tuple[Credit, Tensor]:
+    def passes(self, episodes: Sequence[Episode], group: Sequence[int]) -> Passes:
+        """Episodes, all with a verdict, as the model is to read them."""
+        batch = collate(episodes, group, pad_id=0)
+        return Passes(self.model, episodes, batch, pack_tokens=self.pack_tokens, ranks=self.ranks)
+
+    def credit(self, passes: Passes) -> tuple[Credit, Tensor]:
         """The weight of every token, and the advantage of every episode (B,) or token (B, T)."""
-        self._mine = self._dealt(episodes, batch)
-        tokens = batch.real.sum(1)
-        penalty = overlong_penalty(tokens, self.episode_tokens, self.algorithm.overlong)
+        episodes, batch, options = passes.episodes, passes.batch, self.algorithm.credit
+        penalty = overlong_penalty(batch.real.sum(1), self.episode_tokens, self.algorithm.overlong)
         base = self.algorithm.advantage(batch.rewards + penalty, batch.group)
-        options = self.algorithm.credit
         mask = batch.action_mask
         if options is None:
             if self.algorithm.turns is not None:
                 base = _spread(self.algorithm.turns(episodes, batch.group), episodes, mask)
-            return self._unconditioned(episodes, batch), base
+            return self._unconditioned(passes), base
         routes = credit.route(batch.verified, batch.group, self.rng, options)
-        right = self._reference_openings(episodes, batch, routes, routes.reference)
-        wrong = self._reference_openings(episodes, batch, routes, routes.wrong_reference)
+        right = self._reference_openings(passes, routes, routes.reference)
+        wrong = self._reference_openings(passes, routes, routes.wrong_reference)
         missing = [
             (int(routes.reference[row]) >= 0 and row not in right)
             or (int(routes.wrong_reference[row]) >= 0 and row not in wrong)
             for row in range(len(episodes))
         ]
         routes = routes.without(torch.tensor(missing))
-        passes = self._plain_passes(episodes, routes.weighted.nonzero()[:, 0].tolist())
-        states = self._by_row(batch, passes)
-        d = self._divergence(episodes, batch, states, right)
+        plain = passes.kept(routes.weighted.nonzero()[:, 0].tolist(), self.kept_tokens)
+        d = passes.divergence(plain, right)
         weight = credit.weights(
             d,
-            self._entropy(episodes, batch, passes) if options.control == "entropy" else None,
+            passes.entropy(plain) if options.control == "entropy" else None,
             mask,
             routes,
             options,
             self.rng,
-            wrong_divergence=self._divergence(episodes, batch, states, wrong),
+            wrong_divergence=passes.divergence(plain, wrong),
             micro_batch=batch.group,
         )
         advantage = credit.advantages(base, batch.group, routes, weight, mask, options)
-        kept = [(rows, found) for rows, found in passes if found.requires_grad]
-        return Credit(weight * mask, d, routes, kept), advantage
+        return Credit(weight * mask, d, routes, _with_graph(plain)), advantage
 
-    def _unconditioned(self, episodes: Sequence[Episode], batch: Batch) -> Credit:
+    def _unconditioned(self, passes: Passes) -> Credit:
         """Weight 1 at the action tokens that have a gradient: all, or those of high entropy."""
-        mask, share = batch.action_mask, self.algorithm.entropy_share
-        passes: list[tuple[list[int], Tensor]] = []
+        mask, share = passes.batch.action_mask, self.algorithm.entropy_share
+        plain: Kept = []
         if share < 1.0:
-            passes = self._plain_passes(episodes, list(range(len(mask))))
-            mask = top_entropy(self._entropy(episodes, batch, passes), mask, share)
-        kept = [(rows, found) for rows, found in passes if found.requires_grad]
-        return Credit(mask.float(), torch.zeros(mask.shape), Routes.none(len(mask)), kept)
+            plain = passes.kept(range(len(mask)), self.kept_tokens)
+            mask = top_entropy(passes.entropy(plain), mask, share)
+        none = torch.zeros(mask.shape)
+        return Credit(mask.float(), none, Routes.none(len(mask)), _with_graph(plain))
 
     def _reference_openings(
-        self, episodes: Sequence[Episode], batch: Batch, routes: Routes, reference: Tensor
+        self, passes: Passes, routes: Routes, reference: Tensor
     ) -> dict[int, Opening]:
-        group = batch.group.tolist()
-        return reference_openings(self.chat, self.limits, episodes, group, routes, reference)
+        group = passes.batch.group.tolist()
+        return reference_openings(self.chat, self.limits, passes.episodes, group, routes, reference)
 
-    def _plain_passes(
-        self, episodes: Sequence[Episode], rows: list[int]
-    ) -> list[tuple[list[int], Tensor]]:
-        """Rows and the states (A, D) that predict their actions, under the plain opening.
-
-        With a graph for the gradient as long as all of them are within `kept_tokens`.
-        """
-        packs = self._packs(episodes, {row: opening_of(episodes[row]) for row in rows})
-        tokens = sum(
-            len(opening) + sum(len(rest_of(episodes[row])[0]) for row in rows)
-            for opening, rows in packs
-        )
-        with torch.set_grad_enabled(tokens <= self.kept_tokens):
-            return [(rows, self._states(episodes, rows, opening)) for opening, rows in packs]
-
-    def _by_row(self, batch: Batch, passes: list[tuple[list[int], Tensor]]) -> dict[int, Tensor]:
-        """The states of each row, without a graph."""
-        return {
-            row: states
-            for rows, found in passes
-            for row, states in zip(
-                rows, found.detach().split(batch.lengths[rows].tolist()), strict=True
-            )
-        }
-
-    @torch.no_grad()
-    def _entropy(
-        self, episodes: Sequence[Episode], batch: Batch, passes: list[tuple[list[int], Tensor]]
-    ) -> Tensor:
-        """Entropy (B, T) of the plain distribution, nats."""
-        entropy = torch.zeros(batch.action_mask.shape)
-        head = output_layer(self.model)
-        for rows, states in passes:
-            _, spread = token_scores(head, states, self._targets(episodes, rows))
-            for row, h in zip(rows, spread.split(batch.lengths[rows].tolist()), strict=True):
-                entropy[row, batch.action_mask[row]] = h.cpu()
-        self.ranks.sum_(entropy)
-        return entropy
-
-    @torch.no_grad()
-    def _divergence(
-        self,
-        episodes: Sequence[Episode],
-        batch: Batch,
-        student: dict[int, Tensor],
-        openings: dict[int, Opening],
-    ) -> Tensor:
-        """D (B, T) of the rows in both `student` and `openings`; 0 elsewhere."""
-        d = torch.zeros(batch.action_mask.shape)
-        head = output_layer(self.model)
-        wanted = {row: opening for row, opening in openings.items() if row in student}
-        for opening, rows in self._packs(episodes, wanted):
-            teacher = self._states(episodes, rows, opening)
-            kl = divergence(head, teacher, torch.cat([student[row] for row in rows]))
-            for row, values in zip(rows, kl.split(batch.lengths[rows].tolist()), strict=True):
-                d[row, batch.action_mask[row]] = values.cpu()
-        self.ranks.sum_(d)
-        return d
-
-    def _gradient(
-        self, episodes: Sequence[Episode], batch: Batch, given: Credit, advantage: Tensor
-    ) -> dict[str, float]:
+    def _gradient(self, passes: Passes, given: Credit, advantage: Tensor) -> dict[str, float]:
         """Adds up the gradient of the whole batch, pack by pack; rows of advantage 0 have none."""
+        batch, head = passes.batch, passes.head
         scale = self.algorithm.weight(batch.action_mask) * given.weight
-        head = output_layer(self.model)
-        kept = {row for rows, _ in given.passes for row in rows}
-        rest = [row for row in _learning(advantage) if row not in kept]
-        packs = self._packs(episodes, {row: opening_of(episodes[row]) for row in rest})
-        fresh = ((rows, self._states(episodes, rows, opening)) for opening, rows in packs)
+        kept = {row for rows, _ in given.plain for row in rows}
+        fresh = passes.plain([row for row in _learning(advantage) if row not in kept])
         loss = entropies = drift = cut = tokens = 0.0
-        for rows, states in chain(_taken(given.passes), fresh):
-            logprobs, entropy = token_scores(head, states, self._targets(episodes, rows))
+        for rows, states in chain(_taken(given.plain), fresh):
+            logprobs, entropy = token_scores(head, states, passes.targets(rows))
             mask, device = batch.action_mask[rows], logprobs.device
             sampled = batch.old_logprobs[rows][mask].to(device)
             ratio = (logprobs.detach() - sampled).exp().clamp(max=self.importance_cap)
@@ -277,8 +216,7 @@ class Trainer:
             )
             part.backward()
             cut += (ratio >= self.importance_cap).sum().item()
-            spread = entropy.detach().cpu().split(batch.lengths[rows].tolist())
-            given.entropy.update(zip(rows, spread, strict=True))
+            given.entropy.update(passes.by_row(rows, entropy))
             loss += part.item()
             entropies += entropy.sum().item()
             drift += (logprobs.detach() - sampled).abs().sum().item()
@@ -294,29 +232,26 @@ class Trainer:
         return log
 
     def _distilled(
-        self,
-        episodes: Sequence[Episode],
-        batch: Batch,
-        options: Distillation,
-        log: dict[str, float],
+        self, passes: Passes, options: Distillation, log: dict[str, float]
     ) -> dict[str, float]:
         """Adds the gradient of the divergence from a teacher; returns what to log, sums included.
 
         On tokens that an engine sampled, `sampled` is scaled as the surrogate is.
         """
-        openings, wanted = self._taught(episodes, batch, options)
+        episodes, batch = passes.episodes, passes.batch
+        openings, wanted = self._taught(passes, options)
         model = self.model if self.teacher is None else self.teacher
-        heads = output_layer(self.model), output_layer(model)
+        heads = passes.head, output_layer(model)
         scale = self.algorithm.weight(batch.action_mask) * options.coefficient
         total = apart = drift = tokens = 0.0
-        for key, rows in self._packs(
-            episodes, {row: opening_of(episodes[row]) + read for row, read in openings.items()}
+        for key, rows in passes.packs(
+            {row: opening_of(episodes[row]) + read for row, read in openings.items()}
         ):
             own = opening_of(episodes[rows[0]])
             with torch.no_grad():
-                theirs = self._states(episodes, rows, key[len(own) :], model)
-            states = self._states(episodes, rows, own)
-            ids = self._targets(episodes, rows)
+                theirs = passes.states(rows, key[len(own) :], model)
+            states = passes.states(rows, own)
+            ids = passes.targets(rows)
             values, logprobs = compared(
                 options.divergence, (heads[0], states), (heads[1], theirs), ids
             )
@@ -341,10 +276,9 @@ class Trainer:
             )
         return told
 
-    def _taught(
-        self, episodes: Sequence[Episode], batch: Batch, options: Distillation
-    ) -> tuple[dict[int, Opening], int]:
+    def _taught(self, passes: Passes, options: Distillation) -> tuple[dict[int, Opening], int]:
         """What the teacher of each row reads first, and how many rows should have one."""
+        episodes, batch = passes.episodes, passes.batch
         if options.teacher == "model":
             if self.teacher is None:
                 raise ValueError("distillation from another model wants Trainer.teacher, got None")
@@ -356,46 +290,9 @@ class Trainer:
         drawn = peers(batch.verified, batch.group, self.rng)
         routes = replace(Routes.none(len(episodes)), reference=drawn)
         return (
-            self._reference_openings(episodes, batch, routes, drawn),
+            self._reference_openings(passes, routes, drawn),
             int((drawn >= 0).sum()),
         )
-
-    def _states(
-        self,
-        episodes: Sequence[Episode],
-        rows: list[int],
-        opening: Sequence[int],
-        model: PreTrainedModel | None = None,
-    ) -> Tensor:
-        """States (A, D) that predict the actions of `rows`, each read after `opening`."""
-        branches, masks = zip(*(rest_of(episodes[row]) for row in rows), strict=True)
-        return predicting_states(model or self.model, opening, branches, masks)
-
-    def _targets(self, episodes: Sequence[Episode], rows: list[int]) -> Tensor:
-        """(A,) action tokens of the rows."""
-        return torch.tensor(acted(episodes, rows), device=self.model.device)
-
-    def _packs(
-        self, episodes: Sequence[Episode], openings: dict[int, Opening]
-    ) -> list[tuple[Opening, list[int]]]:
-        """This rank's rows, packed."""
-        mine = {row: opening for row, opening in openings.items() if row in self._mine}
-        return packs(episodes, mine, self.pack_tokens)
-
-    def _dealt(self, episodes: Sequence[Episode], batch: Batch) -> set[int]:
-        """The rows that this rank computes: whole packs, so that a prefix is still shared.
-
-        Groups that succeed or fail as one may have no gradient: they are dealt on their own.
-        """
-        same = uniform(batch.rewards, batch.group).tolist()
-        mine: set[int] = set()
-        for kind in (False, True):
-            openings = {i: opening_of(e) for i, e in enumerate(episodes) if same[i] is kind}
-            made = [rows for _, rows in packs(episodes, openings, self.pack_tokens)]
-            sizes = [int(batch.real[rows].sum()) for rows in made]
-            for rows, owner in zip(made, self.ranks.dealt(sizes), strict=True):
-                mine.update(rows if owner == self.ranks.rank else ())
-        return mine
 
     def _credit_log(self, given: Credit, batch: Batch) -> dict[str, float]:
         options = self.algorithm.credit
@@ -406,10 +303,14 @@ class Trainer:
         )
 
 
-def _taken(passes: list[tuple[list[int], Tensor]]) -> Iterator[tuple[list[int], Tensor]]:
+def _with_graph(plain: Kept) -> Kept:
+    return [(rows, states) for rows, states in plain if states.requires_grad]
+
+
+def _taken(plain: Kept) -> Iterator[tuple[list[int], Tensor]]:
     """Empties the list, so that each graph is freed as soon as it was used."""
-    while passes:
-        yield passes.pop()
+    while plain:
+        yield plain.pop()
 
 
 def _spread(turns: Sequence[Tensor], episodes: Sequence[Episode], mask: Tensor) -> Tensor:

@@ -116,7 +116,7 @@ def three_steps(ranks: Ranks, folder: Path, out: Path) -> None:
         groups = [i // GROUP for i in range(len(episodes))]
         logs = [trainer.update(episodes, groups, lr=1e-3) for _ in range(3)]
         found[algo] = {
-            "mine": sorted(trainer._mine),
+            "mine": sorted(trainer.passes(episodes, groups).mine),
             "ids": [e.token_ids for e in episodes],
             "logs": logs,
             "gradient": gradients[0],

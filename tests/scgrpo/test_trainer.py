@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import scgrpo.passes as passes_module
 import scgrpo.teachers as teachers_module
 import scgrpo.trainer as trainer_module
 from envs.types import Episode, Segment, Stop, Task, Verdict
@@ -26,14 +27,14 @@ from scgrpo.algorithms import (
     Algorithm,
 )
 from scgrpo.attention import use_packed
-from scgrpo.batch import collate
+from scgrpo.batch import Batch, collate
 from scgrpo.distillation import DIVERGENCES, Distillation, Divergence
 from scgrpo.models import load, make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.process import process_advantages
 from scgrpo.routing import Case, CreditOptions
 from scgrpo.teachers import gold_openings
-from scgrpo.trainer import ReferenceLimits, Trainer
+from scgrpo.trainer import Credit, ReferenceLimits, Trainer
 from scgrpo.warm_start import spoken
 
 SINGLE = replace(SC_GRPO, credit=CreditOptions(weight_single=True))
@@ -149,6 +150,10 @@ def close(one: torch.Tensor, two: torch.Tensor) -> None:
     torch.testing.assert_close(one / scale, two / scale, rtol=0, atol=1e-5)
 
 
+def credited(trainer: Trainer, rows: list[Episode], batch: Batch) -> tuple[Credit, torch.Tensor]:
+    return trainer.credit(trainer.passes(rows, batch.group.tolist()))
+
+
 def mixed(setup: Setup) -> tuple[list[Episode], list[int]]:
     """A weighted group, one without success, one with a single success and a solved one."""
     rows: list[Episode] = []
@@ -163,7 +168,7 @@ def test_the_gradient_is_that_of_the_loss_with_the_weight_as_a_constant(setup: S
     episodes, group = mixed(setup)
     found, log = setup.gradient(SC_GRPO, episodes, group)
     batch = collate(episodes, group, pad_id=0)
-    given, advantage = setup.trainer().credit(episodes, batch)
+    given, advantage = credited(setup.trainer(), episodes, batch)
     assert not given.weight.requires_grad
     assert given.weight[:8][batch.action_mask[:8]].unique().numel() > 4
     scale = GRPO.weight(batch.action_mask) * given.weight
@@ -215,20 +220,20 @@ def test_groups_with_one_or_only_successes_are_bit_identical_to_grpo(setup: Setu
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[int, ...], list, list]]:
     """Every (opening, branches, masks) that the trainer scores, in order."""
     seen: list[tuple[tuple[int, ...], list, list]] = []
-    before = trainer_module.predicting_states
+    before = passes_module.predicting_states
 
     def spy(model, prefix, branches, masks):
         seen.append((tuple(prefix), [tuple(b) for b in branches], [tuple(m) for m in masks]))
         return before(model, prefix, branches, masks)
 
-    monkeypatch.setattr(trainer_module, "predicting_states", spy)
+    monkeypatch.setattr(passes_module, "predicting_states", spy)
     return seen
 
 
 def test_teacher_and_student_read_the_same_response_ids(setup: Setup, monkeypatch):
     rows = setup.group("Guess 4-6.", [True, True, False, False])
     seen = calls(monkeypatch)
-    given, _ = setup.trainer().credit(rows, collate(rows, [0] * 4, pad_id=0))
+    given, _ = credited(setup.trainer(), rows, collate(rows, [0] * 4, pad_id=0))
     own = rows[0].segments[0].token_ids
     student = {
         b: m for prefix, bs, ms in seen if prefix == own for b, m in zip(bs, ms, strict=True)
@@ -252,12 +257,12 @@ def test_teacher_and_student_read_the_same_response_ids(setup: Setup, monkeypatc
 def test_an_unchanged_opening_diverges_nowhere(setup: Setup, monkeypatch):
     rows, group = mixed(setup)
     batch = collate(rows, group, pad_id=0)
-    changed, _ = setup.trainer().credit(rows, batch)
+    changed, _ = credited(setup.trainer(), rows, batch)
     assert changed.divergence.max() > 1e-3
     monkeypatch.setattr(
         teachers_module, "teacher_messages", lambda messages, *_, **__: list(messages)
     )
-    given, _ = setup.trainer().credit(rows, batch)
+    given, _ = credited(setup.trainer(), rows, batch)
     assert given.routes.weighted.any()
     assert given.divergence.max() < 1e-8
     weighted = batch.action_mask & given.routes.weighted[:, None]
@@ -335,8 +340,8 @@ def test_every_control_gives_a_weight_and_a_gradient(setup: Setup, control):
     batch = collate(rows, group, pad_id=0)
     options = {c: CreditOptions(control=c) for c in CONTROLS}
     algorithm = replace(SC_GRPO, credit=options[control])
-    plain, _ = setup.trainer().credit(rows, batch)
-    given, advantage = setup.trainer(algorithm).credit(rows, batch)
+    plain, _ = credited(setup.trainer(), rows, batch)
+    given, advantage = credited(setup.trainer(algorithm), rows, batch)
     mask = batch.action_mask
     assert ((given.weight >= 0) & (given.weight <= 1)).all()
     assert (given.weight[~mask] == 0).all()
@@ -364,11 +369,11 @@ def test_a_contrast_looks_at_a_failed_reference_too(setup: Setup):
     rows = setup.group("Guess 4-6.", [True, True, False, False])
     batch = collate(rows, [0] * 4, pad_id=0)
     algorithm = replace(SC_GRPO, credit=CreditOptions(contrastive=True))
-    given, _ = setup.trainer(algorithm).credit(rows, batch)
+    given, _ = credited(setup.trainer(algorithm), rows, batch)
     wrong = given.routes.wrong_reference.tolist()
     assert wrong[2:] == [3, 2]
     assert set(wrong[:2]) <= {2, 3}
-    one_sided, _ = setup.trainer().credit(rows, batch)
+    one_sided, _ = credited(setup.trainer(), rows, batch)
     assert (given.weight <= one_sided.weight + 1).all()
     assert not torch.equal(given.weight, one_sided.weight)
     found, _ = setup.gradient(algorithm, rows, [0] * 4)
@@ -381,7 +386,7 @@ def test_an_episode_that_never_acted_counts_and_teaches_nothing(setup: Setup):
     silent = replace(rows[3], segments=rows[3].segments[:1])
     found, _ = setup.gradient(SC_GRPO, [*rows[:3], silent], [0] * 4)
     batch = collate([*rows[:3], silent], [0] * 4, pad_id=0)
-    given, advantage = setup.trainer().credit([*rows[:3], silent], batch)
+    given, advantage = credited(setup.trainer(), [*rows[:3], silent], batch)
     close(found, setup.naive(rows[:3], GRPO.weight(batch.action_mask) * given.weight, advantage))
     other = setup.group("Guess 7-9.", [False, False])
     quiet = [replace(e, segments=e.segments[:1]) for e in other]
@@ -400,7 +405,7 @@ def test_uniform_groups_can_be_left_out_of_the_denominator(setup: Setup):
 
 def test_in_a_group_without_success_the_reference_row_learns_nothing(setup: Setup):
     rows = setup.group("Guess 4-6.", [False] * 4)
-    given, advantage = setup.trainer().credit(rows, collate(rows, [0] * 4, pad_id=0))
+    given, advantage = credited(setup.trainer(), rows, collate(rows, [0] * 4, pad_id=0))
     assert set(given.routes.case.tolist()) == {Case.DIVERSITY}
     r = int((~given.routes.weighted).nonzero()[0, 0])
     assert advantage[r] == 0.0
@@ -422,7 +427,7 @@ def test_the_record_names_episodes_by_their_place_among_all_of_the_step(setup: S
     # Without a success one of the two is the other's reference.
     assert {found[5].reference, found[6].reference} in ({None, 5}, {None, 6})
     batch = collate([rows[i] for i in (1, 2, 3, 5, 6)], [0, 0, 0, 1, 1], pad_id=0)
-    given, advantage = setup.trainer().credit([rows[i] for i in (1, 2, 3, 5, 6)], batch)
+    given, advantage = credited(setup.trainer(), [rows[i] for i in (1, 2, 3, 5, 6)], batch)
     for row, place in enumerate((1, 2, 3, 5, 6)):
         mask = batch.action_mask[row]
         assert found[place].weight == given.weight[row][mask].tolist()
@@ -534,7 +539,7 @@ def test_a_turns_advantage_stands_at_its_tokens(setup: Setup):
     rows = [replace(e, progress=(0.2, 0.6, 1.0)[: len(e.turns)]) for e in rows]
     assert [len(e.turns) for e in rows] == [1, 2, 3]
     batch = collate(rows, [0] * 3, pad_id=0)
-    _, advantage = setup.trainer(PROCESS_GRPO).credit(rows, batch)
+    _, advantage = credited(setup.trainer(PROCESS_GRPO), rows, batch)
     turns = process_advantages(rows, batch.group)
     for row, episode in enumerate(rows):
         spans = zip(turns[row].tolist(), episode.turns, strict=True)
