@@ -193,13 +193,20 @@ class TrainConfig:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        distill = self.algorithm().distill
+        algorithm = self.algorithm()
+        distill = algorithm.distill
         wanted = distill is not None and distill.teacher == "model"
         if wanted != bool(self.teacher):
             raise ValueError(
                 f"algo={self.algo} learns from another model: give teacher=MODEL"
                 if wanted
                 else f"teacher={self.teacher} has no effect with algo={self.algo}; use algo=opd"
+            )
+        shown = algorithm.credit is not None or (distill is not None and not wanted)
+        if not shown and self.reference != ReferenceLimits():
+            raise ValueError(
+                f"reference.* has no effect with algo={self.algo}, whose teacher is shown nothing; "
+                "use algo=sc_grpo"
             )
         for name in ("steps", "tasks_per_step", "pack_tokens", "save_every", "keep"):
             if getattr(self, name) < 1:

@@ -82,6 +82,11 @@ WRONG = [
     (["dtype=float23"], "did you mean float32?"),
     (["device=gpu7"], "device=gpu7 cannot be used here"),
     (["algo=grpo", "credit.control=shuffled"], "credit.* has no effect with algo=grpo"),
+    (["algo=grpo", "reference.tokens=64"], "reference.* has no effect with algo=grpo"),
+    (
+        ["algo=opd", "teacher=auto", "reference.tokens=64"],
+        "reference.* has no effect with algo=opd",
+    ),
     (["warm_start.steps=0"], "warm_start.steps must be at least 1"),
     (["resume=true", "name=none"], "there is no run"),
 ]
