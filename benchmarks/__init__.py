@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from typing import TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NotRequired, TypedDict
 
-__all__ = ["Row", "medians"]
+import numpy as np
+
+__all__ = ["Row", "medians", "ratio_of_pairs"]
+
+DRAWS = 2000
 
 
 class Row(TypedDict):
@@ -20,6 +24,7 @@ class Row(TypedDict):
     | value, unit | median of this machine |
     | ratio | value over that of `against`; None where there is nothing to compare with |
     | against | what the ratio compares with |
+    | interval | 95 % of the ratio, where it was taken round by round |
     """
 
     benchmark: str
@@ -28,6 +33,18 @@ class Row(TypedDict):
     unit: str
     ratio: float | None
     against: str
+    interval: NotRequired[tuple[float, float]]
+
+
+def ratio_of_pairs(pairs: Sequence[tuple[float, float]]) -> tuple[float, tuple[float, float]]:
+    """Median of one/other over rounds, and its bootstrapped 95 % interval.
+
+    The two of a pair are neighbours in time, so a busy minute meets both.
+    """
+    ratios = np.array([one / other for one, other in pairs])
+    drawn = np.random.default_rng(0).choice(ratios, (DRAWS, len(ratios)))
+    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
+    return float(np.median(ratios)), (float(low), float(high))
 
 
 def medians(deeds: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -41,6 +41,8 @@ def show(rows: list[Row]) -> None:
     table = Table("benchmark", "measure", "value", "unit", "ratio", "against")
     for row in rows:
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        if found := row.get("interval"):
+            ratio += f" [{found[0]:.2f}, {found[1]:.2f}]"
         value = f"{row['value']:.4g}"
         table.add_row(row["benchmark"], row["name"], value, row["unit"], ratio, row["against"])
     Console().print(table)

@@ -1,0 +1,175 @@
+"""SC-GRPO's step against GRPO's: the same model, episodes, tokens and precision.
+
+Every group has both outcomes, so both algorithms learn from every token and every episode has a
+reference to be read after: the most that credit can cost. The learning rate is 0, so that each
+round meets the same weights.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks import Row, ratio_of_pairs
+from envs.rollout import Limits
+from envs.types import Episode, Stop, Verdict
+from scgrpo import models
+from scgrpo.algorithms import GRPO, SC_GRPO, Algorithm
+from scgrpo.optimizer import MasterAdamW
+from scgrpo.policies.hf import HFPolicy
+from scgrpo.rollouts import Rollouts
+from scgrpo.scoring import token_scores
+from scgrpo.trainer import Trainer
+
+ROUNDS = 5
+ENV, LEVEL = "toy_guess", 1
+TASKS, GROUP = 2, 8
+LIMITS = Limits(turn_tokens=48, episode_tokens=640)
+VOCABULARY, WIDTH = 49152, 64
+FEW, MANY = 1024, 4096
+
+
+@dataclass
+class Step:
+    """One algorithm's step on one model: episodes are played, then learned from.
+
+    `recorded` are the episodes whose update is timed, so that both algorithms get the same.
+    """
+
+    algorithm: Algorithm
+    policy: HFPolicy
+    play: Rollouts
+    recorded: Sequence[Episode]
+    optimizer: MasterAdamW
+
+    def rollout(self) -> list[Episode]:
+        tasks = self.play.env.tasks("train", LEVEL)[:TASKS]
+        return self.play(self.policy, tasks, group=GROUP, seed=0)
+
+    def update(self) -> dict[str, float]:
+        trainer = Trainer(
+            model=self.policy.model,
+            chat=self.policy.chat,
+            algorithm=self.algorithm,
+            optimizer=self.optimizer,
+            rng=np.random.default_rng(0),
+            episode_tokens=LIMITS.episode_tokens,
+        )
+        log = trainer.update(self.recorded, [i // GROUP for i in range(TASKS * GROUP)], lr=0.0)
+        self.policy.updated()
+        return log
+
+    def timed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds of the rollout and of the update: on the wall, and of this process's cores."""
+        begun = clocks()
+        self.rollout()
+        played = clocks()
+        self.update()
+        return played - begun, clocks() - played
+
+
+def clocks() -> np.ndarray:
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def main() -> list[Row]:
+    """Needs the default model: the hub, pip or its cache."""
+    return [*steps(models.resolve("auto")), memory()]
+
+
+def steps(folder: Path) -> list[Row]:
+    """The whole step and the update alone."""
+    model, tokenizer = models.load(folder, dtype=models.default_dtype())
+    model.to(models.default_device())
+    slots = {"slots": TASKS * GROUP, "cache_tokens": LIMITS.episode_tokens}
+    optimizer = MasterAdamW(model.parameters(), lr=1e-5)
+    with HFPolicy(model, tokenizer, **slots) as policy, Rollouts(ENV, LIMITS) as play:
+        one = Step(GRPO, policy, play, (), optimizer)
+        recorded = with_both_outcomes(one.rollout())
+        one = replace(one, recorded=recorded)
+        two = replace(one, algorithm=SC_GRPO)
+        same = [step.update()["train/tokens"] for step in (one, two)]
+        if same[0] != same[1]:
+            raise RuntimeError(f"the two learn from {same} tokens; wanted equally many")
+        rounds = [(one.timed(), two.timed()) for _ in range(ROUNDS)]
+    what = f"{TASKS} x {GROUP} episodes, {sum(len(e.token_ids) for e in recorded)} tokens"
+    return [
+        compared(f"{part} of {what}, {clock}", [(pick(a)[i], pick(b)[i]) for a, b in rounds])
+        for part, pick in (("step", sum), ("update", itemgetter(1)))
+        for i, clock in enumerate(("wall", "processor"))
+    ]
+
+
+def with_both_outcomes(episodes: Sequence[Episode]) -> list[Episode]:
+    """The episodes, of which every second one now counts as solved."""
+    return [
+        replace(e, stop=Stop.FINISHED, verdict=Verdict(passed=i % 2 == 0, score=float(i % 2 == 0)))
+        for i, e in enumerate(episodes)
+    ]
+
+
+def compared(name: str, rounds: Sequence[tuple[float, float]]) -> Row:
+    """A row from the seconds of (GRPO, SC-GRPO) in each round."""
+    ratio, interval = ratio_of_pairs([(ours, theirs) for theirs, ours in rounds])
+    return Row(
+        benchmark="trainer",
+        name=name,
+        value=1000 * float(np.median([ours for _, ours in rounds])),
+        unit="ms",
+        ratio=ratio,
+        against="GRPO",
+        interval=interval,
+    )
+
+
+def memory() -> Row:
+    """Peak memory of scoring many tokens, beside what their logits alone would take."""
+    few, many = (in_a_process_of_its_own(tokens) for tokens in (FEW, MANY))
+    logits = MANY * VOCABULARY * 4 / 2**20
+    return Row(
+        benchmark="trainer",
+        name=f"peak of {MANY} tokens by {VOCABULARY} words (logits: {logits:.0f} MiB)",
+        value=many,
+        unit="MiB",
+        ratio=many / few,
+        against=f"{FEW} tokens",
+    )
+
+
+def in_a_process_of_its_own(tokens: int) -> float:
+    """MiB that scoring so many tokens and going backward adds to a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(scored, (tokens,))
+
+
+def scored(tokens: int) -> float:
+    torch.set_num_threads(1)
+    head = nn.Linear(WIDTH, VOCABULARY, bias=False)
+    targets = torch.zeros(tokens, dtype=torch.long)
+    score(head, torch.randn(8, WIDTH), targets[:8])  # what the first pass loads is not of a token
+    states = torch.randn(tokens, WIDTH, requires_grad=True)
+    before = peak_mib()
+    score(head, states, targets)
+    return peak_mib() - before
+
+
+def score(head: nn.Module, states: torch.Tensor, targets: torch.Tensor) -> None:
+    logprobs, _ = token_scores(head, states, targets)
+    logprobs.sum().backward()
+
+
+def peak_mib() -> float:
+    """Most memory that this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
