@@ -23,6 +23,7 @@ ENTRY_POINT_GROUP = "scgrpo.envs"
 _LOCK = threading.Lock()
 _OWN = {
     "scgrpo/math_chain-v0": "envs.math.chain:MathChain",
+    "scgrpo/math_search-v0": "envs.math.search:MathSearch",
     "scgrpo/math_word-v0": "envs.math.word:MathWord",
     "scgrpo/swe_lite-v0": "envs.code.swe_lite:SweLite",
     "scgrpo/tool_files-v0": "envs.tools.files:ToolFiles",
