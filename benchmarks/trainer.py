@@ -78,6 +78,10 @@ class Step:
         return played - begun, clocks() - played
 
 
+def whole(parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return parts[0] + parts[1]
+
+
 def clocks() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
@@ -105,7 +109,7 @@ def steps(folder: Path) -> list[Row]:
     what = f"{TASKS} x {GROUP} episodes, {sum(len(e.token_ids) for e in recorded)} tokens"
     return [
         compared(f"{part} of {what}, {clock}", [(pick(a)[i], pick(b)[i]) for a, b in rounds])
-        for part, pick in (("step", sum), ("update", itemgetter(1)))
+        for part, pick in (("step", whole), ("update", itemgetter(1)))
         for i, clock in enumerate(("wall", "processor"))
     ]
 

@@ -20,13 +20,14 @@ from envs.types import Episode, Stop, Task
 from sandboxes import SandboxError
 from scgrpo import checkpoint, models
 from scgrpo.attention import use_packed
+from scgrpo.collapse import Watch
 from scgrpo.config import LoraConfig, TrainConfig
 from scgrpo.credit_record import credit_path, write_credit
 from scgrpo.disk import explained
 from scgrpo.distributed import ALONE, LostRank, Ranks
 from scgrpo.engines import open_policy
 from scgrpo.levels import LevelController
-from scgrpo.log import VALIDATION, Metrics, Progress, progress, read_metrics
+from scgrpo.log import METRICS, VALIDATION, Metrics, Progress, progress, read_metrics
 from scgrpo.optimizer import MasterAdamW
 from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
 from scgrpo.teachers import Solution, load_teacher, solution_of
@@ -36,7 +37,6 @@ from scgrpo.validation import ID, validate
 __all__ = ["Learner", "TrainingError", "malformed_share"]
 
 SKIPS = 3
-QUIET_D = 1e-4
 REDRAWS = 20
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,9 @@ class Learner:
         ranks.copy_from_lead(self.model.parameters())
         self.optimizer = MasterAdamW(self.model.parameters(), lr=config.lr, ranks=ranks)
         self.step = self._saved = self._restore()
-        self._state, self._skipped, self._warned = self._snapshot(), 0, False
+        rows = read_metrics(run / METRICS)
+        self._watch = Watch(row for row in rows if row["step"] <= self.step)
+        self._state, self._skipped = self._snapshot(), 0
         self.policy = open_policy(config, self.model, self.tokenizer, start, run)
         self.trainer = Trainer(
             model=self.model,
@@ -120,6 +122,9 @@ class Learner:
             except (KeyboardInterrupt, TrainingError, SandboxError, LostRank):
                 if self.step > self._saved:
                     self._save()
+                if self.step:
+                    kept = checkpoint.folder_of(self.run / "checkpoints", self.step)
+                    logger.info("the last finished step is kept in %s", kept)
                 raise
 
     def _one_step(self, metrics: Metrics | None, bar: Progress) -> None:
@@ -139,6 +144,7 @@ class Learner:
             log["time/rollout_s"] = played - started
             log["time/update_s"] = time.monotonic() - played
             log["time/tokens_per_s"] = _written(episodes) / (played - started)
+            self._watch.look(step, log)
             if metrics is not None:
                 write_credit(credit_path(self.run, step), self.trainer.credited)
                 metrics.write(step, **log)
@@ -202,14 +208,6 @@ class Learner:
         except ValueError as error:
             raise TrainingError(f"step {step} cannot be learned from: {error}") from error
         self._skipped = self._skipped + 1 if log.get("train/skipped") else 0
-        if log.get("credit/mean_d", 1.0) < QUIET_D and not self._warned:
-            self._warned = True
-            logger.warning(
-                "step %d: references move the policy by %.1e nats a token on average, so credit.* "
-                "weighs little but noise; is the model too small to use what it reads?",
-                step,
-                log["credit/mean_d"],
-            )
         self.policy.updated()
         for i, task in enumerate(tasks):
             mine = episodes[i * config.group : (i + 1) * config.group]
@@ -361,6 +359,7 @@ def _episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
         "episodes/malformed_turns": malformed_share(episodes),
         "episodes/turns": sum(len(e.turns) for e in episodes) / count,
         "episodes/tokens": sum(len(e.token_ids) for e in episodes) / count,
+        "episodes/written": _written(episodes) / count,
     }
     for stop in Stop:
         log[f"episodes/stop_{stop.value}"] = sum(e.stop is stop for e in episodes) / count

@@ -213,15 +213,17 @@ def broken(times: set[int]):
 
 
 def test_a_gradient_that_stays_not_finite_ends_the_run(
-    tiny, config, one_thread, tmp_path, monkeypatch
+    tiny, config, one_thread, tmp_path, monkeypatch, caplog
 ):
     run = new_run(tmp_path, "run")
     monkeypatch.setattr(MasterAdamW, "step", broken({2, 3, 4}))
+    caplog.set_level("INFO", "scgrpo.learner")
     with pytest.raises(TrainingError, match=r"not finite in the last 3 steps, up to step 4.*lr"):
         learn(run, replace(config, steps=9), one_thread, tiny)
     rows = told(run)
     assert [row["train/skipped"] for row in rows] == [0.0, 1.0, 1.0, 1.0]
     assert rows[1]["train/gradient_norm"] is None
+    assert f"kept in {run / 'checkpoints' / 'step-000004'}" in caplog.text
     first, last = weights(run, 2), weights(run, 4)
     assert all(torch.equal(first[name], last[name]) for name in first)
 

@@ -164,7 +164,7 @@ def test_rollout_and_trainer_agree_on_every_log_probability(
 ):
     episodes = played(tokenizer, model)
     head = output_layer(model)
-    checked = 0
+    sampled, checked = torch.zeros(0), 0
     for episode in episodes:
         branch, mask = rest_of(episode)
         states = predicting_states(model, opening_of(episode), [branch], [mask])
@@ -210,6 +210,7 @@ def test_the_gradient_reaches_exactly_the_positions_that_predict_actions(
     by_ids = {tuple(e.token_ids): e.action_mask for e in episodes}
     assert len(kept) == len(by_ids) == len(episodes)
     for ids, states in kept:
+        assert states.grad is not None
         moved = states.grad.abs().sum(-1) > 0
         assert moved.tolist() == [*by_ids[tuple(ids)][1:], False]
 
