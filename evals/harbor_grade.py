@@ -6,9 +6,11 @@ file lie driver.py, vet.py, wanted.json and right/, where each right module has 
 Arguments: the folder with the modules, and the file that gets 1 or 0.
 """
 
+import contextlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,13 +47,24 @@ def run(name: str, text: str, timeout_s: float) -> dict[str, str]:
         Path(scratch, f"{name}.py").write_bytes(text.encode(errors="surrogateescape"))
         Path(scratch, f"{tests}.py").write_bytes((HERE / "right" / f"{tests}.py").read_bytes())
         env = {**ENV, "PATH": os.environ.get("PATH", os.defpath), "HOME": scratch}
-        try:
-            done = subprocess.run(
-                command, input=request, cwd=scratch, env=env, timeout=timeout_s, capture_output=True
-            )
-        except subprocess.TimeoutExpired:
-            return {}
-    lines = done.stdout.decode(errors="replace").splitlines()
+        with subprocess.Popen(
+            command,
+            cwd=scratch,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as process:
+            try:
+                said, _ = process.communicate(request, timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                return {}
+            finally:
+                # The driver's child, which runs the module, outlives the driver.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+    lines = said.decode(errors="replace").splitlines()
     return next((dict(json.loads(x[len(nonce) :])) for x in lines if x.startswith(nonce)), {})
 
 

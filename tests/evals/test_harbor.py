@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import subprocess
 import sys
 import tarfile
@@ -37,8 +39,20 @@ def judged(task: Path, app: Path, scratch: Path) -> str:
     """The reward that the task's own grader gives to a folder."""
     reward = scratch / "logs" / "reward.txt"
     command = [sys.executable, "-s", "-E", str(task / "tests" / "grade.py"), str(app), str(reward)]
-    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    own = {**os.environ, "TMPDIR": str(scratch)}
+    subprocess.run(command, check=True, capture_output=True, timeout=100, env=own)
+    assert not left_over(str(scratch))
     return reward.read_text()
+
+
+def left_over(home: str) -> list[str]:
+    """Processes whose home folder lies in this one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"HOME={home}".encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found
 
 
 @pytest.fixture
