@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # pyright: ignore[reportMissingImports]
 import atexit
 import builtins
 import contextlib
@@ -37,11 +38,18 @@ _BENEATH, _WRITE, _MOVE = 1, 1 << 1, 1 << 13
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+# Ours, which commands do not see; found before a fork, since a walk over all modules copies pages.
+_own: list[str] = []
+_kept: list[types.ModuleType] = []
+"""What a command must not see and yet is not freed: freeing copies pages that are shared so far."""
+
+
 def preload(hidden: Collection[str]) -> None:
     """Imports what commands will want, and nothing that is hidden from them."""
     for name in _PRELOADED.split():
         if name.partition(".")[0] not in hidden:
             importlib.import_module(name)
+    _own[:] = [name for name in sys.modules if name.partition(".")[0] == "sandboxes"]
 
 
 def become(job: int, stdio: Sequence[int], settings: Settings, rules: int) -> NoReturn:
@@ -124,6 +132,7 @@ def _run(argv: list[str]) -> int:
 
 def _main_module() -> dict[str, Any]:
     main = types.ModuleType("__main__")
+    _kept.append(sys.modules["__main__"])
     sys.modules["__main__"] = main
     main.__dict__.update(__builtins__=builtins, __annotations__={})
     return main.__dict__
@@ -158,10 +167,10 @@ def _file(rest: list[str]) -> None:
 
 def _finish(main: Any, argv: list[str]) -> int:
     """Runs to the end as the interpreter would, and returns the exit status."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Not `signal.signal`, which takes a tenth of a fork to turn numbers into names.
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     sys.orig_argv = argv
-    for name in [name for name in sys.modules if name.partition(".")[0] == "sandboxes"]:
-        del sys.modules[name]
+    _kept.extend(sys.modules.pop(name) for name in _own)
     status = _status_of(main)
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()

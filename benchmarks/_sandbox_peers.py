@@ -1,0 +1,111 @@
+"""Other sandboxes to compare with, in an environment and an image of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException, ImageNotFound
+
+from sandboxes.base_image import add_file, base_archive, shared_libraries
+
+HERE = Path(__file__).resolve().parent
+FOLDER = HERE.parent / ".cache" / "sandbox_peers"
+# SWE-ReX does not name aiohttp, which its client imports.
+WANTED = ("swe-rex==1.4.0", "aiohttp>=3.13", "llm-sandbox[docker]==0.3.46")
+PROGRAMS = ("sh", "bash", "mkdir", "cat", "rm")
+REPOSITORY = "scgrpo-peers"
+IDLE = 'CMD ["python3", "-c", "import time; time.sleep(86400)"]'
+
+
+@contextmanager
+def peers(client: docker.DockerClient, code: str) -> Iterator[dict[str, Callable[[], float]]]:
+    """What runs `code` in each peer that works here, and returns the seconds that it took."""
+    try:
+        python = _environment()
+        image = _image(client, python)
+    except (subprocess.CalledProcessError, DockerException, OSError) as error:
+        print(f"[bench] the peers are left out: {error}", file=sys.stderr)
+        yield {}
+        return
+    command = [str(python), str(HERE / "_sandbox_peer_side.py"), image, code]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            said = json.loads(_line(process))
+            for name, fault in said["faults"].items():
+                print(f"[bench] {name} is left out: {fault}", file=sys.stderr)
+            yield {name: partial(_timed, process, name) for name in said["works"]}
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(60)
+
+
+def _timed(process: subprocess.Popen[str], name: str) -> float:
+    assert process.stdin is not None
+    process.stdin.write(f"{name}\n")
+    process.stdin.flush()
+    return float(_line(process))
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    if line := process.stdout.readline():
+        return line
+    raise OSError(f"the process of the peers ended with status {process.wait(60)}")
+
+
+def _environment() -> Path:
+    """The Python of an environment that holds the peers, made at first."""
+    wanted = hashlib.sha256(f"{sys.version} {WANTED}".encode()).hexdigest()[:12]
+    folder = FOLDER / wanted
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        print("[bench] installing the peers", file=sys.stderr)
+        venv.create(folder, clear=True, with_pip=True)
+        pip = [str(python), "-m", "pip", "-qq", "--disable-pip-version-check"]
+        subprocess.run([*pip, "install", *WANTED], check=True)
+        (folder / "ready").touch()
+    return python
+
+
+def _image(client: docker.DockerClient, python: Path) -> str:
+    """Name of an image with this machine's Python, the peers, and the programs that they call."""
+    packages = next(python.parents[1].glob("lib/python3*/site-packages"))
+    name = f"{REPOSITORY}:{python.parents[1].name}"
+    try:
+        client.images.get(name)
+    except ImageNotFound:
+        changes = ["ENV PYTHONPATH=/peers", IDLE]
+        client.api.import_image_from_data(
+            _archive(packages), REPOSITORY, python.parents[1].name, changes=changes
+        )
+    return name
+
+
+def _archive(packages: Path) -> bytes:
+    base = base_archive()
+    buffer = io.BytesIO(base)
+    programs = [Path(path) for name in PROGRAMS if (path := shutil.which(name))]
+    with tarfile.open(fileobj=io.BytesIO(base)) as archive:
+        there = set(archive.getnames())
+    libraries = shared_libraries([*programs, *packages.rglob("*.so")])
+    with tarfile.open(fileobj=buffer, mode="a") as archive:
+        archive.add(packages, "peers")
+        for path in sorted({*programs, *libraries}):
+            if str(path).lstrip("/") not in there:
+                add_file(archive, path)
+    return buffer.getvalue()
