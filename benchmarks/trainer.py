@@ -8,8 +8,7 @@ round meets the same weights.
 from __future__ import annotations
 
 import multiprocessing
-import resource
-import sys
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -174,6 +173,6 @@ def score(head: nn.Module, states: torch.Tensor, targets: torch.Tensor) -> None:
 
 
 def peak_mib() -> float:
-    """Most memory that this process ever held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    """Most memory that this process ever held; `getrusage` would count its parent's too."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 2**10

@@ -18,6 +18,7 @@ from scgrpo.attention import TreeLayout, hidden_states
 __all__ = ["divergence", "output_layer", "predicting_states", "token_scores"]
 
 CHUNK = 256
+CPU_ROWS = 16
 
 
 def predicting_states(
@@ -66,11 +67,13 @@ def token_scores(head: nn.Module, states: Tensor, targets: Tensor) -> tuple[Tens
 
 
 def _scores(head: nn.Module, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    logits = head(states).float()
-    logprobs = torch.log_softmax(logits, dim=-1)
-    with torch.no_grad():
-        entropy = -(logprobs.exp() * logprobs).sum(-1)
-    return logprobs.gather(1, targets[:, None])[:, 0], entropy
+    found, entropies = [], []
+    for logits, ids in zip(_blocks(head(states)), _blocks(targets), strict=True):
+        logprobs = torch.log_softmax(logits.float(), dim=-1)
+        with torch.no_grad():
+            entropies.append(-torch.linalg.vecdot(logprobs.exp(), logprobs))
+        found.append(logprobs.gather(1, ids[:, None])[:, 0])
+    return torch.cat(found), torch.cat(entropies)
 
 
 @torch.no_grad()
@@ -78,8 +81,19 @@ def divergence(head: nn.Module, teacher: Tensor, student: Tensor) -> Tensor:
     """KL(teacher || student) over the whole vocabulary, fp32 nats. (A, D), (A, D) -> (A,)."""
     parts = []
     for t, s in zip(teacher.split(CHUNK), student.split(CHUNK), strict=True):
-        log_teacher = torch.log_softmax(head(t).float(), dim=-1)
-        log_student = torch.log_softmax(head(s).float(), dim=-1)
-        kl = (log_teacher.exp() * (log_teacher - log_student)).sum(-1)
-        parts.append(kl.clamp_min(0.0))  # rounding can leave a KL of -1e-8
+        for one, other in zip(_blocks(head(t)), _blocks(head(s)), strict=True):
+            log_teacher = torch.log_softmax(one.float(), dim=-1)
+            log_student = torch.log_softmax(other.float(), dim=-1)
+            apart = log_teacher - log_student
+            kl = torch.linalg.vecdot(log_teacher.exp_(), apart)
+            parts.append(kl.clamp_min(0.0))  # rounding can leave a KL of -1e-8
     return torch.cat(parts)
+
+
+def _blocks(rows: Tensor) -> tuple[Tensor, ...]:
+    """The rows in blocks; on a CPU so few that their fp32 logits stay in its cache.
+
+    The product that makes the logits wants many rows, what follows is bound by memory: at 49,152
+    words, blocks of 16 rows take a core half the time of 256.
+    """
+    return rows.split(CPU_ROWS if rows.device.type == "cpu" else CHUNK)

@@ -11,10 +11,12 @@ from tests.scgrpo.test_attention import ids_of, own_states, pair
 A, D, V = 11, 6, 17
 
 
-@pytest.fixture(params=[4, 256])
+@pytest.fixture(params=[(4, 3), (256, 16)])
 def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(scoring, "CHUNK", request.param)
-    return request.param
+    rows, block = request.param
+    monkeypatch.setattr(scoring, "CHUNK", rows)
+    monkeypatch.setattr(scoring, "CPU_ROWS", block)
+    return rows
 
 
 def inputs() -> tuple[nn.Linear, torch.Tensor, torch.Tensor]:
