@@ -27,6 +27,7 @@ from scgrpo.algorithms import GRPO, SC_GRPO, Algorithm
 from scgrpo.optimizer import MasterAdamW
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
+from scgrpo.routing import CreditOptions
 from scgrpo.scoring import token_scores
 from scgrpo.trainer import Trainer
 
@@ -34,6 +35,10 @@ ROUNDS = 5
 ENV, LEVEL = "toy_guess", 1
 TASKS, GROUP = 2, 8
 LIMITS = Limits(turn_tokens=48, episode_tokens=640)
+OURS = {
+    "SC-GRPO": SC_GRPO,
+    "SC-GRPO with credit.shared_draw": replace(SC_GRPO, credit=CreditOptions(shared_draw=True)),
+}
 VOCABULARY, WIDTH = 49152, 64
 FEW, MANY = 1024, 4096
 
@@ -97,17 +102,23 @@ def steps(folder: Path) -> list[Row]:
     slots = {"slots": TASKS * GROUP, "cache_tokens": LIMITS.episode_tokens}
     optimizer = MasterAdamW(model.parameters(), lr=1e-5)
     with HFPolicy(model, tokenizer, **slots) as policy, Rollouts(ENV, LIMITS) as play:
-        one = Step(GRPO, policy, play, (), optimizer)
-        recorded = with_both_outcomes(one.rollout())
-        one = replace(one, recorded=recorded)
-        two = replace(one, algorithm=SC_GRPO)
-        same = [step.update()["train/tokens"] for step in (one, two)]
-        if same[0] != same[1]:
-            raise RuntimeError(f"the two learn from {same} tokens; wanted equally many")
-        rounds = [(one.timed(), two.timed()) for _ in range(ROUNDS)]
-    what = f"{TASKS} x {GROUP} episodes, {sum(len(e.token_ids) for e in recorded)} tokens"
+        plain = Step(GRPO, policy, play, (), optimizer)
+        plain = replace(plain, recorded=with_both_outcomes(plain.rollout()))
+        every = {"GRPO": plain} | {
+            name: replace(plain, algorithm=algorithm) for name, algorithm in OURS.items()
+        }
+        learned = {name: step.update()["train/tokens"] for name, step in every.items()}
+        if len(set(learned.values())) > 1:
+            raise RuntimeError(f"wanted as many tokens learned from by all, got {learned}")
+        rounds = [{name: step.timed() for name, step in every.items()} for _ in range(ROUNDS)]
+    read = sum(len(e.token_ids) for e in plain.recorded)
+    what = f"{TASKS} x {GROUP} episodes, {read} tokens"
     return [
-        compared(f"{part} of {what}, {clock}", [(pick(a)[i], pick(b)[i]) for a, b in rounds])
+        compared(
+            f"{part} of {name}, {what}, {clock}",
+            [(pick(times["GRPO"])[i], pick(times[name])[i]) for times in rounds],
+        )
+        for name in OURS
         for part, pick in (("step", whole), ("update", itemgetter(1)))
         for i, clock in enumerate(("wall", "processor"))
     ]

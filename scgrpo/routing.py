@@ -35,6 +35,7 @@ class CreditOptions:
     | weight_single | weigh failed episodes of n = 1 groups (STATED off: it collapsed entropy) |
     | contrastive | D = max(0, D(right reference) - D(wrong reference)) (arXiv:2606.11709) |
     | alpha_div | scale of the advantage of n = 0 groups (STATED 0.1); 0 switches that branch off |
+    | shared_draw | one draw for a group, one more for the drawn row: as uniform, cheaper (CHOSEN off) |
     | control | `none`, or a weight that should not work, for the proof (CHOSEN) |
 
     The scope `step` does not change with packing or with the number of devices.
@@ -53,6 +54,7 @@ class CreditOptions:
     weight_single: bool = False
     contrastive: bool = False
     alpha_div: float = 0.1
+    shared_draw: bool = False
     control: Control = "none"
 
     def __post_init__(self) -> None:
@@ -157,8 +159,11 @@ def route(
         kind = _case(int(passed[rows].sum()), len(rows), options)
         case[rows] = kind
         if kind in (Case.WEIGHTED, Case.WEIGHTED_SINGLE):
+            right = pool[passed[pool]]
+            right = rng.permutation(right) if options.shared_draw else right
             for row in rows.tolist():
-                reference[row] = _draw(pool[passed[pool]], row, rng)
+                others = right[right != row]
+                reference[row] = _draw(others[:1] if options.shared_draw else others, NONE, rng)
                 if options.contrastive and reference[row] != NONE:
                     wrong[row] = _draw(rows[~passed[rows]], row, rng)
         elif kind is Case.DIVERSITY:

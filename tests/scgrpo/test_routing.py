@@ -86,6 +86,22 @@ def test_the_draw_is_uniform_over_the_verified_others():
     assert all(abs(c - 200) < 46 for c in counts[4].values())
 
 
+def test_a_shared_draw_is_as_uniform_for_each_and_gives_a_group_two_references():
+    verified = [1, 1, 1, 0, 0]
+    counts = [Counter() for _ in range(5)]
+    for seed in range(600):
+        found = routed(verified, [0] * 5, CreditOptions(shared_draw=True), seed).reference.tolist()
+        for row, ref in enumerate(found):
+            counts[row][ref] += 1
+        first = found[4]
+        assert [ref for row, ref in enumerate(found) if row != first] == [first] * 4
+        assert found[first] != first
+    assert set(counts[0]) == {1, 2}
+    assert set(counts[4]) == {0, 1, 2}
+    assert all(abs(c - 300) < 49 for c in counts[0].values())
+    assert all(abs(c - 200) < 46 for c in counts[4].values())
+
+
 def test_without_a_verified_episode_all_are_scored_against_one_uniform_draw():
     drawn = Counter()
     for seed in range(400):
