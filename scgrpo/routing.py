@@ -35,7 +35,7 @@ class CreditOptions:
     | weight_single | weigh failed episodes of n = 1 groups (STATED off: it collapsed entropy) |
     | contrastive | D = max(0, D(right reference) - D(wrong reference)) (arXiv:2606.11709) |
     | alpha_div | scale of the advantage of n = 0 groups (STATED 0.1); 0 switches that branch off |
-    | shared_draw | one draw for a group, one more for the drawn row: as uniform, cheaper (CHOSEN off) |
+    | shared_draw | a draw for a group and one for the row drawn: as uniform, cheaper (CHOSEN off) |
     | control | `none`, or a weight that should not work, for the proof (CHOSEN) |
 
     The scope `step` does not change with packing or with the number of devices.
