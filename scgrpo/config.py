@@ -14,6 +14,7 @@ from envs.rollout import Limits
 from sandboxes import SandboxConfig
 from scgrpo import models
 from scgrpo.algorithms import ALGORITHMS, Algorithm
+from scgrpo.optimizer import AdamKind
 from scgrpo.routing import CreditOptions
 from scgrpo.settings_help import markdown
 from scgrpo.trainer import ReferenceLimits
@@ -134,6 +135,7 @@ class TrainConfig:
     | steps | optimizer steps |
     | tasks_per_step | tasks in a step; each makes one group |
     | group | episodes of each task |
+    | optimizer | `adamw`: moments in fp32; `adamw_8bit`: in 8 bits, by bitsandbytes |
     | lr | peak learning rate, after a linear warm-up |
     | warmup_steps | steps of that warm-up |
     | max_grad_norm | the gradient is clipped to this norm |
@@ -168,6 +170,7 @@ class TrainConfig:
     steps: int = 28
     tasks_per_step: int = 4
     group: int = 8
+    optimizer: AdamKind = "adamw"
     lr: float = 3e-5
     warmup_steps: int = 2
     max_grad_norm: float = 1.0

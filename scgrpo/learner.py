@@ -70,7 +70,9 @@ class Learner:
             models.recompute_activations(self.model)
         # Fresh adapters are random, and each rank's would be its own.
         ranks.copy_from_lead(self.model.parameters())
-        self.optimizer = MasterAdamW(self.model.parameters(), lr=config.lr, ranks=ranks)
+        self.optimizer = MasterAdamW(
+            self.model.parameters(), lr=config.lr, kind=config.optimizer, ranks=ranks
+        )
         self.step = self._saved = self._restore()
         rows = read_metrics(run / METRICS)
         self._watch = Watch(row for row in rows if row["step"] <= self.step)

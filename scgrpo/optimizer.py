@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from scgrpo.distributed import ALONE, Ranks
 
-__all__ = ["MasterAdamW"]
+__all__ = ["AdamKind", "MasterAdamW", "adam_of"]
+
+AdamKind = Literal["adamw", "adamw_8bit"]
+"""Who keeps the moments: PyTorch's fused AdamW in fp32, or bitsandbytes' AdamW in 8 bits."""
 
 
 class MasterAdamW:
@@ -20,6 +24,7 @@ class MasterAdamW:
     A bf16 weight of 0.05 cannot take a step of 2e-5, so bf16 weights alone would never move.
     Gradients are added up in fp32 as each backward pass produces them; parameters that are fp32
     already are their own masters. With several ranks the gradients are summed before the step.
+    Raises ValueError where nothing is trained, and for `adamw_8bit` without bitsandbytes.
     """
 
     def __init__(
@@ -29,6 +34,7 @@ class MasterAdamW:
         lr: float,
         betas: tuple[float, float] = (0.9, 0.95),
         weight_decay: float = 0.0,
+        kind: AdamKind = "adamw",
         ranks: Ranks = ALONE,
     ) -> None:
         self.parameters = [p for p in parameters if p.requires_grad]
@@ -42,9 +48,7 @@ class MasterAdamW:
         for p, master in zip(self.parameters, self._masters, strict=True):
             if master is not p:
                 p.register_post_accumulate_grad_hook(_adder(master))
-        self._adam = torch.optim.AdamW(
-            self._masters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True
-        )
+        self._adam = adam_of(kind)(self._masters, lr=lr, betas=betas, weight_decay=weight_decay)
 
     def step(self, *, lr: float, max_norm: float) -> float:
         """Clips the gradient to `max_norm`, steps, and clears it. Returns the norm before clipping.
@@ -79,6 +83,19 @@ class MasterAdamW:
             master.copy_(saved)
         self._adam.load_state_dict(state["adam"])
         self._publish()
+
+
+def adam_of(kind: AdamKind) -> Callable[..., torch.optim.Optimizer]:
+    """What makes the optimizer of that kind. Raises ValueError where its library is missing."""
+    if kind == "adamw":
+        return partial(torch.optim.AdamW, fused=True)
+    try:
+        from bitsandbytes.optim import AdamW8bit  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ValueError(
+            f"optimizer={kind} wants bitsandbytes ({error}): pip install bitsandbytes"
+        ) from error
+    return AdamW8bit
 
 
 def _adder(master: Tensor) -> Any:

@@ -80,8 +80,9 @@ def peak_memory_mib(config: TrainConfig, size: Size) -> float:
     width = torch.empty((), dtype=config.torch_dtype()).element_size()
     episodes = config.tasks_per_step * config.group
     weights = size.parameters * width
-    # Adam's two moments and the gradient in fp32, and a master where the weight is not fp32.
-    trained = size.trained * 4 * (3 if width == 4 else 4)
+    # The gradient in fp32, a master where the weight is not fp32, and Adam's two moments.
+    moments = 2 if config.optimizer == "adamw_8bit" else 8
+    trained = size.trained * ((4 if width == 4 else 8) + moments)
     cache = episodes * config.limits.episode_tokens * size.kept * width
     step = episodes * (config.limits.episode_tokens + config.reference.tokens)
     held = min(step, Trainer.kept_tokens + config.pack_tokens)

@@ -23,6 +23,7 @@ from scgrpo.disk import DiskError, explained
 from scgrpo.distributed import LostRank, Ranks, is_lead, joined
 from scgrpo.learner import Learner, TrainingError
 from scgrpo.log import to_terminal
+from scgrpo.optimizer import adam_of
 from scgrpo.rollouts import Rollouts
 from scgrpo.start import starting_weights
 
@@ -88,6 +89,7 @@ def _train(asked: TrainConfig, given: Set[str] | None, ranks: Ranks) -> Path:
 
         def opened() -> tuple[Path, Path]:
             models.resolve(config.model)
+            adam_of(config.optimizer)
             run = found or _new_run(config)
             logger.info("run: %s", run)
             return run, starting_weights(run, config, play)

@@ -1,12 +1,14 @@
 """Small steps on small types are not lost."""
 
 import copy
+import sys
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from scgrpo.optimizer import MasterAdamW
+from scgrpo.optimizer import MasterAdamW, adam_of
 
 
 def weight(dtype: torch.dtype, value: float = 0.05) -> nn.Parameter:
@@ -114,3 +116,56 @@ def test_frozen_weights_stay_and_a_model_of_them_is_refused():
         MasterAdamW([frozen], lr=1e-3)
     free = weight(torch.float32)
     assert MasterAdamW([frozen, free], lr=1e-3).parameters == [free]
+
+
+def eight_bit(parameter: nn.Parameter, lr: float = 1e-3) -> MasterAdamW:
+    pytest.importorskip("bitsandbytes", reason="8-bit moments are bitsandbytes' work")
+    return MasterAdamW([parameter], lr=lr, kind="adamw_8bit")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_eight_bit_moments_take_about_the_same_steps_in_a_quarter_of_the_memory(dtype):
+    torch.manual_seed(0)
+    start = torch.randn(64, 128).to(dtype)  # bitsandbytes leaves tensors under 4096 in fp32
+    one, two = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    mine, full = eight_bit(one), MasterAdamW([two], lr=1e-3)
+    for number in range(10):
+        for optimizer, parameter in ((mine, one), (full, two)):
+            (parameter.float() - number / 10).square().sum().backward()
+            optimizer.step(lr=1e-3, max_norm=1e9)
+    moved = (full._masters[0] - start).norm()
+    assert (mine._masters[0] - full._masters[0]).norm() < 0.05 * moved
+    sizes = [sum(t.nbytes for t in tensors(o.state_dict()["adam"]["state"])) for o in (mine, full)]
+    assert sizes[0] < 0.3 * sizes[1]
+
+
+def test_an_eight_bit_optimizer_goes_on_identically_after_a_checkpoint(tmp_path):
+    torch.manual_seed(0)
+    start = torch.randn(64, 128)
+    one, two = nn.Parameter(start.clone()), nn.Parameter(torch.zeros_like(start))
+    before, after = eight_bit(one), eight_bit(two)
+    for _ in range(3):
+        one.square().sum().backward()
+        before.step(lr=1e-3, max_norm=1.0)
+    torch.save(before.state_dict(), tmp_path / "trainer.pt")
+    after.load_state_dict(torch.load(tmp_path / "trainer.pt", weights_only=True))
+    for optimizer, parameter in ((before, one), (after, two)):
+        parameter.square().sum().backward()
+        optimizer.step(lr=1e-3, max_norm=1.0)
+    assert torch.equal(one, two)
+    assert not torch.equal(one, start)
+
+
+def test_a_library_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    with pytest.raises(ValueError, match=r"optimizer=adamw_8bit wants bitsandbytes.*pip install"):
+        adam_of("adamw_8bit")
+
+
+def tensors(state: Any) -> list[torch.Tensor]:
+    """Every tensor in a nested state, but for bitsandbytes' table of the 256 values."""
+    if torch.is_tensor(state):
+        return [state]
+    if not isinstance(state, dict):
+        return []
+    return [t for key, value in state.items() if "qmap" not in str(key) for t in tensors(value)]
