@@ -23,6 +23,12 @@ from torch import Tensor
 __all__ = ["ALONE", "LostRank", "Ranks", "is_lead", "joined"]
 
 PATIENCE = timedelta(hours=2)  # the others wait through a warm start, and for the slowest episode
+NOT_SHARDED = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config",
+}
 T = TypeVar("T")
 
 
@@ -145,8 +151,17 @@ def is_lead() -> bool:
 def joined(device: torch.device) -> Iterator[Ranks]:
     """The ranks that `accelerate launch` started, connected; one alone without it.
 
-    On `device`'s kind: gloo between CPUs, NCCL between GPUs.
+    On `device`'s kind: gloo between CPUs, NCCL between GPUs. Raises ValueError where accelerate was
+    told to shard the model: ranks read different rows in different numbers of passes and sample
+    from the whole weights, so that no shard could be gathered in step.
     """
+    asked = [name for key, name in NOT_SHARDED.items() if os.environ.get(key, "").lower() == "true"]
+    if asked:
+        raise ValueError(
+            f"accelerate was launched with {', '.join(asked)}, and here every process holds the "
+            "whole model: launch without it (--multi_gpu). For a model too large, use lora.rank, "
+            "optimizer=adamw_8bit or activation_checkpointing=true"
+        )
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return

@@ -21,7 +21,7 @@ from envs.rollout import Limits
 from envs.store import read_episodes
 from scgrpo.algorithms import ALGORITHMS
 from scgrpo.attention import use_packed
-from scgrpo.distributed import ALONE, LostRank, Ranks, joined
+from scgrpo.distributed import ALONE, NOT_SHARDED, LostRank, Ranks, joined
 from scgrpo.log import read_metrics
 from scgrpo.models import load, make_tiny, recompute_activations
 from scgrpo.optimizer import MasterAdamW
@@ -188,6 +188,16 @@ def test_what_the_first_rank_refuses_the_others_do_not_wait_for(tmp_path: Path):
     assert (
         tmp_path / "said-1"
     ).read_text() == "LostRank: process 0 cannot go on: ValueError: there is no run x"
+
+
+@pytest.mark.parametrize("key", sorted(NOT_SHARDED))
+def test_a_launch_that_would_shard_the_model_is_refused(monkeypatch, key: str):
+    monkeypatch.setenv(key, "true")
+    with (
+        pytest.raises(ValueError, match=f"launched with {NOT_SHARDED[key]}.*whole model"),
+        joined(torch.device("cpu")),
+    ):
+        pass
 
 
 def test_the_largest_things_are_dealt_first():
