@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import shutil
 import subprocess
 import sys
 import tarfile
-import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,10 +16,10 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException, ImageNotFound
 
+from benchmarks._peers import environment
 from sandboxes.base_image import add_file, base_archive, shared_libraries
 
 HERE = Path(__file__).resolve().parent
-FOLDER = HERE.parent / ".cache" / "sandbox_peers"
 # SWE-ReX does not name aiohttp, which its client imports.
 WANTED = ("swe-rex==1.4.0", "aiohttp>=3.13", "llm-sandbox[docker]==0.3.46")
 PROGRAMS = ("sh", "bash", "mkdir", "cat", "rm")
@@ -33,7 +31,7 @@ IDLE = 'CMD ["python3", "-c", "import time; time.sleep(86400)"]'
 def peers(client: docker.DockerClient, code: str) -> Iterator[dict[str, Callable[[], float]]]:
     """What runs `code` in each peer that works here, and returns the seconds that it took."""
     try:
-        python = _environment()
+        python = environment("sandbox", WANTED)
         image = _image(client, python)
     except (subprocess.CalledProcessError, DockerException, OSError) as error:
         print(f"[bench] the peers are left out: {error}", file=sys.stderr)
@@ -66,20 +64,6 @@ def _line(process: subprocess.Popen[str]) -> str:
     if line := process.stdout.readline():
         return line
     raise OSError(f"the process of the peers ended with status {process.wait(60)}")
-
-
-def _environment() -> Path:
-    """The Python of an environment that holds the peers, made at first."""
-    wanted = hashlib.sha256(f"{sys.version} {WANTED}".encode()).hexdigest()[:12]
-    folder = FOLDER / wanted
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        print("[bench] installing the peers", file=sys.stderr)
-        venv.create(folder, clear=True, with_pip=True)
-        pip = [str(python), "-m", "pip", "-qq", "--disable-pip-version-check"]
-        subprocess.run([*pip, "install", *WANTED], check=True)
-        (folder / "ready").touch()
-    return python
 
 
 def _image(client: docker.DockerClient, python: Path) -> str:
