@@ -22,6 +22,7 @@ ENTRY_POINT_GROUP = "scgrpo.envs"
 
 _LOCK = threading.Lock()
 _OWN = {
+    "scgrpo/code_debug-v0": "envs.code.debug:CodeDebug",
     "scgrpo/code_fn-v0": "envs.code.fn:CodeFn",
     "scgrpo/math_chain-v0": "envs.math.chain:MathChain",
     "scgrpo/math_search-v0": "envs.math.search:MathSearch",

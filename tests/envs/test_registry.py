@@ -61,6 +61,7 @@ def assert_reverse_works(env):
 
 def test_names_are_our_aliases():
     assert registry.names() == [
+        "code_debug",
         "code_fn",
         "math_chain",
         "math_search",

@@ -1,0 +1,93 @@
+"""Small scripts with wrong lines: what solves them, and what only pretends to."""
+
+import pytest
+
+from envs.code.debug_boxes import judge
+from envs.code.debug_scripts import broken
+from envs.rollout import play
+from envs.toolspec import render_call
+from scgrpo.policies.scripted import ScriptedPolicy
+
+
+@pytest.fixture
+def env(make_env):
+    return make_env("code_debug")
+
+
+def test_restoring_the_lines_solves_and_the_given_code_does_not(env, sandboxes):
+    for split in env.splits:
+        for level in env.levels:
+            payload = env.tasks(split, level)[0].payload
+            right = judge(sandboxes, payload, payload["right"])
+            given = judge(sandboxes, payload, broken(payload))
+            assert not isinstance(right, str)
+            assert not isinstance(given, str)
+            assert (right.passed, given.shown) == (True, False)
+
+
+def test_a_special_case_for_the_shown_call_does_not_win(env):
+    task = env.tasks("train", 1)[0]
+    number = task.payload["bugs"][0][0]
+    value = task.payload["visible"][0][1]
+    env.reset(options={"split": "train", "level": 1, "task_id": task.id})
+    body = [render_call("fix", line=2, text=f"return {value}")]
+    results = [env.step(turn) for turn in body]
+    assert results[-1][1:3] == (0.0, True)
+    assert results[-1][4]["parts"]["shown"] == 1.0
+    assert number > 1
+
+
+def test_the_assertion_is_out_of_reach(env):
+    task = env.tasks("train", 2)[0]
+    line = len(task.payload["right"]) + 2
+    env.reset(options={"split": "train", "level": 2, "task_id": task.id})
+    reply, reward, ended, *_ = env.step(render_call("fix", line=line, text="pass"))
+    assert (reward, ended) == (0.0, False)
+    assert "cannot be changed" in reply
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import os; os._exit(0)",
+        "raise SystemExit(0)  # \x00",
+        "print(open('test_script.py').read())",
+        "g = (g.gi_frame.f_back.f_globals for _ in [1])",
+        'x = """',
+        "exec('pass')",
+    ],
+)
+def test_a_line_that_reaches_for_the_tests_is_refused(env, text):
+    task = env.tasks("train", 2)[0]
+    env.reset(options={"split": "train", "level": 2, "task_id": task.id})
+    before = env.get_state()["lines"]
+    reply, reward, ended, *_ = env.step(render_call("fix", line=2, text=text))
+    assert (reward, ended) == (0.0, False)
+    assert "refused" in reply
+    assert env.get_state()["lines"] == before
+
+
+def test_eval_sees_the_state_and_a_fix_changes_it(env):
+    task = env.tasks("train", 1)[0]
+    call, value = task.payload["visible"][0]
+    env.reset(options={"split": "train", "level": 1, "task_id": task.id})
+    assert env.step(render_call("eval", expression="1 + 1"))[0] == "2"
+    told = env.step(render_call("eval", expression=call))[0]
+    assert told != value
+    assert env.step(render_call("eval", expression="1 / 0"))[0].startswith("ZeroDivisionError")
+
+
+def test_what_solves_a_task_fails_on_its_twin(env):
+    for level in (0, 1, 3):
+        task = env.tasks("id", level)[1]
+        twin = env.twin(task)
+        assert env.twin(twin) == task
+        env.find = lambda *_, twin=twin: twin
+        assert play(env, ScriptedPolicy(env.oracle(twin)), twin).verified is True
+        assert play(env, ScriptedPolicy(env.oracle(task)), twin).verified is False
+
+
+def test_every_split_has_its_size(env):
+    for split in env.splits:
+        for level in env.levels:
+            assert len(env.tasks(split, level)) == (2000 if split == "train" else 300)
