@@ -30,7 +30,7 @@ class CodeDebug(ToolEnv):
     | tools | `eval(expression)` in the script's state; `fix(line, text)`, at level 0 `pick(line)` |
     | reply | the expression's value or error; after a fix that the assertion still fails, what |
     | | comes out |
-    | verifier | the assertion again, and 13 hidden ones for each function, in a box that no policy |
+    | verifier | the assertion again, and 13 hidden ones for each function, in a box no policy |
     | | has touched, against the lines above the assertion; the assertions are the grader's |
     | end | the first fix with which the shown assertion holds is judged; so is the first pick |
     | parts | `shown`: whether the shown assertion holds; `hidden`: the share of the others |
