@@ -47,9 +47,10 @@ class Problem:
     entry: str
 
     def suite(self) -> str:
-        """A test module that checks `solution`."""
+        """A test module that checks `solution`; some checks call what the prompt defines first."""
         return (
-            f"import unittest\nfrom solution import {self.entry}\n\n{self.test}\n\n\n"
+            f"import unittest\n{self.prompt}\n"
+            f"from solution import {self.entry}\n\n{self.test}\n\n\n"
             "class Hidden(unittest.TestCase):\n    def test_check(self):\n"
             f"        check({self.entry})\n"
         )
