@@ -1,0 +1,123 @@
+"""Tokens that a policy writes in a second, against a loop that waits for everybody's turn.
+
+The loop is what trainers do on top of `transformers.generate`: one batch per turn, the whole
+history prefilled again each time, and nobody goes on before the slowest is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks import Row, ratio_of_pairs
+from envs import registry
+from envs.rollout import Limits
+from envs.types import Task
+from scgrpo import models
+from scgrpo.policies.chat import Chat
+from scgrpo.policies.hf import HFPolicy
+from scgrpo.rollouts import Rollouts
+
+ROUNDS = 5
+ENV, LEVEL = "toy_guess", 1
+TASKS, GROUP = 4, 8
+LIMITS = Limits(turn_tokens=48, episode_tokens=640)
+
+
+def main() -> list[Row]:
+    """Needs the default model: the hub, pip or its cache."""
+    folder, dtype = models.resolve("auto"), models.default_dtype()
+    model, tokenizer = models.load(folder, dtype=dtype)
+    plain, _ = models.load(folder, dtype=dtype)
+    model, plain = (one.to(models.default_device()) for one in (model, plain))
+    slots = {"slots": TASKS * GROUP, "cache_tokens": LIMITS.episode_tokens}
+    with HFPolicy(model, tokenizer, **slots) as policy, Rollouts(ENV, LIMITS) as play:
+        tasks = play.env.tasks("train", LEVEL)[:TASKS]
+
+        def ours(seed: int) -> int:
+            policy.updated()  # each step of training starts without a cached opening
+            episodes = play(policy, tasks, group=GROUP, seed=seed)
+            return sum(turn.length for e in episodes for turn in e.turns)
+
+        def theirs(seed: int) -> int:
+            torch.manual_seed(seed)
+            return turn_by_turn(plain, policy.chat, [t for t in tasks for _ in range(GROUP)])
+
+        rounds = [(rates(ours, seed), rates(theirs, seed)) for seed in range(ROUNDS + 1)][1:]
+    rows = []
+    for i, clock in enumerate(("wall", "processor")):
+        ratio, interval = ratio_of_pairs([(mine[i], others[i]) for mine, others in rounds])
+        rows.append(
+            Row(
+                benchmark="rollout",
+                name=f"{TASKS} x {GROUP} episodes of up to 3 turns, {clock}",
+                value=float(np.median([mine[i] for mine, _ in rounds])),
+                unit="tokens/s",
+                ratio=ratio,
+                against="one generate() per turn",
+                interval=interval,
+            )
+        )
+    return rows
+
+
+def rates(rollout: Any, seed: int) -> tuple[float, float]:
+    """New tokens by seconds on the wall, and of this process's cores."""
+    wall, processor = time.perf_counter(), time.process_time()
+    tokens = rollout(seed)
+    return tokens / (time.perf_counter() - wall), tokens / (time.process_time() - processor)
+
+
+def turn_by_turn(model: Any, chat: Chat, tasks: Sequence[Task]) -> int:
+    """Plays an episode of each task; returns how many tokens were written."""
+    envs = [registry.make(ENV) for _ in tasks]
+    histories, written = [], 0
+    for env, task in zip(envs, tasks, strict=True):
+        options = {"split": task.split, "level": task.level, "task_id": task.id}
+        _, info = env.reset(options=options)
+        histories.append(chat.opening(info["messages"], info["tools"])[1])
+    live = list(range(len(tasks)))
+    while live:
+        turns = batch_of_turns(model, chat, [histories[row] for row in live])
+        still = []
+        for row, ids in zip(live, turns, strict=True):
+            written += len(ids)
+            reply, _, terminated, truncated, _ = envs[row].step(chat.text(ids))
+            if not (terminated or truncated):
+                histories[row] += ids + chat.reply(reply, ended=ids[-1] == chat.end_id)
+                still.append(row)
+        live = still
+    return written
+
+
+def batch_of_turns(model: Any, chat: Chat, histories: Sequence[list[int]]) -> list[list[int]]:
+    """The next turn of each history, up to its end token."""
+    width = max(map(len, histories))
+    pad = min(chat.end_ids)
+    ids = torch.tensor([[pad] * (width - len(h)) + h for h in histories], device=model.device)
+    real = torch.tensor(
+        [[0] * (width - len(h)) + [1] * len(h) for h in histories], device=model.device
+    )
+    with torch.inference_mode():
+        out = model.generate(
+            input_ids=ids,
+            attention_mask=real,
+            max_new_tokens=LIMITS.turn_tokens,
+            do_sample=True,
+            temperature=1.0,
+            top_p=1.0,
+            top_k=0,
+            eos_token_id=sorted(chat.end_ids),
+            pad_token_id=pad,
+        )
+    return [up_to_the_end(row, chat) for row in out[:, width:].tolist()]
+
+
+def up_to_the_end(row: list[int], chat: Chat) -> list[int]:
+    before = list(takewhile(lambda i: i not in chat.end_ids, row))
+    return row[: len(before) + 1]

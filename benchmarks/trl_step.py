@@ -1,0 +1,138 @@
+"""A training step against TRL's: GRPO, the same model, prompts, group and token budgets.
+
+TRL has its fastest settings here: weights in the type of the forward pass, no activations computed
+again, no reference model. Each of its steps is followed by one of ours, in one process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+
+from benchmarks import Row, ratio_of_pairs
+from benchmarks.trainer import ENV, GROUP, LEVEL, TASKS, Step, clocks, with_both_outcomes
+from envs import registry
+from envs.rollout import Limits
+from scgrpo import models
+from scgrpo.algorithms import GRPO
+from scgrpo.optimizer import MasterAdamW
+from scgrpo.policies.chat import Chat
+from scgrpo.policies.hf import HFPolicy
+from scgrpo.rollouts import Rollouts
+
+ROUNDS = 5
+TURN = 48
+
+
+def main() -> list[Row]:
+    """Needs the default model and TRL."""
+    folder, dtype = models.resolve("auto"), models.default_dtype()
+    model, tokenizer = models.load(folder, dtype=dtype)
+    theirs, _ = models.load(folder, dtype=dtype)
+    model.to(models.default_device())
+    optimizer = MasterAdamW(model.parameters(), lr=1e-5)
+    with HFPolicy(model, tokenizer, slots=TASKS * GROUP) as policy:
+        texts, longest = openings(policy.chat)
+        limits = Limits(turn_tokens=TURN, episode_tokens=longest + TURN)
+        with Rollouts(ENV, limits) as play:
+            plain = Step(GRPO, policy, play, (), optimizer)
+
+            def ours() -> int:
+                plain.recorded = with_both_outcomes(plain.rollout())
+                plain.update()
+                return sum(len(e.token_ids) for e in plain.recorded)
+
+            rounds = beside_trl(theirs, tokenizer, texts, ours)[1:]
+    rows = []
+    for i, clock in enumerate(("wall", "processor")):
+        ratio, interval = ratio_of_pairs([(mine[i], others[i]) for mine, others in rounds])
+        rows.append(
+            Row(
+                benchmark="trl_step",
+                name=f"GRPO step, {TASKS} x {GROUP} episodes of {TURN} new tokens, {clock}",
+                value=float(np.median([mine[i] for mine, _ in rounds])),
+                unit="tokens/s",
+                ratio=ratio,
+                against="TRL's GRPOTrainer",
+                interval=interval,
+            )
+        )
+    return rows
+
+
+def openings(chat: Chat) -> tuple[list[str], int]:
+    """The prompts of the tasks as text, and the tokens of the longest."""
+    env: Any = registry.make(ENV)
+    texts = []
+    for task in env.unwrapped.tasks("train", LEVEL)[:TASKS]:
+        options = {"split": task.split, "level": task.level, "task_id": task.id}
+        _, info = env.reset(options=options)
+        texts.append(chat.opening(info["messages"], info["tools"])[0])
+    return texts, max(len(chat.ids(text)) for text in texts)
+
+
+def alternating(completions: list[str], **_: Any) -> list[float | None]:
+    return [float(i % 2) for i in range(len(completions))]
+
+
+class Beside(TrainerCallback):
+    """Times each of TRL's steps, then one of ours: tokens by seconds of either clock."""
+
+    def __init__(self, ours: Callable[[], int]) -> None:
+        self.ours, self.rounds = ours, []
+        self._begun, self._seen = clocks(), 0
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._begun, self._seen = clocks(), state.num_input_tokens_seen
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        theirs = (state.num_input_tokens_seen - self._seen) / (clocks() - self._begun)
+        begun = clocks()
+        mine = self.ours() / (clocks() - begun)
+        self.rounds.append((mine, theirs))
+
+
+def beside_trl(
+    model: Any, tokenizer: Any, prompts: list[str], ours: Callable[[], int]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Runs TRL's trainer with a step of ours after each of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trl: Any = importlib.import_module("trl")
+        from datasets import Dataset
+
+        with tempfile.TemporaryDirectory() as out:
+            config = trl.GRPOConfig(
+                output_dir=out,
+                loss_type="grpo",
+                beta=0.0,
+                learning_rate=1e-9,
+                num_generations=GROUP,
+                per_device_train_batch_size=TASKS * GROUP,
+                max_completion_length=TURN,
+                max_steps=ROUNDS + 1,
+                gradient_checkpointing=False,
+                bf16=False,
+                use_cpu=not torch.cuda.is_available(),
+                save_strategy="no",
+                report_to=[],
+                disable_tqdm=True,
+            )
+            beside = Beside(ours)
+            trainer = trl.GRPOTrainer(
+                model=model,
+                reward_funcs=alternating,
+                args=config,
+                train_dataset=Dataset.from_list([{"prompt": p} for p in prompts * (ROUNDS + 1)]),
+                processing_class=tokenizer,
+                callbacks=[beside],
+            )
+            trainer.train()
+    return beside.rounds
