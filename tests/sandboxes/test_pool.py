@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +20,7 @@ from sandboxes.pool import BoxPool
 
 UNSAFE = SandboxConfig(backend="unsafe", allow_unsafe=True, size=1)
 HELLO = ["python", "-c", "print('hello')"]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def unsafe(size: int) -> SandboxPool:
@@ -39,6 +46,62 @@ def test_a_machine_without_any_backend_says_what_to_install_and_runs_nothing(mon
     monkeypatch.setattr(local_boxes, "available", lambda: "bubblewrap is not installed")
     with pytest.raises(SandboxError, match="no engine answers.*not installed.*Install Docker or"):
         open_pool(SandboxConfig(allow_unsafe=True))
+
+
+NO_BACKEND = """
+import sys
+from sandboxes import SandboxConfig, SandboxError, open_pool
+for backend in ("auto", "docker", "local"):
+    try:
+        print(backend, open_pool(SandboxConfig(backend=backend, allow_unsafe=True)).description)
+    except SandboxError as error:
+        print(backend, "refused")
+print("sandboxes.unsafe" in sys.modules)
+"""
+
+
+def test_where_nothing_isolates_no_backend_but_unsafe_itself_runs_plain_processes(tmp_path):
+    """On a machine without engine and bubblewrap, and with leave to be unsafe."""
+    bare = {"PATH": str(tmp_path), "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    done = subprocess.run(
+        [sys.executable, "-c", NO_BACKEND],
+        env={**os.environ, **bare},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "auto refused\ndocker refused\nlocal refused\nFalse\n", done.stderr
+
+
+def test_plain_processes_are_reached_from_one_place_alone():
+    """The branch of `open_pool` that is taken for `backend=unsafe`."""
+    found = []
+    for package in ("sandboxes", "envs", "scgrpo", "evals", "benchmarks", "examples"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if b"unsafe" in (text := path.read_bytes()):
+                ways = ways_to_unsafe(ast.parse(text))
+                found += [f"{path.relative_to(ROOT)}: {way}" for way in ways]
+    assert found == ["sandboxes/pool.py: config.backend == 'unsafe'"]
+
+
+def ways_to_unsafe(tree: ast.Module) -> Iterator[str]:
+    """The condition above each import of the module `sandboxes.unsafe`, by whatever name."""
+    above = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    for node in ast.walk(tree):
+        named = isinstance(node, ast.ImportFrom) and node.module in ("sandboxes", None)
+        taken = named and any(name.name == "unsafe" for name in node.names)
+        if taken or "sandboxes.unsafe" in imported(node):
+            parent = above[node]
+            yield ast.unparse(parent.test) if isinstance(parent, ast.If) else "no condition"
+
+
+def imported(node: ast.AST) -> list[str]:
+    """Modules that a node names in full, in an import or in a text."""
+    if isinstance(node, ast.Import):
+        return [name.name for name in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or ""]
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
 
 
 def test_auto_says_why_it_is_not_docker(monkeypatch):

@@ -1,0 +1,82 @@
+"""docker-compose.yml is the only place where limits are written: another file, other limits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sandboxes import SandboxConfig, limits, local, open_pool
+
+CHANGES = {"pids_limit": 77, "mem_limit": "300m", "memswap_limit": "300m", "cpus": 0.5}
+ULIMITS = {"nofile": 99, "fsize": 3 << 20}
+FOLDERS = {"/work": 7, "/tmp": 5}
+UID = 54321
+SHOW = """
+import json, os, resource
+def size_mib(path):
+    found = os.statvfs(path)
+    return found.f_blocks * found.f_frsize >> 20
+limit = lambda name: resource.getrlimit(getattr(resource, "RLIMIT_" + name))[1]
+print(json.dumps({
+    "nofile": limit("NOFILE"), "fsize": limit("FSIZE"), "uid": os.getuid(),
+    "folders": {path: size_mib(path) for path in ("/work", "/tmp")},
+    "processes": limit("NPROC"), "memory": limit("AS"),
+}))
+"""
+
+
+@pytest.fixture
+def rewritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Another compose file, in which every limit is another one."""
+    service = dict(limits.compose_service())
+    service |= CHANGES
+    service["ulimits"] = {**service["ulimits"], **ULIMITS}
+    text = json.dumps(service).replace("61234", str(UID))
+    for path, (old, new) in zip(FOLDERS, ((64, 7), (32, 5)), strict=True):
+        assert f"{path}:exec,size={old}m" in text
+        text = text.replace(f"{path}:exec,size={old}m", f"{path}:exec,size={new}m")
+    file = tmp_path / "docker-compose.yml"
+    file.write_text(yaml.safe_dump({"services": {"sandbox": json.loads(text)}}))
+    with monkeypatch.context() as patch:
+        patch.setattr(limits, "COMPOSE_FILE", file)
+        forget()
+        yield
+    forget()
+
+
+def forget() -> None:
+    limits.compose_service.cache_clear()
+    limits.compose_limits.cache_clear()
+
+
+@pytest.mark.skipif(bool(local.available()), reason=f"local: {local.available()}")
+def test_every_limit_of_a_bubblewrap_box_is_the_files(rewritten):
+    with open_pool(SandboxConfig(backend="local", size=1)) as pool, pool.lease() as box:
+        done = box.run(["python", "-c", SHOW], timeout_s=30)
+    assert json.loads(done.stdout) == {
+        **ULIMITS,
+        "uid": UID,
+        "folders": FOLDERS,
+        "processes": CHANGES["pids_limit"],
+        "memory": 300 << 20,
+    }
+
+
+@pytest.mark.docker
+def test_every_limit_of_a_container_is_the_files(client, own_ids, alone, rewritten):
+    before = own_ids()
+    with open_pool(SandboxConfig(backend="docker", size=1)) as pool, pool.lease() as box:
+        found = json.loads(box.run(["python", "-c", SHOW], timeout_s=30).stdout)
+        (name,) = own_ids() - before
+        host = client.containers.get(name).attrs["HostConfig"]
+    assert {key: found[key] for key in ("nofile", "fsize", "uid", "folders")} == {
+        **ULIMITS,
+        "uid": UID,
+        "folders": FOLDERS,
+    }
+    assert (host["PidsLimit"], host["NanoCpus"]) == (77, 500_000_000)
+    assert host["Memory"] == host["MemorySwap"] == 300 << 20
