@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ import pytest
 
 from envs.store import write_episodes
 from envs.types import Episode, Segment, Stop, Task, Verdict
+from evals.evaluation import Evaluation
+from evals.subjects import Subject, Subjects
+from evals.suites import Cell
+from scgrpo.config import TrainConfig
 from scgrpo.tiny import make_tiny
 
 pytest.importorskip("altair", reason="altair draws the charts")
@@ -25,6 +30,8 @@ from evals.page import main, page  # noqa: E402
 HOSTILE = "</script><script>window.owned=1</script><img src=x onerror=window.owned=1>{{7*7}}'\"&"
 CHROMIUM = shutil.which("chromium")
 A, END = 4 + ord("a") - 32, 2
+LABELS = ("base", "trained")
+CONFIG = TrainConfig()
 
 
 def episode(task: str, score: float | None, *, level: int = 0, reply: str = "") -> Episode:
@@ -66,6 +73,8 @@ def make_run(folder: Path, *, credit: bool = True) -> Path:
 
 
 def evaluated(run: Path) -> Path:
+    """A report of two models in two cells; the episodes of the first cell are still there."""
+
     def estimate(value: float, low: float, high: float) -> dict[str, float]:
         return {"value": value, "low": low, "high": high}
 
@@ -74,6 +83,8 @@ def evaluated(run: Path) -> Path:
             "env": "toy",
             "level": 0,
             "split": split,
+            "rollouts": 2,
+            "tasks": 2,
             "scores": {
                 "base": {"success": estimate(0.25, 0.125, 0.5)},
                 "trained": {"success": estimate(0.75, 0.5, 0.875)},
@@ -84,8 +95,23 @@ def evaluated(run: Path) -> Path:
         }
         for split in ("id", f"ood/{HOSTILE}")
     ]
-    (run / "evals").mkdir()
-    (run / "evals" / "x.json").write_text(json.dumps({"facts": {"sampling": "s"}, "rows": rows}))
+    models = Subjects(tuple(Subject(x, x, run) for x in LABELS), None, CONFIG, ())
+    made = Evaluation(
+        models, {}, dict.fromkeys(LABELS, "0"), {"toy": "c"}, 2, 0, True, run / "evals"
+    )
+    for label, subject in zip(LABELS, models.models, strict=True):
+        x, y = (f"id/0/{HOSTILE}-{name}" for name in "xy")
+        score = float(label == "trained")
+        four = [episode(x, score), episode(x, score), episode(y, score), episode(y, None)]
+        write_episodes(made.path(Cell("toy", 0, "id"), subject), four)
+    facts = {
+        "sampling": "greedy",
+        "models": {label: {"name": label, "folder": str(run), "sha256": "0"} for label in LABELS},
+        "limits": asdict(CONFIG.limits),
+        "code": {"toy": "c"},
+        "seed": 0,
+    }
+    (run / "evals" / "x.json").write_text(json.dumps({"facts": facts, "rows": rows}))
     return run
 
 
@@ -159,6 +185,43 @@ def test_steps_are_spread_and_groups_stay_whole(run):
     assert [(r["step"], r["place"]) for r in microscope(run, "a", "e", 3)] == [(2, 0), (2, 1)]
 
 
+def test_an_evaluation_s_episodes_follow_those_of_training(run):
+    episodes = data_of(page([evaluated(run)]))
+    assert [(e["model"], e["step"]) for e in episodes[7:9]] == [("in training", 2), ("base", None)]
+    later = episodes[8:]
+    assert [e["model"] for e in later] == ["base"] * 4 + ["trained"] * 4
+    assert {(e["run"], e["env"]) for e in later} == {("a", "toy")}
+    wanted = ["not solved"] * 3 + ["void"] + ["solved"] * 3 + ["void"]
+    assert [e["verdict"] for e in later] == wanted
+    turn = later[0]["segments"][1]
+    assert (turn["tokens"][0], turn["logprob"][0]) == ("a", -0.5)
+    assert (turn["w"], later[0]["reference"], later[0]["advantage"]) == (None, None, None)
+
+
+def test_an_evaluation_gets_a_third_of_the_room_in_whole_tasks_of_every_model(run):
+    episodes = data_of(page([evaluated(run)], episodes=12))
+    assert [e["place"] for e in episodes[8:]] == [0, 1, 0, 1]
+    assert [e["model"] for e in episodes[8:]] == ["base", "base", "trained", "trained"]
+
+
+def test_a_report_whose_episodes_are_gone_is_shown_without_them(run):
+    shutil.rmtree(evaluated(run) / "evals" / "episodes")
+    text = page([run])
+    assert "<td>75.0 % (50.0-87.5)</td>" in text
+    assert len(data_of(text)) == 8
+
+
+def test_a_report_that_does_not_say_how_it_was_made_is_refused_by_name(run, capsys):
+    path = evaluated(run) / "evals" / "x.json"
+    data = json.loads(path.read_text())
+    del data["facts"]["code"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(SystemExit) as stopped:
+        main([str(run)])
+    assert stopped.value.code == 2
+    assert f"{path} is not a report of this version (KeyError: 'code')" in capsys.readouterr().err
+
+
 def test_a_page_too_large_holds_fewer_episodes(run, monkeypatch):
     whole = page([run])
     assert len(data_of(whole)) == 8
@@ -211,11 +274,11 @@ def tab(browser, run, tmp_path) -> Iterator[Any]:
 @pytest.mark.slow
 def test_filters_narrow_the_list(tab):
     entries = tab.locator("#list button")
-    assert entries.count() == 8
+    assert entries.count() == 16
     for name, value, left in (("step", "2", 4), ("verdict", "void", 1), ("level", "1", 1)):
         tab.select_option(f"#filter-{name}", value)
         assert entries.count() == left
-    assert tab.inner_text("#count") == "1 of 8 episodes"
+    assert tab.inner_text("#count") == "1 of 16 episodes"
     tab.select_option("#filter-verdict", "not solved")
     assert entries.count() == 0
     assert "No episode passes" in tab.inner_text("#columns")
@@ -228,6 +291,44 @@ def test_the_reference_stands_first_beside_the_chosen_and_then_the_siblings(tab)
     tab.locator("#list button").nth(1).click()
     assert names.all_inner_texts() == ["Chosen: episode 1", "Sibling: episode 0"]
     assert tab.locator("#list button[aria-current]").count() == 1
+
+
+@pytest.mark.slow
+def test_a_model_of_the_evaluation_is_chosen_by_keyboard_and_its_siblings_are_its_own(tab):
+    choice = tab.get_by_role("combobox", name="model", exact=True)
+    assert choice.locator("option").all_text_contents() == ["all", "in training", "base", "trained"]
+    choice.focus()
+    tab.keyboard.type("tra")
+    assert choice.input_value() == "trained"
+    assert tab.inner_text("#count") == "4 of 16 episodes"
+    entry = tab.locator("#list button").first
+    assert entry.inner_text().startswith("trained, 0: solved. id/0/")
+    entry.focus()
+    tab.keyboard.press("Enter")
+    names = tab.locator("#columns article h3")
+    assert names.all_inner_texts() == ["Chosen: episode 0", "Sibling: episode 1"]
+    token = tab.locator("#columns .token").nth(1)
+    token.focus()
+    assert "weight w        not recorded" in tab.inner_text("#numbers")
+    tab.select_option("#filter-step", "1")
+    assert "No episode passes" in tab.inner_text("#columns")
+
+
+@pytest.mark.slow
+def test_every_control_and_region_has_a_name_and_focus_stays_when_a_list_entry_is_chosen(tab):
+    # The browser's own names, as a screen reader gets them; a region that scrolls is one too.
+    for role in ("combobox", "searchbox", "button", "listbox", "option", "region", "navigation"):
+        assert tab.get_by_role(role).count() > 0
+        assert (
+            tab.get_by_role(role, name=re.compile(r"\S")).count() == tab.get_by_role(role).count()
+        )
+    assert tab.get_by_role("img", name=re.compile(r"\S")).count() == tab.locator("svg").count() == 3
+    tab.locator("#list button").nth(2).focus()
+    tab.keyboard.press("Enter")
+    focused = "document.activeElement.getAttribute('aria-current')"
+    assert tab.evaluate(focused) == "true"
+    assert tab.get_by_role("status").inner_text() == "16 of 16 episodes"
+    assert tab.get_by_role("heading", name="Credit microscope").count() == 1
 
 
 @pytest.mark.slow
