@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from typing import Any
 
 import docker
 
@@ -21,7 +22,7 @@ from benchmarks import Row, ratio_of_pairs
 from benchmarks._sandbox_peers import peers
 from sandboxes import Sandbox, SandboxConfig, SandboxPool, open_pool
 from sandboxes.build import image_name
-from sandboxes.containers import container_options
+from sandboxes.containers import OWNER_LABEL, container_options, owner, remove
 
 ROUNDS = 20
 RATE_ROUNDS, RATE_S = 7, 3.0
@@ -92,18 +93,19 @@ def main() -> list[Row]:
     cores = len(os.sched_getaffinity(0))
     config = SandboxConfig(backend="docker", size=2 * cores)
     with (
-        open_pool(config) as pool,
         closing(docker.from_env()) as client,
         ExitStack() as stack,
+        open_pool(config) as pool,
     ):
+        stack.callback(remove_own, client)
         idle = client.containers.run(
             image_name(),
             ["-c", "import time; time.sleep(3600)"],
             entrypoint="python3",
             network_mode="none",
+            labels=own_labels(),
             detach=True,
         )
-        stack.callback(idle.remove, force=True)
         floors = [stack.enter_context(closing(Floor())) for _ in range(cores)]
         others = stack.enter_context(peers(client, SOURCE))
         with pool.lease() as box:
@@ -135,7 +137,20 @@ def main() -> list[Row]:
 def cold_run(client: docker.DockerClient) -> None:
     """A container for each command, with the limits of the compose file."""
     options = {**container_options(), "command": FRESH[1:], "entrypoint": FRESH[:1]}
+    options["labels"] = own_labels()
     client.containers.run(image_name(), remove=True, **options)
+
+
+def own_labels() -> dict[str, Any]:
+    """By which a container is found at the end, or by the next pool where there was no end."""
+    return {**container_options()["labels"], OWNER_LABEL: owner()}
+
+
+def remove_own(client: docker.DockerClient) -> None:
+    """Removes what this process has started, also where it was interrupted while it started it."""
+    filters = {"label": f"{OWNER_LABEL}={owner()}"}
+    for container in client.containers.list(all=True, ignore_removed=True, filters=filters):
+        remove(container)
 
 
 def in_turn(deeds: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:

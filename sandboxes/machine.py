@@ -50,7 +50,8 @@ def _engine() -> Iterator[Finding]:
             yield Finding(
                 "Docker engine",
                 True,
-                f"{info['ServerVersion']}, control groups v{info.get('CgroupVersion', '?')}",
+                f"{info['ServerVersion']}, control groups v{info.get('CgroupVersion', '?')}; "
+                "isolation: container",
             )
             yield _engine_limits(info)
             yield _image(client)
@@ -103,7 +104,8 @@ def _bubblewrap() -> Finding:
     remedy = "Debian and Ubuntu: apt-get install bubblewrap (0.8 or newer)"
     if version:
         remedy += "; user namespaces have to be allowed"
-    return Finding("bubblewrap", not reason, reason or f"{version}, makes boxes here", remedy)
+    found = reason or f"{version}, makes boxes here; isolation: namespace"
+    return Finding("bubblewrap", not reason, found, remedy)
 
 
 def _user_namespaces() -> Finding:

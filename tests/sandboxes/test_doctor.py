@@ -52,6 +52,7 @@ def test_without_an_engine_auto_takes_local_and_says_why(bare):
     done = doctor(**{**bare, "PATH": os.environ["PATH"]})
     assert done.returncode == 0, done.stdout
     assert "Attacks on local (isolation: namespace), taken since no Docker engine" in done.stdout
+    assert "makes boxes here; isolation: namespace\n" in done.stdout
     assert done.stdout.endswith("Verdict: local, hostile code is held\n")
 
 
@@ -60,6 +61,7 @@ def test_with_an_engine_auto_takes_docker_and_says_why(client, alone):
     done = doctor()
     assert done.returncode == 0, done.stdout
     assert "Attacks on docker (isolation: container), taken since an engine answers" in done.stdout
+    assert "; isolation: container\n" in done.stdout
     assert "ok  sandbox image: " in done.stdout
     assert done.stdout.endswith("Verdict: docker, hostile code is held\n")
 

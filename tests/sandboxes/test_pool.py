@@ -88,9 +88,7 @@ def ways_to_unsafe(tree: ast.Module) -> Iterator[str]:
     """The condition above each import of the module `sandboxes.unsafe`, by whatever name."""
     above = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     for node in ast.walk(tree):
-        named = isinstance(node, ast.ImportFrom) and node.module in ("sandboxes", None)
-        taken = named and any(name.name == "unsafe" for name in node.names)
-        if taken or "sandboxes.unsafe" in imported(node):
+        if "sandboxes.unsafe" in imported(node):
             parent = above[node]
             yield ast.unparse(parent.test) if isinstance(parent, ast.If) else "no condition"
 
@@ -100,7 +98,8 @@ def imported(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [name.name for name in node.names]
     if isinstance(node, ast.ImportFrom):
-        return [node.module or ""]
+        module = node.module or "sandboxes"
+        return [module, *(f"{module}.{name.name}" for name in node.names)]
     return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
 
 
