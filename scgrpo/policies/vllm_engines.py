@@ -211,9 +211,12 @@ class VLLMEngine:
             if self._closed:
                 return
             self._closed = True
-        self._engine.shutdown()
+        engine, self._engine = self._engine, None
+        engine.shutdown()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        # Now, since it ends itself again as it is forgotten, and an interpreter's end is too late.
+        del engine
 
     def _wait(self, work: Any) -> Any:
         if self._closed:

@@ -27,14 +27,12 @@ def test_restoring_the_lines_solves_and_the_given_code_does_not(env, sandboxes):
 
 def test_a_special_case_for_the_shown_call_does_not_win(env):
     task = env.tasks("train", 1)[0]
-    number = task.payload["bugs"][0][0]
     value = task.payload["visible"][0][1]
     env.reset(options={"split": "train", "level": 1, "task_id": task.id})
     body = [render_call("fix", line=2, text=f"return {value}")]
     results = [env.step(turn) for turn in body]
     assert results[-1][1:3] == (0.0, True)
     assert results[-1][4]["parts"]["shown"] == 1.0
-    assert number > 1
 
 
 def test_the_assertion_is_out_of_reach(env):
@@ -50,7 +48,6 @@ def test_the_assertion_is_out_of_reach(env):
     "text",
     [
         "import os; os._exit(0)",
-        "raise SystemExit(0)  # \x00",
         "print(open('test_script.py').read())",
         "g = (g.gi_frame.f_back.f_globals for _ in [1])",
         'x = """',

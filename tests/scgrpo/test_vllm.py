@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ from scgrpo.policies.vllm_engines import EXTENSION, VLLMServer, _checked
 from scgrpo.train import train
 
 ROOT = Path(__file__).parents[2]
+IN_PROCESS = Path(__file__).with_name("in_process_vllm.py")
 LIMITS = Limits(turn_tokens=8, episode_tokens=256)
 START_S = 600
 
@@ -155,6 +157,27 @@ def test_a_run_trains_through_the_server(server, model_folder, tmp_path):
     mismatch = [row["train/logprob_mismatch"] for row in rows if "train/logprob_mismatch" in row]
     assert mismatch
     assert max(mismatch) < 1e-3
+
+
+@pytest.mark.timeout(START_S)
+@pytest.mark.parametrize("adapters", [False, True])
+def test_the_engine_in_this_process_follows_all_weights_and_adapters(
+    model_folder, tmp_path, adapters
+):
+    python = os.environ.get("VLLM_PYTHON")
+    if not python:
+        pytest.skip("VLLM_PYTHON is not set: make test-vllm sets it up")
+    own = {"VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [python, IN_PROCESS, str(model_folder), str(tmp_path), str(int(adapters))],
+        env={**os.environ, **own},
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, moved_far = json.loads(done.stdout.strip().rpartition("\n")[2])
+    assert max(first, moved_far) < 1e-3
 
 
 def test_a_server_of_another_kind_is_refused(tmp_path):
