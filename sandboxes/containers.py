@@ -17,9 +17,9 @@ from docker.types import LogConfig, Ulimit
 from sandboxes.base import SandboxError
 from sandboxes.limits import SERVICE, compose_service, size_bytes
 
-__all__ = ["compose_containers", "create", "reap", "remove", "talking"]
+__all__ = ["compose_containers", "create", "reap", "remove", "sweep", "talking"]
 
-OWNER_LABEL = "scgrpo.owner"
+OWNER_LABEL, POOL_LABEL = "scgrpo.owner", "scgrpo.pool"
 COMPOSE_LABEL = f"com.docker.compose.service={SERVICE}"
 NOT_ABOUT_LIMITS = {"image", "build", "restart"}
 # What a container that compose started must have in common with one that we would start.
@@ -78,14 +78,14 @@ def container_options() -> dict[str, Any]:
     return options
 
 
-def create(client: docker.DockerClient, image: str) -> Container:
-    """A running container with the compose file's limits, labelled as this process's own.
+def create(client: docker.DockerClient, image: str, pool: str) -> Container:
+    """A running container with the compose file's limits, labelled as this process's and a pool's.
 
     `image` is an id, since another process may give the name to newer code. The container ends
     and is removed with its first lease.
     """
     options = container_options()
-    options["labels"] = {**options["labels"], OWNER_LABEL: owner()}
+    options["labels"] = {**options["labels"], OWNER_LABEL: owner(), POOL_LABEL: pool}
     options["command"] = [*options["command"], "--once=1"]
     options["auto_remove"] = True
     with talking("create a sandbox"):
@@ -107,6 +107,16 @@ def remove(container: Container) -> None:
             # 409: somebody else's removal is under way.
             if error.status_code != 409:
                 raise
+
+
+def sweep(client: docker.DockerClient, pool: str) -> None:
+    """Removes what is left of a pool: containers whose making or end an engine did not confirm."""
+    with talking("list sandboxes"):
+        left = client.containers.list(
+            all=True, ignore_removed=True, filters={"label": f"{POOL_LABEL}={pool}"}
+        )
+    for container in left:
+        remove(container)
 
 
 @cache

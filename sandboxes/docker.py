@@ -8,6 +8,7 @@ kills and wipes; in a container of our own it then ends, and the container with 
 
 from __future__ import annotations
 
+import secrets
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from docker.models.containers import Container
 
 from sandboxes.base import Isolation, SandboxError
 from sandboxes.build import image_now, prepare_image
-from sandboxes.containers import compose_containers, create, reap, remove, talking
+from sandboxes.containers import compose_containers, create, reap, remove, sweep, talking
 from sandboxes.engines import Engines
 from sandboxes.limits import compose_limits
 from sandboxes.pool import BoxPool
@@ -92,7 +93,7 @@ class DockerEngine:
     """One Docker engine with the sandbox image on it. Raises SandboxError where it has none."""
 
     def __init__(self, host: str) -> None:
-        self._host = host
+        self._host, self._pool = host, secrets.token_hex(8)
         with ExitStack() as stack:
             with talking("be reached"):
                 self._client = _client(host, _CALL_S)
@@ -115,7 +116,13 @@ class DockerEngine:
         return _fault(self._host)
 
     def close(self) -> None:
-        """See `Engine.close`."""
+        """See `Engine.close`; what an engine that is gone keeps is for a later pool to reap."""
+        with (
+            suppress(SandboxError),
+            talking("be reached"),
+            closing(_client(self._host, _ASK_S)) as client,
+        ):
+            sweep(client, self._pool)
         self._client.close()
 
     def start(self) -> StreamBox:
@@ -136,13 +143,13 @@ class DockerEngine:
 
     def _created(self) -> Container:
         try:
-            return create(self._client, self._image)
+            return create(self._client, self._image, self._pool)
         except SandboxError as error:
             if not isinstance(error.__cause__, ImageNotFound):
                 raise
         # Somebody has removed the image that this pool began with.
         self._image = self._prepared()
-        return create(self._client, self._image)
+        return create(self._client, self._image, self._pool)
 
     def _prepared(self) -> str:
         with talking("look for the image"):
