@@ -90,7 +90,7 @@ def adam_of(kind: AdamKind) -> Callable[..., torch.optim.Optimizer]:
     if kind == "adamw":
         return partial(torch.optim.AdamW, fused=True)
     try:
-        from bitsandbytes.optim import AdamW8bit  # pyright: ignore[reportMissingImports]
+        from bitsandbytes.optim import AdamW8bit  # pyright: ignore
     except ImportError as error:
         raise ValueError(
             f"optimizer={kind} wants bitsandbytes ({error}): pip install bitsandbytes"
