@@ -14,6 +14,7 @@ from typing import Any
 from envs.math.calc import CalcError, evaluate
 
 __all__ = [
+    "IN_ORDER",
     "POURS",
     "Puzzle",
     "countdown",
