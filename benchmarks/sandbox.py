@@ -148,9 +148,9 @@ def own_labels() -> dict[str, Any]:
 
 def remove_own(client: docker.DockerClient) -> None:
     """Removes what this process has started, also where it was interrupted while it started it."""
-    filters = {"label": f"{OWNER_LABEL}={owner()}"}
-    for container in client.containers.list(all=True, ignore_removed=True, filters=filters):
-        remove(container)
+    own = f"{OWNER_LABEL}={owner()}"
+    for found in client.containers.list(all=True, ignore_removed=True, filters={"label": own}):
+        remove(found)
 
 
 def in_turn(deeds: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
