@@ -132,12 +132,16 @@ class Runner:
                 become(job, pipes.inner, self._settings, self._rules)
             os.close(job)
             pipes.close_inner()
-            pipes.watch(child, begun + timeout_s, lease)
-            wall_s = time.monotonic() - begun
-            if wall_s > timeout_s - SILENCE_S:
-                # Killing a crowd of heavy processes may take longer than a client waits for a sign.
-                lease.send({"ending": True})
-            status = self._end(child)
+            try:
+                pipes.watch(child, begun + timeout_s, lease)
+                wall_s = time.monotonic() - begun
+                if wall_s > timeout_s - SILENCE_S:
+                    # Killing a crowd of heavy processes may outlast a client's patience.
+                    lease.send({"ending": True})
+            finally:
+                # Where the lease ends first, too: a child that is not yet the commands' user is
+                # found by its number alone.
+                status = self._end(child)
             pipes.drain()
         finally:
             pipes.close()

@@ -65,7 +65,7 @@ class Soak:
         _bury()
         files = [_target(fd) for fd in os.listdir("/proc/self/fd")]
         return {
-            "containers": len(self._containers()) if self._backend == "docker" else 0,
+            "containers": len(self.containers()) if self._backend == "docker" else 0,
             "processes": len(descendants()),
             "threads": len(os.listdir("/proc/self/task")),
             "sockets": sum(name.startswith("socket:") for name in files),
@@ -118,15 +118,19 @@ class Soak:
                     os.kill(pid, signal.SIGKILL)
             return
         with closing(sdk.from_env()) as client:
-            for name in self._containers():
+            for name in self.containers():
                 client.api.kill(name)
 
-    def _containers(self) -> list[str]:
-        """Containers of this process and of the clients that it made."""
+    def containers(self) -> dict[str, str]:
+        """Containers of this process and of the clients that it made, with the state of each."""
         with closing(sdk.from_env()) as client:
             found = client.api.containers(all=True, filters={"label": OWNER_LABEL})
         owners = tuple(f"{boot()}/{pid}/" for pid in self._pids)
-        return [one["Id"] for one in found if one["Labels"][OWNER_LABEL].startswith(owners)]
+        return {
+            one["Id"]: f"{one['State']} ({one['Status']}), of {one['Labels'][OWNER_LABEL]}"
+            for one in found
+            if one["Labels"][OWNER_LABEL].startswith(owners)
+        }
 
 
 def _check(good: bool, complaint: str) -> None:
@@ -232,6 +236,9 @@ def soak(backend: str, leases: int, console: Console) -> bool:
     console.print(_table(before, after), highlight=False)
     for text, count in faults.items():
         console.print(f"{count} x {text}", markup=False, highlight=False)
+    if after["containers"]:
+        for name, state in rounds.containers().items():
+            console.print(f"{name[:12]} is {state}", markup=False, highlight=False, soft_wrap=True)
     return after == before and not faults and not after["containers"] + after["processes"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import signal
 import socket
@@ -70,6 +71,15 @@ def left(own_ids: Callable[..., set[str]], pid: int | None = None) -> set[str]:
     return own_ids(pid)
 
 
+def gone(container: Container) -> bool:
+    """Whether the engine has removed a container."""
+    try:
+        container.reload()
+    except NotFound:
+        return True
+    return False
+
+
 @pytest.mark.docker
 def test_a_container_has_the_limits_of_the_compose_file(started):
     limits = compose_limits()
@@ -107,6 +117,24 @@ def test_a_container_killed_while_a_command_runs_is_an_error_within_seconds(star
             assert started().id != container.id
             assert box.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
     assert left(own_ids) <= before
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("words", [0, 2_000_000], ids=["in a command", "before it has begun"])
+def test_a_container_ends_with_its_client_at_any_moment(started, words):
+    argv = ["python", "-c", "import time; time.sleep(600)", *["a"] * words]
+    job = json.dumps({"argv": argv, "cwd": "."}).encode()
+    with open_pool(CONFIG) as pool:
+        stream = pool.lease()._box._stream
+        container = started()
+        frame = pack({"op": "run", "job": len(job), "timeout_s": 600}, len(job))
+        stream.send(frame + job, time.monotonic() + 20)
+        time.sleep(0 if words else 0.5)
+        stream.close()
+        until = time.monotonic() + 20
+        while not gone(container) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert gone(container)
 
 
 @pytest.mark.docker
