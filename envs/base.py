@@ -100,6 +100,7 @@ class TextEnv(gymnasium.Env[str, str]):
         self.observation_space = AnyText()
         self.malformed = 0
         self._task: Task | None = None
+        self._by_id: dict[tuple[str, int], dict[str, Task]] = {}
         self._turn = 0
         self._live = False
         self._begun = False
@@ -131,7 +132,10 @@ class TextEnv(gymnasium.Env[str, str]):
 
     def find(self, split: str, level: int, task_id: str) -> Task | None:
         """The task of that id, None where the split and level have none."""
-        return next((task for task in self.tasks(split, level) if task.id == task_id), None)
+        cell = (split, level)
+        if cell not in self._by_id:
+            self._by_id[cell] = {task.id: task for task in self.tasks(split, level)}
+        return self._by_id[cell].get(task_id)
 
     def checks(self) -> Mapping[str, float]:
         """Sub-scores in [0, 1] of the episode so far, told as `parts` after every turn.

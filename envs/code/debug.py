@@ -74,10 +74,6 @@ class CodeDebug(ToolEnv):
         """The tasks of a split at a level, in the order in which they were drawn."""
         return list(tasks_of(split, level).values())
 
-    def find(self, split: str, level: int, task_id: str) -> Task | None:
-        """The task of that id, without a search."""
-        return tasks_of(split, level).get(task_id)
-
     def begin(self, task: Task) -> None:
         """The policy's copy of the code is the broken one."""
         self._lines = broken(task.payload)

@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from envs.code.boxes import in_box
 from envs.code.debug_scripts import check_lines
 from envs.code.suite import SuiteRun, run_suite
 from envs.code.vet import new_reach
-from sandboxes.base import ExecResult, SandboxError, SandboxPool
+from sandboxes.base import SandboxPool
 
 __all__ = ["Judged", "evaluate", "judge"]
 
@@ -79,17 +80,10 @@ def evaluate(
     """What an expression gives after the script, up to its assertion, has run in a box."""
     script = ["\n".join(code) + "\n", "\n".join(check_lines(payload)[:-1])]
     request = json.dumps({"script": script, "expression": expression}).encode() + b"\n"
-    try:
-        done = _run(pool, request)
-    except SandboxError:
-        done = _run(pool, request)
+    command = ["python", "-c", _EVALUATE]
+    done = in_box(pool, lambda box: box.run(command, timeout_s=DEADLINE_S, stdin=request))
     if done.timed_out:
         return "timed out"
     lines = done.stdout.decode(errors="replace").splitlines()
     text = lines[-1] if lines else "the run broke off"
     return text if len(text) <= MOST_CHARS else f"{text[:MOST_CHARS]}..."
-
-
-def _run(pool: SandboxPool, request: bytes) -> ExecResult:
-    with pool.lease() as box:
-        return box.run(["python", "-c", _EVALUATE], timeout_s=DEADLINE_S, stdin=request)

@@ -36,8 +36,9 @@ class CodeFn(ToolEnv):
     | reply | `all passed`, or how many failed and what the first gave; what is wrong with a call |
     | verifier | 20 hidden calls of the last version that was run, in a fresh box; what they |
     | | should give is compared outside of it and never enters it. HumanEval's own tests stand |
-    | | in the box with the code, so a version that brings in what neither prompt nor solution |
-    | | use (imports, private names, ways to the tests) is refused; a nonce guards the report |
+    | | in the box with the code, so a version that uses what neither prompt nor solution nor |
+    | | a short list of the standard library has (imports, private names, ways to the tests) is |
+    | | refused; a nonce guards the report |
     | limits | 6 turns, and no submission in them is a failure; a run is killed after 4 s |
     | level 0 | two operations, one of them the blank |
     | levels 1 to 4 | 1, 2, 3 and 4 operations on a list of whole numbers, half of them with a |
@@ -74,10 +75,6 @@ class CodeFn(ToolEnv):
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The tasks of a split at a level. Raises ImportError where HumanEval cannot be had."""
         return list(tasks_of(split, level).values())
-
-    def find(self, split: str, level: int, task_id: str) -> Task | None:
-        """The task of that id, without a search."""
-        return tasks_of(split, level).get(task_id)
 
     def begin(self, task: Task) -> None:
         """Nothing is written yet."""
@@ -137,7 +134,7 @@ class CodeFn(ToolEnv):
         return Verdict(not failed, float(not failed), detail)
 
     def _checked(self, problem: Problem, code: str) -> Verdict:
-        if reach := new_reach(problem.prompt + problem.body, code):
+        if reach := new_reach(problem.reach(), code):
             return Verdict(False, 0.0, f"refused: the code brings in {', '.join(reach)[:200]}")
         files = {"solution.py": code, "test_solution.py": problem.suite()}
         run = run_suite(self._sandboxes(), files, "test_solution")

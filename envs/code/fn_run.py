@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sandboxes.base import SandboxError, SandboxPool
+from envs.code.boxes import in_box
+from sandboxes.base import Sandbox, SandboxPool
 
 __all__ = ["Run", "run_calls"]
 
@@ -73,21 +74,15 @@ def run_calls(
     value longer than `longest` characters is cut and so never right. A box that breaks is replaced
     once. Raises SandboxError where the second one breaks too.
     """
-    try:
-        return _run_once(pool, code, calls, longest, timeout_s)
-    except SandboxError:
-        return _run_once(pool, code, calls, longest, timeout_s)
-
-
-def _run_once(
-    pool: SandboxPool, code: str, calls: Sequence[str], longest: int, timeout_s: float
-) -> Run:
     request = {"calls": list(calls), "chars": longest + 1, "error_chars": ERROR_CHARS}
-    with pool.lease() as box:
+    said = json.dumps(request).encode() + b"\n"
+
+    def run(box: Sandbox) -> Run:
         box.write({"solution.py": code.encode(errors="surrogatepass")})
-        said = json.dumps(request).encode() + b"\n"
         done = box.run(["python", "-c", _DRIVER], timeout_s=timeout_s, stdin=said)
-    return Run(_read(done.stdout, len(calls)), done.timed_out)
+        return Run(_read(done.stdout, len(calls)), done.timed_out)
+
+    return in_box(pool, run)
 
 
 def _read(said: bytes, count: int) -> tuple[str, ...]:

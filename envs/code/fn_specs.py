@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +9,9 @@ from random import Random
 from typing import Any
 
 __all__ = [
+    "ALTERNATIVES",
     "HIDDEN",
+    "OPERATIONS",
     "VISIBLE",
     "Stage",
     "code_of",
@@ -21,7 +22,6 @@ __all__ = [
     "needed",
     "others",
     "outcome",
-    "owner_of",
     "told",
 ]
 
@@ -293,9 +293,3 @@ def _numbered(rng: Random, name: str) -> Stage:
 def family_of(stages: Sequence[Stage]) -> str:
     """The operations in their order, without their numbers."""
     return " > ".join(name for name, _ in stages)
-
-
-def owner_of(family: str) -> str:
-    """The split that a family belongs to, by a hash of it."""
-    owners = ("train",) * 6 + ("id",) * 2 + ("ood/surface", "ood/composition")
-    return owners[int.from_bytes(hashlib.sha256(family.encode()).digest()[:8], "big") % 10]

@@ -20,11 +20,10 @@ from envs.code.fn_specs import (
     needed,
     others,
     outcome,
-    owner_of,
     told,
 )
 from envs.code.human_eval import Problem, problems
-from envs.math.supply import supply
+from envs.supply import owner, supply
 from envs.types import Task
 
 __all__ = ["DOMAIN", "calls_of", "problem_of", "reference", "submitted", "tasks_of", "twin_of"]
@@ -32,6 +31,7 @@ __all__ = ["DOMAIN", "calls_of", "problem_of", "reference", "submitted", "tasks_
 DOMAIN = "ood/domain"
 # By level: how many operations.
 _COUNTS, _LONGER = (2, 1, 2, 3, 4), (3, 3, 4, 5, 6)
+_OWNERS = ("train",) * 6 + ("id",) * 2 + ("ood/surface", "ood/composition")
 _NAMES, _LISTS = ("transform", "process", "convert"), ("values", "numbers", "items")
 
 
@@ -101,7 +101,7 @@ def _drawn(rng: Random, task_id: str, split: str, level: int) -> Task:
     count = (_LONGER if split == "ood/composition" else _COUNTS)[level]
     while True:
         stages = drawn(rng, count, level == 0 or rng.random() < 0.5)
-        if owner_of(family_of(stages)) != split:
+        if owner(family_of(stages), _OWNERS) != split:
             continue
         lists = inputs(task_id, VISIBLE + HIDDEN)
         place = rng.randrange(count)

@@ -6,7 +6,9 @@ import ast
 import contextlib
 import doctest
 import gzip
+import itertools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +25,18 @@ WHEEL = Wheel(
     reader="the split ood/domain of code_fn",
 )
 
+USUAL = {
+    "bisect": ("bisect", "bisect_left", "bisect_right", "insort"),
+    "collections": ("Counter", "OrderedDict", "defaultdict", "deque"),
+    "functools": ("cache", "cmp_to_key", "lru_cache", "reduce"),
+    "heapq": ("heapify", "heappop", "heappush", "nlargest", "nsmallest"),
+    "itertools": tuple(name for name in vars(itertools) if not name.startswith("_")),
+    "math": tuple(name for name in vars(math) if not name.startswith("_")),
+    "re": ("findall", "finditer", "fullmatch", "match", "search", "split", "sub"),
+    "string": ("ascii_letters", "ascii_lowercase", "ascii_uppercase", "digits", "punctuation"),
+    "typing": ("Any", "Callable", "Dict", "Iterable", "List", "Optional", "Set", "Tuple", "Union"),
+}
+"""What honest solutions import, and what leads nowhere: no module, no attribute by its text."""
 WRONG = frozenset(["HumanEval/47"])
 """Of these the docstring's example is not what the tests want."""
 
@@ -45,6 +59,19 @@ class Problem:
     body: str
     test: str
     entry: str
+
+    def reach(self) -> str:
+        """Code with everything that a submission may use (see `vet`)."""
+        usual = [
+            line
+            for module, names in USUAL.items()
+            for line in (
+                f"import {module}",
+                f"from {module} import {', '.join(names)}",
+                *(f"{module}.{name}" for name in names),
+            )
+        ]
+        return "\n".join([self.prompt + self.body, *usual])
 
     def suite(self) -> str:
         """A test module that checks `solution`; some checks call what the prompt defines first."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from envs.code.boxes import in_box
 from envs.code.corpus import Source
 from envs.code.vet import new_reach
 from envs.types import Verdict
-from sandboxes.base import SandboxError, SandboxPool
+from sandboxes.base import Sandbox, SandboxPool
 
 __all__ = ["SuiteRun", "all_of", "grade", "run_suite", "run_visible", "summary"]
 
@@ -45,33 +46,24 @@ def run_suite(
 ) -> SuiteRun:
     """Runs a test module among the files, in a box of its own that is wiped afterwards.
 
-    A box that breaks is replaced once. Raises SandboxError where the second one breaks too.
-    """
-    try:
-        return _run_once(pool, files, module, timeout_s)
-    except SandboxError:
-        return _run_once(pool, files, module, timeout_s)
-
-
-def _run_once(
-    pool: SandboxPool, files: Mapping[str, str], module: str, timeout_s: float
-) -> SuiteRun:
-    """One attempt of `run_suite`.
-
     Only a line that begins with this run's nonce counts, so nothing that the code under test
-    prints is taken for a result.
+    prints is taken for a result. A box that breaks is replaced once. Raises SandboxError where the
+    second one breaks too.
     """
-    nonce = secrets.token_hex(16)
-    request = json.dumps({"nonce": nonce, "module": module}).encode() + b"\n"
-    with pool.lease() as box:
+
+    def run(box: Sandbox) -> SuiteRun:
+        nonce = secrets.token_hex(16)
+        request = json.dumps({"nonce": nonce, "module": module}).encode() + b"\n"
         # Half a surrogate pair, which a policy can write, makes a bad file and not a broken box.
         contents = {path: text.encode(errors="surrogatepass") for path, text in files.items()}
         box.write(contents)
         done = box.run(["python", "-c", _DRIVER], timeout_s=timeout_s, stdin=request)
-    lines = [] if done.truncated else done.stdout.decode(errors="replace").split("\n")
-    reports = [json.loads(line[len(nonce) :]) for line in lines if line.startswith(nonce)]
-    reasons = dict(reports[0]) if reports else {}
-    return SuiteRun(reasons, done.timed_out, done.wall_s)
+        lines = [] if done.truncated else done.stdout.decode(errors="replace").split("\n")
+        reports = [json.loads(line[len(nonce) :]) for line in lines if line.startswith(nonce)]
+        reasons = dict(reports[0]) if reports else {}
+        return SuiteRun(reasons, done.timed_out, done.wall_s)
+
+    return in_box(pool, run)
 
 
 def run_visible(pool: SandboxPool, source: Source, text: str) -> SuiteRun:

@@ -99,10 +99,6 @@ class SweLite(ToolEnv):
         """The rows of the table that belong to the split, in the table's order."""
         return list(tasks_of(split, level).values())
 
-    def find(self, split: str, level: int, task_id: str) -> Task | None:
-        """The task of that id, without a search."""
-        return tasks_of(split, level).get(task_id)
-
     def begin(self, task: Task) -> None:
         """Lays out the broken packages, and at level 4 the right one."""
         packages = [(row.package, row.broken) for row in rows_in(task)]

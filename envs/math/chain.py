@@ -13,7 +13,7 @@ import numpy as np
 from envs.math.answers import NO_VALUE, choices_around, read_value
 from envs.math.calc import CalcError, evaluate
 from envs.math.formula import Formula, drawn, edits, in_base, in_words, leaves, value, written
-from envs.math.supply import belongs, supply
+from envs.supply import belongs, supply
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import Task, Verdict
@@ -74,10 +74,6 @@ class MathChain(ToolEnv):
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The tasks of a split at a level, in the order in which they were drawn."""
         return list(_tasks(split, level).values())
-
-    def find(self, split: str, level: int, task_id: str) -> Task | None:
-        """The task of that id, without a search."""
-        return _tasks(split, level).get(task_id)
 
     def begin(self, task: Task) -> None:
         """Nothing is tried or computed yet."""

@@ -26,7 +26,7 @@ from envs.math.narrative import (
     told,
 )
 from envs.math.stories import HELD_OUT, NAMES, SEEN
-from envs.math.supply import belongs, supply
+from envs.supply import belongs, supply
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import Task, Verdict
@@ -85,10 +85,6 @@ class MathWord(ToolEnv):
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The tasks of a split at a level, in the order in which they were drawn."""
         return list(_tasks(split, level).values())
-
-    def find(self, split: str, level: int, task_id: str) -> Task | None:
-        """The task of that id, without a search."""
-        return _tasks(split, level).get(task_id)
 
     def begin(self, task: Task) -> None:
         """Nothing is noted yet."""

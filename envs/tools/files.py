@@ -83,10 +83,6 @@ class ToolFiles(TextEnv):
         """
         return list(_tasks(split, level).values())
 
-    def find(self, split: str, level: int, task_id: str) -> Task | None:
-        """The task of that id, without a search."""
-        return _tasks(split, level).get(task_id)
-
     def begin(self, task: Task) -> None:
         """Lays the desk as the task describes it, or starts the simulators."""
         payload = task.payload

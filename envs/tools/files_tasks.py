@@ -7,7 +7,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from envs.math.supply import OTHER_TASKS, TRAIN_TASKS, belongs
+from envs.supply import OTHER_TASKS, TRAIN_TASKS, belongs
 from envs.tools.files_draw import draw
 from envs.tools.files_jobs import JOBS, Job, Step
 from envs.tools.files_world import READS, Desk, State, canonical, line, text

@@ -76,10 +76,6 @@ class ToolStore(TextEnv):
         """The tasks of a split at a level, in the order in which they were drawn."""
         return list(tasks(split, level).values())
 
-    def find(self, split: str, level: int, task_id: str) -> Task | None:
-        """The task of that id, without a search."""
-        return tasks(split, level).get(task_id)
-
     def begin(self, task: Task) -> None:
         """Opens the store as the task describes it."""
         self._state, self._log, self._failed = copied(task.payload["state"]), [], []

@@ -216,6 +216,23 @@ def test_every_solution_of_human_eval_passes_its_own_tests(env):
         assert told == ("all passed", 1.0, "all pass"), task.id
 
 
+USUAL = """
+import itertools, math
+from collections import Counter
+from typing import List
+
+
+def has_close_elements(numbers: List[float], threshold: float) -> bool:
+    assert Counter(numbers).total() == len(numbers)
+    return any(math.fabs(a - b) < threshold for a, b in itertools.combinations(numbers, 2))
+"""
+
+
+def test_an_honest_solution_may_use_the_usual_library(env):
+    domain(env, 1)
+    assert played(env, USUAL) == ("all passed", 1.0, "all pass")
+
+
 FRAMES = """
 def has_close_elements(numbers, threshold):
     def look():
@@ -240,6 +257,10 @@ def has_close_elements(numbers, threshold):
         ("def has_close_elements(a, b):\n    return open('test_solution.py')\n", "refused"),
         (FRAMES, "refused"),
         (FORMATS, "refused"),
+        ("import re\nre.enum.sys.exit(0)\n", "refused"),
+        ("from functools import update_wrapper\n", "refused"),
+        ("import typing\ntyping.get_type_hints\n", "refused"),
+        ("import collections as c\nc.abc\n", "refused"),
         ("]", "refused"),
     ],
 )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from envs.types import Task
 
-__all__ = ["OTHER_TASKS", "TRAIN_TASKS", "belongs", "supply"]
+__all__ = ["OTHER_TASKS", "TRAIN_TASKS", "belongs", "owner", "supply"]
 
 TRAIN_TASKS, OTHER_TASKS = 2000, 300
 
@@ -32,6 +32,12 @@ def supply(
     return found
 
 
+def owner(family: str, owners: Sequence[str]) -> str:
+    """Which of `owners` a family belongs to, by its hash; one that is named twice gets more."""
+    number = int.from_bytes(hashlib.sha256(family.encode()).digest()[:8], "big")
+    return owners[number % len(owners)]
+
+
 def belongs(family: str, split: str, third: str) -> bool:
     """Whether a family of problems that are drawn alike may be used in a split.
 
@@ -39,5 +45,4 @@ def belongs(family: str, split: str, third: str) -> bool:
     problems are drawn otherwise, and all belong.
     """
     owners = ("train",) * 7 + ("id",) * 2 + (third,)
-    owner = owners[int.from_bytes(hashlib.sha256(family.encode()).digest()[:8], "big") % 10]
-    return split == owner or split not in owners
+    return split == owner(family, owners) or split not in owners

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from envs.math.supply import belongs, supply
+from envs.supply import belongs, supply
 from envs.types import Task
 
 SPLITS = ("train", "id", "ood/noise")
