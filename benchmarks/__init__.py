@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
 import numpy as np
 
-__all__ = ["Row", "medians", "ratio_of_pairs"]
+__all__ = ["CLOCKS", "Row", "clocks", "rate_rows", "ratio_of_pairs"]
+
+CLOCKS = ("wall", "processor")
 
 DRAWS = 2000
 
@@ -47,13 +48,27 @@ def ratio_of_pairs(pairs: Sequence[tuple[float, float]]) -> tuple[float, tuple[f
     return float(np.median(ratios)), (float(low), float(high))
 
 
-def medians(deeds: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each deed, done in turn so that a noisy minute hits them alike."""
-    times: dict[str, list[float]] = {name: [] for name in deeds}
-    for number in range(rounds + 1):
-        for name, deed in deeds.items():
-            begun = time.perf_counter()
-            deed()
-            if number:
-                times[name].append(1000 * (time.perf_counter() - begun))
-    return {name: statistics.median(took) for name, took in times.items()}
+def clocks() -> np.ndarray:
+    """Seconds, by each of CLOCKS: on the wall, and of this process's cores."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def rate_rows(
+    benchmark: str, name: str, rounds: Sequence[tuple[np.ndarray, np.ndarray]], against: str
+) -> list[Row]:
+    """A row for each clock, from the tokens per second of (ours, another's) in each round."""
+    rows = []
+    for i, clock in enumerate(CLOCKS):
+        ratio, interval = ratio_of_pairs([(mine[i], others[i]) for mine, others in rounds])
+        rows.append(
+            Row(
+                benchmark=benchmark,
+                name=f"{name}, {clock}",
+                value=float(np.median([mine[i] for mine, _ in rounds])),
+                unit="tokens/s",
+                ratio=ratio,
+                against=against,
+                interval=interval,
+            )
+        )
+    return rows

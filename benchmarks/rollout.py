@@ -6,7 +6,6 @@ history prefilled again each time, and nobody goes on before the slowest is done
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import Row, ratio_of_pairs
+from benchmarks import Row, clocks, rate_rows
 from envs import registry
 from envs.rollout import Limits
 from envs.types import Task
@@ -49,28 +48,14 @@ def main() -> list[Row]:
             return turn_by_turn(plain, policy.chat, [t for t in tasks for _ in range(GROUP)])
 
         rounds = [(rates(ours, seed), rates(theirs, seed)) for seed in range(ROUNDS + 1)][1:]
-    rows = []
-    for i, clock in enumerate(("wall", "processor")):
-        ratio, interval = ratio_of_pairs([(mine[i], others[i]) for mine, others in rounds])
-        rows.append(
-            Row(
-                benchmark="rollout",
-                name=f"{TASKS} x {GROUP} episodes of up to 3 turns, {clock}",
-                value=float(np.median([mine[i] for mine, _ in rounds])),
-                unit="tokens/s",
-                ratio=ratio,
-                against="one generate() per turn",
-                interval=interval,
-            )
-        )
-    return rows
+    name = f"{TASKS} x {GROUP} episodes of up to 3 turns"
+    return rate_rows("rollout", name, rounds, "one generate() per turn")
 
 
-def rates(rollout: Any, seed: int) -> tuple[float, float]:
-    """New tokens by seconds on the wall, and of this process's cores."""
-    wall, processor = time.perf_counter(), time.process_time()
-    tokens = rollout(seed)
-    return tokens / (time.perf_counter() - wall), tokens / (time.process_time() - processor)
+def rates(rollout: Any, seed: int) -> np.ndarray:
+    """New tokens a second, by each of `CLOCKS`."""
+    begun = clocks()
+    return rollout(seed) / (clocks() - begun)
 
 
 def turn_by_turn(model: Any, chat: Chat, tasks: Sequence[Task]) -> int:

@@ -22,7 +22,7 @@ from benchmarks import Row, ratio_of_pairs
 from benchmarks._sandbox_peers import peers
 from sandboxes import Sandbox, SandboxConfig, SandboxPool, open_pool
 from sandboxes.build import image_name
-from sandboxes.containers import OWNER_LABEL, container_options, owner, remove
+from sandboxes.containers import OWNER_LABEL, POOL_LABEL, container_options, owner, sweep
 
 ROUNDS = 20
 RATE_ROUNDS, RATE_S = 7, 3.0
@@ -97,7 +97,8 @@ def main() -> list[Row]:
         ExitStack() as stack,
         open_pool(config) as pool,
     ):
-        stack.callback(remove_own, client)
+        # Also what an interrupt left half started.
+        stack.callback(sweep, client, own_labels()[POOL_LABEL])
         idle = client.containers.run(
             image_name(),
             ["-c", "import time; time.sleep(3600)"],
@@ -143,14 +144,8 @@ def cold_run(client: docker.DockerClient) -> None:
 
 def own_labels() -> dict[str, Any]:
     """By which a container is found at the end, or by the next pool where there was no end."""
-    return {**container_options()["labels"], OWNER_LABEL: owner()}
-
-
-def remove_own(client: docker.DockerClient) -> None:
-    """Removes what this process has started, also where it was interrupted while it started it."""
-    own = f"{OWNER_LABEL}={owner()}"
-    for found in client.containers.list(all=True, ignore_removed=True, filters={"label": own}):
-        remove(found)
+    labels = container_options()["labels"]
+    return {**labels, OWNER_LABEL: owner(), POOL_LABEL: f"benchmark-{os.getpid()}"}
 
 
 def in_turn(deeds: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:

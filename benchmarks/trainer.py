@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks import Row, ratio_of_pairs
+from benchmarks import CLOCKS, Row, clocks, ratio_of_pairs
 from envs.rollout import Limits
 from envs.types import Episode, Stop, Verdict
 from scgrpo import models
@@ -86,10 +85,6 @@ def whole(parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     return parts[0] + parts[1]
 
 
-def clocks() -> np.ndarray:
-    return np.array([time.perf_counter(), time.process_time()])
-
-
 def main() -> list[Row]:
     """Needs the default model: the hub, pip or its cache."""
     return [*steps(models.resolve("auto")), memory()]
@@ -120,7 +115,7 @@ def steps(folder: Path) -> list[Row]:
         )
         for name in OURS
         for part, pick in (("step", whole), ("update", itemgetter(1)))
-        for i, clock in enumerate(("wall", "processor"))
+        for i, clock in enumerate(CLOCKS)
     ]
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from benchmarks import Row, ratio_of_pairs
-from benchmarks.trainer import ENV, GROUP, LEVEL, TASKS, Step, clocks, with_both_outcomes
+from benchmarks import Row, clocks, rate_rows
+from benchmarks.trainer import ENV, GROUP, LEVEL, TASKS, Step, with_both_outcomes
 from envs import registry
 from envs.rollout import Limits
 from scgrpo import models
@@ -50,21 +50,8 @@ def main() -> list[Row]:
                 return sum(len(e.token_ids) for e in plain.recorded)
 
             rounds = beside_trl(theirs, tokenizer, texts, ours)[1:]
-    rows = []
-    for i, clock in enumerate(("wall", "processor")):
-        ratio, interval = ratio_of_pairs([(mine[i], others[i]) for mine, others in rounds])
-        rows.append(
-            Row(
-                benchmark="trl_step",
-                name=f"GRPO step, {TASKS} x {GROUP} episodes of {TURN} new tokens, {clock}",
-                value=float(np.median([mine[i] for mine, _ in rounds])),
-                unit="tokens/s",
-                ratio=ratio,
-                against="TRL's GRPOTrainer",
-                interval=interval,
-            )
-        )
-    return rows
+    name = f"GRPO step, {TASKS} x {GROUP} episodes of {TURN} new tokens"
+    return rate_rows("trl_step", name, rounds, "TRL's GRPOTrainer")
 
 
 def openings(chat: Chat) -> tuple[list[str], int]:
