@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 import venv
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-__all__ = ["environment"]
+__all__ = ["answering", "environment"]
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache"
 
@@ -30,3 +33,34 @@ def environment(name: str, wanted: Sequence[str]) -> Path:
         subprocess.run([*pip, "install", *wanted], check=True)
         (folder / "ready").touch()
     return python
+
+
+@contextmanager
+def answering(command: Sequence[str]) -> Iterator[dict[str, Callable[[], float]]]:
+    """What a program that ends in `_peer_side.serve` does by name, in seconds of each."""
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            said = json.loads(_line(process))
+            for name, fault in said["faults"].items():
+                print(f"[bench] {name} is left out: {fault}", file=sys.stderr)
+            yield {name: partial(_timed, process, name) for name in said["works"]}
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(60)
+
+
+def _timed(process: subprocess.Popen[str], name: str) -> float:
+    assert process.stdin is not None
+    process.stdin.write(f"{name}\n")
+    process.stdin.flush()
+    return float(_line(process))
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    if line := process.stdout.readline():
+        return line
+    raise OSError(f"the process of the peers ended with status {process.wait(60)}")

@@ -1,22 +1,20 @@
-"""Runs in the peers' own environment: does what it is told by name, and says how long it took.
-
-The first line it prints names the peers that work here, the others are seconds.
-"""
+"""Sandboxes to compare with, in their own environment: one does one run of the code."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
+
+from _peer_side import serve  # pyright: ignore[reportMissingImports]
 
 TOKEN = "benchmark"
 
 
-def swe_rex(image: str, code: str, stack: ExitStack) -> Callable[[], None]:
+def swe_rex(image: str, code: str, stack: ExitStack) -> Callable[[], int]:
     """Its server in a container, and its own client: what its `DockerDeployment` ends up with."""
     import docker
     from swerex.runtime.abstract import Command
@@ -43,13 +41,14 @@ def swe_rex(image: str, code: str, stack: ExitStack) -> Callable[[], None]:
     loop.run_until_complete(runtime.wait_until_alive(timeout=60))
     command = Command(command=["python3", "-c", code], timeout=20)
 
-    def run() -> None:
+    def run() -> int:
         assert loop.run_until_complete(runtime.execute(command)).exit_code == 0
+        return 1
 
     return run
 
 
-def llm_sandbox(image: str, code: str, stack: ExitStack) -> Callable[[], None]:
+def llm_sandbox(image: str, code: str, stack: ExitStack) -> Callable[[], int]:
     """A session without its set-up of packages, which is done once and is not what is measured."""
     from llm_sandbox import SandboxSession
 
@@ -63,28 +62,17 @@ def llm_sandbox(image: str, code: str, stack: ExitStack) -> Callable[[], None]:
         )
     )
 
-    def run() -> None:
+    def run() -> int:
         assert session.run(code).exit_code == 0
+        return 1
 
     return run
 
 
-def main(image: str, code: str) -> None:
-    deeds, faults = {}, {}
-    with ExitStack() as stack:
-        for name, make in (("SWE-ReX 1.4.0", swe_rex), ("llm-sandbox 0.3.46", llm_sandbox)):
-            try:
-                deeds[name] = make(image, code, stack)
-                deeds[name]()
-            except Exception as error:  # noqa: BLE001 - a peer that cannot run here is reported
-                deeds.pop(name, None)
-                faults[name] = f"{type(error).__name__}: {error}"
-        print(json.dumps({"works": list(deeds), "faults": faults}), flush=True)
-        for line in sys.stdin:
-            begun = time.perf_counter()
-            deeds[line.strip()]()
-            print(time.perf_counter() - begun, flush=True)
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    serve(
+        {
+            "SWE-ReX 1.4.0": partial(swe_rex, *sys.argv[1:]),
+            "llm-sandbox 0.3.46": partial(llm_sandbox, *sys.argv[1:]),
+        }
+    )

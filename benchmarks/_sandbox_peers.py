@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import io
-import json
 import shutil
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import docker
 from docker.errors import DockerException, ImageNotFound
 
-from benchmarks._peers import environment
+from benchmarks._peers import answering, environment
 from sandboxes.base_image import add_file, base_archive, shared_libraries
 
 HERE = Path(__file__).resolve().parent
@@ -37,33 +35,8 @@ def peers(client: docker.DockerClient, code: str) -> Iterator[dict[str, Callable
         print(f"[bench] the peers are left out: {error}", file=sys.stderr)
         yield {}
         return
-    command = [str(python), str(HERE / "_sandbox_peer_side.py"), image, code]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            said = json.loads(_line(process))
-            for name, fault in said["faults"].items():
-                print(f"[bench] {name} is left out: {fault}", file=sys.stderr)
-            yield {name: partial(_timed, process, name) for name in said["works"]}
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait(60)
-
-
-def _timed(process: subprocess.Popen[str], name: str) -> float:
-    assert process.stdin is not None
-    process.stdin.write(f"{name}\n")
-    process.stdin.flush()
-    return float(_line(process))
-
-
-def _line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    if line := process.stdout.readline():
-        return line
-    raise OSError(f"the process of the peers ended with status {process.wait(60)}")
+    with answering([str(python), str(HERE / "_sandbox_peer_side.py"), image, code]) as deeds:
+        yield deeds
 
 
 def _image(client: docker.DockerClient, python: Path) -> str:
