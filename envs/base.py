@@ -236,14 +236,15 @@ class TextEnv(gymnasium.Env[str, str]):
             "turn": self._turn,
             "malformed": self.malformed,
             "live": self._live,
-            "np_random": copy.deepcopy(self.np_random.bit_generator.state),
+            # Made anew by each look at it, so nobody else's.
+            "np_random": self.np_random.bit_generator.state,
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters an episode where `get_state` left it."""
         self._start(self._pick({key: state[key] for key in ("split", "level", "task_id")}))
         self._turn, self.malformed = state["turn"], state["malformed"]
-        self.np_random.bit_generator.state = copy.deepcopy(state["np_random"])
+        self.np_random.bit_generator.state = state["np_random"]
         self._live = state["live"]
 
     def _pick(self, options: Mapping[str, Any]) -> Task:
