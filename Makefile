@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 # the embedded model learns in that time. Groups without a success are left out: rewarding how much
 # their episodes differ made malformed turns grow until nothing else was left.
 TRAIN ?= levels=0 credit.alpha_div=0
-EVAL ?= --tasks 60 --rollouts 1
+EVAL ?= --tasks 40 --rollouts 1
 
 .PHONY: train report test test-vllm check bench soak doctor setup
 .DEFAULT_GOAL := test

@@ -71,7 +71,8 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         "",
         "Success in per cent with 95 % intervals; in brackets the episodes. `random` plays",
         "well-formed turns at random, `model` is SmolLM2-135M-Instruct, `warm-started` the same",
-        "after the warm start on random episodes of that level. Seed 0. Made by",
+        "after the warm start on random episodes of that level. Seed 0. Where code runs in a",
+        f"sandbox, scripts play 1/{BOXED_SHARE} of the episodes. Made by",
         "`python -m evals.starting --out docs`.",
     ]
     for env in dict.fromkeys(row["env"] for row in rows):
