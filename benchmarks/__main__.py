@@ -40,9 +40,9 @@ def commit() -> str:
 def show(rows: list[Row]) -> None:
     table = Table("benchmark", "measure", "value", "unit", "ratio", "against")
     for row in rows:
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g}"
         if found := row.get("interval"):
-            ratio += f" [{found[0]:.2f}, {found[1]:.2f}]"
+            ratio += f" [{found[0]:.3g}, {found[1]:.3g}]"
         value = f"{row['value']:.4g}"
         table.add_row(row["benchmark"], row["name"], value, row["unit"], ratio, row["against"])
     Console().print(table)

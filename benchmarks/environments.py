@@ -37,6 +37,7 @@ def turns_of(stack: ExitStack, name: str, level: int, episodes: int) -> Callable
         begun = time.perf_counter()
         for task_id, script in scripts:
             env.reset(options={"split": "id", "level": level, "task_id": task_id})
+            reward = 0.0
             for turn in script:
                 _, reward, *_ = env.step(turn)
             assert reward == 1.0

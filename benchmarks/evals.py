@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks import Row
+import numpy as np
+
+from benchmarks import CLOCKS, Row, clocks, ratio_of_pairs
 from envs.rollout import Limits
 from envs.types import Episode
 from evals.episodes import evaluate
@@ -38,11 +38,11 @@ def say_again(policy: HFPolicy, episode: Episode) -> None:
                 conversation.append(segment.text)
 
 
-def seconds(deed: Callable[[], object]) -> tuple[float, float]:
-    """How long a deed takes: on the wall, and of this process's processor time."""
-    wall, processor = time.perf_counter(), time.process_time()
+def seconds(deed: Callable[[], object]) -> np.ndarray:
+    """How long a deed takes, by each of `CLOCKS`."""
+    begun = clocks()
     deed()
-    return time.perf_counter() - wall, time.process_time() - processor
+    return clocks() - begun
 
 
 def generate(policy: HFPolicy, episodes: Sequence[Episode]) -> None:
@@ -74,15 +74,18 @@ def main() -> list[Row]:
                 for _ in range(ROUNDS)
             ]
     name = f"{len(episodes)} episodes, played and counted"
-    return [
-        Row(
-            benchmark="evals",
-            name=f"{name}, {clock}",
-            value=1000 * statistics.median(whole[i] for whole, _ in pairs),
-            unit="ms",
-            # Of each pair by itself: the two are neighbours, so a busy minute meets both.
-            ratio=statistics.median(whole[i] / part[i] for whole, part in pairs),
-            against="generation alone",
+    rows = []
+    for i, clock in enumerate(CLOCKS):
+        ratio, interval = ratio_of_pairs([(whole[i], part[i]) for whole, part in pairs])
+        rows.append(
+            Row(
+                benchmark="evals",
+                name=f"{name}, {clock}",
+                value=1000 * float(np.median([whole[i] for whole, _ in pairs])),
+                unit="ms",
+                ratio=ratio,
+                against="generation alone",
+                interval=interval,
+            )
         )
-        for i, clock in enumerate(("wall", "processor"))
-    ]
+    return rows

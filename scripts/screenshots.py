@@ -1,4 +1,4 @@
-"""`python scripts/screenshots.py runs/latest/evals/report.html`: the pictures of the page in docs/.
+"""`python scripts/screenshots.py [REPORT]`: pictures of a page (the newest run's) in docs/.
 
 Needs Playwright (a test dependency) and chromium.
 """
@@ -33,7 +33,9 @@ def take(tab: Page) -> None:
     tab.screenshot(path=DOCS / "report-microscope-dark.png")
 
 
-def main(report: str) -> None:
+def main(report: str = "runs/latest/evals/report.html") -> None:
+    if not Path(report).is_file():
+        sys.exit(f"got {report}, wanted a page: `python -m evals.page RUN` makes one")
     browser = shutil.which("chromium")
     if browser is None:
         sys.exit("no chromium on this machine: apt-get install chromium")
