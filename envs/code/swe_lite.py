@@ -64,7 +64,8 @@ class SweLite(ToolEnv):
     | oracle | the right candidate, or the right line and a test run, and the submission |
     | chance | at level 0, a uniform one of the calls that are not refused every turn: 0.25 |
     | source, licence | micro-repositories written here, Apache-2.0; modules of CPython 3.11 with |
-    | | their tests, PSF licence |
+    | | their tests, PSF licence; `ood/domain`: also sdists of jsmin and parse, MIT, |
+    | | jsonpointer, BSD-3-Clause, and toposort, Apache-2.0, fetched from the package index |
 
     The policy's files are kept here, as text; every test run gets a fresh box with one file and its
     visible tests, so nothing that a run leaves behind reaches the next run or the grader.

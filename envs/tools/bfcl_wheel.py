@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-from envs.wheels import Wheel
+from envs.releases import Release
 
-__all__ = ["CLASSES", "WHEEL", "rows", "simulator", "wheel"]
+__all__ = ["CLASSES", "RELEASES", "WHEEL", "rows", "simulator", "wheel"]
 
-WHEEL = Wheel(
+WHEEL = Release(
     "bfcl-eval",
     "2026.3.23",
+    "bfcl_eval-2026.3.23-py3-none-any.whl",
     "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a",
     reader="the split ood/domain of tool_files",
 )
+RELEASES = (WHEEL,)
 
 # By class, the module that simulates it and the file that describes its functions.
 CLASSES = {

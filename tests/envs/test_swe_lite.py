@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 import numpy as np
 import pytest
 
-from envs.code import corpus
+from envs.code import corpus, pypi
 from envs.code.mutate import HELD_OUT_OPERATORS, OPERATORS
 from envs.code.suite import grade
 from envs.code.swe_lite import SweLite
@@ -73,6 +73,22 @@ def test_there_are_enough_tasks_of_every_split():
         sizes = {split: len(env.tasks(split, level)) for split in env.splits}
         assert sizes.pop("train") >= train
         assert min(sizes.values()) >= others
+
+
+def test_published_packages_are_broken_out_of_domain_alone():
+    splits = {row.source: row.split for row in rows() if row.source in pypi.PACKAGES}
+    assert len(splits) >= 4
+    assert {*splits} == {*pypi.PACKAGES}
+    assert {*splits.values()} == {"ood/domain"}
+
+
+def test_another_file_in_an_sdists_place_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCGRPO_CACHE", str(tmp_path))
+    release = pypi.PACKAGES["parse"].release
+    (tmp_path / "releases").mkdir()
+    (tmp_path / "releases" / release.file).write_bytes(b"other")
+    with pytest.raises(ImportError, match=r"is not parse 1.19.0 as published: remove it"):
+        pypi.read.__wrapped__("parse")
 
 
 def test_the_table_is_small_and_soon_loaded():

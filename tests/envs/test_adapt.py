@@ -1,6 +1,8 @@
 """Test files of the library lose what a box lacks, and nothing else."""
 
-from envs.code.bundle import adapt
+import pytest
+
+from envs.code.adapt import adapt
 
 TEXT = """\
 import subprocess
@@ -52,3 +54,13 @@ def test_deprecated_modules_are_imported_plainly():
         "from test.support import warnings_helper\nuu = warnings_helper.import_deprecated('uu')\n"
     )
     assert adapt(text) == "import uu\n"
+
+
+def test_backslashes_that_escape_nothing_are_doubled_and_the_text_stays_the_same():
+    text = "A = '\\/ \\n \\\\d \\\\\\w', r'\\d'\nC = b'\\d'\n"
+    before, after = {}, {}
+    with pytest.warns(match="invalid escape sequence"):
+        exec(compile(text, "before", "exec"), before)
+    exec(compile(adapt(text), "after", "exec"), after)
+    assert [before[name] for name in "AC"] == [after[name] for name in "AC"]
+    assert before["A"][0] == "\\/ \n \\d \\\\w"
