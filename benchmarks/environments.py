@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,22 +24,31 @@ ROUNDS = 15
 EPISODES = 200
 
 
-def turns_of(stack: ExitStack, name: str, level: int, episodes: int) -> Callable[[], float]:
-    """What plays oracle's episodes of an environment, and returns seconds per turn."""
+def turns_of(
+    stack: ExitStack, name: str, level: int, episodes: int, *, tasks: int, slips: Sequence[str] = ()
+) -> Callable[[], float]:
+    """What plays oracle's episodes of that many tasks, and returns seconds per turn.
+
+    `slips` are wrong answers that come before the oracle's last turn, instead of its others.
+    """
     env = stack.enter_context(registry.make(name))
     inner = env.unwrapped
     assert isinstance(inner, TextEnv)
-    tasks = inner.tasks("id", level)
-    chosen = [tasks[number % len(tasks)] for number in range(episodes)]
-    scripts = [(task.id, inner.oracle(task)) for task in chosen]
+    chosen = inner.tasks("id", level)[:tasks]
+    starts = [{"split": "id", "level": level, "task_id": task.id} for task in chosen]
+    turns = [inner.oracle(task) for task in chosen]
+    if slips:
+        turns = [[*slips, script[-1]] for script in turns]
+    solved = list(zip(starts, turns, strict=True))
+    scripts = [solved[number % len(solved)] for number in range(episodes)]
 
     def play() -> float:
         begun = time.perf_counter()
-        for task_id, script in scripts:
-            env.reset(options={"split": "id", "level": level, "task_id": task_id})
+        for start, script in scripts:
+            env.reset(options=start)
             reward = 0.0
             for turn in script:
-                _, reward, *_ = env.step(turn)
+                reward = env.step(turn)[1]
             assert reward == 1.0
         return (time.perf_counter() - begun) / sum(len(script) for _, script in scripts)
 
@@ -48,7 +57,7 @@ def turns_of(stack: ExitStack, name: str, level: int, episodes: int) -> Callable
 
 def judged(stack: ExitStack) -> Callable[[], float]:
     """What writes a function, tries 3 calls, has 20 more judged, and returns seconds per call."""
-    play = turns_of(stack, "code_fn", 2, 1)
+    play = turns_of(stack, "code_fn", 2, 1, tasks=1)
     return lambda: 2 * play() / 23
 
 
@@ -58,11 +67,11 @@ def main() -> list[Row]:
         ours: Mapping[str, tuple[str, Callable[[], float]]] = {
             "GEM 0.1.0, guess": (
                 "toy_guess, binary search in 63, a turn",
-                turns_of(stack, "toy_guess", 4, EPISODES),
+                turns_of(stack, "toy_guess", 4, EPISODES, tasks=EPISODES),
             ),
             "SkyRL-gym 0.4.0, sum": (
-                "math_word, a turn",
-                turns_of(stack, "math_word", 1, EPISODES),
+                "math_chain, a wrong answer and the right one, a turn",
+                turns_of(stack, "math_chain", 0, EPISODES, tasks=1, slips=["12347"]),
             ),
             "GEM 0.1.0, code": ("code_fn in a box, a judged call", judged(stack)),
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from envs.types import Task, Verdict, as_messages
 __all__ = ["AnyText", "TextEnv"]
 
 MAX_CHARS = 1_000_000
+OPTIONS = frozenset({"split", "level", "task_id"})
 BOOKKEEPING = ("turn", "malformed", "live", "np_random")
 
 
@@ -80,9 +80,8 @@ class TextEnv(gymnasium.Env[str, str]):
 
     `reset(options={"split", "level", "task_id"})` takes the named task, or draws one with
     `np_random`. Its info holds `messages` (the chat to start from) and `tools`. Every info holds
-    `verified` (None until the end), `parts`, `detail`, `malformed` (turns so far without a valid
-    tool call) and `state` (a hash of `situation()`, empty at the end). The reward is the
-    verifier's 1.0 or 0.0. SandboxError passes through.
+    `verified` (None until the end), `parts`, `detail`, and `malformed` (turns so far without a
+    valid tool call). The reward is the verifier's 1.0 or 0.0. SandboxError passes through.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}
@@ -101,7 +100,7 @@ class TextEnv(gymnasium.Env[str, str]):
         self.malformed = 0
         self._task: Task | None = None
         self._by_id: dict[tuple[str, int], dict[str, Task]] = {}
-        self._turn = 0
+        self._turn = self._budget = 0
         self._live = False
         self._begun = False
 
@@ -123,7 +122,7 @@ class TextEnv(gymnasium.Env[str, str]):
         """
 
     def tools(self) -> Sequence[Mapping[str, Any]]:
-        """OpenAI function schemas offered for `self.task`."""
+        """OpenAI function schemas offered for `self.task`, made anew: callers may change them."""
         return ()
 
     def turn_budget(self, task: Task) -> int:
@@ -150,6 +149,11 @@ class TextEnv(gymnasium.Env[str, str]):
         The snapshot of `get_state`, without the counters and the random generator.
         """
         return {key: value for key, value in self.get_state().items() if key not in BOOKKEEPING}
+
+    def state_hash(self) -> str:
+        """A hash of `situation()`: the same one where the same turn does the same."""
+        text = json.dumps(self.situation(), sort_keys=True, default=repr)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def oracle(self, task: Task) -> list[str]:
         """Turns that solve the task."""
@@ -184,11 +188,9 @@ class TextEnv(gymnasium.Env[str, str]):
         """Starts an episode. Raises ValueError for options that name no task."""
         super().reset(seed=seed)
         self._start(self._pick(options or {}))
-        messages = [dict(m) for m in as_messages(self.instructions, self.task.prompt)]
-        tools = [copy.deepcopy(dict(tool)) for tool in self.tools()]
-        return self._observation(self.task.prompt), {
-            "messages": messages,
-            "tools": tools,
+        return self.task.prompt[:MAX_CHARS], {
+            "messages": as_messages(self.instructions, self.task.prompt),
+            "tools": list(self.tools()),
             **self._info(None),
         }
 
@@ -205,18 +207,18 @@ class TextEnv(gymnasium.Env[str, str]):
         if isinstance(answer, Verdict):
             self._finish()
             reward = 1.0 if answer.passed else 0.0
-            return self._observation(answer.detail), reward, True, False, self._info(answer)
+            return answer.detail[:MAX_CHARS], reward, True, False, self._info(answer)
         if not isinstance(answer, str):
             raise TypeError(
                 f"{type(self).__name__}.reply must return str or Verdict, "
                 f"got {type(answer).__name__}"
             )
-        if self._turn >= self.turn_budget(self.task):
+        if self._turn >= self._budget:
             self._finish()
             spent = Verdict(passed=False, score=0.0, detail="the turn budget is spent")
-            return self._observation(answer), 0.0, False, True, self._info(spent)
+            return answer[:MAX_CHARS], 0.0, False, True, self._info(spent)
         self._live = True
-        return self._observation(answer), 0.0, False, False, self._info(None)
+        return answer[:MAX_CHARS], 0.0, False, False, self._info(None)
 
     def close(self) -> None:
         """Ends the episode. Safe to call twice."""
@@ -249,8 +251,10 @@ class TextEnv(gymnasium.Env[str, str]):
 
     def _pick(self, options: Mapping[str, Any]) -> Task:
         """The task that the options name, or a random one."""
-        if unknown := sorted(set(options) - {"split", "level", "task_id"}):
-            raise ValueError(f"unknown reset option {unknown[0]!r}; wanted split, level or task_id")
+        if unknown := options.keys() - OPTIONS:
+            raise ValueError(
+                f"unknown reset option {min(unknown)!r}; wanted split, level or task_id"
+            )
         split = options.get("split", self.splits[0])
         level = options.get("level", self.levels[0])
         if split not in self.splits:
@@ -276,6 +280,7 @@ class TextEnv(gymnasium.Env[str, str]):
         self._finish()
         self._task, self._turn, self.malformed = task, 0, 0
         self._begun = True
+        self._budget = self.turn_budget(task)
         self.begin(task)
         self._live = True
 
@@ -285,18 +290,10 @@ class TextEnv(gymnasium.Env[str, str]):
             self._begun = False
             self.end()
 
-    def _observation(self, text: str) -> str:
-        return text[:MAX_CHARS]
-
     def _info(self, verdict: Verdict | None) -> dict[str, Any]:
         return {
             "verified": None if verdict is None else verdict.passed,
             "parts": dict(self.checks() if verdict is None else verdict.parts),
             "detail": "" if verdict is None else verdict.detail,
             "malformed": self.malformed,
-            "state": self._situation_hash() if verdict is None else "",
         }
-
-    def _situation_hash(self) -> str:
-        text = json.dumps(self.situation(), sort_keys=True, default=repr)
-        return hashlib.sha256(text.encode()).hexdigest()

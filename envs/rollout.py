@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 
 import gymnasium
 
+from envs.base import TextEnv
 from envs.identity import identity
 from envs.types import Episode, Message, Segment, Stop, Task, Verdict
 
@@ -142,7 +143,7 @@ def _turns(
         segments.append(conversation.prompt)
         while (turn := conversation.generate()) is not None:
             segments.append(turn)
-            record["states"] += (str(info.get("state", "")),)
+            record["states"] += (_state(env),)
             reply, reward, terminated, truncated, info = env.step(turn.text)
             record["malformed"] = info.get("malformed", 0)
             record["progress"] += (_progress(info),)
@@ -163,6 +164,12 @@ def _verdict(reward: float, info: Mapping[str, Any]) -> Verdict | None:
         detail=str(info.get("detail", "")),
         parts=dict(info.get("parts", {})),
     )
+
+
+def _state(env: gymnasium.Env[str, str]) -> str:
+    """What the next turn starts from, as a hash; "" where the environment is no TextEnv."""
+    inner = env.unwrapped
+    return inner.state_hash() if isinstance(inner, TextEnv) else ""
 
 
 def _progress(info: Mapping[str, Any]) -> float | None:

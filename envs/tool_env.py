@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from envs.base import TextEnv
@@ -20,6 +21,16 @@ def tool(method: Method) -> Method:
     return method
 
 
+@cache
+def _tools_of(kind: type) -> tuple[str, ...]:
+    """Names of the tools of a class, those of its bases first."""
+    owners = reversed(kind.__mro__)
+    found = ((owner, name) for owner in owners for name in vars(owner))
+    return tuple(
+        dict.fromkeys(name for owner, name in found if hasattr(vars(owner)[name], "__is_tool__"))
+    )
+
+
 class ToolEnv(TextEnv):
     """A TextEnv whose replies come from methods marked with `@tool`.
 
@@ -30,12 +41,7 @@ class ToolEnv(TextEnv):
 
     def offered(self) -> Sequence[str]:
         """Names of the tools for `self.task`; all of them, in the order of definition."""
-        found: dict[str, None] = {}
-        for owner in reversed(type(self).__mro__):
-            found.update(
-                (name, None) for name, item in vars(owner).items() if hasattr(item, "__is_tool__")
-            )
-        return list(found)
+        return _tools_of(type(self))
 
     def tools(self) -> Sequence[Mapping[str, Any]]:
         """The schemas of the offered tools."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, TypedDict
@@ -191,7 +191,7 @@ class Episode:
         return [p for s in self.segments for p in (s.logprobs or (0.0,) * len(s.token_ids))]
 
 
-def as_messages(instructions: str, prompt: str) -> Sequence[Message]:
-    """The chat that an episode starts from; no system message for empty instructions."""
+def as_messages(instructions: str, prompt: str) -> list[Message]:
+    """The chat that an episode starts from, made anew; no system message for no instructions."""
     system: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
     return [*system, {"role": "user", "content": prompt}]

@@ -11,7 +11,7 @@ __all__ = ["NO_VALUE", "choices_around", "read_value"]
 
 NO_VALUE = 'no value found: write it alone, such as 7 or -3/4, or on a last line "Answer: 7"'
 
-_VALUE = re.compile(r"-?[0-9]{1,20}(?:/[0-9]{1,20}|\.[0-9]{1,20})?")
+_VALUE = re.compile(r"(-?[0-9]{1,20})(/[0-9]{1,20}|\.[0-9]{1,20})?")
 _MARK = re.compile(r"answer\s*:", re.IGNORECASE)
 MOST_GAP = 3
 
@@ -23,20 +23,23 @@ def read_value(text: str) -> Fraction | None:
     stands before. A value is a whole number, a decimal or a fraction in ASCII digits; white space
     around it is ignored, anything else beside it makes it no value.
     """
-    line = text.strip().rpartition("\n")[2].strip()
-    mark = _MARK.match(line)
-    if mark:
-        if len(_MARK.findall(text)) > 1:
-            return None
-        line = line[mark.end() :].strip()
-    elif line != text.strip():
+    found = _VALUE.fullmatch(text.strip()) or _marked(text)
+    if found is None:
         return None
-    if not _VALUE.fullmatch(line):
-        return None
+    value, rest = found.groups()
     try:
-        return Fraction(line)
+        return Fraction(int(value)) if rest is None else Fraction(value + rest)
     except ZeroDivisionError:
         return None
+
+
+def _marked(text: str) -> re.Match[str] | None:
+    """The value behind the only `Answer:`, which begins the last line."""
+    last = text.strip().rpartition("\n")[2].strip()
+    mark = _MARK.match(last)
+    if mark is None or len(_MARK.findall(text)) > 1:
+        return None
+    return _VALUE.fullmatch(last[mark.end() :].strip())
 
 
 def choices_around(rng: Random, answer: int, count: int) -> Sequence[str]:

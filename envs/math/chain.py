@@ -156,15 +156,19 @@ class MathChain(ToolEnv):
         self._tried, self._result = list(state["tried"]), state["result"]
 
     def _judged(self, given: Fraction) -> str | Verdict:
-        shown, listed = str(given), self.task.payload["choices"]
-        if shown == self.task.payload["answer"]:
-            return Verdict(passed=True, score=1.0, detail="right")
+        shown, payload = str(given), self.task.payload
+        if shown == payload["answer"]:
+            return _RIGHT
+        listed = payload["choices"]
         if listed and shown not in listed:
             return f"{shown} is not listed"
         if shown in self._tried:
             return f"{shown} was tried"
         self._tried.append(shown)
         return f"{shown} is wrong"
+
+
+_RIGHT = Verdict(passed=True, score=1.0, detail="right")
 
 
 @cache
