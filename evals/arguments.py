@@ -13,7 +13,7 @@ from scgrpo.policies.completions import Server
 __all__ = ["FULL", "PROG", "QUICK", "parser", "served"]
 
 PROG = "python -m evals.run"
-FULL, QUICK = (200, 8), (50, 2)
+FULL, QUICK = (200, 8), (30, 1)
 
 EXAMPLES = f"""\
 examples:

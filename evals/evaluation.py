@@ -124,7 +124,7 @@ def _time(evaluation: Evaluation, waiting: Mapping[str, Mapping[Cell, int]], thr
             unknown.append(name)
     if unknown:
         return f"not known before the first {PILOT} episodes: none of {', '.join(unknown)} is here"
-    return f"about {in_words(seconds)}, by earlier episodes"
+    return f"about {in_words(seconds)}, if all models take as long as the episodes before did"
 
 
 def _past_walls(evaluation: Evaluation, env: str) -> list[float]:
