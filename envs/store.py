@@ -50,7 +50,8 @@ def to_json(episode: Episode) -> str:
         "states": list(episode.states),
         "progress": list(episode.progress),
     }
-    return _dumps({**row, CHECKSUM: _checksum(row)})
+    text = _dumps(row)
+    return f'{text[:-1]},"{CHECKSUM}":"{_digest(text)}"}}'
 
 
 def from_json(line: str | bytes) -> Episode:
@@ -83,7 +84,7 @@ def intact(line: str | bytes) -> bool | None:
     """Whether a line is as `to_json` wrote it; None for one without a checksum."""
     row = json.loads(line)
     said = row.pop(CHECKSUM, None)
-    return None if said is None else said == _checksum(row)
+    return None if said is None else said == _digest(_dumps(row))
 
 
 def write_episodes(path: str | os.PathLike[str], episodes: Iterable[Episode]) -> None:
@@ -113,8 +114,8 @@ def read_episodes(path: str | os.PathLike[str]) -> Iterator[Episode]:
                 raise ValueError(f"{os.fspath(path)}, line {number}: {error}") from error
 
 
-def _checksum(row: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_dumps(row).encode()).hexdigest()
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _dumps(value: object) -> str:

@@ -11,7 +11,7 @@ import pytest
 from envs import registry
 from envs.identity import _source, identity
 from envs.rollout import play
-from envs.store import CHECKSUM, _checksum, read_episodes, write_episodes
+from envs.store import CHECKSUM, _digest, _dumps, read_episodes, write_episodes
 from envs.toy.guess import ToyGuess
 from envs.types import Verdict
 from evals.replay import main, replay
@@ -50,7 +50,7 @@ def tampered(path, change, *, signed=True, line=0):
     change(rows[line])
     if signed:
         rows[line].pop(CHECKSUM)
-        rows[line][CHECKSUM] = _checksum(rows[line])
+        rows[line][CHECKSUM] = _digest(_dumps(rows[line]))
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
