@@ -25,6 +25,7 @@ _OWN = {
     "scgrpo/code_debug-v0": "envs.code.debug:CodeDebug",
     "scgrpo/code_fn-v0": "envs.code.fn:CodeFn",
     "scgrpo/math_chain-v0": "envs.math.chain:MathChain",
+    "scgrpo/math_gym-v0": "envs.math.gym:MathGym",
     "scgrpo/math_search-v0": "envs.math.search:MathSearch",
     "scgrpo/math_word-v0": "envs.math.word:MathWord",
     "scgrpo/swe_lite-v0": "envs.code.swe_lite:SweLite",

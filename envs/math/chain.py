@@ -18,7 +18,7 @@ from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import Task, Verdict
 
-__all__ = ["MathChain"]
+__all__ = ["CHOICES", "CHOICE_TURNS", "MathChain"]
 
 CHOICES = 8
 CHOICE_TURNS = 2
@@ -141,10 +141,14 @@ class MathChain(ToolEnv):
             return str(rng.choice(untried))
         if self._result is not None and self._result not in self._tried:
             return self._result
-        numbers = leaves(self.task.payload["formula"])
+        numbers = self.numbers()
         left, right = rng.choice(len(numbers), size=2, replace=False)
         operator = rng.choice(["+", "-", "*"])
         return render_call("calc", expression=f"{numbers[left]} {operator} {numbers[right]}")
+
+    def numbers(self) -> Sequence[Any]:
+        """The prompt's, for random turns."""
+        return leaves(self.task.payload["formula"])
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot, the values tried so far and the last result of the calculator."""

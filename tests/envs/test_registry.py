@@ -64,6 +64,7 @@ def test_names_are_our_aliases():
         "code_debug",
         "code_fn",
         "math_chain",
+        "math_gym",
         "math_search",
         "math_word",
         "swe_lite",
@@ -97,7 +98,7 @@ def test_a_constructors_argument_that_does_not_exist_is_refused():
     [
         ("toy_gues", "Did you mean 'toy_guess'?"),
         ("swelite", "Did you mean 'swe_lite'?"),
-        ("zzz", r"Known: .*code_fn, math_chain, math_search, .*tool_store, toy_guess\."),
+        ("zzz", r"Known: .*code_fn, math_chain, math_gym, .*tool_store, toy_guess\."),
         ("acme/nothing", "acme/nothing"),
         ("no_such_module:acme/reverse", "module 'no_such_module' .* PYTHONPATH"),
         ("json:acme/unheard_of", "'acme/unheard_of' does not exist"),
