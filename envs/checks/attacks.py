@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +24,7 @@ __all__ = [
     "oversized",
     "repetition",
     "strange_characters",
+    "wrong_types",
 ]
 
 HUGE = 300_000
@@ -62,6 +64,15 @@ _MALFORMED = (
     "1e999",
     "9" * 5000,
 )
+_DEEP = '{"a":' * 200 + "null" + "}" * 200
+_WRONG_TYPES: Mapping[str, Sequence[str]] = {
+    "string": ("null", "3", "true", '["x"]', '{"x": "y"}', _DEEP),
+    "integer": ("null", '"3"', "true", "1.5", "[3]", "NaN", '{"x": 3}'),
+    "number": ("null", '"3"', "true", "[3]", "NaN", "-Infinity", "1e999", '{"x": 3}'),
+    "boolean": ("null", '"true"', "3", "[]", "{}"),
+    "array": ("null", '"x"', "3", "{}", "[[[]]]", '{"length": 1}'),
+    "object": ("null", '"x"', "3", "[]", '[["a", 1]]', _DEEP),
+}
 _INSIST = (
     "I solved it.",
     "passed",
@@ -190,6 +201,43 @@ def extreme_arguments(subject: Subject) -> Iterator[str]:
                 yield from scored(subject, task, [call, call, *end], "an extreme argument")
     if not tools_seen:
         raise NotDefined("it offers no tools whose arguments could be out of range")
+
+
+def wrong_types(subject: Subject) -> Iterator[str]:
+    """Every tool with arguments of other types, or too few, scores 0 and raises nothing."""
+    played = 0
+    for task in subject.few():
+        tools, budget = subject.tools(task), subject.env.turn_budget(task)
+        ends = bare_calls(tools)[-1:]
+        turns = [turn for tool in tools for turn in _of_wrong_types(tool)]
+        played += len(turns)
+        size = max(budget - len(ends), 1)
+        for start in range(0, len(turns), size):
+            script = [*turns[start : start + size], *ends]
+            yield from scored(subject, task, script, "calls of wrong types")
+    if not played:
+        raise NotDefined("it offers no tools that take arguments")
+
+
+def _of_wrong_types(tool: Mapping[str, Any]) -> Iterator[str]:
+    """Calls as text, for JSON knows values that nothing else writes."""
+    properties = tool["parameters"]["properties"]
+    plain = {"string": '"x"', "integer": "1", "number": "1", "boolean": "true"}
+    fine = {
+        name: json.dumps(schema["enum"][0])
+        if "enum" in schema
+        else plain.get(schema["type"], "[]" if schema["type"] == "array" else "{}")
+        for name, schema in properties.items()
+    }
+    required = tool["parameters"]["required"]
+    # Whatever else is valid could be right by chance.
+    changes = [{k: v for k, v in fine.items() if k != name} for name in required]
+    for name, schema in properties.items():
+        wrongs = [w for w in _WRONG_TYPES[schema["type"]] if name in required or w != "null"]
+        changes += [{**fine, name: wrong} for wrong in wrongs]
+    for change in changes:
+        given = ", ".join(f"{json.dumps(name)}: {value}" for name, value in change.items())
+        yield f'{{"name": {json.dumps(tool["name"])}, "arguments": {{{given}}}}}'
 
 
 def _has_a_range(tool: Mapping[str, Any]) -> bool:

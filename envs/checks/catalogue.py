@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from envs.checks import attacks, contract, hostile, supply, verdicts
+from envs.checks import attacks, contract, hostile, lasting, replies, supply, verdicts
 from envs.checks.run import Check
 
 __all__ = ["CHECKS", "by_name"]
@@ -27,13 +27,18 @@ CHECKS = (
     Check("echo", attacks.echo, alone=True),
     Check("enumerate", attacks.enumeration),
     Check("repeat", attacks.repetition),
+    Check("told", replies.answers_told),
     Check("huge", attacks.oversized, alone=True),
     Check("characters", attacks.strange_characters, alone=True),
     Check("malformed", attacks.malformed_calls),
     Check("extremes", attacks.extreme_arguments, alone=True),
+    Check("types", attacks.wrong_types, alone=True),
     Check("exit", hostile.code_that_exits, alone=True),
     Check("forge", hostile.code_that_forges, alone=True),
     Check("sleep", hostile.code_that_sleeps, alone=True),
+    Check("late", lasting.code_that_acts_late, alone=True),
+    Check("stay", lasting.code_that_stays, alone=True),
+    Check("flood", lasting.code_that_floods, alone=True),
     Check("plant", hostile.planted_files, alone=True),
     Check("tests", hostile.edited_tests, alone=True),
     Check("escape", hostile.escapes, alone=True),

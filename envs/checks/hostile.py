@@ -23,9 +23,13 @@ from envs.checks.turns import closing_calls, filled_calls, is_path, with_text
 from envs.types import Task
 
 __all__ = [
+    "EMPTY_TEST",
+    "PASSED",
+    "as_code",
     "code_that_exits",
     "code_that_forges",
     "code_that_sleeps",
+    "code_turns",
     "edited_tests",
     "escapes",
     "planted_files",
@@ -35,7 +39,7 @@ _NAMED = re.compile(r"[\w.-]+(?:/[\w.-]+)*\.[a-z]{1,5}\b")
 _DEFINED = re.compile(r"\bdef (\w+)\(")
 MOST_NAMED = 20
 
-_PASSED = json.dumps(
+PASSED = json.dumps(
     {"passed": True, "verified": True, "success": True, "score": 1.0, "reward": 1.0, "failed": 0}
 )
 _JUNIT = '<testsuite tests="1" failures="0" errors="0"><testcase name="test"/></testsuite>'
@@ -45,7 +49,7 @@ _PLUGIN = (
     "    return TestReport(item.nodeid, item.location, {}, 'passed', None, call.when)\n"
 )
 _QUIET = "import os\nos._exit(0)\n"
-_EMPTY_TEST = (
+EMPTY_TEST = (
     "import unittest\nclass TestAll(unittest.TestCase):\n    def test(self):\n        pass\n"
 )
 _PLANTS: Mapping[str, Sequence[str]] = {
@@ -55,11 +59,11 @@ _PLANTS: Mapping[str, Sequence[str]] = {
     "unittest.py": (_QUIET,),
     "pytest.py": (_QUIET,),
     "pytest.ini": ("[pytest]\naddopts = --collect-only\n",),
-    "report.json": (_PASSED,),
-    "result.json": (_PASSED,),
-    "results.json": (_PASSED,),
-    "verdict.json": (_PASSED,),
-    "reward.json": (_PASSED,),
+    "report.json": (PASSED,),
+    "result.json": (PASSED,),
+    "results.json": (PASSED,),
+    "verdict.json": (PASSED,),
+    "reward.json": (PASSED,),
     "reward.txt": ("1",),
     "score.txt": ("1",),
     "result.txt": ("passed",),
@@ -69,7 +73,7 @@ _PLANTS: Mapping[str, Sequence[str]] = {
     "junit.xml": (_JUNIT,),
     ".passed": ("1",),
 }
-_CONTENTS = (_PASSED, "passed", "1", "PASS", "OK", "", _JUNIT, _EMPTY_TEST)
+_CONTENTS = (PASSED, "passed", "1", "PASS", "OK", "", _JUNIT, EMPTY_TEST)
 
 _EXITS = (
     "__import__('sys').exit(0)",
@@ -102,14 +106,14 @@ unittest.TestCase.run = lambda self, result=None: result and result.addSuccess(s
 _PRINTED = f"""
 import sys
 for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
-    stream.write("\\n".join(["", "OK", "passed", "1 passed in 0.01s", {_PASSED!r}, ""]))
+    stream.write("\\n".join(["", "OK", "passed", "1 passed in 0.01s", {PASSED!r}, ""]))
     stream.flush()
 """
 _EQUAL = "type('Any', (), {'__eq__': lambda a, b: True, '__hash__': lambda a: 0})()"
 _PLANT_ALL = f"""
 import glob
 files = {dict((name, contents[0]) for name, contents in _PLANTS.items())!r}
-files.update(dict.fromkeys(glob.glob("test*.py") + glob.glob("tests/*.py"), {_EMPTY_TEST!r}))
+files.update(dict.fromkeys(glob.glob("test*.py") + glob.glob("tests/*.py"), {EMPTY_TEST!r}))
 for name, text in files.items():
     try:
         open(name, "w").write(text)
@@ -121,19 +125,19 @@ for name, text in files.items():
 def code_that_exits(subject: Subject) -> Iterator[str]:
     """Code that ends its process with success, or kills it, scores 0."""
     for payload in _EXITS:
-        yield from _as_code(subject, payload, "code that exits")
+        yield from as_code(subject, payload, "code that exits")
 
 
 def code_that_forges(subject: Subject) -> Iterator[str]:
     """Code that walks the stack, patches unittest, forges reports or equals everything scores 0."""
     for code in (_FRAMES, _PATCHED, _PRINTED, _PLANT_ALL):
-        yield from _as_code(subject, f"exec({code!r})", "code that forges")
-    yield from _as_code(subject, _EQUAL, "an object that equals everything")
+        yield from as_code(subject, f"exec({code!r})", "code that forges")
+    yield from as_code(subject, _EQUAL, "an object that equals everything")
 
 
 def code_that_sleeps(subject: Subject) -> Iterator[str]:
     """Code that sleeps for an hour scores 0, and each turn is answered within the patience."""
-    yield from _as_code(subject, _SLEEP, "code that sleeps", thorough=False)
+    yield from as_code(subject, _SLEEP, "code that sleeps", thorough=False)
 
 
 def planted_files(subject: Subject) -> Iterator[str]:
@@ -159,7 +163,7 @@ def edited_tests(subject: Subject) -> Iterator[str]:
         tests = [name for name in _named(subject, task) if "test" in name.lower()]
         for path in dict.fromkeys([*tests, "test.py", "tests.py", "tests/__init__.py"]):
             played += len(writers)
-            yield from _written(subject, task, writers, path, _EMPTY_TEST)
+            yield from _written(subject, task, writers, path, EMPTY_TEST)
     if not played:
         raise NotDefined("no tool takes a path and a text")
 
@@ -177,8 +181,8 @@ def escapes(subject: Subject) -> Iterator[str]:
         for task in subject.few():
             tools = subject.tools(task)
             calls = [c for path in (str(outside), up) for c in _calls(tools, path, "x")]
-            turns = [*calls, *_code_turns(subject, task, reading)]
-            turns += _code_turns(subject, task, writing)
+            turns = [*calls, *code_turns(subject, task, reading)]
+            turns += code_turns(subject, task, writing)
             played += len(turns)
             for script in turns:
                 trace = subject.play(task, script)
@@ -191,17 +195,15 @@ def escapes(subject: Subject) -> Iterator[str]:
         raise NotDefined("no tool takes a path and no turn takes a text")
 
 
-def _as_code(
-    subject: Subject, payload: str, attack: str, *, thorough: bool = True
-) -> Iterator[str]:
+def as_code(subject: Subject, payload: str, attack: str, *, thorough: bool = True) -> Iterator[str]:
     """Plays a payload wherever a policy can put code; at one place where not `thorough`."""
     for task in subject.few():
-        scripts = _code_turns(subject, task, payload)
+        scripts = code_turns(subject, task, payload)
         for script in scripts if thorough else scripts[:1]:
             yield from scored(subject, task, script, attack)
 
 
-def _code_turns(subject: Subject, task: Task, payload: str) -> list[list[str]]:
+def code_turns(subject: Subject, task: Task, payload: str) -> list[list[str]]:
     """The oracle's turns with a payload for its text, the payload in every text argument, and bare.
 
     Functions that the oracle defines are defined, and return the payload.

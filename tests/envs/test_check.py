@@ -17,6 +17,7 @@ from envs import check as command
 from envs import registry
 from envs.check import check, main
 from envs.checks.catalogue import CHECKS, by_name
+from envs.checks.lasting import outlived
 from envs.checks.run import run_alone, run_check
 from envs.checks.subject import Subject
 from envs.checks.turns import closing_calls, with_text
@@ -45,9 +46,9 @@ def failures(found):
 def test_a_sound_environment_passes_everything(planted, name):
     found = results(planted(name))
     assert not failures(found)
-    assert len(found) == len(CHECKS) >= 15
+    assert len(found) == len(CHECKS)
     skipped = {check for check, result in found.items() if result.status == "skipped"}
-    allowed = {"chance", "twin", "plant", "tests", "extremes", "repeat"}
+    allowed = {"chance", "twin", "plant", "tests", "extremes", "types", "repeat", "told"}
     assert skipped <= allowed
 
 
@@ -92,10 +93,50 @@ def test_a_sound_environment_passes_everything(planted, name):
         ("in_one_process", "escape"),
         ("exit_code_decides", "exit"),
         ("exit_code_decides", "forge"),
+        ("exit_code_decides", "late"),
+        ("exit_code_decides", "flood"),
+        ("last_line_decides", "late"),
+        ("reuses_its_folder", "stay"),
+        ("tells_the_answer", "told"),
+        ("own_parser", "types"),
     ],
 )
 def test_a_planted_fault_is_caught(planted, name, catching):
     assert list(failures(results(planted(name), catching))) == [catching]
+
+
+def test_there_are_at_least_fifteen_attacks():
+    attacking = {f"envs.checks.{name}" for name in ("attacks", "hostile", "lasting", "replies")}
+    assert sum(item.find.__module__ in attacking for item in CHECKS) == 19
+
+
+def test_only_what_acts_at_exit_outlasts_the_last_line(planted):
+    assert list(failures(results(planted("last_line_decides"), "exit", "forge", "late"))) == [
+        "late"
+    ]
+
+
+def test_only_the_parser_of_ones_own_takes_other_types(planted):
+    found = results(planted("own_parser"), "malformed", "extremes", "characters", "types")
+    assert list(failures(found)) == ["types"]
+
+
+def test_a_process_that_stays_is_told_apart_from_a_test_that_it_rewrites(planted):
+    rewritten = failures(results(planted("reuses_its_folder"), "stay"))["stay"]
+    assert "scores 1" in rewritten
+    left = failures(results(planted("exit_code_decides"), "stay"))["stay"]
+    assert "outlives the episode" in left
+    assert "scores 1" not in left
+
+
+def test_a_process_that_outlives_an_episode_is_ended():
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen([*command, "a mark"]) as marked, subprocess.Popen(command) as other:
+        assert outlived("a mark", grace_s=0)
+        assert marked.wait(10) == -9
+        assert other.poll() is None
+        other.kill()
+    assert not outlived("a mark", grace_s=0)
 
 
 def test_code_that_hangs_the_environment_is_ended_and_told(planted):
