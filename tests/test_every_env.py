@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 from envs import registry
@@ -110,6 +111,87 @@ def test_the_oracle_scores_one_and_holds_the_critical_spans(name, make_env):
         critical = env.critical(task)
         assert critical
         assert all(any(span in turn for turn in turns) for span in critical)
+
+
+def options_of(task, **others):
+    return {"split": task.split, "level": task.level, "task_id": task.id, **others}
+
+
+@every_env
+def test_a_reset_that_names_no_task_says_got_wanted_and_what_to_do(name, make_env):
+    env = make_env(name)
+    task = env.tasks(env.splits[0], env.levels[0])[0]
+    levels, splits = ", ".join(map(str, env.levels)), ", ".join(env.splits)
+    too_high = env.levels[-1] + 1
+    elsewhere = env.tasks(env.splits[1], env.levels[0])[0]
+    refused = [
+        (options_of(task, split="trian"), ["'trian'", f"wanted one of {splits}"]),
+        (options_of(task, split=None), ["None", f"wanted one of {splits}"]),
+        (options_of(task, level=too_high), [str(too_high), f"wanted one of {levels}"]),
+        (options_of(task, level=-1), ["-1", f"wanted one of {levels}"]),
+        (options_of(task, level=True), ["True", f"wanted one of {levels}"]),
+        (options_of(task, spilt="id"), ["'spilt'", "wanted split, level or task_id"]),
+        (options_of(task, task_id=elsewhere.id), [elsewhere.id, task.split, "pass the split"]),
+        (options_of(task, task_id="nothing"), ["'nothing'", task.split, "pass the split"]),
+    ]
+    for options, told in refused:
+        with pytest.raises(ValueError) as error:  # noqa: PT011 - what it says is tested below
+            env.reset(options=options)
+        assert [part for part in told if part not in str(error.value)] == [], error.value
+
+
+@every_env
+def test_a_turn_outside_an_episode_says_to_reset(name, make_env):
+    env = make_env(name)
+    with pytest.raises(ResetNeeded, match=r"no episode to step: call reset\(\)"):
+        env.step("x")
+    task = env.tasks(env.splits[0], env.levels[0])[0]
+    env.reset(options=options_of(task))
+    while not any(env.step("no turn of sense")[2:4]):
+        pass
+    with pytest.raises(ResetNeeded, match=r"no episode to step: call reset\(\)"):
+        env.step(env.oracle(task)[-1])
+
+
+@every_env
+@pytest.mark.parametrize("action", [None, 7, b"x", ["x"], {"name": "submit"}])
+def test_an_action_that_is_no_text_is_told_and_costs_nothing(name, action, make_env):
+    env = make_env(name)
+    task = env.tasks(env.splits[0], env.levels[0])[0]
+    env.reset(options=options_of(task))
+    with pytest.raises(TypeError) as error:
+        env.step(action)
+    assert f"must be a str, got {type(action).__name__}: {action!r}" in str(error.value)
+    results = [env.step(turn) for turn in env.oracle(task)]
+    assert results[-1][1] == 1.0
+
+
+def deciding(env, task):
+    """The oracle's turns from the first that decides; those before may be a search."""
+    turns, spans = env.oracle(task), env.critical(task)
+    return turns[min(max(i for i, t in enumerate(turns) if span in t) for span in spans) :]
+
+
+@every_env
+def test_what_solves_a_task_fails_on_its_twin_and_the_other_way_round(name, make_env):
+    env = make_env(name)
+    flipped = 0
+    for split in env.splits:
+        for level in env.levels if split == env.splits[0] else env.levels[:1]:
+            task = env.tasks(split, level)[0]
+            try:
+                twin = env.twin(task)
+            except ValueError:
+                continue
+            assert (twin.split, twin.level) == (split, level)
+            assert twin.content_hash != task.content_hash
+            for one, other in ((task, twin), (twin, task)):
+                env.find = lambda *_, one=one: one
+                assert play(env, ScriptedPolicy(env.oracle(one)), one).verified is True, one.id
+                crossed = play(env, ScriptedPolicy(deciding(env, other)), one)
+                assert crossed.verified is False, (one.id, crossed.error)
+            flipped += 1
+    assert flipped >= len(env.levels)
 
 
 @every_env
