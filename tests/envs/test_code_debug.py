@@ -35,33 +35,77 @@ def test_a_special_case_for_the_shown_call_does_not_win(env):
     assert results[-1][4]["parts"]["shown"] == 1.0
 
 
-def test_the_assertion_is_out_of_reach(env):
-    task = env.tasks("train", 2)[0]
-    line = len(task.payload["right"]) + 2
-    env.reset(options={"split": "train", "level": 2, "task_id": task.id})
+def started(env, level):
+    task = env.tasks("train", level)[0]
+    env.reset(options={"split": "train", "level": level, "task_id": task.id})
+    return task
+
+
+@pytest.mark.parametrize("place", ["the assertion", "behind it", 0, -1])
+def test_what_is_no_line_of_the_code_is_out_of_reach(env, place):
+    last = len(started(env, 2).payload["right"])
+    # Counted from the end, 0 and -1 would be lines of the code.
+    line = {"the assertion": last + 1, "behind it": last + 2}.get(place, place)
+    before = env.get_state()["lines"]
     reply, reward, ended, *_ = env.step(render_call("fix", line=line, text="pass"))
     assert (reward, ended) == (0.0, False)
     assert "cannot be changed" in reply
+    assert env.get_state()["lines"] == before
+
+
+@pytest.mark.parametrize("text", ["pass\nx = 1", "pass\rx = 1", "x" * 201, "pass\n\nx = 1\n"])
+def test_a_fix_is_one_line(env, text):
+    started(env, 2)
+    before = env.get_state()["lines"]
+    assert "give one line" in env.step(render_call("fix", line=2, text=text))[0]
+    assert env.get_state()["lines"] == before
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "import os; os._exit(0)",
+        "from os import abort",
+        "import os",
         "print(open('test_script.py').read())",
-        "g = (g.gi_frame.f_back.f_globals for _ in [1])",
-        'x = """',
         "exec('pass')",
+        "getattr(x, 'a')",
+        "x.gi_frame",
+        "x.f_back",
+        "x.f_globals",
+        "x.__class__",
+        "'{0.a}'.format(x)",
+        'x = """',
     ],
 )
 def test_a_line_that_reaches_for_the_tests_is_refused(env, text):
-    task = env.tasks("train", 2)[0]
-    env.reset(options={"split": "train", "level": 2, "task_id": task.id})
+    started(env, 2)
     before = env.get_state()["lines"]
     reply, reward, ended, *_ = env.step(render_call("fix", line=2, text=text))
     assert (reward, ended) == (0.0, False)
     assert "refused" in reply
     assert env.get_state()["lines"] == before
+
+
+def test_patching_the_assertions_as_the_script_is_imported_does_not_win(env):
+    started(env, 2)
+    head = env.get_state()["lines"][0]
+    patch = "import unittest; unittest.TestCase.assertEqual = lambda *a: None"
+    text = head.replace("):", f", q=exec({patch!r})):")
+    assert text.startswith("def ")
+    assert len(text) <= 200
+    reply, reward, ended, *_ = env.step(render_call("fix", line=1, text=text))
+    assert (reward, ended) == (0.0, False)
+    assert "refused: exec" in reply
+
+
+def test_what_eval_leaves_behind_is_not_there_when_a_fix_is_judged(env):
+    task = started(env, 2)
+    for name in ("unittest.py", "json.py", "script/__init__.py", "sitecustomize.py"):
+        plant = f"__import__('os').makedirs({name.rpartition('/')[0] or '.'!r}, exist_ok=True)"
+        plant += f" or open({name!r}, 'w').write('import os; os._exit(0)')"
+        assert env.step(render_call("eval", expression=plant))[0] == "22"
+    results = [env.step(turn) for turn in env.oracle(task)]
+    assert results[-1][1] == 1.0
 
 
 def test_eval_sees_the_state_and_a_fix_changes_it(env):

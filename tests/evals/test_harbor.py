@@ -101,6 +101,39 @@ def test_its_settings_are_toml_that_names_the_task(task, env):
     assert (task / "tests" / "test.sh").stat().st_mode & 0o111
 
 
+def test_a_link_to_the_right_code_is_none(task, tmp_path):
+    """It dangles until the tests are uploaded, which bring the right code."""
+    module = task / "environment" / "app" / "lru.py"
+    module.unlink()
+    module.symlink_to(task / "tests" / "right" / "lru.py")
+    assert judged(task, task / "environment" / "app", tmp_path) == "0\n"
+
+
+PATCH = """
+import unittest
+unittest.TestCase.run = lambda self, result: result.startTest(self) or result.stopTest(self)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "level", "start"),
+    [
+        ("swe_lite", "id", 2, "lru"),
+        ("swe_lite", "id", 4, ""),
+        ("code_fn", "id", 2, ""),
+        ("code_fn", "ood/domain", 2, ""),
+    ],
+)
+def test_the_given_code_that_patches_the_test_runner_gets_0(tmp_path, name, split, level, start):
+    env = made(name)
+    folder = write_task(tmp_path, env, first(env, level, start, split), IMAGE)
+    app = folder / "environment" / "app"
+    for right in (folder / "solution").glob("*.py"):
+        module = app / right.name
+        module.write_text(module.read_text() + PATCH)
+    assert judged(folder, app, tmp_path) == "0\n"
+
+
 def test_the_grader_tells_the_repair_from_what_is_none(task, tmp_path):
     app = task / "environment" / "app"
     module = app / "lru.py"
