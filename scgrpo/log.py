@@ -9,6 +9,7 @@ import math
 import os
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -59,7 +60,10 @@ class Metrics:
             # Events after the step are hidden by TensorBoard, which never rewrites a file.
             self._board = SummaryWriter(run / "tensorboard", purge_step=last_step + 1)
         if self._tracker is not None:
-            self._tracker.init(project="scgrpo", name=run.name, resume="allow")
+            # A run that goes on is known by its name to trackio, and to wandb by an id.
+            where = zlib.crc32(os.fsencode(run.resolve()))
+            known = {"id": f"{run.name}-{where:08x}"} if tracker == "wandb" else {}
+            self._tracker.init(project="scgrpo", name=run.name, resume="allow", **known)
 
     def write(self, step: int, **values: Any) -> None:
         """Appends one line; numbers also become curves. It is on disk when this returns."""

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +159,44 @@ def test_messages_go_to_the_terminal_once(capsys: pytest.CaptureFixture[str]) ->
         for name in ("scgrpo", "envs", "sandboxes", "evals"):
             one = logging.getLogger(name)
             one.handlers, one.level, one.propagate = list(before[0]), before[1], before[2]
+
+
+TRACK = """
+import sys
+from pathlib import Path
+from scgrpo.log import Metrics
+run, tracker = Path(sys.argv[1]), sys.argv[2]
+for last in (0, 2):
+    with Metrics(run, last_step=last, tracker=tracker) as metrics:
+        for step in (last + 1, last + 2):
+            metrics.write(step, reward=step / 4)
+"""
+
+
+def tracked(tracker: str, folder: Path) -> None:
+    """Two steps, and two more of the same run gone on with, sent to a tracker without a network."""
+    pytest.importorskip(tracker)
+    subprocess.run(
+        [sys.executable, "-c", TRACK, folder / "run", tracker],
+        env={**os.environ, "TRACKIO_DIR": str(folder / "trackio")}
+        | {"WANDB_MODE": "offline", "WANDB_DIR": str(folder), "WANDB_SILENT": "true"},
+        check=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.slow
+def test_trackio_gets_every_step_of_one_run(tmp_path: Path) -> None:
+    tracked("trackio", tmp_path)
+    with sqlite3.connect(tmp_path / "trackio" / "scgrpo.db") as database:
+        rows = database.execute("select run_name, step, metrics from metrics order by step")
+        found = [(name, step, json.loads(values)["reward"]) for name, step, values in rows]
+    assert found == [("run", step, step / 4) for step in (1, 2, 3, 4)]
+
+
+@pytest.mark.slow
+def test_wandb_gets_both_parts_of_a_run_under_one_id(tmp_path: Path) -> None:
+    tracked("wandb", tmp_path)
+    ids = {path.stem.partition("-")[2] for path in tmp_path.glob("wandb/offline-run-*/*.wandb")}
+    assert len(ids) == 1
+    assert ids.pop().startswith("run-")
