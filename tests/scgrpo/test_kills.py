@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from envs.rollout import Limits
 from scgrpo import checkpoint, runs
 from scgrpo.config import TrainConfig, WarmStartConfig
+from scgrpo.disk import DiskError
 from scgrpo.learner import Learner
 from scgrpo.log import read_metrics
 from scgrpo.models import make_tiny
@@ -24,6 +26,24 @@ KILLS = 20
 STEPS = 40
 LIFE_S = (0.05, 1.0)  # of which the first half second loads the model
 FORKS = multiprocessing.get_context("forkserver")
+
+
+def config_in(folder: Path, steps: int) -> TrainConfig:
+    return TrainConfig(
+        env="toy_guess",
+        model=str(make_tiny(folder / "tiny", hidden=16, layers=1, heads=2)),
+        steps=steps,
+        tasks_per_step=3,
+        group=4,
+        lr=3e-3,
+        limits=Limits(turn_tokens=4, episode_tokens=160),
+        warm_start=WarmStartConfig("never"),
+        device="cpu",
+        dtype="float32",
+        runs=folder,
+        save_every=3,
+        resume=True,
+    )
 
 
 def learn(run: Path, config: TrainConfig) -> None:
@@ -47,21 +67,7 @@ def told(run: Path) -> list[Mapping[str, Any]]:
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path):
     FORKS.set_forkserver_preload(["scgrpo.learner"])
-    config = TrainConfig(
-        env="toy_guess",
-        model=str(make_tiny(tmp_path / "tiny", hidden=16, layers=1, heads=2)),
-        steps=STEPS,
-        tasks_per_step=3,
-        group=4,
-        lr=3e-3,
-        limits=Limits(turn_tokens=4, episode_tokens=160),
-        warm_start=WarmStartConfig("never"),
-        device="cpu",
-        dtype="float32",
-        runs=tmp_path,
-        save_every=3,
-        resume=True,
-    )
+    config = config_in(tmp_path, STEPS)
     whole, killed = runs.new_run(tmp_path, "whole"), runs.new_run(tmp_path, "killed")
     life = FORKS.Process(target=learn, args=(whole, config))
     life.start()
@@ -92,3 +98,38 @@ def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path):
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert any(row.get("train/tokens") for row in told(whole))
+
+
+@pytest.mark.slow
+def test_a_disk_that_turns_read_only_stops_the_run_and_costs_no_more_than_the_steps_since_its_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = config_in(tmp_path, steps=9)
+    whole, broken = runs.new_run(tmp_path, "whole"), runs.new_run(tmp_path, "broken")
+    kept = broken / "checkpoints"
+    threads = torch.get_num_threads()
+    learn(whole, config)
+    save = Learner._save
+
+    def turned(self: Learner) -> None:
+        if self.step == 6:
+            # The folder as it stands, and nothing can be written to it any more.
+            for how in (["--bind"], ["-o", "bind,remount,ro"]):
+                subprocess.run(["mount", *how, kept, kept], check=True, capture_output=True)
+        save(self)
+
+    monkeypatch.setattr(Learner, "_save", turned)
+    try:
+        with pytest.raises(DiskError, match="step-000006: the disk is read-only: choose a folder"):
+            learn(broken, config)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"mounting wants root: {error.stderr.decode()[-100:]}")
+    finally:
+        torch.set_num_threads(threads)
+        subprocess.run(["umount", kept], check=False, capture_output=True)
+    monkeypatch.undo()
+    assert [row["step"] for row in told(broken)] == [1, 2, 3, 4, 5, 6]
+    assert checkpoint.latest(kept) == checkpoint.folder_of(kept, 3)
+    learn(broken, config)
+    torch.set_num_threads(threads)
+    assert told(broken) == told(whole)
