@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from scgrpo import models
 from scgrpo.disk import explained, new_folder, remove_scratch
+from scgrpo.sharding import load_weights
 
 __all__ = [
     "BEST",
@@ -43,8 +44,6 @@ logger = logging.getLogger(__name__)
 class Stateful(Protocol):
     """An optimizer, as far as a checkpoint knows it."""
 
-    def state_dict(self) -> dict[str, Any]: ...
-
     def load_state_dict(self, state: dict[str, Any], /) -> None: ...
 
 
@@ -58,13 +57,15 @@ def save(
     *,
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
-    optimizer: Stateful,
+    optimizer: Mapping[str, Any],
     state: Mapping[str, Any],
+    weights: Mapping[str, Any] | None = None,
     keep: int | None = None,
 ) -> Path:
     """Writes `folder/step-000012` whole or not at all, then deletes all but the `keep` newest.
 
     Weights keep their dtype; of a `PeftModel` the adapter is written, with its base's name.
+    `optimizer` is its state; `weights` are the model's where it is sharded, else None.
     `state` holds plain values and tensors (see `random_state`). Raises DiskError where the disk
     does not take it; the checkpoints before it stay good.
     """
@@ -72,10 +73,10 @@ def save(
     target = folder_of(folder, step)
     remove_scratch(folder, "step-*")
     with new_folder(target) as scratch:
-        model.save_pretrained(scratch)
+        model.save_pretrained(scratch, state_dict=weights)
         tokenizer.save_pretrained(scratch)
         with (scratch / TRAINER).open("wb") as file:
-            everything = {"step": step, "optimizer": optimizer.state_dict(), "state": dict(state)}
+            everything = {"step": step, "optimizer": dict(optimizer), "state": dict(state)}
             torch.save(everything, file)
         _write_manifest(scratch)
     if keep is not None:
@@ -103,7 +104,7 @@ def load_into(path: Path, model: Any, optimizer: Stateful | None) -> dict[str, A
     """
     verify(path)
     saved, _ = models.load(path, dtype=model.dtype)
-    model.load_state_dict(saved.state_dict())
+    load_weights(model, saved.state_dict())
     device = next(model.parameters()).device
     everything = torch.load(path / TRAINER, map_location=device, weights_only=True)
     if optimizer is not None:

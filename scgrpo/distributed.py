@@ -1,14 +1,17 @@
 """Several processes as one trainer: what each computes, and how they agree.
 
-`accelerate launch --num_processes N -m scgrpo.train …` starts N ranks. Each holds the whole model,
-plays its part of a step's episodes and computes the gradient of its part of the rows. Whatever is
-decided is decided over the whole batch, on every rank and with the same random numbers: so the sum
-of the gradients is that of one process, and every rank takes the same step. Rank 0 alone writes
-files. The run folder and the model must lie where every rank can read them.
+`accelerate launch --multi_gpu --num_processes N -m scgrpo.train …` starts N ranks, on CPUs too.
+Each holds the whole model, or with `--use_fsdp --fsdp_version 2` in place of `--multi_gpu` a part
+of it (see `sharding`), plays its part of a step's episodes and computes the gradient of its part of
+the rows. Whatever is decided is decided over the whole batch, on every rank and with the same
+random numbers: so the sum of the gradients is that of one process, and every rank takes the same
+step. Rank 0 alone writes files. The run folder and the model must lie where every rank can read
+them.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,8 +26,7 @@ from torch import Tensor
 __all__ = ["ALONE", "LostRank", "Ranks", "is_lead", "joined"]
 
 PATIENCE = timedelta(hours=2)  # the others wait through a warm start, and for the slowest episode
-NOT_SHARDED = {
-    "ACCELERATE_USE_FSDP": "FSDP",
+UNSUPPORTED = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
     "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config",
@@ -47,11 +49,13 @@ class Ranks:
     | rank | of this process, from 0 |
     | count | of processes |
     | device | where this process computes, and what it sends lies; None: the CPU |
+    | sharded | each holds a part of the model's layers alone (see `sharding`) |
     """
 
     rank: int = 0
     count: int = 1
     device: torch.device | None = None
+    sharded: bool = False
 
     @property
     def lead(self) -> bool:
@@ -152,16 +156,15 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     """The ranks that `accelerate launch` started, connected; one alone without it.
 
     On `device`'s kind: gloo between CPUs, NCCL between GPUs. Raises ValueError where accelerate was
-    told to shard the model: ranks read different rows in different numbers of passes and sample
-    from the whole weights, so that no shard could be gathered in step.
+    told to shard the model in another way than FSDP 2.
     """
-    asked = [name for key, name in NOT_SHARDED.items() if os.environ.get(key, "").lower() == "true"]
+    asked = [name for key, name in UNSUPPORTED.items() if os.environ.get(key, "").lower() == "true"]
     if asked:
         raise ValueError(
-            f"accelerate was launched with {', '.join(asked)}, and here every process holds the "
-            "whole model: launch without it (--multi_gpu). For a model too large, use lora.rank, "
-            "optimizer=adamw_8bit or activation_checkpointing=true"
+            f"accelerate was launched with {', '.join(asked)}, which is not supported: launch "
+            "with --multi_gpu, or with --use_fsdp --fsdp_version 2 to shard the model"
         )
+    sharded = _asked_to_shard()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
@@ -170,9 +173,23 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     with _spoken():
         state = PartialState(cpu=device.type == "cpu", timeout=PATIENCE)
     try:
-        yield Ranks(state.process_index, state.num_processes, state.device)
+        yield Ranks(state.process_index, state.num_processes, state.device, sharded)
     finally:
+        # A sharded model that outlives the group can abort the process at its end.
+        gc.collect()
         state.destroy_process_group()
+
+
+def _asked_to_shard() -> bool:
+    """Whether accelerate was told to use FSDP. Raises ValueError for other kinds than ours."""
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() != "true":
+        return False
+    version = os.environ.get("FSDP_VERSION", "1")
+    if version != "2":
+        raise ValueError(f"got FSDP {version}, wanted FSDP 2: launch with --fsdp_version 2")
+    if os.environ.get("FSDP_OFFLOAD_PARAMS", "").lower() == "true":
+        raise ValueError("--fsdp_offload_params true is not supported: leave it out")
+    return True
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from scgrpo.levels import LevelController
 from scgrpo.log import METRICS, VALIDATION, Metrics, Progress, progress, read_metrics
 from scgrpo.optimizer import MasterAdamW
 from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
+from scgrpo.sharding import shard, weights_of, whole
 from scgrpo.teachers import Solution, load_teacher, solution_of
 from scgrpo.trainer import Trainer
 from scgrpo.validation import ID, validate
@@ -70,6 +71,7 @@ class Learner:
             models.recompute_activations(self.model)
         # Fresh adapters are random, and each rank's would be its own.
         ranks.copy_from_lead(self.model.parameters())
+        shard(self.model, ranks)
         self.optimizer = MasterAdamW(
             self.model.parameters(), lr=config.lr, kind=config.optimizer, ranks=ranks
         )
@@ -122,18 +124,20 @@ class Learner:
                         self._save()
                     self._validate(metrics)
             except (KeyboardInterrupt, TrainingError, SandboxError, LostRank):
-                if self.step > self._saved:
+                # Parts of a sharded model lie with ranks that may be gone.
+                if self.step > self._saved and not self.ranks.sharded:
                     self._save()
-                if self.step:
-                    kept = checkpoint.folder_of(self.run / "checkpoints", self.step)
-                    logger.info("the last finished step is kept in %s", kept)
+                if self._saved:
+                    kept = checkpoint.folder_of(self.run / "checkpoints", self._saved)
+                    logger.info("the last saved step is kept in %s", kept)
                 raise
 
     def _one_step(self, metrics: Metrics | None, bar: Progress) -> None:
         """Plays the step's groups, learns from them and logs it."""
         config, started = self.config, time.monotonic()
         step = self.step + 1
-        tasks, episodes, rounds = self._groups(step)
+        with whole(self.model):
+            tasks, episodes, rounds = self._groups(step)
         self._keep(step, episodes)
         played = time.monotonic()
         log = _episode_log(episodes)
@@ -168,16 +172,19 @@ class Learner:
         )
         if self.step in before:
             return
-        values = validate(self._play, self.policy, config, self.levels.level, seed=self.config.seed)
-        if metrics is None:
-            return
+        with whole(self.model):
+            values = validate(
+                self._play, self.policy, config, self.levels.level, seed=self.config.seed
+            )
         others = [value for value in before.values() if value is not None]
         if ID in values and values[ID] > max(others, default=-1.0):
             if self._saved != self.step:
                 self._save()
-            checkpoint.mark_best(checkpoint.folder_of(self.run / "checkpoints", self.step))
-        metrics.write_validation(self.step, **values)
-        logger.info("step %d: %s", self.step, _percentages(values))
+            if self.ranks.lead:
+                checkpoint.mark_best(checkpoint.folder_of(self.run / "checkpoints", self.step))
+        if metrics is not None:
+            metrics.write_validation(self.step, **values)
+            logger.info("step %d: %s", self.step, _percentages(values))
 
     def _groups(self, step: int) -> tuple[list[Task], list[Episode], int]:
         """The step's tasks, their episodes group by group, and the rounds that it took.
@@ -251,14 +258,20 @@ class Learner:
         return {"random": checkpoint.random_state(self.rng), "levels": self.levels.state_dict()}
 
     def _save(self) -> None:
-        """Saves the last finished step, also in the middle of the next one's episodes."""
+        """Saves the last finished step, also in the middle of the next one's episodes.
+
+        All ranks must call it where the model is sharded.
+        """
+        weights = weights_of(self.model, self.config.torch_dtype())
+        optimizer = self.optimizer.state_dict()
         if self.ranks.lead:
             checkpoint.save(
                 self.run / "checkpoints",
                 self.step,
                 model=self.model,
                 tokenizer=self.tokenizer,
-                optimizer=self.optimizer,
+                optimizer=optimizer,
+                weights=weights,
                 state=self._state,
                 keep=self.config.keep,
             )

@@ -17,6 +17,8 @@ from scgrpo.scoring import divergence, output_layer, predicting_states, token_sc
 
 __all__ = ["Kept", "Passes"]
 
+IDLE: Opening = (0,)
+"""What a sharded model reads for a rank that has nothing to read while others do."""
 Kept = list[tuple[list[int], Tensor]]
 """Rows and the states (A, D) that predict their actions, pass by pass."""
 
@@ -47,20 +49,32 @@ class Passes:
         return output_layer(self.model)
 
     def packs(self, openings: Mapping[int, Opening]) -> list[tuple[Opening, list[int]]]:
-        """This rank's rows among those with an opening, as they go through the model together."""
+        """This rank's rows among those with an opening, as they go through the model together.
+
+        Where the model is sharded, a rank with fewer packs than another gets some without rows.
+        """
         mine = {row: opening for row, opening in openings.items() if row in self.mine}
-        return packs(self.episodes, mine, self._pack_tokens)
+        found = packs(self.episodes, mine, self._pack_tokens)
+        if self._ranks.sharded:
+            most = max(self._ranks.gathered(len(found)))
+            found += [(IDLE, [])] * (most - len(found))
+        return found
 
     def states(
         self, rows: list[int], opening: Sequence[int], model: PreTrainedModel | None = None
     ) -> Tensor:
-        """States (A, D) that predict the actions of `rows`, each read after `opening`."""
-        branches, masks = zip(*(rest_of(self.episodes[row]) for row in rows), strict=True)
-        return predicting_states(model or self.model, opening, branches, masks)
+        """States (A, D) that predict the actions of `rows`, each read after `opening`.
+
+        Without rows the model reads a token, and A is 0.
+        """
+        read = [rest_of(self.episodes[row]) for row in rows] or [([*IDLE], [False])]
+        branches, masks = zip(*read, strict=True)
+        return predicting_states(model or self.model, opening or IDLE, branches, masks)
 
     def targets(self, rows: list[int]) -> Tensor:
         """(A,) action tokens of the rows."""
-        return torch.tensor(acted(self.episodes, rows), device=self.model.device)
+        ids = acted(self.episodes, rows)
+        return torch.tensor(ids, dtype=torch.long, device=self.model.device)
 
     def plain(self, rows: Sequence[int]) -> Iterator[tuple[list[int], Tensor]]:
         """Rows and their states under the plain opening, pass by pass."""
@@ -68,12 +82,15 @@ class Passes:
             yield together, self.states(together, opening)
 
     def kept(self, rows: Sequence[int], most_tokens: int) -> Kept:
-        """The plain passes, with a graph as long as all of them are within `most_tokens`."""
+        """The plain passes, with a graph as long as all of them are within `most_tokens`.
+
+        A sharded model's graphs are not kept: ranks would go backward in different orders.
+        """
         tokens = sum(
             len(opening) + sum(len(rest_of(self.episodes[row])[0]) for row in together)
             for opening, together in self.packs(self._openings(rows))
         )
-        with torch.set_grad_enabled(tokens <= most_tokens):
+        with torch.set_grad_enabled(tokens <= most_tokens and not self._ranks.sharded):
             return list(self.plain(rows))
 
     @torch.no_grad()
@@ -98,8 +115,9 @@ class Passes:
         wanted = {row: opening for row, opening in openings.items() if row in student}
         for opening, rows in self.packs(wanted):
             teacher = self.states(rows, opening)
-            own = torch.cat([student[row] for row in rows])
-            self._put(d, rows, divergence(self.head, teacher, own))
+            if rows:
+                own = torch.cat([student[row] for row in rows])
+                self._put(d, rows, divergence(self.head, teacher, own))
         self._ranks.sum_(d)
         return d
 

@@ -92,6 +92,9 @@ def _train(asked: TrainConfig, given: Set[str] | None, ranks: Ranks) -> Path:
             adam_of(config.optimizer)
             run = found or _new_run(config)
             logger.info("run: %s", run)
+            if ranks.count > 1:
+                how = "the model's layers are sharded" if ranks.sharded else "each with the model"
+                logger.info("processes: %d, %s", ranks.count, how)
             return run, starting_weights(run, config, play)
 
         run, start = ranks.from_lead(opened)

@@ -203,7 +203,8 @@ class Trainer:
             sampled = batch.old_logprobs[rows][mask].to(device)
             ratio = (logprobs.detach() - sampled).exp().clamp(max=self.importance_cap)
             corrected = ratio if math.isfinite(self.importance_cap) else torch.ones_like(ratio)
-            sequence = torch.tensor(rows)[:, None].expand(mask.shape)[mask].to(device)
+            places = torch.tensor(rows, dtype=torch.long)
+            sequence = places[:, None].expand(mask.shape)[mask].to(device)
             # One step per batch: the sampling policy is the policy, so old is new, detached.
             part = surrogate(
                 logprobs,
@@ -247,7 +248,7 @@ class Trainer:
         for key, rows in passes.packs(
             {row: opening_of(episodes[row]) + read for row, read in openings.items()}
         ):
-            own = opening_of(episodes[rows[0]])
+            own = opening_of(episodes[rows[0]]) if rows else key
             with torch.no_grad():
                 theirs = passes.states(rows, key[len(own) :], model)
             states = passes.states(rows, own)

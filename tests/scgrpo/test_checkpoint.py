@@ -39,7 +39,7 @@ class Training:
             step,
             model=self.model,
             tokenizer=self.tokenizer,
-            optimizer=self.optimizer,
+            optimizer=self.optimizer.state_dict(),
             state=state,
             keep=keep,
         )
@@ -154,7 +154,7 @@ def test_a_failed_save_of_the_same_step_keeps_the_old_one(tiny: Path, tmp_path: 
     training = Training(tiny)
     path = training.save(tmp_path, 1)
 
-    def fails(folder: Path) -> None:
+    def fails(folder: Path, **_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     training.model.save_pretrained = fails
@@ -193,7 +193,7 @@ def test_state_that_only_pickled_code_could_restore_is_refused(tiny: Path, tmp_p
             1,
             model=training.model,
             tokenizer=training.tokenizer,
-            optimizer=training.optimizer,
+            optimizer=training.optimizer.state_dict(),
             state={"rng": training.rng},
         )
     assert latest(tmp_path) is None

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,21 @@ from envs.rollout import Limits
 from envs.store import read_episodes
 from scgrpo.algorithms import ALGORITHMS
 from scgrpo.attention import use_packed
-from scgrpo.distributed import ALONE, NOT_SHARDED, LostRank, Ranks, joined
+from scgrpo.distributed import ALONE, UNSUPPORTED, LostRank, Ranks, joined
 from scgrpo.log import read_metrics
 from scgrpo.models import load, make_tiny, recompute_activations
 from scgrpo.optimizer import MasterAdamW
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts, SharedRollouts
+from scgrpo.sharding import gathered, held, is_sharded, shard
 from scgrpo.trainer import Trainer
 from scgrpo.warm_start import spoken
 
 FORKS = multiprocessing.get_context("forkserver")
 LIMITS = Limits(turn_tokens=8, episode_tokens=300)
-ALGOS = ("sc_grpo", "entropy_80_20")
+ALGOS = ("sc_grpo", "entropy_80_20", "gspo", "distill_both")
+FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+DDP_FLAGS, FSDP_FLAGS = ("--multi_gpu",), ("--use_fsdp", "--fsdp_version", "2")
 GROUP = 6
 MINUTE = 60
 
@@ -54,10 +57,12 @@ def free_port() -> str:
         return str(taken.getsockname()[1])
 
 
-def as_rank(rank: int, port: str, work: Callable[..., None], *args: Any) -> None:
+def as_rank(
+    rank: int, port: str, asked: dict[str, str], work: Callable[..., None], *args: Any
+) -> None:
     """What `accelerate launch` sets for a process, then `work`."""
     torch.set_num_threads(1)
-    os.environ |= {
+    os.environ |= asked | {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": "2",
@@ -69,11 +74,15 @@ def as_rank(rank: int, port: str, work: Callable[..., None], *args: Any) -> None
         work(ranks, *args)
 
 
-def on_two(work: Callable[..., None], *args: Any) -> list[int | None]:
+def on_two(
+    work: Callable[..., None], *args: Any, asked: dict[str, str] | None = None
+) -> list[int | None]:
     """Runs `work(ranks, *args)` in two processes; their exit codes."""
     FORKS.set_forkserver_preload(["scgrpo.trainer"])
     port = free_port()
-    lives = [FORKS.Process(target=as_rank, args=(r, port, work, *args)) for r in range(2)]
+    lives = [
+        FORKS.Process(target=as_rank, args=(r, port, asked or {}, work, *args)) for r in range(2)
+    ]
     for life in lives:
         life.start()
     for life in lives:
@@ -94,14 +103,16 @@ def three_steps(ranks: Ranks, folder: Path, out: Path) -> None:
     for algo in ALGOS:
         model, tokenizer = load(folder)
         use_packed(model)
+        shard(model, ranks)
         chat = Chat(tokenizer)
         episodes = [spoken(e, chat) for e in played]
         optimizer = MasterAdamW(model.parameters(), lr=1e-3, ranks=ranks)
         gradients: list[torch.Tensor] = []
 
-        def keep(adam: Any, *_: Any, into: list[torch.Tensor] = gradients) -> None:
-            given = [p.grad for group in adam.param_groups for p in group["params"]]
-            into.append(torch.cat([g.flatten() for g in given if g is not None]).clone())
+        def keep(*_: Any, adam: Any = optimizer, into: list[torch.Tensor] = gradients) -> None:
+            pairs = zip(adam.parameters, adam._masters, strict=True)
+            given = [gathered(p, part.grad) for p, part in pairs if part.grad is not None]
+            into.append(torch.cat([g.flatten() for g in given]).clone())
 
         optimizer._adam.register_step_pre_hook(keep)
         trainer = Trainer(
@@ -120,7 +131,8 @@ def three_steps(ranks: Ranks, folder: Path, out: Path) -> None:
             "ids": [e.token_ids for e in episodes],
             "logs": logs,
             "gradient": gradients[0],
-            "weights": [p.detach() for p in model.parameters()],
+            "weights": [gathered(p, held(p.detach())) for p in model.parameters()],
+            "sharded": sum(map(is_sharded, model.parameters())),
             "credited": [
                 (r.episode, r.case, r.reference, len(r.weight), len(r.entropy))
                 for r in sorted(trainer.credited, key=lambda r: r.episode)
@@ -129,16 +141,18 @@ def three_steps(ranks: Ranks, folder: Path, out: Path) -> None:
     torch.save(found, out / f"{ranks.count}-{ranks.rank}.pt")
 
 
-def test_two_processes_take_the_steps_of_one(tiny: Path, tmp_path: Path):
+@pytest.mark.parametrize("asked", [{}, FSDP], ids=["ddp", "fsdp"])
+def test_two_processes_take_the_steps_of_one(tiny: Path, tmp_path: Path, asked: dict[str, str]):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     three_steps(ALONE, tiny, tmp_path)
     torch.set_num_threads(threads)
-    assert on_two(three_steps, tiny, tmp_path) == [0, 0]
+    assert on_two(three_steps, tiny, tmp_path, asked=asked) == [0, 0]
     alone, *both = (torch.load(tmp_path / f"{name}.pt") for name in ("1-0", "2-0", "2-1"))
     for algo in ALGOS:
         one = alone[algo]
         assert one["gradient"].norm() > 1e-3
+        assert all((two[algo]["sharded"] > 0) == bool(asked) for two in both)
         shares = [set(two[algo]["mine"]) for two in both]
         assert all(shares)
         assert not set.intersection(*shares)
@@ -190,13 +204,27 @@ def test_what_the_first_rank_refuses_the_others_do_not_wait_for(tmp_path: Path):
     ).read_text() == "LostRank: process 0 cannot go on: ValueError: there is no run x"
 
 
-@pytest.mark.parametrize("key", sorted(NOT_SHARDED))
-def test_a_launch_that_would_shard_the_model_is_refused(monkeypatch, key: str):
+@pytest.mark.parametrize("key", sorted(UNSUPPORTED))
+def test_a_launch_that_would_share_the_model_in_another_way_is_refused(monkeypatch, key: str):
     monkeypatch.setenv(key, "true")
     with (
-        pytest.raises(ValueError, match=f"launched with {NOT_SHARDED[key]}.*whole model"),
+        pytest.raises(ValueError, match=f"launched with {UNSUPPORTED[key]}.*--fsdp_version 2"),
         joined(torch.device("cpu")),
     ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("FSDP_VERSION", "1", "got FSDP 1, wanted FSDP 2"),
+        ("FSDP_OFFLOAD_PARAMS", "true", "fsdp_offload_params true is not supported"),
+    ],
+)
+def test_other_kinds_of_fsdp_are_refused(monkeypatch, key: str, value: str, said: str):
+    for name, given in (FSDP | {key: value}).items():
+        monkeypatch.setenv(name, given)
+    with pytest.raises(ValueError, match=said), joined(torch.device("cpu")):
         pass
 
 
@@ -248,11 +276,11 @@ def test_recomputed_activations_give_the_same_gradient(tiny: Path):
     torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-7)
 
 
-def launched(tiny: Path, runs: Path, processes: int, *extra: str) -> str:
-    """Runs the command under `accelerate launch`, or alone; what it said on standard error."""
+def launched(runs: Path, *extra: str, flags: Sequence[str] = ()) -> str:
+    """Runs the command alone, or two under `accelerate launch` with flags; what they said."""
     start = [sys.executable, "-m"]
-    if processes > 1:
-        start += ["accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
+    if flags:
+        start += ["accelerate.commands.launch", *flags, "--num_processes", "2"]
         start += ["--main_process_port", free_port(), "-m"]
     done = subprocess.run(
         [*start, "scgrpo.train", f"runs={runs}", *extra],
@@ -267,7 +295,10 @@ def launched(tiny: Path, runs: Path, processes: int, *extra: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_launched_run_on_two_processes_learns_what_one_does(tiny: Path, tmp_path: Path):
+@pytest.mark.parametrize("flags", [DDP_FLAGS, FSDP_FLAGS], ids=["ddp", "fsdp"])
+def test_a_launched_run_on_two_processes_learns_what_one_does(
+    tiny: Path, tmp_path: Path, flags: Sequence[str]
+):
     settings = [
         "env=toy_guess",
         f"model={tiny}",
@@ -284,10 +315,13 @@ def test_a_launched_run_on_two_processes_learns_what_one_does(tiny: Path, tmp_pa
         "warm_start.episodes=12",
         "warm_start.steps=20",
     ]
-    launched(tiny, tmp_path, 1, *settings, "name=one", "steps=3")
-    said = launched(tiny, tmp_path, 2, *settings, "name=two", "steps=2", "validation.every=2")
+    assert "processes: " not in launched(tmp_path, *settings, "name=one", "steps=3")
+    first = ["name=two", "steps=2", "validation.every=2"]
+    said = launched(tmp_path, *settings, *first, flags=flags)
     assert said.count("run: ") == 1
-    said = launched(tiny, tmp_path, 2, "name=two", "resume=true", "steps=3")
+    how = "the model's layers are sharded" if flags == FSDP_FLAGS else "each with the model"
+    assert f"processes: 2, {how}" in said
+    said = launched(tmp_path, "name=two", "resume=true", "steps=3", flags=flags)
     assert said.count("going on from") == 1
     one, two = tmp_path / "one", tmp_path / "two"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "latest", "one", "two"]
