@@ -31,6 +31,12 @@ UNSUPPORTED = {
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
     "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config",
 }
+FSDP_WANTED = {
+    "FSDP_VERSION": ("2", "launch with --fsdp_version 2"),
+    "FSDP_OFFLOAD_PARAMS": ("false", "offloading is not supported, leave it out"),
+    "FSDP_RESHARD_AFTER_FORWARD": ("true", "a layer is always given back, leave it out"),
+    "FSDP_ACTIVATION_CHECKPOINTING": ("false", "set activation_checkpointing=true instead"),
+}
 T = TypeVar("T")
 
 
@@ -164,6 +170,8 @@ def joined(device: torch.device) -> Iterator[Ranks]:
             f"accelerate was launched with {', '.join(asked)}, which is not supported: launch "
             "with --multi_gpu, or with --use_fsdp --fsdp_version 2 to shard the model"
         )
+    if (precision := os.environ.get("ACCELERATE_MIXED_PRECISION", "no")) != "no":
+        raise ValueError(f"got --mixed_precision {precision}, wanted no: dtype=... sets the type")
     sharded = _asked_to_shard()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
@@ -184,11 +192,9 @@ def _asked_to_shard() -> bool:
     """Whether accelerate was told to use FSDP. Raises ValueError for other kinds than ours."""
     if os.environ.get("ACCELERATE_USE_FSDP", "").lower() != "true":
         return False
-    version = os.environ.get("FSDP_VERSION", "1")
-    if version != "2":
-        raise ValueError(f"got FSDP {version}, wanted FSDP 2: launch with --fsdp_version 2")
-    if os.environ.get("FSDP_OFFLOAD_PARAMS", "").lower() == "true":
-        raise ValueError("--fsdp_offload_params true is not supported: leave it out")
+    for key, (wanted, instead) in FSDP_WANTED.items():
+        if (found := os.environ.get(key, wanted).lower()) != wanted:
+            raise ValueError(f"got --{key.lower()} {found}, wanted {wanted}: {instead}")
     return True
 
 

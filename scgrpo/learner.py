@@ -35,7 +35,7 @@ from scgrpo.teachers import Solution, load_teacher, solution_of
 from scgrpo.trainer import Trainer
 from scgrpo.validation import ID, validate
 
-__all__ = ["Learner", "TrainingError", "malformed_share"]
+__all__ = ["Learner", "TrainingError", "adapted", "malformed_share"]
 
 SKIPS = 3
 REDRAWS = 20
@@ -65,7 +65,7 @@ class Learner:
         self.rng = np.random.default_rng(config.seed)
         self.levels = LevelController(config.levels or play.env.levels)
         model, self.tokenizer = models.load(start, dtype=config.torch_dtype())
-        self.model = _adapted(model.to(config.torch_device()), config.lora)
+        self.model = adapted(model.to(config.torch_device()), config.lora)
         use_packed(self.model)
         if config.activation_checkpointing:
             models.recompute_activations(self.model)
@@ -319,7 +319,7 @@ def _uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _adapted(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
+def adapted(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
     """The model with fresh adapters on every linear layer, or as it is for rank 0."""
     if not lora.rank:
         return model

@@ -67,9 +67,11 @@ class Passes:
 
         Without rows the model reads a token, and A is 0.
         """
-        read = [rest_of(self.episodes[row]) for row in rows] or [([*IDLE], [False])]
-        branches, masks = zip(*read, strict=True)
-        return predicting_states(model or self.model, opening or IDLE, branches, masks)
+        model = model or self.model
+        if not rows:
+            return predicting_states(model, IDLE, [IDLE], [[False]])
+        branches, masks = zip(*(rest_of(self.episodes[row]) for row in rows), strict=True)
+        return predicting_states(model, opening, branches, masks)
 
     def targets(self, rows: list[int]) -> Tensor:
         """(A,) action tokens of the rows."""

@@ -109,21 +109,19 @@ def test_a_link_to_the_right_code_is_none(task, tmp_path):
     assert judged(task, task / "environment" / "app", tmp_path) == "0\n"
 
 
+CASES = (
+    ("swe_lite", "id", 2, "lru"),
+    ("swe_lite", "id", 4, ""),
+    ("code_fn", "id", 2, ""),
+    ("code_fn", "ood/domain", 2, ""),
+)
 PATCH = """
 import unittest
 unittest.TestCase.run = lambda self, result: result.startTest(self) or result.stopTest(self)
 """
 
 
-@pytest.mark.parametrize(
-    ("name", "split", "level", "start"),
-    [
-        ("swe_lite", "id", 2, "lru"),
-        ("swe_lite", "id", 4, ""),
-        ("code_fn", "id", 2, ""),
-        ("code_fn", "ood/domain", 2, ""),
-    ],
-)
+@pytest.mark.parametrize(("name", "split", "level", "start"), CASES)
 def test_the_given_code_that_patches_the_test_runner_gets_0(tmp_path, name, split, level, start):
     env = made(name)
     folder = write_task(tmp_path, env, first(env, level, start, split), IMAGE)
@@ -235,14 +233,7 @@ def base() -> Iterator[tuple[Any, str]]:
 
 @pytest.mark.docker
 @pytest.mark.parametrize(
-    ("name", "split", "level", "start"),
-    [
-        ("swe_lite", "id", 2, "lru"),
-        ("swe_lite", "id", 2, "colorsys"),
-        ("swe_lite", "id", 4, ""),
-        ("code_fn", "id", 2, ""),
-        ("code_fn", "ood/domain", 2, ""),
-    ],
+    ("name", "split", "level", "start"), [*CASES, ("swe_lite", "id", 2, "colorsys")]
 )
 def test_in_a_container_the_solution_gets_1_and_the_given_code_0(
     base, tmp_path, name, split, level, start

@@ -21,7 +21,9 @@ from envs.rollout import Limits
 from envs.store import read_episodes
 from scgrpo.algorithms import ALGORITHMS
 from scgrpo.attention import use_packed
+from scgrpo.config import LoraConfig
 from scgrpo.distributed import ALONE, UNSUPPORTED, LostRank, Ranks, joined
+from scgrpo.learner import adapted
 from scgrpo.log import read_metrics
 from scgrpo.models import load, make_tiny, recompute_activations
 from scgrpo.optimizer import MasterAdamW
@@ -93,7 +95,7 @@ def on_two(
     return codes
 
 
-def three_steps(ranks: Ranks, folder: Path, out: Path) -> None:
+def three_steps(ranks: Ranks, folder: Path, out: Path, rank: int = 0) -> None:
     """Learns from the same random episodes with each algorithm; writes what came of it."""
     found: dict[str, Any] = {}
     with Rollouts("toy_guess", LIMITS, threads=2) as play:
@@ -102,6 +104,8 @@ def three_steps(ranks: Ranks, folder: Path, out: Path) -> None:
         )
     for algo in ALGOS:
         model, tokenizer = load(folder)
+        torch.manual_seed(0)
+        model = adapted(model, LoraConfig(rank=rank))
         use_packed(model)
         shard(model, ranks)
         chat = Chat(tokenizer)
@@ -141,13 +145,17 @@ def three_steps(ranks: Ranks, folder: Path, out: Path) -> None:
     torch.save(found, out / f"{ranks.count}-{ranks.rank}.pt")
 
 
-@pytest.mark.parametrize("asked", [{}, FSDP], ids=["ddp", "fsdp"])
-def test_two_processes_take_the_steps_of_one(tiny: Path, tmp_path: Path, asked: dict[str, str]):
+@pytest.mark.parametrize(
+    ("asked", "rank"), [({}, 0), (FSDP, 0), (FSDP, 4)], ids=["ddp", "fsdp", "fsdp-lora"]
+)
+def test_two_processes_take_the_steps_of_one(
+    tiny: Path, tmp_path: Path, asked: dict[str, str], rank: int
+):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    three_steps(ALONE, tiny, tmp_path)
+    three_steps(ALONE, tiny, tmp_path, rank)
     torch.set_num_threads(threads)
-    assert on_two(three_steps, tiny, tmp_path, asked=asked) == [0, 0]
+    assert on_two(three_steps, tiny, tmp_path, rank, asked=asked) == [0, 0]
     alone, *both = (torch.load(tmp_path / f"{name}.pt") for name in ("1-0", "2-0", "2-1"))
     for algo in ALGOS:
         one = alone[algo]
@@ -217,11 +225,14 @@ def test_a_launch_that_would_share_the_model_in_another_way_is_refused(monkeypat
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("FSDP_VERSION", "1", "got FSDP 1, wanted FSDP 2"),
-        ("FSDP_OFFLOAD_PARAMS", "true", "fsdp_offload_params true is not supported"),
+        ("FSDP_VERSION", "1", "got --fsdp_version 1, wanted 2: launch with"),
+        ("FSDP_OFFLOAD_PARAMS", "true", "wanted false: offloading is not supported"),
+        ("FSDP_RESHARD_AFTER_FORWARD", "false", "wanted true: a layer is always given back"),
+        ("FSDP_ACTIVATION_CHECKPOINTING", "true", "set activation_checkpointing=true"),
+        ("ACCELERATE_MIXED_PRECISION", "bf16", "got --mixed_precision bf16, wanted no: dtype="),
     ],
 )
-def test_other_kinds_of_fsdp_are_refused(monkeypatch, key: str, value: str, said: str):
+def test_what_a_launch_asks_for_in_vain_is_refused(monkeypatch, key: str, value: str, said: str):
     for name, given in (FSDP | {key: value}).items():
         monkeypatch.setenv(name, given)
     with pytest.raises(ValueError, match=said), joined(torch.device("cpu")):
