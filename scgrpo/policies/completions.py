@@ -103,12 +103,16 @@ class Completions:
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The JSON that the server answers. Raises ServerError."""
+    def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, words: bool = False
+    ) -> Any:
+        """The JSON that the server answers; with `words` its text, as it is. Raises ServerError."""
         with self._lock:
             if self._closed:
                 raise ServerError("the policy was closed")
-            future = asyncio.run_coroutine_threadsafe(self._ask(method, path, body), self._loop)
+            future = asyncio.run_coroutine_threadsafe(
+                self._ask(method, path, body, words), self._loop
+            )
         try:
             return future.result()
         except CancelledError as error:
@@ -132,11 +136,13 @@ class Completions:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._http.aclose()
 
-    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+    async def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None, words: bool
+    ) -> Any:
         begun, wait, faults = time.monotonic(), self.server.wait_s, 0
         while True:
             await self._gate()
-            said = await self._once(method, path, body)
+            said = await self._once(method, path, body, words)
             if not isinstance(said, _Fault):
                 self._answered = time.monotonic()
                 return said
@@ -160,7 +166,9 @@ class Completions:
             # Those that waited for the same moment would all come at once.
             await asyncio.sleep(left * self._jitter.uniform(1.0, 1.1))
 
-    async def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+    async def _once(
+        self, method: str, path: str, body: Mapping[str, Any] | None, words: bool
+    ) -> Any:
         try:
             # A time-out of the library is one of each read: a server that trickles would pass it.
             async with asyncio.timeout(self.server.timeout_s):
@@ -176,7 +184,7 @@ class Completions:
         status = response.status_code
         if response.is_success:
             try:
-                return response.json()
+                return response.text if words else response.json()
             except ValueError:
                 return _Fault(f"no JSON: {response.text:.80}")
         problem = f"HTTP {status}: {self._words(response)}"

@@ -15,6 +15,7 @@ from scgrpo.policies.completions import Completions, Server, ServerError
 __all__ = ["EXTENSION", "Engine", "Sampled", "VLLMEngine", "VLLMServer"]
 
 CALL_END = "</tool_call>"
+ADAPTER = "scgrpo-"
 EXTENSION = "scgrpo.policies.vllm_worker.Follower"
 
 
@@ -103,16 +104,19 @@ class VLLMServer:
         self._control.ask("POST", "/reset_prefix_cache")
 
     def load_adapter(self, folder: Path) -> None:
-        """Samples from this adapter from now on; the server needs `--enable-lora`."""
-        name = folder.name
-        self._completions.ask(
-            "POST",
-            "/load_lora_adapter",
-            {"lora_name": name, "lora_path": str(folder.resolve())},
-        )
-        before, self._adapter = self._adapter, name
-        if before:
-            self._completions.ask("POST", "/unload_lora_adapter", {"lora_name": before})
+        """Samples from this adapter from now on; the server needs `--enable-lora`.
+
+        It forgets the one before, also an earlier run's, and what it cached of it.
+        """
+        for served in self._completions.ask("GET", "/models")["data"]:
+            if str(served["id"]).startswith(ADAPTER):
+                self._adapt("unload", lora_name=served["id"])
+        self._adapter = f"{ADAPTER}{folder.name}"
+        self._adapt("load", lora_name=self._adapter, lora_path=str(folder.resolve()))
+        self._control.ask("POST", "/reset_prefix_cache")
+
+    def _adapt(self, deed: str, **body: str) -> None:
+        self._completions.ask("POST", f"/{deed}_lora_adapter", body, words=True)
 
     def digests(self) -> set[str]:
         """The checksum that each worker says."""

@@ -12,15 +12,20 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 import torch
+from peft import LoraConfig as PeftOptions
+from peft import get_peft_model
 
 from envs.rollout import Limits, play
 from envs.toy.guess import ToyGuess
 from scgrpo import models
-from scgrpo.config import EngineConfig, TrainConfig, WarmStartConfig
+from scgrpo.config import EngineConfig, LoraConfig, TrainConfig, WarmStartConfig
 from scgrpo.log import read_metrics
 from scgrpo.policies.completions import Server, ServerError
 from scgrpo.policies.vllm import StaleWeights, VLLMPolicy, _digest
@@ -31,6 +36,7 @@ ROOT = Path(__file__).parents[2]
 IN_PROCESS = Path(__file__).with_name("in_process_vllm.py")
 LIMITS = Limits(turn_tokens=8, episode_tokens=256)
 START_S = 600
+RANK = 8
 
 
 def free_port() -> int:
@@ -44,18 +50,19 @@ def model_folder() -> Path:
     return models.resolve("auto")
 
 
-@pytest.fixture(scope="module")
-def server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def serving(model_folder: Path, scratch: Path, *more: str, **own: str) -> Iterator[str]:
+    """A vLLM server on loopback that can follow training, with these arguments and environment."""
     python = os.environ.get("VLLM_PYTHON")
     if not python:
         pytest.skip("VLLM_PYTHON is not set: make test-vllm sets it up")
-    port, log = free_port(), tmp_path_factory.mktemp("vllm") / "server.log"
+    port, log = free_port(), scratch / "server.log"
     command = [
         python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model_folder),
         "--host", "127.0.0.1", "--port", str(port), "--max-model-len", "1024",
-        "--enforce-eager", "--dtype", "float32", "--worker-extension-cls", EXTENSION,
+        "--enforce-eager", "--dtype", "float32", "--worker-extension-cls", EXTENSION, *more,
     ]  # fmt: skip
-    own = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": str(ROOT)}
+    own |= {"VLLM_SERVER_DEV_MODE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": str(ROOT)}
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, stdout=out, stderr=out, env={**os.environ, **own}, start_new_session=True
@@ -70,6 +77,20 @@ def server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(model_folder, tmp_path_factory.mktemp("vllm")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def adapter_server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    options = ["--enable-lora", "--max-lora-rank", str(RANK)]
+    own = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
+    with serving(model_folder, tmp_path_factory.mktemp("vllm_lora"), *options, **own) as url:
+        yield url
 
 
 @pytest.fixture
@@ -134,29 +155,67 @@ def test_a_server_that_keeps_old_weights_is_found_out(server, loaded, tmp_path):
         VLLMPolicy(model, tokenizer, Lazy(Server(server)), tmp_path / "b")
 
 
-def test_a_run_trains_through_the_server(server, model_folder, tmp_path):
-    run = train(
-        TrainConfig(
-            env="toy_guess",
-            model=str(model_folder),
-            steps=2,
-            tasks_per_step=2,
-            group=4,
-            levels=(0,),
-            limits=LIMITS,
-            engine=EngineConfig("vllm_server", server),
-            warm_start=WarmStartConfig("never"),
-            device="cpu",
-            dtype="float32",
-            runs=tmp_path,
-        )
+def trained(model_folder: Path, url: str, runs: Path, **more: Any) -> TrainConfig:
+    """Two steps whose episodes a server samples."""
+    return TrainConfig(
+        env="toy_guess",
+        model=str(model_folder),
+        steps=2,
+        tasks_per_step=2,
+        group=4,
+        levels=(0,),
+        limits=LIMITS,
+        engine=EngineConfig("vllm_server", url),
+        warm_start=WarmStartConfig("never"),
+        device="cpu",
+        dtype="float32",
+        runs=runs,
+        **more,
     )
+
+
+def assert_followed(run: Path) -> None:
+    """Both steps were played to the end, with log-probabilities that are the trainer's."""
     rows = read_metrics(run / "metrics.jsonl")
     assert [row["step"] for row in rows] == [1, 2]
     assert all(row["episodes/stop_error"] == 0 for row in rows)
     mismatch = [row["train/logprob_mismatch"] for row in rows if "train/logprob_mismatch" in row]
     assert mismatch
     assert max(mismatch) < 1e-3
+
+
+def test_a_run_trains_through_the_server(server, model_folder, tmp_path):
+    assert_followed(train(trained(model_folder, server, tmp_path)))
+
+
+@pytest.mark.timeout(START_S)
+def test_the_server_samples_from_the_last_adapter_alone(adapter_server, loaded, tmp_path):
+    base, tokenizer = loaded
+    torch.manual_seed(0)
+    # Not the usual start, which changes nothing.
+    options = PeftOptions(r=RANK, target_modules="all-linear", init_lora_weights=False)
+    model: Any = get_peft_model(base, options).eval()
+    prompt = tokenizer.encode("The capital of France is")
+    with VLLMPolicy(model, tokenizer, VLLMServer(Server(adapter_server)), tmp_path) as policy:
+        for version in range(3):
+            if version:
+                with torch.no_grad():
+                    for weight in model.parameters():
+                        if weight.requires_grad:
+                            weight.mul_(1.5)
+                policy.updated()
+            ids, logprobs, _ = policy.turn(prompt, room=6, seed=1)
+            expected = scores(model, [*prompt, *ids], len(ids))
+            assert (expected - torch.tensor(logprobs)).abs().max() < 1e-3
+            asked = httpx2.get(f"{adapter_server}/models").json()["data"]
+            served = [one["id"] for one in asked if one["parent"]]
+            assert served == [f"scgrpo-version-{version:06d}"]
+
+
+@pytest.mark.timeout(START_S)
+def test_a_run_trains_adapters_through_the_server(adapter_server, model_folder, tmp_path):
+    run = train(trained(model_folder, adapter_server, tmp_path, lora=LoraConfig(rank=RANK)))
+    assert_followed(run)
 
 
 @pytest.mark.timeout(START_S)
