@@ -187,9 +187,10 @@ class TextEnv(gymnasium.Env[str, str]):
     ) -> tuple[str, dict[str, Any]]:
         """Starts an episode. Raises ValueError for options that name no task."""
         super().reset(seed=seed)
-        self._start(self._pick(options or {}))
-        return self.task.prompt[:MAX_CHARS], {
-            "messages": as_messages(self.instructions, self.task.prompt),
+        task = self._pick(options or {})
+        self._start(task)
+        return task.prompt[:MAX_CHARS], {
+            "messages": as_messages(self.instructions, task.prompt),
             "tools": list(self.tools()),
             **self._info(None),
         }
@@ -251,10 +252,9 @@ class TextEnv(gymnasium.Env[str, str]):
 
     def _pick(self, options: Mapping[str, Any]) -> Task:
         """The task that the options name, or a random one."""
-        if unknown := options.keys() - OPTIONS:
-            raise ValueError(
-                f"unknown reset option {min(unknown)!r}; wanted split, level or task_id"
-            )
+        if not OPTIONS.issuperset(options):
+            unknown = min(options.keys() - OPTIONS)
+            raise ValueError(f"unknown reset option {unknown!r}; wanted split, level or task_id")
         split = options.get("split", self.splits[0])
         level = options.get("level", self.levels[0])
         if split not in self.splits:
