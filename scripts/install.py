@@ -90,18 +90,22 @@ def fetch_releases():
 
 
 def install_sandbox():
-    """Installs bubblewrap and Docker where neither is there and it may, or says what to do."""
-    found = [name for name in ("docker", "bwrap") if shutil.which(name)]
+    """Installs bubblewrap and Docker where neither can serve and it may, or says what to do."""
+    # A client alone is no engine: images of machines often carry one.
+    engine = engine_answers() or shutil.which("dockerd")
+    found = [
+        name for name, there in (("docker", engine), ("bwrap", shutil.which("bwrap"))) if there
+    ]
     if found:
         say(f"sandbox: found {' and '.join(found)}")
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         say(
-            "sandbox: neither docker nor bwrap is installed. Install one of them "
+            "sandbox: no Docker engine and no bwrap is here. Install one of them "
             "(Debian, Ubuntu: sudo apt-get install bubblewrap docker.io)"
         )
         return
-    say("sandbox: neither docker nor bwrap is installed; installing both with apt-get")
+    say("sandbox: no Docker engine and no bwrap is here; installing both with apt-get")
     apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.call([*apt, "update"], env=quiet)
@@ -122,12 +126,16 @@ def install_sandbox():
 
 def build_image():
     """Makes the sandbox's image where an engine answers, so that `docker compose up` finds it."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    if not shutil.which("docker") or subprocess.call(["docker", "info"], **quiet) != 0:
+    if not engine_answers():
         say("sandbox: no Docker engine answers now; later: .venv/bin/python -m sandboxes.build")
         return
     if subprocess.call([str(VENV / "bin" / "python"), "-m", "sandboxes.build"], cwd=ROOT) != 0:
         say("sandbox: the image could not be built, see above; bubblewrap serves without one")
+
+
+def engine_answers():
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return bool(shutil.which("docker")) and subprocess.call(["docker", "info"], **quiet) == 0
 
 
 def has_gpu():
