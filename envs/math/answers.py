@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from fractions import Fraction
 from random import Random
+from typing import TypeVar
 
-__all__ = ["NO_VALUE", "choices_around", "read_value"]
+__all__ = ["NO_VALUE", "one_of_several", "read_value"]
 
 NO_VALUE = 'no value found: write it alone, such as 7 or -3/4, or on a last line "Answer: 7"'
 
 _VALUE = re.compile(r"(-?[0-9]{1,20})(/[0-9]{1,20}|\.[0-9]{1,20})?")
 _MARK = re.compile(r"answer\s*:", re.IGNORECASE)
-MOST_GAP = 3
+
+Problem = TypeVar("Problem")
 
 
 def read_value(text: str) -> Fraction | None:
@@ -42,18 +44,19 @@ def _marked(text: str) -> re.Match[str] | None:
     return _VALUE.fullmatch(last[mark.end() :].strip())
 
 
-def choices_around(rng: Random, answer: int, count: int) -> Sequence[str]:
-    """The answer and wrong whole numbers of 0 or more near it, in random order.
+def one_of_several(
+    rng: Random, draw: Callable[[], tuple[Problem, int]], count: int, rank: int
+) -> tuple[Problem, list[str]]:
+    """A problem, and a list of values in random order: the answers of `count`, of which it is one.
 
-    The answer's rank by size is uniform where small numbers allow it, so its place tells nothing.
-    At least one choice is larger, so that a twin with a larger number exists.
+    Wrong values made up around the right one give it away, by its rank or as the most usual answer.
+    Here any listed value could as well have been asked for. `rank` says which one is, by size from
+    0: a caller that refuses some problems draws it before, so that all ranks stay as frequent.
     """
-    values = [answer]
-    for _ in range(rng.randrange(count - 1)):
-        values.append(values[-1] - rng.randint(1, MOST_GAP))
-    values = [value for value in values if value >= 0]
-    values.reverse()
-    while len(values) < count:
-        values.append(values[-1] + rng.randint(1, MOST_GAP))
-    rng.shuffle(values)
-    return [str(value) for value in values]
+    found: dict[int, Problem] = {}
+    while len(found) < count:
+        problem, answer = draw()
+        found.setdefault(answer, problem)
+    listed = list(found)
+    rng.shuffle(listed)
+    return found[sorted(listed)[rank]], [str(value) for value in listed]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.math.answers import NO_VALUE, choices_around, read_value
+from envs.math.answers import NO_VALUE, one_of_several, read_value
 from envs.math.calc import CalcError, evaluate
 from envs.math.formula import Formula, drawn, edits, in_base, in_words, leaves, value, written
 from envs.supply import belongs, supply
@@ -42,7 +42,7 @@ class MathChain(ToolEnv):
     | | `calc`; what is wrong, for a turn that is neither |
     | verifier | equality of fractions; there is no rounding, and 2.5 is 5/2 |
     | limits | 4 turns, of any kind; at level 0 two, so that eight choices stay a choice |
-    | level 0 | a sum of two numbers up to 30, one of eight values |
+    | level 0 | a sum of two numbers up to 30; listed are the values of eight such formulas |
     | level 1 | two numbers up to 99, one of + - * |
     | level 2 | three numbers up to 50, + - * |
     | level 3 | four numbers up to 20, + - * / and % (modulo) |
@@ -118,15 +118,10 @@ class MathChain(ToolEnv):
 
     def twin(self, task: Task) -> Task:
         """The same formula with one number changed, so that its value differs."""
-        listed, answer = task.payload["choices"], task.payload["answer"]
-        for formula in edits(task.payload["formula"]):
-            try:
-                found = str(value(formula))
-            except CalcError:
-                continue
-            if found != answer and (not listed or found in listed):
-                return _task(task.id, task.split, task.level, formula, task.payload["way"], listed)
-        raise ValueError(f"no single number changes the value of {task.id}")
+        found = _twin(task)
+        if found is None:
+            raise ValueError(f"no single number changes the value of {task.id}")
+        return found
 
     def chance(self, level: int) -> float:
         """Success rate on `train` of `random_turn` at every turn; above level 0 measured."""
@@ -178,15 +173,39 @@ _RIGHT = Verdict(passed=True, score=1.0, detail="right")
 @cache
 def _tasks(split: str, level: int) -> Mapping[str, Task]:
     def draw(rng: Random, task_id: str) -> Task:
-        formula, answer = _drawn(rng, split, level)
-        listed = _choices(rng, split, int(answer)) if level == 0 else []
-        return _task(task_id, split, level, formula, _way(rng, split), listed)
+        if level == 0:
+            return _closed(rng, task_id, split)
+        formula, _ = _drawn(rng, split, level)
+        return _task(task_id, split, level, formula, _way(rng, split), [])
 
     return supply(MathChain.name, split, level, draw)
 
 
-def _drawn(rng: Random, split: str, level: int) -> tuple[Formula, Fraction]:
-    """A formula that belongs to the split and is worth asking, and its value."""
+def _closed(rng: Random, task_id: str, split: str) -> Task:
+    """A task of level 0: the values of several formulas, one of which is asked."""
+    rank = rng.randrange(CHOICES)
+    while True:
+        formula, listed = one_of_several(rng, lambda: _drawn(rng, split, 0), CHOICES, rank)
+        task = _task(task_id, split, 0, formula, _way(rng, split), listed)
+        if _twin(task) is not None:
+            return task
+
+
+def _twin(task: Task) -> Task | None:
+    """One number changed, and another value, which is listed where any are."""
+    listed, answer = task.payload["choices"], task.payload["answer"]
+    for formula in edits(task.payload["formula"]):
+        try:
+            found = str(value(formula))
+        except CalcError:
+            continue
+        if found != answer and (not listed or found in listed):
+            return _task(task.id, task.split, task.level, formula, task.payload["way"], listed)
+    return None
+
+
+def _drawn(rng: Random, split: str, level: int) -> tuple[Formula, int]:
+    """A formula that belongs to the split and is worth asking, and its value, rounded down."""
     while True:
         if split == "ood/domain":
             formula = _unseen(rng, level)
@@ -200,7 +219,7 @@ def _drawn(rng: Random, split: str, level: int) -> tuple[Formula, Fraction]:
         except CalcError:
             continue
         if _asks(level, split, found):
-            return formula, found
+            return formula, int(found)
 
 
 def _asks(level: int, split: str, found: Fraction) -> bool:
@@ -225,16 +244,6 @@ def _unseen(rng: Random, level: int) -> Formula:
     numbers = [factor * n for n in rng.sample(range(1, 10), level)]
     other = "lcm" if name == "gcd" else "gcd"
     return [name, *numbers] if level == 2 else [name, [other, *numbers[:2]], *numbers[2:]]
-
-
-def _choices(rng: Random, split: str, answer: int) -> Sequence[str]:
-    if split != "ood/domain":
-        return choices_around(rng, answer, CHOICES)
-    # 1 is among them: every gcd has a twin of that value.
-    others = rng.sample([n for n in range(2, 25) if n != answer], CHOICES - 2)
-    listed = [str(n) for n in (1, answer, *others)]
-    rng.shuffle(listed)
-    return listed
 
 
 def _way(rng: Random, split: str) -> str | int:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cache
 from random import Random
 
-from envs.math.answers import choices_around
+from envs.math.answers import one_of_several
 from envs.math.chain import CHOICE_TURNS, CHOICES, MathChain
 from envs.math.gym_families import HELD_OUT, SEEN, asked, edits, solved, whole_only
 from envs.supply import belongs, supply
@@ -17,7 +17,7 @@ from envs.types import Task
 __all__ = ["MathGym"]
 
 INDICES = 2**31
-NEAR = (1, 2, 3)
+QUESTIONS_DRAWN = 400
 _CHANCE = (CHOICE_TURNS / CHOICES, 0.08, 0.05, 0.04, 0.04)
 
 
@@ -31,6 +31,7 @@ class MathGym(MathChain):
     | verifier | equality of fractions with the answer, which reasoning-gym and our own arithmetic |
     | | on the question's text agree on; reasoning-gym's scorers are not used |
     | levels | the families' own parameters: two numbers of one digit -> six of three digits |
+    | level 0 | lists the answers of eight questions of the family, one of which is asked |
     | `train`, `id` | `basic_arithmetic`, `chain_sum`, `count_bits`, `decimal_chain_sum`, `gcd`, |
     | | `leg_counting`, `products`, `simple_equations`; different numbers, drawn alike |
     | `ood/difficulty` | the same families, six terms more, or more or larger numbers |
@@ -58,15 +59,10 @@ class MathGym(MathChain):
 
     def twin(self, task: Task) -> Task:
         """The same question with one number changed, so that its answer differs."""
-        listed, payload = task.payload["choices"], task.payload
-        for question in edits(payload["question"]):
-            found = solved(payload["source"], question)
-            if found is None or str(found) == payload["answer"]:
-                continue
-            if not listed or str(found) in listed:
-                cell = task.id, task.split, task.level
-                return _task(*cell, payload["source"], question, found, listed)
-        raise ValueError(f"no single number changes the answer of {task.id}")
+        found = _twin(task)
+        if found is None:
+            raise ValueError(f"no single number changes the answer of {task.id}")
+        return found
 
     def chance(self, level: int) -> float:
         """Success rate on `train` of `random_turn` at every turn; above level 0 measured."""
@@ -80,47 +76,64 @@ class MathGym(MathChain):
 @cache
 def _tasks(split: str, level: int) -> Mapping[str, Task]:
     def draw(rng: Random, task_id: str) -> Task:
+        names = HELD_OUT if split == "ood/domain" else SEEN
+        if level == 0:
+            return _closed(rng, task_id, split, rng.choice(whole_only(names)))
         while True:
-            source, question, answer = _drawn(rng, split, level)
-            listed = _choices(rng, source, question, answer) if level == 0 else []
-            if listed or level > 0:
-                return _task(task_id, split, level, source, question, answer, listed)
+            source = rng.choice(names)
+            found = _drawn(rng, split, level, source)
+            if found is not None:
+                return _task(task_id, split, level, source, *found, [])
 
     return supply(MathGym.name, split, level, draw)
 
 
-def _drawn(rng: Random, split: str, level: int) -> tuple[str, str, Fraction]:
-    """A family, a question of it that belongs to the split, and its answer."""
-    names = HELD_OUT if split == "ood/domain" else SEEN
-    names = names if level else whole_only(names)
+def _closed(rng: Random, task_id: str, split: str, source: str) -> Task:
+    """A task of level 0: answers of several of the family's questions, one of which is asked."""
+    answers = _closed_questions(split, source)
+    items = list(answers.items())
+    rank = rng.randrange(CHOICES)
     while True:
-        source = rng.choice(names)
-        item = asked(source, level, split == "ood/difficulty", rng.randrange(INDICES))
-        if item is None or not belongs(_family(source, item[0]), split, "ood/difficulty"):
+        question, listed = one_of_several(rng, lambda: rng.choice(items), CHOICES, rank)
+        answer = Fraction(answers[question])
+        task = _task(task_id, split, 0, source, question, answer, listed)
+        if _twin(task) is not None:
+            return task
+
+
+@cache
+def _closed_questions(split: str, source: str) -> Mapping[str, int]:
+    """Questions of a family and their answers, whole and not negative, of which enough differ."""
+    rng = Random(f"{MathGym.name} {split} {source}")
+    found: dict[str, int] = {}
+    draws = 0
+    while draws < QUESTIONS_DRAWN or len({*found.values()}) < CHOICES:
+        draws += 1
+        item = _drawn(rng, split, 0, source)
+        if item is not None and item[1].denominator == 1 and item[1] >= 0:
+            found[item[0]] = int(item[1])
+    return found
+
+
+def _drawn(rng: Random, split: str, level: int, source: str) -> tuple[str, Fraction] | None:
+    """A question of a family and its answer; None where another split's or none of ours."""
+    item = asked(source, level, split == "ood/difficulty", rng.randrange(INDICES))
+    if item is None or not belongs(_family(source, item[0]), split, "ood/difficulty"):
+        return None
+    return item if solved(source, item[0]) == item[1] else None
+
+
+def _twin(task: Task) -> Task | None:
+    """The question with one number changed, and another answer, which is listed where any are."""
+    listed, payload = task.payload["choices"], task.payload
+    for question in edits(payload["question"]):
+        found = solved(payload["source"], question)
+        if found is None or str(found) == payload["answer"]:
             continue
-        question, answer = item
-        if solved(source, question) == answer and (level or _listable(answer)):
-            return source, question, answer
-
-
-def _choices(rng: Random, source: str, question: str, answer: Fraction) -> Sequence[str]:
-    """Eight values, the answer and that of a twin among them; none where there is no twin."""
-    listed = list(choices_around(rng, int(answer), CHOICES))
-    near = list(edits(question, NEAR))
-    rng.shuffle(near)
-    for edited in near:
-        other = solved(source, edited)
-        if other is None or other == answer or not _listable(other):
-            continue
-        if str(other) not in listed:
-            wrong = [place for place, choice in enumerate(listed) if choice != str(answer)]
-            listed[rng.choice(wrong)] = str(other)
-        return listed
-    return []
-
-
-def _listable(value: Fraction) -> bool:
-    return value.denominator == 1 and value >= 0
+        if not listed or str(found) in listed:
+            cell = task.id, task.split, task.level
+            return _task(*cell, payload["source"], question, found, listed)
+    return None
 
 
 def _task(

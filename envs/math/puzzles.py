@@ -28,6 +28,7 @@ __all__ = [
     "jugs_path",
     "never_held",
     "only_ways",
+    "other_argument",
     "poured",
 ]
 
@@ -35,6 +36,8 @@ Puzzle = dict[str, Any]
 
 MOST = 999
 JUG_LITRES, SMALL_JUG_LITRES = 16, 10
+# Beyond what can be probed.
+ASKED_FROM, ASKED_TO = 11, 40
 IN_ORDER = "+-*"
 POURS = ("fill", "empty", "pour")
 
@@ -195,13 +198,39 @@ def never_held(sizes: tuple[int, ...], target: int) -> list[int]:
     return sorted(paths.keys() - held, key=lambda amount: (len(paths[amount]), amount))
 
 
-def hidden(rng: Random, degree: int, top: int) -> Puzzle:
-    """A polynomial with whole coefficients, lowest first; its degree 0 stands for x + b."""
+def hidden(rng: Random, degree: int, top: int, choices: int = 0) -> Puzzle:
+    """A polynomial with whole coefficients, lowest first; its degree 0 stands for x + b.
+
+    With `choices`, the values of so many functions x + b are listed, of which it is one.
+    """
     lead = [rng.choice([-1, 1]) * rng.randint(2, top)] if degree else [1]
     middle = [rng.randint(-top, top) for _ in range(max(0, degree - 1))]
     coefficients = [rng.randint(-top, top), *middle, *lead]
-    known, asked = rng.randint(-9, 9), rng.randint(11, 40)
-    return {"kind": "hidden", "coefficients": coefficients, "known": known, "asked": asked}
+    known, asked = rng.randint(-9, 9), rng.randint(ASKED_FROM, ASKED_TO)
+    puzzle = {"kind": "hidden", "coefficients": coefficients, "known": known, "asked": asked}
+    if not choices:
+        return puzzle
+    bs = rng.sample(range(-top, top + 1), choices)
+    # Far enough from 0 for a twin: every listed value is also one of another argument from 11.
+    asked += 2 * top
+    return {
+        **puzzle,
+        "coefficients": [rng.choice(bs), 1],
+        "asked": asked,
+        "choices": [asked + b for b in bs],
+    }
+
+
+def other_argument(puzzle: Mapping[str, Any]) -> int:
+    """The nearest argument that cannot be probed with another value, a listed one if any are."""
+    coefficients, asked = puzzle["coefficients"], puzzle["asked"]
+    known, listed = hidden_value(coefficients, asked), puzzle.get("choices")
+
+    def another(value: int) -> bool:
+        return value != known and (not listed or value in listed)
+
+    near = (asked + sign * step for step in itertools.count(1) for sign in (1, -1))
+    return next(x for x in near if x >= ASKED_FROM and another(hidden_value(coefficients, x)))
 
 
 def hidden_value(coefficients: Sequence[int], x: int) -> int:

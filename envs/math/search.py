@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from functools import cache
 from random import Random
 from typing import Any
@@ -24,6 +25,7 @@ from envs.math.puzzles import (
     jugs_path,
     never_held,
     only_ways,
+    other_argument,
     poured,
 )
 from envs.supply import belongs, supply
@@ -33,7 +35,10 @@ from envs.types import Task, Verdict
 
 __all__ = ["MathSearch"]
 
-CLOSED_TURNS, COUNTDOWN_TURNS = 2, 6
+COUNTDOWN_TURNS = 6
+# So many of the ways to put signs can be tried, whatever the number of signs.
+CLOSED_SHARE = Fraction(2, 9)
+CHOICES = 4
 TOP = 12
 PROBES_FROM, PROBES_TO = -10, 10
 # By level: how many numbers.
@@ -43,7 +48,7 @@ _JUGS = ((2, 2, 3), (2, 3, 4), (2, 5, 6), (2, 7, 9), (3, 5, 9))
 # By level: degree and largest coefficient.
 _HIDDEN = ((0, 20), (1, 9), (2, 5), (2, 9), (3, 5))
 _FORMS = ("x + b", "a*x + b", "a*x^2 + b*x + c", "a*x^3 + b*x^2 + c*x + d")
-_CHANCE = (CLOSED_TURNS / len(IN_ORDER) ** 2, 0.25, 0.25, 0.08, 0.01)
+_CHANCE = (float(CLOSED_SHARE), 0.25, 0.25, 0.08, 0.01)
 
 
 class MathSearch(ToolEnv):
@@ -57,24 +62,26 @@ class MathSearch(ToolEnv):
     | reply | the value of the expression, or what is wrong with it |
     | verifier | the exact value of the expression, which uses every number once; the litres in a |
     | | jug; the value of the hidden function |
-    | limits | 6 turns of any kind, two where the order is given, so that nine ways stay a choice; |
-    | | 12 out of domain |
+    | limits | 6 turns of any kind; where the order is given, two for every nine ways, so that |
+    | | they stay a choice; 12 out of domain |
     | level 0 | three numbers of 2 to 12 in order, + - * to choose, one way is right |
     | level 1 | three numbers up to 12, + - * |
     | level 2 | the same, with / |
     | level 3 | four numbers up to 12; every second target is 24 |
     | level 4 | six numbers up to 12 |
     | `train`, `id` | different sets of numbers, drawn alike |
-    | `ood/difficulty` | 4, 5, 5, 6 and 7 numbers, by level; other sets of numbers again |
+    | `ood/difficulty` | 4, 5, 5, 6 and 7 numbers, by level; other sets of numbers again; 6 turns |
+    | | for the 27 ways of level 0 |
     | `ood/domain` | water jugs (`fill`, `empty`, `pour`): 2 to 9 moves by level, three jugs at |
-    | | level 4; and hidden polynomials (`probe`, `answer`): degree 1, 1, 2, 2 and 3 |
+    | | level 4; and hidden polynomials (`probe`, `answer`): degree 1, 1, 2, 2 and 3, at level 0 |
+    | | with four values to choose from |
     | size | 2,000 tasks of `train` and 300 of every other split, at each level |
     | family | the set of numbers; the jugs; the coefficients. Every split has its own |
     | oracle | the expression; a shortest list of moves; as many probes as coefficients, and the |
     | | value |
     | twin | another target; another argument of the function |
-    | chance | level 0: untried signs, 2/9; above, numbers in any order with any signs, measured |
-    | | on 2,000 episodes of `train` |
+    | chance | level 0: untried signs, 2/9, out of domain random moves and listed values, about |
+    | | 1/5; above, numbers in any order with any signs, measured on 2,000 episodes of `train` |
     | source, licence | generated here; Apache-2.0 |
     """
 
@@ -99,10 +106,11 @@ class MathSearch(ToolEnv):
         self._litres = [0] * len(task.payload.get("sizes", ()))
 
     def turn_budget(self, task: Task) -> int:
-        """Two turns for signs in order, six for other countdowns, else twelve."""
+        """Two in nine of the ways to put signs in order, six for other countdowns, else twelve."""
         if task.payload["kind"] != "countdown":
             return self.max_turns
-        return CLOSED_TURNS if task.payload["ordered"] else COUNTDOWN_TURNS
+        ways = len(IN_ORDER) ** (len(task.payload["numbers"]) - 1)
+        return int(CLOSED_SHARE * ways) if task.payload["ordered"] else COUNTDOWN_TURNS
 
     def offered(self) -> Sequence[str]:
         """The tools of the task's kind of puzzle."""
@@ -197,7 +205,8 @@ class MathSearch(ToolEnv):
             a, b = (int(jug) for jug in rng.choice(puzzle["sizes"], 2, replace=False))
             return _move_call((str(rng.choice(POURS)), a, b))
         if rng.random() < 0.2:
-            return render_call("answer", value=int(rng.integers(-100, 100)))
+            listed = puzzle.get("choices") or range(-100, 100)
+            return render_call("answer", value=int(rng.choice(listed)))
         return render_call("probe", x=int(rng.integers(PROBES_FROM, PROBES_TO + 1)))
 
     def _random_expression(self, rng: np.random.Generator) -> str:
@@ -236,7 +245,7 @@ def _drawn(rng: Random, split: str, level: int) -> Puzzle:
     if split == "ood/domain":
         if rng.random() < 0.5:
             return jugs(rng, *_JUGS[level])
-        return hidden(rng, *_HIDDEN[level])
+        return hidden(rng, *_HIDDEN[level], choices=CHOICES if level == 0 else 0)
     count = (_LONG if split == "ood/difficulty" else _SEEN)[level]
     signs, lowest = ("+-*" if level < 2 else "+-*/"), (2 if level == 0 else 1)
     wanted = 24 if count == 4 and level and rng.random() < 0.5 else None
@@ -251,11 +260,7 @@ def _drawn(rng: Random, split: str, level: int) -> Puzzle:
 def _edited(puzzle: Mapping[str, Any]) -> Puzzle:
     """The puzzle with one number changed, so that this one's solution fails."""
     if puzzle["kind"] == "hidden":
-        known = hidden_value(puzzle["coefficients"], puzzle["asked"])
-        asked = puzzle["asked"] + 1
-        while hidden_value(puzzle["coefficients"], asked) == known:
-            asked += 1
-        return {**puzzle, "asked": asked}
+        return {**puzzle, "asked": other_argument(puzzle)}
     if puzzle["kind"] == "jugs":
         return {**puzzle, "target": never_held(tuple(puzzle["sizes"]), puzzle["target"])[0]}
     if puzzle["ordered"]:
@@ -290,10 +295,12 @@ def _told(puzzle: Mapping[str, Any]) -> str:
     if puzzle["kind"] == "hidden":
         coefficients, known = puzzle["coefficients"], puzzle["known"]
         form = _FORMS[0 if coefficients[-1] == 1 else len(coefficients) - 1]
-        return (
+        question = (
             f"f(x) = {form} with hidden whole numbers; f({known}) = "
             f"{hidden_value(coefficients, known)}. What is f({puzzle['asked']})?"
         )
+        listed = " ".join(map(str, puzzle.get("choices", ())))
+        return f"{question}\nChoose: {listed}" if listed else question
     numbers = [str(number) for number in puzzle["numbers"]]
     if puzzle["ordered"]:
         return f"{' ? '.join(numbers)} = {puzzle['target']}. Put +, - or * for each ?."

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.math.answers import NO_VALUE, choices_around, read_value
+from envs.math.answers import NO_VALUE, one_of_several, read_value
 from envs.math.calc import CalcError, evaluate
 from envs.math.narrative import (
     KINDS,
@@ -56,7 +56,7 @@ class MathWord(ToolEnv):
     | reply | the noted value; what is wrong, for a turn that is neither |
     | verifier | equality of fractions |
     | limits | 3 turns of any kind; none left without a value is a failure |
-    | level 0 | one step, an addition or a subtraction, one of four values |
+    | level 0 | one step, an addition or a subtraction; listed are the outcomes of four stories |
     | levels 1 to 4 | 1, 2, 4 and 6 steps: more, fewer, times, an equal share, packs of a number |
     | `train`, `id` | 12 templates, with different numbers, drawn alike |
     | `ood/domain` | 6 held-out templates: tank, bus, game, hike, battery, fish |
@@ -132,14 +132,10 @@ class MathWord(ToolEnv):
 
     def twin(self, task: Task) -> Task:
         """The same story with one number changed, so that the value differs."""
-        listed, answer = task.payload["choices"], task.payload["answer"]
-        for parts in edits(task.payload["parts"]):
-            found = outcome(parts)
-            if found is None or str(found) == answer:
-                continue
-            if not listed or str(found) in listed:
-                return _task(task.id, task.split, task.level, parts, task.payload["asides"], listed)
-        raise ValueError(f"no single number changes the value of {task.id}")
+        found = _twin(task)
+        if found is None:
+            raise ValueError(f"no single number changes the value of {task.id}")
+        return found
 
     def chance(self, level: int) -> float:
         """Success rate on `train` of `random_turn` at every turn; above level 0 measured."""
@@ -169,12 +165,34 @@ class MathWord(ToolEnv):
 @cache
 def _tasks(split: str, level: int) -> Mapping[str, Task]:
     def draw(rng: Random, task_id: str) -> Task:
-        parts, answer = _drawn(rng, split, level)
-        listed = choices_around(rng, answer, CHOICES) if level == 0 else []
-        asides = _asides(rng, parts) if split == "ood/noise" else []
-        return _task(task_id, split, level, parts, asides, listed)
+        if level == 0:
+            return _closed(rng, task_id, split)
+        parts, _ = _drawn(rng, split, level)
+        return _task(task_id, split, level, parts, _asides(rng, split, parts), [])
 
     return supply(MathWord.name, split, level, draw)
+
+
+def _closed(rng: Random, task_id: str, split: str) -> Task:
+    """A task of level 0: the outcomes of several stories, one of which is asked."""
+    rank = rng.randrange(CHOICES)
+    while True:
+        parts, listed = one_of_several(rng, lambda: _drawn(rng, split, 0), CHOICES, rank)
+        task = _task(task_id, split, 0, parts, _asides(rng, split, parts), listed)
+        if _twin(task) is not None:
+            return task
+
+
+def _twin(task: Task) -> Task | None:
+    """One number changed, and another value, which is listed where any are."""
+    listed, answer = task.payload["choices"], task.payload["answer"]
+    for parts in edits(task.payload["parts"]):
+        found = outcome(parts)
+        if found is None or str(found) == answer:
+            continue
+        if not listed or str(found) in listed:
+            return _task(task.id, task.split, task.level, parts, task.payload["asides"], listed)
+    return None
 
 
 def _drawn(rng: Random, split: str, level: int) -> tuple[list[Part], int]:
@@ -196,7 +214,9 @@ def _drawn(rng: Random, split: str, level: int) -> tuple[list[Part], int]:
         return parts, quantity
 
 
-def _asides(rng: Random, parts: Sequence[Part]) -> list[list[Any]]:
+def _asides(rng: Random, split: str, parts: Sequence[Part]) -> list[list[Any]]:
+    if split != "ood/noise":
+        return []
     return interrupted(rng, parts[0]["who"], rng.randint(1, 3), len(told(parts)))
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.math.answers import choices_around, read_value
+from envs.math.answers import one_of_several, read_value
 
 
 @given(st.fractions(-(10**10), 10**10, max_denominator=10**9))
@@ -74,21 +74,23 @@ def test_what_is_no_single_value(text):
     assert read_value(text) is None
 
 
-def test_the_answer_stands_anywhere_among_the_choices():
+def test_any_listed_value_is_as_often_the_answer_however_usual_some_answers_are():
     rng = Random(0)
-    ranks, places = [0] * 8, [0] * 8
+    places, ranks, ones = [0] * 4, [0] * 4, []
+
+    def draw() -> tuple[str, int]:
+        # 1 in half of the draws, 2 in a quarter, and so on, as greatest common divisors are.
+        answer = 1 + next(n for n in range(64) if rng.random() < 0.5)
+        return f"asks for {answer}", answer
+
     for _ in range(4000):
-        listed = choices_around(rng, 50, 8)
-        assert len(set(listed)) == 8
-        assert max(map(int, listed)) > 50
-        places[listed.index("50")] += 1
-        ranks[sorted(map(int, listed)).index(50)] += 1
-    # 500 and 571 expected; five standard deviations of a count are about 110.
-    assert all(390 < count < 610 for count in places)
-    assert all(460 < count < 690 for count in ranks[:7])
-    assert ranks[7] == 0
-
-
-def test_choices_are_never_below_zero():
-    rng = Random(0)
-    assert all(int(choice) >= 0 for _ in range(500) for choice in choices_around(rng, 1, 4))
+        problem, listed = one_of_several(rng, draw, 4, rng.randrange(4))
+        answer = problem.removeprefix("asks for ")
+        assert len(set(listed)) == 4
+        places[listed.index(answer)] += 1
+        ranks[sorted(listed, key=int).index(answer)] += 1
+        if "1" in listed:
+            ones.append(answer == "1")
+    # 1000 expected, with a standard deviation of 27.
+    assert all(870 < count < 1130 for count in (*places, *ranks))
+    assert 0.2 < sum(ones) / len(ones) < 0.3

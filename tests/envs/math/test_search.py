@@ -113,7 +113,10 @@ def test_a_wrong_attempt_may_be_followed_by_another(env, monkeypatch):
     assert env.step(attempt("(8 + 3) * 2"))[1:3] == (1.0, True)
 
 
-@pytest.mark.parametrize(("puzzle", "turns"), [(IN_ORDER, 2), (GIVEN, 6)])
+FOUR_IN_ORDER = {"numbers": [8, 3, 2, 5], "target": 19, "ordered": True}
+
+
+@pytest.mark.parametrize(("puzzle", "turns"), [(IN_ORDER, 2), (FOUR_IN_ORDER, 6), (GIVEN, 6)])
 def test_the_turns_are_bounded(puzzle, turns, env, monkeypatch):
     start(env, monkeypatch, kind="countdown", **puzzle)
     ends = [env.step(attempt("8 - 3 - 2"))[3] for _ in range(turns)]
@@ -172,6 +175,22 @@ def test_the_forms_that_are_told_are_those_of_the_functions(env):
             x = task.payload["known"]
             value = eval(form[1].replace("^", "**"), {"x": x, **names})
             assert f"f({x}) = {value}." in task.prompt
+
+
+def test_at_level_zero_a_hidden_value_is_one_of_four_that_nothing_else_tells(env):
+    tasks = of_kind(env, "ood/domain", 0, "hidden")
+    ranks = [0] * 4
+    for task in tasks:
+        listed, (b, _) = task.payload["choices"], task.payload["coefficients"]
+        value = task.payload["asked"] + b
+        assert task.prompt.endswith(f"\nChoose: {' '.join(map(str, listed))}")
+        assert len({*listed}) == 4
+        ranks[sorted(listed).index(value)] += 1
+        twin = env.twin(task).payload
+        assert twin["asked"] > 10
+        assert twin["asked"] + b in {*listed} - {value}
+    assert all(0.15 < count / len(tasks) < 0.35 for count in ranks)
+    assert not [t for n in env.levels[1:] for t in env.tasks("ood/domain", n) if "Ch" in t.prompt]
 
 
 @pytest.mark.parametrize("split", MathSearch.splits)
