@@ -1,10 +1,11 @@
 """Extends `swe_lite`'s task table: breaks every source in every way and keeps what its tests catch.
 
-    python -m envs.code.build_swe_lite FOLDER [SOURCE ...]
+    python -m envs.code.build_swe_lite FOLDER [SOURCE ...] [--fill SPLIT ...]
 
 writes a file to FOLDER for each source as soon as it is done, and takes up an interrupted build
 there; then adds the rows to `tasks.jsonl.gz` and `sources.json`. Rows that the table holds stay:
-their functions keep their split.
+their functions keep their split. `--fill` looks for no new rows: those of the splits that have no
+candidates get some, where their lines give fair ones.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from envs.code import corpus
 from envs.code.bench import Bench
 from envs.code.corpus import Source
-from envs.code.make_rows import rows_of
+from envs.code.make_rows import filled, rows_of
 from envs.code.suite import SuiteRun
 from envs.code.table import Row, rows, write
 
@@ -87,14 +89,16 @@ def baseline(benches: Sequence[Bench], source: Source) -> Lab:
     return Lab(known, benches, max(LEAST_DEADLINE_S, DEADLINE_FACTOR * slowest_s))
 
 
-def _build_one(name: str, folder: Path) -> None:
+def _build_one(name: str, folder: Path, fill: Sequence[str]) -> None:
     path = folder / f"{name}.json"
     if path.exists():
         return
     with ExitStack() as stack:
         benches = [stack.enter_context(Bench(seed)) for seed in range(REPEATS)]
         lab = baseline(benches, corpus.source(name))
-        made = rows_of(lab, [row for row in rows() if row.source == name])
+        old = [row for row in rows() if row.source == name]
+        lacking = [row for row in old if row.split in fill]
+        made = filled(lab, lacking) if fill else rows_of(lab, old)
     source = lab.source
     tests = {"all": [*source.all_ids], "hidden": sorted(source.hidden_ids)}
     found = {"tests": tests, "rows": [row.to_json() for row in made]}
@@ -113,7 +117,8 @@ def collect(folder: Path) -> tuple[dict[str, Any], list[Row]]:
         built = json.loads(path.read_text("ascii"))
         tests[path.stem] = built["tests"]
         for row in map(Row.from_json, built["rows"]):
-            found.setdefault(row.id, row)
+            if row.id not in found or not found[row.id].candidates:
+                found[row.id] = row
     return dict(sorted(tests.items())), [*found.values()]
 
 
@@ -122,10 +127,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("sources", nargs="*", default=corpus.names())
+    parser.add_argument("--fill", nargs="+", default=(), metavar="SPLIT")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    build = partial(_build_one, folder=arguments.folder, fill=arguments.fill)
     with ThreadPoolExecutor(WORKERS) as threads:
-        list(threads.map(lambda name: _build_one(name, arguments.folder), arguments.sources))
+        list(threads.map(build, arguments.sources))
     write(*collect(arguments.folder))
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations, islice, product
-from typing import Protocol
+from dataclasses import replace
+from itertools import combinations, islice
 
 from envs.code import corpus, pypi
-from envs.code.corpus import Source, stable_share
+from envs.code.candidates import CANDIDATES, Bugs, Killed, Suites, Trials
+from envs.code.corpus import stable_share
 from envs.code.mutate import HELD_OUT_OPERATORS, Mutation, mutate, mutations
-from envs.code.suite import SuiteRun
 from envs.code.table import Row
 
-__all__ = ["Suites", "rows_of", "split_of"]
+__all__ = ["filled", "rows_of", "split_of"]
 
 HELD_OUT = frozenset(
     {"gridpath", "money", "netrc", "optparse", "quopri", "semver", "symtable", *pypi.PACKAGES}
@@ -45,47 +44,11 @@ SHARES_OF_RICH = {
 PER_LINE = 10
 PER_FUNCTION = {"train": 100, "ood/domain": 16, "ood/difficulty": 24}
 PER_FUNCTION_OTHERWISE = 60
-PAIRS_TRIED = 4
-CANDIDATES = 4
-MOST_FAILING = 20
 MOST_CHARS = {1: 300, 2: 460}
 """Longest bug with its candidates, by the number of lines: prompts have to be short."""
 
 SLOW_S = 0.3
 TRIED_IF_SLOW = 8
-
-
-class Suites(Protocol):
-    """What runs a source's suite: see `build_swe_lite.Lab`."""
-
-    @property
-    def source(self) -> Source:
-        """The source, with the names of its tests."""
-        ...
-
-    def run(self, text: str) -> SuiteRun:
-        """The suite against a version of the module."""
-        ...
-
-    def run_again(self, text: str) -> list[SuiteRun]:
-        """The same in every other interpreter."""
-        ...
-
-
-@dataclass(frozen=True)
-class Killed:
-    """Mutations that visible and hidden tests catch.
-
-    | field | meaning |
-    |---|---|
-    | bugs | the mutations, by line |
-    | failing | tests that fail |
-    | wall_s | seconds of the run |
-    """
-
-    bugs: tuple[Mutation, ...]
-    failing: tuple[str, ...]
-    wall_s: float
 
 
 def split_of(source: str, function: str, known: Mapping[str, str]) -> str:
@@ -115,6 +78,16 @@ def rows_of(lab: Suites, old: Sequence[Row]) -> list[Row]:
     return made
 
 
+def filled(lab: Suites, old: Sequence[Row]) -> list[Row]:
+    """Those `old` rows of the lab's source that lack candidates and can have them, with them."""
+    made = [
+        _Maker(lab, row.split, row.function, ()).with_candidates(row)
+        for row in old
+        if not row.candidates
+    ]
+    return [row for row in made if row.candidates]
+
+
 class _Maker:
     """Makes the rows of one function."""
 
@@ -126,6 +99,7 @@ class _Maker:
         self.text = lab.source.text
         if self.renamed:
             self.text = corpus.renamed(lab.source.name).text
+        self.trials = Trials(lab, self.text)
         self.taken = {row.bugs for row in old}
         self.per_line = Counter(row.numbers[0] for row in old)
         self.most = PER_FUNCTION.get(split, PER_FUNCTION_OTHERWISE) - len(old)
@@ -134,14 +108,23 @@ class _Maker:
         """At most `most` rows that passed the gate."""
         if self.renamed and self.lab.run(self.text).failed(self.lab.source.all_ids):
             return []
-        found = [one for one in mutations(self.text) if one.function == self.function]
-        held_out = self.split == "ood/composition"
-        usable = [one for one in found if (one.operator in HELD_OUT_OPERATORS) == held_out]
-        tried = self._places_shuffled(usable)[:most_tried]
-        killed = [one for bug in tried if (one := self._killed(bug)) is not None]
+        killed = self._tried(self._places_shuffled(self._usable())[:most_tried])
         pairs = self.split == "ood/difficulty"
         made = self._pairs(killed) if pairs else self._singles(killed)
         return list(islice(made, max(self.most, 0)))
+
+    def with_candidates(self, row: Row) -> Row:
+        """The row with candidates, where what breaks its lines gives fair ones."""
+        near = [one for one in self._usable() if one.line in row.numbers]
+        wrong = self._wrong(row.bugs, self._tried(self._places_shuffled(near)))
+        made = self._row(Killed(row.bugs, row.failing, row.seconds), wrong)
+        return replace(row, candidates=made.candidates, answer=made.answer)
+
+    def _usable(self) -> list[Mutation]:
+        """The function's mutations by operators of the split."""
+        found = [one for one in mutations(self.text) if one.function == self.function]
+        held_out = self.split == "ood/composition"
+        return [one for one in found if (one.operator in HELD_OUT_OPERATORS) == held_out]
 
     def _places_shuffled(self, found: Sequence[Mutation]) -> list[Mutation]:
         """One mutation of each resulting text, those of one span together."""
@@ -152,33 +135,24 @@ class _Maker:
             distinct.values(), key=lambda one: (stable_share(f"{name} {where[one]}"), str(one))
         )
 
-    def _killed(self, *bugs: Mutation) -> Killed | None:
-        """The bugs with what they fail in one run; None where that is too little or too much."""
-        return self._caught(self.lab.run(mutate(self.text, *bugs)), bugs)
+    def _tried(self, found: Sequence[Mutation]) -> list[Killed]:
+        return [one for bug in found if (one := self.trials.killed(bug)) is not None]
 
-    def _caught(self, run: SuiteRun, bugs: tuple[Mutation, ...]) -> Killed | None:
-        source = self.lab.source
-        failing = frozenset(run.failed(source.all_ids))
-        both = bool(failing & source.hidden_ids) and bool(failing - source.hidden_ids)
-        if run.timed_out or not both or len(failing) > MOST_FAILING:
-            return None
-        return Killed(bugs, tuple(sorted(failing)), run.wall_s)
-
-    def _steady(self, one: Killed) -> bool:
-        """Whether the bugs fail the same tests in every interpreter."""
-        runs = self.lab.run_again(mutate(self.text, *one.bugs))
-        again = (self._caught(run, one.bugs) for run in runs)
-        return all(other is not None and other.failing == one.failing for other in again)
+    def _wrong(self, bugs: Bugs, killed: Sequence[Killed]) -> list[Bugs]:
+        first, *second = bugs
+        if second:
+            return self.trials.wrong_pairs(first, second[0], killed)
+        return self.trials.wrong(first, killed)
 
     def _singles(self, killed: Sequence[Killed]) -> Iterator[Row]:
         """Tasks of one line, in an order that has nothing to do with lines or operators."""
         for one in sorted(killed, key=lambda one: stable_share(self._key(one.bugs))):
             (bug,) = one.bugs
             full = self.per_line[bug.line] >= PER_LINE
-            if full or one.bugs in self.taken or not self._steady(one):
+            if full or one.bugs in self.taken or not self.trials.steady(one):
                 continue
             self.per_line[bug.line] += 1
-            yield self._row(one, self._wrong(one, killed))
+            yield self._row(one, self._wrong(one.bugs, killed))
 
     def _pairs(self, killed: Sequence[Killed]) -> Iterator[Row]:
         """Tasks of two lines, both bugs at once."""
@@ -190,69 +164,20 @@ class _Maker:
             lines = (first.bugs[0].line, second.bugs[0].line)
             if max(uses[line] for line in lines) >= PER_LINE:
                 continue
-            both = self._killed(*first.bugs, *second.bugs)
-            if both is None or both.bugs in self.taken or not self._steady(both):
+            both = self.trials.killed(*first.bugs, *second.bugs)
+            if both is None or both.bugs in self.taken or not self.trials.steady(both):
                 continue
             uses.update(lines)
-            yield self._row(both, self._wrong_pairs(first, second, killed))
+            yield self._row(both, self._wrong(both.bugs, killed))
 
-    def _wrong(self, one: Killed, killed: Sequence[Killed]) -> list[tuple[Mutation, ...]]:
-        """Three wrong candidates; none where the line gives no fair ones.
-
-        Fair means that the right candidate is not the one that has most in common with the others:
-        either all candidates differ in one span, or two spans are each right in two of the four.
-        """
-        (bug,) = one.bugs
-        same = self._same_span(one, killed)
-        if len(same) >= CANDIDATES - 1:
-            return [other.bugs for other in same[: CANDIDATES - 1]]
-        apart = [
-            other
-            for other in killed
-            if other.bugs[0].line == bug.line
-            and (other.bugs[0].column >= bug.end or other.bugs[0].end <= bug.column)
-        ]
-        for a, b in islice(product(same, self._shuffled(one, apart)), PAIRS_TRIED):
-            if self._killed(*a.bugs, *b.bugs) is not None:
-                return [a.bugs, b.bugs, a.bugs + b.bugs]
-        return []
-
-    def _wrong_pairs(
-        self, first: Killed, second: Killed, killed: Sequence[Killed]
-    ) -> list[tuple[Mutation, ...]]:
-        """Three wrong candidates of two lines; none where other bugs of the spans are too few."""
-        firsts = self._same_span(first, killed)[:2]
-        seconds = self._same_span(second, killed)[:2]
-        # One line repaired and the other broken anew are bugs known to be caught; both anew not.
-        for a, b in product(firsts, seconds):
-            if self._killed(*a.bugs, *b.bugs) is not None:
-                return [seconds[0].bugs, firsts[0].bugs, a.bugs + b.bugs]
-        return []
-
-    def _same_span(self, one: Killed, killed: Sequence[Killed]) -> list[Killed]:
-        """The others that change the same characters, so that they are as near to the bug."""
-        (bug,) = one.bugs
-        span = (bug.line, bug.column, bug.end)
-        others = [
-            other
-            for other in killed
-            if other is not one
-            and (other.bugs[0].line, other.bugs[0].column, other.bugs[0].end) == span
-        ]
-        return self._shuffled(one, others)
-
-    def _shuffled(self, one: Killed, others: Sequence[Killed]) -> list[Killed]:
-        key = self._key(one.bugs)
-        return sorted(others, key=lambda other: stable_share(f"{key} {other.bugs}"))
-
-    def _key(self, bugs: tuple[Mutation, ...]) -> str:
+    def _key(self, bugs: Bugs) -> str:
         return f"{self.lab.source.name} {bugs}"
 
     def _patch(self, bugs: Sequence[Mutation], numbers: Sequence[int]) -> tuple[str, ...]:
         text = mutate(self.text, *bugs).split("\n")
         return tuple(text[number - 1] for number in numbers)
 
-    def _row(self, one: Killed, wrong: list[tuple[Mutation, ...]]) -> Row:
+    def _row(self, one: Killed, wrong: Sequence[Bugs]) -> Row:
         """One line of the table. The place of the right candidate is uniform by hash."""
         name = self.lab.source.name
         numbers = [bug.line for bug in one.bugs]

@@ -58,7 +58,8 @@ class SweLite(ToolEnv):
     | `ood/surface` | the source's local variables are v1, v2, ...; test runs and prompts |
     | | only count what fails |
     | `ood/domain` | one wrong line in sources that no other split breaks |
-    | level 0 | has the rows whose line gives four fair candidates |
+    | level 0 | has the rows whose line gives four fair candidates: other bugs of it and, in |
+    | | `ood/difficulty`, `ood/composition` and `ood/surface`, also texts of `decoys.py` |
     | bugs | by the operators of `mutate.py`; each fails a visible and a hidden test, and so does |
     | | every wrong candidate |
     | oracle | the right candidate, or the right line and a test run, and the submission |

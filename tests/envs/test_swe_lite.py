@@ -69,10 +69,10 @@ def sample(env: SweLite, split: str, level: int, count: int) -> list[Task]:
 
 def test_there_are_enough_tasks_of_every_split():
     env = SweLite(FakePool(broken))
-    for level, train, others in ((0, 900, 100), (1, 2000, 300), (3, 2000, 300), (4, 2000, 300)):
+    for level in env.levels:
         sizes = {split: len(env.tasks(split, level)) for split in env.splits}
-        assert sizes.pop("train") >= train
-        assert min(sizes.values()) >= others
+        assert sizes.pop("train") >= (2000 if level > 0 else 1000)
+        assert {split: size for split, size in sizes.items() if size < 300} == {}, level
 
 
 def test_published_packages_are_broken_out_of_domain_alone():
@@ -156,17 +156,20 @@ def test_the_right_candidate_stands_anywhere():
     assert all(0.2 < places.count(place) / len(places) < 0.3 for place in (1, 2, 3, 4))
 
 
-def test_looking_alike_does_not_give_the_right_candidate_away():
+@pytest.mark.parametrize("split", SweLite.splits)
+def test_looking_alike_does_not_give_the_right_candidate_away(split):
     """With every wrong candidate one edit off the right one, the most typical would be right."""
     typical, nearest = [], []
-    for row in [row for row in rows() if row.candidates][::8]:
+    found = [row for row in rows() if row.candidates and row.split == split]
+    for row in found[:: max(len(found) // 300, 1)]:
         shown = [" ".join(line.strip() for line in lines) for lines in row.candidates]
         buggy = " ".join(line.strip() for line in row.buggy)
         alike = [sum(_alike(a, b) for b in shown) for a in shown]
         near = [_alike(a, buggy) for a in shown]
         typical.append(_picked_by(alike, row.answer))
         nearest.append(_picked_by(near, row.answer))
-    assert np.mean(typical) < 0.3
+    # A method's name has few relatives, some of which hold others.
+    assert np.mean(typical) < (0.38 if split == "ood/composition" else 0.32)
     assert np.mean(nearest) < 0.4
 
 
