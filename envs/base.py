@@ -14,6 +14,7 @@ from gymnasium.spaces import Text
 from gymnasium.vector.utils import create_shared_memory
 
 from envs.splits import check_split
+from envs.supply import Supply
 from envs.types import Task, Verdict, as_messages
 
 __all__ = ["AnyText", "TextEnv"]
@@ -105,7 +106,7 @@ class TextEnv(gymnasium.Env[str, str]):
         self._begun = False
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
-        """The tasks of a split at a level: the same ones in every process."""
+        """The tasks of a split at a level: the same ones in every process; see `Supply` too."""
         raise NotImplementedError(f"{type(self).__name__} must define tasks(split, level)")
 
     def reply(self, text: str) -> str | Verdict:
@@ -133,7 +134,10 @@ class TextEnv(gymnasium.Env[str, str]):
         """The task of that id, None where the split and level have none."""
         cell = (split, level)
         if cell not in self._by_id:
-            self._by_id[cell] = {task.id: task for task in self.tasks(split, level)}
+            tasks = self.tasks(split, level)
+            if isinstance(tasks, Supply):
+                return tasks.find(task_id)
+            self._by_id[cell] = {task.id: task for task in tasks}
         return self._by_id[cell].get(task_id)
 
     def checks(self) -> Mapping[str, float]:

@@ -3,33 +3,71 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from random import Random
+from threading import Lock
+from typing import overload
 
 from envs.types import Task
 
-__all__ = ["OTHER_TASKS", "TRAIN_TASKS", "belongs", "owner", "supply"]
+__all__ = ["OTHER_TASKS", "TRAIN_TASKS", "Supply", "belongs", "owner"]
 
 TRAIN_TASKS, OTHER_TASKS = 2000, 300
 
 
-def supply(
-    name: str, split: str, level: int, draw: Callable[[Random, str], Task]
-) -> Mapping[str, Task]:
-    """The tasks of a split at a level by id, the same in every process.
+class Supply(Sequence[Task]):
+    """The tasks of a split at a level, the same in every process, drawn as far as somebody looks.
 
-    `draw(rng, task_id)` makes one; a prompt that was drawn before is drawn again.
+    `draw(rng, task_id)` makes one; where it gives None, or a task that is the `same` as one before,
+    it is asked again. Tasks are drawn in order, so looking at the last one draws them all. Threads
+    may share it.
     """
-    # Seeded by a text, which Random hashes the same way everywhere.
-    rng = Random(f"{name} {split} {level}")
-    found: dict[str, Task] = {}
-    prompts: set[str] = set()
-    while len(found) < (TRAIN_TASKS if split == "train" else OTHER_TASKS):
-        task = draw(rng, f"{split}/{level}/{len(found)}")
-        if task.prompt not in prompts:
-            prompts.add(task.prompt)
-            found[task.id] = task
-    return found
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        level: int,
+        draw: Callable[[Random, str], Task | None],
+        *,
+        same: Callable[[Task], str] = attrgetter("prompt"),
+    ) -> None:
+        self._cell = f"{split}/{level}"
+        self._count = TRAIN_TASKS if split == "train" else OTHER_TASKS
+        # Seeded by a text, which Random hashes the same way everywhere.
+        self._rng = Random(f"{name} {split} {level}")
+        self._draw, self._same, self._lock = draw, same, Lock()
+        self._drawn: list[Task] = []
+        self._known: set[str] = set()
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> Task: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Task]: ...
+    def __getitem__(self, place: int | slice) -> Task | list[Task]:
+        """Raises IndexError past the end."""
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(self._count))]
+        number = range(self._count)[place]
+        with self._lock:
+            while len(self._drawn) <= number:
+                task = self._draw(self._rng, f"{self._cell}/{len(self._drawn)}")
+                if task is not None and self._same(task) not in self._known:
+                    self._known.add(self._same(task))
+                    self._drawn.append(task)
+        return self._drawn[number]
+
+    def find(self, task_id: str) -> Task | None:
+        """The task of that id; None where there is none."""
+        cell, _, number = task_id.rpartition("/")
+        if cell != self._cell or not number.isascii() or not number.isdecimal():
+            return None
+        place = int(number)
+        return self[place] if place < self._count and str(place) == number else None
 
 
 def owner(family: str, owners: Sequence[str]) -> str:

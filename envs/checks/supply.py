@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from envs.checks.contract import difference
 from envs.checks.fresh import in_fresh_process
@@ -16,7 +17,10 @@ __all__ = ["deterministic", "labelled", "splits_are_disjoint"]
 
 def deterministic(subject: Subject) -> Iterator[str]:
     """A seed gives the same task of a split and level in two fresh processes."""
-    first, second = (in_fresh_process(subject.name, hash_seed=seed) for seed in (1, 2))
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(
+            lambda seed: in_fresh_process(subject.name, hash_seed=seed), (1, 2)
+        )
     subject.notes.append(f"{len(first)} draws and lists compared")
     yield from difference(first, second, "in one process", "in another")
 

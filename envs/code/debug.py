@@ -71,8 +71,8 @@ class CodeDebug(ToolEnv):
         self._lines: list[str] = []
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
-        """The tasks of a split at a level, in the order in which they were drawn."""
-        return list(tasks_of(split, level).values())
+        """The tasks of a split at a level, in the order in which they are drawn."""
+        return tasks_of(split, level)
 
     def begin(self, task: Task) -> None:
         """The policy's copy of the code is the broken one."""

@@ -74,7 +74,7 @@ class CodeFn(ToolEnv):
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The tasks of a split at a level. Raises ImportError where HumanEval cannot be had."""
-        return list(tasks_of(split, level).values())
+        return tasks_of(split, level)
 
     def begin(self, task: Task) -> None:
         """Nothing is written yet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from random import Random
 from typing import Any
@@ -23,7 +23,7 @@ from envs.code.fn_specs import (
     told,
 )
 from envs.code.human_eval import Problem, problems
-from envs.supply import owner, supply
+from envs.supply import Supply, owner
 from envs.types import Task
 
 __all__ = ["DOMAIN", "calls_of", "problem_of", "reference", "submitted", "tasks_of", "twin_of"]
@@ -36,16 +36,15 @@ _NAMES, _LISTS = ("transform", "process", "convert"), ("values", "numbers", "ite
 
 
 @cache
-def tasks_of(split: str, level: int) -> Mapping[str, Task]:
-    """The tasks of a split at a level by id, in the order in which they were drawn."""
+def tasks_of(split: str, level: int) -> Sequence[Task]:
+    """The tasks of a split at a level, in the order in which they are drawn."""
     if split == DOMAIN:
-        made = (_problem_task(problem, level) for problem in problems().values())
-        return {task.id: task for task in made}
+        return [_problem_task(problem, level) for problem in problems().values()]
 
     def draw(rng: Random, task_id: str) -> Task:
         return _drawn(rng, task_id, split, level)
 
-    return supply("code_fn", split, level, draw)
+    return Supply("code_fn", split, level, draw)
 
 
 def problem_of(task: Task) -> Problem | None:

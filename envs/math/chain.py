@@ -13,7 +13,7 @@ import numpy as np
 from envs.math.answers import NO_VALUE, one_of_several, read_value
 from envs.math.calc import CalcError, evaluate
 from envs.math.formula import Formula, drawn, edits, in_base, in_words, leaves, value, written
-from envs.supply import belongs, supply
+from envs.supply import Supply, belongs
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import Task, Verdict
@@ -72,8 +72,8 @@ class MathChain(ToolEnv):
         self._result: str | None = None
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
-        """The tasks of a split at a level, in the order in which they were drawn."""
-        return list(_tasks(split, level).values())
+        """The tasks of a split at a level, in the order in which they are drawn."""
+        return _tasks(split, level)
 
     def begin(self, task: Task) -> None:
         """Nothing is tried or computed yet."""
@@ -171,14 +171,14 @@ _RIGHT = Verdict(passed=True, score=1.0, detail="right")
 
 
 @cache
-def _tasks(split: str, level: int) -> Mapping[str, Task]:
+def _tasks(split: str, level: int) -> Supply:
     def draw(rng: Random, task_id: str) -> Task:
         if level == 0:
             return _closed(rng, task_id, split)
         formula, _ = _drawn(rng, split, level)
         return _task(task_id, split, level, formula, _way(rng, split), [])
 
-    return supply(MathChain.name, split, level, draw)
+    return Supply(MathChain.name, split, level, draw)
 
 
 def _closed(rng: Random, task_id: str, split: str) -> Task:

@@ -11,7 +11,7 @@ from random import Random
 from envs.math.answers import one_of_several
 from envs.math.chain import CHOICE_TURNS, CHOICES, MathChain
 from envs.math.gym_families import HELD_OUT, SEEN, asked, edits, solved, whole_only
-from envs.supply import belongs, supply
+from envs.supply import Supply, belongs
 from envs.types import Task
 
 __all__ = ["MathGym"]
@@ -50,8 +50,8 @@ class MathGym(MathChain):
     splits = ("train", "id", "ood/difficulty", "ood/domain")
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
-        """The tasks of a split at a level, in the order in which they were drawn."""
-        return list(_tasks(split, level).values())
+        """The tasks of a split at a level, in the order in which they are drawn."""
+        return _tasks(split, level)
 
     def oracle(self, task: Task) -> list[str]:
         """The value."""
@@ -74,7 +74,7 @@ class MathGym(MathChain):
 
 
 @cache
-def _tasks(split: str, level: int) -> Mapping[str, Task]:
+def _tasks(split: str, level: int) -> Supply:
     def draw(rng: Random, task_id: str) -> Task:
         names = HELD_OUT if split == "ood/domain" else SEEN
         if level == 0:
@@ -85,7 +85,7 @@ def _tasks(split: str, level: int) -> Mapping[str, Task]:
             if found is not None:
                 return _task(task_id, split, level, source, *found, [])
 
-    return supply(MathGym.name, split, level, draw)
+    return Supply(MathGym.name, split, level, draw)
 
 
 def _closed(rng: Random, task_id: str, split: str, source: str) -> Task:

@@ -28,7 +28,7 @@ from envs.math.puzzles import (
     other_argument,
     poured,
 )
-from envs.supply import belongs, supply
+from envs.supply import Supply, belongs
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import Task, Verdict
@@ -97,8 +97,8 @@ class MathSearch(ToolEnv):
         self._litres: list[int] = []
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
-        """The tasks of a split at a level, in the order in which they were drawn."""
-        return list(_tasks(split, level).values())
+        """The tasks of a split at a level, in the order in which they are drawn."""
+        return _tasks(split, level)
 
     def begin(self, task: Task) -> None:
         """Nothing is tried, and the jugs are empty."""
@@ -234,11 +234,11 @@ def _move_call(move: Sequence[Any]) -> str:
 
 
 @cache
-def _tasks(split: str, level: int) -> Mapping[str, Task]:
+def _tasks(split: str, level: int) -> Supply:
     def draw(rng: Random, task_id: str) -> Task:
         return _task(task_id, split, level, _drawn(rng, split, level))
 
-    return supply(MathSearch.name, split, level, draw)
+    return Supply(MathSearch.name, split, level, draw)
 
 
 def _drawn(rng: Random, split: str, level: int) -> Puzzle:

@@ -26,7 +26,7 @@ from envs.math.narrative import (
     told,
 )
 from envs.math.stories import HELD_OUT, NAMES, SEEN
-from envs.supply import belongs, supply
+from envs.supply import Supply, belongs
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import Task, Verdict
@@ -83,8 +83,8 @@ class MathWord(ToolEnv):
         self._notes: dict[str, Fraction] = {}
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
-        """The tasks of a split at a level, in the order in which they were drawn."""
-        return list(_tasks(split, level).values())
+        """The tasks of a split at a level, in the order in which they are drawn."""
+        return _tasks(split, level)
 
     def begin(self, task: Task) -> None:
         """Nothing is noted yet."""
@@ -163,14 +163,14 @@ class MathWord(ToolEnv):
 
 
 @cache
-def _tasks(split: str, level: int) -> Mapping[str, Task]:
+def _tasks(split: str, level: int) -> Supply:
     def draw(rng: Random, task_id: str) -> Task:
         if level == 0:
             return _closed(rng, task_id, split)
         parts, _ = _drawn(rng, split, level)
         return _task(task_id, split, level, parts, _asides(rng, split, parts), [])
 
-    return supply(MathWord.name, split, level, draw)
+    return Supply(MathWord.name, split, level, draw)
 
 
 def _closed(rng: Random, task_id: str, split: str) -> Task:

@@ -63,22 +63,22 @@ def broken() -> Mapping[str, str]:
 
 
 @cache
-def tasks(level: int) -> Mapping[str, Task]:
-    """The sound items of a level as tasks by id."""
-    found = {}
-    for key, item in items().items():
-        if key not in broken() and _level(item) == level:
-            task_id = f"{DOMAIN}/{level}/{key}"
-            found[task_id] = Task(
-                id=task_id,
-                split=DOMAIN,
-                level=level,
-                # The categories tell the same stories.
-                family=f"bfcl {key.rpartition('_')[2]}",
-                prompt=_message(item, 0),
-                payload={"bfcl": WHEEL.version, "item": key},
-            )
-    return found
+def tasks(level: int) -> list[Task]:
+    """The sound items of a level as tasks."""
+    sound = (pair for pair in items().items() if pair[0] not in broken())
+    return [_task(level, *pair) for pair in sound if _level(pair[1]) == level]
+
+
+def _task(level: int, key: str, item: Item) -> Task:
+    return Task(
+        id=f"{DOMAIN}/{level}/{key}",
+        split=DOMAIN,
+        level=level,
+        # The categories tell the same stories.
+        family=f"bfcl {key.rpartition('_')[2]}",
+        prompt=_message(item, 0),
+        payload={"bfcl": WHEEL.version, "item": key},
+    )
 
 
 def turns(item: Item) -> list[str]:

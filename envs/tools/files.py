@@ -77,11 +77,13 @@ class ToolFiles(TextEnv):
         self._world: _World = _DeskWorld({"level": 0, "state": {}, "jobs": [], "offered": []})
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
-        """The tasks of a split at a level, in the order in which they were drawn.
+        """The tasks of a split at a level, in the order in which they are drawn.
 
         Raises ImportError for `ood/domain` where its wheel is not there and no index answers.
         """
-        return list(_tasks(split, level).values())
+        if split == bfcl.DOMAIN:
+            return bfcl.tasks(level)
+        return files_tasks.tasks(split, level)
 
     def begin(self, task: Task) -> None:
         """Lays the desk as the task describes it, or starts the simulators."""
@@ -145,10 +147,6 @@ class ToolFiles(TextEnv):
         """Re-enters the episode with the apps as they were."""
         super().set_state(state)
         self._world.restore(state["world"])
-
-
-def _tasks(split: str, level: int) -> Mapping[str, Task]:
-    return bfcl.tasks(level) if split == bfcl.DOMAIN else files_tasks.tasks(split, level)
 
 
 def _item(task: Task) -> bfcl.Item:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from random import Random
 from typing import Any
 
-from envs.supply import OTHER_TASKS, TRAIN_TASKS, belongs
+from envs.supply import Supply, belongs
 from envs.tools.files_draw import draw
 from envs.tools.files_jobs import JOBS, Job, Step
 from envs.tools.files_world import READS, Desk, State, canonical, line, text
@@ -33,20 +34,16 @@ MOST_TURNS = 15
 
 
 @cache
-def tasks(split: str, level: int) -> Mapping[str, Task]:
-    """Tasks by id, in the order in which they were drawn; no problem comes twice."""
-    # Seeded by a text, which Random hashes the same way everywhere.
-    rng = Random(f"tool_files {split} {level}")
-    found: dict[str, Task] = {}
-    drawn: set[str] = set()
-    while len(found) < (TRAIN_TASKS if split == "train" else OTHER_TASKS):
+def tasks(split: str, level: int) -> Supply:
+    """The tasks in the order in which they are drawn; no problem comes twice."""
+
+    def drawn(rng: Random, task_id: str) -> Task | None:
         case = draw(rng, level, unseen=split == COMPOSITION)
-        task = as_task(f"{split}/{level}/{len(found)}", split, case)
-        ours = belongs(task.family, split, "") and task.content_hash not in drawn
-        if ours and _fair(case) and flipped(case) is not None:
-            drawn.add(task.content_hash)
-            found[task.id] = task
-    return found
+        task = as_task(task_id, split, case)
+        ours = belongs(task.family, split, "") and _fair(case) and flipped(case) is not None
+        return task if ours else None
+
+    return Supply("tool_files", split, level, drawn, same=attrgetter("content_hash"))
 
 
 def as_task(task_id: str, split: str, case: Case) -> Task:

@@ -73,8 +73,8 @@ class ToolStore(TextEnv):
         self._failed: list[str] = []
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
-        """The tasks of a split at a level, in the order in which they were drawn."""
-        return list(tasks(split, level).values())
+        """The tasks of a split at a level, in the order in which they are drawn."""
+        return tasks(split, level)
 
     def begin(self, task: Task) -> None:
         """Opens the store as the task describes it."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from functools import cache
 from random import Random
 from typing import Any
 
+from envs.supply import Supply
 from envs.tools.store_cases import Case, decisions, flipped, prompt
 from envs.tools.store_policy import Rules
 from envs.tools.store_words import DOMAINS, PEOPLE, STATUSES
 from envs.types import Task
 
-__all__ = ["OTHER_TASKS", "SPLITS", "TRAIN_TASKS", "VARIANTS", "as_task", "tasks"]
+__all__ = ["SPLITS", "VARIANTS", "as_task", "tasks"]
 
-TRAIN_TASKS, OTHER_TASKS = 2000, 300
 SPLITS = ("train", "id", "ood/tools", "ood/domain", "ood/noise")
 VARIANTS = ("renamed", "missing", "extra", "schema")
 
@@ -37,19 +36,16 @@ _DAYS, _OVER = (7, 10, 14, 21, 30), (50, 80, 100)
 
 
 @cache
-def tasks(split: str, level: int) -> Mapping[str, Task]:
-    """Tasks by id, in the order in which they were drawn; no two have the same prompt."""
-    rng = Random(f"tool_store {split} {level}")
-    found: dict[str, Task] = {}
-    prompts: set[str] = set()
-    while len(found) < (TRAIN_TASKS if split == "train" else OTHER_TASKS):
-        case = _case(rng, split, level, len(found))
-        task = as_task(f"{split}/{level}/{len(found)}", split, case)
+def tasks(split: str, level: int) -> Supply:
+    """The tasks in the order in which they are drawn; no two have the same prompt."""
+
+    def drawn(rng: Random, task_id: str) -> Task | None:
+        case = _case(rng, split, level, int(task_id.rpartition("/")[2]))
+        task = as_task(task_id, split, case)
         ours = split == "ood/domain" or _part(task.family) in _PARTS[split]
-        if ours and task.prompt not in prompts and flipped(case) is not None:
-            prompts.add(task.prompt)
-            found[task.id] = task
-    return found
+        return task if ours and flipped(case) is not None else None
+
+    return Supply("tool_store", split, level, drawn)
 
 
 def as_task(task_id: str, split: str, case: Case) -> Task:

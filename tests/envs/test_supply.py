@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
-from envs.supply import belongs, supply
+import pytest
+
+from envs.supply import Supply, belongs
 from envs.types import Task
 
 SPLITS = ("train", "id", "ood/noise")
@@ -16,11 +19,46 @@ def draw(rng, task_id):
 
 
 def test_no_prompt_is_drawn_twice_and_a_seed_says_all():
-    found = supply("some_env", "id", 3, draw)
-    assert len({task.prompt for task in found.values()}) == len(found) == 300
-    assert list(found)[:2] == ["id/3/0", "id/3/1"]
-    assert supply("some_env", "id", 3, draw) == found
-    assert supply("other_env", "id", 3, draw) != found
+    found = list(Supply("some_env", "id", 3, draw))
+    assert len({task.prompt for task in found}) == len(found) == 300
+    assert [task.id for task in found[:2]] == ["id/3/0", "id/3/1"]
+    assert list(Supply("some_env", "id", 3, draw)) == found
+    assert list(Supply("other_env", "id", 3, draw)) != found
+
+
+def test_tasks_are_drawn_as_far_as_somebody_looks_and_in_one_order():
+    asked: list[str] = []
+
+    def told(rng, task_id):
+        asked.append(task_id)
+        return draw(rng, task_id)
+
+    supply, whole = Supply("some_env", "id", 3, told), list(Supply("some_env", "id", 3, draw))
+    assert len(supply) == 300
+    assert not asked
+    assert supply[2] == whole[2]
+    assert asked[-1] == "id/3/2"
+    assert supply.find("id/3/9") == whole[9]
+    assert asked[-1] == "id/3/9"
+    assert supply[1:4] == whole[1:4]
+    assert asked[-1] == "id/3/9"
+    assert supply[-1] == whole[-1]
+    with pytest.raises(IndexError):
+        supply[300]
+
+
+@pytest.mark.parametrize(
+    "other", ["id/3/300", "id/3/-1", "id/3/01", "id/3/²", "id/3/", "id/2/1", "ood/noise/3/1", ""]
+)
+def test_an_id_of_no_task_finds_none(other):
+    assert Supply("some_env", "id", 3, draw).find(other) is None
+
+
+def test_threads_share_one_order():
+    supply, whole = Supply("some_env", "id", 3, draw), list(Supply("some_env", "id", 3, draw))
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(supply.__getitem__, reversed(range(300)))) == whole[::-1]
+    assert list(supply) == whole
 
 
 def test_a_family_belongs_to_one_of_the_splits_that_draw_alike():

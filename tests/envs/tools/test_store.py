@@ -8,10 +8,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from envs.supply import OTHER_TASKS, TRAIN_TASKS
 from envs.tools.store import TRY_AGAIN, ToolStore
 from envs.tools.store_cases import decisions, goal, plan
 from envs.tools.store_policy import Decision, Rules, broken, decide
-from envs.tools.store_tasks import OTHER_TASKS, TRAIN_TASKS
 from envs.tools.store_words import DOMAINS, VOCABULARIES
 from envs.tools.store_world import applied, copied
 from envs.toolspec import render_call
