@@ -13,14 +13,16 @@ from scgrpo.advantages import uniform
 from scgrpo.batch import Batch
 from scgrpo.distributed import ALONE, Ranks
 from scgrpo.packing import Opening, acted, opening_of, packs, rest_of
-from scgrpo.scoring import divergence, output_layer, predicting_states, token_scores
+from scgrpo.scoring import Scores, divergence, output_layer, predicting_states, token_scores
 
-__all__ = ["Kept", "Passes"]
+__all__ = ["Kept", "Known", "Passes", "joined_scores"]
 
 IDLE: Opening = (0,)
 """What a sharded model reads for a rank that has nothing to read while others do."""
 Kept = list[tuple[list[int], Tensor]]
 """Rows and the states (A, D) that predict their actions, pass by pass."""
+Known = dict[int, Scores]
+"""Row -> the plain scores of its action tokens."""
 
 
 class Passes:
@@ -106,9 +108,12 @@ class Passes:
         return entropy
 
     @torch.no_grad()
-    def divergence(self, plain: Kept, openings: Mapping[int, Opening]) -> Tensor:
-        """D (B, T), nats, of the rows in both `plain` and `openings`; 0 elsewhere."""
-        d = torch.zeros(self.batch.action_mask.shape)
+    def divergence(self, plain: Kept, openings: Mapping[int, Opening]) -> tuple[Tensor, Known]:
+        """D (B, T), nats, of the rows in both `plain` and `openings`; 0 elsewhere.
+
+        With it come the plain scores of those rows that this rank read.
+        """
+        d, known = torch.zeros(self.batch.action_mask.shape), dict[int, Scores]()
         student = {
             row: states
             for rows, found in plain
@@ -119,9 +124,12 @@ class Passes:
             teacher = self.states(rows, opening)
             if rows:
                 own = torch.cat([student[row] for row in rows])
-                self._put(d, rows, divergence(self.head, teacher, own))
+                apart, scores = divergence(self.head, teacher, own, self.targets(rows))
+                self._put(d, rows, apart)
+                each = map(Scores, *(self._split(found, rows) for found in scores))
+                known.update(zip(rows, each, strict=True))
         self._ranks.sum_(d)
-        return d
+        return d, known
 
     def by_row(self, rows: list[int], values: Tensor) -> dict[int, Tensor]:
         """What stands at the actions of `rows`, (A, ...), row by row, on the CPU."""
@@ -151,3 +159,10 @@ class Passes:
             for rows, owner in zip(made, self._ranks.dealt(sizes), strict=True):
                 mine.update(rows if owner == self._ranks.rank else ())
         return mine
+
+
+def joined_scores(known: Known, rows: Sequence[int]) -> Scores | None:
+    """The scores of the rows, one after the other; None where they are not known of all."""
+    if not rows or any(row not in known for row in rows):
+        return None
+    return Scores(*map(torch.cat, zip(*(known[row] for row in rows), strict=True)))

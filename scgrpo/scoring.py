@@ -7,15 +7,15 @@ tensor of all tokens by the whole vocabulary is ever alive: the output layer run
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from scgrpo.attention import TreeLayout, hidden_states
 
-__all__ = ["divergence", "output_layer", "predicting_states", "token_scores"]
+__all__ = ["Scores", "divergence", "output_layer", "predicting_states", "token_scores"]
 
 CHUNK = 256
 CPU_ROWS = 16
@@ -52,42 +52,97 @@ def output_layer(model: PreTrainedModel) -> nn.Module:
     return head
 
 
-def token_scores(head: nn.Module, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+class Scores(NamedTuple):
+    """What a model says of tokens, fp32 nats: their log-probabilities, and the entropies. (A,)."""
+
+    logprobs: Tensor
+    entropy: Tensor
+
+
+def token_scores(
+    head: nn.Module, states: Tensor, targets: Tensor, *, known: Scores | None = None
+) -> Scores:
     """Log-probability of each target and entropy of its distribution. (A, D), (A,) -> (A,), (A,).
 
-    fp32 nats. The gradient flows through the log-probabilities alone; logits are computed again in
-    the backward pass.
+    The gradient flows through the log-probabilities alone; logits are computed again in the
+    backward pass, and only there where the scores are `known`.
     """
-    chunks = [
-        checkpoint(_scores, head, s, t, use_reentrant=False)
-        for s, t in zip(states.split(CHUNK), targets.split(CHUNK), strict=True)
-    ]
-    logprobs, entropy = zip(*chunks, strict=True)
-    return torch.cat(logprobs), torch.cat(entropy)
-
-
-def _scores(head: nn.Module, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    found, entropies = [], []
-    for logits, ids in zip(_blocks(head(states)), _blocks(targets), strict=True):
-        logprobs = torch.log_softmax(logits.float(), dim=-1)
-        with torch.no_grad():
-            entropies.append(-torch.linalg.vecdot(logprobs.exp(), logprobs))
-        found.append(logprobs.gather(1, ids[:, None])[:, 0])
-    return torch.cat(found), torch.cat(entropies)
+    found = known or _scores(head, states, targets)
+    weights = [weight for weight in head.parameters() if weight.requires_grad]
+    learned = _Logprobs.apply(found.logprobs, head, states, targets, *weights)
+    return Scores(learned, found.entropy)
 
 
 @torch.no_grad()
-def divergence(head: nn.Module, teacher: Tensor, student: Tensor) -> Tensor:
-    """KL(teacher || student) over the whole vocabulary, fp32 nats. (A, D), (A, D) -> (A,)."""
-    parts = []
-    for t, s in zip(teacher.split(CHUNK), student.split(CHUNK), strict=True):
-        for one, other in zip(_blocks(head(t)), _blocks(head(s)), strict=True):
+def _scores(head: nn.Module, states: Tensor, targets: Tensor) -> Scores:
+    parts = [
+        _scored(torch.log_softmax(logits.float(), dim=-1), ids)
+        for s, t in zip(states.split(CHUNK), targets.split(CHUNK), strict=True)
+        for logits, ids in zip(_blocks(head(s)), _blocks(t), strict=True)
+    ]
+    return Scores(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def _scored(log_p: Tensor, targets: Tensor) -> Scores:
+    """(A, V), (A,) -> (A,), (A,)."""
+    entropy = -torch.linalg.vecdot(log_p.exp(), log_p)
+    return Scores(log_p.gather(1, targets[:, None])[:, 0], entropy)
+
+
+class _Logprobs(torch.autograd.Function):
+    """Log-probabilities that were found before, with a gradient for states and output layer."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logprobs: Tensor,
+        head: nn.Module,
+        states: Tensor,
+        targets: Tensor,
+        *weights: Tensor,
+    ) -> Tensor:
+        ctx.save_for_backward(states, targets, *weights)
+        ctx.head = head
+        return logprobs.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *towards: Tensor) -> tuple[Tensor | None, ...]:
+        states, targets, *weights = ctx.saved_tensors
+        by_states, by_weights = torch.empty_like(states), [torch.zeros_like(w) for w in weights]
+        parts = (x.split(CHUNK) for x in (states, targets, towards[0], by_states))
+        for s, ids, given, out in zip(*parts, strict=True):
+            with torch.enable_grad():
+                s = s.detach().requires_grad_()
+                rows = zip(_blocks(ctx.head(s)), _blocks(ids), strict=True)
+                found = [torch.log_softmax(x.float(), -1).gather(1, i[:, None]) for x, i in rows]
+                logprobs = torch.cat(found)[:, 0]
+            by_s, *more = torch.autograd.grad(logprobs, [s, *weights], given)
+            out.copy_(by_s)
+            for total, part in zip(by_weights, more, strict=True):
+                total += part
+        return None, None, by_states, None, *by_weights
+
+
+@torch.no_grad()
+def divergence(
+    head: nn.Module, teacher: Tensor, student: Tensor, targets: Tensor
+) -> tuple[Tensor, Scores]:
+    """KL(teacher || student) over the whole vocabulary, and what the student says of the targets.
+
+    (A, D), (A, D), (A,) -> (A,), two of (A,). fp32 nats.
+    """
+    parts, scores = [], []
+    chunks = (x.split(CHUNK) for x in (teacher, student, targets))
+    for t, s, chosen in zip(*chunks, strict=True):
+        blocks = (_blocks(x) for x in (head(t), head(s), chosen))
+        for one, other, ids in zip(*blocks, strict=True):
             log_teacher = torch.log_softmax(one.float(), dim=-1)
             log_student = torch.log_softmax(other.float(), dim=-1)
+            scores.append(_scored(log_student, ids))
             apart = log_teacher - log_student
             kl = torch.linalg.vecdot(log_teacher.exp_(), apart)
             parts.append(kl.clamp_min(0.0))  # rounding can leave a KL of -1e-8
-    return torch.cat(parts)
+    return torch.cat(parts), Scores(*map(torch.cat, zip(*scores, strict=True)))
 
 
 def _blocks(rows: Tensor) -> tuple[Tensor, ...]:

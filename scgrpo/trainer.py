@@ -22,7 +22,7 @@ from scgrpo.distillation import Distillation, compared
 from scgrpo.distributed import ALONE, Ranks
 from scgrpo.optimizer import MasterAdamW
 from scgrpo.packing import Opening, opening_of
-from scgrpo.passes import Kept, Passes
+from scgrpo.passes import Kept, Known, Passes, joined_scores
 from scgrpo.policies.chat import Chat
 from scgrpo.routing import Routes, peers
 from scgrpo.scoring import output_layer, token_scores
@@ -41,6 +41,7 @@ class Credit:
     | divergence | D, nats; 0 in rows without a reference |
     | routes | who was whose reference |
     | plain | the plain passes that were kept for the gradient |
+    | known | plain scores of rows that were found on the way to their divergence |
     | entropy | of the plain distribution, nats: row -> (its action tokens,), from the gradient |
     """
 
@@ -48,6 +49,7 @@ class Credit:
     divergence: Tensor
     routes: Routes
     plain: Kept = field(default_factory=list)
+    known: Known = field(default_factory=dict)
     entropy: dict[int, Tensor] = field(default_factory=dict)
 
 
@@ -160,7 +162,8 @@ class Trainer:
         ]
         routes = routes.without(torch.tensor(missing))
         plain = passes.kept(routes.weighted.nonzero()[:, 0].tolist(), self.kept_tokens)
-        d = passes.divergence(plain, right)
+        d, known = passes.divergence(plain, right)
+        wrong_d, more = passes.divergence(plain, wrong)
         weight = credit.weights(
             d,
             passes.entropy(plain) if options.control == "entropy" else None,
@@ -168,11 +171,11 @@ class Trainer:
             routes,
             options,
             self.rng,
-            wrong_divergence=passes.divergence(plain, wrong),
+            wrong_divergence=wrong_d,
             micro_batch=batch.group,
         )
         advantage = credit.advantages(base, batch.group, routes, weight, mask, options)
-        return Credit(weight * mask, d, routes, _with_graph(plain)), advantage
+        return Credit(weight * mask, d, routes, _with_graph(plain), known | more), advantage
 
     def _unconditioned(self, passes: Passes) -> Credit:
         """Weight 1 at the action tokens that have a gradient: all, or those of high entropy."""
@@ -198,7 +201,8 @@ class Trainer:
         fresh = passes.plain([row for row in _learning(advantage) if row not in kept])
         loss = entropies = drift = cut = tokens = 0.0
         for rows, states in chain(_taken(given.plain), fresh):
-            logprobs, entropy = token_scores(head, states, passes.targets(rows))
+            known = joined_scores(given.known, rows)
+            logprobs, entropy = token_scores(head, states, passes.targets(rows), known=known)
             mask, device = batch.action_mask[rows], logprobs.device
             sampled = batch.old_logprobs[rows][mask].to(device)
             ratio = (logprobs.detach() - sampled).exp().clamp(max=self.importance_cap)

@@ -42,12 +42,42 @@ def test_log_probabilities_entropies_and_gradients_are_the_naive_ones(chunk: int
     assert not entropy.requires_grad
 
 
+def test_known_scores_are_handed_on_with_the_gradient_of_computed_ones(chunk: int):
+    head, states, targets = inputs()
+    mine, weight = states.clone().requires_grad_(), torch.linspace(-1, 2, A)
+    naive = torch.distributions.Categorical(logits=head(states))
+    _, known = divergence(head, states, states, targets)
+    torch.testing.assert_close(known.logprobs, naive.log_prob(targets), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(known.entropy, naive.entropy(), rtol=1e-5, atol=1e-6)
+    gradients = []
+    for scores in (None, known):
+        mine.grad = head.weight.grad = None
+        logprobs, entropy = token_scores(head, mine, targets, known=scores)
+        (logprobs * weight).sum().backward()
+        gradients.append((mine.grad, head.weight.grad))
+    assert torch.equal(logprobs, known.logprobs)
+    assert torch.equal(entropy, known.entropy)
+    for one, other in zip(*gradients, strict=True):
+        assert torch.equal(one, other)
+        assert one.abs().max() > 0
+
+
+def test_a_frozen_output_layer_passes_the_gradient_on(chunk: int):
+    head, states, targets = inputs()
+    head.weight.requires_grad_(False)
+    mine, naive = (states.clone().requires_grad_() for _ in range(2))
+    token_scores(head, mine, targets).logprobs.sum().backward()
+    torch.distributions.Categorical(logits=head(naive)).log_prob(targets).sum().backward()
+    torch.testing.assert_close(mine.grad, naive.grad, rtol=1e-5, atol=1e-5)
+    assert head.weight.grad is None
+
+
 def test_divergence_is_the_forward_kl_of_the_teacher(chunk: int):
-    head, teacher, _ = inputs()
+    head, teacher, targets = inputs()
     student = teacher + 0.5 * torch.randn(A, D)
     p = torch.distributions.Categorical(logits=head(teacher))
     q = torch.distributions.Categorical(logits=head(student))
-    found = divergence(head, teacher, student)
+    found, _ = divergence(head, teacher, student, targets)
     wanted = torch.distributions.kl_divergence(p, q)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
     assert not torch.allclose(found, torch.distributions.kl_divergence(q, p), rtol=1e-2)
@@ -55,17 +85,17 @@ def test_divergence_is_the_forward_kl_of_the_teacher(chunk: int):
 
 
 def test_divergence_is_never_negative_and_zero_for_equal_inputs(chunk: int):
-    head, states, _ = inputs()
-    assert divergence(head, states, states).tolist() == [0.0] * A
+    head, states, targets = inputs()
+    assert divergence(head, states, states, targets)[0].tolist() == [0.0] * A
     # So near that rounding decides the sign of the sum.
     near = states + 1e-6 * torch.randn(A, D)
-    assert (divergence(head, states, near) >= 0).all()
+    assert (divergence(head, states, near, targets)[0] >= 0).all()
 
 
 def test_no_tokens_have_no_scores():
     head, states, targets = inputs()
     assert [len(part) for part in token_scores(head, states[:0], targets[:0])] == [0, 0]
-    assert len(divergence(head, states[:0], states[:0])) == 0
+    assert len(divergence(head, states[:0], states[:0], targets[:0])[0]) == 0
 
 
 def test_states_of_masked_tokens_are_those_that_predict_them():

@@ -188,9 +188,9 @@ def test_tokens_of_the_environment_are_attended_to_but_not_learned(setup: Setup)
     scored: list[list[int]] = []
     before = trainer_module.token_scores
 
-    def spy(head, states, targets):
+    def spy(head, states, targets, **known):
         scored.append(targets.tolist())
-        return before(head, states, targets)
+        return before(head, states, targets, **known)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer_module, "token_scores", spy)
