@@ -1,4 +1,4 @@
-"""An evaluation against its generation alone: the same turns from the same tiny model."""
+"""An evaluation against its generation alone: the same turns from the same model."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import itertools
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from benchmarks import CLOCKS, Row, clocks, ratio_of_pairs
 from envs.rollout import Limits
@@ -20,10 +22,29 @@ from scgrpo import models
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
 
-ROUNDS = 15
-TASKS, ROLLOUTS = 24, 4
+
+@dataclass(frozen=True)
+class Load:
+    """What is played with a model.
+
+    | field | meaning |
+    |---|---|
+    | model | for the table |
+    | cell | whose tasks |
+    | tasks, rollouts | how many, and how often each |
+    | rounds | of an evaluation and its generation |
+    """
+
+    model: str
+    cell: Cell
+    tasks: int
+    rollouts: int
+    rounds: int
+
+
+TINY = Load("a tiny model", Cell("toy_guess", 4, "id"), 24, 4, 15)
+DEFAULT = Load("the default model", Cell("toy_guess", 1, "id"), 8, 2, 5)
 THREADS = 32
-CELL = Cell("toy_guess", 4, "id")
 LIMITS = Limits(turn_tokens=32, episode_tokens=1024)
 
 
@@ -52,40 +73,52 @@ def generate(policy: HFPolicy, episodes: Sequence[Episode]) -> None:
 
 
 def main() -> list[Row]:
-    """Plays, verifies, saves and counts, on a folder of its own."""
+    """Plays, verifies, saves and counts. Needs the default model: the hub, pip or its cache."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder, numbers = Path(scratch), itertools.count()
-        model, tokenizer = models.load(models.make_tiny(folder / "model"))
-        with (
-            HFPolicy(model, tokenizer, slots=THREADS, cache_tokens=LIMITS.episode_tokens) as policy,
-            Rollouts(CELL.env, LIMITS, threads=THREADS) as play,
-        ):
-            tasks = choose(CELL, play.env.tasks(CELL.split, CELL.level), TASKS, seed=0)
+        tiny = models.make_tiny(Path(scratch, "model"))
+        return [
+            *measured(TINY, tiny, torch.float32),
+            *measured(DEFAULT, models.resolve("auto"), models.default_dtype()),
+        ]
 
-            def evaluation() -> list[list[Episode]]:
-                path = folder / f"{next(numbers)}.jsonl"
-                done = evaluate(policy, play, CELL, tasks, rollouts=ROLLOUTS, seed=0, path=path)
-                compare(CELL, tasks, {"model": done}, ROLLOUTS)
-                return done
 
-            episodes = [episode for group in evaluation() for episode in group]
-            pairs = [
-                (seconds(evaluation), seconds(lambda: generate(policy, episodes)))
-                for _ in range(ROUNDS)
-            ]
-    name = f"{len(episodes)} episodes, played and counted"
-    rows = []
-    for i, clock in enumerate(CLOCKS):
-        ratio, interval = ratio_of_pairs([(whole[i], part[i]) for whole, part in pairs])
-        rows.append(
-            Row(
-                benchmark="evals",
-                name=f"{name}, {clock}",
-                value=1000 * float(np.median([whole[i] for whole, _ in pairs])),
-                unit="ms",
-                ratio=ratio,
-                against="generation alone",
-                interval=interval,
-            )
-        )
-    return rows
+def measured(load: Load, weights: Path, dtype: torch.dtype) -> list[Row]:
+    """An evaluation and its generation in turn, round after round."""
+    cell, numbers = load.cell, itertools.count()
+    model, tokenizer = models.load(weights, dtype=dtype)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        HFPolicy(model, tokenizer, slots=THREADS, cache_tokens=LIMITS.episode_tokens) as policy,
+        Rollouts(cell.env, LIMITS, threads=THREADS) as play,
+    ):
+        tasks = choose(cell, play.env.tasks(cell.split, cell.level), load.tasks, seed=0)
+
+        def evaluation() -> list[list[Episode]]:
+            path, rollouts = Path(folder, f"{next(numbers)}.jsonl"), load.rollouts
+            done = evaluate(policy, play, cell, tasks, rollouts=rollouts, seed=0, path=path)
+            compare(cell, tasks, {"model": done}, rollouts)
+            return done
+
+        episodes = [episode for group in evaluation() for episode in group]
+        pairs = [
+            (seconds(evaluation), seconds(lambda: generate(policy, episodes)))
+            for _ in range(load.rounds)
+        ]
+    return [
+        row(f"{load.model}, {len(episodes)} episodes, {clock}", [(a[i], b[i]) for a, b in pairs])
+        for i, clock in enumerate(CLOCKS)
+    ]
+
+
+def row(name: str, pairs: Sequence[tuple[float, float]]) -> Row:
+    """From the seconds of (the evaluation, its generation) in each round."""
+    ratio, interval = ratio_of_pairs(pairs)
+    return Row(
+        benchmark="evals",
+        name=name,
+        value=1000 * float(np.median([whole for whole, _ in pairs])),
+        unit="ms",
+        ratio=ratio,
+        against="generation alone",
+        interval=interval,
+    )
