@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import random
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,8 @@ from scgrpo.rollouts import Rollouts
 KILLS = 20
 ENDLESS = 1_000_000  # steps, so that no machine is fast enough to end before the last kill
 MORE = 6
-LIFE_S = (0.05, 1.0)  # of which the first half second loads the model
+LIVES = (0.05, 1.5)  # of what this machine takes to load the model and save for the first time
+PATIENCE_S = 60
 FORKS = multiprocessing.get_context("forkserver")
 
 
@@ -66,17 +68,34 @@ def told(run: Path) -> list[Mapping[str, Any]]:
     ]
 
 
+def first_save_s(run: Path, config: TrainConfig) -> float:
+    """Seconds from a life's start to its first checkpoint, here and now."""
+    server = FORKS.Process(target=int)  # the first of all waits for the server's own start
+    server.start()
+    server.join()
+    began = time.monotonic()
+    life = FORKS.Process(target=learn, args=(run, config))
+    life.start()
+    while checkpoint.latest(run / "checkpoints") is None:
+        assert time.monotonic() - began < PATIENCE_S
+        time.sleep(0.01)
+    life.kill()
+    life.join()
+    return time.monotonic() - began
+
+
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path):
     FORKS.set_forkserver_preload(["scgrpo.learner"])
     config = config_in(tmp_path, ENDLESS)
     whole, killed = runs.new_run(tmp_path, "whole"), runs.new_run(tmp_path, "killed")
     chance = random.Random(0)
+    usual_s = first_save_s(runs.new_run(tmp_path, "timed"), config)
     kills, moments = 0, set()
     while kills < KILLS:
         life = FORKS.Process(target=learn, args=(killed, config))
         life.start()
-        life.join(chance.uniform(*LIFE_S))
+        life.join(usual_s * chance.uniform(*LIVES))
         assert life.exitcode is None
         life.kill()
         life.join()
