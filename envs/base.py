@@ -132,13 +132,16 @@ class TextEnv(gymnasium.Env[str, str]):
 
     def find(self, split: str, level: int, task_id: str) -> Task | None:
         """The task of that id, None where the split and level have none."""
-        cell = (split, level)
-        if cell not in self._by_id:
-            tasks = self.tasks(split, level)
-            if isinstance(tasks, Supply):
-                return tasks.find(task_id)
-            self._by_id[cell] = {task.id: task for task in tasks}
-        return self._by_id[cell].get(task_id)
+        known = self._by_id.setdefault((split, level), {})
+        if task_id in known:
+            return known[task_id]
+        tasks = self.tasks(split, level)
+        if isinstance(tasks, Supply):
+            found = tasks.find(task_id)
+            known |= {} if found is None else {task_id: found}
+        elif not known:
+            known |= {task.id: task for task in tasks}
+        return known.get(task_id)
 
     def checks(self) -> Mapping[str, float]:
         """Sub-scores in [0, 1] of the episode so far, told as `parts` after every turn.
