@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from envs.code import driver
+from envs.code import driver, observe
 from envs.code.suite import SuiteRun
 from sandboxes.settings import hidden_modules
 
@@ -74,16 +74,29 @@ class Bench:
 
     def run(self, files: Mapping[str, str], module: str, timeout_s: float) -> SuiteRun:
         """Runs a test module among the files. Raises RuntimeError where the interpreter is gone."""
+        answer = self._ask(files, {"module": module, "timeout_s": timeout_s})
+        lines = answer["output"].splitlines()
+        results = [json.loads(line) for line in lines if line.endswith("]")]
+        return SuiteRun(dict(results), answer["timed_out"], answer["wall_s"])
+
+    def observe(self, files: Mapping[str, str], witness: str, timeout_s: float) -> Any:
+        """What the cases of a witness module among the files give, as `observe.py` writes it.
+
+        None where the run breaks off or takes longer. Raises RuntimeError as `run` does.
+        """
+        answer = self._ask(files, {"witness": witness, "timeout_s": timeout_s})
+        with contextlib.suppress(ValueError):
+            return json.loads(answer["output"])
+
+    def _ask(self, files: Mapping[str, str], request: Mapping[str, Any]) -> dict[str, Any]:
         assert self._worker.stdin is not None
         assert self._worker.stdout is not None
-        request = {"files": dict(files), "module": module, "timeout_s": timeout_s}
-        self._worker.stdin.write(json.dumps(request) + "\n")
+        self._worker.stdin.write(json.dumps({**request, "files": dict(files)}) + "\n")
         self._worker.stdin.flush()
         line = self._worker.stdout.readline()
         if not line:
             raise RuntimeError("the interpreter that runs the suites has ended: is bwrap there?")
-        found = json.loads(line)
-        return SuiteRun(dict(found["results"]), found["timed_out"], found["wall_s"])
+        return json.loads(line)
 
 
 class _Absent:
@@ -112,7 +125,13 @@ def _child(request: Mapping[str, Any], pipe: int) -> None:
         os.dup2(null, stream)
     random.seed()
     try:
-        driver.run_suite(request["module"], pipe)
+        if "witness" in request:
+            sys.dont_write_bytecode = True
+            sys.path.insert(0, os.getcwd())
+            sys.modules["observe"] = observe
+            os.write(pipe, json.dumps(observe.witnessed(request)).encode())
+        else:
+            driver.run_suite(request["module"], pipe)
     finally:
         if (error := sys.exc_info()[1]) is not None:
             line = json.dumps(["import", type(error).__name__])
@@ -142,8 +161,8 @@ def _serve(request: Mapping[str, Any], folder: str) -> dict[str, Any]:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    results = [json.loads(line) for line in found.splitlines() if line.endswith(b"]")]
-    return {"results": results, "timed_out": timed_out, "wall_s": wall_s}
+    output = found.decode(errors="replace")
+    return {"output": output, "timed_out": timed_out, "wall_s": wall_s}
 
 
 def main() -> None:
