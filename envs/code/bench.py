@@ -7,6 +7,7 @@ with limits on time and memory. Policies' code belongs into `sandboxes`, which t
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import random
@@ -24,6 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from envs.code import driver, observe
+from envs.code.evidence import Request, judged
 from envs.code.suite import SuiteRun
 from sandboxes.settings import hidden_modules
 
@@ -74,10 +76,11 @@ class Bench:
 
     def run(self, files: Mapping[str, str], module: str, timeout_s: float) -> SuiteRun:
         """Runs a test module among the files. Raises RuntimeError where the interpreter is gone."""
-        answer = self._ask(files, {"module": module, "timeout_s": timeout_s})
-        lines = answer["output"].splitlines()
-        results = [json.loads(line) for line in lines if line.endswith("]")]
-        return SuiteRun(dict(results), answer["timed_out"], answer["wall_s"])
+        request = Request(module)
+        answer = self._ask(files, {**vars(request), "timeout_s": timeout_s})
+        events = driver.events(io.BytesIO(answer["output"].encode()))
+        evidence = judged(events, request.controls())
+        return SuiteRun(evidence, answer["timed_out"], answer["wall_s"])
 
     def observe(self, files: Mapping[str, str], witness: str, timeout_s: float) -> Any:
         """What the cases of a witness module among the files give, as `observe.py` writes it.
@@ -131,10 +134,10 @@ def _child(request: Mapping[str, Any], pipe: int) -> None:
             sys.modules["observe"] = observe
             os.write(pipe, json.dumps(observe.witnessed(request)).encode())
         else:
-            driver.run_suite(request["module"], pipe)
+            driver.run_suite(request, pipe)
     finally:
         if (error := sys.exc_info()[1]) is not None:
-            line = json.dumps(["import", type(error).__name__])
+            line = json.dumps(["broke", type(error).__name__])
             os.write(pipe, line.encode() + b"\n")
         os._exit(0)
 

@@ -94,9 +94,7 @@ class CodeDebug(ToolEnv):
         if line not in choices:
             return f"no change to line {line}, choose from {', '.join(map(str, choices))}"
         self._lines[line - 1] = choices[line]
-        found = judge(self._sandboxes(), self.task.payload, self._lines)
-        # A listed change reaches nothing new.
-        return _verdict(found) if isinstance(found, Judged) else Verdict(False, 0.0, found)
+        return _verdict(judge(self._sandboxes(), self.task.payload, self._lines))
 
     @tool
     def fix(self, line: int, text: str) -> str | Verdict:
@@ -110,10 +108,8 @@ class CodeDebug(ToolEnv):
         if not text.startswith((" ", "\t")):
             text = old[: len(old) - len(old.lstrip())] + text
         lines = [*self._lines[: line - 1], text, *self._lines[line:]]
-        found = judge(self._sandboxes(), self.task.payload, lines)
-        if isinstance(found, str):
-            return f"{found}; line {line} stays"
         self._lines = lines
+        found = judge(self._sandboxes(), self.task.payload, lines)
         return _verdict(found) if found.shown else f"line {line} replaced, {self._outcome(found)}"
 
     def oracle(self, task: Task) -> list[str]:

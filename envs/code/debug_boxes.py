@@ -8,15 +8,13 @@ from typing import Any
 
 from envs.code.boxes import in_box
 from envs.code.debug_scripts import check_lines
-from envs.code.suite import SuiteRun, run_suite
-from envs.code.vet import new_reach
+from envs.code.fn_run import Run, equal_values, run_calls
 from sandboxes.base import SandboxPool
 
 __all__ = ["Judged", "evaluate", "judge"]
 
 DEADLINE_S = 4.0
 MOST_CHARS = 200
-_TESTS = "test_script"
 _EVALUATE = """
 import json, sys
 request = json.loads(sys.stdin.readline())
@@ -40,11 +38,14 @@ print(found[:1000])
 
 
 class Judged:
-    """What a run said of a script: the shown assertion, and the share of the hidden ones."""
+    """What a script's calls say of it: the shown assertion, and the share of the hidden ones."""
 
-    def __init__(self, run: SuiteRun, shown: Sequence[str], hidden: Sequence[str]) -> None:
-        self.shown = not run.failed(shown)
-        self.hidden = 1 - len(run.failed(hidden)) / len(hidden)
+    def __init__(self, run: Run, shown: Sequence[str], hidden: Sequence[str]) -> None:
+        wanted = [*shown, *hidden]
+        values = run.values if len(run.values) == len(wanted) else ["!"] * len(wanted)
+        held = [equal_values(one, other) for one, other in zip(values, wanted, strict=True)]
+        self.shown = all(held[: len(shown)])
+        self.hidden = sum(held[len(shown) :]) / len(hidden)
         self.timed_out = run.timed_out
 
     @property
@@ -53,25 +54,19 @@ class Judged:
         return self.shown and self.hidden == 1.0
 
 
-def judge(pool: SandboxPool, payload: Mapping[str, Any], code: Sequence[str]) -> Judged | str:
-    """The verdict on a script's code; why it is refused, where it reaches for the tests.
+def judge(pool: SandboxPool, payload: Mapping[str, Any], code: Sequence[str]) -> Judged:
+    """The verdict on a script's code, in a sandbox that no policy touched.
 
-    The assertions are the task's own, in a file of the grader's, in a box that no policy touched;
-    only a line with the run's nonce counts (see `suite`). Raises SandboxError where two
-    boxes broke.
+    The script's calls are made there, and what they give is compared with the assertions' values
+    here, so a script that forges an answer has to know it. Raises SandboxError where two sandboxes
+    broke.
     """
-    text = "\n".join(code) + "\n"
-    if reach := new_reach("\n".join(payload["right"]), text):
-        return f"refused: {', '.join(reach)[:MOST_CHARS]}"
     shown, hidden = (list(payload[kind]) for kind in ("visible", "hidden"))
-    named = {f"test_{number:03}": pair for number, pair in enumerate([*shown, *hidden])}
-    tests = ["import unittest", "import script", "", "class Check(unittest.TestCase):"]
-    for name, (call, value) in named.items():
-        tests += [f"    def {name}(self):", f"        self.assertEqual(script.{call}, {value})"]
-    files = {"script.py": text, f"{_TESTS}.py": "\n".join(tests) + "\n"}
-    run = run_suite(pool, files, _TESTS, timeout_s=DEADLINE_S)
-    ids = [f"Check.{name}" for name in named]
-    return Judged(run, ids[: len(shown)], ids[len(shown) :])
+    calls = [call for call, _ in (*shown, *hidden)]
+    longest = 2 * max(len(value) for _, value in (*shown, *hidden)) + MOST_CHARS
+    text = "\n".join(code) + "\n"
+    run = run_calls(pool, text, calls, longest=longest, timeout_s=DEADLINE_S)
+    return Judged(run, [value for _, value in shown], [value for _, value in hidden])
 
 
 def evaluate(

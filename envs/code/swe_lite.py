@@ -10,9 +10,10 @@ import numpy as np
 
 from envs.code import corpus
 from envs.code.boxes import shared_pool
-from envs.code.suite import all_of, grade, run_visible, summary
+from envs.code.suite import all_of, grade, refusal, run_visible, summary
 from envs.code.swe_tasks import REPOSITORY, rows_in, task_of, tasks_of
 from envs.code.table import Row
+from envs.code.vet import new_reach
 from envs.code.workspace import Workspace
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
@@ -44,9 +45,11 @@ class SweLite(ToolEnv):
     | level 4 | a repository of three modules, two of them broken as in two rows of the table; |
     | | `edit_file` takes a path; 30 turns |
     | turn | a tool call, one JSON object |
-    | verifier | all of the package's tests, hidden ones included, in a box that the policy never |
-    | | touched, against its version of the one file that a task lets it change; at |
-    | | level 4 each changed module with its own tests |
+    | verifier | all of the package's tests, hidden ones included, in a sandbox that the policy |
+    | | never touched, against its version of the one file that a task lets it change; and a |
+    | | witness: calls whose values are compared outside of the submission's process; at |
+    | | level 4 each changed module with its own tests and witness |
+    | refusal | a change that brings in a way to the tests is refused at `run_tests` |
     | parts | `passing`: the share of the visible tests that passed in the last run |
     | limits | 8 turns, 20 or 30 from level 3, and no submission in them is a failure; a test |
     | | run is killed after 10 s, which is a failure |
@@ -180,6 +183,11 @@ class SweLite(ToolEnv):
     def run_tests(self) -> str:
         """Run the tests."""
         space = self.workspace
+        for path, source in space.sources.items():
+            if reach := new_reach(source.text, space.texts[path]):
+                # No verdict yet: whoever meant no harm can still change the line.
+                self._tested, self._passing = {}, 0.0
+                return refusal(reach)
         runs = {
             path: run_visible(self._sandboxes(), source, space.texts[path])
             for path, source in space.sources.items()

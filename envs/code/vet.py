@@ -2,95 +2,339 @@
 
 Tests run in the process that imports the submission, so code there could patch the test runner or
 write to its pipe. A repair of one function needs no new way out of its module; one that takes a new
-way is refused before it runs. The box protects the machine, this protects the verdict.
+way is refused before it runs. This is a first filter and no proof: what guards a verdict is the
+witness (see `witness.py`).
+
+Honest code is let be: throw-away names, private helpers, arguments and variables that are named
+like a builtin, annotations, and what is `HARMLESS` of the standard library. Standard library only:
+the graders of exported tasks run this file in their containers.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
+import itertools
+import math
+import re
+import string
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
+from types import ModuleType
+from typing import NamedTuple
 
-__all__ = ["new_reach"]
+__all__ = ["HARMLESS", "new_reach"]
 
-_WAYS_OUT = frozenset(
+WAYS_OUT = frozenset(
     [
-        *("eval", "exec", "compile", "open", "input", "breakpoint", "exit", "quit"),
+        *("eval", "exec", "compile", "open", "input", "breakpoint", "exit", "quit", "help"),
         *("globals", "locals", "vars", "getattr", "setattr", "delattr", "type", "memoryview"),
-        # A generator that runs knows who called it, and so the tests.
-        *("gi_frame", "cr_frame", "ag_frame", "tb_frame", "f_back", "f_code", "f_locals"),
-        *("f_globals", "f_builtins", "gi_code", "co_consts"),
     ]
 )
-# They follow the attributes that a text names: "{0.gi_frame}".format(x).
-_BY_TEXT = frozenset(["format", "format_map", "vformat"])
+"""Builtins that run text, open files, or find things by their name."""
+
+ATTRIBUTES_OUT = frozenset(
+    [
+        # A generator that runs knows who called it, and so the tests.
+        *("gi_frame", "cr_frame", "ag_frame", "tb_frame", "f_back", "f_code", "f_locals"),
+        *("f_globals", "f_builtins", "gi_code", "cr_code", "ag_code", "co_consts"),
+        *("os", "sys", "builtins", "modules", "unittest", "importlib", "inspect", "gc", "ctypes"),
+        *("posix", "subprocess", "_os", "_sys"),
+        # They follow the attributes that a text names: "{0.gi_frame}".format(x).
+        *("format", "format_map", "vformat"),
+    ]
+)
+
+DUNDERS = frozenset(
+    [
+        *("__init__", "__post_init__", "__repr__", "__str__", "__len__", "__iter__", "__next__"),
+        *("__enter__", "__exit__", "__call__", "__name__", "__doc__", "__slots__", "__all__"),
+        *("__contains__", "__getitem__", "__setitem__", "__lt__", "__add__", "__debug__"),
+    ]
+)
+"""Special names that a class or a module of its own may have, and that lead nowhere."""
+
+
+def _public(module: ModuleType) -> tuple[str, ...]:
+    return tuple(name for name in vars(module) if not name.startswith("_"))
+
+
+HARMLESS = {
+    "bisect": ("bisect", "bisect_left", "bisect_right", "insort"),
+    "collections": ("Counter", "OrderedDict", "defaultdict", "deque", "namedtuple"),
+    "collections.abc": ("Callable", "Iterable", "Iterator", "Mapping", "Sequence"),
+    "copy": ("copy", "deepcopy"),
+    "dataclasses": ("dataclass", "field", "replace"),
+    "decimal": ("Decimal",),
+    "fractions": ("Fraction",),
+    "functools": ("cache", "cmp_to_key", "lru_cache", "partial", "reduce", "wraps"),
+    "heapq": ("heapify", "heappop", "heappush", "nlargest", "nsmallest"),
+    "itertools": _public(itertools),
+    "math": _public(math),
+    "operator": ("add", "itemgetter", "mul", "neg", "sub"),
+    "os.path": ("basename", "dirname", "exists", "isdir", "isfile", "join", "split", "splitext"),
+    "re": (
+        *("compile", "escape", "findall", "finditer", "fullmatch", "match", "search", "split"),
+        *("sub", "subn", "IGNORECASE", "MULTILINE", "DOTALL", "VERBOSE", "ASCII", "I", "M", "S"),
+    ),
+    "statistics": ("fmean", "mean", "median"),
+    "string": tuple(
+        name for name in _public(string) if name.startswith(("ascii", "dig", "hex", "oct", "pun"))
+    ),
+    "typing": (
+        *("Any", "Callable", "ClassVar", "Dict", "Final", "Generator", "Generic", "Iterable"),
+        *("Iterator", "List", "Literal", "Mapping", "NamedTuple", "NoReturn", "Optional"),
+        *("Sequence", "Set", "Tuple", "Type", "TypeVar", "Union", "cast"),
+    ),
+    "__future__": ("annotations",),
+}
+"""Module -> names of it that any submission may use, and what leads to no other module."""
+
+_FIELD = re.compile(r"\{[^{}]*[.\[][^{}]*\}")
+_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+
+
+class Use(NamedTuple):
+    """Something that code reaches for.
+
+    | field | meaning |
+    |---|---|
+    | what | as a refusal names it |
+    | where | qualified name of the function around it; empty where any place will do |
+    """
+
+    what: str
+    where: str = ""
 
 
 def new_reach(original: str, submitted: str) -> list[str]:
-    """Imports, private names and ways out of the module that only the submission uses, sorted.
+    """Imports, chains of attributes and ways out of the module that only the submission has, sorted.
 
-    Text that cannot be read here is refused as well: the Python of the box may be another one, and
-    may read it. It is read as the file that an import finds: a byte order mark and a `coding` line
-    count, and could hide code from whoever reads the text.
+    A way out may be used in a function as often as the original uses it there.
+
+    Text that cannot be read here is refused as well: the Python of the sandbox may be another one,
+    and may read it. It is read as the file that an import finds: a byte order mark and a `coding`
+    line count, and could hide code from whoever reads the text.
     """
     try:
         tree = ast.parse(submitted.encode(errors="surrogatepass"))
+        uses = Counter(_Reader(tree).uses(_unchanged(original, submitted)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ["text that is no Python"]
-    return sorted(set(_reach(tree)) - _reach_of(original))
+    known = _uses_of(original)
+    anywhere = {use.what for use in known}
+    return sorted(
+        {
+            use.what
+            for use, count in uses.items()
+            if (count > known[use] if use.where else use.what not in anywhere)
+        }
+    )
 
 
 @lru_cache(maxsize=64)
-def _reach_of(original: str) -> frozenset[str]:
-    return frozenset(_reach(ast.parse(original)))
+def _uses_of(original: str) -> Counter[Use]:
+    return Counter(_Reader(ast.parse(original)).uses())
 
 
-def _reach(tree: ast.Module) -> Iterator[str]:
-    modules = {
-        (alias.asname or alias.name).partition(".")[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    }
-    bases = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+def _unchanged(original: str, submitted: str) -> range:
+    """Numbers of the lines at the submission's start that are the original's; none if in doubt.
+
+    What stands there needs no reading, which is most of the work.
+    """
+    if "coding" in submitted[:200] or {"\r", "\f", "\ufeff"} & set(submitted):
+        return range(0)
+    pairs = zip(original.split("\n"), submitted.split("\n"), strict=False)
+    return range(1, 1 + sum(1 for _ in itertools.takewhile(lambda two: two[0] == two[1], pairs)))
+
+
+class _Reader:
+    """Reads what a module reaches for."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.tree = tree
+        self.imported = dict(_imported(tree))
+        self.own = set(_own_attributes(tree))
+
+    def uses(self, unchanged: range = range(0)) -> Iterator[Use]:
+        """What stands outside of the unchanged lines and has to stand in the original too."""
+        for statement in self.tree.body:
+            if not (statement.lineno in unchanged and statement.end_lineno in unchanged):
+                for node in ast.walk(statement):
+                    yield from _import_uses(node)
+                yield from self._inside(statement, "", frozenset())
+
+    def _inside(self, node: ast.AST, where: str, local: frozenset[str]) -> Iterator[Use]:
+        """Uses below a node. `local`: names that functions around it bind, so no builtins."""
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if _is_dunder(node.name) and node.name not in DUNDERS:
+                yield Use(f"def {node.name}", where or "the module")
+            where = f"{where}.{node.name}".lstrip(".")
+        if isinstance(node, _Function | _Comprehension):
+            local = local | _bound(node)
+        yield from self._used(node, where or "the module", local)
+        if self._chain(node, local):
+            return
+        if _is_docstring(node):
+            return
+        for child in ast.iter_child_nodes(node):
+            yield from self._inside(child, where, local)
+
+    def _used(self, node: ast.AST, where: str, local: frozenset[str]) -> Iterator[Use]:
+        if chain := self._chain(node, local):
+            yield from _chain_uses(chain, where)
+        elif isinstance(node, ast.Name):
+            if node.id in self.imported and node.id not in local:
+                if _is_module(self.imported[node.id]):
+                    yield Use(f"{node.id} as a value")
+            elif node.id in WAYS_OUT and node.id not in local:
+                yield Use(node.id, where)
+            elif _is_dunder(node.id) and node.id not in DUNDERS:
+                yield Use(node.id, where)
+        elif isinstance(node, ast.Attribute):
+            yield from self._attribute(node, where)
+        elif isinstance(node, ast.MatchClass):
+            yield from (use for name in node.kwd_attrs for use in _attribute_uses(name, where))
+        elif isinstance(node, ast.Constant) and _names_special(node.value):
+            yield Use(f"the text {node.value[:40]!r}")
+
+    def _attribute(self, node: ast.Attribute, where: str) -> Iterator[Use]:
+        receiver = node.value
+        if node.attr == "format" and isinstance(receiver, ast.Constant):
+            if not _FIELD.search(str(receiver.value)):
+                return
+        mine = isinstance(receiver, ast.Name) and receiver.id in ("self", "cls")
+        if mine and node.attr in self.own and not _is_dunder(node.attr):
+            return
+        yield from _attribute_uses(node.attr, where)
+
+    def _chain(self, node: ast.AST, local: frozenset[str]) -> str:
+        """`os.path.join` for a chain of attributes that begins with something imported."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not parts or not isinstance(node, ast.Name) or node.id in local:
+            return ""
+        if node.id not in self.imported:
+            return ""
+        return ".".join([self.imported[node.id], *reversed(parts)])
+
+
+def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Each name that an import binds, with the dotted name of what it stands for."""
     for node in ast.walk(tree):
-        yield from _imported(node)
-        yield from _special(node)
-        yield from (name for name in _names(node) if name.startswith("_") or name in _WAYS_OUT)
-        if isinstance(node, ast.Attribute) and node.attr in _BY_TEXT:
-            yield f".{node.attr}"
-        if isinstance(node, ast.Name) and node.id in modules and id(node) not in bases:
-            yield f"{node.id} as a value"
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            yield from [f"{node.value.id}.{node.attr}"] if node.value.id in modules else []
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                first = alias.name.partition(".")[0]
+                yield (alias.asname, alias.name) if alias.asname else (first, first)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield alias.asname or alias.name, f"{node.module}.{alias.name}"
 
 
-def _imported(node: ast.AST) -> Iterator[str]:
+def _import_uses(node: ast.AST) -> Iterator[Use]:
     if isinstance(node, ast.Import):
-        yield from (f"import {alias.name}" for alias in node.names)
+        yield from (Use(f"import {a.name}") for a in node.names if a.name not in HARMLESS)
     elif isinstance(node, ast.ImportFrom):
-        yield from (f"from {node.module} import {alias.name}" for alias in node.names)
+        for alias in node.names:
+            if node.level or alias.name not in HARMLESS.get(node.module or "", ()):
+                yield Use(f"from {node.module} import {alias.name}")
 
 
-def _special(node: ast.AST) -> Iterator[str]:
-    """Private functions and methods, methods with their class: an `__eq__` of its own is new."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("_"):
-        yield f"def {node.name}"
-    elif isinstance(node, ast.ClassDef):
-        for item in node.body:
-            if isinstance(item, ast.FunctionDef) and item.name.startswith("_"):
-                yield f"{node.name}.{item.name}"
+def _chain_uses(chain: str, where: str) -> Iterator[Use]:
+    module, _, name = chain.rpartition(".")
+    while module and module not in HARMLESS:
+        module, _, name = module.rpartition(".")
+    rest = chain[len(module) + 1 :].split(".")
+    if module and rest[0] in HARMLESS[module]:
+        # What follows is an attribute of a function or a class, as of any other value.
+        for attribute in rest[1:]:
+            yield from _attribute_uses(attribute, where)
+    else:
+        yield Use(chain)
 
 
-def _names(node: ast.AST) -> Iterator[str]:
-    """Names that a node reads, binds, defines or matches."""
-    if isinstance(node, ast.Name):
-        yield node.id
-    elif isinstance(node, ast.Attribute):
-        yield node.attr
-    elif isinstance(node, ast.ClassDef):
-        yield node.name
-    elif isinstance(node, ast.MatchClass):
-        yield from node.kwd_attrs
-    elif isinstance(node, ast.keyword | ast.arg) and node.arg is not None:
-        yield node.arg
+def _attribute_uses(name: str, where: str) -> Iterator[Use]:
+    if name in ATTRIBUTES_OUT:
+        yield Use(f".{name}", where)
+    elif _is_dunder(name):
+        if name not in DUNDERS:
+            yield Use(name, where)
+    elif name.startswith("_"):
+        yield Use(f".{name}")
+
+
+def _is_dunder(name: str) -> bool:
+    return name.startswith("__")
+
+
+def _names_special(value: object) -> bool:
+    """Whether a text could name a special attribute, as `getattr` would take it."""
+    return isinstance(value, str) and "__" in value and value not in (*DUNDERS, "__main__")
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    """A text that stands alone goes nowhere."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+@lru_cache(maxsize=1024)
+def _is_module(dotted: str) -> bool:
+    """Whether an imported thing is a module; so is what cannot be found out.
+
+    Only what the original imports too, or what is harmless, gets as far as to matter.
+    """
+    module, _, name = dotted.rpartition(".")
+    if not module:
+        return True
+    if name in HARMLESS.get(module, ()):
+        return False
+    try:
+        return isinstance(getattr(importlib.import_module(module), name), ModuleType)
+    except Exception:  # noqa: BLE001 - a name of the submission's may stand for anything
+        return True
+
+
+def _own_attributes(tree: ast.Module) -> Iterator[str]:
+    """Methods and attributes that classes of the module define."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            for item in node.body:
+                if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield item.name
+                elif isinstance(item, ast.Assign):
+                    yield from (one.id for one in item.targets if isinstance(one, ast.Name))
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+def _bound(scope: ast.AST) -> frozenset[str]:
+    """Names that a function or a comprehension binds, and so never takes from the builtins."""
+    bound: set[str] = set()
+    passed: set[str] = set()
+    if isinstance(scope, _Function):
+        arguments = scope.args
+        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        every += [one for one in (arguments.vararg, arguments.kwarg) if one is not None]
+        bound.update(one.arg for one in every)
+        inside = scope.body if isinstance(scope.body, list) else [scope.body]
+    else:
+        inside = list(ast.iter_child_nodes(scope))
+    waiting: list[ast.AST] = list(inside)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(node.name)
+            continue
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            bound.add(node.name)
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            passed.update(node.names)
+        if not isinstance(node, ast.Lambda | _Comprehension):
+            waiting += ast.iter_child_nodes(node)
+    return frozenset(bound - passed)
