@@ -7,7 +7,6 @@ following links. Call these while nothing else runs in the box.
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from contextlib import contextmanager
 __all__ = ["components", "open_regular", "wipe", "write_file"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NAMES = itertools.count()
 
 
 def components(path: str) -> list[str]:
@@ -141,8 +139,11 @@ def _remove(top: int, folder: int, name: str) -> None:
 
 def _move_up(folder: int, name: str, top: int) -> None:
     for _ in range(1000):
+        # Drawn, since whoever knows the next names could take them all. `secrets` would be a large
+        # import for every command's interpreter.
+        free = f".{os.urandom(16).hex()}"
         try:
-            os.rename(name, f".{next(_NAMES)}", src_dir_fd=folder, dst_dir_fd=top)
+            os.rename(name, free, src_dir_fd=folder, dst_dir_fd=top)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
