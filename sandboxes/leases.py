@@ -161,6 +161,11 @@ class Door:
             self._guest.close()
             self._guest = None
 
+    def inodes(self) -> set[int]:
+        """Inodes of the sockets that it holds."""
+        guest = [self._guest] if self._guest else []
+        return {os.fstat(one.fileno()).st_ino for one in (self._socket, *self._knocking, *guest)}
+
     def close(self) -> None:
         """Shuts the door on everybody."""
         self.let_go()

@@ -17,6 +17,9 @@ __all__ = ["COMPOSE_FILE", "Limits", "compose_limits", "compose_service"]
 
 COMPOSE_FILE = Path(__file__).resolve().parent.parent / "docker-compose.yml"
 SERVICE = "sandbox"
+FOLDERS = ("work", "scratch", "shared")
+"""Arguments of the runner that name the folders which commands may write."""
+
 SIZES = {"b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
@@ -30,6 +33,7 @@ class Limits:
     | pids | processes and threads at one time |
     | cpus | cores |
     | folders_mib | path -> size, of the folders that commands may write |
+    | folders_inodes | path -> files and folders that it may hold, itself among them |
     | fsize_mib | size of one file |
     | nofile | open files of one process |
     | runner | arguments of the runner that say where and as whom commands run |
@@ -41,6 +45,7 @@ class Limits:
     pids: int
     cpus: float
     folders_mib: Mapping[str, int]
+    folders_inodes: Mapping[str, int]
     fsize_mib: int
     nofile: int
     runner: tuple[str, ...]
@@ -70,26 +75,30 @@ def compose_limits() -> Limits:
     service = compose_service()
     arguments = dict(part.removeprefix("--").split("=", 1) for part in service["command"])
     mounts = dict(mount.split(":", 1) for mount in service["tmpfs"])
-    folders = (arguments["work"], arguments["scratch"])
+    folders = [arguments[name] for name in FOLDERS]
     return Limits(
         memory_mib=size_bytes(service["mem_limit"]) // 2**20,
         pids=int(service["pids_limit"]),
         cpus=float(service["cpus"]),
-        folders_mib={path: tmpfs_bytes(mounts[path]) // 2**20 for path in folders},
+        folders_mib={path: tmpfs_number(mounts[path], "size") // 2**20 for path in folders},
+        folders_inodes={path: tmpfs_number(mounts[path], "nr_inodes") for path in folders},
         fsize_mib=int(service["ulimits"]["fsize"]) // 2**20,
         nofile=int(service["ulimits"]["nofile"]),
-        runner=tuple(f"--{name}={arguments[name]}" for name in ("work", "scratch")),
+        runner=tuple(f"--{name}={arguments[name]}" for name in FOLDERS),
         listen=arguments["listen"],
         uid=int(arguments["uid"]),
     )
 
 
-def tmpfs_bytes(options: str) -> int:
-    """The size that the options of a tmpfs give it. Raises ValueError where they give none."""
+def tmpfs_number(options: str, name: str) -> int:
+    """One of the numbers that the options of a tmpfs give, such as its size in bytes.
+
+    Raises ValueError where they do not.
+    """
     for option in options.split(","):
-        if option.startswith("size="):
-            return size_bytes(option.removeprefix("size="))
-    raise ValueError(f"got a tmpfs with {options!r}, wanted a size= among them")
+        if option.startswith(f"{name}="):
+            return size_bytes(option.removeprefix(f"{name}="))
+    raise ValueError(f"got a tmpfs with {options!r}, wanted a {name}= among them")
 
 
 def size_bytes(text: str | int) -> int:

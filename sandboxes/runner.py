@@ -23,6 +23,7 @@ from sandboxes import seccomp, workspace
 from sandboxes.frames import MAX_PAYLOAD, SILENCE_S
 from sandboxes.leases import Door, Hangup, Lease
 from sandboxes.pipes import OUTPUT_ROOM, Pipes
+from sandboxes.residue import Baseline
 from sandboxes.settings import Settings, box_digest, hidden_modules
 from sandboxes.warm import become, preload, writable_only
 
@@ -45,11 +46,11 @@ class Runner:
         self._door = Door(settings.listen) if settings.listen else None
         self._rules = -1
         if settings.seccomp:
-            self._rules = writable_only((settings.work, settings.scratch, "/dev"))
+            self._rules = writable_only((*settings.folders, "/dev"))
+        self._baseline = self._first_state()
 
     def serve(self) -> None:
         """Runs until the box has had its last lease. Raises OSError where it cannot be cleaned."""
-        self._clean()
         while True:
             if self._door:
                 lease = self._door.admit(_FIRST_LEASE_S if self._settings.once else None)
@@ -188,12 +189,22 @@ class Runner:
             if uid >= 0:
                 os.setresuid(0, 0, 0)
 
+    def _first_state(self) -> Baseline:
+        settings = self._settings
+        with self._as_commands():
+            for folder in settings.folders:
+                workspace.wipe(folder)
+            return Baseline(settings.folders, settings.listen, bool(settings.owns_namespace))
+
     def _clean(self) -> None:
+        """Leaves nothing of a lease. Raises OSError where something is left all the same."""
         self._end()
         with self._as_commands():
-            workspace.wipe(self._settings.work)
-            workspace.wipe(self._settings.scratch)
+            for folder in self._settings.folders:
+                workspace.wipe(folder)
+            self._baseline.restore()
         self._memory.madvise(mmap.MADV_DONTNEED)
+        self._baseline.prove(self._door.inodes() if self._door else ())
 
     @contextlib.contextmanager
     def _as_commands(self) -> Iterator[None]:
@@ -203,7 +214,7 @@ class Runner:
             os.setegid(uid)
             os.seteuid(uid)
         try:
-            for folder in (self._settings.work, self._settings.scratch):
+            for folder in self._settings.folders:
                 os.chmod(folder, 0o700)
             yield
         finally:

@@ -18,6 +18,7 @@ INSIDE = (
     "leases.py",
     "pipes.py",
     "relay.py",
+    "residue.py",
     "runner.py",
     "seccomp.py",
     "settings.py",
@@ -35,7 +36,8 @@ class Settings:
 
     | field | meaning |
     |---|---|
-    | work, scratch | the two folders that commands may write; both are wiped |
+    | work, scratch, shared | the folders that commands may write, all of them wiped: the one they
+    | | start in, the one for temporary files, shared memory (empty: the machine's own) |
     | uid | user and group of the commands; -1 keeps the runner's own |
     | listen | path of the socket where leases arrive |
     | stream | descriptor of the only lease, instead of `listen` |
@@ -47,6 +49,7 @@ class Settings:
 
     work: str
     scratch: str
+    shared: str = ""
     uid: int = -1
     listen: str = ""
     stream: int = -1
@@ -67,6 +70,11 @@ class Settings:
             raise ValueError(f"got {sorted(unknown)}, wanted some of {sorted(kinds)}")
         values: dict[str, Any] = {name: kinds[name](text) for name, text in texts.items()}
         return cls(**values)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders that commands may write."""
+        return tuple(filter(None, (self.work, self.scratch, self.shared)))
 
     @property
     def limits(self) -> dict[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 
 import docker
 import pytest
@@ -13,7 +13,8 @@ from docker.errors import DockerException
 from sandboxes import Sandbox, SandboxConfig, SandboxPool, open_pool
 from sandboxes import local as local_boxes
 from sandboxes.build import prepare_image
-from sandboxes.containers import boot, compose_containers
+from sandboxes.containers import boot
+from tests.sandboxes.compose_project import no_other
 
 BACKENDS = ("local", "unsafe", pytest.param("docker", marks=pytest.mark.docker))
 
@@ -85,9 +86,5 @@ def own_ids(client: docker.DockerClient) -> Callable[..., set[str]]:
 @pytest.fixture
 def alone(client: docker.DockerClient) -> Iterator[None]:
     """Holds what somebody's `docker compose up sandbox` keeps, so that a test gets none of it."""
-    with ExitStack() as stack:
-        if kept := len(compose_containers(client)):
-            pool = stack.enter_context(open_pool(SandboxConfig(backend="docker", size=kept)))
-            for _ in range(kept):
-                stack.enter_context(pool.lease())
+    with no_other(client):
         yield

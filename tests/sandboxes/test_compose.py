@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,9 +15,9 @@ import pytest
 from sandboxes import SandboxConfig, SandboxError, open_pool
 from sandboxes.build import image_name
 from sandboxes.limits import COMPOSE_FILE, compose_limits, compose_service, size_bytes
+from tests.sandboxes.compose_project import COMPOSES, run, usable
 
 PROJECT = f"scgrpo-test-{os.getpid()}"
-COMPOSES = {"v1": ["docker-compose"], "v2": ["docker", "compose"]}
 
 
 @pytest.fixture(params=COMPOSES)
@@ -28,26 +27,6 @@ def compose(request: pytest.FixtureRequest, alone: None) -> Iterator[list[str]]:
     command = [*command, "--file", str(COMPOSE_FILE), "--project-name", PROJECT]
     yield command
     run(command, "down", "--timeout", "0")
-
-
-def usable(name: str) -> list[str]:
-    """A compose command; the test is skipped where the machine lacks it."""
-    command = COMPOSES[name]
-    try:
-        subprocess.run([*command, "version"], capture_output=True, check=True, timeout=30)
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"this machine has no Compose {name}: {error}")
-    return command
-
-
-def run(command: list[str], *arguments: str) -> str:
-    """What it says. A library that read .env may have put an image's name into our environment."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("SCGRPO_")}
-    done = subprocess.run(
-        [*command, *arguments], capture_output=True, text=True, timeout=120, env=clean
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
 
 
 def composed(client: docker.DockerClient) -> set[str]:
