@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -15,7 +16,7 @@ from docker.models.containers import Container
 from docker.types import LogConfig, Ulimit
 
 from sandboxes.base import SandboxError
-from sandboxes.limits import SERVICE, compose_service, size_bytes
+from sandboxes.limits import SERVICE, compose_limits, compose_service, size_bytes
 
 __all__ = ["compose_containers", "create", "reap", "remove", "sweep", "talking"]
 
@@ -48,8 +49,8 @@ def talking(deed: str) -> Iterator[None]:
         raise SandboxError(f"Docker cannot {deed}: {error}") from error
 
 
-def container_options() -> dict[str, Any]:
-    """The compose file's service in the words of the Docker SDK.
+def container_options(uid: int | None = None) -> dict[str, Any]:
+    """The compose file's service in the words of the Docker SDK, for commands of another user id.
 
     Raises SandboxError for a key that has no translation here: a limit must not get lost.
     """
@@ -75,16 +76,29 @@ def container_options() -> dict[str, Any]:
             f"docker-compose.yml sets {', '.join(sorted(service))} for {SERVICE}; "
             "teach sandboxes/containers.py to pass it on"
         )
-    return options
+    return options if uid is None else _as_user(options, uid)
 
 
-def create(client: docker.DockerClient, image: str, pool: str) -> Container:
+def _as_user(options: dict[str, Any], uid: int) -> dict[str, Any]:
+    """The options with another user id for the commands and for the folders that are theirs."""
+    written = compose_limits().uid
+    mounts = {
+        path: re.sub(rf"\b([ug]id)={written}\b", rf"\1={uid}", mount)
+        for path, mount in options["tmpfs"].items()
+    }
+    command = [
+        f"--uid={uid}" if part == f"--uid={written}" else part for part in options["command"]
+    ]
+    return {**options, "tmpfs": mounts, "command": command}
+
+
+def create(client: docker.DockerClient, image: str, pool: str, uid: int) -> Container:
     """A running container with the compose file's limits, labelled as this process's and a pool's.
 
-    `image` is an id, since another process may give the name to newer code. The container ends
-    and is removed with its first lease.
+    `image` is an id, since another process may give the name to newer code. `uid` is the commands'.
+    The container ends and is removed with its first lease.
     """
-    options = container_options()
+    options = container_options(uid)
     options["labels"] = {**options["labels"], OWNER_LABEL: owner(), POOL_LABEL: pool}
     options["command"] = [*options["command"], "--once=1"]
     options["auto_remove"] = True

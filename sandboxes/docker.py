@@ -24,6 +24,7 @@ from sandboxes.base import Isolation, SandboxError
 from sandboxes.build import image_now, prepare_image
 from sandboxes.containers import compose_containers, create, reap, remove, sweep, talking
 from sandboxes.engines import Engines
+from sandboxes.identities import with_own_id
 from sandboxes.limits import compose_limits
 from sandboxes.pool import BoxPool
 from sandboxes.rootfs import INSTALLED
@@ -138,18 +139,21 @@ class DockerEngine:
                     "`docker compose up --detach sandbox` makes it anew",
                     file=sys.stderr,
                 )
-        container = self._created()
+        return with_own_id(self._own)
+
+    def _own(self, uid: int) -> StreamBox:
+        container = self._created(uid)
         return _lease(self._client, container, partial(remove, container))
 
-    def _created(self) -> Container:
+    def _created(self, uid: int) -> Container:
         try:
-            return create(self._client, self._image, self._pool)
+            return create(self._client, self._image, self._pool, uid)
         except SandboxError as error:
             if not isinstance(error.__cause__, ImageNotFound):
                 raise
         # Somebody has removed the image that this pool began with.
         self._image = self._prepared()
-        return create(self._client, self._image, self._pool)
+        return create(self._client, self._image, self._pool, uid)
 
     def _prepared(self) -> str:
         with talking("look for the image"):

@@ -5,7 +5,7 @@ a read-only root with nothing but Python, no capability, the system-call filter.
 
 What a container enforces and this cannot, for lack of control groups: total memory (each process
 is limited, and their number), processor share, and the number of files. A machine that needs
-those needs Docker.
+those needs Docker. docs/sandbox.md has the whole table.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from sandboxes.base import Isolation, SandboxError
+from sandboxes.identities import with_own_id
 from sandboxes.limits import compose_limits
 from sandboxes.rootfs import INSTALLED, root_folder
 from sandboxes.settings import box_digest
@@ -31,7 +32,7 @@ _INSIDE = f"/{INSTALLED}"
 
 def start() -> StreamBox:
     """A new box. Call it from a thread that lives as long as the box. Raises SandboxError."""
-    return start_runner(_bubblewrap(), Isolation.NAMESPACE, _identity())
+    return with_own_id(lambda uid: start_runner(_bubblewrap(), Isolation.NAMESPACE, _identity(uid)))
 
 
 @cache
@@ -93,11 +94,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(10)
 
 
-def _identity() -> dict[str, object]:
-    """Started by root, bubblewrap would keep the kernel's uid 0 inside: somebody else starts it."""
+def _identity(uid: int) -> dict[str, object]:
+    """Started by root, bubblewrap would keep the kernel's uid 0 inside: somebody else starts it.
+
+    Who that is does not show inside, where everybody has the uid of the compose file.
+    """
     if os.geteuid() != 0:
         return {}
-    uid = compose_limits().uid
     return {"user": uid, "group": uid, "extra_groups": []}
 
 
@@ -112,6 +115,8 @@ def _bubblewrap() -> list[str]:
         *("--uid", str(limits.uid), "--gid", str(limits.uid)),
         *("--ro-bind", str(root_folder()), "/", "--proc", "/proc"),
         *("--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev", "--remount-ro", "/dev"),
+        # Its root and its ptmx belong to the commands, whose mode and times would outlive a lease.
+        *("--remount-ro", "/dev/pts"),
         *(*folders, "--chdir", _INSIDE, "--clearenv"),
         *(part for pair in _INTERPRETER.items() for part in ("--setenv", *pair)),
         *("/usr/bin/python3", "-m", "sandboxes.runner", *limits.runner),

@@ -38,7 +38,7 @@ def run_local(change: Callable[[list[str]], list[str]], code: str) -> str:
         capture_output=True,
         text=True,
         timeout=30,
-        **local._identity(),  # type: ignore[arg-type]
+        **local._identity(compose_limits().uid),  # type: ignore[arg-type]
     )
     return done.stdout.strip() if done.returncode == 0 else f"! {done.stderr.strip()[-200:]}"
 
@@ -141,7 +141,9 @@ def test_without_the_filter_sockets_can_be_made():
     said = {}
     for filtered in (1, 0):
         command = [*local._bubblewrap(), f"--seccomp={filtered}"]
-        with local.start_runner(command, Isolation.NAMESPACE, local._identity()) as box:
+        with local.start_runner(
+            command, Isolation.NAMESPACE, local._identity(compose_limits().uid)
+        ) as box:
             said[filtered] = box.run(["python", "-c", code], timeout_s=20)
     assert b"Address family not supported" in said[1].stderr
     assert said[0].exit_code == 0
@@ -220,7 +222,11 @@ DOCKER_WALLS = {
         "print(int(open('/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes').read()) >> 20)",
         "512",
     ),
-    "no shared memory": ({"ipc_mode": "private"}, "print(os.path.exists('/dev/shm'))", "False"),
+    "shared memory ends": (
+        {"ipc_mode": "private", "tmpfs": ROOM},
+        "s = os.statvfs('/dev/shm'); print(s.f_blocks * s.f_frsize >> 20)",
+        str(compose_limits().folders_mib["/dev/shm"]),
+    ),
     "open files end at a number": (
         {"ulimits": []},
         "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[1] <= 256)",
