@@ -6,14 +6,15 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from sandboxes.base import ExecResult, Isolation, SandboxError, SandboxPool
+from sandboxes.base import SandboxError, SandboxPool
+from sandboxes.client_lease import LeasedBox
 from sandboxes.stream import StreamBox
 
 __all__ = ["BoxPool", "SandboxConfig", "open_pool"]
@@ -236,56 +237,3 @@ def _end_quietly(box: StreamBox) -> None:
     """Ends a box; where the engine is gone, the box has seen its lease end and ends by itself."""
     with suppress(SandboxError):
         box.close()
-
-
-class LeasedBox:
-    """A box until it is closed, which gives it back wiped."""
-
-    def __init__(self, box: StreamBox, give_back: Callable[[StreamBox], None]) -> None:
-        self._box, self._give_back = box, give_back
-        self._over = False
-
-    @property
-    def isolation(self) -> Isolation:
-        """See `Sandbox.isolation`."""
-        return self._box.isolation
-
-    def run(
-        self, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"", cwd: str = "."
-    ) -> ExecResult:
-        """See `Sandbox.run`."""
-        return self._held().run(argv, timeout_s=timeout_s, stdin=stdin, cwd=cwd)
-
-    def write(self, files: Mapping[str, bytes]) -> None:
-        """See `Sandbox.write`."""
-        self._held().write(files)
-
-    def read(self, path: str) -> bytes:
-        """See `Sandbox.read`."""
-        return self._held().read(path)
-
-    def reset(self) -> None:
-        """See `Sandbox.reset`."""
-        self._held().reset()
-
-    def close(self) -> None:
-        """Gives the box back. Safe to call twice."""
-        if not self._over:
-            self._over = True
-            self._give_back(self._box)
-
-    def _held(self) -> StreamBox:
-        if self._over:
-            raise SandboxError("this lease is over")
-        return self._box
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
