@@ -37,6 +37,13 @@ PREFIXES = {
     "installed_base": sys.base_prefix,
     "installed_platbase": sys.base_exec_prefix,
 }
+LOCALES = (Path("/usr/lib/locale/C.utf8"), Path("/usr/lib/locale/C.UTF-8"))
+"""Where C.UTF-8 lies: Debian's name and that of others. glibc 2.35 and later know both."""
+
+TIME_ZONES = Path("/usr/share/zoneinfo")
+DUPLICATE_ZONES = {"posix", "right"}
+"""The same zones again, without and with leap seconds."""
+
 FILES = {
     "etc/passwd": "root:x:0:0::/:/none\nnobody:x:65534:65534::/:/none\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
@@ -60,6 +67,8 @@ def base_archive() -> bytes:
         shared = [path for path in library if path.suffix == ".so"]
         for path in sorted({binary, *library, *shared_libraries([binary, *shared])}):
             add_file(archive, path)
+        for path in (*locale_files(), *time_zone_files()):
+            add_file(archive, path)
         for name in ("python", "python3", version):
             if binary != Path("/usr/bin", name):
                 add_link(archive, f"usr/bin/{name}", str(binary))
@@ -77,6 +86,19 @@ def library_files() -> Iterator[Path]:
             left_out = LEFT_OUT.intersection(parts) or any(map(LEFT_OUT_PATTERN.fullmatch, parts))
             if path.is_file() and not left_out:
                 yield path
+
+
+def locale_files() -> Iterator[Path]:
+    """Files of the locale C.UTF-8, which is in LANG; none where this machine lacks it."""
+    for folder in LOCALES:
+        yield from sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def time_zone_files() -> Iterator[Path]:
+    """Files of the time zones; none where this machine lacks them."""
+    for path in sorted(TIME_ZONES.rglob("*")):
+        if path.is_file() and not DUPLICATE_ZONES.intersection(path.parts):
+            yield path
 
 
 def shared_libraries(programs: list[Path]) -> set[Path]:
