@@ -78,7 +78,8 @@ class Sandbox(Protocol):
         """Lays down regular files at relative paths, making folders; symlinks are not followed.
 
         Raises ValueError for an absolute path or one with `..`, OSError where the code inside has
-        left no room.
+        left no room or the files are too large or too many. Where no code has run yet and there
+        should be room, it is the sandbox that broke: SandboxError.
         """
         ...
 

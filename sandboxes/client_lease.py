@@ -52,17 +52,15 @@ class LeasedBox:
         take files that it has room for.
         """
         box = self._held()
-        self._sizes.update((path, len(content)) for path, content in files.items())
         try:
             box.write(files)
         except OSError as error:
-            if self._used or not self._is_broken(error.errno):
+            if self._used or not _is_broken(error.errno, self._sizes | _sizes(files)):
                 raise
             box.close()
             name = os.strerror(error.errno or 0)
-            raise SandboxError(
-                f"a fresh sandbox does not take a file: {name}; replace it"
-            ) from error
+            raise SandboxError(f"a fresh sandbox does not take a file: {name}") from error
+        self._sizes |= _sizes(files)
 
     def read(self, path: str) -> bytes:
         """See `Sandbox.read`."""
@@ -80,20 +78,6 @@ class LeasedBox:
             self._over = True
             self._give_back(self._box)
 
-    def _is_broken(self, number: int | None) -> bool:
-        """Whether an error of the first writes is the sandbox's, and not for want of room."""
-        if number not in _NO_ROOM:
-            return number in _BROKEN
-        paths = ["/".join(components(path)) for path in self._sizes]
-        folders = {path[:at] for path in paths for at, one in enumerate(path) if one == "/"}
-        pages = sum(-(-size // _PAGE) for size in self._sizes.values())
-        limits = compose_limits()
-        work = next(iter(limits.folders_mib))
-        return (
-            pages * _PAGE <= limits.folders_mib[work] << 20
-            and len(paths) + len(folders) < limits.folders_inodes[work]
-        )
-
     def _held(self) -> StreamBox:
         if self._over:
             raise SandboxError("this lease is over")
@@ -109,3 +93,21 @@ class LeasedBox:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _sizes(files: Mapping[str, bytes]) -> dict[str, int]:
+    return {"/".join(components(path)): len(content) for path, content in files.items()}
+
+
+def _is_broken(number: int | None, sizes: Mapping[str, int]) -> bool:
+    """Whether the error of a write is the sandbox's; `sizes` are of all files since its start."""
+    if number not in _NO_ROOM:
+        return number in _BROKEN
+    folders = {path[:at] for path in sizes for at, one in enumerate(path) if one == "/"}
+    pages = sum(-(-size // _PAGE) for size in sizes.values())
+    limits = compose_limits()
+    work = next(iter(limits.folders_mib))
+    return (
+        pages * _PAGE <= limits.folders_mib[work] << 20
+        and len(sizes) + len(folders) < limits.folders_inodes[work]
+    )
