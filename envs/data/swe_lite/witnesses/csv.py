@@ -109,8 +109,7 @@ def rows_written():
     for rows in _WRITTEN:
         yield outcome(_write, rows, dialect="excel")
     yield outcome(_write, [[1, "abc def", "abc"]], dialect="unix")
-    for options in ({"delimiter": ";"}, {"dialect": "excel-tab"}, {"dialect": _Whole},
-    {"dialect": _Spaces()}):
+    for options in ({"delimiter": ";"}, {"dialect": "excel-tab"}, {"dialect": _Whole}, {"dialect": _Spaces}):
         yield outcome(_write, [[1, 2, 3]], **options)
 
 
@@ -188,12 +187,13 @@ def order_of_names():
 
 
 def sniffed_dialects():
-    for text in (_VENUES, _QUOTED, _NUMBERS, "aaa\tbbb\r\nAAA\t\r\nBBB\t\r\n", "a|b|c\r\nd|e|f\r\n", _PLUS,
-                 "'a'|'b'|'c'\r\n'd'|e|f\r\n", _SPACED, "abc\0def\nghijkl\0mno\nghi\0jkl\n"):
+    for text in (
+        _VENUES, _QUOTED, _NUMBERS, "aaa\tbbb\r\nAAA\t\r\nBBB\t\r\n", "a|b|c\r\nd|e|f\r\n", _PLUS,
+        "'a'|'b'|'c'\r\n'd'|e|f\r\n", _SPACED, "abc\0def\nghijkl\0mno\nghi\0jkl\n",
+    ):
         yield outcome(_sniffed, text)
-    for delimiters in ("?,", "/,"):
-        yield outcome(lambda delimiters=delimiters: csv.Sniffer().sniff(_DATES,
-        delimiters=delimiters).delimiter)
+    for marks in ("?,", "/,"):
+        yield outcome(lambda marks=marks: csv.Sniffer().sniff(_DATES, delimiters=marks).delimiter)
     yield outcome(lambda: csv.Sniffer().sniff(_DATES).delimiter in _DATES)
 
 
