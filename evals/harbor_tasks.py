@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from envs.code import corpus, driver, vet
+from envs.code import corpus, driver, evidence, observe, values, vet
 from envs.code.fn_tasks import calls_of, problem_of, reference
-from envs.code.human_eval import usual
 from envs.code.suite import DEADLINE_S
 from envs.code.swe_tasks import REPOSITORY, rows_in
+from envs.code.witness import witness_text
 from envs.types import Task
 from evals import harbor_grade, harbor_hide
 
@@ -31,16 +33,14 @@ REPAIR = """\
 {prompt}
 
 The code is in `/app`. Repair it by changing {files} there, and nothing else. `python3 -m unittest`
-in that folder runs the tests that you may see; others are run when you are done. The repair needs
-no new imports, private names, or builtins that reach out of the module: a change that brings any in
-is refused.
+in that folder runs the tests that you may see; others are run when you are done. A change that
+brings in new ways out of the module (imports beyond a short list, `getattr`, `open`) is refused.
 """
 WRITE = """\
 {prompt}
 
 Write it into `/app/solution.py`, and change nothing else.{trial} Other calls are tried when you are
-done. Imports beyond a short list of the standard library, private names, and builtins that reach
-out of the module are refused.
+done.
 """
 TRIAL = " `python3 -m unittest` in that folder makes the calls that you may see."
 TEST = """\
@@ -67,21 +67,21 @@ class Export:
     files: Callable[[Task, str], dict[str, str]]
 
 
-def _common(image: str, prompt: str, suites: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """What every task has. `suites`: module -> its tests."""
+def _common(image: str, prompt: str, judges: Mapping[str, Any]) -> dict[str, str]:
+    """What every task has. `judges`: module -> how `harbor_grade` judges it."""
+    parts = (driver, evidence, observe, values, vet)
     return {
         "instruction.md": prompt,
         "environment/Dockerfile": DOCKERFILE.format(
-            image=image, modules=", ".join(json.dumps(name) for name in suites)
+            image=image, modules=", ".join(json.dumps(name) for name in judges)
         ),
         "environment/hide.py": _text_of(harbor_hide),
         "tests/test.sh": TEST,
         "tests/grade.py": _text_of(harbor_grade),
-        "tests/driver.py": _text_of(driver),
-        "tests/vet.py": _text_of(vet),
-        "tests/wanted.json": json.dumps({"timeout_s": DEADLINE_S, "modules": suites}, indent=1),
+        **{f"tests/{one.__name__.rpartition('.')[2]}.py": _text_of(one) for one in parts},
+        "tests/wanted.json": json.dumps({"timeout_s": DEADLINE_S, "modules": judges}, indent=1),
         "solution/solve.sh": SOLVE
-        + "".join(f"cp /solution/{name}.py /app/{name}.py\n" for name in suites),
+        + "".join(f"cp /solution/{name}.py /app/{name}.py\n" for name in judges),
     }
 
 
@@ -98,43 +98,42 @@ def _swe_files(task: Task, image: str) -> dict[str, str]:
         packages[idle.name], given[idle.name] = idle, idle.text
     changed = " and ".join(f"`{one.file}`" for one in packages.values())
     prompt = REPAIR.format(prompt=task.prompt, files=changed)
-    files = _common(image, prompt, {name: one.all_ids for name, one in packages.items()})
+    files = _common(image, prompt, {name: {"tests": one.all_ids} for name, one in packages.items()})
     for name, package in packages.items():
         files |= {
             f"environment/app/{package.file}": given[name],
             f"environment/app/{package.test_file}": package.visible,
             f"tests/right/{package.file}": package.text,
             f"tests/right/{package.test_file}": package.tests,
+            f"tests/right/witness_{package.file}": witness_text(name),
             f"solution/{package.file}": package.text,
         }
     return files
 
 
 def _fn_files(task: Task, image: str) -> dict[str, str]:
-    """Of `code_fn`. What hidden calls should give is in the container while they are made.
-
-    A solution is refused that uses what neither the right one nor a short list of the standard
-    library has, as the environment does with HumanEval's problems.
-    """
+    """Of `code_fn`. What calls should give is never in the process that makes them."""
     problem, right = problem_of(task), reference(task)
     if problem is None:
-        spec = task.payload
-        hidden = calls_of(task, hidden=True)
-        begun = f"def {spec['name']}({spec['xs']}):\n    raise NotImplementedError\n"
-        suite, tests = _suite(hidden), [f"Calls.test_{number}" for number in range(len(hidden))]
-        reach = f"{right}\n{usual()}"
+        name, xs = task.payload["name"], task.payload["xs"]
+        begun = f"def {name}({xs}):\n    raise NotImplementedError\n"
+        calls = calls_of(task, hidden=True)
+        arguments = [[ast.literal_eval(call[len(name) + 1 : -1])] for call in calls]
+        judge = {
+            "entry": name,
+            "arguments": [observe.encode(one) for one in arguments],
+            "values": [observe.encode(ast.literal_eval(value)) for value in calls.values()],
+        }
     else:
-        begun, reach = problem.prompt, problem.reach()
-        suite, tests = problem.suite(), ["Hidden.test_check"]
+        begun, judge = problem.prompt, {"entry": problem.entry, "check": problem.check()}
     seen = calls_of(task, hidden=False)
     prompt = WRITE.format(prompt=task.prompt, trial=TRIAL if seen else "")
     trial = {"environment/app/test_solution.py": _suite(seen)} if seen else {}
     return {
-        **_common(image, prompt, {"solution": tests}),
+        **_common(image, prompt, {"solution": judge}),
         **trial,
         "environment/app/solution.py": begun,
-        "tests/right/solution.py": reach,
-        "tests/right/test_solution.py": suite,
+        "tests/right/solution.py": right,
         "solution/solution.py": right,
     }
 

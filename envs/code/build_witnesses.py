@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from envs.code import corpus
 from envs.code.bench import Bench
 from envs.code.table import Row, rows
-from envs.code.witness import Observations, cases, differences, witness_text
+from envs.code.values import Observations, cases, differences
+from envs.code.witness import witness_text
 
 __all__ = ["Caught", "main", "try_source"]
 

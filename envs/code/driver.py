@@ -21,6 +21,9 @@ import ctypes
 import json
 import os
 import sys
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, BinaryIO, NoReturn
 
 PR_SET_DUMPABLE = 4
 # Both together keep the report of the largest suite below the sandboxes' output cap of 64 KiB.
@@ -28,78 +31,84 @@ REPORT_BYTES = 56_000
 REASON_CHARS = 100
 
 
-def described(kind, error):
+def described(kind: type[BaseException] | None, error: object) -> str:
     """The exception's class and the first line of its text, which may be beyond printing."""
     name = getattr(kind, "__name__", kind)
     try:
         text = str(error).strip().partition("\n")[0]
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - a submission's exception may do anything
         text = "its text cannot be had"
     return f"{name}: {text}"[:REASON_CHARS]
 
 
-def add_control(module, name, kinds):
+def add_control(module: ModuleType, name: str, kinds: list[str]) -> None:
     """A test class with a random name: one of its tests must pass, and all others must fail."""
     import unittest
 
-    deeds = {
-        "pass": lambda case: case.assertEqual([1], [1]),
-        "equal": lambda case: case.assertEqual([1], [2]),
-        "true": lambda case: case.assertTrue(0),
-        "false": lambda case: case.assertFalse("x"),
-        "in": lambda case: case.assertIn(1, (2, 3)),
-        "is": lambda case: case.assertIs(None, 0),
-        "raises": lambda case: case.assertRaises(ValueError, int, "1"),
-        "error": lambda case: [][1],
+    calls: dict[str, tuple[str, tuple[object, ...]]] = {
+        "pass": ("assertEqual", ([1], [1])),
+        "equal": ("assertEqual", ([1], [2])),
+        "true": ("assertTrue", (0,)),
+        "false": ("assertFalse", ("x",)),
+        "in": ("assertIn", (1, (2, 3))),
+        "is": ("assertIs", (None, 0)),
+        "raises": ("assertRaises", (ValueError, int, "1")),
+        "fail": ("fail", ()),
     }
-    tests = {f"test_{place}": deeds[kind] for place, kind in enumerate(kinds)}
+
+    def test(name: str, arguments: tuple[object, ...]) -> Callable[[unittest.TestCase], None]:
+        return lambda case: getattr(case, name)(*arguments)
+
+    tests: dict[str, object] = {
+        f"test_{place}": test(*calls[kind]) for place, kind in enumerate(kinds)
+    }
     tests["__module__"] = module.__name__
     setattr(module, name, type(name, (unittest.TestCase,), tests))
 
 
-def run_suite(request, pipe):
+def run_suite(request: Mapping[str, Any], pipe: int) -> None:
     """Runs every test of a module of the working directory; one JSON line an event into the pipe.
 
     `request` is what standard input holds, less the nonce.
     """
     import unittest
 
-    def send(*event):
+    def send(*event: object) -> None:
         os.write(pipe, json.dumps(event).encode() + b"\n")
 
     class Report(unittest.TestResult):
-        def startTest(self, test):
+        def startTest(self, test: unittest.TestCase) -> None:
             # Only unittest's own word for a success makes it one.
             self.status, self.reason = "did not end", ""
             send("start", test.id().partition(".")[2])
             self.testsRun += 1
 
-        def stopTest(self, test):
+        def stopTest(self, test: unittest.TestCase) -> None:
             send("end", self.status, self.reason)
 
-        def note(self, kind, error):
+        def note(self, kind: type[BaseException] | None, error: object) -> None:
             self.status, self.reason = "failed", described(kind, error)
 
-        def addError(self, test, err):
+        def addError(self, test: object, err: tuple) -> None:
             self.note(*err[:2])
 
-        def addFailure(self, test, err):
+        def addFailure(self, test: object, err: tuple) -> None:
             self.note(*err[:2])
 
-        def addSubTest(self, test, subtest, err):
+        def addSubTest(self, test: object, subtest: object, err: tuple | None) -> None:
             if err is not None:
                 self.note(*err[:2])
 
-        def addSkip(self, test, reason):
+        def addSkip(self, test: object, reason: str) -> None:
             self.status, self.reason = "skipped", f"skipped: {reason}"[:REASON_CHARS]
 
-        def addUnexpectedSuccess(self, test):
+        def addUnexpectedSuccess(self, test: object) -> None:
             self.status, self.reason = "failed", "passed, where a failure was expected"
 
-        def addExpectedFailure(self, test, err):
+        def addExpectedFailure(self, test: object, err: tuple) -> None:
             self.status = "passed"
 
-        def addSuccess(self, test):
+        def addSuccess(self, test: object) -> None:
             if self.status == "did not end":
                 self.status = "passed"
 
@@ -112,7 +121,7 @@ def run_suite(request, pipe):
     send("over", report.testsRun)
 
 
-def child(go, pipe):
+def child(go: int, pipe: int) -> NoReturn:
     """The submission's process: no standard streams, and nothing of the request but its module."""
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
@@ -120,17 +129,17 @@ def child(go, pipe):
     request = json.loads(os.read(go, 2000))
     try:
         run_suite(request, pipe)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - what ended the run is its report
         line = json.dumps(["broke", described(type(error), error)])
         os.write(pipe, line.encode() + b"\n")
     finally:
         os._exit(0)
 
 
-def events(report):
-    """The events that a child sent; null for a line that is none, and at the end if there is more."""
+def events(report: BinaryIO) -> list[Any]:
+    """The events that a child sent; None for a line that is none, and at the end for a cut."""
     data = report.read(REPORT_BYTES)
-    sent = []
+    sent: list[Any] = []
     for line in data.split(b"\n"):
         try:
             sent.append(json.loads(line))
@@ -142,7 +151,7 @@ def events(report):
     return sent + [None] * bool(report.read(1))
 
 
-def main():
+def main() -> None:
     report, pipe = os.pipe()
     go, start = os.pipe()
     if os.fork() == 0:

@@ -19,7 +19,7 @@ from typing import Any
 
 __all__ = ["Evidence", "Request", "judged"]
 
-KINDS = ("pass", "equal", "true", "false", "in", "is", "raises", "error")
+KINDS = ("pass", "equal", "true", "false", "in", "is", "raises", "fail")
 """Controls of `driver.py`; only the first must pass."""
 
 STATUSES = ("passed", "failed", "skipped", "did not end")

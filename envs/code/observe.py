@@ -20,6 +20,8 @@ import json
 import os
 import random
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 MOST_CHARS = 2000
 MOST_DEPTH = 50
@@ -28,19 +30,19 @@ MOST_DEPTH = 50
 class Raised:
     """That a call raised, and an exception of which class."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.name = name
 
 
-def outcome(function, *arguments, **options):
+def outcome(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """The value of a call, or the `Raised` that stands for its exception."""
     try:
         return function(*arguments, **options)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - it is what the call gave
         return Raised(type(error).__name__)
 
 
-def encode(value, depth=0):
+def encode(value: Any, depth: int = 0) -> Any:
     """A value as JSON: what JSON lacks is an object with one key, which names the type.
 
     Subclasses of the plain types are written as these; any other object as the name of its class.
@@ -73,7 +75,7 @@ def encode(value, depth=0):
     return {"object": type(value).__name__}
 
 
-def decode(written):
+def decode(written: Any) -> Any:
     """The value that `encode` wrote; for a value that it could not write, a new object."""
     if isinstance(written, list):
         return [decode(one) for one in written]
@@ -101,7 +103,7 @@ def decode(written):
     return object()
 
 
-def short(value):
+def short(value: Any) -> Any:
     """The value as JSON, or its digest where that is long."""
     written = encode(value)
     text = json.dumps(written)
@@ -110,7 +112,7 @@ def short(value):
     return {"sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def observations(case):
+def observations(case: Callable[[], Any]) -> list[Any]:
     """What a case of a witness gives: its value, or the values that it yields, one after another.
 
     An exception is the last of them.
@@ -123,14 +125,14 @@ def observations(case):
         try:
             for one in value:
                 written.append(short(one))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - see `outcome`
             written.append(short(Raised(type(error).__name__)))
         return written
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - see `outcome`
         return [short(Raised(type(error).__name__))]
 
 
-def witnessed(request):
+def witnessed(request: Mapping[str, Any]) -> list[Any]:
     """Every public function of a witness module, and what it gives."""
     names = vars(__import__(request["witness"]))
     return [
@@ -142,7 +144,7 @@ def witnessed(request):
     ]
 
 
-def called(request):
+def called(request: Mapping[str, Any]) -> list[Any]:
     """What the function gives for each of the arguments."""
     answer = outcome(lambda: getattr(__import__(request["module"]), request["entry"]))
     if isinstance(answer, Raised):
@@ -150,19 +152,20 @@ def called(request):
     return [encode(outcome(answer, *decode(one))) for one in request["arguments"]]
 
 
-def checked(request):
+def checked(request: Mapping[str, Any]) -> dict[str, Any]:
     """Whether HumanEval's `check` holds, and the calls that it makes with what they give.
 
     Without `values` the module's own function is called; else the calls give the values in turn.
     """
     random.seed(0)
-    space = {}
+    space: dict[str, Any] = {}
     exec(request["check"], space)
     own = None if "values" in request else getattr(__import__(request["module"]), request["entry"])
     values = iter(request.get("values", ()))
-    arguments, given = [], []
+    arguments: list[Any] = []
+    given: list[Any] = []
 
-    def candidate(*positional):
+    def candidate(*positional: Any) -> Any:
         arguments.append(encode(list(positional)))
         value = decode(next(values)) if own is None else own(*positional)
         if isinstance(value, Raised):
@@ -176,7 +179,7 @@ def checked(request):
     return {"passed": verdict is None, "arguments": arguments, "values": given}
 
 
-def main():
+def main() -> None:
     request = json.loads(sys.stdin.readline())
     out = os.fdopen(os.dup(1), "w")
     null = os.open(os.devnull, os.O_RDWR)

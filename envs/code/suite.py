@@ -10,8 +10,9 @@ from statistics import fmean
 from envs.code.boxes import in_box
 from envs.code.corpus import Source
 from envs.code.evidence import Evidence, Request
+from envs.code.values import Observations, differences
 from envs.code.vet import new_reach
-from envs.code.witness import Observations, differences, observe, reference
+from envs.code.witness import observe, reference
 from envs.types import Verdict
 from sandboxes.base import Sandbox, SandboxPool
 

@@ -110,7 +110,7 @@ class Use(NamedTuple):
 
 
 def new_reach(original: str, submitted: str) -> list[str]:
-    """Imports, chains of attributes and ways out of the module that only the submission has, sorted.
+    """Imports, chains of attributes and ways out of the module that the original lacks, sorted.
 
     A way out may be used in a function as often as the original uses it there.
 
@@ -169,7 +169,7 @@ class _Reader:
     def _inside(self, node: ast.AST, where: str, local: frozenset[str]) -> Iterator[Use]:
         """Uses below a node. `local`: names that functions around it bind, so no builtins."""
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if _is_dunder(node.name) and node.name not in DUNDERS:
+            if _is_new_dunder(node.name):
                 yield Use(f"def {node.name}", where or "the module")
             where = f"{where}.{node.name}".lstrip(".")
         if isinstance(node, _Function | _Comprehension):
@@ -189,9 +189,12 @@ class _Reader:
             if node.id in self.imported and node.id not in local:
                 if _is_module(self.imported[node.id]):
                     yield Use(f"{node.id} as a value")
-            elif node.id in WAYS_OUT and node.id not in local:
-                yield Use(node.id, where)
-            elif _is_dunder(node.id) and node.id not in DUNDERS:
+            elif (
+                node.id in WAYS_OUT
+                and node.id not in local
+                or _is_dunder(node.id)
+                and node.id not in DUNDERS
+            ):
                 yield Use(node.id, where)
         elif isinstance(node, ast.Attribute):
             yield from self._attribute(node, where)
@@ -202,9 +205,8 @@ class _Reader:
 
     def _attribute(self, node: ast.Attribute, where: str) -> Iterator[Use]:
         receiver = node.value
-        if node.attr == "format" and isinstance(receiver, ast.Constant):
-            if not _FIELD.search(str(receiver.value)):
-                return
+        if node.attr == "format" and _is_plain_format(receiver):
+            return
         mine = isinstance(receiver, ast.Name) and receiver.id in ("self", "cls")
         if mine and node.attr in self.own and not _is_dunder(node.attr):
             return
@@ -260,15 +262,24 @@ def _chain_uses(chain: str, where: str) -> Iterator[Use]:
 def _attribute_uses(name: str, where: str) -> Iterator[Use]:
     if name in ATTRIBUTES_OUT:
         yield Use(f".{name}", where)
-    elif _is_dunder(name):
-        if name not in DUNDERS:
-            yield Use(name, where)
-    elif name.startswith("_"):
+    elif _is_new_dunder(name):
+        yield Use(name, where)
+    elif name.startswith("_") and not _is_dunder(name):
         yield Use(f".{name}")
 
 
 def _is_dunder(name: str) -> bool:
     return name.startswith("__")
+
+
+def _is_new_dunder(name: str) -> bool:
+    return _is_dunder(name) and name not in DUNDERS
+
+
+def _is_plain_format(node: ast.AST) -> bool:
+    """Whether it is a text whose fields follow no attribute and no index."""
+    text = node.value if isinstance(node, ast.Constant) else None
+    return isinstance(text, str) and not _FIELD.search(text)
 
 
 def _names_special(value: object) -> bool:

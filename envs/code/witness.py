@@ -8,36 +8,20 @@ and against the submission, each in a sandbox of its own, and the two outputs ar
 from __future__ import annotations
 
 import json
-import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from envs.code.boxes import in_box
 from envs.code.corpus import DATA, Source, source
+from envs.code.values import Observations, cases
 from sandboxes.base import Sandbox, SandboxError, SandboxPool
 
-__all__ = [
-    "CLOSE",
-    "Observations",
-    "differences",
-    "observe",
-    "reference",
-    "request",
-    "same",
-    "witness_text",
-]
-
-Observations = Mapping[str, Sequence[Any]]
-"""Case -> what it gave, one JSON value for each observation."""
+__all__ = ["observe", "reference", "request", "witness_text"]
 
 DEADLINE_S = 10.0
-CLOSE = 1e-9
-"""How far two floats may lie apart, absolutely and as a share of the larger."""
-
 _DRIVER = Path(__file__).with_name("observe.py").read_text("ascii")
 
 
@@ -78,18 +62,6 @@ def observe(box: Sandbox, package: Source, text: str) -> Observations | None:
     return cases(request(box, files, {"witness": module}, DEADLINE_S))
 
 
-def cases(answer: Any) -> Observations | None:
-    """The observations in an answer of `observe.py`; None where it is not made like them."""
-    if not isinstance(answer, list):
-        return None
-    for row in answer:
-        match row:
-            case [str(), list()]:
-                continue
-        return None
-    return dict(answer) if len(dict(answer)) == len(answer) else None
-
-
 def reference(pool: SandboxPool, name: str) -> Observations:
     """What the right module gives; seen once in a process, and kept.
 
@@ -114,85 +86,3 @@ _SEEN: dict[str, Observations] = {}
 @cache
 def _LOCKS(name: str) -> threading.Lock:
     return threading.Lock()
-
-
-@dataclass(frozen=True)
-class Difference:
-    """An observation of a submission that is not the right module's.
-
-    | field | meaning |
-    |---|---|
-    | case | function of the witness |
-    | number | of the observation in its case, from 0 |
-    """
-
-    case: str
-    number: int
-
-
-def differences(right: Observations, given: Observations | None) -> Iterator[Difference]:
-    """Where a submission differs, everywhere if nothing is known of it."""
-    given = given or {}
-    for case, wanted in right.items():
-        got = given.get(case, ())
-        for number, value in enumerate(wanted):
-            if number >= len(got) or not same(value, got[number]):
-                yield Difference(case, number)
-        if len(got) > len(wanted):
-            yield Difference(case, len(wanted))
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two values that `observe.encode` wrote are equal as Python's `==` has it.
-
-    Floats may differ by `CLOSE`; the order of a dictionary does not count.
-    """
-    first, second = _number(one), _number(other)
-    if first is not None or second is not None:
-        if first is None or second is None:
-            return False
-        if isinstance(first, int) and isinstance(second, int):
-            return first == second
-        both_nan = first != first and second != second
-        try:
-            return both_nan or math.isclose(first, second, rel_tol=CLOSE, abs_tol=CLOSE)
-        except OverflowError:
-            return False
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        if one.keys() != other.keys() or len(one) != 1:
-            return False
-        ((kind, inner),) = one.items()
-        (outer,) = other.values()
-        if kind == "dict":
-            return _same_pairs(inner, outer)
-        return same(inner, outer)
-    return type(one) is type(other) and one == other
-
-
-def _same_pairs(one: Any, other: Any) -> bool:
-    if not isinstance(other, list) or len(one) != len(other):
-        return False
-    rest = list(other)
-    for pair in one:
-        place = next((i for i, candidate in enumerate(rest) if same(pair, candidate)), None)
-        if place is None:
-            return False
-        del rest[place]
-    return True
-
-
-def _number(value: Any) -> int | float | None:
-    """The number that a JSON value stands for, None for another one."""
-    if isinstance(value, bool | int):
-        return int(value)
-    if isinstance(value, dict) and len(value) == 1:
-        try:
-            if isinstance(text := value.get("float"), str):
-                return float(text)
-            if isinstance(text := value.get("int"), str):
-                return int(text, 16)
-        except ValueError:
-            return None
-    return None

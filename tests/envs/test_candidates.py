@@ -10,6 +10,7 @@ import pytest
 from envs.code.candidates import Killed, Trials
 from envs.code.corpus import Source
 from envs.code.decoys import decoys
+from envs.code.evidence import Evidence
 from envs.code.likeness import places
 from envs.code.mutate import HELD_OUT_OPERATORS, Mutation, mutate, mutations
 from envs.code.suite import SuiteRun
@@ -81,7 +82,7 @@ class Lab:
     def run(self, text: str) -> SuiteRun:
         line = text.split("\n")[1].strip()
         said = "" if line in self.right | self.first else "wrong"
-        return SuiteRun(dict.fromkeys(TESTS, said), line in self.endless, 0.1)
+        return SuiteRun(Evidence(dict.fromkeys(TESTS, said)), line in self.endless, 0.1)
 
     def run_again(self, text: str) -> list[SuiteRun]:
         return [Lab(self.right | self.second, endless=self.endless).run(text)]

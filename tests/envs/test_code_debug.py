@@ -77,13 +77,11 @@ def test_a_fix_is_one_line(env, text):
         'x = """',
     ],
 )
-def test_a_line_that_reaches_for_the_tests_is_refused(env, text):
+def test_a_line_that_reaches_out_of_the_script_finds_no_assertion(env, text):
     started(env, 2)
-    before = env.get_state()["lines"]
     reply, reward, ended, *_ = env.step(render_call("fix", line=2, text=text))
     assert (reward, ended) == (0.0, False)
-    assert "refused" in reply
-    assert env.get_state()["lines"] == before
+    assert "line 2 replaced" in reply
 
 
 def test_patching_the_assertions_as_the_script_is_imported_does_not_win(env):
@@ -93,9 +91,7 @@ def test_patching_the_assertions_as_the_script_is_imported_does_not_win(env):
     text = head.replace("):", f", q=exec({patch!r})):")
     assert text.startswith("def ")
     assert len(text) <= 200
-    reply, reward, ended, *_ = env.step(render_call("fix", line=1, text=text))
-    assert (reward, ended) == (0.0, False)
-    assert "refused: exec" in reply
+    assert env.step(render_call("fix", line=1, text=text))[1:3] == (0.0, False)
 
 
 def test_what_eval_leaves_behind_is_not_there_when_a_fix_is_judged(env):

@@ -12,7 +12,7 @@ from envs.code.fn_run import run_calls
 from envs.code.fn_specs import OPERATIONS, outcome
 from envs.code.fn_tasks import calls_of, reference, submitted
 from envs.code.human_eval import problems
-from envs.code.vet import new_reach
+from envs.code.human_eval_check import check_fault
 from envs.toolspec import render_call
 from envs.types import Task
 
@@ -248,33 +248,55 @@ def has_close_elements(numbers, threshold):
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    "code",
     [
-        ("def has_close_elements(numbers, threshold):\n    pass\n", "AssertionError"),
-        ("import unittest\nunittest.TestCase.run = None\n", "refused"),
-        ("import sys\nsys.exit(0)\n", "refused"),
-        ("class Yes:\n    def __eq__(self, other):\n        return True\n", "refused"),
-        ("def has_close_elements(a, b):\n    return open('test_solution.py')\n", "refused"),
-        (FRAMES, "refused"),
-        (FORMATS, "refused"),
-        ("import re\nre.enum.sys.exit(0)\n", "refused"),
-        ("from functools import update_wrapper\n", "refused"),
-        ("import typing\ntyping.get_type_hints\n", "refused"),
-        ("import collections as c\nc.abc\n", "refused"),
-        ("]", "refused"),
+        "def has_close_elements(numbers, threshold):\n    pass\n",
+        "def has_close_elements(*a):\n    raise KeyboardInterrupt\n",
+        "def has_close_elements(*a):\n    raise ValueError(10**5000)\n",
+        "import unittest\nunittest.TestCase.run = None\n",
+        "import sys\nsys.exit(0)\n",
+        "class Yes:\n    def __eq__(self, other):\n        return True\n"
+        "def has_close_elements(*a):\n    return Yes()\n",
+        "def has_close_elements(a, b):\n    return open('test_solution.py')\n",
+        "import os\ndef has_close_elements(a, b):\n    os.write(1, b'[true]')\n    os._exit(0)\n",
+        FRAMES,
+        FORMATS,
+        "]",
     ],
 )
-def test_what_reaches_for_human_evals_tests_is_refused(code, said, env):
+def test_what_reaches_for_human_evals_check_finds_none(code, env):
     domain(env, 1)
-    told, reward, detail = played(env, code)
-    assert reward == 0.0
-    assert said in detail or said in told
+    assert played(env, code)[1] == 0.0
 
 
-def test_every_solution_of_human_eval_is_no_reach():
+@pytest.mark.parametrize("answer", [True, False, None, 0, [], "", 1.0])
+def test_no_problem_of_human_eval_is_passed_by_one_answer(answer, sandboxes):
+    passed = [
+        problem.name
+        for problem in [*problems().values()][::4]
+        if not check_fault(sandboxes, problem, f"def {problem.entry}(*a):\n    return {answer!r}\n")
+    ]
+    assert passed == []
+
+
+@pytest.mark.slow
+def test_every_solution_of_human_eval_passes_with_a_throw_away_name_and_what_it_imports(sandboxes):
     for problem in problems().values():
-        code = problem.prompt + problem.body
-        assert new_reach(code, code) == []
+        front = "import sys, collections.abc\nfor _ in range(1):\n    pass\n_ = sys.argv\n"
+        code = f"{front}{problem.prompt}{problem.body}\nif __name__ == '__main__':\n    print(1)\n"
+        assert check_fault(sandboxes, problem, code) == "", problem.name
+
+
+def test_values_that_are_equal_but_not_the_same_pass_as_the_check_has_it(sandboxes):
+    problem = problems()["HumanEval/111"]  # a histogram: a Counter equals a dictionary
+    code = (
+        "from collections import Counter\n"
+        "def histogram(test):\n"
+        "    counts = Counter(test.split())\n"
+        "    most = max(counts.values(), default=0)\n"
+        "    return Counter({k: v for k, v in counts.items() if v == most})\n"
+    )
+    assert check_fault(sandboxes, problem, code) == ""
 
 
 def test_the_examples_of_human_eval_are_what_its_solutions_give():

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from envs.code import witness
 from envs.code.corpus import source
 from envs.code.suite import grade, run_visible
 from envs.code.table import Row, rows
@@ -42,25 +43,42 @@ def breaking(times: int, passes: bool = True) -> tuple[FakePool, list[int]]:
         if len(runs) <= times:
             raise SandboxError("the box is lost")
         request = json.loads(stdin)
-        results = [
-            [test, "" if passes else "AssertionError: no"]
-            for test in source(request["module"].removeprefix("test_")).all_ids
+        if "witness" in request:
+            return ExecResult(0, b'[["a case", [1]]]\n', b"")
+        ends = dict.fromkeys(source(request["module"].removeprefix("test_")).all_ids, passes)
+        ends |= {
+            f"{request['control']}.test_{n}": k == "pass" for n, k in enumerate(request["kinds"])
+        }
+        events = [
+            event
+            for test, passed in ends.items()
+            for event in (["start", test], ["end", "passed" if passed else "failed", "no"])
         ]
-        return ExecResult(0, f"{request['nonce']} {json.dumps(results)}\n".encode(), b"")
+        report = json.dumps([*events, ["over", len(ends)]])
+        return ExecResult(0, f"{request['nonce']} {report}\n".encode(), b"")
 
     return FakePool(handler), runs
 
 
-def test_a_box_that_breaks_is_replaced_once(row: Row):
-    boxes, runs = breaking(1)
+@pytest.fixture
+def no_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the right module gives has not been seen in this process."""
+    monkeypatch.setattr(witness, "_SEEN", {})
+
+
+@pytest.mark.usefixtures("no_reference")
+@pytest.mark.parametrize("times", [0, 1])
+def test_a_box_that_breaks_is_replaced_once(row: Row, times: int):
+    boxes, runs = breaking(times)
     package = source(row.source)
     assert grade(boxes, package, package.text, row.failing).passed
-    assert len(runs) == 2
-    boxes, runs = breaking(1)
+    assert len(runs) == 3 + times  # the right module's witness, the submission's, its tests
+    boxes, runs = breaking(times)
     assert run_visible(boxes, package, package.text).failed(package.visible_ids) == []
-    assert len(runs) == 2
+    assert len(runs) == 1 + times
 
 
+@pytest.mark.usefixtures("no_reference")
 def test_two_broken_boxes_are_no_verdict(row: Row):
     boxes, runs = breaking(5)
     package = source(row.source)
@@ -69,11 +87,12 @@ def test_two_broken_boxes_are_no_verdict(row: Row):
     assert len(runs) == 2
 
 
+@pytest.mark.usefixtures("no_reference")
 def test_a_wrong_answer_is_not_tried_again(row: Row):
     boxes, runs = breaking(0, passes=False)
     package = source(row.source)
     assert not grade(boxes, package, package.text, row.failing).passed
-    assert len(runs) == 1
+    assert len(runs) == 3
 
 
 def windows(text: str) -> str:
