@@ -189,19 +189,14 @@ class _Reader:
             if node.id in self.imported and node.id not in local:
                 if _is_module(self.imported[node.id]):
                     yield Use(f"{node.id} as a value")
-            elif (
-                node.id in WAYS_OUT
-                and node.id not in local
-                or _is_dunder(node.id)
-                and node.id not in DUNDERS
-            ):
+            elif node.id not in local and (node.id in WAYS_OUT or _is_new_dunder(node.id)):
                 yield Use(node.id, where)
         elif isinstance(node, ast.Attribute):
             yield from self._attribute(node, where)
         elif isinstance(node, ast.MatchClass):
             yield from (use for name in node.kwd_attrs for use in _attribute_uses(name, where))
         elif isinstance(node, ast.Constant) and _names_special(node.value):
-            yield Use(f"the text {node.value[:40]!r}")
+            yield Use(f"the text {str(node.value)[:40]!r}")
 
     def _attribute(self, node: ast.Attribute, where: str) -> Iterator[Use]:
         receiver = node.value
