@@ -26,8 +26,10 @@ def check(result):
         raise OSError(ctypes.get_errno(), "refused")
     return result
 NUMBERS = {
-    "x86_64": dict(bpf=321, perf=298, fault=323, add_key=248, keyctl=250, kcmp=312, handle=304),
-    "aarch64": dict(bpf=280, perf=241, fault=282, add_key=217, keyctl=219, kcmp=272, handle=265),
+    "x86_64": dict(bpf=321, perf=298, fault=323, add_key=248, keyctl=250, kcmp=312, handle=303,
+                   aio=206, inotify=294, fanotify=300, move=279, bind=237, policy=238),
+    "aarch64": dict(bpf=280, perf=241, fault=282, add_key=217, keyctl=219, kcmp=272, handle=264,
+                    aio=0, inotify=26, fanotify=262, move=239, bind=235, policy=237),
 }[os.uname().machine]
 def call(name, *arguments):
     return check(libc.syscall(NUMBERS.get(name, name), *arguments))
@@ -77,6 +79,48 @@ FREE = {
     "capabilities of a file": (
         "open('f', 'w').close(); "
         "os.setxattr('f', 'security.capability', struct.pack('<5I', 0x02000001, 1, 0, 0, 0))"
+    ),
+    "an attribute": "os.setxattr('.', 'user.note', b'x'); os.removexattr('.', 'user.note')",
+    "an attribute by a descriptor": (
+        "fd = os.open('.', os.O_RDONLY); "
+        "os.setxattr(fd, 'user.note', b'x'); os.removexattr(fd, 'user.note')"
+    ),
+    "an attribute by no link": (
+        "os.setxattr('.', 'user.note', b'x', follow_symlinks=False); "
+        "os.removexattr('.', 'user.note')"
+    ),
+    "an attribute by the new call": (
+        "b = ctypes.create_string_buffer(b'x'); "
+        "v = struct.pack('QII', ctypes.addressof(b), 1, 0); "
+        "call(463, -100, b'.', 0, b'user.note', v, 16); "
+        "os.removexattr('.', 'user.note')"
+    ),
+    "flags by the new call": "call(469, -100, b'.', struct.pack('QIIII', 0, 0, 0, 0, 0), 24, 0)",
+    "a list of rights": (
+        "os.setxattr('.', 'system.posix_acl_default', struct.pack('<I', 2) + b''.join("
+        "struct.pack('<HHI', tag, 7, 0xFFFFFFFF) for tag in (1, 4, 32))); "
+        "os.removexattr('.', 'system.posix_acl_default')"
+    ),
+    "descriptors over a socket": (
+        "a, b = socket.socketpair(); socket.send_fds(a, [b'x'], [0]); "
+        "[os.close(fd) for fd in socket.recv_fds(b, 1, 1)[1]]"
+    ),
+    "contexts for asynchronous work": (
+        "made = ctypes.c_ulong(); call('aio', 1, ctypes.byref(made))"
+    ),
+    "a watch on files": "os.close(call('inotify', 0))",
+    "a watch on a mount": "os.close(call('fanotify', 0, 0))",
+    "a handle of a file": (
+        "call('handle', -100, b'/', struct.pack('Ii', 128, 0) + bytes(128), "
+        "ctypes.byref(ctypes.c_int()), 0)"
+    ),
+    "what processes share": "check(call('kcmp', os.getpid(), os.getpid(), 0, 0, 1))",
+    "a descriptor of a process": "os.close(call(438, os.pidfd_open(os.getpid()), 0, 0))",
+    "the nodes of its pages": "call('move', 0, 0, None, None, None, 0)",
+    "a policy of memory": "call('policy', 0, None, 0)",
+    "the priority of others": "os.setpriority(os.PRIO_USER, 0, 0)",
+    "the priority of a process by its number": (
+        "os.setpriority(os.PRIO_PROCESS, os.getppid(), os.getpriority(os.PRIO_PROCESS, 0))"
     ),
     "a higher priority": "os.nice(1); os.setpriority(os.PRIO_PROCESS, 0, -1)",
     "its rank when memory ends": "os.open('/proc/self/oom_score_adj', os.O_WRONLY)",
