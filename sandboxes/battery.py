@@ -238,10 +238,20 @@ _PLANT = """
 import os, tempfile
 for folder in (".", tempfile.gettempdir()):
     open(os.path.join(folder, "planted"), "w").close()
+    os.utime(folder, (1, 1))
+    try:
+        os.setxattr(folder, "user.planted", b"x")
+    except OSError:
+        pass
 """
 _LOOK = """
 import json, os, tempfile
-print(json.dumps({"left": os.listdir(".") + os.listdir(tempfile.gettempdir())}))
+left = []
+for folder in (".", tempfile.gettempdir()):
+    left += ["times of a folder"] * (os.stat(folder).st_mtime == 1)
+    left += [name for name in os.listxattr(folder) if name.startswith("user.")]
+    left += os.listdir(folder)
+print(json.dumps({"left": left}))
 """
 
 
