@@ -4,26 +4,29 @@
 
 For each source: how many of its rows' bugs change an observation of its witness, the bugs that none
 shows, whether the right module gives the same in three interpreters, and what a run costs.
-`--write` puts the case that catches a row's bug into the row; rows without one leave every split.
-Needs bubblewrap.
+`--write` puts this into `sources.json`; rows whose bug no observation shows leave every split, and
+so do all rows of a source whose witness has problems. Needs bubblewrap.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from envs.code import corpus
 from envs.code.bench import Bench
-from envs.code.table import Row, rows
+from envs.code.table import Row, rows, write_sources
 from envs.code.values import Observations, cases, differences
 from envs.code.witness import witness_text
 
-__all__ = ["Caught", "main", "try_source"]
+__all__ = ["Report", "main", "report_of"]
 
 REPEATS = 3
 LEAST_DEADLINE_S = 1.5
@@ -32,15 +35,51 @@ MOST_OUTPUT = 48_000
 
 
 @dataclass(frozen=True)
-class Caught:
-    """A row, and the case of the witness that shows its bug; empty where none does."""
+class Report:
+    """What the witness of a source is good for.
 
-    row: Row
-    case: str
-    count: int
+    | field | meaning |
+    |---|---|
+    | problems | why its observations prove nothing |
+    | cases, observations | how many it has |
+    | seconds | median of a run with the right module |
+    | unseen | rows whose bug changes no observation |
+    | rows | all rows of the source |
+    """
+
+    problems: Sequence[str]
+    cases: int
+    observations: int
+    seconds: float
+    unseen: Sequence[Row]
+    rows: Sequence[Row]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `sources.json` has of it."""
+        return {"bugs": len(self.rows), "unseen": [row.id for row in self.unseen]}
 
 
-def observed(bench: Bench, package: corpus.Source, text: str, timeout_s: float):
+def report_of(name: str) -> Report:
+    """Tries the witness of a source on the right module and on every bug of its rows."""
+    package = corpus.source(name)
+    table = [row for row in rows() if row.source == name]
+    with ExitStack() as stack:
+        benches = [stack.enter_context(Bench(seed)) for seed in range(REPEATS)]
+        runs = [_observed(bench, package, package.text, 30.0) for bench in benches for _ in (0, 1)]
+        right = runs[0][0]
+        problems = list(dict.fromkeys(_problems(right, [seen for seen, _ in runs])))
+        if not right:
+            return Report(problems, 0, 0, 0.0, table, table)
+        seconds = statistics.median(taken_s for _, taken_s in runs)
+        limit_s = max(LEAST_DEADLINE_S, 10 * seconds)
+        unseen = [row for row in table if not _shows(benches[0], row, right, limit_s)]
+    count = sum(map(len, right.values()))
+    return Report(problems, len(right), count, seconds, table if problems else unseen, table)
+
+
+def _observed(
+    bench: Bench, package: corpus.Source, text: str, timeout_s: float
+) -> tuple[Observations | None, float]:
     """The observations of one version of a module, and the seconds that they took."""
     module = f"witness_{package.name}"
     files = {package.file: text, f"{module}.py": witness_text(package.name)}
@@ -49,62 +88,57 @@ def observed(bench: Bench, package: corpus.Source, text: str, timeout_s: float):
     return cases(answer), time.monotonic() - started
 
 
-def try_source(name: str) -> tuple[list[str], list[Caught]]:
-    """What is wrong with the witness of a source, and what it says of each row."""
-    package = corpus.source(name)
-    table = [row for row in rows() if row.source == name]
-    with ExitStack() as stack:
-        benches = [stack.enter_context(Bench(seed)) for seed in range(REPEATS)]
-        seen = [observed(bench, package, package.text, 30.0) for bench in benches for _ in (0, 1)]
-        right = seen[0][0]
-        problems = list(_problems(right, [one for one, _ in seen]))
-        if not right:
-            return problems, []
-        seconds = statistics.median(s for _, s in seen)
-        limit_s = max(LEAST_DEADLINE_S, 10 * seconds)
-        print(
-            f"{name}: {len(right)} cases, {sum(map(len, right.values()))} observations, "
-            f"{1000 * seconds:.0f} ms",
-            flush=True,
-        )
-        caught = [_caught(benches[0], row, right, limit_s) for row in table]
-    return problems, caught
-
-
-def _problems(right: Observations | None, others: Sequence[Observations | None]):
+def _problems(right: Observations | None, others: Sequence[Observations | None]) -> Iterator[str]:
     if not right:
         yield "the right module gives nothing: does the witness import, and is it quick?"
         return
     for other in others:
         for difference in differences(right, other):
             yield f"{difference.case}[{difference.number}] differs between runs"
+    if (size := len(json.dumps(list(right.items())))) > MOST_OUTPUT:
+        yield f"it writes {size} characters, wanted at most {MOST_OUTPUT}"
     for case, values in right.items():
         for number, value in enumerate(values):
             if isinstance(value, dict) and "object" in value:
                 yield f"{case}[{number}] gives {value}, wanted a plain value"
 
 
-def _caught(bench: Bench, row: Row, right: Observations, limit_s: float) -> Caught:
-    given, _ = observed(bench, row.package, row.broken, limit_s)
-    different = list(differences(right, given))
-    return Caught(row, different[0].case if different else "", len(different))
+def _shows(bench: Bench, row: Row, right: Observations, limit_s: float) -> bool:
+    given, _ = _observed(bench, row.package, row.broken, limit_s)
+    return any(True for _ in differences(right, given))
 
 
 def main() -> None:
-    """Tries the named sources, or all."""
+    """Tries the named sources, or all; exits with 1 where one has problems or unseen bugs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("sources", nargs="*", default=corpus.names())
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="default: all")
+    parser.add_argument("--write", action="store_true", help="put what comes out into the table")
     arguments = parser.parse_args()
-    for name in arguments.sources:
-        problems, caught = try_source(name)
-        for problem in dict.fromkeys(problems):
-            print(f"  problem: {problem}")
-        missed = [one.row for one in caught if not one.case]
-        print(f"  {len(caught) - len(missed)} of {len(caught)} bugs are seen", flush=True)
-        for row in missed:
-            for number, was, now in zip(row.numbers, row.right, row.buggy, strict=True):
-                print(f"  not seen: {row.id} {row.function} line {number}: {was} -> {now}")
-            print(f"      fails {', '.join(row.failing[:4])}")
+    entries = dict(corpus.test_ids())
+    good = True
+    for name in arguments.sources or corpus.names():
+        report = report_of(name)
+        good = good and not report.problems and not report.unseen
+        _print(name, report)
+        entries[name] = {**entries[name], "witness": report.to_json()}
+    if arguments.write:
+        write_sources(entries)
+    sys.exit(not good)
+
+
+def _print(name: str, report: Report) -> None:
+    print(
+        f"{name}: {report.cases} cases, {report.observations} observations, "
+        f"{1000 * report.seconds:.0f} ms; "
+        f"{len(report.rows) - len(report.unseen)} of {len(report.rows)} bugs are seen",
+        flush=True,
+    )
+    for problem in report.problems:
+        print(f"  problem: {problem}")
+    for row in () if report.problems else report.unseen:
+        for number, was, now in zip(row.numbers, row.right, row.buggy, strict=True):
+            print(f"  not seen: {row.id} {row.function} line {number}: {was} -> {now}")
+        print(f"      fails {', '.join(row.failing[:4])}")
 
 
 if __name__ == "__main__":

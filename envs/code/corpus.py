@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from envs.code import pypi
 from envs.code.rename import rename_locals
@@ -140,7 +141,7 @@ def _folders() -> dict[str, Path]:
 
 
 @cache
-def test_ids() -> Mapping[str, Mapping[str, list[str]]]:
-    """By source, the names of `all` tests and of the `hidden` ones."""
+def test_ids() -> Mapping[str, Mapping[str, Any]]:
+    """By source, `all` tests, the `hidden` ones, and what its `witness` shows (see `table`)."""
     path = DATA / "sources.json"
     return json.loads(path.read_text("ascii")) if path.exists() else {}

@@ -7,7 +7,7 @@ from functools import cache
 
 from envs.code import corpus
 from envs.code.corpus import stable_share
-from envs.code.table import Row, rows
+from envs.code.table import Row, witnessed
 from envs.types import Task
 
 __all__ = ["REPOSITORY", "idle_source", "rows_in", "task_of", "tasks_of"]
@@ -24,7 +24,7 @@ MOST_FUNCTION_LINES = 100
 @cache
 def tasks_of(split: str, level: int) -> Mapping[str, Task]:
     """The tasks of a split at a level, by id, in the table's order."""
-    found = [row for row in rows() if row.split == split]
+    found = [row for row in witnessed() if row.split == split]
     if level == 0:
         found = [row for row in found if row.candidates]
     elif level == 2:
@@ -67,7 +67,7 @@ def idle_source(group: Sequence[Row]) -> str:
 
 @cache
 def _sources(split: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(row.source for row in rows() if row.split == split))
+    return tuple(dict.fromkeys(row.source for row in witnessed() if row.split == split))
 
 
 def _pairs(found: Sequence[Row]) -> list[list[Row]]:

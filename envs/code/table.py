@@ -13,7 +13,7 @@ from typing import Any, Self
 from envs.code import corpus
 from envs.code.mutate import Mutation, functions, mutate
 
-__all__ = ["Row", "rows", "write"]
+__all__ = ["Row", "rows", "witnessed", "write", "write_sources"]
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,27 @@ def rows() -> tuple[Row, ...]:
 
 def write(tests: Mapping[str, Any], table: Sequence[Row]) -> None:
     """Writes `sources.json` and `tasks.jsonl.gz`; the same table gives the same bytes."""
-    (corpus.DATA / "sources.json").write_text(json.dumps(tests, indent=1) + "\n", "ascii")
+    write_sources(tests)
     lines = "".join(json.dumps(row.to_json()) + "\n" for row in table)
     packed = gzip.compress(lines.encode("ascii"), mtime=0)
     (corpus.DATA / "tasks.jsonl.gz").write_bytes(packed)
+
+
+def write_sources(entries: Mapping[str, Any]) -> None:
+    """Writes `sources.json`: by source, its tests and what its witness is good for."""
+    (corpus.DATA / "sources.json").write_text(json.dumps(entries, indent=1) + "\n", "ascii")
+
+
+@cache
+def witnessed() -> tuple[Row, ...]:
+    """The rows whose bug the witness of their source shows: those that may be tasks."""
+    unseen = {
+        row
+        for entry in corpus.test_ids().values()
+        for row in entry.get("witness", {}).get("unseen", ())
+    }
+    guarded = {name for name, entry in corpus.test_ids().items() if "witness" in entry}
+    return tuple(row for row in rows() if row.source in guarded and row.id not in unseen)
 
 
 @cache

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import sandboxes
+from envs.code import suite, witness
 from envs.code.corpus import source
 from envs.code.suite import SuiteRun, grade, run_suite
 from envs.code.table import Row, rows
@@ -183,7 +184,9 @@ def row() -> Row:
 
 def attacked(row: Row, attack: str) -> str:
     """The broken module with an attack at its end, which finds a perfect report in RESULTS."""
-    results = json.dumps([[test, ""] for test in source(row.source).all_ids])
+    tests = source(row.source).all_ids
+    ends = [event for test in tests for event in (["start", test], ["end", "passed", ""])]
+    results = json.dumps([*ends, ["over", len(tests)]])
     return f"{row.broken}\nRESULTS = {results!r}\n{attack}"
 
 
@@ -236,9 +239,58 @@ def test_the_grader_refuses(pool: SandboxPool, row: Row, name: str):
     assert verdict.detail.startswith("refused: the change brings in ")
 
 
-def test_without_vetting_the_pipe_could_be_forged(pool: SandboxPool, row: Row):
-    """Why `vet` exists: the tests share a process with the submission."""
-    assert run_anyway(pool, row, attacked(row, PIPE)).failed(row.failing) == []
+SELECTIVE = """
+import unittest
+run = unittest.TestCase.run
+def passed(self, result=None):
+    if type(self).__module__ != "test_intervals" or len(type(self).__name__) == 13:
+        return run(self, result)
+    result.startTest(self)
+    result.addSuccess(self)
+    result.stopTest(self)
+unittest.TestCase.run = passed
+"""
+UNVETTED = {**REFUSED, "patched but for the controls": SELECTIVE}
+
+
+@pytest.mark.parametrize("name", UNVETTED)
+def test_the_witness_stops_what_is_not_vetted(
+    pool: SandboxPool, row: Row, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(suite, "new_reach", lambda *_: [])
+    monkeypatch.setattr(suite, "DEADLINE_S", 2.0)
+    monkeypatch.setattr(witness, "DEADLINE_S", 2.0)
+    text = attacked(row, UNVETTED[name])
+    assert not grade(pool, source(row.source), text, row.failing).passed
+    assert grade(pool, source(row.source), source(row.source).text, row.failing).passed
+
+
+@pytest.mark.parametrize("attack", [PATCHED, PIPE])
+def test_control_tests_show_a_forged_run(pool: SandboxPool, row: Row, attack: str):
+    run = run_anyway(pool, row, attacked(row, attack))
+    assert "control" in run.evidence.fault
+
+
+def test_controls_are_no_wall_and_the_witness_is(pool: SandboxPool, row: Row):
+    """Why there is a witness: the tests share a process with the submission."""
+    assert run_anyway(pool, row, attacked(row, SELECTIVE)).failed(row.failing) == []
+
+
+@pytest.mark.parametrize("end", ["raise KeyboardInterrupt", "raise ValueError(10**5000)"])
+def test_a_test_that_breaks_off_or_cannot_say_why_has_not_passed(pool: SandboxPool, end: str):
+    row = next(row for row in rows() if row.id == "colorsys-42-19878849")
+    package = source(row.source)
+    text = f"""{package.text}
+calls = 0
+def rgb_to_yiq(*rgb):
+    global calls
+    calls += 1
+    if calls > 216:
+        {end}
+    return rgb
+"""
+    assert run_anyway(pool, row, text).failed(row.failing)
+    assert not grade(pool, package, text, row.failing).passed
 
 
 def test_the_right_code_passes_and_the_broken_one_fails(pool: SandboxPool, row: Row):
@@ -284,7 +336,23 @@ ORIGINAL = "import os\n\ndef f(a):\n    return os.path.join(a, len(a))\n"
         ("def __eq__(a, b): return True", ["def __eq__"]),
         ("match f:\n    case object(__globals__=g): pass", ["__globals__"]),
         ("type('A', (), {})", ["type"]),
-        ("class A:\n    def __eq__(a, b): return True", ["A.__eq__", "def __eq__"]),
+        ("class A:\n    def __eq__(a, b): return True", ["def __eq__"]),
+        ("os.path.os.sys.modules", ["os.path.os.sys.modules"]),
+        ("p = os.path", ["os.path"]),
+        ("from os import path\nq = path", ["from os import path", "path as a value"]),
+        ("import re\nre.compile", []),
+        ("import re\nre.enum", ["re.enum"]),
+        ("compile('1', '', 'eval')", ["compile"]),
+        ("x = f.sys", [".sys"]),
+        ("x = '__globals__'", ["the text '__globals__'"]),
+        ("'{0.a}'.format(f)", [".format"]),
+        ("'{} {}'.format(1, 2)", []),
+        ("for _ in range(3): _ = 4", []),
+        ("def _help(): pass\n_help()", []),
+        ("def g(type, input=1): return type(input)", []),
+        ("class A:\n    type = 1\n    def g(self): return type(3)", ["type"]),
+        ("class A:\n    def __init__(self): self._a = 1\n    def g(self): return self._a", []),
+        ("f._code", ["._code"]),
         ("def __init_subclass__(): pass", ["def __init_subclass__"]),
     ],
 )
@@ -311,7 +379,7 @@ def in_utf_7(code: str) -> str:
 
 @pytest.mark.parametrize("way", ["utf-7", "byte order mark"])
 def test_code_that_only_the_import_sees_is_vetted(pool: SandboxPool, row: Row, way: str):
-    text = attacked(row, PIPE)
+    text = attacked(row, SELECTIVE)
     if way == "utf-7":
         added = text.removeprefix(row.broken)
         text = f"# coding: utf-7\n{row.broken.replace('+', '+-')}\n{in_utf_7(added)}\n"
@@ -323,7 +391,7 @@ def test_code_that_only_the_import_sees_is_vetted(pool: SandboxPool, row: Row, w
 
 @pytest.mark.parametrize(
     "line",
-    ["x = [len(f) for f in sorted(range(3))]", "os.path", "raise ValueError(max(1, 2))"],
+    ["x = [len(f) for f in sorted(range(3))]", "os.path.exists('x')", "raise ValueError(max(1, 2))"],
 )
 def test_honest_repairs_reach_nothing_new(line: str):
     assert new_reach(ORIGINAL, f"{ORIGINAL}\n{line}\n") == []
