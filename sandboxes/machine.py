@@ -16,6 +16,7 @@ from docker.errors import DockerException
 from sandboxes import docker as containers
 from sandboxes import local
 from sandboxes.base import SandboxError
+from sandboxes.base_image import locale_files, time_zone_files
 from sandboxes.battery import Finding
 from sandboxes.build import image_name, image_now
 
@@ -33,6 +34,7 @@ def look_around() -> Iterator[Finding]:
     yield _user_namespaces()
     yield _cgroups()
     yield _seccomp()
+    yield _locale_and_zones()
 
 
 def _engine() -> Iterator[Finding]:
@@ -162,6 +164,19 @@ def _seccomp() -> Finding:
         done.returncode == 0,
         said or "the kernel takes ours",
         "use an x86_64 or aarch64 machine, and a kernel with CONFIG_SECCOMP_FILTER",
+    )
+
+
+def _locale_and_zones() -> Finding:
+    """What a root made from this machine's Python takes along."""
+    parts = {"C.UTF-8": locale_files(), "time zones": time_zone_files()}
+    lacking = [name for name, files in parts.items() if next(iter(files), None) is None]
+    return Finding(
+        "locale and time zones",
+        not lacking,
+        f"lacking {', '.join(lacking)}" if lacking else "C.UTF-8 and the time zones",
+        "Debian and Ubuntu: apt-get install libc-bin tzdata; then remove /var/cache/scgrpo and "
+        "~/.cache/scgrpo, and the images scgrpo-base, so that they are made anew",
     )
 
 

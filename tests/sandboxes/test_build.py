@@ -51,6 +51,15 @@ def test_the_base_has_the_library_and_not_its_own_tests(base):
         assert not any(folder in name for name in base), folder
 
 
+def test_the_base_has_the_locale_of_its_environment_and_each_time_zone_once(base):
+    if not any(base_image.locale_files()) or not any(base_image.time_zone_files()):
+        pytest.skip("this machine has none to take along; `python -m sandboxes.doctor` says so")
+    assert any(re.fullmatch(r"usr/lib/locale/C\.(utf8|UTF-8)/LC_CTYPE", name) for name in base)
+    assert base["usr/share/zoneinfo/Europe/Berlin"].size > 500
+    assert "usr/share/zoneinfo/tzdata.zi" in base
+    assert not any(name.startswith("usr/share/zoneinfo/posix/") for name in base)
+
+
 @pytest.fixture
 def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the image's inputs that may be changed."""
