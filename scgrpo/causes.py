@@ -1,0 +1,71 @@
+"""Why an episode errored, as a short name that stays the same from one episode to the next."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from envs.types import Episode
+
+__all__ = ["NO_VERDICT", "UNKNOWN", "cause", "count_causes", "in_words"]
+
+NO_VERDICT, UNKNOWN = "no_verdict", "unknown"
+SANDBOX = (
+    ("sandbox_lost", r"\bis lost\b"),
+    ("sandbox_no_room", r"No space left on device|Disk quota exceeded"),
+    ("sandbox_no_file", r"does not take a file"),
+    ("sandbox_none_free", r"none came back in|ids for sandboxes are in use"),
+    ("sandbox_start_timeout", r"started in time"),
+    ("sandbox_closed", r"\bis closed$|lease is over"),
+    ("sandbox_docker", r"Docker cannot"),
+)
+"""Names of a SandboxError and what its message says, the first that fits."""
+
+LONGEST = 60
+Number = TypeVar("Number", int, float)
+
+
+def cause(error: str) -> str:
+    """The cause that `Episode.error` names, in ASCII letters, digits and underscores.
+
+    | what broke | cause |
+    |---|---|
+    | an error with a number of the system | its name: `ENOSPC`, `ECONNRESET` |
+    | a sandbox | `sandbox_lost`, `sandbox_no_room` and the like; `SandboxError` for the rest |
+    | any other exception | its class: `KeyError` |
+    | the verifier, without an exception | `no_verdict` |
+    | a text of another make | `unknown` |
+
+    It is read from the text, so that the files of earlier versions have causes too. The numbers
+    are those of this system.
+    """
+    if error == "the verifier gave no verdict":
+        return NO_VERDICT
+    parts = re.match(r"([A-Za-z_]\w*):\s*(.*)", error, re.ASCII)
+    if parts is None:
+        return UNKNOWN
+    kind, message = parts.groups()
+    # Only at the start is it Python's own: behind it may stand what a policy wrote.
+    if system := re.match(r"\[Errno (\d{1,9})\]", message):
+        number = int(system[1])
+        return errno.errorcode.get(number, f"errno_{number}")
+    if kind == "SandboxError":
+        return next((name for name, words in SANDBOX if re.search(words, message)), kind)
+    return kind[:LONGEST]
+
+
+def count_causes(episodes: Iterable[Episode]) -> dict[str, int]:
+    """Cause -> errored episodes, the most frequent first."""
+    return _by_size(Counter(cause(e.error) for e in episodes if e.verdict is None))
+
+
+def in_words(counts: Mapping[str, float]) -> str:
+    """`ENOSPC 2, sandbox_lost 1`, without causes that have no episode; empty for none."""
+    return ", ".join(f"{name} {count:.0f}" for name, count in _by_size(counts).items() if count)
+
+
+def _by_size(counts: Mapping[str, Number]) -> dict[str, Number]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
