@@ -20,12 +20,14 @@ from envs.types import Episode, Stop, Task
 from sandboxes import SandboxError
 from scgrpo import checkpoint, models
 from scgrpo.attention import use_packed
+from scgrpo.causes import count_causes, in_words
 from scgrpo.collapse import Watch
 from scgrpo.config import LoraConfig, TrainConfig
 from scgrpo.credit_record import credit_path, write_credit
 from scgrpo.disk import explained
 from scgrpo.distributed import ALONE, LostRank, Ranks
 from scgrpo.engines import open_policy
+from scgrpo.error_watch import ErrorWatch, errors_in_words
 from scgrpo.levels import LevelController
 from scgrpo.log import METRICS, VALIDATION, Metrics, Progress, progress, read_metrics
 from scgrpo.optimizer import MasterAdamW
@@ -33,6 +35,7 @@ from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
 from scgrpo.sharding import shard, weights_of, whole
 from scgrpo.teachers import Solution, load_teacher, solution_of
 from scgrpo.trainer import Trainer
+from scgrpo.validation import ERRORS as VALIDATION_ERRORS
 from scgrpo.validation import ID, validate
 
 __all__ = ["Learner", "TrainingError", "adapted", "malformed_share"]
@@ -77,7 +80,8 @@ class Learner:
         )
         self.step = self._saved = self._restore()
         rows = read_metrics(run / METRICS)
-        self._watch = Watch(row for row in rows if row["step"] <= self.step)
+        rows = [row for row in rows if row["step"] <= self.step]
+        self._watch, self._errors = Watch(rows), ErrorWatch(rows)
         self._state, self._skipped = self._snapshot(), 0
         self.policy = open_policy(config, self.model, self.tokenizer, start, run)
         self.trainer = Trainer(
@@ -140,7 +144,7 @@ class Learner:
             tasks, episodes, rounds = self._groups(step)
         self._keep(step, episodes)
         played = time.monotonic()
-        log = _episode_log(episodes)
+        log = _episode_log(episodes) | self._errors.numbers(episodes)
         if self.trainer.algorithm.refill:
             log["episodes/refills"] = float(rounds - 1)
             log["episodes/mixed_groups"] = float(_mixed(episodes, config.group))
@@ -151,6 +155,7 @@ class Learner:
             log["time/update_s"] = time.monotonic() - played
             log["time/tokens_per_s"] = _written(episodes) / (played - started)
             self._watch.look(step, log)
+            self._errors.look(step, log)
             if metrics is not None:
                 write_credit(credit_path(self.run, step), self.trainer.credited)
                 metrics.write(step, **log)
@@ -249,7 +254,8 @@ class Learner:
                 write_episodes(path, episodes)
         if all(e.verdict is None for e in episodes):
             raise TrainingError(
-                f"no episode of step {step} has a verdict; the first broke with: "
+                f"no episode of step {step} has a verdict "
+                f"({in_words(count_causes(episodes))}); the first broke with: "
                 f"{episodes[0].error}. Mend that, then go on with resume=true"
             )
 
@@ -382,13 +388,17 @@ def _episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
 
 
 def _percentages(values: Mapping[str, float]) -> str:
-    shown = (f"{name} {100 * value:.1f} %" for name, value in values.items())
-    return ", ".join(shown) or "no held-out task has a verdict"
+    causes = errors_in_words(values, VALIDATION_ERRORS)
+    shares = {k: v for k, v in values.items() if not k.startswith(VALIDATION_ERRORS)}
+    shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in shares.items())
+    return (shown or "no held-out task has a verdict") + (causes and f", errored: {causes}")
 
 
 def _summary(log: Mapping[str, float]) -> str:
     seconds = log["time/rollout_s"] + log["time/update_s"]
+    causes = errors_in_words(log)
     return (
         f"success {100 * log['episodes/success']:.0f} %, turns {log['episodes/turns']:.1f}, "
         f"level {log['level']:.0f}, {log['time/tokens_per_s']:.0f} tokens/s, {seconds:.0f} s"
+        + (causes and f", errored: {causes}")
     )

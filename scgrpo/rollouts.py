@@ -20,6 +20,7 @@ from envs.base import TextEnv
 from envs.rollout import Limits, Policy, play
 from envs.types import Episode, Task
 from sandboxes import SandboxConfig, SandboxPool, open_pool
+from scgrpo.causes import count_causes, in_words
 from scgrpo.distributed import Ranks
 from scgrpo.log import progress
 from scgrpo.policies.scripted import RandomPolicy
@@ -96,7 +97,7 @@ class Rollouts:
                     index = futures[future]
                     episodes[index] = future.result()
                     if bar is not None:
-                        bar.advance(1, f"success {100 * success_rate(episodes.values()):.0f} %")
+                        bar.advance(1, _so_far(episodes.values()))
                     if on_episode is not None:
                         on_episode(index, episodes[index])
         except BaseException:
@@ -196,6 +197,12 @@ def _as_they_end(futures: Collection[Future[Episode]]) -> Iterator[Future[Episod
         with suppress(Empty):
             yield ended.get(timeout=LOOK_UP_S)
             left -= 1
+
+
+def _so_far(episodes: Collection[Episode]) -> str:
+    causes = in_words(count_causes(episodes))
+    success = f"success {100 * success_rate(episodes):.0f} %"
+    return f"{success}, errored: {causes}" if causes else success
 
 
 def success_rate(episodes: Iterable[Episode]) -> float:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from envs.rollout import Policy
 from envs.types import Task
+from scgrpo.causes import count_causes
 from scgrpo.config import ValidationConfig
 from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
 
-__all__ = ["ID", "validate"]
+__all__ = ["ERRORS", "ID", "validate"]
 
+# Not below `validation/`, where every number is a share.
+ERRORS = "validation_errors/"
 ID = "validation/id"
 
 
@@ -28,19 +32,23 @@ def validate(
     """Success on `id` and each `ood/<shift>` at a level, one episode a task, and `id` less `ood`.
 
     The same tasks and sampling seeds at every call. What has no task, or no verdict, is left out.
+    Errored episodes of all splits are counted by cause, `validation_errors/CAUSE`, where there
+    are any.
     """
     found: dict[str, float] = {}
+    causes = Counter[str]()
     for place, split in enumerate(split for split in play.env.splits if split != "train"):
         tasks = _drawn(play.env.tasks(split, level), config.tasks, [seed, place])
         if not tasks:
             continue
         episodes = play(policy, tasks, group=1, seed=seed, description=f"validation, {split}")
         found[f"validation/{split}"] = success_rate(episodes)
+        causes.update(count_causes(episodes))
     found = {name: value for name, value in found.items() if not math.isnan(value)}
     shifted = [value for name, value in found.items() if name != ID]
     if ID in found and shifted:
         found["validation/gap"] = found[ID] - sum(shifted) / len(shifted)
-    return found
+    return found | {f"{ERRORS}{cause}": float(count) for cause, count in causes.items()}
 
 
 def _drawn(tasks: Sequence[Task], count: int, seed: Sequence[int]) -> list[Task]:

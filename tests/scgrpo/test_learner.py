@@ -1,5 +1,7 @@
 """The training loop goes on exactly where it was, and says why it stops."""
 
+import errno
+import logging
 import math
 import os
 import signal
@@ -267,11 +269,37 @@ def test_a_step_without_any_verdict_ends_the_run_and_keeps_the_steps_before(
         return play(self, *args, **options)
 
     monkeypatch.setattr(HFPolicy, "begin", begin)
-    with pytest.raises(TrainingError, match=r"no episode of step 2 has a verdict.*engine is gone"):
+    words = r"no episode of step 2 has a verdict \(RuntimeError 12\).*engine is gone"
+    with pytest.raises(TrainingError, match=words):
         learn(run, config, one_thread, tiny)
     saved = checkpoint.latest(run / "checkpoints")
     assert saved is not None
     assert saved.name == "step-000001"
+
+
+def test_a_rise_of_one_cause_is_counted_shown_and_warned_of_once(
+    tiny, config, one_thread, tmp_path, monkeypatch, caplog, capsys
+):
+    run = new_run(tmp_path, "run")
+    begin, calls = HFPolicy.begin, [0]
+
+    def full(self: Any, *args: Any, **options: Any) -> Any:
+        calls[0] += 1
+        if calls[0] > 3 * ROWS and calls[0] % 2:
+            raise OSError(errno.ENOSPC, "No space left on device", "in the sandbox")
+        return begin(self, *args, **options)
+
+    monkeypatch.setattr(HFPolicy, "begin", full)
+    with caplog.at_level(logging.WARNING, "scgrpo.error_watch"):
+        learn(run, replace(config, steps=2), one_thread, tiny)
+        learn(run, replace(config, steps=3, resume=True), one_thread, tiny)
+    rows = told(run)
+    assert [row.get("errors/ENOSPC") for row in rows] == [None, 6.0, 6.0]
+    assert [row["episodes/count"] for row in rows] == [12.0] * 3
+    assert [row["episodes/void"] for row in rows] == [0.0, 6.0, 6.0]
+    (line,) = caplog.messages
+    assert line.startswith("step 2: 6 of 12 episodes (0 of 12 before) errored by ENOSPC. They")
+    assert " s, errored: ENOSPC 6\n" in capsys.readouterr().err
 
 
 def test_adapters_alone_are_trained_and_saved(tiny, config, one_thread, tmp_path):

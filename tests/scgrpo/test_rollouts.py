@@ -131,6 +131,15 @@ def test_a_broken_episode_has_no_verdict_and_the_others_go_on(play: Rollouts):
     assert success_rate(episodes) == 1.0
 
 
+def test_progress_names_the_causes_of_errored_episodes_and_is_silent_without(play, capsys):
+    tasks = play.env.tasks("train", 0)
+    policy = ScriptedPolicy(lambda c: "break" if c[0]["content"] == "b" else c[0]["content"])
+    play(policy, tasks, group=2, seed=0, description="training")
+    assert "success 100 %, errored: SandboxError 2\n" in capsys.readouterr().err
+    play(policy, tasks[:1], group=2, seed=0, description="training")
+    assert "errored" not in capsys.readouterr().err
+
+
 def test_the_rate_of_no_verdicts_is_not_a_number():
     assert success_rate([]) != success_rate([])
 

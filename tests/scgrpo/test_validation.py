@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
 from scgrpo import checkpoint, runs
 from scgrpo.config import TrainConfig, ValidationConfig, WarmStartConfig
-from scgrpo.learner import Learner
+from scgrpo.learner import Learner, _percentages
 from scgrpo.log import VALIDATION, read_metrics
 from scgrpo.models import make_tiny
 from scgrpo.policies.scripted import ScriptedPolicy
@@ -68,6 +69,19 @@ def test_success_of_each_split_and_the_gap(play):
         }
     )
     assert held > shifted > 0
+
+
+def test_errored_episodes_are_counted_by_cause_over_all_splits(play):
+    def broken(chat):
+        raise OSError(errno.ENOSPC, "No space left on device", "in the sandbox")
+
+    config = ValidationConfig(tasks=2)
+    splits = [split for split in play.env.splits if split != "train"]
+    found = validate(play, ScriptedPolicy(broken), config, 0, seed=1)
+    assert found == {"validation_errors/ENOSPC": 2.0 * len(splits)}
+    assert _percentages(found) == "no held-out task has a verdict, errored: ENOSPC 4"
+    mixed = {"validation/id": 0.5, "validation_errors/ENOSPC": 1.0}
+    assert _percentages(mixed) == "validation/id 50.0 %, errored: ENOSPC 1"
 
 
 def test_it_comes_every_so_many_steps_and_marks_the_best(play, config, tmp_path):
