@@ -1,0 +1,124 @@
+"""What a verdict costs with the values compared outside, against running the tests alone.
+
+The tests alone, in the process of the submission, are what judged it before there was a witness.
+Everything is done in turn, round after round; a ratio is the median of what stood side by side.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from benchmarks import Row, ratio_of_pairs
+from envs.code import corpus
+from envs.code.debug_boxes import judge
+from envs.code.debug_scripts import tasks_of
+from envs.code.human_eval import Problem, problems
+from envs.code.human_eval_check import check_fault
+from envs.code.suite import grade, run_suite
+from envs.code.table import witnessed
+from sandboxes import SandboxConfig, SandboxPool, open_pool
+
+ROUNDS = 5
+PROBLEMS, SCRIPTS = 41, 41
+
+
+def main() -> list[Row]:
+    """Needs a sandbox."""
+    rows: list[Row] = []
+    with open_pool(SandboxConfig(size=1)) as pool:
+        rows.append(_row("swe_lite, all 41 sources", _swe_lite(pool)))
+        rows.append(_row("code_fn, HumanEval", _human_eval(pool)))
+        rows.append(_row("code_debug", _code_debug(pool)))
+    return rows
+
+
+Deed = Callable[[], object]
+
+
+def _swe_lite(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
+    """The right module's verdict, and its tests."""
+    failing = {row.source: row.failing for row in witnessed()}
+
+    def verdict(package: corpus.Source) -> None:
+        assert grade(pool, package, package.text, failing[package.name]).passed
+
+    def tests(package: corpus.Source) -> None:
+        files = {package.file: package.text, package.test_file: package.tests}
+        assert not run_suite(pool, files, f"test_{package.name}").failed(package.all_ids)
+
+    packages = [corpus.source(name) for name in corpus.names()]
+    return [(lambda p=p: verdict(p), lambda p=p: tests(p)) for p in packages]
+
+
+def _human_eval(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
+    """The canonical solution's verdict, and its check as a test."""
+
+    def verdict(problem: Problem) -> None:
+        assert not check_fault(pool, problem, problem.prompt + problem.body)
+
+    def tests(problem: Problem) -> None:
+        suite = (
+            f"import unittest\n{problem.check()}\nfrom solution import {problem.entry}\n"
+            "class Hidden(unittest.TestCase):\n"
+            f"    def test_check(self):\n        check({problem.entry})\n"
+        )
+        files = {"solution.py": problem.prompt + problem.body, "test_solution.py": suite}
+        assert not run_suite(pool, files, "test_solution").failed(["Hidden.test_check"])
+
+    return [(lambda p=p: verdict(p), lambda p=p: tests(p)) for p in _some(problems(), PROBLEMS)]
+
+
+def _code_debug(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
+    """The right script's verdict, and its assertions as tests."""
+
+    def verdict(payload: dict) -> None:
+        assert judge(pool, payload, payload["right"]).passed
+
+    def tests(payload: dict) -> None:
+        suite = ["import unittest, script", "class Check(unittest.TestCase):"]
+        pairs = [*payload["visible"], *payload["hidden"]]
+        for number, (call, value) in enumerate(pairs):
+            suite += [f"    def test_{number}(self):"]
+            suite += [f"        self.assertEqual(script.{call}, {value})"]
+        files = {"script.py": "\n".join(payload["right"]), "test_script.py": "\n".join(suite)}
+        run = run_suite(pool, files, "test_script")
+        assert not run.failed([f"Check.test_{number}" for number in range(len(pairs))])
+
+    payloads = [dict(tasks_of("id", 2)[number].payload) for number in range(SCRIPTS)]
+    return [(lambda p=p: verdict(p), lambda p=p: tests(p)) for p in payloads]
+
+
+def _some(known: object, count: int) -> list[Problem]:
+    values = list(known.values())  # type: ignore[attr-defined]
+    return values[:: max(1, len(values) // count)][:count]
+
+
+def _row(name: str, pairs: Sequence[tuple[Deed, Deed]]) -> Row:
+    took: list[tuple[float, float]] = []
+    for number in range(ROUNDS + 1):
+        for verdict, tests in pairs:
+            both = (_ms(verdict), _ms(tests))
+            # The first round also sees the right module, once in a process.
+            if number:
+                took.append(both)
+        print(f"\r[bench] verdict, {name}: round {number} of {ROUNDS}", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    ratio, interval = ratio_of_pairs(took)
+    return Row(
+        benchmark="verdict",
+        name=name,
+        value=statistics.median(one for one, _ in took),
+        unit="ms",
+        ratio=ratio,
+        against="the tests alone",
+        interval=interval,
+    )
+
+
+def _ms(deed: Deed) -> float:
+    begun = time.perf_counter()
+    deed()
+    return 1000 * (time.perf_counter() - begun)
