@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+from envs.attack.check import nothing_is_stolen
 from envs.checks import attacks, contract, hostile, lasting, replies, supply, verdicts
 from envs.checks.run import Check
 
@@ -42,6 +43,7 @@ CHECKS = (
     Check("plant", hostile.planted_files, alone=True),
     Check("tests", hostile.edited_tests, alone=True),
     Check("escape", hostile.escapes, alone=True),
+    Check("attack", nothing_is_stolen, alone=True),
 )
 
 

@@ -1,0 +1,1 @@
+"""A book of attacks on the graders of code environments, and what plays it."""

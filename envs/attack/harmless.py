@@ -1,0 +1,110 @@
+"""Changes of a solution that change nothing of what it does, as models write them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+
+from envs.attack.compose import defines
+
+__all__ = ["Change", "changes", "in_code"]
+
+Change = Callable[[str], str]
+
+
+def in_code(text: str, picked: Sequence[Change]) -> str:
+    """The text after these changes."""
+    for change in picked:
+        text = change(text)
+    return text
+
+
+def changes(text: str) -> Iterator[Change]:
+    """What can be done to a module, or to a line, without changing what it does."""
+    if defines(text):
+        yield from _MODULE_CHANGES
+    else:
+        yield (
+            lambda line: line if "#" in line or line.endswith("\\") else f"{line}  # as it must be"
+        )
+        yield lambda line: line + " " if not line.endswith("\\") else line
+        yield lambda line: f"{line}; pass" if _simple(line) else line
+        yield _bracketed
+
+
+def _simple(line: str) -> bool:
+    try:
+        tree = ast.parse(line)
+    except SyntaxError:
+        return False
+    return len(tree.body) == 1 and isinstance(tree.body[0], ast.Assign | ast.AugAssign | ast.Expr)
+
+
+def _bracketed(line: str) -> str:
+    start = "return "
+    simple = line.startswith(start) and "#" not in line and ";" not in line
+    value = line[len(start) :]
+    try:
+        ast.parse(value, mode="eval")
+    except SyntaxError:
+        return line
+    return f"{start}({value})" if simple and "yield" not in value else line
+
+
+def _renamed(text: str) -> str:
+    from envs.code.rename import rename_locals
+
+    return rename_locals(text)
+
+
+def _in_try(text: str) -> str:
+    tree = ast.parse(text)
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            kept = ast.get_docstring(node) is not None and len(node.body) > 1
+            head, rest = (node.body[:1], node.body[1:]) if kept else ([], node.body)
+            node.body = [*head, ast.Try(rest, [], [], [ast.Pass()])]
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+
+
+def _decorated(text: str) -> str:
+    tree = ast.parse(text)
+    helper = ast.parse("def _same(function):\n    return function\n").body
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name != "_same":
+            node.decorator_list = [ast.Name("_same", ast.Load()), *node.decorator_list]
+    place = _after_future(tree)
+    tree.body[place:place] = helper
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+
+
+def _after_future(tree: ast.Module) -> int:
+    lasts = [
+        place
+        for place, node in enumerate(tree.body, start=1)
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+    ]
+    return max(lasts, default=0)
+
+
+_MODULE_CHANGES: tuple[Change, ...] = (
+    lambda text: f"# The solution.\n{text}\n# Done.\n",
+    lambda text: f"from typing import Any, Optional\n{text}",
+    lambda text: f"import math\nimport re\nfrom collections import Counter\n{text}",
+    lambda text: f"for _ in range(3):\n    pass\n{text}",
+    lambda text: f"{text}\ndef _helper(x):\n    return x\n\n_ = _helper(3)\n",
+    lambda text: f"{text}\nif __name__ == '__main__':\n    print('try it')\n",
+    lambda text: (
+        f"{text}\nclass Pair:\n    def __init__(self, one, two):\n        self.one = one\n"
+    ),
+    lambda text: (
+        f"from dataclasses import dataclass\n{text}\n@dataclass\nclass P:\n    x: int = 0\n"
+    ),
+    lambda text: text.replace("\n", "\r\n") if "\r" not in text else text,
+    lambda text: f"{text}\nprint('done')\n",
+    lambda text: f"{text}\n_squares = [x**2 for x in range(9)]\n\n\n\n",
+    lambda text: ast.unparse(ast.parse(text)) + "\n",
+    _renamed,
+    _in_try,
+    _decorated,
+)

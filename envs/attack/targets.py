@@ -1,0 +1,141 @@
+"""Where an environment takes code: the turns that hand an attack in, with the bug left in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from envs.attack.compose import defines, in_lines, stubbed, wrong_with
+from envs.checks.subject import NotDefined, Subject
+from envs.checks.turns import with_text
+from envs.toolspec import render_call
+from envs.types import Task
+
+__all__ = ["Target", "targets"]
+
+PROBE = "probe-4711"
+"""What a probe's functions give, which a reply then shows."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place of a task where a policy can put code.
+
+    | field | meaning |
+    |---|---|
+    | name | of the task and the place |
+    | task | the problem |
+    | turns | the turns that hand in a wrong solution with these codes; raises ValueError where |
+    | | they do not fit |
+    | right | the oracle's turns, None where the author wrote none |
+    """
+
+    name: str
+    task: Task
+    turns: Callable[[Sequence[str]], list[str]]
+    right: list[str] | None
+
+
+def targets(subject: Subject, *, all_of_them: bool = True) -> list[Target]:
+    """The places of an environment; one of each kind where not `all_of_them`.
+
+    Raises NotDefined for an environment that takes no code.
+    """
+    own = _OWN.get(f"{type(subject.env).__module__}:{type(subject.env).__name__}", _written)
+    found = list(own(subject))
+    if not found:
+        raise NotDefined(
+            "no turn of the oracle holds a Python function, so there is no place for code"
+        )
+    return found if all_of_them else found[:1]
+
+
+def _written(subject: Subject) -> Iterator[Target]:
+    """Tasks whose oracle writes a function: it is replaced by a stub and the attack."""
+    for task in subject.few():
+        yield from _function(subject, task)
+
+
+def _function(subject: Subject, task: Task) -> Iterator[Target]:
+    try:
+        right = subject.oracle(task)
+    except NotDefined:
+        return
+
+    def turns(codes: Sequence[str], *, first: bool) -> list[str]:
+        def changed(text: str) -> str:
+            return wrong_with(stubbed(text), codes, first=first) if defines(text) else text
+
+        return with_text(right, changed) or right
+
+    if with_text(right, lambda text: "" if defines(text) else text) is None:
+        return
+    for first in (False, True):
+        place = "before" if first else "after"
+        yield Target(
+            f"{task.id} {place}", task, lambda codes, f=first: turns(codes, first=f), right
+        )
+
+
+def _code_fn(subject: Subject) -> Iterator[Target]:
+    for split, level in (("train", 1), ("ood/domain", 1)):
+        for task in subject.sample(split, level, 1):
+            yield from _function(subject, task)
+
+
+def _swe_lite(subject: Subject) -> Iterator[Target]:
+    """The last line of the module is edited, and code follows; the bug is another line."""
+    from envs.code.swe_tasks import rows_in
+    from envs.code.witness import witness_text
+
+    wanted = ["intervals", "colorsys"]
+    for task in subject.env.tasks("train", 1):
+        row = rows_in(task)[0]
+        if row.source not in wanted or not witness_text(row.source):
+            continue
+        wanted.remove(row.source)
+        lines = row.broken.split("\n")
+        tests = row.package.all_ids
+
+        def turns(codes, lines=lines, tests=tests) -> list[str]:
+            text = wrong_with("\n".join(lines), codes, tests=tests)
+            added = "\n".join(text.split("\n")[len(lines) :])
+            edit = render_call("edit", line=len(lines), text=f"{lines[-1]}\n{added}")
+            return [edit, render_call("run_tests"), render_call("submit")]
+
+        yield Target(f"{task.id} after", task, turns, subject.oracle(task))
+
+
+def _code_debug(subject: Subject) -> Iterator[Target]:
+    """Blank lines between functions take one statement each, the last of them runs the whole."""
+    from envs.code.debug_scripts import broken
+
+    task, lines, blank = next(
+        (task, lines, blank)
+        for task in subject.env.tasks("train", 4)
+        if (lines := broken(task.payload))
+        and (blank := [place for place, line in enumerate(lines, start=1) if not line.strip()])
+        and max(bug[0] for bug in task.payload["bugs"]) < blank[-1]
+    )
+    before = "\n".join(lines[: blank[-1] - 1])
+    longest = 200
+
+    def turns(codes: Sequence[str]) -> list[str]:
+        text = wrong_with(before, codes)[len(before) :]
+        pieces = in_lines(text, longest)
+        if len(pieces) > min(len(blank), subject.env.max_turns):
+            raise ValueError(f"the code takes {len(pieces)} lines, there are {len(blank)}")
+        places = blank[len(blank) - len(pieces) :]
+        return [
+            render_call("fix", line=line, text=piece)
+            for line, piece in zip(places, pieces, strict=True)
+        ]
+
+    yield Target(f"{task.id} between", task, turns, subject.oracle(task))
+
+
+_OWN: dict[str, Callable[[Subject], Iterator[Target]]] = {
+    "envs.code.fn:CodeFn": _code_fn,
+    "envs.code.swe_lite:SweLite": _swe_lite,
+    "envs.code.debug:CodeDebug": _code_debug,
+}
