@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         results = distinct([load_result(name, RUNS) for name in arguments.results])
         notes = mixed(results, allowed=arguments.allow_mixed)
+        notes += dict.fromkeys(sentence for result in results for sentence in result.warnings)
         comparisons = compare_results(results)
         taxes = generalisation_taxes(comparisons)
         show(comparisons, taxes, notes)

@@ -66,15 +66,23 @@ def rollout_seeds(cell: Cell, task: Task, rollouts: int, seed: int) -> list[int]
 
 
 def kept(
-    path: Path, cell: Cell, tasks: Sequence[Task], *, rollouts: int, seed: int
+    path: Path,
+    cell: Cell,
+    tasks: Sequence[Task],
+    *,
+    rollouts: int,
+    seed: int,
+    first_try: bool = False,
 ) -> list[list[Episode]]:
     """Of each task the episodes in the file, in the order of their rollouts.
 
-    Of a rollout that was played more than once, the first with a verdict counts. An episode of a
-    task that has changed since does not. Raises ValueError for a file that holds something else.
+    Of a rollout that was played more than once, the first with a verdict counts; with `first_try`
+    the first, errored or not. An episode of a task that has changed since does not. Raises
+    ValueError for a file that holds something else.
     """
     episodes = read_episodes(path) if path.exists() else ()
-    return _placed(episodes, cell, tasks, rollouts=rollouts, seed=seed)
+    asked = {"rollouts": rollouts, "seed": seed}
+    return _placed(episodes, cell, tasks, **asked, first_try=first_try)
 
 
 def lacking(
@@ -95,7 +103,13 @@ def lacking(
 
 
 def _placed(
-    episodes: Iterable[Episode], cell: Cell, tasks: Sequence[Task], *, rollouts: int, seed: int
+    episodes: Iterable[Episode],
+    cell: Cell,
+    tasks: Sequence[Task],
+    *,
+    rollouts: int,
+    seed: int,
+    first_try: bool = False,
 ) -> list[list[Episode]]:
     planned = {
         (task.id, task.content_hash, number): (place, rollout)
@@ -108,7 +122,7 @@ def _placed(
         if key in planned:
             place, rollout = planned[key]
             before = found[place].get(rollout)
-            if before is None or before.verdict is None:
+            if before is None or (before.verdict is None and not first_try):
                 found[place][rollout] = episode
     return [[group[rollout] for rollout in sorted(group)] for group in found]
 

@@ -62,10 +62,11 @@ class Evaluation:
         counts = {str(cell): len(tasks) for cell, tasks in self.tasks.items()}
         return f"{last}-{self._hash(self.digests, self.code, counts, self.rollouts)}"
 
-    def kept(self, cell: Cell, subject: Subject) -> list[list[Episode]]:
-        """The episodes of a cell's tasks that are on disk."""
+    def kept(self, cell: Cell, subject: Subject, *, first_try: bool = False) -> list[list[Episode]]:
+        """The episodes of a cell's tasks that are on disk; see `evals.episodes.kept`."""
         path, tasks = self.path(cell, subject), self.tasks[cell]
-        return kept(path, cell, tasks, rollouts=self.rollouts, seed=self.seed)
+        asked = {"rollouts": self.rollouts, "seed": self.seed}
+        return kept(path, cell, tasks, **asked, first_try=first_try)
 
     def lacking(self, subject: Subject) -> dict[Cell, int]:
         """The cells that a model has not finished -> episodes to play."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from envs.rollout import Limits
 from envs.store import read_episodes
+from evals.errors import warning
 from evals.run import Evaluation
 from evals.subjects import Subject, Subjects
 from evals.suites import Cell
@@ -43,6 +44,7 @@ class Result:
     | report | the JSON file |
     | facts | how the report was made |
     | cells | cell -> task's id -> what it did |
+    | warnings | of cells where many episodes errored |
     """
 
     name: str
@@ -50,6 +52,7 @@ class Result:
     report: Path
     facts: Mapping[str, Any]
     cells: Mapping[Cell, Mapping[str, Outcomes]]
+    warnings: tuple[str, ...] = ()
 
 
 def load_result(name: str, root: Path) -> Result:
@@ -78,7 +81,12 @@ def load_result(name: str, root: Path) -> Result:
         raise _outdated(path, error) from error
     if not any(not math.isnan(x) for c in cells.values() for t in c.values() for x in t.outcomes):
         raise ValueError(f"{path} has no verdict of {label}: run the evaluation again")
-    return Result(name, _short(name, label), path, facts, cells)
+    short = _short(name, label)
+    warnings = [
+        warning(short, cell, row.get("scores", {}).get(label, {}))
+        for cell, row in zip(cells, rows, strict=True)
+    ]
+    return Result(name, short, path, facts, cells, tuple(filter(None, warnings)))
 
 
 def episode_files(report: Path) -> Iterator[tuple[str, Cell, Path]]:

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 
 from evals import charts
 from evals.comparisons import compare_results
+from evals.errors import causes_line, warning
 from evals.microscope import evaluation_episodes, microscope
 from evals.outcomes import load_result, mixed
 from evals.subjects import RUNS
@@ -42,12 +43,16 @@ CURVES = (
     "credit/mean_w/weighted",
     "level",
 )
+ERRORS = "errors/"
 COMPARED = ("suite", "model", "compared with", "tasks", "difference", "95 % interval", "verdict")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the page says of one run; `rows` and `charts` are empty without an evaluation."""
+    """What the page says of one run; all but the first two are empty without an evaluation.
+
+    `notes` tell of errored episodes.
+    """
 
     label: str
     about: str
@@ -55,6 +60,7 @@ class Run:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     charts: Sequence[Markup]
+    notes: Sequence[str] = ()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -98,7 +104,9 @@ def page(runs: Sequence[Path], *, episodes: int = 200) -> str:
         raise ValueError(f"got --episodes {episodes}, wanted at least 1")
     named = _labels(runs)
     metrics = {label: read_metrics(run / "metrics.jsonl") for label, run in named.items()}
-    drawn = [(name, charts.curve(name, metrics)) for name in CURVES]
+    names = {name for rows in metrics.values() for row in rows for name in row}
+    errors = sorted(name for name in names if name.startswith(ERRORS))
+    drawn = [(name, charts.curve(name, metrics)) for name in (*CURVES, *errors)]
     values = {
         "title": f"{', '.join(named)}: training, evaluation, credit",
         "runs": [_run(label, run, metrics[label]) for label, run in named.items()],
@@ -163,12 +171,14 @@ def _run(label: str, run: Path, metrics: Sequence[Mapping[str, Any]]) -> Run:
     labels = list(rows[0]["scores"])
     pairs = [(d["after"], d["before"]) for d in rows[0]["differences"]]
     header = ["suite", *labels, *(f"{after} - {before}" for after, before in pairs)]
-    lines, rates, gains = [], [], []
+    lines, rates, gains, notes = [], [], [], []
     for row in rows:
         suite = f"{row['env']} level {row['level']} {row['split']}"
         scores = [row["scores"][name]["success"] for name in labels]
         differences = [d["estimate"] for d in row["differences"]]
         lines.append([suite, *map(_rate, scores), *map(_gain, differences)])
+        for name in labels:
+            notes += [say(name, suite, row["scores"][name]) for say in (causes_line, warning)]
         rates += [_point(suite, "model", n, s) for n, s in zip(labels, scores, strict=True)]
         gains += [
             _point(suite, "pair", f"{after} - {before}", d)
@@ -179,7 +189,8 @@ def _run(label: str, run: Path, metrics: Sequence[Mapping[str, Any]]) -> Run:
         charts.intervals(gains, of="pair", title="difference, points", zero=True),
     ]
     sampling = data["facts"].get("sampling", "")
-    return Run(label, about, sampling, header, lines, [chart for chart in drawn if chart])
+    shown = [chart for chart in drawn if chart]
+    return Run(label, about, sampling, header, lines, shown, [note for note in notes if note])
 
 
 def _newest_report(run: Path) -> tuple[Path, dict[str, Any]] | None:

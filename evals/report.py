@@ -15,6 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from evals.errors import causes_line, warning
 from evals.metrics import MIN_FAMILIES, Estimate
 from evals.table import Row
 from scgrpo.disk import explained
@@ -181,6 +182,8 @@ def _legend(report: Report) -> list[str]:
         )
     for row in report.rows:
         for label, score in row.scores.items():
+            about = asdict(score)
+            lines += filter(None, [say(label, row.cell, about) for say in (causes_line, warning)])
             if score.error:
                 lines.append(f"First error of {label} on {row.cell}: {score.error:.300}")
     return lines

@@ -92,6 +92,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
             tasks,
             {s.label: evaluation.kept(cell, s) for s in subjects.models},
             evaluation.rollouts,
+            {s.label: evaluation.kept(cell, s, first_try=True) for s in subjects.models},
         )
         for cell, tasks in evaluation.tasks.items()
     ]

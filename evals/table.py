@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from envs.types import Episode, Stop, Task
 from evals.metrics import Estimate, paired_difference, pass_at_k, pass_hat_k, success_rate
 from evals.suites import Cell
+from scgrpo.causes import count_causes
 
 __all__ = ["Difference", "Row", "Score", "compare", "outcome_table"]
 
@@ -33,6 +34,9 @@ class Score:
     | tool_calls | mean of valid tool calls over episodes |
     | cut | share of the turns that ended at the token limit of a turn |
     | stops | reason -> episodes, void ones included |
+    | causes | cause (see `scgrpo.causes`) -> episodes whose first try errored by it, those that |
+    | | a later try gave a verdict included |
+    | success_bound | `success` if all of these had failed |
     """
 
     success: Estimate
@@ -48,6 +52,8 @@ class Score:
     stops: Mapping[str, int]
     tool_calls: float
     cut: float
+    causes: Mapping[str, int] = field(default_factory=dict)
+    success_bound: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -78,9 +84,16 @@ class Row:
 
 
 def compare(
-    cell: Cell, tasks: Sequence[Task], episodes: Mapping[str, Groups], rollouts: int
+    cell: Cell,
+    tasks: Sequence[Task],
+    episodes: Mapping[str, Groups],
+    rollouts: int,
+    first_tries: Mapping[str, Groups] | None = None,
 ) -> Row:
-    """The row of a cell. `episodes` holds, by model, the episodes of each task in order."""
+    """The row of a cell. `episodes` holds, by model, the episodes of each task in order.
+
+    `first_tries` holds the first try of each, errored or not, where some were played again.
+    """
     families = [task.family for task in tasks]
     outcomes = {label: outcome_table(groups, rollouts) for label, groups in episodes.items()}
     *earlier, last = episodes
@@ -88,29 +101,32 @@ def compare(
         Difference(last, label, paired_difference(outcomes[label], outcomes[last], families))
         for label in reversed(earlier)
     )
+    first = first_tries or episodes
     scores = {
-        label: _score(groups, outcomes[label], families) for label, groups in episodes.items()
+        label: _score(groups, outcomes[label], families, first[label])
+        for label, groups in episodes.items()
     }
     return Row(cell, len(tasks), rollouts, scores, differences)
 
 
-def outcome_table(groups: Groups, rollouts: int) -> np.ndarray:
-    """(N, K) 1 solved, 0 not solved, NaN void or not played."""
+def outcome_table(groups: Groups, rollouts: int, *, void: float = math.nan) -> np.ndarray:
+    """(N, K) 1 solved, 0 not solved, `void` without a verdict, NaN not played."""
     table = np.full((len(groups), rollouts), math.nan)
     for i, group in enumerate(groups):
         for j, episode in enumerate(group):
-            if episode.verdict is not None:
-                table[i, j] = float(episode.verdict.passed)
+            verdict = episode.verdict
+            table[i, j] = void if verdict is None else float(verdict.passed)
     return table
 
 
-def _score(groups: Groups, outcomes: np.ndarray, families: Sequence[str]) -> Score:
+def _score(groups: Groups, outcomes: np.ndarray, families: Sequence[str], first: Groups) -> Score:
     everything = [episode for group in groups for episode in group]
     played = [e for e in everything if e.verdict is not None]
     broken = [e for e in everything if e.verdict is None]
     turns = sum(len(e.turns) for e in played)
     tokens = sum(turn.length for e in played for turn in e.turns)
     ks = _powers(outcomes.shape[1])
+    failures = outcome_table(first, outcomes.shape[1], void=0.0)
     return Score(
         success=success_rate(outcomes, families),
         pass_at={k: _mean(pass_at_k(outcomes, k)) for k in ks},
@@ -125,6 +141,8 @@ def _score(groups: Groups, outcomes: np.ndarray, families: Sequence[str]) -> Sco
         stops={stop.value: sum(e.stop is stop for e in everything) for stop in Stop},
         tool_calls=_ratio(sum(len(e.turns) - e.malformed for e in played if e.tools), len(played)),
         cut=_ratio(sum(turn.cut for e in played for turn in e.turns), turns),
+        causes=count_causes(episode for group in first for episode in group),
+        success_bound=success_rate(failures, families).value,
     )
 
 

@@ -160,6 +160,22 @@ def test_a_better_run_is_called_better_and_the_tax_is_its_share(pair, tmp_path, 
     assert "| toy_guess level 1 id | high trained | low trained | 12 |" in page
 
 
+def test_many_errored_episodes_of_a_result_are_warned_of_once(pair, tmp_path, capsys):
+    (path,) = Path(pair[1], "evals").glob("*.json")
+    data = json.loads(path.read_text())
+    about = {"episodes": 48, "errors": 5, "causes": {"ENOSPC": 5}}
+    about |= {"success": {"value": 1.0}, "success_bound": 0.9}
+    data["rows"][0]["scores"]["trained"] |= about
+    path.write_text(json.dumps(data))
+    main([*pair, pair[1], "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    words = "Warning: of 53 episodes of high trained on toy_guess level 1 id many errored: 9.4 %"
+    assert " ".join(out.split()).count(words) == 1
+    (path,) = (tmp_path / "out").glob("*.json")
+    (note,) = json.loads(path.read_text())["notes"]
+    assert note.startswith(words)
+
+
 def test_the_models_of_one_evaluation_and_several_others_may_be_compared(pair, tmp_path, capsys):
     main([f"{pair[1]}:base", *pair, "--out", str(tmp_path / "out")])
     out = capsys.readouterr().out

@@ -153,6 +153,9 @@ def test_broken_episodes_are_played_again_and_wrong_answers_are_not(play, tmp_pa
     done = run(play, path, policy := Counted())
     assert len(policy.seeds) == 2
     assert [e.verified for e in done[2]] == [False] * 4
+    first = kept(path, CELL, TASKS, rollouts=4, seed=0, first_try=True)
+    assert [e.verified for e in first[2]] == [False, False, None, None]
+    assert first[:2] == done[:2]
 
 
 def test_a_torn_line_counts_as_not_played(play, tmp_path):

@@ -163,6 +163,23 @@ def test_tables_hold_the_reports_numbers(run):
     assert "episodes/success by step: a from 0.25 to 0.75" in text
 
 
+def test_errored_episodes_have_curves_by_cause_and_a_warning_below_the_table(run):
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    rows[1]["errors/ENOSPC"] = 4.0
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = evaluated(run) / "evals" / "x.json"
+    data = json.loads(path.read_text())
+    about = {"episodes": 10, "errors": 3, "causes": {"ENOSPC": 3}, "success_bound": 0.5}
+    data["rows"][0]["scores"]["trained"] |= about
+    path.write_text(json.dumps(data))
+    text = page([run])
+    assert "errors/ENOSPC by step: a from 4 to 4" in text
+    note = "Errored episodes of trained on toy level 0 id: ENOSPC 3, of 13."
+    assert f'<p class="note">{note}</p>' in text
+    assert "as failures success is 50.0 %, not 75.0 %." in text
+    assert text.count("Errored episodes of") == 1
+
+
 def test_without_credit_evaluation_or_episodes_the_page_says_so(tmp_path):
     bare = make_run(tmp_path / "bare", credit=False)
     text = page([bare])

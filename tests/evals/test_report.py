@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from evals.errors import causes_line, warning
 from evals.metrics import Estimate
 from evals.report import Report, markdown, show, write
 from evals.suites import Cell
@@ -16,12 +17,11 @@ from evals.table import Difference, Row, Score
 from scgrpo.disk import DiskError
 
 
-def score(value, low, high, *, by="family", errors=0, error=""):
+def score(value, low, high, *, by="family", errors=0, error="", causes=None, bound=math.nan):
     success = Estimate(value, low, high, 50, 100, 18, by)
     pass_at = {1: value, 2: math.nan}
-    return Score(
-        success, pass_at, pass_at, 100, errors, error, 0.031, 4.44, 90.0, 1.5, {}, 3.6, 0.02
-    )
+    numbers = (0.031, 4.44, 90.0, 1.5, {}, 3.6, 0.02, causes or {}, bound)
+    return Score(success, pass_at, pass_at, 100, errors, error, *numbers)
 
 
 def report(**options) -> Report:
@@ -79,6 +79,40 @@ def test_errors_are_counted_and_the_first_is_told():
     assert f"First error of trained on swe_lite level 0 ood/domain: {text}" in lines
 
 
+def test_errors_are_listed_by_cause_and_a_cause_of_many_bends_the_rate():
+    causes = {"ENOSPC": 4, "KeyError": 2}
+    page = markdown(report(errors=5, causes=causes, bound=0.18))
+    lines = [line.removeprefix("- ") for line in page.splitlines()]
+    on = "trained on swe_lite level 0 ood/domain"
+    assert (
+        f"Errored episodes of {on}: ENOSPC 4, KeyError 2, of 105. For 1 of these 6 a later try "
+        "counts."
+    ) in lines
+    (line,) = (line for line in lines if line.startswith("Warning"))
+    assert line.startswith(f"Warning: of 105 episodes of {on} many errored: 3.8 % by ENOSPC. ")
+    assert line.endswith("With all 6 errored episodes as failures success is 18.0 %, not 20.0 %.")
+    text = " ".join(shown(report(errors=5, causes=causes, bound=0.18)))
+    assert line in text
+
+
+@pytest.mark.parametrize(
+    ("episodes", "count", "warned"),
+    [(100, 3, True), (10, 2, False), (150, 3, False), (149, 3, True), (1000, 21, True)],
+)
+def test_a_cause_is_many_from_three_episodes_and_over_two_per_cent(episodes, count, warned):
+    about = {"episodes": episodes - count, "errors": count, "causes": {"ENOSPC": count}}
+    about |= {"success": {"value": 0.5}, "success_bound": None}
+    line = warning("x", "cell", about)
+    assert bool(line) == warned
+    assert not warned or line.endswith("as failures success is unknown, not 50.0 %.")
+
+
+def test_a_report_without_errors_or_of_an_earlier_version_says_nothing_of_causes():
+    assert not any("Errored" in line or "Warning" in line for line in shown(report()))
+    old = {"success": {"value": 0.5}, "episodes": 5, "errors": 5, "error": "KeyError: 'x'"}
+    assert causes_line("x", "cell", old) == warning("x", "cell", old) == ""
+
+
 def test_an_interval_over_tasks_is_marked():
     assert not any("20.0 %*" in line for line in shown(report()))
     lines = shown(report(by="task"))
@@ -98,15 +132,19 @@ def test_markdown_holds_the_same_numbers_on_one_line_a_cell():
 
 
 def test_json_holds_every_number_and_null_for_none(tmp_path):
-    path, page = write(report(), tmp_path / "evals", "x")
+    made = report(causes={"ENOSPC": 3}, bound=0.19)
+    path, page = write(made, tmp_path / "evals", "x")
     data = json.loads(path.read_text())
     assert data["facts"] == {"sampling": "sampled at temperature 1", "seed": 0, "run": None}
     (row,) = data["rows"]
     assert (row["env"], row["level"], row["split"]) == ("swe_lite", 0, "ood/domain")
     assert row["scores"]["trained"]["success"]["high"] == 0.27
     assert row["scores"]["trained"]["pass_at"] == {"1": 0.2, "2": None}
+    assert row["scores"]["trained"]["causes"] == {"ENOSPC": 3}
+    assert row["scores"]["trained"]["success_bound"] == 0.19
+    assert row["scores"]["base"]["success_bound"] is None
     assert row["differences"][1]["estimate"]["clustered_by"] == "family"
-    assert page.read_text() == markdown(report())
+    assert page.read_text() == markdown(made)
     assert sorted(p.name for p in path.parent.iterdir()) == ["x.json", "x.md"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ from evals.run import main
 from scgrpo import checkpoint, models, runs, settings
 from scgrpo.config import TrainConfig
 from scgrpo.optimizer import MasterAdamW
+from scgrpo.policies.hf import HFPolicy
 from scgrpo.tiny import make_tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,6 +166,31 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(here, capsys):
     left, kept = map(int, found.groups())
     assert left + kept == 4 * 8 * 3
     assert kept > 0
+
+
+def test_an_episode_that_errored_stays_in_the_report_when_a_later_try_has_a_verdict(
+    here, capsys, monkeypatch
+):
+    begin, calls = HFPolicy.begin, [0]
+
+    def full(self, *args, **options):
+        calls[0] += 1
+        if calls[0] <= 3:
+            raise OSError(errno.ENOSPC, "No space left on device", "in the sandbox")
+        return begin(self, *args, **options)
+
+    monkeypatch.setattr(HFPolicy, "begin", full)
+    asked = ["--model", "base", "--envs", "toy_guess", "--levels", "0", "--tasks", "4"]
+    asked += ["--rollouts", "2", "--out", "out"]
+    for errors in (3, 0):
+        main(asked)
+        score = report_of(here / "out")["rows"][0]["scores"]["model"]
+        assert (score["errors"], score["causes"]) == (errors, {"ENOSPC": 3})
+        assert score["success_bound"] <= score["success"]["value"]
+        said = " ".join(capsys.readouterr().out.split())
+        assert "Errored episodes of model on toy_guess level 0 id: ENOSPC 3, of 8." in said
+        assert ("For 3 of these 3 a later try counts." in said) == (not errors)
+        assert "many errored: 37.5 % by ENOSPC. " in said
 
 
 def played(said: str) -> int:

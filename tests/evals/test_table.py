@@ -58,6 +58,31 @@ def test_voids_are_counted_apart_and_averaged_nowhere():
     assert score.stops == {"finished": 5, "max_turns": 0, "max_tokens": 0, "error": 3}
 
 
+def test_causes_are_counted_and_the_bound_has_every_errored_episode_failed():
+    score = compare(CELL, TASKS, {"base": BASE}, 2).scores["base"]
+    assert score.causes == {"SandboxError": 3}
+    # Task means 1/2, 0, 0, 0: the task of errored episodes alone counts as well.
+    assert score.success_bound == pytest.approx(1 / 8)
+
+
+def test_a_later_try_does_not_take_an_errored_episode_from_causes_and_bound():
+    full = replace(episode(TASKS[0], None), error="OSError: [Errno 28] No space left on device")
+    first = [[full, TRAINED[0][1]], *TRAINED[1:]]
+    row = compare(CELL, TASKS, {"a": BASE, "b": TRAINED}, 2, {"a": BASE, "b": first})
+    score = row.scores["b"]
+    # The first task has 0 of 2 and not 1 of 2, the others 2 of 2.
+    assert (score.errors, score.causes) == (0, {"ENOSPC": 1})
+    assert score.success.value == pytest.approx(7 / 8)
+    assert score.success_bound == pytest.approx(6 / 8)
+    assert row.scores["a"].causes == {"SandboxError": 3}
+
+
+def test_without_errors_the_bound_is_the_rate():
+    score = compare(CELL, TASKS, {"model": TRAINED}, 2).scores["model"]
+    assert score.causes == {}
+    assert score.success_bound == score.success.value == pytest.approx(7 / 8)
+
+
 def test_cut_turns_are_a_share_of_turns_and_only_tool_tasks_have_tool_calls():
     groups = [[episode(TASKS[0], True, turns=3, cut=True, tools=())], [episode(TASKS[1], True)]]
     score = compare(CELL, TASKS[:2], {"model": groups}, 1).scores["model"]
