@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import atexit
 import threading
+from collections import defaultdict
 from collections.abc import Callable
-from typing import TypeVar
+from functools import wraps
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from sandboxes import Sandbox, SandboxConfig, SandboxError, SandboxPool, open_pool
 
-__all__ = ["in_box", "shared_pool"]
+__all__ = ["in_box", "once_per_pool", "shared_pool"]
 
 T = TypeVar("T")
 
@@ -41,3 +44,26 @@ def in_box(pool: SandboxPool, deed: Callable[[Sandbox], T]) -> T:
     except SandboxError:
         with pool.lease() as box:
             return deed(box)
+
+
+def once_per_pool(function: Callable[[SandboxPool, str], T]) -> Callable[[SandboxPool, str], T]:
+    """A function of a pool and a name that works each name out once for each pool.
+
+    Pools differ: their sandboxes may hold another Python. Threads that ask for the same name wait
+    for the first of them; what raises is tried again by the next.
+    """
+    values: WeakKeyDictionary[SandboxPool, dict[str, Any]] = WeakKeyDictionary()
+    locks: defaultdict[tuple[int, str], threading.Lock] = defaultdict(threading.Lock)
+    guard = threading.Lock()
+
+    @wraps(function)
+    def cached(pool: SandboxPool, name: str) -> T:
+        with guard:
+            mine = values.setdefault(pool, {})
+            lock = locks[id(pool), name]
+        with lock:
+            if name not in mine:
+                mine[name] = function(pool, name)
+            return mine[name]
+
+    return cached

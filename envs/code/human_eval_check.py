@@ -7,13 +7,11 @@ the check runs on the values that came out, in a process that holds no submissio
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from envs.code.boxes import in_box
-from envs.code.human_eval import Problem
+from envs.code.boxes import in_box, once_per_pool
+from envs.code.human_eval import Problem, problems
 from envs.code.witness import request
 from sandboxes.base import SandboxError, SandboxPool
 
@@ -36,20 +34,12 @@ class Calls:
     values: list[Any]
 
 
-_RECORDED: dict[str, Calls] = {}
-
-
-@cache
-def _lock(problem: str) -> threading.Lock:
-    return threading.Lock()
-
-
 def check_fault(pool: SandboxPool, problem: Problem, code: str) -> str:
     """What is wrong with a submission by the problem's check; empty where it holds.
 
     Raises SandboxError where two sandboxes broke, or the canonical solution does not hold in one.
     """
-    calls = _recorded(pool, problem)
+    calls = _recorded(pool, problem.name)
     asked = {"module": "solution", "entry": problem.entry, "arguments": calls.arguments}
     values = in_box(pool, lambda box: request(box, {"solution.py": code}, asked, DEADLINE_S))
     if not isinstance(values, list) or len(values) != len(calls.arguments):
@@ -61,17 +51,16 @@ def check_fault(pool: SandboxPool, problem: Problem, code: str) -> str:
     return "" if _holds(verdict) else "the check fails"
 
 
-def _recorded(pool: SandboxPool, problem: Problem) -> Calls:
-    """The calls of a problem's check; recorded once in a process."""
-    with _lock(problem.name):
-        if problem.name not in _RECORDED:
-            files = {"solution.py": problem.prompt + problem.body}
-            asked = {"module": "solution", "entry": problem.entry, "check": problem.check()}
-            answer = in_box(pool, lambda box: request(box, files, asked, DEADLINE_S))
-            if not _holds(answer):
-                raise SandboxError(f"the canonical solution of {problem.name} gave {answer!r:.100}")
-            _RECORDED[problem.name] = Calls(answer["arguments"], answer["values"])
-        return _RECORDED[problem.name]
+@once_per_pool
+def _recorded(pool: SandboxPool, name: str) -> Calls:
+    """The calls of the check of the problem with that name."""
+    problem = problems()[name]
+    files = {"solution.py": problem.prompt + problem.body}
+    asked = {"module": "solution", "entry": problem.entry, "check": problem.check()}
+    answer = in_box(pool, lambda box: request(box, files, asked, DEADLINE_S))
+    if not _holds(answer):
+        raise SandboxError(f"the canonical solution of {name} gave {answer!r:.100}")
+    return Calls(answer["arguments"], answer["values"])
 
 
 def _holds(answer: Any) -> bool:

@@ -13,7 +13,7 @@ from envs.code.boxes import shared_pool
 from envs.code.suite import all_of, grade, refusal, run_visible, summary
 from envs.code.swe_tasks import REPOSITORY, rows_in, task_of, tasks_of
 from envs.code.table import Row
-from envs.code.vet import new_reach
+from envs.code.vet import UNREADABLE, new_reach
 from envs.code.workspace import Workspace
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
@@ -184,8 +184,10 @@ class SweLite(ToolEnv):
         """Run the tests."""
         space = self.workspace
         for path, source in space.sources.items():
-            if reach := new_reach(source.text, space.texts[path]):
-                # No verdict yet: whoever meant no harm can still change the line.
+            reach = new_reach(source.text, space.texts[path])
+            # No verdict yet: whoever meant no harm can still change the line. The run itself says
+            # best what is wrong with text that does not parse.
+            if reach and reach != [UNREADABLE]:
                 self._tested, self._passing = {}, 0.0
                 return refusal(reach)
         runs = {

@@ -24,7 +24,10 @@ from functools import lru_cache
 from types import ModuleType
 from typing import NamedTuple
 
-__all__ = ["HARMLESS", "new_reach"]
+__all__ = ["HARMLESS", "UNREADABLE", "new_reach"]
+
+UNREADABLE = "text that is no Python"
+"""What a submission brings in that cannot be parsed here."""
 
 WAYS_OUT = frozenset(
     [
@@ -122,7 +125,7 @@ def new_reach(original: str, submitted: str) -> list[str]:
         tree = ast.parse(submitted.encode(errors="surrogatepass"))
         uses = Counter(_Reader(tree).uses(_unchanged(original, submitted)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ["text that is no Python"]
+        return [UNREADABLE]
     known = _uses_of(original)
     anywhere = {use.what for use in known}
     return sorted(

@@ -8,13 +8,11 @@ and against the submission, each in a sandbox of its own, and the two outputs ar
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from envs.code.boxes import in_box
+from envs.code.boxes import in_box, once_per_pool
 from envs.code.corpus import DATA, Source, source
 from envs.code.values import Observations, cases
 from sandboxes.base import Sandbox, SandboxError, SandboxPool
@@ -62,27 +60,17 @@ def observe(box: Sandbox, package: Source, text: str) -> Observations | None:
     return cases(request(box, files, {"witness": module}, DEADLINE_S))
 
 
+@once_per_pool
 def reference(pool: SandboxPool, name: str) -> Observations:
-    """What the right module gives; seen once in a process, and kept.
+    """What the right module of a source gives in a pool's sandboxes.
 
-    Raises ValueError for a source without a witness, SandboxError where the right module gives
-    nothing in the time: the sandbox is at fault then.
+    Raises ValueError for a source without a witness, SandboxError if the right module gives nothing
+    in the time: the sandbox is at fault then.
     """
-    with _LOCKS(name):
-        if name not in _SEEN:
-            package = source(name)
-            if not witness_text(name):
-                raise ValueError(f"got {name}, wanted a source with a witness in {DATA}")
-            seen = in_box(pool, lambda box: observe(box, package, package.text))
-            if seen is None:
-                raise SandboxError(f"the right {package.file} gave nothing in {DEADLINE_S:g} s")
-            _SEEN[name] = seen
-        return _SEEN[name]
-
-
-_SEEN: dict[str, Observations] = {}
-
-
-@cache
-def _LOCKS(name: str) -> threading.Lock:
-    return threading.Lock()
+    package = source(name)
+    if not witness_text(name):
+        raise ValueError(f"got {name}, wanted a source with a witness in {DATA / 'witnesses'}")
+    seen = in_box(pool, lambda box: observe(box, package, package.text))
+    if seen is None:
+        raise SandboxError(f"the right {package.file} gave nothing in {DEADLINE_S:g} s")
+    return seen

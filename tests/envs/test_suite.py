@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from envs.code import witness
 from envs.code.corpus import source
 from envs.code.suite import grade, run_visible
 from envs.code.table import Row, rows
 from sandboxes import ExecResult, SandboxConfig, SandboxError, SandboxPool, local, open_pool
 from sandboxes.fake import FakePool
+from tests.envs.fake_runs import answer
 
 MANY = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -42,31 +41,11 @@ def breaking(times: int, passes: bool = True) -> tuple[FakePool, list[int]]:
         runs.append(len(runs))
         if len(runs) <= times:
             raise SandboxError("the box is lost")
-        request = json.loads(stdin)
-        if "witness" in request:
-            return ExecResult(0, b'[["a case", [1]]]\n', b"")
-        ends = dict.fromkeys(source(request["module"].removeprefix("test_")).all_ids, passes)
-        ends |= {
-            f"{request['control']}.test_{n}": k == "pass" for n, k in enumerate(request["kinds"])
-        }
-        events = [
-            event
-            for test, passed in ends.items()
-            for event in (["start", test], ["end", "passed" if passed else "failed", "no"])
-        ]
-        report = json.dumps([*events, ["over", len(ends)]])
-        return ExecResult(0, f"{request['nonce']} {report}\n".encode(), b"")
+        return answer(stdin, passes)
 
     return FakePool(handler), runs
 
 
-@pytest.fixture
-def no_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the right module gives has not been seen in this process."""
-    monkeypatch.setattr(witness, "_SEEN", {})
-
-
-@pytest.mark.usefixtures("no_reference")
 @pytest.mark.parametrize("times", [0, 1])
 def test_a_box_that_breaks_is_replaced_once(row: Row, times: int):
     boxes, runs = breaking(times)
@@ -78,7 +57,6 @@ def test_a_box_that_breaks_is_replaced_once(row: Row, times: int):
     assert len(runs) == 1 + times
 
 
-@pytest.mark.usefixtures("no_reference")
 def test_two_broken_boxes_are_no_verdict(row: Row):
     boxes, runs = breaking(5)
     package = source(row.source)
@@ -87,7 +65,6 @@ def test_two_broken_boxes_are_no_verdict(row: Row):
     assert len(runs) == 2
 
 
-@pytest.mark.usefixtures("no_reference")
 def test_a_wrong_answer_is_not_tried_again(row: Row):
     boxes, runs = breaking(0, passes=False)
     package = source(row.source)
