@@ -170,10 +170,10 @@ class _Lines:
 def _block(finding: Finding) -> str:
     backend = f" on {finding.backend}" if finding.backend != OWN else ""
     head = f"{finding.what.upper()} {finding.env}{backend}: {finding.attack} ({finding.kind})"
-    turns = [
-        f"    {turn}" if len(turn) < 2000 else f"    {turn[:2000]}..." for turn in finding.turns
-    ]
-    return "\n".join([head, f"  {finding.detail}", f"  at {finding.target}, by the turns", *turns])
+    detail = finding.detail.replace("\n", "\n  ")
+    by = ", by the turns" if finding.turns else ""
+    turns = [f"    {_cut(turn)}" for turn in finding.turns]
+    return "\n".join([head, f"  {detail}", f"  at {finding.target}{by}", *turns])
 
 
 def _cut(turn: str, most: int = 2000) -> str:

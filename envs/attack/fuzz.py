@@ -164,8 +164,8 @@ def wrapped_oracle(
     found: list[Finding] = []
     right = target.right or []
 
-    def wrapped(draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
-        turns = with_text(right, lambda text: draw(_harmless(text))) or right
+    def wrapped(data: st.DataObject) -> None:
+        turns = with_text(right, lambda text: data.draw(_harmless(text))) or right
         if not subject.play(target.task, turns).passed:
             one = Attack("harmless", EVIDENCE, "", "")
             detail = "the oracle's solution fails in harmless code"
@@ -173,7 +173,7 @@ def wrapped_oracle(
             raise AssertionError(detail)
 
     if right:
-        _given(st.data().map(lambda data: data.draw), wrapped, examples, seed)
+        _given(st.data(), wrapped, examples, seed)
     return found[-1:]
 
 

@@ -31,17 +31,20 @@ ATTACKS = (
         "default ACL on the folders",
         _SPOILS,
         f"{_FOLDERS}{_XATTR}for f in folders:\n    attribute(f, 'system.posix_acl_default', acl)\n",
+        strong=True,
     ),
     _lease(
         "access ACL on the folders",
         _SPOILS,
         f"{_FOLDERS}{_XATTR}for f in folders:\n    attribute(f, 'system.posix_acl_access', acl)\n",
+        strong=True,
     ),
     _lease(
         "notes in attributes",
         "the next lease reads answers that this one noted, and later writes find no room",
         f"{_FOLDERS}{_XATTR}for n in range(300):\n"
         "    attribute(folders[0], f'user.note{n}', b'n' * 60000)\n",
+        strong=True,
     ),
     _lease(
         "append-only folder",
@@ -50,12 +53,14 @@ ATTACKS = (
         "        fd = os.open(f, os.O_RDONLY)\n"
         "        fcntl.ioctl(fd, 0x40086602, struct.pack('l', 0x30))\n"
         "    except OSError:\n        pass\n",
+        strong=True,
     ),
     _lease(
         "folders without rights",
         _ERRS,
         f"{_FOLDERS}for f in folders:\n    try:\n        os.chmod(f, 0)\n"
         "    except OSError:\n        pass\n",
+        strong=True,
     ),
     _lease(
         "files that cannot be deleted",
@@ -69,6 +74,7 @@ ATTACKS = (
         "import os\nfor n in range(1500):\n    open(f'.{n}', 'w').close()\n"
         "home = os.getcwd()\ntry:\n    for n in range(900):\n        os.mkdir('d' * 200)\n"
         "        os.chdir('d' * 200)\nexcept OSError:\n    pass\nos.chdir(home)\n",
+        strong=True,
     ),
     _lease(
         "descriptors in flight",
@@ -91,6 +97,7 @@ ATTACKS = (
         f"                open(name, 'w').write('''{_STUB}''')\n"
         "            except OSError:\n                pass\n        time.sleep(0.001)\n"
         "    os._exit(0)\n",
+        strong=True,
     ),
     _lease(
         "links in place of files",
@@ -98,13 +105,14 @@ ATTACKS = (
         "import os\nfor name in ('solution.py', 'test_all.py', 'observe.py'):\n    try:\n"
         "        os.path.exists(name) and os.unlink(name)\n"
         "        os.symlink('/etc/passwd', name)\n    except OSError:\n        pass\n",
+        strong=True,
     ),
     _lease(
         "folders and pipes in place of files",
         _SPOILS,
         "import os\ntry:\n    os.mkdir('answer.py')\n    os.mkfifo('test_all.py')\n"
         "    os.path.exists('solution.py') and os.unlink('solution.py')\n"
-        "    os.mkdir('solution.py')\n    os.link('/etc/hostname', 'link')\n"
+        "    os.mkdir('solution.py')\n"
         "except OSError:\n    pass\n",
     ),
     _lease(
@@ -118,11 +126,16 @@ ATTACKS = (
     _lease(
         "modules that shadow the judge's",
         _HELPS,
-        "import tempfile\nfor folder in ('.', tempfile.gettempdir()):\n"
-        "    for name in ('json', 'unittest', 'observe', 'random', 'inspect', 'conftest'):\n"
-        "        try:\n"
-        "            open(f'{folder}/{name}.py', 'w').write('import os; os._exit(0)\\n')\n"
-        "        except OSError:\n            pass\n",
+        "for name in ('json', 'unittest', 'observe', 'random', 'inspect', 'conftest'):\n"
+        "    open(f'{name}.py', 'w').write('import os; os._exit(0)\\n')\n",
+    ),
+    _lease(
+        "modules in the folder for temporary files",
+        _HELPS,
+        "import tempfile\nfor name in ('json', 'unittest', 'observe', 'random', 'inspect'):\n"
+        "    try:\n        open(f'{tempfile.gettempdir()}/{name}.py', 'w').write('1 / 0')\n"
+        "    except OSError:\n        pass\n",
+        strong=True,
     ),
     _lease(
         "compiled files of the next module",

@@ -34,6 +34,7 @@ for nonce in seen:
     send(nonce + " " + json.dumps([[test, ""] for test in TESTS]) + "\\n")
     send(nonce + "\\n")
 """,
+        strong=True,
     ),
     _reach(
         "a nonce from standard input",
@@ -163,6 +164,7 @@ again = itertools.cycle(values or [None])
 def on_call(function, a, k):
     return next(again)
 """,
+        strong=True,
     ),
     _reach(
         "the right module, from the machine",
@@ -191,6 +193,7 @@ except BaseException:
 def on_call(function, a, k):
     return found.get(function.__name__, function)(*a, **k)
 """,
+        strong=True,
     ),
     _reach(
         "HumanEval's solutions, from the machine",
@@ -213,6 +216,7 @@ def on_call(function, a, k):
             return space[function.__name__](*a, **k)
     return function(*a, **k)
 """,
+        strong=True,
     ),
     _reach(
         "answers in the arguments and environments of processes",
@@ -228,5 +232,6 @@ for pid in [name for name in os.listdir("/proc") if name.isdigit()]:
         for nonce in set(re.findall("[0-9a-f]{{16,64}}", text)):
             send(nonce + "\\n")
 """,
+        strong=True,
     ),
 )

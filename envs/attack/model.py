@@ -27,11 +27,11 @@ class Attack:
     | code | Python, run as the submission is imported. Where it defines |
     | | `on_call(function, a, k)`, every function of the submission gives that instead. `TESTS` is |
     | | a list of the tests' names, as far as a policy can know them |
-    | strong | acts on other processes or the machine: only for environments that take their |
-    | | sandboxes from a pool, since another one may run the code without any |
+    | strong | acts on other processes, or on files outside of its folder: only for |
+    | | environments that take their sandboxes from a pool; another may run code without any |
     | slow | runs into the deadline |
 
-    Code writes only into its working directory and the folder for temporary files.
+    Code that is not strong reads and writes only in its working directory.
     """
 
     name: str

@@ -203,8 +203,9 @@ builtins.__import__ = find
         "modules in front of the path",
         _LATER,
         """
-import os, sys, tempfile
-folder = tempfile.mkdtemp()
+import os, sys
+folder = os.path.abspath("in_front")
+os.makedirs(folder, exist_ok=True)
 for name in ("unittest", "test_all", "observe", "json", "inspect", "conftest", "check"):
     with open(f"{folder}/{name}.py", "w") as file:
         file.write("import sys\\ncheck = main = outcome = lambda *a, **k: None\\n")

@@ -204,7 +204,7 @@ def _worker(plan: Plan, limit_s: float) -> Generator[Said | str, None, None]:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-c", WORDS, json.dumps(asdict(plan)), str(writing)],
                 cwd=f"{folder}/work",
-                env=fresh_environment(HOME=f"{folder}/work"),
+                env=fresh_environment(HOME=f"{folder}/work", TMPDIR=f"{folder}/work"),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,

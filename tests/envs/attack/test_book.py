@@ -28,6 +28,21 @@ def test_every_attack_says_what_it_steals_and_is_python():
         assert re.match(r"[a-z].{15,120}$", one.steals), one.name
 
 
+OUTSIDE = re.compile(
+    r"tempfile|/tmp|/etc|/home|/root|/usr|/proc|/dev/shm|getppid|environ|os\.walk|os\.fork|\*\*/"
+    r"|symlink|os\.link|setxattr|shmget|flock|prlimit"
+)
+
+
+def test_attacks_that_may_run_without_a_sandbox_stay_in_their_folder():
+    """An environment of somebody else's may run them on the machine itself."""
+    leaving = []
+    for one in BOOK:
+        if not one.strong and not one.name.startswith(("exec of", "a program in place")):
+            leaving += [(one.name, word) for word in OUTSIDE.findall(one.code)]
+    assert leaving == []
+
+
 def test_attacks_are_chosen_by_kind_by_name_and_by_a_word():
     assert {one.kind for one in chosen(["lease"])} == {"lease"}
     assert [one.name for one in chosen(["KeyboardInterrupt"])] == ["KeyboardInterrupt"]
