@@ -39,10 +39,11 @@ def entered_with_delays():
 
 
 def entered_with_the_clock_of_the_system():
+    # Times and no delays: a delay would begin when its turn comes, which may be late.
     scheduler = sched.scheduler(time.time, time.sleep)
-    seen = []
+    seen, start = [], time.time()
     for delay in (0.003, 0.002, 0.001):
-        scheduler.enter(delay, 1, seen.append, (delay,))
+        scheduler.enterabs(start + delay, 1, seen.append, (delay,))
     scheduler.run()
     return seen
 
