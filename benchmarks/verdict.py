@@ -1,6 +1,6 @@
-"""What a verdict costs with the values compared outside, against running the tests alone.
+"""What a verdict costs with the values compared outside, against the tests in one process.
 
-The tests alone, in the process of the submission, are what judged it before there was a witness.
+Those, behind the name check for `swe_lite`, were the whole verdict before there was a witness.
 Everything is done in turn, round after round; a ratio is the median of what stood side by side.
 """
 
@@ -19,6 +19,7 @@ from envs.code.human_eval import Problem, problems
 from envs.code.human_eval_check import check_fault
 from envs.code.suite import grade, run_suite
 from envs.code.table import witnessed
+from envs.code.vet import new_reach
 from sandboxes import SandboxConfig, SandboxPool, open_pool
 
 ROUNDS = 5
@@ -46,6 +47,7 @@ def _swe_lite(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
         assert grade(pool, package, package.text, failing[package.name]).passed
 
     def tests(package: corpus.Source) -> None:
+        assert not new_reach(package.text, package.text)
         files = {package.file: package.text, package.test_file: package.tests}
         assert not run_suite(pool, files, f"test_{package.name}").failed(package.all_ids)
 
@@ -113,7 +115,7 @@ def _row(name: str, pairs: Sequence[tuple[Deed, Deed]]) -> Row:
         value=statistics.median(one for one, _ in took),
         unit="ms",
         ratio=ratio,
-        against="the tests alone",
+        against="tests in one process",
         interval=interval,
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 
 from envs.code.boxes import in_box
 from envs.code.corpus import Source
 from envs.code.evidence import Evidence, Request
+from envs.code.programs import program
 from envs.code.values import Observations, differences
 from envs.code.vet import new_reach
 from envs.code.witness import observe, reference
@@ -27,7 +27,6 @@ __all__ = [
 ]
 
 DEADLINE_S = 10.0
-_DRIVER = Path(__file__).with_name("driver.py").read_text("ascii")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,9 @@ def _run(box: Sandbox, files: Mapping[str, str], module: str, timeout_s: float) 
     request = Request(module)
     # Half a surrogate pair, which a policy can write, makes a bad file and not a broken sandbox.
     box.write({path: text.encode(errors="surrogatepass") for path, text in files.items()})
-    done = box.run(["python", "-c", _DRIVER], timeout_s=timeout_s, stdin=request.line())
+    done = box.run(
+        ["python", "-c", program("driver.py")], timeout_s=timeout_s, stdin=request.line()
+    )
     # Output past the cap ends the run: the report, which comes last, is then missing.
     evidence = request.read(b"" if done.truncated else done.stdout)
     return SuiteRun(evidence, done.timed_out, done.wall_s)

@@ -19,8 +19,8 @@ import math
 import re
 import string
 from collections import Counter
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from functools import cached_property, lru_cache
 from types import ModuleType
 from typing import NamedTuple
 
@@ -123,23 +123,32 @@ def new_reach(original: str, submitted: str) -> list[str]:
     """
     try:
         tree = ast.parse(submitted.encode(errors="surrogatepass"))
-        uses = Counter(_Reader(tree).uses(_unchanged(original, submitted)))
+        known = _reader_of(original)
+        reader = _Reader(_changed(tree, _unchanged(original, submitted)), known)
+        uses = Counter(reader.uses())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return [UNREADABLE]
-    known = _uses_of(original)
-    anywhere = {use.what for use in known}
     return sorted(
         {
             use.what
             for use, count in uses.items()
-            if (count > known[use] if use.where else use.what not in anywhere)
+            if (count > known.counts[use] if use.where else use.what not in known.anywhere)
         }
     )
 
 
 @lru_cache(maxsize=64)
-def _uses_of(original: str) -> Counter[Use]:
-    return Counter(_Reader(ast.parse(original)).uses())
+def _reader_of(original: str) -> _Reader:
+    return _Reader(ast.parse(original).body)
+
+
+def _changed(tree: ast.Module, unchanged: range) -> list[ast.stmt]:
+    """The statements of a module that do not stand whole in unchanged lines."""
+    return [
+        statement
+        for statement in tree.body
+        if not (statement.lineno in unchanged and statement.end_lineno in unchanged)
+    ]
 
 
 def _unchanged(original: str, submitted: str) -> range:
@@ -154,20 +163,35 @@ def _unchanged(original: str, submitted: str) -> range:
 
 
 class _Reader:
-    """Reads what a module reaches for."""
+    """Reads what statements of a module reach for; `original` is that of the module they replace.
 
-    def __init__(self, tree: ast.Module) -> None:
-        self.tree = tree
-        self.imported = dict(_imported(tree))
-        self.own = set(_own_attributes(tree))
+    What the original imports and defines counts as there: its other statements are unchanged.
+    """
 
-    def uses(self, unchanged: range = range(0)) -> Iterator[Use]:
-        """What stands outside of the unchanged lines and has to stand in the original too."""
-        for statement in self.tree.body:
-            if not (statement.lineno in unchanged and statement.end_lineno in unchanged):
-                for node in ast.walk(statement):
-                    yield from _import_uses(node)
-                yield from self._inside(statement, "", frozenset())
+    def __init__(self, statements: Sequence[ast.stmt], original: _Reader | None = None) -> None:
+        self._statements = statements
+        self.imported: dict[str, str] = dict(original.imported) if original else {}
+        self.own: set[str] = set(original.own) if original else set()
+        for statement in statements:
+            self.imported.update(_imported(statement))
+            self.own.update(_own_attributes(statement))
+
+    @cached_property
+    def counts(self) -> Counter[Use]:
+        """How often each use is there."""
+        return Counter(self.uses())
+
+    @cached_property
+    def anywhere(self) -> set[str]:
+        """What is used at any place."""
+        return {use.what for use in self.counts}
+
+    def uses(self) -> Iterator[Use]:
+        """Everything that a submission has to have in common with the original."""
+        for statement in self._statements:
+            for node in ast.walk(statement):
+                yield from _import_uses(node)
+            yield from self._inside(statement, "", frozenset())
 
     def _inside(self, node: ast.AST, where: str, local: frozenset[str]) -> Iterator[Use]:
         """Uses below a node. `local`: names that functions around it bind, so no builtins."""
@@ -223,7 +247,7 @@ class _Reader:
         return ".".join([self.imported[node.id], *reversed(parts)])
 
 
-def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
     """Each name that an import binds, with the dotted name of what it stands for."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -307,7 +331,7 @@ def _is_module(dotted: str) -> bool:
         return True
 
 
-def _own_attributes(tree: ast.Module) -> Iterator[str]:
+def _own_attributes(tree: ast.AST) -> Iterator[str]:
     """Methods and attributes that classes of the module define."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):

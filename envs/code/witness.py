@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from envs.code.boxes import in_box, once_per_pool
 from envs.code.corpus import DATA, Source, source
+from envs.code.programs import program
 from envs.code.values import Observations, cases
 from sandboxes.base import Sandbox, SandboxError, SandboxPool
 
 __all__ = ["observe", "reference", "request", "witness_text"]
 
 DEADLINE_S = 10.0
-_DRIVER = Path(__file__).with_name("observe.py").read_text("ascii")
 
 
 def witness_text(name: str) -> str:
@@ -40,7 +39,7 @@ def request(
     contents = {path: text.encode(errors="surrogatepass") for path, text in files.items()}
     box.write(contents)
     line = json.dumps(asked).encode() + b"\n"
-    done = box.run(["python", "-c", _DRIVER], timeout_s=timeout_s, stdin=line)
+    done = box.run(["python", "-c", program("observe.py")], timeout_s=timeout_s, stdin=line)
     if done.timed_out or done.truncated:
         return None
     try:
