@@ -88,9 +88,9 @@ class Runner:
             self.start(["-c", END_ALL], "/").communicate()
 
     def ask(self, files: Mapping[str, bytes], **request: Any) -> Any:
-        """The answer of observe.py; None where there is none."""
-        said = self.run("observe.py", files, json.dumps(request).encode() + b"\n")
+        """The answer of observe.py; None if there is none."""
         try:
+            said = self.run("observe.py", files, json.dumps(request).encode() + b"\n")
             return json.loads(said or b"")
         except (ValueError, RecursionError):
             return None
@@ -130,7 +130,8 @@ def calls_complaint(
     """What is wrong with a function whose calls have to give certain values."""
     from values import same  # pyright: ignore[reportMissingImports]
 
-    given = runner.ask({"solution.py": text}, module="solution", entry=entry, arguments=arguments)
+    calls = [[entry, one] for one in arguments]
+    given = runner.ask({"solution.py": text}, module="solution", calls=calls)
     if not isinstance(given, list) or len(given) != len(values):
         return "the calls broke off, or took too long"
     failed = sum(not same(one, other) for one, other in zip(values, given, strict=True))
@@ -143,8 +144,8 @@ def check_complaint(runner: Runner, text: bytes, entry: str, check: str) -> str:
     known = runner.ask({"solution.py": right}, module="solution", entry=entry, check=check)
     if not isinstance(known, dict) or not known["passed"]:
         sys.exit("the right solution.py does not pass the check here")
-    calls = {"module": "solution", "entry": entry, "arguments": known["arguments"]}
-    given = runner.ask({"solution.py": text}, **calls)
+    calls = [[entry, one] for one in known["arguments"]]
+    given = runner.ask({"solution.py": text}, module="solution", calls=calls)
     if not isinstance(given, list) or len(given) != len(known["arguments"]):
         return "the calls broke off, or took too long"
     verdict = runner.ask({}, entry=entry, check=check, values=given)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from envs.code.boxes import in_box
 from envs.code.debug_scripts import check_lines
-from envs.code.fn_run import Run, equal_values, run_calls
+from envs.code.observe import encode
+from envs.code.values import same
+from envs.code.witness import request
 from sandboxes.base import SandboxPool
 
 __all__ = ["Judged", "evaluate", "judge"]
@@ -37,16 +42,20 @@ print(found[:1000])
 """
 
 
+@dataclass(frozen=True)
 class Judged:
-    """What a script's calls say of it: the shown assertion, and the share of the hidden ones."""
+    """What a script's calls say of it.
 
-    def __init__(self, run: Run, shown: Sequence[str], hidden: Sequence[str]) -> None:
-        wanted = [*shown, *hidden]
-        values = run.values if len(run.values) == len(wanted) else ["!"] * len(wanted)
-        held = [equal_values(one, other) for one, other in zip(values, wanted, strict=True)]
-        self.shown = all(held[: len(shown)])
-        self.hidden = sum(held[len(shown) :]) / len(hidden)
-        self.timed_out = run.timed_out
+    | field | meaning |
+    |---|---|
+    | shown | the shown assertion holds |
+    | hidden | share of the hidden assertions that hold |
+    | timed_out | the deadline came first |
+    """
+
+    shown: bool
+    hidden: float
+    timed_out: bool
 
     @property
     def passed(self) -> bool:
@@ -57,16 +66,31 @@ class Judged:
 def judge(pool: SandboxPool, payload: Mapping[str, Any], code: Sequence[str]) -> Judged:
     """The verdict on a script's code, in a sandbox that no policy touched.
 
-    The script's calls are made there, and what they give is compared with the assertions' values
+    The assertions' calls are made there, and what they give is compared with the assertions' values
     here, so a script that forges an answer has to know it. Raises SandboxError where two sandboxes
     broke.
     """
-    shown, hidden = (list(payload[kind]) for kind in ("visible", "hidden"))
-    calls = [call for call, _ in (*shown, *hidden)]
-    longest = 2 * max(len(value) for _, value in (*shown, *hidden)) + MOST_CHARS
-    text = "\n".join(code) + "\n"
-    run = run_calls(pool, text, calls, longest=longest, timeout_s=DEADLINE_S)
-    return Judged(run, [value for _, value in shown], [value for _, value in hidden])
+    shown = len(payload["visible"])
+    pairs = [*payload["visible"], *payload["hidden"]]
+    files = {"script.py": "\n".join(code) + "\n"}
+    asked = {"module": "script", "calls": [_parsed(call) for call, _ in pairs]}
+    answer = in_box(pool, lambda box: request(box, files, asked, DEADLINE_S))
+    given = answer.value
+    if not isinstance(given, list) or len(given) != len(pairs):
+        return Judged(shown=False, hidden=0.0, timed_out=answer.timed_out)
+    held = [
+        same(encode(ast.literal_eval(value)), one)
+        for (_, value), one in zip(pairs, given, strict=True)
+    ]
+    return Judged(all(held[:shown]), fmean(held[shown:]), timed_out=False)
+
+
+def _parsed(call: str) -> list[Any]:
+    """Name and arguments of an assertion's call, all of them literals."""
+    node = ast.parse(call, mode="eval").body
+    assert isinstance(node, ast.Call)
+    assert isinstance(node.func, ast.Name)
+    return [node.func.id, encode([ast.literal_eval(one) for one in node.args])]
 
 
 def evaluate(

@@ -15,7 +15,7 @@ from envs.code.human_eval import Problem, problems
 from envs.code.witness import request
 from sandboxes.base import SandboxError, SandboxPool
 
-__all__ = ["check_fault"]
+__all__ = ["Calls", "check_fault", "recorded"]
 
 DEADLINE_S = 4.0
 
@@ -39,25 +39,26 @@ def check_fault(pool: SandboxPool, problem: Problem, code: str) -> str:
 
     Raises SandboxError where two sandboxes broke, or the canonical solution does not hold in one.
     """
-    calls = _recorded(pool, problem.name)
-    asked = {"module": "solution", "entry": problem.entry, "arguments": calls.arguments}
-    values = in_box(pool, lambda box: request(box, {"solution.py": code}, asked, DEADLINE_S))
+    calls = recorded(pool, problem.name)
+    made = [[problem.entry, arguments] for arguments in calls.arguments]
+    asked = {"module": "solution", "calls": made}
+    values = in_box(pool, lambda box: request(box, {"solution.py": code}, asked, DEADLINE_S)).value
     if not isinstance(values, list) or len(values) != len(calls.arguments):
         return "the run broke off, took too long, or gave too much"
     if values == calls.values:
         return ""
     check = {"entry": problem.entry, "check": problem.check(), "values": values}
-    verdict = in_box(pool, lambda box: request(box, {}, check, DEADLINE_S))
+    verdict = in_box(pool, lambda box: request(box, {}, check, DEADLINE_S)).value
     return "" if _holds(verdict) else "the check fails"
 
 
 @once_per_pool
-def _recorded(pool: SandboxPool, name: str) -> Calls:
+def recorded(pool: SandboxPool, name: str) -> Calls:
     """The calls of the check of the problem with that name."""
     problem = problems()[name]
     files = {"solution.py": problem.prompt + problem.body}
     asked = {"module": "solution", "entry": problem.entry, "check": problem.check()}
-    answer = in_box(pool, lambda box: request(box, files, asked, DEADLINE_S))
+    answer = in_box(pool, lambda box: request(box, files, asked, DEADLINE_S)).value
     if not _holds(answer):
         raise SandboxError(f"the canonical solution of {name} gave {answer!r:.100}")
     return Calls(answer["arguments"], answer["values"])

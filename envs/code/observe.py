@@ -7,7 +7,7 @@ library only; runs on Python 3.11 and later.
 Standard input: one JSON object, a request of one of three kinds.
 
     {"witness": module}                            the cases of a witness module
-    {"module": m, "entry": name, "arguments": []}  calls of one function
+    {"module": m, "calls": [[name, arguments]]}    calls of functions of a module
     {"entry": name, "check": source, "values": []} HumanEval's check of calls that are over,
                                                    or, with a module and no values, of its function
 
@@ -145,11 +145,14 @@ def witnessed(request: Mapping[str, Any]) -> list[Any]:
 
 
 def called(request: Mapping[str, Any]) -> list[Any]:
-    """What the function gives for each of the arguments."""
-    answer = outcome(lambda: getattr(__import__(request["module"]), request["entry"]))
-    if isinstance(answer, Raised):
-        return [encode(answer)] * len(request["arguments"])
-    return [encode(outcome(answer, *decode(one))) for one in request["arguments"]]
+    """What each call of a function of the module gives."""
+    module = outcome(__import__, request["module"])
+    if isinstance(module, Raised):
+        return [encode(module)] * len(request["calls"])
+    return [
+        encode(outcome(lambda: getattr(module, entry)(*decode(arguments))))  # noqa: B023
+        for entry, arguments in request["calls"]
+    ]
 
 
 def checked(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from envs.code.boxes import in_box, once_per_pool
 from envs.code.corpus import DATA, Source, source
@@ -17,7 +17,7 @@ from envs.code.programs import program
 from envs.code.values import Observations, cases
 from sandboxes.base import Sandbox, SandboxError, SandboxPool
 
-__all__ = ["observe", "reference", "request", "witness_text"]
+__all__ = ["Answer", "observe", "reference", "request", "witness_text"]
 
 DEADLINE_S = 10.0
 
@@ -28,24 +28,41 @@ def witness_text(name: str) -> str:
     return path.read_text("utf-8") if path.exists() else ""
 
 
+class Answer(NamedTuple):
+    """What `observe.py` printed.
+
+    | field | meaning |
+    |---|---|
+    | value | JSON; None if the run broke off, took too long, or printed too much or no JSON |
+    | timed_out | the deadline came first |
+    """
+
+    value: Any
+    timed_out: bool = False
+
+
 def request(
     box: Sandbox, files: Mapping[str, str], asked: Mapping[str, Any], timeout_s: float
-) -> Any:
-    """The answer of `observe.py` to a request about the files; None where there is none.
+) -> Answer:
+    """The answer of `observe.py` to a request about the files, in a lease that is empty.
 
-    `box` is a lease that is empty. Raises SandboxError.
+    A request that holds what a submission gave, nested deeper than JSON can be written, has no
+    answer. Raises SandboxError.
     """
+    try:
+        line = json.dumps(asked).encode() + b"\n"
+    except RecursionError:
+        return Answer(None)
     # Half a surrogate pair, which a policy can write, makes a bad file and not a broken sandbox.
     contents = {path: text.encode(errors="surrogatepass") for path, text in files.items()}
     box.write(contents)
-    line = json.dumps(asked).encode() + b"\n"
     done = box.run(["python", "-c", program("observe.py")], timeout_s=timeout_s, stdin=line)
     if done.timed_out or done.truncated:
-        return None
+        return Answer(None, done.timed_out)
     try:
-        return json.loads(done.stdout)
+        return Answer(json.loads(done.stdout))
     except (ValueError, RecursionError):
-        return None
+        return Answer(None)
 
 
 def observe(box: Sandbox, package: Source, text: str) -> Observations | None:
@@ -56,7 +73,7 @@ def observe(box: Sandbox, package: Source, text: str) -> Observations | None:
     """
     module = f"witness_{package.name}"
     files = {package.file: text, f"{module}.py": witness_text(package.name)}
-    return cases(request(box, files, {"witness": module}, DEADLINE_S))
+    return cases(request(box, files, {"witness": module}, DEADLINE_S).value)
 
 
 @once_per_pool

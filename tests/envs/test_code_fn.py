@@ -12,7 +12,7 @@ from envs.code.fn_run import run_calls
 from envs.code.fn_specs import OPERATIONS, outcome
 from envs.code.fn_tasks import calls_of, reference, submitted
 from envs.code.human_eval import problems
-from envs.code.human_eval_check import check_fault
+from envs.code.human_eval_check import check_fault, recorded
 from envs.toolspec import render_call
 from envs.types import Task
 
@@ -326,3 +326,26 @@ def test_a_snapshot_keeps_the_last_version(env, sandboxes, monkeypatch):
     monkeypatch.setattr(other, "find", env.find)
     other.set_state(json.loads(json.dumps(env.get_state())))
     assert other.step(render_call("submit"))[1] == 1.0
+
+
+def printing(text: str) -> str:
+    """Code that writes a text where the driver writes its values, and ends."""
+    return (
+        f"import os\nfor fd in range(3, 9):\n    try:\n        os.write(fd, {text} + b'\\n')\n"
+        "    except OSError:\n        pass\nos._exit(0)\n"
+    )
+
+
+@pytest.mark.parametrize("depth", [200, 900, 950, 980, 50_000])
+def test_an_answer_nested_too_deep_is_a_wrong_one_and_no_error(depth, env, sandboxes, monkeypatch):
+    """Else a policy turns its failures into errored episodes, which leave the group."""
+    deep = f"b'[' * {depth} + b']' * {depth}"
+    start(env, monkeypatch)
+    for text in (deep, f"b'[' * {depth}"):
+        env.step(render_call("run", code=printing(text)))
+    assert env.step(render_call("submit"))[1] == 0.0
+    problem = problems()["HumanEval/0"]
+    assert check_fault(sandboxes, problem, printing(deep))
+    calls = len(recorded(sandboxes, problem.name).arguments)
+    listed = f"b'[' + b'0, ' * {calls - 1} + {deep} + b']'"
+    assert check_fault(sandboxes, problem, printing(listed))
