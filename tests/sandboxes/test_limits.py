@@ -13,7 +13,7 @@ import yaml
 from sandboxes import SandboxConfig, identities, limits, local, open_pool
 
 CHANGES = {"pids_limit": 77, "mem_limit": "300m", "memswap_limit": "300m", "cpus": 0.5}
-ULIMITS = {"nofile": 99, "fsize": 3 << 20}
+ULIMITS = {"nofile": 199, "fsize": 3 << 20}
 FOLDERS = {"/work": 7, "/tmp": 5, "/dev/shm": 3}
 UID = 54321
 SHOW = """
