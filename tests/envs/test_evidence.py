@@ -1,4 +1,4 @@
-"""What a report proves: only a test that began, ended and passed, in a run that ended as runs do."""
+"""What a report proves: a test that began, ended and passed, in a run that ended as runs do."""
 
 from __future__ import annotations
 

@@ -391,7 +391,7 @@ def test_code_that_only_the_import_sees_is_vetted(pool: SandboxPool, row: Row, w
 
 @pytest.mark.parametrize(
     "line",
-    ["x = [len(f) for f in sorted(range(3))]", "os.path.exists('x')", "raise ValueError(max(1, 2))"],
+    ["x = [len(f) for f in range(3)]", "os.path.exists('x')", "raise ValueError(max(1, 2))"],
 )
 def test_honest_repairs_reach_nothing_new(line: str):
     assert new_reach(ORIGINAL, f"{ORIGINAL}\n{line}\n") == []
