@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from envs import parsing
 from envs.code import corpus, driver, evidence, observe, values, vet
 from envs.code.fn_tasks import calls_of, problem_of, reference
 from envs.code.suite import DEADLINE_S
@@ -70,6 +71,8 @@ class Export:
 def _common(image: str, prompt: str, judges: Mapping[str, Any]) -> dict[str, str]:
     """What every task has. `judges`: module -> how `harbor_grade` judges it."""
     parts = (driver, evidence, observe, values, vet)
+    # Where `vet` looks for it.
+    shared = {"tests/envs/__init__.py": "", "tests/envs/parsing.py": _text_of(parsing)}
     return {
         "instruction.md": prompt,
         "environment/Dockerfile": DOCKERFILE.format(
@@ -79,6 +82,7 @@ def _common(image: str, prompt: str, judges: Mapping[str, Any]) -> dict[str, str
         "tests/test.sh": TEST,
         "tests/grade.py": _text_of(harbor_grade),
         **{f"tests/{one.__name__.rpartition('.')[2]}.py": _text_of(one) for one in parts},
+        **shared,
         "tests/wanted.json": json.dumps({"timeout_s": DEADLINE_S, "modules": judges}, indent=1),
         "solution/solve.sh": SOLVE
         + "".join(f"cp /solution/{name}.py /app/{name}.py\n" for name in judges),

@@ -13,6 +13,7 @@ from typing import Any
 
 from envs.code import pypi
 from envs.code.rename import rename_locals
+from envs.parsing import parse
 
 __all__ = [
     "DATA",
@@ -106,7 +107,7 @@ def hide_tests(text: str) -> str:
     Neighbours mostly test the same function, so most bugs fail tests of both kinds.
     """
     gone: set[int] = set()
-    for group in ast.parse(text).body:
+    for group in parse(text).body:
         if isinstance(group, ast.ClassDef):
             methods = [node for node in group.body if isinstance(node, ast.FunctionDef)]
             for node in [node for node in methods if node.name.startswith("test")][1::2]:

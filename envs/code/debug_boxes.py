@@ -14,6 +14,7 @@ from envs.code.debug_scripts import check_lines
 from envs.code.observe import encode
 from envs.code.values import same
 from envs.code.witness import request
+from envs.parsing import literal, parse
 from sandboxes.base import SandboxPool
 
 __all__ = ["Judged", "evaluate", "judge"]
@@ -78,16 +79,13 @@ def judge(pool: SandboxPool, payload: Mapping[str, Any], code: Sequence[str]) ->
     given = answer.value
     if not isinstance(given, list) or len(given) != len(pairs):
         return Judged(shown=False, hidden=0.0, timed_out=answer.timed_out)
-    held = [
-        same(encode(ast.literal_eval(value)), one)
-        for (_, value), one in zip(pairs, given, strict=True)
-    ]
+    held = [same(encode(literal(value)), one) for (_, value), one in zip(pairs, given, strict=True)]
     return Judged(all(held[:shown]), fmean(held[shown:]), timed_out=False)
 
 
 def _parsed(call: str) -> list[Any]:
     """Name and arguments of an assertion's call, all of them literals."""
-    node = ast.parse(call, mode="eval").body
+    node = parse(call, "eval").body
     assert isinstance(node, ast.Call)
     assert isinstance(node.func, ast.Name)
     return [node.func.id, encode([ast.literal_eval(one) for one in node.args])]

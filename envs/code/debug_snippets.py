@@ -17,6 +17,7 @@ from random import Random
 from types import FrameType
 from typing import Any
 
+from envs.parsing import parse
 from envs.supply import owner
 
 __all__ = ["OWNERS", "Snippet", "outcomes", "snippets"]
@@ -86,7 +87,7 @@ def _versions(template: str, split: str) -> list[Snippet]:
 
 def _called(key: str, name: str, code: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     rng = Random(key)
-    function = ast.parse(code).body[0]
+    function = parse(code).body[0]
     assert isinstance(function, ast.FunctionDef)
     parameters = [argument.arg for argument in function.args.args]
     drawn = dict.fromkeys(

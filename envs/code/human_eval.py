@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import doctest
 import gzip
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from zipfile import ZipFile
 
+from envs.parsing import literal
 from envs.releases import Release
 
 __all__ = ["RELEASES", "Problem", "problems"]
@@ -64,7 +64,7 @@ class Problem:
             value = one.want.partition('"""')[0].partition("'''")[0].strip()
             with contextlib.suppress(ValueError, SyntaxError):
                 if value and one.source.startswith(f"{self.entry}("):
-                    wanted[one.source.strip()] = repr(ast.literal_eval(value))
+                    wanted[one.source.strip()] = repr(literal(value))
         return wanted
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from envs.code import operators
+from envs.parsing import parse
 
 __all__ = ["HELD_OUT_OPERATORS", "OPERATORS", "Mutation", "functions", "mutate", "mutations"]
 
@@ -63,7 +64,7 @@ def mutations(text: str) -> list[Mutation]:
     """
     lines = text.split("\n")
     found: dict[tuple[int, int, int, str], Mutation] = {}
-    for name, function in functions(ast.parse(text).body, ""):
+    for name, function in functions(parse(text).body, ""):
         for node in _inside(function):
             for operator, changes in OPERATORS.items():
                 for line, column, end, after in changes(node, lines):

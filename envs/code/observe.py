@@ -21,6 +21,8 @@ import os
 import random
 import sys
 from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 MOST_CHARS = 2000
@@ -57,6 +59,10 @@ def encode(value: Any, depth: int = 0) -> Any:
         return {"float": float.__repr__(value)}
     if isinstance(value, complex):
         return {"complex": complex.__repr__(value)}
+    if isinstance(value, Fraction):
+        return {"fraction": f"{int(value.numerator)}/{int(value.denominator)}"}
+    if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) < 300:
+        return encode(Fraction(value))
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, bytes | bytearray):
@@ -94,6 +100,8 @@ def decode(written: Any) -> Any:
         return float(inner)
     if kind == "complex":
         return complex(inner)
+    if kind == "fraction":
+        return Fraction(inner)
     if kind == "bytes":
         return bytes.fromhex(inner)
     if kind == "bytearray":

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from envs.code.mutate import functions
+from envs.parsing import parse
 
 __all__ = ["rename_locals"]
 
@@ -22,7 +23,7 @@ def rename_locals(text: str) -> str:
     """
     lines = text.split("\n")
     spots: list[tuple[int, int, str, str]] = []
-    for _, function in functions(ast.parse(text).body, ""):
+    for _, function in functions(parse(text).body, ""):
         last = function.end_lineno or function.lineno
         if all(line.isascii() for line in lines[function.lineno - 1 : last]):
             spots += _renamed(function)

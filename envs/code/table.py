@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import gzip
 import json
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any, Self
 
 from envs.code import corpus
 from envs.code.mutate import Mutation, functions, mutate
+from envs.parsing import parse
 
 __all__ = ["Row", "rows", "witnessed", "write", "write_sources"]
 
@@ -145,7 +145,7 @@ def witnessed() -> tuple[Row, ...]:
 @cache
 def _spans(source: str) -> Mapping[str, range]:
     """Line numbers of every function, by its qualified name."""
-    found = functions(ast.parse(corpus.source(source).text).body, "")
+    found = functions(parse(corpus.source(source).text).body, "")
     return {name: range(node.lineno, (node.end_lineno or 0) + 1) for name, node in found}
 
 

@@ -6,7 +6,9 @@ Standard library only: the graders of exported tasks run this file in their cont
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 __all__ = ["CLOSE", "Difference", "Observations", "cases", "differences", "same"]
@@ -16,6 +18,10 @@ Observations = Mapping[str, Sequence[Any]]
 
 CLOSE = 1e-9
 """How far two floats may lie apart, absolutely and as a share of the larger."""
+
+
+_FRACTION = re.compile(r"-?\d{1,1000}/\d{1,1000}")
+"""Not every text that `Fraction` takes: a submission could write one of a billion digits."""
 
 
 class Difference(NamedTuple):
@@ -96,7 +102,7 @@ def _same_pairs(one: Any, other: Any) -> bool:
     return True
 
 
-def _number(value: Any) -> int | float | None:
+def _number(value: Any) -> int | float | Fraction | None:
     """The number that a JSON value stands for, None for another one."""
     if isinstance(value, bool | int):
         return int(value)
@@ -106,6 +112,8 @@ def _number(value: Any) -> int | float | None:
                 return float(text)
             if isinstance(text := value.get("int"), str):
                 return int(text, 16)
-        except ValueError:
+            if isinstance(text := value.get("fraction"), str) and _FRACTION.fullmatch(text):
+                return Fraction(text)
+        except (ValueError, ZeroDivisionError):
             return None
     return None

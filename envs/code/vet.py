@@ -24,6 +24,8 @@ from functools import cached_property, lru_cache
 from types import ModuleType
 from typing import NamedTuple
 
+from envs.parsing import parse
+
 __all__ = ["HARMLESS", "UNREADABLE", "new_reach"]
 
 UNREADABLE = "text that is no Python"
@@ -54,6 +56,7 @@ DUNDERS = frozenset(
         *("__init__", "__post_init__", "__repr__", "__str__", "__len__", "__iter__", "__next__"),
         *("__enter__", "__exit__", "__call__", "__name__", "__doc__", "__slots__", "__all__"),
         *("__contains__", "__getitem__", "__setitem__", "__lt__", "__add__", "__debug__"),
+        *("__version__", "__author__", "__license__", "__match_args__"),
     ]
 )
 """Special names that a class or a module of its own may have, and that lead nowhere."""
@@ -94,7 +97,12 @@ HARMLESS = {
 }
 """Module -> names of it that any submission may use, and what leads to no other module."""
 
-_FIELD = re.compile(r"\{[^{}]*[.\[][^{}]*\}")
+_FIELD = re.compile(r"\{[^{}:!]*[.\[]")
+"""A field of a format that follows an attribute or an index, before its own format begins."""
+
+_SPECIAL = re.compile(r"^__\w|\w__$|\b__\w+__\b")
+"""A text that names a special attribute, or could be a half of one."""
+
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
@@ -122,7 +130,7 @@ def new_reach(original: str, submitted: str) -> list[str]:
     line count, and could hide code from whoever reads the text.
     """
     try:
-        tree = ast.parse(submitted.encode(errors="surrogatepass"))
+        tree = parse(submitted.encode(errors="surrogatepass"))
         known = _reader_of(original)
         reader = _Reader(_changed(tree, _unchanged(original, submitted)), known)
         uses = Counter(reader.uses())
@@ -139,7 +147,7 @@ def new_reach(original: str, submitted: str) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _reader_of(original: str) -> _Reader:
-    return _Reader(ast.parse(original).body)
+    return _Reader(parse(original).body)
 
 
 def _changed(tree: ast.Module, unchanged: range) -> list[ast.stmt]:
@@ -172,9 +180,11 @@ class _Reader:
         self._statements = statements
         self.imported: dict[str, str] = dict(original.imported) if original else {}
         self.own: set[str] = set(original.own) if original else set()
+        self._deleted: set[str] = set()
         for statement in statements:
             self.imported.update(_imported(statement))
             self.own.update(_own_attributes(statement))
+            self._deleted.update(_deleted(statement))
 
     @cached_property
     def counts(self) -> Counter[Use]:
@@ -188,10 +198,13 @@ class _Reader:
 
     def uses(self) -> Iterator[Use]:
         """Everything that a submission has to have in common with the original."""
+        # From its assignment on, a name of the module is no builtin any more.
+        local: frozenset[str] = frozenset()
         for statement in self._statements:
             for node in ast.walk(statement):
                 yield from _import_uses(node)
-            yield from self._inside(statement, "", frozenset())
+            yield from self._inside(statement, "", local)
+            local |= frozenset(_assigned(statement)) - self._deleted
 
     def _inside(self, node: ast.AST, where: str, local: frozenset[str]) -> Iterator[Use]:
         """Uses below a node. `local`: names that functions around it bind, so no builtins."""
@@ -216,7 +229,7 @@ class _Reader:
             if node.id in self.imported and node.id not in local:
                 if _is_module(self.imported[node.id]):
                     yield Use(f"{node.id} as a value")
-            elif node.id not in local and (node.id in WAYS_OUT or _is_new_dunder(node.id)):
+            elif node.id not in local and (_is_taken(node) or _is_new_dunder(node.id)):
                 yield Use(node.id, where)
         elif isinstance(node, ast.Attribute):
             yield from self._attribute(node, where)
@@ -291,7 +304,12 @@ def _attribute_uses(name: str, where: str) -> Iterator[Use]:
 
 
 def _is_dunder(name: str) -> bool:
-    return name.startswith("__")
+    return name.startswith("__") and name.endswith("__")
+
+
+def _is_taken(node: ast.Name) -> bool:
+    """Whether a way out is read; a variable of that name is none."""
+    return node.id in WAYS_OUT and isinstance(node.ctx, ast.Load)
 
 
 def _is_new_dunder(name: str) -> bool:
@@ -306,7 +324,9 @@ def _is_plain_format(node: ast.AST) -> bool:
 
 def _names_special(value: object) -> bool:
     """Whether a text could name a special attribute, as `getattr` would take it."""
-    return isinstance(value, str) and "__" in value and value not in (*DUNDERS, "__main__")
+    if not isinstance(value, str) or value in (*DUNDERS, "__main__"):
+        return False
+    return _SPECIAL.search(value) is not None
 
 
 def _is_docstring(node: ast.AST) -> bool:
@@ -331,6 +351,22 @@ def _is_module(dotted: str) -> bool:
         return True
 
 
+def _assigned(statement: ast.stmt) -> Iterator[str]:
+    """Names that a simple assignment binds."""
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+        targets = [statement.target]
+    yield from (one.id for one in targets if isinstance(one, ast.Name))
+
+
+def _deleted(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del):
+            yield node.id
+
+
 def _own_attributes(tree: ast.AST) -> Iterator[str]:
     """Methods and attributes that classes of the module define."""
     for node in ast.walk(tree):
@@ -338,8 +374,8 @@ def _own_attributes(tree: ast.AST) -> Iterator[str]:
             for item in node.body:
                 if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
                     yield item.name
-                elif isinstance(item, ast.Assign):
-                    yield from (one.id for one in item.targets if isinstance(one, ast.Name))
+                else:
+                    yield from _assigned(item)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             yield node.attr
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 
+from envs.parsing import parse
+
 __all__ = ["CalcError", "apply", "evaluate"]
 
 MAX_CHARS = 200
@@ -46,7 +48,7 @@ def evaluate(
     if not _ALLOWED.fullmatch(text) or _GLUED.search(text):
         raise CalcError("only numbers, + - * / % ** and parentheses are understood")
     try:
-        tree = ast.parse(text, mode="eval").body
+        tree = parse(text, "eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise CalcError("no arithmetic expression") from None
     count = sum(isinstance(node, ast.BinOp) for node in ast.walk(tree))

@@ -8,6 +8,7 @@ from functools import cache
 from inspect import Parameter, Signature
 from typing import Any
 
+from envs.parsing import parse
 from envs.tools.bfcl_wheel import CLASSES, rows
 from envs.toolspec import render_call
 
@@ -45,7 +46,7 @@ def owner(name: str) -> str:
 
 def parsed(written: str) -> Call:
     """Name and arguments of a gold call, which is Python text without nesting."""
-    node = ast.parse(written, mode="eval").body
+    node = parse(written, "eval").body
     assert isinstance(node, ast.Call)
     assert isinstance(node.func, ast.Name)
     name = node.func.id

@@ -346,7 +346,7 @@ def test_right_modules_pass_however_they_are_written(
     assert fault_of(pool, name, text, f"{changes} {seed}") == ""
 
 
-MISTAKES = {
+INNOCENT = {
     "a number of digits": "def f(x): return '{:.2f}'.format(x)",
     "a private attribute": "class A:\n    def __init__(self): self.__count = 0",
     "a private method": "class A:\n    def __f(self): return 1\n    def g(self): return self.__f()",
@@ -355,14 +355,13 @@ MISTAKES = {
     "two underscores in a text": "RULE = '__'\nNAME = 'snake__case'",
     "a variable of the module": "input = [3]\nprint(input)",
 }
-"""Honest, and refused by mistake."""
+"""Honest lines that a simpler filter would take for ways out."""
 
 
-@pytest.mark.xfail(reason="the filter takes too much", strict=True)
-@pytest.mark.parametrize("name", MISTAKES)
-def test_honest_code_that_is_refused_by_mistake(name: str):
+@pytest.mark.parametrize("name", INNOCENT)
+def test_what_only_looks_like_a_way_out_is_let_be(name: str):
     text = source("roman").text
-    assert new_reach(text, f"{text}\n{MISTAKES[name]}\n") == []
+    assert new_reach(text, f"{text}\n{INNOCENT[name]}\n") == []
 
 
 @pytest.mark.parametrize("change", CHANGES)

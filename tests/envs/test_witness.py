@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -162,6 +164,17 @@ def test_an_object_that_equals_everything_is_written_as_what_it_is():
     assert observe.encode(Sly("wrong")) == "wrong"
     assert observe.encode(AnyEqual()) == {"object": "AnyEqual"}
     assert not same(observe.encode(AnyEqual()), "right")
+
+
+def test_fractions_and_decimals_are_the_numbers_that_they_equal():
+    assert same(observe.encode(Fraction(3, 1)), observe.encode(3))
+    assert same(observe.encode(Decimal("0.5")), observe.encode(0.5))
+    assert not same(observe.encode(Fraction(1, 3)), observe.encode(1))
+    assert observe.decode(observe.encode(Decimal("2.50"))) == Decimal("2.5")
+    assert (
+        observe.encode(Decimal("NaN")) == observe.encode(Decimal("1e400")) == {"object": "Decimal"}
+    )
+    assert not same({"fraction": "1e999999999"}, {"fraction": "1/1"})
 
 
 def test_two_floats_are_the_same_within_a_rounding_error_and_no_further():
