@@ -23,10 +23,10 @@ from envs.rollout import Limits
 from envs.types import Episode, Stop, Verdict
 from scgrpo import models
 from scgrpo.algorithms import GRPO, SC_GRPO, Algorithm
+from scgrpo.credit import CreditOptions
 from scgrpo.optimizer import MasterAdamW
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
-from scgrpo.routing import CreditOptions
 from scgrpo.scoring import token_scores
 from scgrpo.trainer import Trainer
 

@@ -22,9 +22,9 @@ from scgrpo.advantages import (
     zscored,
 )
 from scgrpo.credit import CreditOptions
+from scgrpo.credit.gigpo import gigpo_advantages
+from scgrpo.credit.process_rewards import process_advantages
 from scgrpo.distillation import Distillation
-from scgrpo.gigpo import gigpo_advantages
-from scgrpo.process import process_advantages
 
 __all__ = [
     "ALGORITHMS",

@@ -14,10 +14,9 @@ from envs.rollout import Limits
 from sandboxes import SandboxConfig
 from scgrpo import models
 from scgrpo.algorithms import ALGORITHMS, Algorithm
+from scgrpo.credit import CreditOptions, ReferenceLimits
 from scgrpo.optimizer import AdamKind
-from scgrpo.routing import CreditOptions
 from scgrpo.settings_help import markdown
-from scgrpo.trainer import ReferenceLimits
 
 __all__ = ["EngineConfig", "LoraConfig", "TrainConfig", "ValidationConfig", "WarmStartConfig"]
 

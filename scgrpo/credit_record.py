@@ -11,8 +11,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from scgrpo.credit import Case, Routes
 from scgrpo.disk import explained
-from scgrpo.routing import Case, Routes
 
 __all__ = ["CreditRow", "credit_path", "left_out", "recorded", "write_credit"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,13 +12,13 @@ from envs.base import TextEnv
 from envs.types import Episode, Message, Task
 from scgrpo import models
 from scgrpo.attention import use_packed
+from scgrpo.credit.options import ReferenceLimits
+from scgrpo.credit.references import Case, Routes
 from scgrpo.packing import Opening, rest_of
 from scgrpo.policies.chat import Chat
 from scgrpo.reference import gold_messages, teacher_messages
-from scgrpo.routing import Case, Routes
 
 __all__ = [
-    "ReferenceLimits",
     "Solution",
     "gold_openings",
     "load_teacher",
@@ -29,22 +28,6 @@ __all__ = [
 
 Solution = Callable[[Task], Sequence[str]]
 """The turns that solve a task."""
-
-
-@dataclass(frozen=True)
-class ReferenceLimits:
-    """How much of a reference episode the teacher is shown.
-
-    | field | meaning |
-    |---|---|
-    | tokens | most tokens that guide and reference add to the teacher's prompt |
-    | observation_chars | each reply in it is cut to this |
-    | input_tokens | longest teacher input; a longer row loses its reference and is counted |
-    """
-
-    tokens: int = 512
-    observation_chars: int = 400
-    input_tokens: int = 4096
 
 
 def reference_openings(

@@ -17,18 +17,18 @@ from scgrpo import credit
 from scgrpo.advantages import overlong_penalty, uniform
 from scgrpo.algorithms import Algorithm, surrogate, top_entropy
 from scgrpo.batch import Batch, collate
+from scgrpo.credit import ReferenceLimits, Routes, peers
 from scgrpo.credit_record import CreditRow, left_out, recorded
 from scgrpo.distillation import Distillation, compared
 from scgrpo.distributed import ALONE, Ranks
+from scgrpo.forward import Kept, Known, Passes, joined_scores
 from scgrpo.optimizer import MasterAdamW
 from scgrpo.packing import Opening, opening_of
-from scgrpo.passes import Kept, Known, Passes, joined_scores
 from scgrpo.policies.chat import Chat
-from scgrpo.routing import Routes, peers
 from scgrpo.scoring import output_layer, token_scores
-from scgrpo.teachers import ReferenceLimits, Solution, gold_openings, reference_openings
+from scgrpo.teachers import Solution, gold_openings, reference_openings
 
-__all__ = ["Credit", "ReferenceLimits", "Trainer"]
+__all__ = ["Credit", "Trainer"]
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import torch
 from envs.rollout import Limits
 from envs.store import read_episodes
 from scgrpo.config import TrainConfig, WarmStartConfig
+from scgrpo.credit import Case, Routes
 from scgrpo.credit_record import CreditRow, credit_path, left_out, recorded, write_credit
 from scgrpo.learner import Learner
 from scgrpo.models import make_tiny
 from scgrpo.rollouts import Rollouts
-from scgrpo.routing import Case, Routes
 from scgrpo.runs import new_run
 
 LIMITS = Limits(turn_tokens=4, episode_tokens=200)

@@ -15,6 +15,7 @@ from sandboxes import SandboxError
 from scgrpo.algorithms import ALGORITHMS
 from scgrpo.attention import use_packed
 from scgrpo.config import TrainConfig, WarmStartConfig
+from scgrpo.credit import ReferenceLimits
 from scgrpo.learner import Learner
 from scgrpo.log import read_metrics
 from scgrpo.models import load, make_tiny
@@ -23,7 +24,7 @@ from scgrpo.policies.chat import Chat
 from scgrpo.policies.scripted import RandomPolicy, ScriptedPolicy
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs import new_run
-from scgrpo.teachers import ReferenceLimits, load_teacher
+from scgrpo.teachers import load_teacher
 from scgrpo.trainer import Trainer
 from scgrpo.warm_start import spoken
 

@@ -9,9 +9,10 @@ import torch
 from envs.base import TextEnv
 from envs.toy.guess import ToyGuess
 from envs.types import Episode, Segment, Stop, Task, Verdict
+from scgrpo.credit import ReferenceLimits
 from scgrpo.models import load, make_tiny
 from scgrpo.policies.chat import Chat
-from scgrpo.teachers import ReferenceLimits, gold_openings, load_teacher, solution_of
+from scgrpo.teachers import gold_openings, load_teacher, solution_of
 from scgrpo.warm_start import spoken
 
 

@@ -9,9 +9,9 @@ import torch
 from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
 from scgrpo.config import TrainConfig, WarmStartConfig
+from scgrpo.credit import CreditOptions
 from scgrpo.log import read_metrics
 from scgrpo.models import make_tiny
-from scgrpo.routing import CreditOptions
 from scgrpo.train import train
 
 

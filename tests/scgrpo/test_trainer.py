@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-import scgrpo.passes as passes_module
+import scgrpo.forward as forward_module
 import scgrpo.teachers as teachers_module
 import scgrpo.trainer as trainer_module
 from envs.types import Episode, Segment, Stop, Task, Verdict
@@ -28,13 +28,13 @@ from scgrpo.algorithms import (
 )
 from scgrpo.attention import use_packed
 from scgrpo.batch import Batch, collate
+from scgrpo.credit import Case, CreditOptions, ReferenceLimits
+from scgrpo.credit.process_rewards import process_advantages
 from scgrpo.distillation import DIVERGENCES, Distillation, Divergence
 from scgrpo.models import load, make_tiny
 from scgrpo.policies.chat import Chat
-from scgrpo.process import process_advantages
-from scgrpo.routing import Case, CreditOptions
 from scgrpo.teachers import gold_openings
-from scgrpo.trainer import Credit, ReferenceLimits, Trainer
+from scgrpo.trainer import Credit, Trainer
 from scgrpo.warm_start import spoken
 
 SINGLE = replace(SC_GRPO, credit=CreditOptions(weight_single=True))
@@ -220,13 +220,13 @@ def test_groups_with_one_or_only_successes_are_bit_identical_to_grpo(setup: Setu
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[int, ...], list, list]]:
     """Every (opening, branches, masks) that the trainer scores, in order."""
     seen: list[tuple[tuple[int, ...], list, list]] = []
-    before = passes_module.predicting_states
+    before = forward_module.predicting_states
 
     def spy(model, prefix, branches, masks):
         seen.append((tuple(prefix), [tuple(b) for b in branches], [tuple(m) for m in masks]))
         return before(model, prefix, branches, masks)
 
-    monkeypatch.setattr(passes_module, "predicting_states", spy)
+    monkeypatch.setattr(forward_module, "predicting_states", spy)
     return seen
 
 

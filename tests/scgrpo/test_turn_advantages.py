@@ -10,9 +10,9 @@ import torch
 from envs.rollout import play
 from envs.toy.guess import ToyGuess
 from envs.types import Episode
-from scgrpo.gigpo import gigpo_advantages
+from scgrpo.credit.gigpo import gigpo_advantages
+from scgrpo.credit.process_rewards import process_advantages
 from scgrpo.policies.scripted import ScriptedPolicy
-from scgrpo.process import process_advantages
 
 GROUP = torch.zeros(2, dtype=torch.long)
 

@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scgrpo.routing import Case, CreditOptions, Routes, route
+from scgrpo.credit.options import CreditOptions
+from scgrpo.credit.references import Case, Routes
 
-__all__ = ["Case", "CreditOptions", "Routes", "advantages", "route", "summary", "weights"]
+__all__ = ["advantages", "summary", "weights"]
 
 
 def weights(
