@@ -23,7 +23,7 @@ from envs.rollout import Limits
 from envs.types import Episode, Stop, Verdict
 from scgrpo import models
 from scgrpo.algorithms import GRPO, SC_GRPO, Algorithm
-from scgrpo.credit import CreditOptions
+from scgrpo.credit import CreditOptions, SelfConditioned
 from scgrpo.optimizer import MasterAdamW
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
@@ -36,7 +36,9 @@ TASKS, GROUP = 2, 8
 LIMITS = Limits(turn_tokens=48, episode_tokens=640)
 OURS = {
     "SC-GRPO": SC_GRPO,
-    "SC-GRPO with credit.shared_draw": replace(SC_GRPO, credit=CreditOptions(shared_draw=True)),
+    "SC-GRPO with credit.shared_draw": replace(
+        SC_GRPO, credit=SelfConditioned(CreditOptions(shared_draw=True))
+    ),
 }
 VOCABULARY, WIDTH = 49152, 64
 FEW, MANY = 1024, 4096
@@ -68,9 +70,10 @@ class Step:
             rng=np.random.default_rng(0),
             episode_tokens=LIMITS.episode_tokens,
         )
-        log = trainer.update(self.recorded, [i // GROUP for i in range(TASKS * GROUP)], lr=0.0)
+        groups = [i // GROUP for i in range(TASKS * GROUP)]
+        update = trainer.update(self.recorded, groups, lr=0.0)
         self.policy.updated()
-        return log
+        return update.log
 
     def timed(self) -> tuple[np.ndarray, np.ndarray]:
         """Seconds of the rollout and of the update: on the wall, and of this process's cores."""

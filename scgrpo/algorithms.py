@@ -5,23 +5,14 @@ Axes: B episodes, G episodes of one group, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from envs.types import Episode
-from scgrpo.advantages import (
-    batch_normalised,
-    centered,
-    leave_one_out,
-    no_reward,
-    overlong_penalty,
-    uniform,
-    zscored,
-)
-from scgrpo.credit import CreditOptions
+from scgrpo.advantages import batch_normalised, centered, leave_one_out, no_reward, zscored
+from scgrpo.credit import CreditRule, PerTurn, SelfConditioned, TopEntropy, uniform
 from scgrpo.credit.gigpo import gigpo_advantages
 from scgrpo.credit.process_rewards import process_advantages
 from scgrpo.distillation import Distillation
@@ -45,18 +36,11 @@ __all__ = [
     "RLOO",
     "SC_GRPO",
     "Algorithm",
-    "batch_normalised",
-    "centered",
     "clip_fraction",
-    "leave_one_out",
-    "overlong_penalty",
     "per_budget",
     "per_episode",
     "per_token",
     "surrogate",
-    "top_entropy",
-    "uniform",
-    "zscored",
 ]
 
 
@@ -72,13 +56,11 @@ class Algorithm:
     | weight | (action_mask (B, T)) -> (B, T), normalised over the whole batch, 0 off the mask |
     | clip_low, clip_high | the ratio is clipped to [1 - clip_low, 1 + clip_high] |
     | sequence_ratio | the ratio is the geometric mean over the episode's tokens |
-    | drop_uniform_groups | rows for which `uniform` holds leave before weight is taken |
+    | drop_uniform_groups | rows for which `advantages.uniform` holds leave before weight is taken |
     | refill | with it: most further rounds of groups that make up for the dropped ones |
     | overlong | share of the token budget at its end in which `overlong_penalty` grows; 0: none |
-    | entropy_share | share of the action tokens, by entropy from the top, that have a gradient |
-    | turns | (episodes, group (B,)) -> (turns,) for each, in place of `advantage`; or None |
     | distill | a teacher's loss, summed with the same weight and added; None for none |
-    | credit | per-token credit by self-conditioning; None for all tokens alike |
+    | credit | how much of the update each token gets, a `CreditRule`; by default all alike |
     """
 
     name: str
@@ -91,10 +73,8 @@ class Algorithm:
     drop_uniform_groups: bool = False
     refill: int = 0
     overlong: float = 0.0
-    entropy_share: float = 1.0
-    turns: Callable[[Sequence[Episode], Tensor], list[Tensor]] | None = None
     distill: Distillation | None = None
-    credit: CreditOptions | None = None
+    credit: CreditRule = uniform
 
     def __post_init__(self) -> None:
         if not (0.0 < self.clip_low < 1.0 and self.clip_high > 0.0):
@@ -102,29 +82,10 @@ class Algorithm:
                 f"{self.name}: want 0 < clip_low < 1 and clip_high > 0, "
                 f"got {self.clip_low} and {self.clip_high}"
             )
-        if not (0.0 <= self.overlong < 1.0 and 0.0 < self.entropy_share <= 1.0):
-            raise ValueError(
-                f"{self.name}: want overlong in [0, 1) and entropy_share in (0, 1], "
-                f"got {self.overlong} and {self.entropy_share}"
-            )
+        if not 0.0 <= self.overlong < 1.0:
+            raise ValueError(f"{self.name}: want overlong in [0, 1), got {self.overlong}")
         if self.refill and not self.drop_uniform_groups:
             raise ValueError(f"{self.name}: refill wants drop_uniform_groups as well")
-        if self.turns is not None and (self.credit is not None or self.overlong):
-            raise ValueError(f"{self.name}: turns looks at no credit and no overlong; set one only")
-        if self.credit is not None and self.entropy_share < 1.0:
-            raise ValueError(f"{self.name}: set credit or entropy_share, not both")
-
-
-def top_entropy(entropy: Tensor, action_mask: Tensor, share: float) -> Tensor:
-    """The `share` of the batch's action tokens with the highest entropy. (B, T) twice -> (B, T).
-
-    Bool. At least one token; all that equal the last one taken are taken. Source: arXiv:2506.01939.
-    """
-    ordered = entropy[action_mask].sort(descending=True).values
-    if not len(ordered):
-        return action_mask
-    least = ordered[max(1, round(share * len(ordered))) - 1]
-    return action_mask & (entropy >= least)
 
 
 def per_episode(action_mask: Tensor) -> Tensor:
@@ -251,11 +212,13 @@ REINFORCE_PP = replace(
     advantage=batch_normalised,
     weight=per_token,
 )
-ENTROPY_80_20 = replace(DAPO, name="entropy_80_20", source="arXiv:2506.01939", entropy_share=0.2)
-SC_GRPO = replace(GRPO, name="sc_grpo", source="arXiv:2606.18810", credit=CreditOptions())
+ENTROPY_80_20 = replace(
+    DAPO, name="entropy_80_20", source="arXiv:2506.01939", credit=TopEntropy(0.2)
+)
+SC_GRPO = replace(GRPO, name="sc_grpo", source="arXiv:2606.18810", credit=SelfConditioned())
 
-PROCESS_GRPO = replace(GRPO, name="process_grpo", turns=process_advantages)
-GIGPO = replace(GRPO, name="gigpo", source="arXiv:2505.10978", turns=gigpo_advantages)
+PROCESS_GRPO = replace(GRPO, name="process_grpo", credit=PerTurn(process_advantages))
+GIGPO = replace(GRPO, name="gigpo", source="arXiv:2505.10978", credit=PerTurn(gigpo_advantages))
 DISTILL_FORWARD = replace(
     GRPO,
     name="distill_forward",

@@ -14,7 +14,7 @@ from envs.rollout import Limits
 from sandboxes import SandboxConfig
 from scgrpo import models
 from scgrpo.algorithms import ALGORITHMS, Algorithm
-from scgrpo.credit import CreditOptions, ReferenceLimits
+from scgrpo.credit import CreditOptions, ReferenceLimits, SelfConditioned, reads_references
 from scgrpo.optimizer import AdamKind
 from scgrpo.settings_help import markdown
 
@@ -204,7 +204,7 @@ class TrainConfig:
                 if wanted
                 else f"teacher={self.teacher} has no effect with algo={self.algo}; use algo=opd"
             )
-        shown = algorithm.credit is not None or (distill is not None and not wanted)
+        shown = reads_references(algorithm.credit) or (distill is not None and not wanted)
         if not shown and self.reference != ReferenceLimits():
             raise ValueError(
                 f"reference.* has no effect with algo={self.algo}, whose teacher is shown nothing; "
@@ -227,11 +227,11 @@ class TrainConfig:
         if self.algo not in ALGORITHMS:
             raise ValueError(_unknown_algorithm(self.algo))
         algorithm = ALGORITHMS[self.algo]
-        if algorithm.credit is None:
-            if self.credit != CreditOptions():
-                raise ValueError(f"credit.* has no effect with algo={self.algo}; use algo=sc_grpo")
+        if self.credit == CreditOptions():
             return algorithm
-        return replace(algorithm, credit=self.credit)
+        if not isinstance(algorithm.credit, SelfConditioned):
+            raise ValueError(f"credit.* has no effect with algo={self.algo}; use algo=sc_grpo")
+        return replace(algorithm, credit=replace(algorithm.credit, options=self.credit))
 
     def torch_device(self) -> torch.device:
         """The device that `device` means here. Raises ValueError where there is none."""

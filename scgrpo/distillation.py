@@ -17,16 +17,31 @@ Axes: A action tokens, D the width of a state, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import log
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
 
-__all__ = ["DIVERGENCES", "Distillation", "Divergence", "Teacher", "compared"]
+from scgrpo.packing import Opening, opening_of
+from scgrpo.scoring import output_layer
+
+if TYPE_CHECKING:
+    from scgrpo.forward import BatchForward
+
+__all__ = [
+    "DIVERGENCES",
+    "Distillation",
+    "DistillationSums",
+    "Divergence",
+    "Teacher",
+    "compared",
+    "distill",
+]
 
 CHUNK = 256
 
@@ -59,6 +74,67 @@ class Distillation:
                 )
         if not self.coefficient > 0.0:
             raise ValueError(f"Distillation.coefficient must be positive, got {self.coefficient}")
+
+
+class DistillationSums(NamedTuple):
+    """Sums over the action tokens that this process read.
+
+    | field | meaning |
+    |---|---|
+    | loss | weighted divergence, as it was minimised |
+    | divergence | nats, unweighted |
+    | mismatch | nats, absolute log ratio of the policy here and where a token was sampled |
+    | tokens | how many |
+    """
+
+    loss: float
+    divergence: float
+    mismatch: float
+    tokens: float
+
+
+def distill(
+    forward: BatchForward,
+    prompts: Mapping[int, Opening],
+    options: Distillation,
+    weight: Tensor,
+    *,
+    teacher: PreTrainedModel,
+    importance_cap: float,
+) -> DistillationSums:
+    """Adds the gradient of the divergence from `teacher`, which reads row b after `prompts[b]`.
+
+    `weight` (B, T) is the loss's normalisation. On tokens that an engine sampled, `sampled` is
+    scaled by the probability here over the engine's, up to `importance_cap`; infinite: no scaling.
+    """
+    heads = forward.head, output_layer(teacher)
+    scale = weight * options.coefficient
+    capped = options.divergence == "sampled" and math.isfinite(importance_cap)
+    loss = divergence = mismatch = tokens = 0.0
+
+    # Rows that share both prompts go together: the key is one prompt after the other.
+    own_prompts = {row: opening_of(forward.episodes[row]) for row in prompts}
+    keys = {row: own_prompts[row] + prompt for row, prompt in prompts.items()}
+    for key, rows in forward.packs(keys):
+        own = own_prompts[rows[0]] if rows else key
+        with torch.no_grad():
+            teacher_states = forward.states(rows, key[len(own) :], teacher)
+        states, targets = forward.states(rows, own), forward.targets(rows)
+        values, logprobs = compared(
+            options.divergence, (heads[0], states), (heads[1], teacher_states), targets
+        )
+        gap = logprobs - forward.sampled_logprobs(rows)
+        at_tokens = scale[rows][forward.batch.action_mask[rows]].to(values.device)
+        if capped:
+            at_tokens = at_tokens * gap.exp().clamp(max=importance_cap)
+        part = (at_tokens * values).sum()
+        part.backward()
+
+        loss += part.item()
+        divergence += values.detach().sum().item()
+        mismatch += gap.abs().sum().item()
+        tokens += len(values)
+    return DistillationSums(loss, divergence, mismatch, tokens)
 
 
 def compared(
@@ -111,7 +187,7 @@ def _both(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
 
 
 def _jsd(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
-    middle = torch.logaddexp(log_s, log_t) - log(2.0)
+    middle = torch.logaddexp(log_s, log_t) - math.log(2.0)
     return (_reverse(log_s, middle, ids) + _forward(middle, log_t, ids)) / 2
 
 

@@ -34,7 +34,7 @@ from scgrpo.optimizer import MasterAdamW
 from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
 from scgrpo.sharding import shard, weights_of, whole
 from scgrpo.teachers import Solution, load_teacher, solution_of
-from scgrpo.trainer import Trainer
+from scgrpo.trainer import Trainer, Update
 from scgrpo.validation import ERRORS as VALIDATION_ERRORS
 from scgrpo.validation import ID, validate
 
@@ -149,7 +149,8 @@ class Learner:
             log["episodes/refills"] = float(rounds - 1)
             log["episodes/mixed_groups"] = float(_mixed(episodes, config.group))
         with _uninterrupted():
-            log |= self._update(step, tasks, episodes)
+            update = self._update(step, tasks, episodes)
+            log |= update.log
             log["level"] = float(self.levels.level)
             log["time/rollout_s"] = played - started
             log["time/update_s"] = time.monotonic() - played
@@ -157,7 +158,7 @@ class Learner:
             self._watch.look(step, log)
             self._errors.look(step, log)
             if metrics is not None:
-                write_credit(credit_path(self.run, step), self.trainer.credited)
+                write_credit(credit_path(self.run, step), update.credit_rows)
                 metrics.write(step, **log)
             self.step, self._state = step, self._snapshot()
         bar.advance(1, _summary(log))
@@ -212,22 +213,22 @@ class Learner:
             tasks += more
         return tasks, episodes, rounds
 
-    def _update(self, step: int, tasks: list[Task], episodes: list[Episode]) -> dict[str, float]:
+    def _update(self, step: int, tasks: list[Task], episodes: list[Episode]) -> Update:
         """One optimizer step, and what follows from it for the policy and the level."""
         config = self.config
         groups = [i // config.group for i in range(len(episodes))]
         scale = min(1.0, step / max(1, config.warmup_steps))
         try:
-            log = self.trainer.update(episodes, groups, lr=config.lr * scale)
+            update = self.trainer.update(episodes, groups, lr=config.lr * scale)
         except ValueError as error:
             raise TrainingError(f"step {step} cannot be learned from: {error}") from error
-        self._skipped = self._skipped + 1 if log.get("train/skipped") else 0
+        self._skipped = self._skipped + 1 if update.log.get("train/skipped") else 0
         self.policy.updated()
         for i, task in enumerate(tasks):
             mine = episodes[i * config.group : (i + 1) * config.group]
             if any(e.verdict is not None for e in mine):
                 self.levels.record(task.level, success_rate(mine))
-        return log
+        return update
 
     def _draw_tasks(self, count: int) -> list[Task]:
         """`count` tasks, no two alike as long as there are others to draw."""

@@ -16,6 +16,7 @@ from envs import registry
 from sandboxes.limits import compose_limits
 from scgrpo import models, runs, settings
 from scgrpo.config import TrainConfig
+from scgrpo.credit import reads_references
 from scgrpo.log import METRICS, read_metrics
 from scgrpo.trainer import Trainer
 
@@ -54,7 +55,8 @@ def text(config: TrainConfig) -> str:
     episodes = config.tasks_per_step * config.group
     most = episodes * config.limits.episode_tokens
     algorithm = config.algorithm()
-    teacher = algorithm.credit is not None or algorithm.distill is not None
+    conditioned = reads_references(algorithm.credit)
+    teacher = conditioned or algorithm.distill is not None
     lines = [
         f"model       {size.parameters / 1e6:.0f} million parameters, "
         f"{size.trained / 1e6:.1f} million of them trained",
@@ -62,7 +64,7 @@ def text(config: TrainConfig) -> str:
         f"{config.steps * episodes}",
         f"tokens      at most {most:,} a step, {most * config.steps:,} in all",
         "passes      of each episode a step: it is written once, read once by the policy"
-        + (", once by the policy with the reference" if algorithm.credit is not None else "")
+        + (", once by the policy with the reference" if conditioned else "")
         + (", once by a teacher" if algorithm.distill is not None else "")
         + ", and once backward",
         f"memory      about {peak_memory_mib(config, size) / 1024:.1f} GiB at the peak, at most",

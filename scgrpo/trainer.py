@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,44 +12,35 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from envs.types import Episode
-from scgrpo import credit
 from scgrpo.advantages import overlong_penalty, uniform
-from scgrpo.algorithms import Algorithm, surrogate, top_entropy
+from scgrpo.algorithms import Algorithm, surrogate
 from scgrpo.batch import Batch, collate
-from scgrpo.credit import ReferenceLimits, Routes, peers
+from scgrpo.credit import Credit, ReferenceLimits, Routes, peers
 from scgrpo.credit_record import CreditRow, left_out, recorded
-from scgrpo.distillation import Distillation, compared
+from scgrpo.distillation import Distillation, distill
 from scgrpo.distributed import ALONE, Ranks
-from scgrpo.forward import Kept, Known, Passes, joined_scores
+from scgrpo.forward import BatchForward
 from scgrpo.optimizer import MasterAdamW
 from scgrpo.packing import Opening, opening_of
 from scgrpo.policies.chat import Chat
-from scgrpo.scoring import output_layer, token_scores
-from scgrpo.teachers import Solution, gold_openings, reference_openings
+from scgrpo.scoring import token_scores
+from scgrpo.teachers import Solution, gold_openings
 
-__all__ = ["Credit", "Trainer"]
+__all__ = ["Trainer", "Update"]
 
 
 @dataclass(frozen=True)
-class Credit:
-    """Per-token credit of one batch. (B, T) each, about the token at t; 0 off the action tokens.
+class Update:
+    """What one optimizer step did.
 
     | field | meaning |
     |---|---|
-    | weight | what the gradient is multiplied with |
-    | divergence | D, nats; 0 in rows without a reference |
-    | routes | who was whose reference |
-    | plain | the plain passes that were kept for the gradient |
-    | known | plain scores of rows that were found on the way to their divergence |
-    | entropy | of the plain distribution, nats: row -> (its action tokens,), from the gradient |
+    | log | numbers to log |
+    | credit_rows | what each episode got, those that the step skipped included |
     """
 
-    weight: Tensor
-    divergence: Tensor
-    routes: Routes
-    plain: Kept = field(default_factory=list)
-    known: Known = field(default_factory=dict)
-    entropy: dict[int, Tensor] = field(default_factory=dict)
+    log: dict[str, float]
+    credit_rows: list[CreditRow]
 
 
 @dataclass
@@ -62,8 +52,8 @@ class Trainer:
     | model | what is trained; the policy samples from the same weights |
     | optimizer | over the model's trainable weights |
     | pack_tokens | most tokens in one forward and backward pass; bounds the memory |
-    | kept_tokens | credit reads the plain distribution; up to so many tokens its pass is kept for |
-    | | the gradient, beyond it is computed again |
+    | kept_tokens | token budget for reusing the graph of the credit's pass in the update; larger |
+    | | batches compute it again |
     | rng | draws references |
     | episode_tokens | the token budget of an episode, which an overlong penalty looks at |
     | importance_cap | a token's weight is scaled by its probability here over the one that it was |
@@ -71,7 +61,6 @@ class Trainer:
     | teacher | the other model of a distillation that wants one |
     | solution | the turns that solve a task, for a distillation that shows them |
     | ranks | the processes that share the rows; each computes and adds up its own alone |
-    | credited | what each episode of the last update got, those that it left out included |
     """
 
     model: PreTrainedModel
@@ -88,202 +77,176 @@ class Trainer:
     teacher: PreTrainedModel | None = None
     solution: Solution | None = None
     ranks: Ranks = ALONE
-    credited: list[CreditRow] = field(default_factory=list, init=False)
 
-    def update(
-        self, episodes: Sequence[Episode], group: Sequence[int], *, lr: float
-    ) -> dict[str, float]:
-        """One optimizer step on the episodes that have a verdict; returns what to log.
+    def update(self, episodes: Sequence[Episode], group: Sequence[int], *, lr: float) -> Update:
+        """One optimizer step on the episodes that have a verdict.
 
-        Void episodes leave their group first, and n and G are counted anew.
+        Those without one leave their group first, so that n and G are counted anew. Raises
+        ValueError where the credit rule or the algorithm cannot use the episodes.
         """
-        rows = [i for i, e in enumerate(episodes) if e.verdict is not None]
-        log = {"episodes/void": float(len(episodes) - len(rows))}
-        void = sorted(set(range(len(episodes))) - set(rows))
-        self.credited = left_out(void, [group[i] for i in void], "void")
-        episodes, group = [episodes[i] for i in rows], [group[i] for i in rows]
-        if not episodes:
-            return log
-        if self.algorithm.drop_uniform_groups:
-            rewards = torch.tensor([float(bool(e.verified)) for e in episodes])
-            same = uniform(rewards, torch.tensor(group)).tolist()
-            kept = [i for i, dropped in enumerate(same) if not dropped]
-            gone = [i for i, dropped in enumerate(same) if dropped]
-            self.credited += left_out([rows[i] for i in gone], [group[i] for i in gone], "dropped")
-            rows = [rows[i] for i in kept]
-            episodes, group = [episodes[i] for i in kept], [group[i] for i in kept]
-            if not episodes:
-                return log
-        passes = self.passes(episodes, group)
-        batch = passes.batch
-        given, advantage = self.credit(passes)
-        log |= self._credit_log(given, batch)
-        log |= self._gradient(passes, given, advantage)
+        chosen, skipped = self._select(episodes, group)
+        log = {"episodes/void": float(sum(e.verdict is None for e in episodes))}
+        if not chosen:
+            return Update(log, skipped)
+
+        # Credit is settled for the whole batch before the first gradient.
+        forward = self.forward([episodes[i] for i in chosen], [group[i] for i in chosen])
+        credit = self.credit(forward)
+        log |= credit.log
+
+        gradient_log, entropy = self._backward(forward, credit)
+        log |= gradient_log
         if self.algorithm.distill is not None:
-            log |= self._distilled(passes, self.algorithm.distill, log)
-        routes = None if self.algorithm.credit is None else given.routes
-        self.credited += recorded(
-            rows,
-            group,
-            batch.action_mask,
-            advantage,
-            given.divergence,
-            given.weight,
-            routes,
-            given.entropy,
-        )
+            log |= self._distill(forward, self.algorithm.distill, log)
         norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
         log |= {"train/gradient_norm": norm, "train/lr": lr}
         log["train/skipped"] = float(not math.isfinite(norm))
-        return log
+        return Update(log, skipped + _credit_rows(chosen, forward, credit, entropy))
 
-    def passes(self, episodes: Sequence[Episode], group: Sequence[int]) -> Passes:
+    def forward(self, episodes: Sequence[Episode], group: Sequence[int]) -> BatchForward:
         """Episodes, all with a verdict, as the model is to read them."""
-        batch = collate(episodes, group, pad_id=0)
-        return Passes(self.model, episodes, batch, pack_tokens=self.pack_tokens, ranks=self.ranks)
-
-    def credit(self, passes: Passes) -> tuple[Credit, Tensor]:
-        """The weight of every token, and the advantage of every episode (B,) or token (B, T)."""
-        episodes, batch, options = passes.episodes, passes.batch, self.algorithm.credit
-        penalty = overlong_penalty(batch.real.sum(1), self.episode_tokens, self.algorithm.overlong)
-        base = self.algorithm.advantage(batch.rewards + penalty, batch.group)
-        mask = batch.action_mask
-        if options is None:
-            if self.algorithm.turns is not None:
-                base = _spread(self.algorithm.turns(episodes, batch.group), episodes, mask)
-            return self._unconditioned(passes), base
-        routes = credit.route(batch.verified, batch.group, self.rng, options)
-        right = self._reference_openings(passes, routes, routes.reference)
-        wrong = self._reference_openings(passes, routes, routes.wrong_reference)
-        missing = [
-            (int(routes.reference[row]) >= 0 and row not in right)
-            or (int(routes.wrong_reference[row]) >= 0 and row not in wrong)
-            for row in range(len(episodes))
-        ]
-        routes = routes.without(torch.tensor(missing))
-        plain = passes.kept(routes.weighted.nonzero()[:, 0].tolist(), self.kept_tokens)
-        d, known = passes.divergence(plain, right)
-        wrong_d, more = passes.divergence(plain, wrong)
-        weight = credit.weights(
-            d,
-            passes.entropy(plain) if options.control == "entropy" else None,
-            mask,
-            routes,
-            options,
-            self.rng,
-            wrong_divergence=wrong_d,
-            micro_batch=batch.group,
+        return BatchForward(
+            self.model,
+            episodes,
+            collate(episodes, group, pad_id=0),
+            chat=self.chat,
+            limits=self.limits,
+            pack_tokens=self.pack_tokens,
+            kept_tokens=self.kept_tokens,
+            ranks=self.ranks,
         )
-        advantage = credit.advantages(base, batch.group, routes, weight, mask, options)
-        return Credit(weight * mask, d, routes, _with_graph(plain), known | more), advantage
 
-    def _unconditioned(self, passes: Passes) -> Credit:
-        """Weight 1 at the action tokens that have a gradient: all, or those of high entropy."""
-        mask, share = passes.batch.action_mask, self.algorithm.entropy_share
-        plain: Kept = []
-        if share < 1.0:
-            plain = passes.kept(range(len(mask)), self.kept_tokens)
-            mask = top_entropy(passes.entropy(plain), mask, share)
-        none = torch.zeros(mask.shape)
-        return Credit(mask.float(), none, Routes.none(len(mask)), _with_graph(plain))
+    def credit(self, forward: BatchForward) -> Credit:
+        """What the algorithm's rule gives each token; see `Credit.check` for what it raises."""
+        batch, algorithm = forward.batch, self.algorithm
+        penalty = overlong_penalty(batch.real.sum(1), self.episode_tokens, algorithm.overlong)
+        advantage = algorithm.advantage(batch.rewards + penalty, batch.group)
+        credit = algorithm.credit(forward, advantage, self.rng)
+        credit.check(batch.action_mask)
+        return credit
 
-    def _reference_openings(
-        self, passes: Passes, routes: Routes, reference: Tensor
-    ) -> dict[int, Opening]:
-        group = passes.batch.group.tolist()
-        return reference_openings(self.chat, self.limits, passes.episodes, group, routes, reference)
+    def _select(
+        self, episodes: Sequence[Episode], group: Sequence[int]
+    ) -> tuple[list[int], list[CreditRow]]:
+        """Places of the episodes to learn from, and a row with the reason for each other one."""
+        void = [i for i, e in enumerate(episodes) if e.verdict is None]
+        chosen = [i for i, e in enumerate(episodes) if e.verdict is not None]
+        skipped = left_out(void, [group[i] for i in void], "void")
+        if self.algorithm.drop_uniform_groups:
+            rewards = torch.tensor([float(bool(episodes[i].verified)) for i in chosen])
+            same = uniform(rewards, torch.tensor([group[i] for i in chosen])).tolist()
+            dropped = [i for i, alike in zip(chosen, same, strict=True) if alike]
+            chosen = [i for i, alike in zip(chosen, same, strict=True) if not alike]
+            skipped += left_out(dropped, [group[i] for i in dropped], "dropped")
+        return chosen, skipped
 
-    def _gradient(self, passes: Passes, given: Credit, advantage: Tensor) -> dict[str, float]:
-        """Adds up the gradient of the whole batch, pack by pack; rows of advantage 0 have none."""
-        batch, head = passes.batch, passes.head
-        scale = self.algorithm.weight(batch.action_mask) * given.weight
-        kept = {row for rows, _ in given.plain for row in rows}
-        fresh = passes.plain([row for row in _learning(advantage) if row not in kept])
-        loss = entropies = drift = cut = tokens = 0.0
-        for rows, states in chain(_taken(given.plain), fresh):
-            known = joined_scores(given.known, rows)
-            logprobs, entropy = token_scores(head, states, passes.targets(rows), known=known)
-            mask, device = batch.action_mask[rows], logprobs.device
-            sampled = batch.old_logprobs[rows][mask].to(device)
-            ratio = (logprobs.detach() - sampled).exp().clamp(max=self.importance_cap)
-            corrected = ratio if math.isfinite(self.importance_cap) else torch.ones_like(ratio)
-            places = torch.tensor(rows, dtype=torch.long)
-            sequence = places[:, None].expand(mask.shape)[mask].to(device)
-            # One step per batch: the sampling policy is the policy, so old is new, detached.
-            part = surrogate(
-                logprobs,
-                logprobs.detach(),
-                _at_tokens(advantage[rows], mask).to(device),
-                scale[rows][mask].to(device) * corrected,
-                self.algorithm.clip_low,
-                self.algorithm.clip_high,
-                sequence if self.algorithm.sequence_ratio else None,
+    def _backward(
+        self, forward: BatchForward, credit: Credit
+    ) -> tuple[dict[str, float], dict[int, Tensor]]:
+        """Adds up the gradient of the whole batch, pack by pack; rows of advantage 0 have none.
+
+        Returns what to log, and the entropy (|o_b|,) in nats of each row b that was read.
+        """
+        scale = self.algorithm.weight(forward.batch.action_mask) * credit.weight
+        loss = entropy_sum = mismatch = capped = tokens = 0.0
+        entropy: dict[int, Tensor] = {}
+        for pack in forward.take(_rows_with_gradient(credit.advantage)):
+            logprobs, pack_entropy = token_scores(
+                forward.head, pack.states, forward.targets(pack.rows), known=pack.scores
             )
+            gap = logprobs.detach() - forward.sampled_logprobs(pack.rows)
+            ratio = gap.exp().clamp(max=self.importance_cap)
+            part = self._surrogate(forward.batch, pack.rows, logprobs, scale, credit, ratio)
             part.backward()
-            cut += (ratio >= self.importance_cap).sum().item()
-            given.entropy.update(passes.by_row(rows, entropy))
+
             loss += part.item()
-            entropies += entropy.sum().item()
-            drift += (logprobs.detach() - sampled).abs().sum().item()
+            entropy_sum += pack_entropy.sum().item()
+            mismatch += gap.abs().sum().item()
+            capped += (ratio >= self.importance_cap).sum().item()
             tokens += len(logprobs)
-        loss, entropies, drift, cut, tokens = self.ranks.summed(loss, entropies, drift, cut, tokens)
-        for found in self.ranks.gathered(given.entropy):
-            given.entropy.update(found)
+            entropy |= forward.by_row(pack.rows, pack_entropy)
+
+        sums = self.ranks.summed(loss, entropy_sum, mismatch, capped, tokens)
+        for rows in self.ranks.gathered(entropy):
+            entropy |= rows
+        return self._gradient_log(*sums), entropy
+
+    def _gradient_log(
+        self, loss: float, entropy: float, mismatch: float, capped: float, tokens: float
+    ) -> dict[str, float]:
+        """What to log of the gradient, from sums over all ranks' tokens."""
         log = {"train/loss": loss, "train/tokens": tokens}
         if tokens and math.isfinite(self.importance_cap):
-            log["train/importance_capped"] = cut / tokens
+            log["train/importance_capped"] = capped / tokens
         if tokens:
-            log |= {"train/entropy": entropies / tokens, "train/logprob_mismatch": drift / tokens}
+            log["train/entropy"] = entropy / tokens
+            log["train/logprob_mismatch"] = mismatch / tokens
         return log
 
-    def _distilled(
-        self, passes: Passes, options: Distillation, log: dict[str, float]
-    ) -> dict[str, float]:
-        """Adds the gradient of the divergence from a teacher; returns what to log, sums included.
+    def _surrogate(
+        self,
+        batch: Batch,
+        rows: list[int],
+        logprobs: Tensor,
+        scale: Tensor,
+        credit: Credit,
+        ratio: Tensor,
+    ) -> Tensor:
+        """The rows' part of the loss, a scalar. `logprobs` and `ratio` (A,), `scale` (B, T).
 
-        On tokens that an engine sampled, `sampled` is scaled as the surrogate is.
+        `ratio` is the probability here over the one that a token was sampled with, up to the cap.
         """
-        episodes, batch = passes.episodes, passes.batch
-        openings, wanted = self._taught(passes, options)
-        model = self.model if self.teacher is None else self.teacher
-        heads = passes.head, output_layer(model)
-        scale = self.algorithm.weight(batch.action_mask) * options.coefficient
-        total = apart = drift = tokens = 0.0
-        for key, rows in passes.packs(
-            {row: opening_of(episodes[row]) + read for row, read in openings.items()}
-        ):
-            own = opening_of(episodes[rows[0]]) if rows else key
-            with torch.no_grad():
-                theirs = passes.states(rows, key[len(own) :], model)
-            states = passes.states(rows, own)
-            ids = passes.targets(rows)
-            values, logprobs = compared(
-                options.divergence, (heads[0], states), (heads[1], theirs), ids
-            )
-            mask = batch.action_mask[rows]
-            gap = logprobs - batch.old_logprobs[rows][mask].to(logprobs.device)
-            weight = scale[rows][mask].to(values.device)
-            if options.divergence == "sampled" and math.isfinite(self.importance_cap):
-                weight = weight * gap.exp().clamp(max=self.importance_cap)
-            part = (weight * values).sum()
-            part.backward()
-            total += part.item()
-            apart += values.detach().sum().item()
-            drift += gap.abs().sum().item()
-            tokens += len(values)
-        total, apart, drift, tokens = self.ranks.summed(total, apart, drift, tokens)
-        told = {"train/loss": log["train/loss"] + total, "distill/tokens": tokens}
-        told["distill/overflow"] = float(wanted - len(openings))
-        if tokens:
-            told["distill/divergence"] = apart / tokens
-            told.setdefault(
-                "train/logprob_mismatch", log.get("train/logprob_mismatch", drift / tokens)
-            )
-        return told
+        mask, device = batch.action_mask[rows], logprobs.device
+        weight = scale[rows][mask].to(device)
+        if math.isfinite(self.importance_cap):
+            weight = weight * ratio
+        places = torch.tensor(rows, dtype=torch.long)
+        sequence = places[:, None].expand(mask.shape)[mask].to(device)
 
-    def _taught(self, passes: Passes, options: Distillation) -> tuple[dict[int, Opening], int]:
+        # One step per batch: the sampling policy is the policy, so old is new, detached.
+        return surrogate(
+            logprobs,
+            logprobs.detach(),
+            _at_tokens(credit.advantage[rows], mask).to(device),
+            weight,
+            self.algorithm.clip_low,
+            self.algorithm.clip_high,
+            sequence if self.algorithm.sequence_ratio else None,
+        )
+
+    def _distill(
+        self, forward: BatchForward, options: Distillation, log: dict[str, float]
+    ) -> dict[str, float]:
+        """Adds the gradient of the divergence from a teacher; returns what to log.
+
+        `log` has what the surrogate logged: the loss of both is their sum.
+        """
+        prompts, expected = self._teacher_prompts(forward, options)
+        sums = distill(
+            forward,
+            prompts,
+            options,
+            self.algorithm.weight(forward.batch.action_mask),
+            teacher=self.model if self.teacher is None else self.teacher,
+            importance_cap=self.importance_cap,
+        )
+        loss, divergence, mismatch, tokens = self.ranks.summed(*sums)
+        distill_log = {
+            "train/loss": log["train/loss"] + loss,
+            "distill/tokens": tokens,
+            "distill/overflow": float(expected - len(prompts)),
+        }
+        if tokens:
+            distill_log["distill/divergence"] = divergence / tokens
+            if "train/logprob_mismatch" not in log:
+                distill_log["train/logprob_mismatch"] = mismatch / tokens
+        return distill_log
+
+    def _teacher_prompts(
+        self, forward: BatchForward, options: Distillation
+    ) -> tuple[dict[int, Opening], int]:
         """What the teacher of each row reads first, and how many rows should have one."""
-        episodes, batch = passes.episodes, passes.batch
+        episodes, batch = forward.episodes, forward.batch
         if options.teacher == "model":
             if self.teacher is None:
                 raise ValueError("distillation from another model wants Trainer.teacher, got None")
@@ -293,41 +256,29 @@ class Trainer:
                 raise ValueError("distillation from the solution wants Trainer.solution, got None")
             return gold_openings(self.chat, self.limits, episodes, self.solution), len(episodes)
         drawn = peers(batch.verified, batch.group, self.rng)
-        routes = replace(Routes.none(len(episodes)), reference=drawn)
-        return (
-            self._reference_openings(passes, routes, drawn),
-            int((drawn >= 0).sum()),
-        )
-
-    def _credit_log(self, given: Credit, batch: Batch) -> dict[str, float]:
-        options = self.algorithm.credit
-        if options is None:
-            return {}
-        return credit.summary(
-            given.divergence, given.weight, batch.action_mask, batch.group, given.routes, options
-        )
+        references = replace(Routes.none(len(episodes)), reference=drawn)
+        return forward.reference_prompts(references, drawn), int((drawn >= 0).sum())
 
 
-def _with_graph(plain: Kept) -> Kept:
-    return [(rows, states) for rows, states in plain if states.requires_grad]
+def _credit_rows(
+    places: Sequence[int], forward: BatchForward, credit: Credit, entropy: dict[int, Tensor]
+) -> list[CreditRow]:
+    """What the episodes at `places` got, one row each; D is 0 where the rule has none."""
+    batch = forward.batch
+    divergence = torch.zeros(batch.action_mask.shape)
+    return recorded(
+        places,
+        batch.group.tolist(),
+        batch.action_mask,
+        credit.advantage,
+        divergence if credit.divergence is None else credit.divergence,
+        credit.weight,
+        credit.references,
+        entropy,
+    )
 
 
-def _taken(plain: Kept) -> Iterator[tuple[list[int], Tensor]]:
-    """Empties the list, so that each graph is freed as soon as it was used."""
-    while plain:
-        yield plain.pop()
-
-
-def _spread(turns: Sequence[Tensor], episodes: Sequence[Episode], mask: Tensor) -> Tensor:
-    """Each turn's advantage at its tokens, (B, T); 0 off the action tokens."""
-    spread = torch.zeros(mask.shape)
-    for row, (values, episode) in enumerate(zip(turns, episodes, strict=True)):
-        lengths = torch.tensor([len(turn.token_ids) for turn in episode.turns], dtype=torch.long)
-        spread[row, mask[row]] = values.repeat_interleave(lengths)
-    return spread
-
-
-def _learning(advantage: Tensor) -> list[int]:
+def _rows_with_gradient(advantage: Tensor) -> list[int]:
     """Rows whose advantage, (B,) or (B, T), is not 0 everywhere."""
     return advantage.reshape(len(advantage), -1).any(1).nonzero()[:, 0].tolist()
 

@@ -1,19 +1,33 @@
-"""Per-token credit: how much of the update each token gets."""
+"""Per-token credit: how much of the update each token gets.
+
+`rule` says what a credit rule is; each other module is one rule, or a part of one.
+"""
 
 from scgrpo.credit.options import Control, CreditOptions, ReferenceLimits, Scope
+from scgrpo.credit.per_turn import PerTurn
 from scgrpo.credit.references import Case, Routes, peers, route
-from scgrpo.credit.self_conditioned import advantages, summary, weights
+from scgrpo.credit.rule import Credit, CreditRule, reads_references, uniform
+from scgrpo.credit.self_conditioned import SelfConditioned, advantages, summary, weights
+from scgrpo.credit.top_entropy import TopEntropy, top_entropy
 
 __all__ = [
     "Case",
     "Control",
+    "Credit",
     "CreditOptions",
+    "CreditRule",
+    "PerTurn",
     "ReferenceLimits",
     "Routes",
     "Scope",
+    "SelfConditioned",
+    "TopEntropy",
     "advantages",
     "peers",
+    "reads_references",
     "route",
     "summary",
+    "top_entropy",
+    "uniform",
     "weights",
 ]

@@ -17,14 +17,65 @@ Axes: B episodes, G episodes of one group, T tokens; n is the number of verified
 
 from __future__ import annotations
 
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from scgrpo.credit.options import CreditOptions
-from scgrpo.credit.references import Case, Routes
+from scgrpo.credit.references import Case, Routes, route
+from scgrpo.credit.rule import Credit
 
-__all__ = ["advantages", "summary", "weights"]
+if TYPE_CHECKING:
+    from scgrpo.forward import BatchForward
+
+__all__ = ["SelfConditioned", "advantages", "summary", "weights"]
+
+
+@dataclass(frozen=True)
+class SelfConditioned:
+    """The rule of SC-GRPO: weight w at rows with a reference, 1 elsewhere."""
+
+    options: CreditOptions = CreditOptions()
+    reads_references: ClassVar[bool] = True
+
+    def __call__(
+        self, forward: BatchForward, advantage: Tensor, rng: np.random.Generator
+    ) -> Credit:
+        batch, options = forward.batch, self.options
+
+        # A row whose teacher input does not fit keeps weight 1 and is counted.
+        references = route(batch.verified, batch.group, rng, options)
+        right = forward.reference_prompts(references, references.reference)
+        wrong = forward.reference_prompts(references, references.wrong_reference)
+        references = references.without(_overflow(references, right, wrong))
+
+        rows = references.weighted.nonzero()[:, 0].tolist()
+        entropy = forward.entropy(rows) if options.control == "entropy" else None
+        divergence = forward.divergence(rows, right)
+        wrong_divergence = forward.divergence(rows, wrong)
+
+        mask = batch.action_mask
+        w = weights(
+            divergence,
+            entropy,
+            mask,
+            references,
+            options,
+            rng,
+            wrong_divergence=wrong_divergence,
+            micro_batch=batch.group,
+        )
+        return Credit(
+            weight=w * mask,
+            advantage=advantages(advantage, batch.group, references, w, mask, options),
+            divergence=divergence,
+            references=references,
+            log=summary(divergence, w, mask, batch.group, references, options),
+        )
 
 
 def weights(
@@ -136,6 +187,17 @@ def summary(
     chosen = (routes.case == Case.WEIGHTED) | (routes.case == Case.WEIGHTED_SINGLE)
     log["credit/weighted_groups"] = group[chosen].unique().numel() / group.unique().numel()
     return log
+
+
+def _overflow(references: Routes, right: Container[int], wrong: Container[int]) -> Tensor:
+    """(B,) bool: rows that drew a reference, right or wrong, for which there is no prompt."""
+    pairs = ((references.reference, right), (references.wrong_reference, wrong))
+    return torch.tensor(
+        [
+            any(int(drawn[row]) >= 0 and row not in prompts for drawn, prompts in pairs)
+            for row in range(len(references.reference))
+        ]
+    )
 
 
 def _signal(

@@ -6,24 +6,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scgrpo import credit
+from scgrpo.advantages import (
+    batch_normalised,
+    centered,
+    leave_one_out,
+    overlong_penalty,
+    uniform,
+    zscored,
+)
 from scgrpo.algorithms import (
     ALGORITHMS,
     GRPO,
     SC_GRPO,
-    batch_normalised,
-    centered,
     clip_fraction,
-    leave_one_out,
-    overlong_penalty,
     per_budget,
     per_episode,
     per_token,
     surrogate,
-    top_entropy,
-    uniform,
-    zscored,
 )
-from scgrpo.credit import CreditOptions
+from scgrpo.credit import CreditOptions, SelfConditioned, TopEntropy, top_entropy
 
 MASK = torch.tensor([[0, 1, 1, 0, 1], [1, 0, 0, 0, 0]]).bool()
 
@@ -158,9 +160,9 @@ def test_presets_differ_in_their_line_alone():
     names += ["process_grpo", "gigpo", "distill_forward", "distill_reverse", "distill_both"]
     names += ["opsd", "opsd_jsd", "opd"]
     assert {name: value.name for name, value in ALGORITHMS.items()} == {n: n for n in names}
-    assert GRPO.credit is None
-    assert replace(SC_GRPO, name="grpo", source=GRPO.source, credit=None) == GRPO
-    assert SC_GRPO.credit == CreditOptions()
+    assert GRPO.credit is credit.uniform
+    assert replace(SC_GRPO, name="grpo", source=GRPO.source, credit=credit.uniform) == GRPO
+    assert SC_GRPO.credit == SelfConditioned(CreditOptions())
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.2), (1.0, 0.2), (0.2, 0.0), (math.nan, 0.2)])
@@ -213,8 +215,14 @@ def test_a_sequence_ratio_is_the_geometric_mean_of_the_tokens():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"refill": 1}, {"overlong": 1.0}, {"entropy_share": 0.0}],
+    [{"refill": 1}, {"overlong": 1.0}],
 )
 def test_an_algorithm_that_contradicts_itself_is_refused(wrong):
     with pytest.raises(ValueError, match=f"grpo: .*{next(iter(wrong))}"):
         replace(GRPO, **wrong)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.2, 1.1, math.nan])
+def test_a_share_of_tokens_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match=r"TopEntropy.share must be in \(0, 1\], got"):
+        TopEntropy(share)

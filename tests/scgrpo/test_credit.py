@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scgrpo.algorithms import GRPO, SC_GRPO, surrogate
-from scgrpo.credit import Case, CreditOptions, Routes, advantages, route, summary, weights
+from scgrpo.credit import (
+    Case,
+    CreditOptions,
+    Routes,
+    SelfConditioned,
+    advantages,
+    route,
+    summary,
+    weights,
+)
 
 DEFAULT = CreditOptions()
 seeds = st.integers(0, 10**6)
@@ -328,8 +337,9 @@ def gradient(algorithm, verified, group, divergence, mask, seed=0, rows=slice(No
     logprobs = torch.randn(*mask.shape, generator=draw).requires_grad_()
     old = logprobs.detach() + 0.3 * torch.randn(*mask.shape, generator=draw)
     advantage, weight = GRPO.advantage(verified.float(), group), algorithm.weight(mask)
-    if algorithm.credit:
-        _, advantage, w, _ = credited(verified, group, divergence, mask, algorithm.credit, seed)
+    if isinstance(algorithm.credit, SelfConditioned):
+        options = algorithm.credit.options
+        _, advantage, w, _ = credited(verified, group, divergence, mask, options, seed)
         weight = weight * w
     pieces = (t[rows] for t in (logprobs, old, advantage, weight))
     surrogate(*pieces, algorithm.clip_low, algorithm.clip_high).backward()

@@ -129,17 +129,17 @@ def three_steps(ranks: Ranks, folder: Path, out: Path, rank: int = 0) -> None:
             ranks=ranks,
         )
         groups = [i // GROUP for i in range(len(episodes))]
-        logs = [trainer.update(episodes, groups, lr=1e-3) for _ in range(3)]
+        updates = [trainer.update(episodes, groups, lr=1e-3) for _ in range(3)]
         found[algo] = {
-            "mine": sorted(trainer.passes(episodes, groups).mine),
+            "mine": sorted(trainer.forward(episodes, groups).mine),
             "ids": [e.token_ids for e in episodes],
-            "logs": logs,
+            "logs": [update.log for update in updates],
             "gradient": gradients[0],
             "weights": [gathered(p, held(p.detach())) for p in model.parameters()],
             "sharded": sum(map(is_sharded, model.parameters())),
             "credited": [
                 (r.episode, r.case, r.reference, len(r.weight), len(r.entropy))
-                for r in sorted(trainer.credited, key=lambda r: r.episode)
+                for r in sorted(updates[-1].credit_rows, key=lambda r: r.episode)
             ],
         }
     torch.save(found, out / f"{ranks.count}-{ranks.rank}.pt")

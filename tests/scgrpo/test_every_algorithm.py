@@ -93,7 +93,7 @@ def test_episodes_of_either_kind_give_every_algorithm_a_gradient(
         solution=env.oracle,
     )
     before = [p.detach().clone() for p in model.parameters()]
-    log = trainer.update(episodes, [0] * len(episodes), lr=1e-3)
+    log = trainer.update(episodes, [0] * len(episodes), lr=1e-3).log
     assert math.isfinite(log["train/gradient_norm"])
     assert log["train/gradient_norm"] > 0
     assert any(not torch.equal(p, q) for p, q in zip(before, model.parameters(), strict=True))

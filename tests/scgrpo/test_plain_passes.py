@@ -48,10 +48,11 @@ def test_the_teacher_attends_to_everything_that_the_policy_attended_to(setup: Se
     rows = setup.group("Guess 4-6.", [True, True, False, False, False, True])
     assert sum(s.source == "env" for e in rows for s in e.segments) > 2
     trainer = setup.trainer(SC_GRPO)
-    passes = trainer.passes(rows, [0] * 6)
-    given, _ = trainer.credit(passes)
+    given = trainer.credit(trainer.forward(rows, [0] * 6))
+    assert given.references is not None
+    assert given.divergence is not None
     openings = reference_openings(
-        setup.chat, trainer.limits, rows, [0] * 6, given.routes, given.routes.reference
+        setup.chat, trainer.limits, rows, [0] * 6, given.references, given.references.reference
     )
     assert len(openings) == 6
     for row, episode in enumerate(rows):
@@ -84,7 +85,7 @@ def off_policy(setup: Setup, episode: Episode) -> Episode:
 
 def test_a_token_counts_by_its_probability_here_over_the_engines_up_to_the_cap(setup: Setup):
     rows = [off_policy(setup, e) for e in setup.group("Guess 4-6.", [True, False, False, True])]
-    batch = setup.trainer(GRPO).passes(rows, [0] * 4).batch
+    batch = setup.trainer(GRPO).forward(rows, [0] * 4).batch
     advantage = GRPO.advantage(batch.rewards, batch.group)
     ratio = torch.zeros(batch.action_mask.shape)
     for row, episode in enumerate(rows):
@@ -103,7 +104,7 @@ def test_a_token_counts_by_its_probability_here_over_the_engines_up_to_the_cap(s
 
 def test_the_mismatch_is_logged_and_scales_nothing_where_the_same_weights_sampled(setup: Setup):
     rows = [off_policy(setup, e) for e in setup.group("Guess 4-6.", [True, False, False, True])]
-    batch = setup.trainer(GRPO).passes(rows, [0] * 4).batch
+    batch = setup.trainer(GRPO).forward(rows, [0] * 4).batch
     advantage = GRPO.advantage(batch.rewards, batch.group)
     found, log = setup.gradient(GRPO, rows, [0] * 4)
     close(found, setup.naive(rows, GRPO.weight(batch.action_mask), advantage))

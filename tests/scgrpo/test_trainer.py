@@ -28,16 +28,16 @@ from scgrpo.algorithms import (
 )
 from scgrpo.attention import use_packed
 from scgrpo.batch import Batch, collate
-from scgrpo.credit import Case, CreditOptions, ReferenceLimits
+from scgrpo.credit import Case, Credit, CreditOptions, ReferenceLimits, SelfConditioned
 from scgrpo.credit.process_rewards import process_advantages
 from scgrpo.distillation import DIVERGENCES, Distillation, Divergence
 from scgrpo.models import load, make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.teachers import gold_openings
-from scgrpo.trainer import Credit, Trainer
+from scgrpo.trainer import Trainer
 from scgrpo.warm_start import spoken
 
-SINGLE = replace(SC_GRPO, credit=CreditOptions(weight_single=True))
+SINGLE = replace(SC_GRPO, credit=SelfConditioned(CreditOptions(weight_single=True)))
 
 
 class Recorder:
@@ -120,7 +120,7 @@ class Setup:
         self, algorithm: Algorithm, episodes: list[Episode], group: list[int], **options: Any
     ) -> tuple[torch.Tensor, dict[str, float]]:
         trainer = self.trainer(algorithm, **options)
-        log = trainer.update(episodes, group, lr=1.0)
+        log = trainer.update(episodes, group, lr=1.0).log
         return trainer.optimizer.gradients[0], log  # pyright: ignore[reportAttributeAccessIssue]
 
     def naive(self, episodes: list[Episode], weight: torch.Tensor, advantage: torch.Tensor):
@@ -151,7 +151,8 @@ def close(one: torch.Tensor, two: torch.Tensor) -> None:
 
 
 def credited(trainer: Trainer, rows: list[Episode], batch: Batch) -> tuple[Credit, torch.Tensor]:
-    return trainer.credit(trainer.passes(rows, batch.group.tolist()))
+    credit = trainer.credit(trainer.forward(rows, batch.group.tolist()))
+    return credit, credit.advantage
 
 
 def mixed(setup: Setup) -> tuple[list[Episode], list[int]]:
@@ -243,7 +244,7 @@ def test_teacher_and_student_read_the_same_response_ids(setup: Setup, monkeypatc
     for prefix, branch, mask in teacher:
         row = next(i for i, r in enumerate(rows) if tuple(r.token_ids[len(own) :]) == branch)
         assert student[branch] == mask
-        reference = rows[int(given.routes.reference[row])]
+        reference = rows[int(given.references.reference[row])]
         assert reference is not rows[row]
         shown = setup.chat.text(prefix)
         for turn in reference.turns:
@@ -263,9 +264,9 @@ def test_an_unchanged_opening_diverges_nowhere(setup: Setup, monkeypatch):
         teachers_module, "teacher_messages", lambda messages, *_, **__: list(messages)
     )
     given, _ = credited(setup.trainer(), rows, batch)
-    assert given.routes.weighted.any()
+    assert given.references.weighted.any()
     assert given.divergence.max() < 1e-8
-    weighted = batch.action_mask & given.routes.weighted[:, None]
+    weighted = batch.action_mask & given.references.weighted[:, None]
     assert given.weight[weighted].max() < 1e-3
 
 
@@ -315,7 +316,7 @@ def test_episodes_without_a_verdict_leave_their_group_and_n_is_counted_anew(setu
 
 def test_a_batch_without_any_verdict_takes_no_step(setup: Setup):
     trainer = setup.trainer()
-    log = trainer.update(setup.group("Guess 4-6.", [None, None]), [0, 0], lr=1.0)
+    log = trainer.update(setup.group("Guess 4-6.", [None, None]), [0, 0], lr=1.0).log
     assert log == {"episodes/void": 2.0}
     assert not trainer.optimizer.gradients  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -339,7 +340,7 @@ def test_every_control_gives_a_weight_and_a_gradient(setup: Setup, control):
     rows, group = mixed(setup)
     batch = collate(rows, group, pad_id=0)
     options = {c: CreditOptions(control=c) for c in CONTROLS}
-    algorithm = replace(SC_GRPO, credit=options[control])
+    algorithm = replace(SC_GRPO, credit=SelfConditioned(options[control]))
     plain, _ = credited(setup.trainer(), rows, batch)
     given, advantage = credited(setup.trainer(algorithm), rows, batch)
     mask = batch.action_mask
@@ -348,7 +349,7 @@ def test_every_control_gives_a_weight_and_a_gradient(setup: Setup, control):
     # The sign of an advantage never flips, and groups in no need of a weight have none.
     assert torch.equal(advantage[:4].sign(), torch.tensor([1.0, -1.0, 1.0, -1.0]))
     assert (given.weight[8:][mask[8:]] == 1).all()
-    weighted = given.routes.weighted
+    weighted = given.references.weighted
     if control == "none":
         assert torch.equal(given.weight, plain.weight)
     else:
@@ -358,7 +359,7 @@ def test_every_control_gives_a_weight_and_a_gradient(setup: Setup, control):
     if control == "constant":
         assert all(w[m].unique().numel() == 1 for w, m in zip(given.weight, mask, strict=True))
     if control == "wrong_ref":
-        same = batch.group == batch.group[given.routes.reference.clamp_min(0)]
+        same = batch.group == batch.group[given.references.reference.clamp_min(0)]
         assert not same[weighted].any()
     found, _ = setup.gradient(algorithm, rows, group)
     assert found.isfinite().all()
@@ -368,9 +369,9 @@ def test_every_control_gives_a_weight_and_a_gradient(setup: Setup, control):
 def test_a_contrast_looks_at_a_failed_reference_too(setup: Setup):
     rows = setup.group("Guess 4-6.", [True, True, False, False])
     batch = collate(rows, [0] * 4, pad_id=0)
-    algorithm = replace(SC_GRPO, credit=CreditOptions(contrastive=True))
+    algorithm = replace(SC_GRPO, credit=SelfConditioned(CreditOptions(contrastive=True)))
     given, _ = credited(setup.trainer(algorithm), rows, batch)
-    wrong = given.routes.wrong_reference.tolist()
+    wrong = given.references.wrong_reference.tolist()
     assert wrong[2:] == [3, 2]
     assert set(wrong[:2]) <= {2, 3}
     one_sided, _ = credited(setup.trainer(), rows, batch)
@@ -400,14 +401,14 @@ def test_uniform_groups_can_be_left_out_of_the_denominator(setup: Setup):
     found, _ = setup.gradient(dropping, mixed_rows + solved, [0, 0, 1, 1])
     alone, _ = setup.gradient(GRPO, mixed_rows, [0, 0])
     assert torch.equal(found, alone)
-    assert setup.trainer(dropping).update(solved, [0, 0], lr=1.0) == {"episodes/void": 0.0}
+    assert setup.trainer(dropping).update(solved, [0, 0], lr=1.0).log == {"episodes/void": 0.0}
 
 
 def test_in_a_group_without_success_the_reference_row_learns_nothing(setup: Setup):
     rows = setup.group("Guess 4-6.", [False] * 4)
     given, advantage = credited(setup.trainer(), rows, collate(rows, [0] * 4, pad_id=0))
-    assert set(given.routes.case.tolist()) == {Case.DIVERSITY}
-    r = int((~given.routes.weighted).nonzero()[0, 0])
+    assert set(given.references.case.tolist()) == {Case.DIVERSITY}
+    r = int((~given.references.weighted).nonzero()[0, 0])
     assert advantage[r] == 0.0
     assert abs(float(advantage.sum())) < 1e-6
     assert advantage.abs().max() > 0
@@ -417,8 +418,8 @@ def test_the_record_names_episodes_by_their_place_among_all_of_the_step(setup: S
     passed = [None, True, True, False, None, False, False]
     rows = setup.group("Guess 4-6.", passed)
     trainer = setup.trainer()
-    trainer.update(rows, [0] * 4 + [1] * 3, lr=1.0)
-    found = {row.episode: row for row in trainer.credited}
+    update = trainer.update(rows, [0] * 4 + [1] * 3, lr=1.0)
+    found = {row.episode: row for row in update.credit_rows}
     assert sorted(found) == list(range(7))
     assert [found[i].case for i in (0, 4)] == ["void", "void"]
     assert (found[4].group, found[4].advantage, found[4].weight) == (1, None, ())
@@ -438,8 +439,8 @@ def test_the_record_names_episodes_by_their_place_among_all_of_the_step(setup: S
 def test_the_record_of_dropped_groups_has_no_credit(setup: Setup):
     rows = setup.group("Guess 4-6.", [True, True]) + setup.group("Guess 7-9.", [True, False])
     trainer = setup.trainer(DAPO)
-    trainer.update(rows, [0, 0, 1, 1], lr=1.0)
-    found = {row.episode: row for row in trainer.credited}
+    update = trainer.update(rows, [0, 0, 1, 1], lr=1.0)
+    found = {row.episode: row for row in update.credit_rows}
     assert [found[i].case for i in range(4)] == ["dropped", "dropped", "none", "none"]
     assert (found[0].advantage, found[0].weight) == (None, ())
     assert set(found[3].weight) == {1.0}
@@ -449,8 +450,8 @@ def test_the_record_of_dropped_groups_has_no_credit(setup: Setup):
 def test_the_recorded_entropy_is_that_of_the_plain_distribution(setup: Setup):
     rows, group = mixed(setup)
     trainer = setup.trainer()
-    trainer.update(rows, group, lr=1.0)
-    found = {row.episode: row for row in trainer.credited}
+    update = trainer.update(rows, group, lr=1.0)
+    found = {row.episode: row for row in update.credit_rows}
     assert not found[12].entropy  # a group of successes alone needs no pass
     for place in (0, 3, 5, 9):
         ids = torch.tensor([rows[place].token_ids])
