@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,9 +12,10 @@ import torch
 from envs.rollout import Limits
 from sandboxes import SandboxConfig
 from scgrpo import models
-from scgrpo.algorithms import ALGORITHMS, Algorithm
+from scgrpo.algorithms import Algorithm
 from scgrpo.credit import CreditOptions, ReferenceLimits, SelfConditioned, reads_references
 from scgrpo.optimizer import AdamKind
+from scgrpo.registry import find_algorithm
 from scgrpo.settings_help import markdown
 
 __all__ = ["EngineConfig", "LoraConfig", "TrainConfig", "ValidationConfig", "WarmStartConfig"]
@@ -127,7 +127,8 @@ class TrainConfig:
     | field | meaning |
     |---|---|
     | env | environment: an alias (`swe_lite`), `module:namespace/name` or `namespace/name` |
-    | algo | a name of docs/algorithms.md: sc_grpo, grpo, dapo, gspo, gigpo, opsd, ... |
+    | algo | a name of docs/algorithms.md (sc_grpo, grpo, dapo, gspo, gigpo, opsd, ...), or |
+    | | `module:NAME`, an `Algorithm` of your own |
     | teacher | another model of the same tokenizer to learn from, for algo=opd |
     | model | `auto` (SmolLM2-135M-Instruct), a folder, or a Hugging Face id |
     | seed | of tasks, sampling and references |
@@ -220,18 +221,19 @@ class TrainConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
     def algorithm(self) -> Algorithm:
-        """The algorithm that `algo` names, with this run's credit options.
+        """The algorithm that `algo` names, with this run's credit options over its own.
 
         Raises ValueError for an unknown name, and for credit options that it would ignore.
         """
-        if self.algo not in ALGORITHMS:
-            raise ValueError(_unknown_algorithm(self.algo))
-        algorithm = ALGORITHMS[self.algo]
-        if self.credit == CreditOptions():
+        algorithm = find_algorithm(self.algo)
+        usual = CreditOptions()
+        if self.credit == usual:
             return algorithm
         if not isinstance(algorithm.credit, SelfConditioned):
             raise ValueError(f"credit.* has no effect with algo={self.algo}; use algo=sc_grpo")
-        return replace(algorithm, credit=replace(algorithm.credit, options=self.credit))
+        given = {k: v for k, v in vars(self.credit).items() if v != getattr(usual, k)}
+        options = replace(algorithm.credit.options, **given)
+        return replace(algorithm, credit=replace(algorithm.credit, options=options))
 
     def torch_device(self) -> torch.device:
         """The device that `device` means here. Raises ValueError where there is none."""
@@ -248,12 +250,6 @@ class TrainConfig:
         if self.dtype == "auto":
             return models.default_dtype(self.torch_device())
         return torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
-
-
-def _unknown_algorithm(name: str) -> str:
-    near = difflib.get_close_matches(name, ALGORITHMS, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return f"unknown algorithm algo={name!r}; {hint}known: {', '.join(sorted(ALGORITHMS))}"
 
 
 if __name__ == "__main__":

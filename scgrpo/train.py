@@ -35,6 +35,7 @@ EXAMPLES = (
     "env=swe_lite algo=grpo seed=1 name=baseline",
     "env=toy_guess model=FOLDER warm_start.mode=never",
     "env=my_package.my_module:me/my_env credit.control=shuffled",
+    "env=swe_lite algo=my_rules:MY_ALGORITHM",
     "env=swe_lite resume=true",
 )
 
