@@ -11,10 +11,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from scgrpo.credit import Case, Routes
+from scgrpo.credit import Case, References
 from scgrpo.disk import explained
 
-__all__ = ["CreditRow", "credit_path", "left_out", "recorded", "write_credit"]
+__all__ = ["CreditRow", "credit_path", "skipped_rows", "credit_rows", "write_credit"]
 
 DIGITS = 4
 NO_ROUTING = "none"
@@ -46,38 +46,41 @@ class CreditRow:
     entropy: Sequence[float] = ()
 
 
-def recorded(
+def credit_rows(
     places: Sequence[int],
     group: Sequence[int],
     action_mask: Tensor,
     advantage: Tensor,
     divergence: Tensor,
     weight: Tensor,
-    routes: Routes | None,
+    references: References | None,
     entropy: dict[int, Tensor],
 ) -> list[CreditRow]:
     """The rows of a batch, whose row b is the episode at `places[b]`.
 
-    `advantage` (B,) or (B, T), the other tensors (B, T); `entropy` by row (|o_b|,); `routes` is
+    `advantage` (B,) or (B, T), the other tensors (B, T); `entropy` by row (|o_b|,); `references` is
     None for an algorithm without credit.
     """
-    made = []
+    rows = []
     for row, place in enumerate(places):
         mask = action_mask[row]
-        reference = -1 if routes is None else int(routes.reference[row])
-        made.append(
+        reference, case = -1, NO_ROUTING
+        if references is not None:
+            reference = int(references.reference[row])
+            case = Case(int(references.case[row])).name.lower()
+        rows.append(
             CreditRow(
                 episode=place,
                 group=group[row],
                 reference=None if reference < 0 else places[reference],
-                case=NO_ROUTING if routes is None else Case(int(routes.case[row])).name.lower(),
+                case=case,
                 advantage=_mean(advantage[row], mask),
                 divergence=divergence[row][mask].tolist(),
                 weight=weight[row][mask].tolist(),
                 entropy=entropy[row].tolist() if row in entropy else (),
             )
         )
-    return made
+    return rows
 
 
 def _mean(advantage: Tensor, mask: Tensor) -> float:
@@ -87,7 +90,7 @@ def _mean(advantage: Tensor, mask: Tensor) -> float:
     return float(advantage[mask].mean()) if mask.any() else 0.0
 
 
-def left_out(places: Sequence[int], group: Sequence[int], why: str) -> list[CreditRow]:
+def skipped_rows(places: Sequence[int], group: Sequence[int], why: str) -> list[CreditRow]:
     """Rows without credit of the episodes at `places`, for the case `why`."""
     return [CreditRow(p, g, case=why) for p, g in zip(places, group, strict=True)]
 

@@ -39,7 +39,7 @@ __all__ = [
     "DistillationSums",
     "Divergence",
     "Teacher",
-    "compared",
+    "token_divergences",
     "distill",
 ]
 
@@ -120,7 +120,7 @@ def distill(
         with torch.no_grad():
             teacher_states = forward.states(rows, key[len(own) :], teacher)
         states, targets = forward.states(rows, own), forward.targets(rows)
-        values, logprobs = compared(
+        values, logprobs = token_divergences(
             options.divergence, (heads[0], states), (heads[1], teacher_states), targets
         )
         gap = logprobs - forward.sampled_logprobs(rows)
@@ -137,7 +137,7 @@ def distill(
     return DistillationSums(loss, divergence, mismatch, tokens)
 
 
-def compared(
+def token_divergences(
     kind: Divergence,
     student: tuple[nn.Module, Tensor],
     teacher: tuple[nn.Module, Tensor],

@@ -17,7 +17,7 @@ from envs.types import Episode
 from scgrpo.advantages import uniform
 from scgrpo.batch import Batch
 from scgrpo.credit.options import ReferenceLimits
-from scgrpo.credit.references import Routes
+from scgrpo.credit.references import References
 from scgrpo.distributed import ALONE, Ranks
 from scgrpo.packing import Opening, acted, opening_of, packs, rest_of
 from scgrpo.policies.chat import Chat
@@ -167,7 +167,7 @@ class BatchForward:
         branches, masks = zip(*(rest_of(self.episodes[row]) for row in rows), strict=True)
         return predicting_states(model, prompt, branches, masks)
 
-    def reference_prompts(self, references: Routes, drawn: Tensor) -> dict[int, Opening]:
+    def reference_prompts(self, references: References, drawn: Tensor) -> dict[int, Opening]:
         """Each row's prompt with the row `drawn` (B,) of it in the system message; -1 for none.
 
         `references` says whether the group had a success. Rows without a reference are left out,

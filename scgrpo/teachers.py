@@ -13,7 +13,7 @@ from envs.types import Episode, Message, Task
 from scgrpo import models
 from scgrpo.attention import use_packed
 from scgrpo.credit.options import ReferenceLimits
-from scgrpo.credit.references import Case, Routes
+from scgrpo.credit.references import Case, References
 from scgrpo.packing import Opening, rest_of
 from scgrpo.policies.chat import Chat
 from scgrpo.reference import gold_messages, teacher_messages
@@ -35,7 +35,7 @@ def reference_openings(
     limits: ReferenceLimits,
     episodes: Sequence[Episode],
     group: Sequence[int],
-    routes: Routes,
+    references: References,
     reference: Tensor,
 ) -> dict[int, Opening]:
     """Each row's opening with the row `reference` (B,) of it in the system message.
@@ -52,7 +52,7 @@ def reference_openings(
             messages = teacher_messages(
                 episodes[row].messages,
                 episodes[source],
-                verified=int(routes.case[row]) != Case.DIVERSITY,
+                verified=int(references.case[row]) != Case.DIVERSITY,
                 observation_chars=limits.observation_chars,
                 budget_tokens=limits.tokens,
                 count=lambda text: len(chat.ids(text)),

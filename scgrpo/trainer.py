@@ -15,8 +15,8 @@ from envs.types import Episode
 from scgrpo.advantages import overlong_penalty, uniform
 from scgrpo.algorithms import Algorithm, surrogate
 from scgrpo.batch import Batch, collate
-from scgrpo.credit import Credit, ReferenceLimits, Routes, peers
-from scgrpo.credit_record import CreditRow, left_out, recorded
+from scgrpo.credit import Credit, ReferenceLimits, References, draw_peer_references
+from scgrpo.credit_record import CreditRow, credit_rows, skipped_rows
 from scgrpo.distillation import Distillation, distill
 from scgrpo.distributed import ALONE, Ranks
 from scgrpo.forward import BatchForward
@@ -101,7 +101,7 @@ class Trainer:
         norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
         log |= {"train/gradient_norm": norm, "train/lr": lr}
         log["train/skipped"] = float(not math.isfinite(norm))
-        return Update(log, skipped + _credit_rows(chosen, forward, credit, entropy))
+        return Update(log, skipped + _batch_rows(chosen, forward, credit, entropy))
 
     def forward(self, episodes: Sequence[Episode], group: Sequence[int]) -> BatchForward:
         """Episodes, all with a verdict, as the model is to read them."""
@@ -131,13 +131,13 @@ class Trainer:
         """Places of the episodes to learn from, and a row with the reason for each other one."""
         void = [i for i, e in enumerate(episodes) if e.verdict is None]
         chosen = [i for i, e in enumerate(episodes) if e.verdict is not None]
-        skipped = left_out(void, [group[i] for i in void], "void")
+        skipped = skipped_rows(void, [group[i] for i in void], "void")
         if self.algorithm.drop_uniform_groups:
             rewards = torch.tensor([float(bool(episodes[i].verified)) for i in chosen])
             same = uniform(rewards, torch.tensor([group[i] for i in chosen])).tolist()
             dropped = [i for i, alike in zip(chosen, same, strict=True) if alike]
             chosen = [i for i, alike in zip(chosen, same, strict=True) if not alike]
-            skipped += left_out(dropped, [group[i] for i in dropped], "dropped")
+            skipped += skipped_rows(dropped, [group[i] for i in dropped], "dropped")
         return chosen, skipped
 
     def _backward(
@@ -255,18 +255,18 @@ class Trainer:
             if self.solution is None:
                 raise ValueError("distillation from the solution wants Trainer.solution, got None")
             return gold_openings(self.chat, self.limits, episodes, self.solution), len(episodes)
-        drawn = peers(batch.verified, batch.group, self.rng)
-        references = replace(Routes.none(len(episodes)), reference=drawn)
+        drawn = draw_peer_references(batch.verified, batch.group, self.rng)
+        references = replace(References.none(len(episodes)), reference=drawn)
         return forward.reference_prompts(references, drawn), int((drawn >= 0).sum())
 
 
-def _credit_rows(
+def _batch_rows(
     places: Sequence[int], forward: BatchForward, credit: Credit, entropy: dict[int, Tensor]
 ) -> list[CreditRow]:
     """What the episodes at `places` got, one row each; D is 0 where the rule has none."""
     batch = forward.batch
     divergence = torch.zeros(batch.action_mask.shape)
-    return recorded(
+    return credit_rows(
         places,
         batch.group.tolist(),
         batch.action_mask,

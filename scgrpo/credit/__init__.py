@@ -5,7 +5,7 @@
 
 from scgrpo.credit.options import Control, CreditOptions, ReferenceLimits, Scope
 from scgrpo.credit.per_turn import PerTurn
-from scgrpo.credit.references import Case, Routes, peers, route
+from scgrpo.credit.references import Case, References, assign_references, draw_peer_references
 from scgrpo.credit.rule import Credit, CreditRule, reads_references, uniform
 from scgrpo.credit.self_conditioned import SelfConditioned, advantages, summary, weights
 from scgrpo.credit.top_entropy import TopEntropy, top_entropy
@@ -18,14 +18,14 @@ __all__ = [
     "CreditRule",
     "PerTurn",
     "ReferenceLimits",
-    "Routes",
+    "References",
     "Scope",
     "SelfConditioned",
     "TopEntropy",
     "advantages",
-    "peers",
+    "draw_peer_references",
     "reads_references",
-    "route",
+    "assign_references",
     "summary",
     "top_entropy",
     "uniform",

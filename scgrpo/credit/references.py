@@ -1,4 +1,4 @@
-"""Who is whose reference: the routing of self-conditioned credit (arXiv:2606.18810).
+"""Reference assignment: which episode each row is conditioned on (arXiv:2606.18810).
 
 STATED: the paper says it. CHOSEN: the paper is silent and this is our decision.
 B is the number of episodes in the batch, G of those in one group, n of the verified ones of the G.
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scgrpo.credit.options import CreditOptions
 
-__all__ = ["Case", "Routes", "peers", "route"]
+__all__ = ["Case", "References", "draw_peer_references", "assign_references"]
 
 NONE = -1
 
@@ -38,8 +38,8 @@ class Case(IntEnum):
 
 
 @dataclass(frozen=True)
-class Routes:
-    """Who is whose reference: rows of the batch, -1 for none.
+class References:
+    """Which episode each row is conditioned on: rows of the batch, -1 for none.
 
     | field | meaning |
     |---|---|
@@ -55,7 +55,7 @@ class Routes:
     overflow: Tensor
 
     @classmethod
-    def none(cls, rows: int) -> Routes:
+    def none(cls, rows: int) -> References:
         """No row has a reference: every group is PLAIN_ALL."""
         nobody = torch.full((rows,), NONE, dtype=torch.int64)
         plain = torch.full_like(nobody, Case.PLAIN_ALL)
@@ -66,8 +66,8 @@ class Routes:
         """(B,) bool: rows that have a reference."""
         return self.reference >= 0
 
-    def without(self, overflow: Tensor) -> Routes:
-        """The routes when the rows of `overflow` (B,) bool cannot be scored: weight 1, counted.
+    def without(self, overflow: Tensor) -> References:
+        """The references if the rows of `overflow` (B,) bool cannot be scored: weight 1, counted.
 
         A row whose wrong reference alone does not fit is such a row too.
         """
@@ -80,10 +80,10 @@ class Routes:
         )
 
 
-def route(
+def assign_references(
     verified: Tensor, group: Tensor, rng: np.random.Generator, options: CreditOptions
-) -> Routes:
-    """Draws every row's reference. verified (B,) bool, group (B,) -> Routes.
+) -> References:
+    """Draws every row's reference. verified (B,) bool, group (B,) -> References.
 
     2 <= n < G: a uniform draw per episode from the group's verified ones, never itself (STATED).
     n = 0: one episode r, drawn uniformly; the others are scored against it, r has none (STATED).
@@ -118,10 +118,10 @@ def route(
             reference[rows] = r if pool is rows else _draw(pool[~passed[pool]], NONE, rng)
             reference[r] = NONE
     tensors = [torch.from_numpy(rows).to(group.device) for rows in (reference, wrong, case)]
-    return Routes(*tensors, overflow=torch.zeros_like(group, dtype=torch.bool))
+    return References(*tensors, overflow=torch.zeros_like(group, dtype=torch.bool))
 
 
-def peers(verified: Tensor, group: Tensor, rng: np.random.Generator) -> Tensor:
+def draw_peer_references(verified: Tensor, group: Tensor, rng: np.random.Generator) -> Tensor:
     """A uniform draw from the group's other verified episodes, -1 for none. (B,), (B,) -> (B,).
 
     For self-distillation: also where n = 1 (but for the verified one itself) and n = G.

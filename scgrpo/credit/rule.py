@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from torch import Tensor
 
-from scgrpo.credit.references import Routes
+from scgrpo.credit.references import References
 
 if TYPE_CHECKING:
     # Only the type: forward.py reads references, which are part of this package.
@@ -38,7 +38,7 @@ class Credit:
     weight: Tensor
     advantage: Tensor
     divergence: Tensor | None = None
-    references: Routes | None = None
+    references: References | None = None
     log: Mapping[str, float] = field(default_factory=dict)
 
     def check(self, action_mask: Tensor) -> None:

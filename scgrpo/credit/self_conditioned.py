@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from scgrpo.credit.options import CreditOptions
-from scgrpo.credit.references import Case, Routes, route
+from scgrpo.credit.references import Case, References, assign_references
 from scgrpo.credit.rule import Credit
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class SelfConditioned:
         batch, options = forward.batch, self.options
 
         # A row whose teacher input does not fit keeps weight 1 and is counted.
-        references = route(batch.verified, batch.group, rng, options)
+        references = assign_references(batch.verified, batch.group, rng, options)
         right = forward.reference_prompts(references, references.reference)
         wrong = forward.reference_prompts(references, references.wrong_reference)
         references = references.without(_overflow(references, right, wrong))
@@ -82,7 +82,7 @@ def weights(
     divergence: Tensor,
     entropy: Tensor | None,
     action_mask: Tensor,
-    routes: Routes,
+    references: References,
     options: CreditOptions,
     rng: np.random.Generator,
     *,
@@ -91,22 +91,22 @@ def weights(
 ) -> Tensor:
     """w = D / (D + c) at action tokens of rows with a reference, 1 elsewhere. (B, T) float32.
 
-    `divergence` (B, T) nats, D against `routes.reference`; `wrong_divergence` likewise against
-    `routes.wrong_reference`, for `contrastive`; `entropy` (B, T) nats, for its control. Values off
-    the active tokens are not looked at. `micro_batch` (B,) says which rows run together, for the
-    scope of that name. `rng` serves the control `shuffled`. No gradient passes.
+    `divergence` (B, T) nats, D against `references.reference`; `wrong_divergence` likewise against
+    `references.wrong_reference`, for `contrastive`; `entropy` (B, T) nats, for its control. Values
+    off the active tokens are not looked at. `micro_batch` (B,) says which rows run together, for
+    the scope of that name. `rng` serves the control `shuffled`. No gradient passes.
 
     With `renorm_mean1` and every w of a scope 0, all of them become 1.
 
     Raises ValueError where an option lacks its tensor, and for a signal that is not finite.
     """
-    active = action_mask & routes.weighted[:, None]
-    signal = _signal(divergence, entropy, wrong_divergence, routes, options)
+    active = action_mask & references.weighted[:, None]
+    signal = _signal(divergence, entropy, wrong_divergence, references, options)
     if not signal[active].isfinite().all():
         rows = (active & ~signal.isfinite()).any(1).nonzero().flatten().tolist()
         raise ValueError(f"divergence or entropy is not finite at action tokens of rows {rows}")
     w = torch.ones_like(signal)
-    for rows in _scopes(routes, options, micro_batch):
+    for rows in _scopes(references, options, micro_batch):
         chosen = active & rows[:, None]
         if not chosen.any():
             continue
@@ -117,13 +117,13 @@ def weights(
             mean = values.mean()
             values = values / mean if mean > 0 else torch.ones_like(values)
         w[chosen] = values
-    return _controlled(w, active, options, rng)
+    return _apply_control(w, active, options, rng)
 
 
 def advantages(
     base: Tensor,
     group: Tensor,
-    routes: Routes,
+    references: References,
     w: Tensor,
     action_mask: Tensor,
     options: CreditOptions,
@@ -138,19 +138,19 @@ def advantages(
     out of k and gets 0 (CHOSEN). Under a control, w is the controlled one.
     """
     advantage = base.clone()
-    diversity = routes.case == Case.DIVERSITY
+    diversity = references.case == Case.DIVERSITY
     advantage[diversity] = 0.0
     lengths = action_mask.sum(1)
-    shared = torch.minimum(lengths, lengths[routes.reference.clamp_min(0)])
-    scored = diversity & routes.weighted & (shared > 0)
+    shared = torch.minimum(lengths, lengths[references.reference.clamp_min(0)])
+    scored = diversity & references.weighted & (shared > 0)
     compared = action_mask & (action_mask.cumsum(1) <= shared[:, None])
     # float64, so that equal scores have a spread far under the 1e-6.
     score = (w.double() * compared).sum(1) / shared.clamp_min(1)
     for g in group[scored].unique():
         rows = scored & (group == g)
-        mine = score[rows]
-        spread = mine.std(correction=0) + 1e-6
-        advantage[rows] = (options.alpha_div * (mine - mine.mean()) / spread).to(base.dtype)
+        scores = score[rows]
+        spread = scores.std(correction=0) + 1e-6
+        advantage[rows] = (options.alpha_div * (scores - scores.mean()) / spread).to(base.dtype)
     return advantage
 
 
@@ -159,7 +159,7 @@ def summary(
     w: Tensor,
     action_mask: Tensor,
     group: Tensor,
-    routes: Routes,
+    references: References,
     options: CreditOptions,
 ) -> dict[str, float]:
     """What to log of a step; a key without tokens to speak of is left out.
@@ -172,24 +172,24 @@ def summary(
     | credit/weighted_groups | share of groups in the cases WEIGHTED and WEIGHTED_SINGLE |
     | credit/overflow | rows that lost their reference |
     """
-    log = {"credit/overflow": float(routes.overflow.sum())}
-    active = divergence[action_mask & routes.weighted[:, None]]
+    log = {"credit/overflow": float(references.overflow.sum())}
+    active = divergence[action_mask & references.weighted[:, None]]
     if active.numel():
         log["credit/mean_d"] = float(active.mean())
         log["credit/c"] = float(_threshold(active, options))
     for case in Case:
-        rows = routes.case == case
+        rows = references.case == case
         if case is Case.DIVERSITY:
-            rows = rows & routes.weighted
+            rows = rows & references.weighted
         tokens = w[action_mask & rows[:, None]]
         if tokens.numel():
             log[f"credit/mean_w/{case.name.lower()}"] = float(tokens.mean())
-    chosen = (routes.case == Case.WEIGHTED) | (routes.case == Case.WEIGHTED_SINGLE)
+    chosen = (references.case == Case.WEIGHTED) | (references.case == Case.WEIGHTED_SINGLE)
     log["credit/weighted_groups"] = group[chosen].unique().numel() / group.unique().numel()
     return log
 
 
-def _overflow(references: Routes, right: Container[int], wrong: Container[int]) -> Tensor:
+def _overflow(references: References, right: Container[int], wrong: Container[int]) -> Tensor:
     """(B,) bool: rows that drew a reference, right or wrong, for which there is no prompt."""
     pairs = ((references.reference, right), (references.wrong_reference, wrong))
     return torch.tensor(
@@ -204,7 +204,7 @@ def _signal(
     divergence: Tensor,
     entropy: Tensor | None,
     wrong_divergence: Tensor | None,
-    routes: Routes,
+    references: References,
     options: CreditOptions,
 ) -> Tensor:
     """What w is made of: (B, T) float32, detached, with values under 0 that stand for 0."""
@@ -218,16 +218,18 @@ def _signal(
     if wrong_divergence is None:
         raise ValueError("contrastive wants the divergence from the wrong reference, got None")
     contrast = right - wrong_divergence.detach().float()
-    return torch.where((routes.wrong_reference >= 0)[:, None], contrast, right)
+    return torch.where((references.wrong_reference >= 0)[:, None], contrast, right)
 
 
-def _scopes(routes: Routes, options: CreditOptions, micro_batch: Tensor | None) -> list[Tensor]:
+def _scopes(
+    references: References, options: CreditOptions, micro_batch: Tensor | None
+) -> list[Tensor]:
     """The sets of rows, (B,) bool each, that share a percentile."""
     if options.scope == "step":
-        return [routes.weighted]
+        return [references.weighted]
     if micro_batch is None:
         raise ValueError("scope=micro_batch wants the micro-batch of each row (B,), got None")
-    return [routes.weighted & (micro_batch == m) for m in micro_batch.unique()]
+    return [references.weighted & (micro_batch == m) for m in micro_batch.unique()]
 
 
 def _threshold(values: Tensor, options: CreditOptions) -> Tensor:
@@ -240,16 +242,16 @@ def _threshold(values: Tensor, options: CreditOptions) -> Tensor:
     return torch.lerp(ordered[below], ordered[above], place - below).clamp_min(options.floor)
 
 
-def _controlled(
+def _apply_control(
     w: Tensor, active: Tensor, options: CreditOptions, rng: np.random.Generator
 ) -> Tensor:
     """`w` with the control `shuffled` or `constant` applied to each episode's active tokens."""
     if options.control not in ("shuffled", "constant"):
         return w
     for row, mask in zip(w, active, strict=True):
-        mine = row[mask]
+        values = row[mask]
         if options.control == "shuffled":
-            row[mask] = mine[torch.from_numpy(rng.permutation(len(mine))).to(w.device)]
-        elif len(mine):
-            row[mask] = mine.mean()
+            row[mask] = values[torch.from_numpy(rng.permutation(len(values))).to(w.device)]
+        elif len(values):
+            row[mask] = values.mean()
     return w

@@ -12,8 +12,8 @@ import torch
 from envs.rollout import Limits
 from envs.store import read_episodes
 from scgrpo.config import TrainConfig, WarmStartConfig
-from scgrpo.credit import Case, Routes
-from scgrpo.credit_record import CreditRow, credit_path, left_out, recorded, write_credit
+from scgrpo.credit import Case, References
+from scgrpo.credit_record import CreditRow, credit_path, credit_rows, skipped_rows, write_credit
 from scgrpo.learner import Learner
 from scgrpo.models import make_tiny
 from scgrpo.rollouts import Rollouts
@@ -111,7 +111,7 @@ def test_new_episodes_take_the_credit_of_the_old_ones_away(config, tmp_path):
 def test_rows_of_the_batch_get_their_places_in_the_file():
     """Places 1 and 4 are rows 0 and 1: what stood between was left out."""
     mask = torch.tensor([[False, True, True], [False, True, False]])
-    routes = Routes(
+    references = References(
         reference=torch.tensor([1, -1]),
         wrong_reference=torch.tensor([-1, -1]),
         case=torch.tensor([Case.DIVERSITY, Case.DIVERSITY]),
@@ -119,8 +119,8 @@ def test_rows_of_the_batch_get_their_places_in_the_file():
     )
     values = torch.tensor([[9.0, 0.5, 0.25], [9.0, 2.0, 9.0]])
     entropy = {0: torch.tensor([1.5, 0.5])}
-    first, second = recorded(
-        [1, 4], [0, 1], mask, torch.tensor([0.5, -1.0]), values, values / 4, routes, entropy
+    first, second = credit_rows(
+        [1, 4], [0, 1], mask, torch.tensor([0.5, -1.0]), values, values / 4, references, entropy
     )
     assert first == CreditRow(1, 0, 4, "diversity", 0.5, [0.5, 0.25], [0.125, 0.0625], [1.5, 0.5])
     assert second == CreditRow(4, 1, None, "diversity", -1.0, [2.0], [0.5], ())
@@ -129,7 +129,7 @@ def test_rows_of_the_batch_get_their_places_in_the_file():
 def test_a_file_is_sorted_short_and_holds_null_for_what_is_not_finite(tmp_path):
     path = credit_path(tmp_path, 12)
     known = CreditRow(0, 0, 1, "weighted", 1 / 3, [1.23456e-7, math.inf], [2 / 3, 1.0], [math.nan])
-    write_credit(path, [*left_out([1], [7], "void"), known])
+    write_credit(path, [*skipped_rows([1], [7], "void"), known])
     assert path == tmp_path / "credit" / "step-000012.jsonl"
     assert path.read_text().splitlines() == [
         '{"episode":0,"group":0,"reference":1,"case":"weighted","advantage":0.3333,'

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from scgrpo.distillation import DIVERGENCES, Distillation, compared
+from scgrpo.distillation import DIVERGENCES, Distillation, token_divergences
 
 TEACHERS = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3]])
 SHARES = torch.tensor([0.25, 0.75])
@@ -73,7 +73,7 @@ def test_the_teacher_has_no_gradient_and_chunks_change_nothing():
     head, other = nn.Linear(4, 9, bias=False), nn.Linear(4, 9, bias=False)
     states, theirs = torch.randn(600, 4, requires_grad=True), torch.randn(600, 4)
     ids = torch.randint(9, (600,))
-    values, own = compared("forward", (head, states), (other, theirs), ids)
+    values, own = token_divergences("forward", (head, states), (other, theirs), ids)
     values.sum().backward()
     assert other.weight.grad is None
     assert states.grad is not None
@@ -85,7 +85,7 @@ def test_the_teacher_has_no_gradient_and_chunks_change_nothing():
 def test_vocabularies_of_different_size_are_refused():
     states = torch.zeros(1, 4)
     with pytest.raises(ValueError, match="choose a teacher of the same family"):
-        compared("forward", (nn.Linear(4, 9), states), (nn.Linear(4, 8), states), IDS)
+        token_divergences("forward", (nn.Linear(4, 9), states), (nn.Linear(4, 8), states), IDS)
 
 
 @pytest.mark.parametrize("wrong", [("nobody", "forward"), ("peer", "sideways"), ("peer", "jsd", 0)])

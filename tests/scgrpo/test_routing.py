@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scgrpo.credit import Case, CreditOptions, route
+from scgrpo.credit import Case, CreditOptions, assign_references
 
 DEFAULT = CreditOptions()
 WRONG = CreditOptions(control="wrong_ref")
@@ -15,7 +15,7 @@ CONTRAST = CreditOptions(contrastive=True)
 
 
 def routed(verified, group, options=DEFAULT, seed=0):
-    return route(
+    return assign_references(
         torch.tensor(verified).bool(), torch.tensor(group), np.random.default_rng(seed), options
     )
 
@@ -42,17 +42,17 @@ def options_strategy():
 
 @given(batch=groups_of_outcomes, options=options_strategy(), seed=st.integers(0, 1000))
 def test_a_reference_is_never_the_episode_itself(batch, options, seed):
-    routes = routed(*batch, options, seed)
+    references = routed(*batch, options, seed)
     rows = torch.arange(len(batch[0]))
-    assert (routes.reference != rows).all()
-    assert (routes.wrong_reference != rows).all()
+    assert (references.reference != rows).all()
+    assert (references.wrong_reference != rows).all()
 
 
 @given(batch=groups_of_outcomes, seed=st.integers(0, 1000))
 def test_references_come_from_the_same_group_with_the_right_verdict(batch, seed):
-    routes = routed(*batch, seed=seed)
+    references = routed(*batch, seed=seed)
     verified, group = batch
-    for row, ref in enumerate(routes.reference.tolist()):
+    for row, ref in enumerate(references.reference.tolist()):
         n = sum(v for v, g in zip(verified, group, strict=True) if g == group[row])
         size = group.count(group[row])
         if n in (1, size):
@@ -65,12 +65,12 @@ def test_references_come_from_the_same_group_with_the_right_verdict(batch, seed)
 
 def test_each_number_of_verified_episodes_has_its_case():
     verified = [1, 1, 0, 0, 0, 0, 1, 0, 0, 1, 1, 1]
-    routes = routed(verified, [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3)
+    references = routed(verified, [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3)
     cases = [Case.WEIGHTED, Case.DIVERSITY, Case.PLAIN_SINGLE, Case.PLAIN_ALL]
-    assert routes.case.tolist() == [case for case in cases for _ in range(3)]
-    assert routes.reference[:3].tolist()[:2] == [1, 0]
-    assert routes.reference[6:].tolist() == [-1] * 6
-    assert not routes.overflow.any()
+    assert references.case.tolist() == [case for case in cases for _ in range(3)]
+    assert references.reference[:3].tolist()[:2] == [1, 0]
+    assert references.reference[6:].tolist() == [-1] * 6
+    assert not references.overflow.any()
 
 
 def test_the_draw_is_uniform_over_the_verified_others():
@@ -124,31 +124,31 @@ def test_groups_need_not_stand_together():
 
 
 def test_a_lone_failed_episode_has_nothing_to_be_scored_against():
-    routes = routed([0], [0])
-    assert routes.reference.tolist() == [-1]
-    assert routes.case.tolist() == [Case.DIVERSITY]
+    references = routed([0], [0])
+    assert references.reference.tolist() == [-1]
+    assert references.case.tolist() == [Case.DIVERSITY]
 
 
 def test_alpha_zero_switches_the_branch_without_verified_episodes_off():
-    routes = routed([0, 0, 0], [0] * 3, CreditOptions(alpha_div=0.0))
-    assert routes.reference.tolist() == [-1] * 3
-    assert routes.case.tolist() == [Case.PLAIN_NONE] * 3
+    references = routed([0, 0, 0], [0] * 3, CreditOptions(alpha_div=0.0))
+    assert references.reference.tolist() == [-1] * 3
+    assert references.case.tolist() == [Case.PLAIN_NONE] * 3
 
 
 def test_weight_single_shows_the_verified_episode_to_the_failed_ones():
-    routes = routed([0, 1, 0], [0] * 3, CreditOptions(weight_single=True))
-    assert routes.reference.tolist() == [1, -1, 1]
-    assert routes.case.tolist() == [Case.WEIGHTED_SINGLE] * 3
+    references = routed([0, 1, 0], [0] * 3, CreditOptions(weight_single=True))
+    assert references.reference.tolist() == [1, -1, 1]
+    assert references.case.tolist() == [Case.WEIGHTED_SINGLE] * 3
 
 
 def test_contrast_draws_a_failed_episode_of_the_group():
-    routes = routed([1, 1, 0, 0, 1, 1, 0], [0] * 4 + [1] * 3, CONTRAST)
-    wrong = routes.wrong_reference.tolist()
+    references = routed([1, 1, 0, 0, 1, 1, 0], [0] * 4 + [1] * 3, CONTRAST)
+    wrong = references.wrong_reference.tolist()
     assert set(wrong[:2]) <= {2, 3}
     assert wrong[2:4] == [3, 2]
     assert wrong[4:6] == [6, 6]
     assert wrong[6] == -1, "the only failed one has none to contrast with"
-    assert routes.reference[6] in (4, 5)
+    assert references.reference[6] in (4, 5)
 
 
 def test_contrast_is_off_by_default_and_where_there_is_no_right_reference():
@@ -159,8 +159,8 @@ def test_contrast_is_off_by_default_and_where_there_is_no_right_reference():
 def test_wrong_ref_takes_references_from_other_tasks_with_the_same_verdict():
     verified, group = [1, 1, 0, 0, 0, 0, 1, 1, 0], [0, 0, 0, 1, 1, 1, 2, 2, 2]
     for seed in range(30):
-        routes = routed(verified, group, WRONG, seed)
-        ref = routes.reference.tolist()
+        references = routed(verified, group, WRONG, seed)
+        ref = references.reference.tolist()
         assert set(ref[:3]) <= {6, 7}
         assert set(ref[6:]) <= {0, 1}
         (other,) = {r for r in ref[3:6] if r != -1}
@@ -182,10 +182,10 @@ def test_wrong_ref_in_a_batch_of_one_task_gives_no_reference(verified):
 
 
 def test_overflow_takes_both_references_and_is_counted():
-    routes = routed([1, 1, 0, 0, 1, 0], [0] * 4 + [1] * 2, CONTRAST)
-    left = routes.without(torch.tensor([True, False, False, False, True, True]))
+    references = routed([1, 1, 0, 0, 1, 0], [0] * 4 + [1] * 2, CONTRAST)
+    left = references.without(torch.tensor([True, False, False, False, True, True]))
     assert left.reference[0] == left.wrong_reference[0] == -1
-    assert torch.equal(left.reference[1:4], routes.reference[1:4])
+    assert torch.equal(left.reference[1:4], references.reference[1:4])
     assert left.overflow.tolist() == [True] + [False] * 5, "row 4 and 5 had nothing to lose"
     again = left.without(torch.tensor([True, True, False, False, False, False]))
     assert again.overflow.tolist() == [True, True] + [False] * 4
