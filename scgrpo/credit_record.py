@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from scgrpo.credit import Case, References
+from scgrpo.batch import Batch
+from scgrpo.credit import Case, Credit
 from scgrpo.disk import explained
 
 __all__ = ["CreditRow", "credit_path", "skipped_rows", "credit_rows", "write_credit"]
 
 DIGITS = 4
-NO_ROUTING = "none"
+NO_REFERENCES = "none"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class CreditRow:
     | episode | its place in the step's file of episodes |
     | group | episodes of one number are attempts at one task |
     | reference | place of the episode that its teacher was shown |
-    | case | how its group was routed, as `Case`; `none` where the algorithm has no credit; |
+    | case | what its group's references are, as `Case`; `none` if the rule reads none; |
     | | `void` and `dropped` for an episode that no gradient saw |
     | advantage | its mean over the action tokens where turns differ; None for `void`, `dropped` |
     | divergence, weight | D (nats) and w of each action token in order, empty for those two |
@@ -39,7 +41,7 @@ class CreditRow:
     episode: int
     group: int
     reference: int | None = None
-    case: str = NO_ROUTING
+    case: str = NO_REFERENCES
     advantage: float | None = None
     divergence: Sequence[float] = ()
     weight: Sequence[float] = ()
@@ -47,36 +49,29 @@ class CreditRow:
 
 
 def credit_rows(
-    places: Sequence[int],
-    group: Sequence[int],
-    action_mask: Tensor,
-    advantage: Tensor,
-    divergence: Tensor,
-    weight: Tensor,
-    references: References | None,
-    entropy: dict[int, Tensor],
+    places: Sequence[int], batch: Batch, credit: Credit, entropy: Mapping[int, Tensor]
 ) -> list[CreditRow]:
-    """The rows of a batch, whose row b is the episode at `places[b]`.
+    """What the episodes of a batch got, whose row b is the episode at `places[b]` of the step.
 
-    `advantage` (B,) or (B, T), the other tensors (B, T); `entropy` by row (|o_b|,); `references` is
-    None for an algorithm without credit.
+    `entropy` holds (|o_b|,) nats for each row b that was read. D is 0 where the rule has none.
     """
+    divergence = torch.zeros_like(credit.weight) if credit.divergence is None else credit.divergence
     rows = []
     for row, place in enumerate(places):
-        mask = action_mask[row]
-        reference, case = -1, NO_ROUTING
-        if references is not None:
-            reference = int(references.reference[row])
-            case = Case(int(references.case[row])).name.lower()
+        mask = batch.action_mask[row]
+        reference, case = -1, NO_REFERENCES
+        if credit.references is not None:
+            reference = int(credit.references.reference[row])
+            case = Case(int(credit.references.case[row])).name.lower()
         rows.append(
             CreditRow(
                 episode=place,
-                group=group[row],
+                group=int(batch.group[row]),
                 reference=None if reference < 0 else places[reference],
                 case=case,
-                advantage=_mean(advantage[row], mask),
+                advantage=_mean(credit.advantage[row], mask),
                 divergence=divergence[row][mask].tolist(),
-                weight=weight[row][mask].tolist(),
+                weight=credit.weight[row][mask].tolist(),
                 entropy=entropy[row].tolist() if row in entropy else (),
             )
         )

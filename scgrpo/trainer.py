@@ -101,7 +101,7 @@ class Trainer:
         norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
         log |= {"train/gradient_norm": norm, "train/lr": lr}
         log["train/skipped"] = float(not math.isfinite(norm))
-        return Update(log, skipped + _batch_rows(chosen, forward, credit, entropy))
+        return Update(log, skipped + credit_rows(chosen, forward.batch, credit, entropy))
 
     def forward(self, episodes: Sequence[Episode], group: Sequence[int]) -> BatchForward:
         """Episodes, all with a verdict, as the model is to read them."""
@@ -258,24 +258,6 @@ class Trainer:
         drawn = draw_peer_references(batch.verified, batch.group, self.rng)
         references = replace(References.none(len(episodes)), reference=drawn)
         return forward.reference_prompts(references, drawn), int((drawn >= 0).sum())
-
-
-def _batch_rows(
-    places: Sequence[int], forward: BatchForward, credit: Credit, entropy: dict[int, Tensor]
-) -> list[CreditRow]:
-    """What the episodes at `places` got, one row each; D is 0 where the rule has none."""
-    batch = forward.batch
-    divergence = torch.zeros(batch.action_mask.shape)
-    return credit_rows(
-        places,
-        batch.group.tolist(),
-        batch.action_mask,
-        credit.advantage,
-        divergence if credit.divergence is None else credit.divergence,
-        credit.weight,
-        credit.references,
-        entropy,
-    )
 
 
 def _rows_with_gradient(advantage: Tensor) -> list[int]:

@@ -11,8 +11,9 @@ import torch
 
 from envs.rollout import Limits
 from envs.store import read_episodes
+from scgrpo.batch import Batch
 from scgrpo.config import TrainConfig, WarmStartConfig
-from scgrpo.credit import Case, References
+from scgrpo.credit import Case, Credit, References
 from scgrpo.credit_record import CreditRow, credit_path, credit_rows, skipped_rows, write_credit
 from scgrpo.learner import Learner
 from scgrpo.models import make_tiny
@@ -119,9 +120,10 @@ def test_rows_of_the_batch_get_their_places_in_the_file():
     )
     values = torch.tensor([[9.0, 0.5, 0.25], [9.0, 2.0, 9.0]])
     entropy = {0: torch.tensor([1.5, 0.5])}
-    first, second = credit_rows(
-        [1, 4], [0, 1], mask, torch.tensor([0.5, -1.0]), values, values / 4, references, entropy
-    )
+    none = torch.zeros(2, 3)
+    batch = Batch(none, mask, mask, none, none[:, 0], torch.tensor([0, 1]), none[:, 0])
+    credit = Credit(values / 4, torch.tensor([0.5, -1.0]), values, references)
+    first, second = credit_rows([1, 4], batch, credit, entropy)
     assert first == CreditRow(1, 0, 4, "diversity", 0.5, [0.5, 0.25], [0.125, 0.0625], [1.5, 0.5])
     assert second == CreditRow(4, 1, None, "diversity", -1.0, [2.0], [0.5], ())
 
