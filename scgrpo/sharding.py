@@ -1,9 +1,9 @@
 """FSDP: every process keeps a part of each decoder layer, of its gradient and of its moments.
 
 PyTorch's `fully_shard` gathers a layer as a pass reaches it, so all ranks have to make as many
-passes (see `Passes.packs`). Sampling cannot keep step, since every episode has a length of its own:
-for it the layers are gathered once and stay whole. What lies outside the layers, embeddings and
-output layer, is whole on every rank.
+passes (see `BatchForward.packs`). Sampling cannot keep step, since every episode has a length of
+its own: for it the layers are gathered once and stay whole. What lies outside the layers,
+embeddings and output layer, is whole on every rank.
 """
 
 from __future__ import annotations
