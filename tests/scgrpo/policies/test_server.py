@@ -186,7 +186,7 @@ def test_a_busy_server_is_left_alone_as_long_as_it_asks_by_every_thread():
 
 
 def test_a_date_to_come_again_is_understood():
-    date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 2))
+    date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 3))
     scripted = Scripted(
         lambda n, body: (429, {"retry-after": date}, "") if n == 1 else (200, {}, completion())
     )
