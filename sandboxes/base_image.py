@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sandboxes.base import SandboxError
@@ -65,7 +65,8 @@ def base_archive() -> bytes:
             add_folder(archive, folder, mode)
         library = list(library_files())
         shared = [path for path in library if path.suffix == ".so"]
-        for path in sorted({binary, *library, *shared_libraries([binary, *shared])}):
+        libraries = shared_libraries([binary, *shared])
+        for path in sorted({binary, *library, *libraries, *loaded_later(libraries)}):
             add_file(archive, path)
         for path in (*locale_files(), *time_zone_files()):
             add_file(archive, path)
@@ -112,6 +113,18 @@ def shared_libraries(programs: list[Path]) -> set[Path]:
     if missing := re.findall(r"(\S+) => not found", listing.stdout):
         raise SandboxError(f"this Python lacks the shared libraries {', '.join(sorted(missing))}")
     return {Path(path) for path in re.findall(r"(/\S+) \(0x", listing.stdout)}
+
+
+def loaded_later(libraries: Collection[Path]) -> Iterator[Path]:
+    """What the C library itself loads by need, and no listing names.
+
+    Without it a thread that still runs when its process ends, such as asyncio's that waits for a
+    child, aborts: "libgcc_s.so.1 must be installed for pthread_exit to work".
+    """
+    for path in libraries:
+        helper = path.with_name("libgcc_s.so.1")
+        if path.name.startswith("libc.so") and helper.exists():
+            yield helper
 
 
 def add_file(archive: tarfile.TarFile, path: Path) -> None:
