@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks import Row, ratio_of_pairs
 from envs.code import corpus
@@ -93,8 +93,8 @@ def _code_debug(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
     return [(lambda p=p: verdict(p), lambda p=p: tests(p)) for p in payloads]
 
 
-def _some(known: object, count: int) -> list[Problem]:
-    values = list(known.values())  # type: ignore[attr-defined]
+def _some(known: Mapping[str, Problem], count: int) -> list[Problem]:
+    values = list(known.values())
     return values[:: max(1, len(values) // count)][:count]
 
 
