@@ -15,7 +15,7 @@ import docker
 from docker.errors import DockerException, ImageNotFound
 
 from benchmarks._peers import answering, environment
-from sandboxes.base_image import add_file, base_archive, shared_libraries
+from sandboxes.image.base_image import add_file, base_archive, shared_libraries
 
 HERE = Path(__file__).resolve().parent
 # SWE-ReX does not name aiohttp, which its client imports.

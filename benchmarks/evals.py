@@ -15,10 +15,10 @@ import torch
 from benchmarks import CLOCKS, Row, clocks, ratio_of_pairs
 from envs.rollout import Limits
 from envs.types import Episode
-from evals.episodes import evaluate
-from evals.suites import Cell, choose
-from evals.table import compare
-from scgrpo import models
+from evals.evaluation.episodes import evaluate
+from evals.evaluation.suites import Cell, choose
+from evals.report.scores import compare
+from scgrpo.models import load as models
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
 

@@ -17,7 +17,7 @@ from benchmarks import Row, clocks, rate_rows
 from envs import registry
 from envs.rollout import Limits
 from envs.types import Task
-from scgrpo import models
+from scgrpo.models import load as models
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts

@@ -21,8 +21,8 @@ import docker
 from benchmarks import Row, ratio_of_pairs
 from benchmarks._sandbox_peers import peers
 from sandboxes import Sandbox, SandboxConfig, SandboxPool, open_pool
-from sandboxes.build import image_name
-from sandboxes.containers import OWNER_LABEL, POOL_LABEL, container_options, owner, sweep
+from sandboxes.backends.containers import OWNER_LABEL, POOL_LABEL, container_options, owner, sweep
+from sandboxes.image.build import image_name
 
 ROUNDS = 20
 RATE_ROUNDS, RATE_S = 7, 3.0
@@ -33,8 +33,8 @@ FRESH = ["python3", "-c", SOURCE]
 RUNS = 3
 FORKS = """
 import gc, os, sys, time
-from sandboxes.settings import hidden_modules
-from sandboxes.warm import preload
+from sandboxes.inside.settings import hidden_modules
+from sandboxes.inside.warm import preload
 preload(hidden_modules())
 gc.freeze()
 for line in sys.stdin:

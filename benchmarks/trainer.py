@@ -21,14 +21,14 @@ from torch import nn
 from benchmarks import CLOCKS, Row, clocks, ratio_of_pairs
 from envs.rollout import Limits
 from envs.types import Episode, Stop, Verdict
-from scgrpo import models
-from scgrpo.algorithms import GRPO, SC_GRPO, Algorithm
+from scgrpo.algorithms.presets import GRPO, SC_GRPO, Algorithm
 from scgrpo.credit import CreditOptions, SelfConditioned
-from scgrpo.optimizer import MasterAdamW
+from scgrpo.models import load as models
+from scgrpo.models.scoring import token_scores
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
-from scgrpo.scoring import token_scores
-from scgrpo.trainer import Trainer
+from scgrpo.training.optimizer import MasterAdamW
+from scgrpo.update import Trainer
 
 ROUNDS = 5
 ENV, LEVEL = "toy_guess", 1

@@ -20,12 +20,12 @@ from benchmarks import Row, clocks, rate_rows
 from benchmarks.trainer import ENV, GROUP, LEVEL, TASKS, Step, with_both_outcomes
 from envs import registry
 from envs.rollout import Limits
-from scgrpo import models
-from scgrpo.algorithms import GRPO
-from scgrpo.optimizer import MasterAdamW
+from scgrpo.algorithms.presets import GRPO
+from scgrpo.models import load as models
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
+from scgrpo.training.optimizer import MasterAdamW
 
 ROUNDS = 5
 TURN = 48

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks import Row, ratio_of_pairs
-from envs.code import corpus
-from envs.code.debug_boxes import judge
-from envs.code.debug_scripts import tasks_of
-from envs.code.human_eval import Problem, problems
-from envs.code.human_eval_check import check_fault
-from envs.code.suite import grade, run_suite
-from envs.code.table import witnessed
+from envs.code.debug.sandbox import judge
+from envs.code.debug.scripts import tasks_of
+from envs.code.fn.human_eval import Problem, problems
+from envs.code.fn.human_eval_check import check_fault
+from envs.code.swe_lite import corpus
+from envs.code.swe_lite.grading import grade, run_suite
+from envs.code.swe_lite.table import witnessed
 from envs.code.vet import new_reach
 from sandboxes import SandboxConfig, SandboxPool, open_pool
 

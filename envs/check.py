@@ -17,8 +17,8 @@ from rich.table import Table
 
 from envs import registry
 from envs.checks.catalogue import CHECKS, by_name
+from envs.checks.env_under_test import Subject
 from envs.checks.run import Check, Result, run_alone, run_check
-from envs.checks.subject import Subject
 
 __all__ = ["check", "main"]
 

@@ -22,15 +22,15 @@ ENTRY_POINT_GROUP = "scgrpo.envs"
 
 _LOCK = threading.Lock()
 _OWN = {
-    "scgrpo/code_debug-v0": "envs.code.debug:CodeDebug",
-    "scgrpo/code_fn-v0": "envs.code.fn:CodeFn",
+    "scgrpo/code_debug-v0": "envs.code.debug.env:CodeDebug",
+    "scgrpo/code_fn-v0": "envs.code.fn.env:CodeFn",
     "scgrpo/math_chain-v0": "envs.math.chain:MathChain",
-    "scgrpo/math_gym-v0": "envs.math.gym:MathGym",
+    "scgrpo/math_gym-v0": "envs.math.gym.env:MathGym",
     "scgrpo/math_search-v0": "envs.math.search:MathSearch",
     "scgrpo/math_word-v0": "envs.math.word:MathWord",
-    "scgrpo/swe_lite-v0": "envs.code.swe_lite:SweLite",
-    "scgrpo/tool_files-v0": "envs.tools.files:ToolFiles",
-    "scgrpo/tool_store-v0": "envs.tools.store:ToolStore",
+    "scgrpo/swe_lite-v0": "envs.code.swe_lite.env:SweLite",
+    "scgrpo/tool_files-v0": "envs.tools.files.env:ToolFiles",
+    "scgrpo/tool_store-v0": "envs.tools.store.env:ToolStore",
     "scgrpo/toy_guess-v0": "envs.toy.guess:ToyGuess",
 }
 

@@ -24,10 +24,10 @@ FETCH_S = 300.0
 
 
 READERS = (
-    "envs.code.human_eval",
-    "envs.code.pypi",
-    "envs.math.gym_wheel",
-    "envs.tools.bfcl_wheel",
+    "envs.code.fn.human_eval",
+    "envs.code.swe_lite.pypi",
+    "envs.math.gym.wheel",
+    "envs.tools.bfcl.wheel",
 )
 """Modules whose `RELEASES` are all that is read from the index."""
 

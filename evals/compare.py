@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals.compare_report import show, write
-from evals.comparisons import compare_results, generalisation_taxes
-from evals.outcomes import distinct, load_result, mixed
-from evals.subjects import RUNS
-from scgrpo.disk import DiskError
+from evals.comparison.report import show, write
+from evals.comparison.results import distinct, load_result, mixed
+from evals.comparison.verdicts import compare_results, generalisation_taxes
+from evals.evaluation.models import RUNS
+from scgrpo.runs.disk import DiskError
 
 __all__ = ["main"]
 

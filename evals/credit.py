@@ -22,17 +22,17 @@ import gymnasium
 from transformers import PreTrainedTokenizerBase
 
 from envs.base import TextEnv
-from evals.credit_signals import LABELS, Found, Sample, measure
-from evals.credited import Credited, read_step, run_tokenizer, steps
-from evals.deciding import deciding
-from evals.metrics import MIN_FAMILIES
-from evals.sheet import Sheet, interval, show, write
-from evals.subjects import RUNS
-from evals.suites import open_envs
-from scgrpo import settings
+from evals.credit_test.critical import deciding
+from evals.credit_test.record import Credited, read_step, run_tokenizer, steps
+from evals.credit_test.signals import LABELS, Found, Sample, measure
+from evals.evaluation.models import RUNS
+from evals.evaluation.suites import open_envs
+from evals.report.tables import Sheet, interval, show, write
+from evals.statistics import MIN_FAMILIES
 from scgrpo.config import TrainConfig
-from scgrpo.disk import DiskError
-from scgrpo.runs import CONFIG, find_run
+from scgrpo.runs.disk import DiskError
+from scgrpo.runs.folders import CONFIG, find_run
+from scgrpo.settings import parse as settings
 
 __all__ = ["main", "measured", "samples"]
 

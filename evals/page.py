@@ -18,15 +18,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from omegaconf import OmegaConf
 
-from evals import charts
-from evals.comparisons import compare_results
-from evals.errors import causes_line, warning
-from evals.microscope import evaluation_episodes, microscope
-from evals.outcomes import load_result, mixed
-from evals.subjects import RUNS
-from scgrpo.disk import DiskError, explained
-from scgrpo.log import read_metrics
-from scgrpo.runs import CONFIG, find_run
+from evals.comparison.results import load_result, mixed
+from evals.comparison.verdicts import compare_results
+from evals.evaluation.models import RUNS
+from evals.report import charts
+from evals.report.errors import causes_line, warning
+from evals.report.microscope import evaluation_episodes, microscope
+from scgrpo.runs.disk import DiskError, explained
+from scgrpo.runs.folders import CONFIG, find_run
+from scgrpo.runs.log import read_metrics
 
 __all__ = ["MOST_BYTES", "main", "page", "parser"]
 
@@ -134,13 +134,13 @@ def _rendered(values: Mapping[str, Any], episodes: list[dict[str, Any]]) -> str:
     env = Environment(
         loader=PackageLoader("evals", "."), autoescape=True, undefined=StrictUndefined
     )
-    script = files("evals").joinpath("page.js.html").read_text()
+    script = files("evals.report").joinpath("page.js.html").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return env.get_template("page.html").render(
         **values,
         data={"episodes": episodes},
         has_credit=any(s.get("w") for e in episodes for s in e["segments"]),
-        style=Markup(files("evals").joinpath("page.css.html").read_text()),
+        style=Markup(files("evals.report").joinpath("page.css.html").read_text()),
         script=Markup(script),
         script_hash=Markup(f"sha256-{digest}"),
     )

@@ -28,8 +28,8 @@ from envs.rollout import play
 from envs.store import from_json, intact
 from envs.types import Episode, Segment, Task
 from sandboxes import SandboxConfig, SandboxError, open_pool
-from scgrpo.log import progress, to_terminal
 from scgrpo.policies.scripted import ScriptedPolicy
+from scgrpo.runs.log import progress, to_terminal
 
 __all__ = ["Finding", "main", "replay"]
 

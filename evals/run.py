@@ -16,20 +16,20 @@ import gymnasium
 
 from envs.base import TextEnv
 from envs.rollout import Policy
-from evals.arguments import FULL, PROG, QUICK, parser, served
-from evals.budget import Budget, BudgetSpent
-from evals.episodes import evaluate
-from evals.evaluation import Evaluation, announce
-from evals.facts import code_digest, facts
-from evals.report import Report, show, write
-from evals.subjects import RUNS, Subject, Subjects, find_subjects, open_policy
-from evals.suites import ALL, Cell, cells, choose, open_envs
-from evals.table import Row, compare
+from evals.evaluation.arguments import FULL, PROG, QUICK, parser, served
+from evals.evaluation.budget import Budget, BudgetSpent
+from evals.evaluation.episodes import evaluate
+from evals.evaluation.models import RUNS, Subject, Subjects, find_subjects, open_policy
+from evals.evaluation.plan import Evaluation, announce
+from evals.evaluation.provenance import code_digest, facts
+from evals.evaluation.suites import ALL, Cell, cells, choose, open_envs
+from evals.report.report import Report, show, write
+from evals.report.scores import Row, compare
 from sandboxes import SandboxError
-from scgrpo.disk import DiskError
-from scgrpo.log import to_terminal
 from scgrpo.policies.server import ServerPolicy
 from scgrpo.rollouts import Rollouts
+from scgrpo.runs.disk import DiskError
+from scgrpo.runs.log import to_terminal
 
 __all__ = ["Evaluation", "EvaluationError", "main", "plan", "play_missing", "run"]
 

@@ -16,10 +16,10 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from evals.credited import Credited, read_step, steps, token_texts
-from evals.subjects import RUNS
-from scgrpo.log import read_metrics
-from scgrpo.runs import find_run
+from evals.credit_test.record import Credited, read_step, steps, token_texts
+from evals.evaluation.models import RUNS
+from scgrpo.runs.folders import find_run
+from scgrpo.runs.log import read_metrics
 
 __all__ = ["main", "parser", "sparkline"]
 

@@ -13,7 +13,7 @@ from functools import cache
 from envs import registry
 from envs.base import TextEnv
 from envs.types import Task
-from evals.suites import open_envs
+from evals.evaluation.suites import open_envs
 
 __all__ = ["twin_of", "twin_task"]
 

@@ -17,20 +17,20 @@ import gymnasium
 
 from envs.base import TextEnv
 from envs.types import Episode, Task
-from evals.arguments import parser, served
-from evals.budget import Budget, BudgetSpent
-from evals.evaluation import Evaluation, announce
-from evals.facts import code_digest, facts
-from evals.metrics import MIN_FAMILIES, Estimate, paired_difference, success_rate
+from evals.evaluation.arguments import parser, served
+from evals.evaluation.budget import Budget, BudgetSpent
+from evals.evaluation.models import find_subjects
+from evals.evaluation.plan import Evaluation, announce
+from evals.evaluation.provenance import code_digest, facts
+from evals.evaluation.suites import ALL, Cell, open_envs
+from evals.report.scores import outcome_table
+from evals.report.tables import Sheet, interval, show, write
 from evals.run import EvaluationError, plan, play_missing
-from evals.sheet import Sheet, interval, show, write
-from evals.subjects import find_subjects
-from evals.suites import ALL, Cell, open_envs
-from evals.table import outcome_table
+from evals.statistics import MIN_FAMILIES, Estimate, paired_difference, success_rate
 from evals.twin_envs import twin_of, twin_task
 from sandboxes import SandboxError
-from scgrpo.disk import DiskError
-from scgrpo.log import to_terminal
+from scgrpo.runs.disk import DiskError
+from scgrpo.runs.log import to_terminal
 
 __all__ = ["Consistency", "consistency", "main", "run"]
 

@@ -5,7 +5,7 @@
 
 from dataclasses import replace
 
-from scgrpo.algorithms import GRPO
+from scgrpo.algorithms.presets import GRPO
 from scgrpo.credit import Credit
 
 

@@ -1,7 +1,7 @@
 """Sandboxes for hostile code: leased boxes behind one protocol."""
 
 from sandboxes.base import ExecResult, Isolation, Sandbox, SandboxError, SandboxPool
-from sandboxes.pool import SandboxConfig, open_pool
+from sandboxes.client.pool import SandboxConfig, open_pool
 
 __all__ = [
     "ExecResult",

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sandboxes.base import SandboxError
-from sandboxes.battery import ISOLATING, Finding, findings
-from sandboxes.machine import look_around
-from sandboxes.pool import SandboxConfig, open_pool
+from sandboxes.client.pool import SandboxConfig, open_pool
+from sandboxes.tools.host import look_around
+from sandboxes.tools.self_check import ISOLATING, Finding, findings
 
 __all__ = ["main"]
 

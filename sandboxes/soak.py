@@ -19,10 +19,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sandboxes import docker, local
+from sandboxes.backends import bubblewrap as local
+from sandboxes.backends import docker
+from sandboxes.backends.containers import OWNER_LABEL, boot, compose_containers
 from sandboxes.base import Sandbox, SandboxError, SandboxPool
-from sandboxes.containers import OWNER_LABEL, boot, compose_containers
-from sandboxes.pool import SandboxConfig, open_pool
+from sandboxes.client.pool import SandboxConfig, open_pool
 
 __all__ = ["Soak", "descendants", "main"]
 

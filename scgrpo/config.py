@@ -11,12 +11,12 @@ import torch
 
 from envs.rollout import Limits
 from sandboxes import SandboxConfig
-from scgrpo import models
-from scgrpo.algorithms import Algorithm
+from scgrpo.algorithms.presets import Algorithm
+from scgrpo.algorithms.registry import find_algorithm
 from scgrpo.credit import CreditOptions, ReferenceLimits, SelfConditioned, reads_references
-from scgrpo.optimizer import AdamKind
-from scgrpo.registry import find_algorithm
-from scgrpo.settings_help import markdown
+from scgrpo.models import load as models
+from scgrpo.settings.help import markdown
+from scgrpo.training.optimizer import AdamKind
 
 __all__ = ["EngineConfig", "LoraConfig", "TrainConfig", "ValidationConfig", "WarmStartConfig"]
 

@@ -8,9 +8,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from scgrpo.config import TrainConfig
 from scgrpo.policies.completions import Server
+from scgrpo.policies.engines.vllm import VLLMEngine, VLLMServer
 from scgrpo.policies.hf import HFPolicy
-from scgrpo.policies.vllm import VLLMPolicy
-from scgrpo.policies.vllm_engines import VLLMEngine, VLLMServer
+from scgrpo.policies.remote import VLLMPolicy
 
 __all__ = ["open_policy"]
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
-from scgrpo import checkpoint, runs, settings
 from scgrpo.config import TrainConfig
-from scgrpo.disk import DiskError, new_folder
-from scgrpo.log import METRICS, VALIDATION, read_metrics, to_terminal
+from scgrpo.runs import folders as runs
+from scgrpo.runs.disk import DiskError, new_folder
+from scgrpo.runs.log import METRICS, VALIDATION, read_metrics, to_terminal
+from scgrpo.settings import parse as settings
+from scgrpo.training import checkpoint
 
 __all__ = ["card", "export", "main"]
 

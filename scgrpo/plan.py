@@ -14,11 +14,13 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from envs import registry
 from sandboxes.limits import compose_limits
-from scgrpo import models, runs, settings
 from scgrpo.config import TrainConfig
 from scgrpo.credit import reads_references
-from scgrpo.log import METRICS, read_metrics
-from scgrpo.trainer import Trainer
+from scgrpo.models import load as models
+from scgrpo.runs import folders as runs
+from scgrpo.runs.log import METRICS, read_metrics
+from scgrpo.settings import parse as settings
+from scgrpo.update import Trainer
 
 __all__ = ["Size", "peak_memory_mib", "text"]
 

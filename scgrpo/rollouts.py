@@ -20,10 +20,10 @@ from envs.base import TextEnv
 from envs.rollout import Limits, Policy, play
 from envs.types import Episode, Task
 from sandboxes import SandboxConfig, SandboxPool, open_pool
-from scgrpo.causes import count_causes, in_words
-from scgrpo.distributed import Ranks
-from scgrpo.log import progress
+from scgrpo.distributed.ranks import Ranks
 from scgrpo.policies.scripted import RandomPolicy
+from scgrpo.runs.log import progress
+from scgrpo.training.causes import count_causes, in_words
 
 __all__ = ["Rollouts", "SharedRollouts", "success_rate"]
 

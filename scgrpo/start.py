@@ -10,11 +10,12 @@ import numpy as np
 
 from envs.base import TextEnv
 from envs.types import Task
-from scgrpo import checkpoint, models
 from scgrpo.config import TrainConfig
-from scgrpo.learner import malformed_share
+from scgrpo.loop import malformed_share
+from scgrpo.models import load as models
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts, success_rate
+from scgrpo.training import checkpoint
 from scgrpo.warm_start import cache_key, warm_start
 
 __all__ = ["starting_weights"]

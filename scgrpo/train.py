@@ -16,16 +16,19 @@ import gymnasium
 from transformers.utils import logging as transformers_logging
 
 from sandboxes import SandboxError
-from scgrpo import models, plan, runs, settings
-from scgrpo.checkpoint import CheckpointError
+from scgrpo import plan
 from scgrpo.config import TrainConfig
-from scgrpo.disk import DiskError, explained
-from scgrpo.distributed import LostRank, Ranks, is_lead, joined
-from scgrpo.learner import Learner, TrainingError
-from scgrpo.log import to_terminal
-from scgrpo.optimizer import adam_of
+from scgrpo.distributed.ranks import LostRank, Ranks, is_lead, joined
+from scgrpo.loop import Learner, TrainingError
+from scgrpo.models import load as models
 from scgrpo.rollouts import Rollouts
+from scgrpo.runs import folders as runs
+from scgrpo.runs.disk import DiskError, explained
+from scgrpo.runs.log import to_terminal
+from scgrpo.settings import parse as settings
 from scgrpo.start import starting_weights
+from scgrpo.training.checkpoint import CheckpointError
+from scgrpo.training.optimizer import adam_of
 
 __all__ = ["main", "train"]
 

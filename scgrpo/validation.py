@@ -10,9 +10,9 @@ import numpy as np
 
 from envs.rollout import Policy
 from envs.types import Task
-from scgrpo.causes import count_causes
 from scgrpo.config import ValidationConfig
 from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
+from scgrpo.training.causes import count_causes
 
 __all__ = ["ERRORS", "ID", "validate"]
 

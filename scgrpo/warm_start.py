@@ -22,14 +22,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from envs.base import TextEnv
 from envs.types import Episode, Segment
 from sandboxes import SandboxError
-from scgrpo.attention import use_packed
 from scgrpo.config import WarmStartConfig
-from scgrpo.disk import new_folder
-from scgrpo.log import progress
-from scgrpo.optimizer import MasterAdamW
+from scgrpo.models.attention import use_packed
+from scgrpo.models.scoring import predicting_states, token_scores
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts
-from scgrpo.scoring import predicting_states, token_scores
+from scgrpo.runs.disk import new_folder
+from scgrpo.runs.log import progress
+from scgrpo.training.optimizer import MasterAdamW
 
 __all__ = ["cache_key", "spoken", "warm_start"]
 

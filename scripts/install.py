@@ -127,9 +127,14 @@ def install_sandbox():
 def build_image():
     """Makes the sandbox's image where an engine answers, so that `docker compose up` finds it."""
     if not engine_answers():
-        say("sandbox: no Docker engine answers now; later: .venv/bin/python -m sandboxes.build")
+        say(
+            "sandbox: no Docker engine answers now; later: .venv/bin/python -m sandboxes.image.build"
+        )
         return
-    if subprocess.call([str(VENV / "bin" / "python"), "-m", "sandboxes.build"], cwd=ROOT) != 0:
+    if (
+        subprocess.call([str(VENV / "bin" / "python"), "-m", "sandboxes.image.build"], cwd=ROOT)
+        != 0
+    ):
         say("sandbox: the image could not be built, see above; bubblewrap serves without one")
 
 

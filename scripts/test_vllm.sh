@@ -13,4 +13,4 @@ if [ ! -e .venv-vllm/.ready ]; then
         | xargs .venv-vllm/bin/pip install
     touch .venv-vllm/.ready
 fi
-VLLM_PYTHON="$PWD/.venv-vllm/bin/python" exec .venv/bin/python -m pytest tests/scgrpo/test_vllm.py "$@"
+VLLM_PYTHON="$PWD/.venv-vllm/bin/python" exec .venv/bin/python -m pytest tests/scgrpo/policies/engines/test_vllm.py "$@"

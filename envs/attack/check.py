@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from envs.attack.book import BOOK
 from envs.attack.engine import OWN, Pooled, attempt, control, sandbox_kinds, takes_sandboxes
 from envs.attack.targets import targets
-from envs.checks.subject import NotDefined, Subject
+from envs.checks.env_under_test import NotDefined, Subject
 
 __all__ = ["nothing_is_stolen"]
 

@@ -12,7 +12,7 @@ from envs import registry
 from envs.attack.model import LEASE, Attack
 from envs.attack.targets import PROBE, Target
 from envs.base import TextEnv
-from envs.checks.subject import Subject
+from envs.checks.env_under_test import Subject
 from sandboxes import SandboxConfig, SandboxPool, open_pool
 
 __all__ = [
@@ -101,7 +101,8 @@ def takes_sandboxes(name: str) -> bool:
 
 def sandbox_kinds() -> dict[str, str]:
     """Each backend of sandboxes, and why it cannot run here, empty where it can."""
-    from sandboxes import docker, local
+    from sandboxes.backends import bubblewrap as local
+    from sandboxes.backends import docker
 
     return {"docker": docker.available(), "local": local.available()}
 

@@ -52,7 +52,7 @@ def _bracketed(line: str) -> str:
 
 
 def _renamed(text: str) -> str:
-    from envs.code.rename import rename_locals
+    from envs.code.swe_lite.rename import rename_locals
 
     return rename_locals(text)
 

@@ -22,8 +22,8 @@ from envs.attack.book import BOOK
 from envs.attack.engine import Finding, Pooled, attempt, control
 from envs.attack.model import Attack
 from envs.attack.targets import Target, targets
+from envs.checks.env_under_test import NotDefined
 from envs.checks.run import fresh_environment
-from envs.checks.subject import NotDefined
 
 __all__ = ["Plan", "Said", "deeds", "played_alone", "work"]
 

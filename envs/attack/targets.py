@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from envs.attack.compose import defines, in_lines, stubbed, wrong_with
-from envs.checks.subject import NotDefined, Subject
+from envs.checks.env_under_test import NotDefined, Subject
 from envs.checks.turns import with_text
 from envs.toolspec import render_call
 from envs.types import Task
@@ -85,7 +85,7 @@ def _code_fn(subject: Subject) -> Iterator[Target]:
 
 def _swe_lite(subject: Subject) -> Iterator[Target]:
     """The last line of the module is edited, and code follows; the bug is another line."""
-    from envs.code.swe_tasks import rows_in
+    from envs.code.swe_lite.tasks import rows_in
     from envs.code.witness import witness_text
 
     wanted = ["intervals", "colorsys"]
@@ -108,7 +108,7 @@ def _swe_lite(subject: Subject) -> Iterator[Target]:
 
 def _code_debug(subject: Subject) -> Iterator[Target]:
     """Blank lines between functions take one statement each, the last of them runs the whole."""
-    from envs.code.debug_scripts import broken
+    from envs.code.debug.scripts import broken
 
     task, lines, blank = next(
         (task, lines, blank)
@@ -135,7 +135,7 @@ def _code_debug(subject: Subject) -> Iterator[Target]:
 
 
 _OWN: dict[str, Callable[[Subject], Iterator[Target]]] = {
-    "envs.code.fn:CodeFn": _code_fn,
-    "envs.code.swe_lite:SweLite": _swe_lite,
-    "envs.code.debug:CodeDebug": _code_debug,
+    "envs.code.fn.env:CodeFn": _code_fn,
+    "envs.code.swe_lite.env:SweLite": _swe_lite,
+    "envs.code.debug.env:CodeDebug": _code_debug,
 }

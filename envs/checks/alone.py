@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from envs.checks.catalogue import by_name
+from envs.checks.env_under_test import Subject
 from envs.checks.run import run_check, write_result
-from envs.checks.subject import Subject
 
 __all__: list[str] = []
 

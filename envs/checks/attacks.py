@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.checks.subject import NotDefined, Script, Subject
+from envs.checks.env_under_test import NotDefined, Script, Subject
 from envs.checks.turns import bare_calls, filled_calls, with_text
 from envs.toolspec import Call, parse_call
 from envs.types import Task, as_messages

@@ -13,8 +13,8 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 from envs import registry
+from envs.checks.env_under_test import Subject
 from envs.checks.fresh import drawn, in_fresh_process
-from envs.checks.subject import Subject
 
 __all__ = ["gymnasium_accepts", "refuses_bad_input", "survives_pickling", "vectorizes"]
 

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from envs.checks.attacks import scored
-from envs.checks.subject import NotDefined, Subject
+from envs.checks.env_under_test import NotDefined, Subject
 from envs.checks.turns import closing_calls, filled_calls, is_path, with_text
 from envs.types import Task
 

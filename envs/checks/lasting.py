@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from envs.checks.env_under_test import Subject
 from envs.checks.hostile import EMPTY_TEST, PASSED, as_code, code_turns
-from envs.checks.subject import Subject
 
 __all__ = ["code_that_acts_late", "code_that_floods", "code_that_stays", "outlived"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from envs.checks.attacks import scored
-from envs.checks.subject import NotDefined, Subject
+from envs.checks.env_under_test import NotDefined, Subject
 from envs.checks.turns import with_text
 from envs.toolspec import Call, parse_call, render_call
 from envs.types import Task

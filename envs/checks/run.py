@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from envs.checks.subject import NotDefined, Subject
+from envs.checks.env_under_test import NotDefined, Subject
 
 __all__ = ["Check", "Result", "fresh_environment", "run_alone", "run_check"]
 

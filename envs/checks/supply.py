@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from envs.checks.contract import difference
+from envs.checks.env_under_test import Subject
 from envs.checks.fresh import in_fresh_process
-from envs.checks.subject import Subject
 from envs.splits import overlaps
 from envs.types import Task
 

@@ -11,7 +11,7 @@ from contextlib import closing
 
 import numpy as np
 
-from envs.checks.subject import NotDefined, Subject
+from envs.checks.env_under_test import NotDefined, Subject
 from envs.types import Task
 
 __all__ = [

@@ -11,9 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from envs.code.boxes import in_box, once_per_pool
-from envs.code.corpus import DATA, Source, source
 from envs.code.programs import program
+from envs.code.swe_lite.corpus import DATA, Source, source
+from envs.code.testing import in_box, once_per_pool
 from envs.code.values import Observations, cases
 from sandboxes.base import Sandbox, SandboxError, SandboxPool
 

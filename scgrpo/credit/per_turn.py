@@ -17,7 +17,7 @@ from envs.types import Episode
 from scgrpo.credit.rule import Credit
 
 if TYPE_CHECKING:
-    from scgrpo.forward import BatchForward
+    from scgrpo.models.forward import BatchForward
 
 __all__ = ["PerTurn"]
 

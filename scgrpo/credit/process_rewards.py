@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from envs.types import Episode
-from scgrpo.advantages import zscored
+from scgrpo.algorithms.advantages import zscored
 
 __all__ = ["process_advantages"]
 

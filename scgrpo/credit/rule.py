@@ -17,7 +17,7 @@ from scgrpo.credit.references import References
 
 if TYPE_CHECKING:
     # Only the type: forward.py reads references, which are part of this package.
-    from scgrpo.forward import BatchForward
+    from scgrpo.models.forward import BatchForward
 
 __all__ = ["Credit", "CreditRule", "reads_references", "uniform"]
 

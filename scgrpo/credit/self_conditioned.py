@@ -30,7 +30,7 @@ from scgrpo.credit.references import Case, References, assign_references
 from scgrpo.credit.rule import Credit
 
 if TYPE_CHECKING:
-    from scgrpo.forward import BatchForward
+    from scgrpo.models.forward import BatchForward
 
 __all__ = ["SelfConditioned", "advantages", "summary", "weights"]
 

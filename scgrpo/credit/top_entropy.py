@@ -15,7 +15,7 @@ from torch import Tensor
 from scgrpo.credit.rule import Credit
 
 if TYPE_CHECKING:
-    from scgrpo.forward import BatchForward
+    from scgrpo.models.forward import BatchForward
 
 __all__ = ["TopEntropy", "top_entropy"]
 

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.rollout import Limits
 from envs.types import Message, Segment
-from scgrpo.attention import SlotCache, SlotLayout, hidden_states, use_packed
+from scgrpo.models.attention import SlotCache, SlotLayout, hidden_states, use_packed
+from scgrpo.models.scoring import output_layer
 from scgrpo.policies.chat import Chat
-from scgrpo.scoring import output_layer
 
 __all__ = ["HFPolicy", "PolicyClosed"]
 

@@ -17,9 +17,9 @@ from envs import check as command
 from envs import registry
 from envs.check import check, main
 from envs.checks.catalogue import CHECKS, by_name
+from envs.checks.env_under_test import Subject
 from envs.checks.lasting import outlived
 from envs.checks.run import run_alone, run_check
-from envs.checks.subject import Subject
 from envs.checks.turns import closing_calls, with_text
 
 PLANTED = Path(__file__).with_name("planted")
@@ -178,7 +178,7 @@ def test_what_an_author_left_out_is_skipped_and_named(monkeypatch):
 @pytest.mark.parametrize("name", registry.names())
 def test_our_environments_are_sound(name):
     if "sandboxes" in inspect.signature(type(registry.make(name).unwrapped)).parameters:
-        from envs.code.boxes import shared_pool
+        from envs.code.testing import shared_pool
         from sandboxes import SandboxError
 
         try:

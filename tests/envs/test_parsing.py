@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from envs import parsing
-from envs.code.corpus import source
+from envs.code.swe_lite.corpus import source
 
 
 def test_many_threads_get_their_trees_while_the_collector_runs_python():

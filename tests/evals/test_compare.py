@@ -13,14 +13,14 @@ from envs.rollout import Limits
 from envs.store import read_episodes, write_episodes
 from envs.toy.guess import ToyGuess
 from envs.types import Episode, Segment, Stop, Verdict
-from evals import report
 from evals.compare import main
-from evals.comparisons import fieller, holm, verdict
-from evals.metrics import Estimate, PairedTest, paired_test
+from evals.comparison.verdicts import fieller, holm, verdict
+from evals.evaluation.models import Subject, Subjects
+from evals.evaluation.suites import Cell
+from evals.report import report
+from evals.report.scores import compare
 from evals.run import Evaluation
-from evals.subjects import Subject, Subjects
-from evals.suites import Cell
-from evals.table import compare
+from evals.statistics import Estimate, PairedTest, paired_test
 from scgrpo.config import TrainConfig
 
 

@@ -16,13 +16,13 @@ from envs.store import write_episodes
 from envs.toy.guess import ToyGuess
 from envs.types import Episode, Segment, Stop, Task, Verdict
 from evals.credit import main, measured, samples
-from evals.credit_signals import auroc, mass, signals
-from evals.credited import run_tokenizer
-from evals.metrics import mean_estimate
-from scgrpo import settings
+from evals.credit_test.record import run_tokenizer
+from evals.credit_test.signals import auroc, mass, signals
+from evals.statistics import mean_estimate
 from scgrpo.config import TrainConfig
-from scgrpo.credit_record import CreditRow, credit_path, write_credit
-from scgrpo.tiny import make_tiny
+from scgrpo.credit.record import CreditRow, credit_path, write_credit
+from scgrpo.models.tiny import make_tiny
+from scgrpo.settings import parse as settings
 
 ZERO = 3 + 1 + ord("0") - 32  # the tiny tokenizer: specials, the newline, then from the space on
 END = 2

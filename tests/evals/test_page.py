@@ -14,18 +14,18 @@ import pytest
 
 from envs.store import write_episodes
 from envs.types import Episode, Segment, Stop, Task, Verdict
-from evals.evaluation import Evaluation
-from evals.subjects import Subject, Subjects
-from evals.suites import Cell
+from evals.evaluation.models import Subject, Subjects
+from evals.evaluation.plan import Evaluation
+from evals.evaluation.suites import Cell
 from scgrpo.config import TrainConfig
-from scgrpo.tiny import make_tiny
+from scgrpo.models.tiny import make_tiny
 
 pytest.importorskip("altair", reason="altair draws the charts")
 pytest.importorskip("vl_convert", reason="vl-convert-python makes them SVG")
 
 from evals import page as module  # noqa: E402
-from evals.microscope import _spread, microscope  # noqa: E402
 from evals.page import main, page  # noqa: E402
+from evals.report.microscope import _spread, microscope  # noqa: E402
 
 HOSTILE = "</script><script>window.owned=1</script><img src=x onerror=window.owned=1>{{7*7}}'\"&"
 CHROMIUM = shutil.which("chromium")

@@ -16,11 +16,14 @@ import pytest
 
 from envs.rollout import Limits
 from evals.run import main
-from scgrpo import checkpoint, models, runs, settings
 from scgrpo.config import TrainConfig
-from scgrpo.optimizer import MasterAdamW
+from scgrpo.models import load as models
+from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.hf import HFPolicy
-from scgrpo.tiny import make_tiny
+from scgrpo.runs import folders as runs
+from scgrpo.settings import parse as settings
+from scgrpo.training import checkpoint
+from scgrpo.training.optimizer import MasterAdamW
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from evals.run import main
-from tests.scgrpo.small_server import Scripted, completion
+from tests.scgrpo.policies.small_server import Scripted, completion
 
 CALL = '{"name": "guess", "arguments": {"number": 3}}'
 ASKED = ["--envs", "toy_guess", "--levels", "1", "--tasks", "6", "--rollouts", "4", "--out", "out"]

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from envs.store import write_episodes
 from envs.types import Episode, Segment, Stop, Task, Verdict
-from evals.credited import read_step, steps, token_texts
+from evals.credit_test.record import read_step, steps, token_texts
 from evals.show import _episode, main, sparkline
-from scgrpo.tiny import make_tiny
+from scgrpo.models.tiny import make_tiny
 
 A = 3 + 1 + ord("a") - 32  # the tiny tokenizer: specials, the newline, then from the space on
 END = 2

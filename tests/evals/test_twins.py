@@ -11,20 +11,20 @@ import pytest
 
 from envs import registry
 from envs.base import TextEnv
-from envs.code.swe_lite import SweLite
+from envs.code.swe_lite.env import SweLite
 from envs.identity import identity
 from envs.rollout import Limits, play
 from envs.store import write_episodes
 from envs.toy.guess import ToyGuess
 from envs.types import Episode, Stop, Task, Verdict
 from evals import run as evaluation
+from evals.evaluation.suites import Cell
 from evals.replay import replay
-from evals.suites import Cell
 from evals.twin_envs import twin_of, twin_task
 from evals.twins import consistency, main
+from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.rollouts import Rollouts
-from scgrpo.tiny import make_tiny
 
 NAN = math.nan
 

@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from sandboxes import SandboxConfig, open_pool
-from sandboxes.containers import compose_containers
+from sandboxes.backends.containers import compose_containers
 from sandboxes.limits import COMPOSE_FILE
 
 COMPOSES = {"v1": ["docker-compose"], "v2": ["docker", "compose"]}

@@ -11,9 +11,9 @@ import pytest
 from docker.errors import DockerException
 
 from sandboxes import Sandbox, SandboxConfig, SandboxPool, open_pool
-from sandboxes import local as local_boxes
-from sandboxes.build import prepare_image
-from sandboxes.containers import boot
+from sandboxes.backends import bubblewrap as local_boxes
+from sandboxes.backends.containers import boot
+from sandboxes.image.build import prepare_image
 from tests.sandboxes.compose_project import no_other
 
 BACKENDS = ("local", "unsafe", pytest.param("docker", marks=pytest.mark.docker))

@@ -337,7 +337,7 @@ PLANTS = {
     "os.py": b"print('planted')",
     "struct.py": b"print('planted')",
     "sandboxes/__init__.py": b"print('planted')",
-    "sandboxes/runner.py": b"print('planted')",
+    "sandboxes/inside/runner.py": b"print('planted')",
     **{
         f".local/lib/python3.{minor}/site-packages/evil.pth": b"import os; print('planted')"
         for minor in range(11, 16)

@@ -9,10 +9,10 @@ import time
 import pytest
 
 from sandboxes import ExecResult, Sandbox, SandboxConfig, SandboxError, open_pool
-from sandboxes.docker import _lease
-from sandboxes.frames import LENGTHS, MAX_HEADER, MAX_PAYLOAD, lengths, pack, parse
+from sandboxes.backends.docker import _lease
+from sandboxes.client.stream import TakenError
+from sandboxes.inside.frames import LENGTHS, MAX_HEADER, MAX_PAYLOAD, lengths, pack, parse
 from sandboxes.limits import compose_limits
-from sandboxes.stream import TakenError
 
 FRAME = pack({"status": 0, "late": False, "truncated": False, "wall_s": 0, "stdout": 6}, 6)
 

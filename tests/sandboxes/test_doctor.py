@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sandboxes import ExecResult, SandboxConfig, local, open_pool
-from sandboxes.battery import Finding, findings
+from sandboxes import ExecResult, SandboxConfig, open_pool
+from sandboxes.backends import bubblewrap as local
+from sandboxes.backends.fake import FakePool
 from sandboxes.doctor import main, show
-from sandboxes.fake import FakePool
-from sandboxes.machine import look_around
+from sandboxes.tools.host import look_around
+from sandboxes.tools.self_check import Finding, findings
 
 needs_local = pytest.mark.skipif(bool(local.available()), reason=f"local: {local.available()}")
 

@@ -10,19 +10,12 @@ from pathlib import Path
 import docker
 import pytest
 
-from sandboxes import (
-    ExecResult,
-    Isolation,
-    Sandbox,
-    SandboxConfig,
-    SandboxPool,
-    identities,
-    open_pool,
-)
+from sandboxes import ExecResult, Isolation, Sandbox, SandboxConfig, SandboxPool, open_pool
+from sandboxes.backends import identities
 from sandboxes.limits import compose_limits, compose_service
 
 pytestmark = pytest.mark.docker
-HIDDEN = Path("sandboxes/hidden_modules.txt").resolve()
+HIDDEN = Path("sandboxes/inside/hidden_modules.txt").resolve()
 WORK = next(iter(compose_limits().folders_mib))
 
 

@@ -9,9 +9,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from sandboxes import ExecResult, Isolation, Sandbox, SandboxConfig, SandboxPool, local, open_pool
+from sandboxes import ExecResult, Isolation, Sandbox, SandboxConfig, SandboxPool, open_pool
+from sandboxes.backends import bubblewrap as local
+from sandboxes.inside.settings import hidden_modules
 from sandboxes.limits import compose_limits
-from sandboxes.settings import hidden_modules
 
 pytestmark = pytest.mark.skipif(bool(local.available()), reason=f"local: {local.available()}")
 

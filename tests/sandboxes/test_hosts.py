@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from sandboxes import Isolation, SandboxConfig, SandboxError, open_pool
-from sandboxes.build import image_name
+from sandboxes.image.build import image_name
 
 pytestmark = [
     pytest.mark.docker,
@@ -136,7 +136,7 @@ def test_boxes_are_spread_over_the_engines(proxies):
 def test_an_engine_that_dies_voids_its_leases_and_is_left_out_until_it_is_back(
     proxies, capsys, monkeypatch
 ):
-    monkeypatch.setattr("sandboxes.engines.LEFT_OUT_S", 0.0)
+    monkeypatch.setattr("sandboxes.backends.engines.LEFT_OUT_S", 0.0)
     first, second = proxies
     with open_pool(config(first, second)) as pool:
         with ExitStack() as leases:

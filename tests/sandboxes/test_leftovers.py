@@ -9,10 +9,12 @@ from typing import Any
 import docker
 import pytest
 
-from sandboxes import ExecResult, Isolation, Sandbox, SandboxConfig, SandboxPool, containers, local
+from sandboxes import ExecResult, Isolation, Sandbox, SandboxConfig, SandboxPool
 from sandboxes import open_pool as open_sandboxes
-from sandboxes.pool import BoxPool
-from sandboxes.stream import StreamBox
+from sandboxes.backends import bubblewrap as local
+from sandboxes.backends import containers
+from sandboxes.client.pool import BoxPool
+from sandboxes.client.stream import StreamBox
 from tests.sandboxes.compose_project import composed_sandbox
 from tests.sandboxes.leftovers import ATTACKS, SNAPSHOT, START
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from envs.base import TextEnv
-from envs.code.debug import CodeDebug
-from envs.code.fn import CodeFn
-from envs.code.swe_lite import SweLite
+from envs.code.debug.env import CodeDebug
+from envs.code.fn.env import CodeFn
+from envs.code.swe_lite.env import SweLite
 from envs.toolspec import render_call
-from sandboxes import SandboxConfig, SandboxPool, local, open_pool
+from sandboxes import SandboxConfig, SandboxPool, open_pool
+from sandboxes.backends import bubblewrap as local
 from tests.sandboxes.compose_project import composed_sandbox
 from tests.sandboxes.leftovers import ATTACKS, START
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandboxes import SandboxConfig, identities, limits, local, open_pool
+from sandboxes import SandboxConfig, limits, open_pool
+from sandboxes.backends import bubblewrap as local
+from sandboxes.backends import identities
 
 CHANGES = {"pids_limit": 77, "mem_limit": "300m", "memswap_limit": "300m", "cpus": 0.5}
 ULIMITS = {"nofile": 199, "fsize": 3 << 20}

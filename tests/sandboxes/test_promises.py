@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sandboxes.inside.settings import hidden_modules
 from sandboxes.limits import compose_limits
-from sandboxes.settings import hidden_modules
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "sandbox.md").read_text()
 # Each module is imported in a process of its own, since one that fails leaves others half-made.

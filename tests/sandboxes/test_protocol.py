@@ -269,5 +269,5 @@ def runners() -> list[int]:
     return [
         pid
         for pid in children
-        if b"sandboxes.runner" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if b"sandboxes.inside.runner" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     ]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sandboxes import local, soak
+from sandboxes import soak
+from sandboxes.backends import bubblewrap as local
 
 
 @pytest.mark.parametrize("backend", ["local", pytest.param("docker", marks=pytest.mark.docker)])

@@ -12,9 +12,10 @@ from collections.abc import Callable
 import docker
 import pytest
 
-from sandboxes import Isolation, local
-from sandboxes.build import prepare_image
-from sandboxes.containers import container_options
+from sandboxes import Isolation
+from sandboxes.backends import bubblewrap as local
+from sandboxes.backends.containers import container_options
+from sandboxes.image.build import prepare_image
 from sandboxes.limits import compose_limits
 
 LOCAL = pytest.mark.skipif(bool(local.available()), reason=f"local: {local.available()}")

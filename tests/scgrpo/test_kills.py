@@ -16,13 +16,14 @@ import torch
 from safetensors.torch import load_file
 
 from envs.rollout import Limits
-from scgrpo import checkpoint, runs
 from scgrpo.config import TrainConfig, WarmStartConfig
-from scgrpo.disk import DiskError
-from scgrpo.learner import Learner
-from scgrpo.log import read_metrics
-from scgrpo.models import make_tiny
+from scgrpo.loop import Learner
+from scgrpo.models.load import make_tiny
 from scgrpo.rollouts import Rollouts
+from scgrpo.runs import folders as runs
+from scgrpo.runs.disk import DiskError
+from scgrpo.runs.log import read_metrics
+from scgrpo.training import checkpoint
 
 KILLS = 20
 ENDLESS = 1_000_000  # steps, so that no machine is fast enough to end before the last kill
@@ -86,7 +87,7 @@ def first_save_s(run: Path, config: TrainConfig) -> float:
 
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path):
-    FORKS.set_forkserver_preload(["scgrpo.learner"])
+    FORKS.set_forkserver_preload(["scgrpo.loop"])
     config = config_in(tmp_path, ENDLESS)
     whole, killed = runs.new_run(tmp_path, "whole"), runs.new_run(tmp_path, "killed")
     chance = random.Random(0)

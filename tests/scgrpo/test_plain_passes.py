@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from envs.types import Episode
-from scgrpo.algorithms import GRPO, SC_GRPO
-from scgrpo.models import load, make_tiny
-from scgrpo.teachers import reference_openings
-from tests.scgrpo.test_trainer import Setup, close
+from scgrpo.algorithms.presets import GRPO, SC_GRPO
+from scgrpo.models.load import load, make_tiny
+from scgrpo.teachers.prompt_ids import reference_openings
+from tests.scgrpo.test_update import Setup, close
 
 FACTORS = (0.5, 3.0)
 CAP = 2.0

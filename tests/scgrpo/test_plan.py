@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from scgrpo.attention import use_packed
-from scgrpo.models import load, make_tiny
-from scgrpo.scoring import predicting_states
+from scgrpo.models.attention import use_packed
+from scgrpo.models.load import load, make_tiny
+from scgrpo.models.scoring import predicting_states
 from scgrpo.train import main
 
 

@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from envs.types import Episode
-from scgrpo.algorithms import ALGORITHMS
-from scgrpo.attention import use_packed
-from scgrpo.models import load, make_tiny
-from tests.scgrpo.test_trainer import Setup, mixed
+from scgrpo.algorithms.presets import ALGORITHMS
+from scgrpo.models.attention import use_packed
+from scgrpo.models.load import load, make_tiny
+from tests.scgrpo.test_update import Setup, mixed
 
 RECORDED: dict[str, tuple[float, float, float]] = {
     "grpo": (-1.024455e-08, 0.5993248, -0.04552764),

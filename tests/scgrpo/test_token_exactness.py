@@ -20,21 +20,21 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+import scgrpo.models.scoring as scoring_module
 import scgrpo.policies.hf as hf_module
-import scgrpo.scoring as scoring_module
 from envs import registry
 from envs.base import TextEnv
 from envs.rollout import Limits, play
 from envs.store import read_episodes, write_episodes
 from envs.types import Episode, Stop, Verdict
-from scgrpo.algorithms import GRPO, SC_GRPO, Algorithm
+from scgrpo.algorithms.presets import GRPO, SC_GRPO, Algorithm
 from scgrpo.batch import collate
-from scgrpo.optimizer import MasterAdamW
-from scgrpo.packing import opening_of, rest_of
+from scgrpo.models.packing import opening_of, rest_of
+from scgrpo.models.scoring import output_layer, predicting_states, token_scores
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
-from scgrpo.scoring import output_layer, predicting_states, token_scores
-from scgrpo.trainer import Trainer
+from scgrpo.training.optimizer import MasterAdamW
+from scgrpo.update import Trainer
 
 SMOLLM2 = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"

@@ -10,8 +10,8 @@ from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
 from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.credit import CreditOptions
-from scgrpo.log import read_metrics
-from scgrpo.models import make_tiny
+from scgrpo.models.load import make_tiny
+from scgrpo.runs.log import read_metrics
 from scgrpo.train import train
 
 

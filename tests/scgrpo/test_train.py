@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from scgrpo import settings
 from scgrpo.config import TrainConfig
-from scgrpo.log import read_metrics
-from scgrpo.models import make_tiny
-from scgrpo.settings_help import leaves
+from scgrpo.models.load import make_tiny
+from scgrpo.runs.log import read_metrics
+from scgrpo.settings import parse as settings
+from scgrpo.settings.help import leaves
 from scgrpo.train import main
 
 MINUTE = 60

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from scgrpo.algorithms import DAPO, DR_GRPO, GRPO, GSPO, Algorithm, clip_fraction, surrogate
-from scgrpo.models import load, make_tiny
+from scgrpo.algorithms.presets import DAPO, DR_GRPO, GRPO, GSPO, Algorithm, clip_fraction, surrogate
+from scgrpo.models.load import load, make_tiny
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

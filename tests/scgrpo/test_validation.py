@@ -10,13 +10,14 @@ import pytest
 
 from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
-from scgrpo import checkpoint, runs
 from scgrpo.config import TrainConfig, ValidationConfig, WarmStartConfig
-from scgrpo.learner import Learner, _percentages
-from scgrpo.log import VALIDATION, read_metrics
-from scgrpo.models import make_tiny
+from scgrpo.loop import Learner, _percentages
+from scgrpo.models.load import make_tiny
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.rollouts import Rollouts
+from scgrpo.runs import folders as runs
+from scgrpo.runs.log import VALIDATION, read_metrics
+from scgrpo.training import checkpoint
 from scgrpo.validation import validate
 
 LIMITS = Limits(turn_tokens=3, episode_tokens=160)

@@ -16,7 +16,7 @@ import torch
 from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
 from scgrpo.config import TrainConfig, WarmStartConfig
-from scgrpo.models import load, make_tiny
+from scgrpo.models.load import load, make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts
 from scgrpo.start import starting_weights

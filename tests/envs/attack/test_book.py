@@ -82,7 +82,7 @@ MISTAKES = ("NameError", "SyntaxError", "ImportError", "ModuleNotFoundError", "U
 
 @pytest.fixture(scope="module")
 def pool():
-    from sandboxes import local
+    from sandboxes.backends import bubblewrap as local
 
     if reason := local.available():
         pytest.skip(reason)

@@ -8,10 +8,11 @@ from envs.attack.book import BOOK
 from envs.attack.engine import attempt, control, probed
 from envs.attack.model import LEASE
 from envs.attack.targets import targets
-from envs.code import suite, swe_lite
-from envs.code.corpus import source
-from envs.code.suite import run_suite
-from envs.code.swe_tasks import rows_in
+from envs.code.swe_lite import env as swe_lite
+from envs.code.swe_lite import grading as suite
+from envs.code.swe_lite.corpus import source
+from envs.code.swe_lite.grading import run_suite
+from envs.code.swe_lite.tasks import rows_in
 from envs.toolspec import parse_call
 
 OWN = ("code_fn", "code_debug", "swe_lite")

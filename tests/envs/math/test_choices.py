@@ -10,7 +10,7 @@ from statistics import mean
 import pytest
 
 from envs.math.chain import MathChain
-from envs.math.gym import MathGym
+from envs.math.gym.env import MathGym
 from envs.math.word import MathWord
 from envs.types import Task
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scgrpo.models import load, make_tiny
+from scgrpo.models.load import load, make_tiny
 from scgrpo.policies.chat import Chat
 
 SMOL = (

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from envs.rollout import Limits
 from envs.types import Segment
-from scgrpo.models import load, make_tiny
+from scgrpo.models.load import load, make_tiny
 from scgrpo.policies.hf import HFPolicy, PolicyClosed
 
 LIMITS = Limits(turn_tokens=12, episode_tokens=160)

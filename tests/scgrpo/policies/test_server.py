@@ -14,7 +14,7 @@ from envs.types import Stop
 from scgrpo.policies.completions import Completions, Server, ServerError
 from scgrpo.policies.server import ServerPolicy, served_names
 from scgrpo.rollouts import Rollouts
-from tests.scgrpo.small_server import Answer, Scripted, completion
+from tests.scgrpo.policies.small_server import Answer, Scripted, completion
 
 TOOLS = [
     {

@@ -1,0 +1,1 @@
+"""One-line bugs: where a module can be mutated, and how."""

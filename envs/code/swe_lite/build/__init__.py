@@ -1,0 +1,1 @@
+"""Commands that make swe_lite's data: bugs, decoys, bundled sources, witnesses."""

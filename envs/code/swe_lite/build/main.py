@@ -1,0 +1,140 @@
+"""Extends `swe_lite`'s task table: breaks every source in every way and keeps what its tests catch.
+
+    python -m envs.code.swe_lite.build.main FOLDER [SOURCE ...] [--fill SPLIT ...]
+
+writes a file to FOLDER for each source as soon as it is done, and takes up an interrupted build
+there; then adds the rows to `tasks.jsonl.gz` and `sources.json`. Rows that the table holds stay:
+their functions keep their split. `--fill` looks for no new rows: those of the splits that have no
+candidates get some, where their lines give fair ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from envs.code.swe_lite import corpus
+from envs.code.swe_lite.build.bench import Bench
+from envs.code.swe_lite.build.rows import filled, rows_of
+from envs.code.swe_lite.corpus import Source
+from envs.code.swe_lite.grading import SuiteRun
+from envs.code.swe_lite.table import Row, rows, write
+
+__all__ = ["Lab", "baseline", "main"]
+
+REPEATS = 3
+"""Interpreters that a bug has to fail in, each with another order of sets."""
+
+LEAST_DEADLINE_S = 1.5
+DEADLINE_FACTOR = 10.0
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Runs one source's suite against versions of it.
+
+    | field | meaning |
+    |---|---|
+    | source | with the names of its tests |
+    | benches | `REPEATS` interpreters |
+    | timeout_s | far above the suite's own time, so that only a bug that loops reaches it |
+    """
+
+    source: Source
+    benches: Sequence[Bench]
+    timeout_s: float
+
+    def run(self, text: str) -> SuiteRun:
+        """The suite against a version of the module."""
+        return self._run(self.benches[0], text)
+
+    def run_again(self, text: str) -> list[SuiteRun]:
+        """The same in every other interpreter."""
+        return [self._run(bench, text) for bench in self.benches[1:]]
+
+    def _run(self, bench: Bench, text: str) -> SuiteRun:
+        source = self.source
+        files = {source.file: text, source.test_file: source.tests}
+        return bench.run(files, f"test_{source.name}", self.timeout_s)
+
+
+def baseline(benches: Sequence[Bench], source: Source) -> Lab:
+    """A lab for the source, with the names of its tests: skipped ones do not count.
+
+    Raises ValueError where one does not pass every time, visible ones alone included.
+    """
+    lab = Lab(source, benches, timeout_s=30)
+    runs = [lab.run(source.text), *lab.run_again(source.text)]
+    names = {name for name, reason in runs[0].reasons.items() if not reason.startswith("skipped")}
+    files = {source.file: source.text, source.test_file: source.visible}
+    alone = benches[0].run(files, f"test_{source.name}", lab.timeout_s)
+    visible = names & set(alone.reasons)
+    if not visible < names or any(run.timed_out or run.failed(names) for run in runs):
+        raise ValueError(f"{source.name} must pass all its tests, got {runs}")
+    if alone.failed(visible):
+        raise ValueError(f"{source.name}: the visible tests must pass alone, got {alone}")
+    known = replace(
+        source, all_ids=tuple(sorted(names)), hidden_ids=frozenset(names) - frozenset(visible)
+    )
+    slowest_s = max(run.wall_s for run in runs)
+    return Lab(known, benches, max(LEAST_DEADLINE_S, DEADLINE_FACTOR * slowest_s))
+
+
+def _build_one(name: str, folder: Path, fill: Sequence[str]) -> None:
+    path = folder / f"{name}.json"
+    if path.exists():
+        return
+    with ExitStack() as stack:
+        benches = [stack.enter_context(Bench(seed)) for seed in range(REPEATS)]
+        lab = baseline(benches, corpus.source(name))
+        old = [row for row in rows() if row.source == name]
+        lacking = [row for row in old if row.split in fill]
+        made = filled(lab, lacking) if fill else rows_of(lab, old)
+    source = lab.source
+    tests = {"all": [*source.all_ids], "hidden": sorted(source.hidden_ids)}
+    found = {"tests": tests, "rows": [row.to_json() for row in made]}
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(found), "ascii")
+    part.rename(path)
+    sizes = Counter(row.split for row in made)
+    print(f"{name}: {len(source.all_ids)} tests, {len(made)} tasks {dict(sizes)}", flush=True)
+
+
+def collect(folder: Path) -> tuple[dict[str, Any], list[Row]]:
+    """The tests of every source by name, and the table's rows followed by the folder's."""
+    tests: dict[str, Any] = dict(corpus.test_ids())
+    found = {row.id: row for row in rows()}
+    for path in sorted(folder.glob("*.json")):
+        built = json.loads(path.read_text("ascii"))
+        tests[path.stem] = built["tests"]
+        for row in map(Row.from_json, built["rows"]):
+            if row.id not in found or not found[row.id].candidates:
+                found[row.id] = row
+    return dict(sorted(tests.items())), [*found.values()]
+
+
+def main() -> None:
+    """Builds what the folder lacks, and writes both files of the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("sources", nargs="*", default=corpus.names())
+    parser.add_argument("--fill", nargs="+", default=(), metavar="SPLIT")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    build = partial(_build_one, folder=arguments.folder, fill=arguments.fill)
+    with ThreadPoolExecutor(WORKERS) as threads:
+        list(threads.map(build, arguments.sources))
+    write(*collect(arguments.folder))
+
+
+if __name__ == "__main__":
+    main()

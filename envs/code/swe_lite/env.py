@@ -1,0 +1,322 @@
+"""Repairing real code: find the change that makes a package's tests pass again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from envs.code.swe_lite import corpus
+from envs.code.swe_lite.grading import all_of, grade, refusal, run_visible, summary
+from envs.code.swe_lite.table import Row
+from envs.code.swe_lite.tasks import REPOSITORY, rows_in, task_of, tasks_of
+from envs.code.swe_lite.workspace import Workspace
+from envs.code.testing import shared_pool
+from envs.code.vet import UNREADABLE, new_reach
+from envs.tool_env import ToolEnv, tool
+from envs.toolspec import render_call
+from envs.types import Task, Verdict
+from sandboxes.base import SandboxPool
+
+__all__ = ["SweLite"]
+
+_TOOLS = {
+    0: ("apply", "submit"),
+    1: ("read", "edit", "run_tests", "submit"),
+    2: ("ls", "read", "grep", "edit", "run_tests", "submit"),
+    3: ("ls", "read", "grep", "edit", "run_tests", "submit"),
+    4: ("ls", "read", "grep", "edit_file", "run_tests", "submit"),
+}
+_TURNS = {3: 20, 4: 30}
+
+
+class SweLite(ToolEnv):
+    """One or two lines of a tested package are wrong; repair them and submit.
+
+    | | |
+    |---|---|
+    | level 0 | the wrong lines and four candidate patches; `apply` puts one in and runs the |
+    | | tests; `submit` |
+    | level 1 | the wrong lines with their neighbours; `read`, `edit`, `run_tests`, `submit` |
+    | level 2 | the function; also `ls`, `grep` |
+    | level 3 | the file's name and up to three tests that fail; tools of level 2, 20 turns |
+    | level 4 | a repository of three modules, two of them broken as in two rows of the table; |
+    | | `edit_file` takes a path; 30 turns |
+    | turn | a tool call, one JSON object |
+    | verifier | all of the package's tests, hidden ones included, in a sandbox that the policy |
+    | | never touched, against its version of the one file that a task lets it change; and a |
+    | | witness: calls whose values are compared outside of the submission's process; at |
+    | | level 4 each changed module with its own tests and witness |
+    | refusal | a change that brings in a way to the tests is refused at `run_tests` |
+    | parts | `passing`: the share of the visible tests that passed in the last run |
+    | limits | 8 turns, 20 or 30 from level 3, and no submission in them is a failure; a test |
+    | | run is killed after 10 s, which is a failure |
+    | submission | of a changed file, after a test run of it, whatever the tests said |
+    | `train`, `id` | one wrong line in different functions of the same sources; the next |
+    | | three have functions of these sources for themselves, too |
+    | `ood/difficulty` | two wrong lines in a function |
+    | `ood/composition` | one wrong line by an operator that training never uses |
+    | `ood/surface` | the source's local variables are v1, v2, ...; test runs and prompts |
+    | | only count what fails |
+    | `ood/domain` | one wrong line in sources that no other split breaks |
+    | level 0 | has the rows whose line gives four fair candidates: other bugs of it and, in |
+    | | `ood/difficulty`, `ood/composition` and `ood/surface`, also texts of `decoys.py` |
+    | bugs | by the operators of `mutate.py`; each fails a visible and a hidden test, and so does |
+    | | every wrong candidate |
+    | oracle | the right candidate, or the right line and a test run, and the submission |
+    | chance | at level 0, a uniform one of the calls that are not refused every turn: 0.25 |
+    | source, licence | micro-repositories written here, Apache-2.0; modules of CPython 3.11 with |
+    | | their tests, PSF licence; `ood/domain`: also sdists of jsmin and parse, MIT, |
+    | | jsonpointer, BSD-3-Clause, and toposort, Apache-2.0, fetched from the package index |
+
+    The policy's files are kept here, as text; every test run gets a fresh box with one file and its
+    visible tests, so nothing that a run leaves behind reaches the next run or the grader.
+    `sandboxes` is the pool to take boxes from, else one that the process shares.
+    """
+
+    name = "swe_lite"
+    splits = (
+        "train",
+        "id",
+        "ood/difficulty",
+        "ood/domain",
+        "ood/composition",
+        "ood/surface",
+    )
+    levels = (0, 1, 2, 3, 4)
+    max_turns = 8
+    instructions = (
+        "Fix the bug, then submit once the tests pass. Reply with one call, such as "
+        '{"name": "submit"}'
+    )
+
+    def __init__(self, sandboxes: SandboxPool | None = None) -> None:
+        super().__init__()
+        self._pool = sandboxes
+        self._workspace: Workspace | None = None
+        self._tested: dict[str, str] = {}
+        self._passing = 0.0
+        self._tried: list[int] = []
+
+    def tasks(self, split: str, level: int) -> Sequence[Task]:
+        """The rows of the table that belong to the split, in the table's order."""
+        return list(tasks_of(split, level).values())
+
+    def begin(self, task: Task) -> None:
+        """Lays out the broken packages, and at level 4 the right one."""
+        packages = [(row.package, row.broken) for row in rows_in(task)]
+        if task.level == REPOSITORY:
+            idle = corpus.source(task.payload["idle"])
+            packages = sorted([*packages, (idle, idle.text)], key=lambda one: one[0].name)
+        self._workspace = Workspace(*packages)
+        self._tested, self._passing = {}, 0.0
+        self._tried = []
+
+    def end(self) -> None:
+        """Forgets the policy's files."""
+        self._workspace = None
+
+    def turn_budget(self, task: Task) -> int:
+        """More turns where the bug has to be found first."""
+        return _TURNS.get(task.level, self.max_turns)
+
+    def offered(self) -> Sequence[str]:
+        """The tools of the task's level."""
+        return _TOOLS[self.task.level]
+
+    @property
+    def row(self) -> Row:
+        """The current task's row of the table, the first of several."""
+        return rows_in(self.task)[0]
+
+    @property
+    def workspace(self) -> Workspace:
+        """The policy's files. Raises RuntimeError outside an episode."""
+        if self._workspace is None:
+            raise RuntimeError("there is no workspace outside an episode: call reset() first")
+        return self._workspace
+
+    @tool
+    def apply(self, candidate: int) -> str:
+        """Apply a candidate, once each, and run the tests."""
+        row = self.row
+        if not 1 <= candidate <= len(row.candidates):
+            return f"no candidate {candidate}, choose 1 to {len(row.candidates)}"
+        if candidate in self._tried:
+            return f"candidate {candidate} was tried"
+        self._tried.append(candidate)
+        self.workspace.text = row.with_lines(row.candidates[candidate - 1])
+        return self.run_tests()
+
+    @tool
+    def ls(self) -> str:
+        """List the files."""
+        return self.workspace.ls()
+
+    @tool
+    def read(self, path: str = "", line: int = 1) -> str:
+        """Show a file from a line.
+
+        Args:
+            path: a file that ls lists; the one with the bug where left out
+        """
+        return self.workspace.read(path, line)
+
+    @tool
+    def grep(self, text: str) -> str:
+        """Find lines that hold a text."""
+        return self.workspace.grep(text)
+
+    @tool
+    def edit(self, line: int, text: str) -> str:
+        """Replace one line."""
+        return self.workspace.edit(line, text)
+
+    @tool
+    def edit_file(self, path: str, line: int, text: str) -> str:
+        """Replace one line of a file."""
+        return self.workspace.edit(line, text, path)
+
+    @tool
+    def run_tests(self) -> str:
+        """Run the tests."""
+        space = self.workspace
+        for path, source in space.sources.items():
+            reach = new_reach(source.text, space.texts[path])
+            # No verdict yet: whoever meant no harm can still change the line. The run itself says
+            # best what is wrong with text that does not parse.
+            if reach and reach != [UNREADABLE]:
+                self._tested, self._passing = {}, 0.0
+                return refusal(reach)
+        runs = {
+            path: run_visible(self._sandboxes(), source, space.texts[path])
+            for path, source in space.sources.items()
+        }
+        self._tested = dict(space.texts)
+        wanted = {path: source.visible_ids for path, source in space.sources.items()}
+        failed = sum(len(run.failed(wanted[path])) for path, run in runs.items())
+        self._passing = 1 - failed / sum(map(len, wanted.values()))
+        detailed = self.task.level > 0 and self.task.split != "ood/surface"
+        told = {path: summary(run, wanted[path], detailed) for path, run in runs.items()}
+        if self.task.level < REPOSITORY:
+            return "\n".join(told.values())
+        return "\n".join(f"{path}: {text}" for path, text in told.items())
+
+    def checks(self) -> Mapping[str, float]:
+        """The share of the visible tests that passed in the last run, 0 before one."""
+        return {"passing": self._passing}
+
+    @tool
+    def submit(self) -> str | Verdict:
+        """Finish."""
+        space = self.workspace
+        rows = {row.package.file: row for row in rows_in(self.task)}
+        given = {path: source.text for path, source in space.sources.items()}
+        given |= {path: row.broken for path, row in rows.items()}
+        if space.texts == given:
+            return "nothing changed yet"
+        if space.texts != self._tested:
+            return "run the tests first"
+        judged = [path for path in given if path in rows or space.texts[path] != given[path]]
+        verdicts = [
+            grade(
+                self._sandboxes(),
+                space.sources[path],
+                space.texts[path],
+                rows[path].failing if path in rows else (),
+            )
+            for path in judged
+        ]
+        return all_of(verdicts)
+
+    def oracle(self, task: Task) -> list[str]:
+        """The right change, a test run of it, and the submission."""
+        test = [render_call("run_tests")] if task.level > 0 else []
+        return [*_right_calls(task), *test, render_call("submit")]
+
+    def critical(self, task: Task) -> list[str]:
+        """The right candidate's number, or the right lines, as the oracle writes them."""
+        rows = rows_in(task)
+        if task.level == 0:
+            return [f'"candidate": {rows[0].answer}']
+        right = [line for row in rows for line in row.right]
+        return [json.dumps(line.strip(), ensure_ascii=False) for line in right]
+
+    def twin(self, task: Task) -> Task:
+        """At level 0 the same task with its candidates moved round by one.
+
+        Raises ValueError at other levels, where the right line stays right.
+        """
+        if task.level != 0:
+            raise ValueError(f"only level 0 has twins, got a task of level {task.level}")
+        return task_of([rows_in(task)[0].turned()], task.split, 0)
+
+    def chance(self, level: int) -> float:
+        """Success rate of `random_turn`; about 0 above level 0.
+
+        Level 0: the first to the fourth candidate tried are submitted with 1/4 each, and each is
+        right with 1/4.
+        """
+        return 0.25 if level == 0 else 0.0
+
+    def random_turn(self, rng: np.random.Generator) -> str:
+        """A call that the environment does not refuse.
+
+        Level 0: a uniform one of the untried candidates and, once there is a change, `submit`. Else
+        a uniform tool with uniform arguments; an edit copies another line of the file.
+        """
+        if self.task.level == 0:
+            numbers = range(1, len(self.row.candidates) + 1)
+            calls = [render_call("apply", candidate=n) for n in numbers if n not in self._tried]
+            calls += [render_call("submit")] if self._tried else []
+            return calls[int(rng.integers(len(calls)))]
+        name = str(rng.choice(self.offered()))
+        lines = self.workspace.text.split("\n")
+        place = int(rng.integers(len(lines)))
+        arguments: dict[str, Any] = {
+            "read": {"line": place + 1},
+            "grep": {"text": lines[place].strip()[:20]},
+            "edit": {"line": int(rng.integers(len(lines))) + 1, "text": lines[place]},
+        }.get(name, {})
+        if self.task.level == REPOSITORY:
+            path = {"path": self.workspace.source.file}
+            arguments |= path if name == "read" else {}
+            arguments |= {**path, "line": place + 1, "text": "pass"} if name == "edit_file" else {}
+        return render_call(name, **arguments)
+
+    def get_state(self) -> dict[str, Any]:
+        """The base's snapshot, the policy's files, the last test run of them, tried candidates."""
+        texts = dict(self.workspace.texts) if self._workspace else None
+        return {
+            **super().get_state(),
+            "texts": texts,
+            "tested": dict(self._tested),
+            "passing": self._passing,
+            "tried": [*self._tried],
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Re-enters the episode with the policy's files as they were."""
+        super().set_state(state)
+        if state["texts"] is not None:
+            self.workspace.texts = dict(state["texts"])
+        self._tested, self._passing = dict(state["tested"]), state["passing"]
+        self._tried = list(state["tried"])
+
+    def _sandboxes(self) -> SandboxPool:
+        return self._pool if self._pool is not None else shared_pool()
+
+
+def _right_calls(task: Task) -> list[str]:
+    rows = rows_in(task)
+    if task.level == 0:
+        return [render_call("apply", candidate=rows[0].answer)]
+    return [
+        render_call("edit_file", path=row.package.file, line=number, text=line.strip())
+        if task.level == REPOSITORY
+        else render_call("edit", line=number, text=line.strip())
+        for row in rows
+        for number, line in zip(row.numbers, row.right, strict=True)
+    ]

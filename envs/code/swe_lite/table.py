@@ -1,0 +1,154 @@
+"""The task table of `swe_lite`: one row for each bug, or pair of bugs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Self
+
+from envs.code.bugs.mutate import Mutation, functions, mutate
+from envs.code.swe_lite import corpus
+from envs.parsing import parse
+
+__all__ = ["Row", "rows", "witnessed", "write", "write_sources"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One bug, or two at once, and mostly four patches of the lines that they break.
+
+    | field | meaning |
+    |---|---|
+    | id | unique in the table |
+    | split | which split breaks this function |
+    | family | `<source>:<function>` |
+    | source | name in the corpus |
+    | bugs | the mutations, by line |
+    | failing | tests that fail, visible and hidden: they must pass again |
+    | candidates | for each patch, its lines in the order of `bugs`; none: no task of level 0 |
+    | answer | number of the right candidate, from 1; 0 where there are none |
+    | seconds | a whole run of the tests with the bugs, rounded up to a tenth |
+    | renamed | the source has other names for its local variables |
+    """
+
+    id: str
+    split: str
+    family: str
+    source: str
+    bugs: tuple[Mutation, ...]
+    failing: tuple[str, ...]
+    candidates: tuple[tuple[str, ...], ...]
+    answer: int
+    seconds: float
+    renamed: bool = False
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(
+            **{
+                **found,
+                "bugs": tuple(Mutation(**bug) for bug in found["bugs"]),
+                "failing": tuple(found["failing"]),
+                "candidates": tuple(tuple(lines) for lines in found["candidates"]),
+            }
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, without `renamed` where that is false."""
+        found = {**vars(self), "bugs": tuple(dict(vars(bug)) for bug in self.bugs)}
+        return found if self.renamed else {k: v for k, v in found.items() if k != "renamed"}
+
+    @property
+    def package(self) -> corpus.Source:
+        """The source, right."""
+        return corpus.renamed(self.source) if self.renamed else corpus.source(self.source)
+
+    @property
+    def function(self) -> str:
+        """Qualified name of the broken function."""
+        return self.bugs[0].function
+
+    @property
+    def numbers(self) -> list[int]:
+        """Line numbers of the bugs."""
+        return [bug.line for bug in self.bugs]
+
+    @property
+    def broken(self) -> str:
+        """The module's text with the bugs."""
+        return mutate(self.package.text, *self.bugs)
+
+    @property
+    def buggy(self) -> list[str]:
+        """The broken lines."""
+        return _picked(self.broken, self.numbers)
+
+    @property
+    def right(self) -> list[str]:
+        """The lines as they should be."""
+        return _picked(self.package.text, self.numbers)
+
+    @property
+    def function_lines(self) -> list[int]:
+        """Line numbers of the broken function."""
+        return list(_spans(self.source)[self.function])
+
+    def with_lines(self, lines: Sequence[str]) -> str:
+        """The module's text with the broken lines replaced."""
+        text = self.broken.split("\n")
+        for number, line in zip(self.numbers, lines, strict=True):
+            text[number - 1] = line
+        return "\n".join(text)
+
+    def turned(self) -> Self:
+        """The row with the last candidate in front."""
+        candidates = (*self.candidates[-1:], *self.candidates[:-1])
+        return replace(self, candidates=candidates, answer=self.answer % len(candidates) + 1)
+
+
+@cache
+def rows() -> tuple[Row, ...]:
+    """The whole table, in the order of the file."""
+    with gzip.open(corpus.DATA / "tasks.jsonl.gz", "rt", encoding="ascii") as lines:
+        return tuple(Row.from_json(json.loads(line)) for line in lines)
+
+
+def write(tests: Mapping[str, Any], table: Sequence[Row]) -> None:
+    """Writes `sources.json` and `tasks.jsonl.gz`; the same table gives the same bytes."""
+    write_sources(tests)
+    lines = "".join(json.dumps(row.to_json()) + "\n" for row in table)
+    packed = gzip.compress(lines.encode("ascii"), mtime=0)
+    (corpus.DATA / "tasks.jsonl.gz").write_bytes(packed)
+
+
+def write_sources(entries: Mapping[str, Any]) -> None:
+    """Writes `sources.json`: by source, its tests and what its witness is good for."""
+    (corpus.DATA / "sources.json").write_text(json.dumps(entries, indent=1) + "\n", "ascii")
+
+
+@cache
+def witnessed() -> tuple[Row, ...]:
+    """The rows whose bug the witness of their source shows: those that may be tasks."""
+    unseen = {
+        row
+        for entry in corpus.test_ids().values()
+        for row in entry.get("witness", {}).get("unseen", ())
+    }
+    guarded = {name for name, entry in corpus.test_ids().items() if "witness" in entry}
+    return tuple(row for row in rows() if row.source in guarded and row.id not in unseen)
+
+
+@cache
+def _spans(source: str) -> Mapping[str, range]:
+    """Line numbers of every function, by its qualified name."""
+    found = functions(parse(corpus.source(source).text).body, "")
+    return {name: range(node.lineno, (node.end_lineno or 0) + 1) for name, node in found}
+
+
+def _picked(text: str, numbers: Sequence[int]) -> list[str]:
+    lines = text.split("\n")
+    return [lines[number - 1] for number in numbers]

@@ -1,0 +1,1 @@
+"""tool_files: a simulated file system and jobs on it."""

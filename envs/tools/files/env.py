@@ -1,0 +1,242 @@
+"""A desk with files, mail and a calendar: do what is asked across them, and change nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from envs.base import TextEnv
+from envs.tools.bfcl import items as bfcl
+from envs.tools.files import tasks as files_tasks
+from envs.tools.files.tasks import COMPOSITION, MOST_TURNS, Case
+from envs.tools.files.world import APPS, Desk, canonical
+from envs.toolspec import Malformed, call, render_call, schema_of
+from envs.types import Task, Verdict
+
+__all__ = ["ToolFiles"]
+
+CHOICE_TURNS = 3
+_CHANCE = (0.25, 0.05, 0.0, 0.0, 0.0)
+
+
+class ToolFiles(TextEnv):
+    """Do what is asked with the files, mail and calendar of a desk, by tools.
+
+    | | |
+    |---|---|
+    | prompt | one to three requests; at level 0 what the apps hold too |
+    | turn | a tool call, one JSON object |
+    | tools | `list_items`, `read_item`, `write_file`, `move_file`, `delete_file`, `send_mail`, |
+    | | `archive_mail`, `add_event`, `cancel_event`, `finish`; at levels 0 and 1 fewer |
+    | reply | what a list or an item holds, `done`, or what is not there |
+    | verifier | every app holds what the goal holds, so that nothing else changed; texts are |
+    | | compared as they are, ids of added items are not |
+    | limits | 15 turns; at level 0 three, and the first change ends it. An episode without |
+    | | `finish` fails |
+    | level 0 | choose one of two calls, for one of two items each |
+    | level 1 | one request in one app; the item must be searched; 3 to 6 calls |
+    | level 2 | one request: what one app holds goes to another |
+    | level 3 | two requests; conditions, several items, a free hour |
+    | level 4 | three requests, one of them over two or three apps; up to 14 calls |
+    | `train`, `id` | one to three apps, other items, drawn alike |
+    | `ood/composition` | four or five apps: contacts and notes with two tools each; requests join |
+    | | apps that no seen one joins. Level 0: one of four calls; level 1: four apps, one asked |
+    | | for; above: the plan spans four or more |
+    | `ood/domain` | the multi-turn items of BFCL: eight simulated applications with 9 to 22 |
+    | | tools each, a user with one to eight messages; `finish` calls for the next one, or |
+    | | ends it. Levels by the number of gold calls: up to 3, 4, 5, 7, and more |
+    | | verifier: after each message the simulators equal the gold calls', and what those |
+    | | returned was returned |
+    | | limits: twice the turns of the gold calls, 15 at least |
+    | | left out: five items whose own gold calls cannot be played, with the reasons, in |
+    | | `envs/data/tool_files/bfcl_broken.json`; no twins |
+    | size | 2,000 tasks of `train`, 300 of `id` and `ood/composition` at each level; of |
+    | | `ood/domain` 795 in all |
+    | family | the ids of the items at the start, the story of a BFCL item; no two splits share |
+    | | one |
+    | critical | the last argument of each call that changes something; of BFCL the last call |
+    | | for each message |
+    | oracle | searches what it needs, does every request, finishes; of BFCL the gold calls |
+    | twin | two items have exchanged a value, and so the right calls differ |
+    | chance | level 0: one of two calls, one of two items, 0.25; above, measured on 2,000 |
+    | | episodes of `train`: 0.05 at level 1, then 0 |
+    | source, licence | generated here; Apache-2.0. `ood/domain`: the wheel of bfcl-eval |
+    | | 2026.3.23 (Gorilla project, Berkeley; Apache-2.0), fetched by pip at its first use and |
+    | | checked by its hash; its simulators run in this process |
+    """
+
+    name = "tool_files"
+    splits = ("train", "id", COMPOSITION, bfcl.DOMAIN)
+    levels = (0, 1, 2, 3, 4)
+    max_turns = MOST_TURNS
+    instructions = 'Do just what is asked. Reply with one tool call: {"name": ..., "arguments": {}}'
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._world: _World = _DeskWorld({"level": 0, "state": {}, "jobs": [], "offered": []})
+
+    def tasks(self, split: str, level: int) -> Sequence[Task]:
+        """The tasks of a split at a level, in the order in which they are drawn.
+
+        Raises ImportError for `ood/domain` where its wheel is not there and no index answers.
+        """
+        if split == bfcl.DOMAIN:
+            return bfcl.tasks(level)
+        return files_tasks.tasks(split, level)
+
+    def begin(self, task: Task) -> None:
+        """Lays the desk as the task describes it, or starts the simulators."""
+        payload = task.payload
+        self._world = bfcl.BfclWorld(_item(task)) if "item" in payload else _DeskWorld(payload)
+
+    def turn_budget(self, task: Task) -> int:
+        """Three turns where the first change ends it, else fifteen; more for long gold calls."""
+        if "item" in task.payload:
+            return max(self.max_turns, 2 * len(bfcl.turns(_item(task))))
+        return CHOICE_TURNS if task.level == 0 else self.max_turns
+
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """The schemas of the tools that the task offers."""
+        return self._world.tools()
+
+    def reply(self, text: str) -> str | Verdict:
+        """Does what the turn calls for."""
+        answer = self._world.play(text)
+        if isinstance(answer, Malformed):
+            self.malformed += 1
+            return answer.sentence
+        return answer
+
+    def oracle(self, task: Task) -> list[str]:
+        """Searches what it needs, does every request, and finishes."""
+        if "item" in task.payload:
+            return bfcl.turns(_item(task))
+        return [render_call(name, **given) for name, given in files_tasks.plan(task.payload)]
+
+    def critical(self, task: Task) -> list[str]:
+        """The last argument of each call that changes something, or its last gold calls."""
+        if "item" in task.payload:
+            return bfcl.last_changes(_item(task))
+        given = [given for _, given in files_tasks.writes(task.payload)]
+        last = [render_call("", **dict([list(each.items())[-1]])) for each in given]
+        return list(dict.fromkeys(turn.partition('"arguments": {')[2][:-2] for turn in last))
+
+    def twin(self, task: Task) -> Task:
+        """The same task where two items have exchanged a value that the right calls hang on."""
+        if "item" in task.payload:
+            raise ValueError(f"{task.id} has no twin: its records are not ours to edit")
+        case = files_tasks.flipped(task.payload)
+        if case is None:
+            raise ValueError(f"no exchange of two values flips what is right in {task.id}")
+        return files_tasks.as_task(task.id, task.split, case)
+
+    def chance(self, level: int) -> float:
+        """Success rate on `train` of `random_turn` at every turn; above level 0 measured."""
+        return _CHANCE[level]
+
+    def random_turn(self, rng: np.random.Generator) -> str:
+        """A uniform one of the offered tools, with uniform arguments that are there."""
+        return self._world.random_turn(rng)
+
+    def get_state(self) -> dict[str, Any]:
+        """The base's snapshot and what the apps hold."""
+        return {**super().get_state(), "world": self._world.snapshot()}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Re-enters the episode with the apps as they were."""
+        super().set_state(state)
+        self._world.restore(state["world"])
+
+
+def _item(task: Task) -> bfcl.Item:
+    return bfcl.items()[task.payload["item"]]
+
+
+class _World(Protocol):
+    """What an episode plays in."""
+
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """The schemas of the offered tools."""
+        ...
+
+    def play(self, text: str) -> str | Verdict | Malformed:
+        """The answer to a turn."""
+        ...
+
+    def random_turn(self, rng: np.random.Generator) -> str:
+        """A random but well-formed turn."""
+        ...
+
+    def snapshot(self) -> Any:
+        """What the apps hold, JSON-able."""
+        ...
+
+    def restore(self, snapshot: Any) -> None:
+        """Makes the apps hold it again."""
+        ...
+
+
+class _DeskWorld:
+    """A desk and the task on it."""
+
+    def __init__(self, case: Case) -> None:
+        self._case, self._desk = case, Desk(case["state"])
+        desk, finish = self._desk, {"finish": self.finish}
+        self._functions = {
+            name: finish.get(name) or getattr(desk, name) for name in case["offered"]
+        }
+
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """The schemas of the offered tools."""
+        return [schema_of(function) for function in self._functions.values()]
+
+    def play(self, text: str) -> str | Verdict | Malformed:
+        """The answer to a turn; at level 0 the first change ends the episode."""
+        answer = call(self._functions, text)
+        if isinstance(answer, str) and self._desk.changed and self._case["level"] == 0:
+            return self.finish()
+        return answer
+
+    def finish(self) -> Verdict:
+        """End, when all is done."""
+        start, now = canonical(self._case["state"]), canonical(self._desk.state)
+        wanted = canonical(files_tasks.goal(self._case))
+        passed = now == wanted
+        wrong = [app for app in wanted if now[app] != wanted[app]]
+        detail = "done" if passed else f"not as it should be: {', '.join(wrong)}"
+        due = [(app, item) for app in wanted for item in wanted[app] if item not in start[app]]
+        due += [(app, item) for app in wanted for item in start[app] if item not in wanted[app]]
+        right = sum((item in now[app]) == (item in wanted[app]) for app, item in due)
+        parts = {"changes": right / len(due)}
+        return Verdict(passed=passed, score=float(passed), detail=detail, parts=parts)
+
+    def random_turn(self, rng: np.random.Generator) -> str:
+        """A uniform offered tool, with uniform arguments out of what the desk holds."""
+        name = str(rng.choice(list(self._functions)))
+        properties = schema_of(self._functions[name])["function"]["parameters"]["properties"]
+        return render_call(name, **{key: self._value(key, rng) for key in properties})
+
+    def snapshot(self) -> Any:
+        """The desk's items, and how many changes there were."""
+        return {"items": Desk(self._desk.state).state, "changed": self._desk.changed}
+
+    def restore(self, snapshot: Any) -> None:
+        """Lays the desk as it was."""
+        self._desk.state = Desk(snapshot["items"]).state
+        self._desk.changed = snapshot["changed"]
+
+    def _value(self, argument: str, rng: np.random.Generator) -> str | int:
+        state = self._desk.state
+        own = {"file": "files", "mail": "mail", "event": "calendar", "note": "notes"}
+        if argument == "hour":
+            return int(rng.integers(9, 18))
+        if argument == "app":
+            return str(rng.choice(list(state)))
+        apps = [own[argument]] if argument in own else [app for app in APPS if app in state]
+        keys = [key for app in apps for key in state[app]]
+        if argument in (*own, "item"):
+            return str(rng.choice(keys or ["nothing"]))
+        values = [value for app in apps for item in state[app].values() for value in item.values()]
+        return str(rng.choice([*keys, *values] or ["nothing"]))

@@ -1,0 +1,1 @@
+"""tool_store: a shop's support desk with a policy to follow."""

@@ -1,0 +1,191 @@
+"""A store with a written policy: settle what a person asks for, and change nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from envs.base import TextEnv
+from envs.tools.store.cases import decisions, flipped, goal, turns_needed
+from envs.tools.store.policy import Rules, broken
+from envs.tools.store.tasks import SPLITS, as_task, tasks
+from envs.tools.store.tools import functions, rendered
+from envs.tools.store.words import VOCABULARIES
+from envs.tools.store.world import WRITES, State, applied, copied
+from envs.toolspec import Malformed, call, schema_of
+from envs.types import Task, Verdict
+
+__all__ = ["ToolStore"]
+
+CHOICE_TURNS = 3
+TRY_AGAIN = "temporary failure, try again"
+_CHANCE = (0.25, 0.01, 0.0, 0.0, 0.0)
+_MERGED = ("cancel", "return", "exchange")
+
+
+class ToolStore(TextEnv):
+    """Settle a person's requests in a store by its written policy, with tools.
+
+    | | |
+    |---|---|
+    | prompt | the policy, and the person's message; at level 0 the orders with their status too |
+    | turn | a tool call, one JSON object |
+    | tools | `find_customer`, `look_up`, `cancel_order`, `return_order`, `exchange_order`, |
+    | | `refuse`, `ask_customer` (answers by script) and `finish`; fewer at lower levels |
+    | reply | a record, `done`, the person's answer, or what is impossible; no tool enforces the |
+    | | policy, and an order that is settled stays so |
+    | verifier | every record equals the goal's, so nothing else changed, and the log keeps the |
+    | | hard rules: orders are looked up before they are settled, the person is looked up first, |
+    | | a dear order is cancelled only after the person was asked |
+    | limits | 15 turns; at level 0 three. An episode without `finish` fails |
+    | level 0 | one of two tools for one of two orders; the first order that is settled ends it |
+    | level 1 | one request; the status must be looked up; 3 calls |
+    | level 2 | two requests, exchanges, stock; 5 to 6 calls |
+    | level 3 | orders are named by item, the person must be looked up; some have twice the days |
+    | level 4 | three requests, marked orders, questions to the person; up to 10 calls |
+    | `train`, `id` | a shop, different numbers of orders, drawn alike |
+    | `ood/tools` | the shop, with tools and arguments of other names; one tool missing, so that |
+    | | what it did is refused; more tools that harm; one tool with an action for three |
+    | `ood/domain` | a library and a clinic: other records, verbs and tools |
+    | `ood/noise` | the shop; one or two tools fail at their first call, without effect |
+    | size | 2,000 tasks of `train` and 300 of every other split, at each level |
+    | family | the numbers of all orders in the records; every split has its own |
+    | critical | the names of the tools that settle, or the action of a merged tool |
+    | oracle | looks up what the policy needs, settles each request, finishes |
+    | twin | one fact differs (a status, a date, a mark, an answer), and so does the right tool |
+    | chance | level 0: a uniform offered tool for a uniform order, 2 * 2 ways, so 0.25; above: |
+    | | uniform calls of the offered tools, on 2,000 episodes of `train`: 0.01, then 0 |
+    | source, licence | generated here; Apache-2.0 |
+    """
+
+    name = "tool_store"
+    splits = SPLITS
+    levels = (0, 1, 2, 3, 4)
+    max_turns = 15
+    instructions = 'Keep the policy. Reply with one tool call: {"name": ..., "arguments": {...}}'
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._state: State = {}
+        self._log: list[tuple[str, dict[str, str]]] = []
+        self._failed: list[str] = []
+
+    def tasks(self, split: str, level: int) -> Sequence[Task]:
+        """The tasks of a split at a level, in the order in which they are drawn."""
+        return tasks(split, level)
+
+    def begin(self, task: Task) -> None:
+        """Opens the store as the task describes it."""
+        self._state, self._log, self._failed = copied(task.payload["state"]), [], []
+
+    def turn_budget(self, task: Task) -> int:
+        """Three turns where the first settled order ends it, else fifteen."""
+        return CHOICE_TURNS if task.level == 0 else self.max_turns
+
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """The schemas of the tools that the task offers."""
+        return [schema_of(function) for function in self._functions().values()]
+
+    def reply(self, text: str) -> str | Verdict:
+        """Does what the turn calls for."""
+        step = call(self._functions(), text)
+        if isinstance(step, Malformed):
+            self.malformed += 1
+            return step.sentence
+        op, arguments = step
+        case = self.task.payload
+        if op in case["flaky"] and op not in self._failed:
+            self._failed.append(op)
+            return TRY_AGAIN
+        if op == "finish":
+            return self._judged()
+        words = VOCABULARIES[case["vocabulary"]]
+        answer, worked = applied(self._state, op, arguments, case["says"], words)
+        if worked:
+            self._log.append((op, arguments))
+        return self._judged() if worked and case["level"] == 0 else answer
+
+    def oracle(self, task: Task) -> list[str]:
+        """Looks up what the policy needs, settles each request, and finishes."""
+        case = task.payload
+        key = case["vocabulary"], tuple(case["offered"])
+        return [rendered(*key, op, arguments) for op, arguments in turns_needed(case)]
+
+    def critical(self, task: Task) -> list[str]:
+        """The names of the tools that settle the requests, or the actions of a merged one."""
+        case = task.payload
+        words, merged = VOCABULARIES[case["vocabulary"]], "update" in case["offered"]
+        ops = dict.fromkeys(decision.op for decision in decisions(case))
+        return [
+            f'"{words.verbs[op] if merged and op in _MERGED else words.tools[op]}"' for op in ops
+        ]
+
+    def twin(self, task: Task) -> Task:
+        """The same task with one fact changed, so that another tool is right."""
+        case = flipped(task.payload)
+        if case is None:
+            raise ValueError(f"no single fact flips what is right in {task.id}")
+        return as_task(task.id, task.split, case)
+
+    def chance(self, level: int) -> float:
+        """Success rate on `train` of `random_turn` at every turn; above level 0 measured."""
+        return _CHANCE[level]
+
+    def random_turn(self, rng: np.random.Generator) -> str:
+        """A uniform one of the offered tools, with uniform arguments out of the records."""
+        case = self.task.payload
+        state = case["state"]
+        functions_by_name = self._functions()
+        name = str(rng.choice(list(functions_by_name)))
+        op = case["offered"][list(functions_by_name).index(name)]
+        if op == "update":
+            op = str(rng.choice(_MERGED[: 2 if case["level"] < 2 else 3]))
+        names = [person["name"] for person in state["people"].values()]
+        wanted = {
+            "find": {"name": names},
+            "favour": {"name": names},
+            "look": {"id": [*state["orders"], *(state["items"] if case["level"] > 1 else ())]},
+            "exchange": {"order": list(state["orders"]), "item": list(state["items"])},
+            "finish": {},
+        }.get(op, {"order": list(state["orders"])})
+        arguments = {key: str(rng.choice(values)) for key, values in wanted.items()}
+        return rendered(case["vocabulary"], tuple(case["offered"]), op, arguments)
+
+    def get_state(self) -> dict[str, Any]:
+        """The base's snapshot, the records, the log and which tools have failed."""
+        return {
+            **super().get_state(),
+            "state": copied(self._state),
+            "log": [[op, dict(arguments)] for op, arguments in self._log],
+            "failed": [*self._failed],
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Re-enters the episode with the records, the log and the failures as they were."""
+        super().set_state(state)
+        self._state = copied(state["state"])
+        self._log = [(op, dict(arguments)) for op, arguments in state["log"]]
+        self._failed = list(state["failed"])
+
+    def _functions(self) -> Mapping[str, Any]:
+        return functions(self.task.payload["vocabulary"], tuple(self.task.payload["offered"]))
+
+    def _judged(self) -> Verdict:
+        case, wanted = self.task.payload, goal(self.task.payload)
+        name = case["state"]["people"][case["person"]]["name"]
+        wrong = [
+            key
+            for kind, records in wanted.items()
+            for key in records
+            if self._state[kind][key] != records[key]
+        ]
+        fault = broken(Rules(**case["rules"]), case["state"], name, self._log)
+        detail = f"not as it should be: {', '.join(wrong)}" if wrong else fault
+        asked = [request["order"] for request in case["requests"]]
+        right = sum(key not in wrong for key in asked) / len(asked)
+        settled = any(op in WRITES for op, _ in self._log)
+        parts = {"state": right if settled else 0.0, "policy": float(settled and not fault)}
+        passed = not wrong and not fault
+        return Verdict(passed=passed, score=float(passed), detail=detail or "settled", parts=parts)

@@ -1,0 +1,1 @@
+"""Does credit fall on the critical tokens?"""

@@ -1,0 +1,1 @@
+"""An evaluation: its plan, models, tasks, episodes and provenance."""

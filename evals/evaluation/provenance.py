@@ -1,0 +1,73 @@
+"""Where a report's numbers come from: models, settings, versions, machine and commit."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import platform
+import shlex
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from envs.base import TextEnv
+from evals.evaluation.models import Subjects
+from scgrpo.models import load as models
+
+__all__ = ["code_digest", "facts"]
+
+PACKAGES = ("scgrpo", "torch", "transformers", "gymnasium", "numpy")
+PLAYERS = ("sandboxes", "envs", "scgrpo")
+GIT_TIMEOUT_S = 10.0
+
+
+def facts(subjects: Subjects, digests: Mapping[str, str], argv: Sequence[str]) -> dict[str, Any]:
+    """What is needed to tell one report from another, and to make it again. JSON-able."""
+    config = subjects.config
+    return {
+        "command": shlex.join(["python", "-m", "evals.run", *argv]),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "models": {
+            s.label: {"name": s.name, "folder": str(s.folder), "sha256": digests[s.label]}
+            for s in subjects.models
+        },
+        "run": str(subjects.run) if subjects.run else None,
+        "limits": asdict(config.limits),
+        "sandbox": asdict(config.sandbox),
+        "device": str(models.default_device()),
+        "dtype": str(replace(config, device="auto").torch_dtype()).removeprefix("torch."),
+        "host": {"cores": os.cpu_count(), "platform": platform.platform()},
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        "commit": _commit(),
+    }
+
+
+def code_digest(env: TextEnv) -> str:
+    """Hex SHA-256 over what plays an episode: these packages and the environment's module."""
+    root = Path(__file__).resolve().parents[2]
+    files = [file for package in PLAYERS for file in (root / package).rglob("*.py")]
+    digest = hashlib.sha256()
+    for file in [*sorted(files), Path(inspect.getfile(type(env)))]:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _commit() -> str | None:
+    """Of the code that runs, with -dirty where tracked files differ; None outside git."""
+    here = ["git", "-C", str(Path(__file__).resolve().parent)]
+    try:
+        named = subprocess.run(
+            [*here, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=GIT_TIMEOUT_S,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return named.stdout.strip()

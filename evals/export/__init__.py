@@ -1,0 +1,1 @@
+"""Episodes and tasks in the formats of other projects."""

@@ -1,0 +1,1 @@
+"""Files that are copied into a Harbor task and run there. Standard library only."""

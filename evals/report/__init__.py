@@ -1,0 +1,1 @@
+"""Reports of evaluations: scores, tables, charts, the HTML page."""

@@ -1,0 +1,135 @@
+"""Boxes by bubblewrap, for machines without Docker.
+
+Same runner and protocol as in a container: own user, process, network, mount and IPC namespaces,
+a read-only root with nothing but Python, no capability, the system-call filter.
+
+What a container enforces and this cannot, for lack of control groups: total memory (each process
+is limited, and their number), processor share, and the number of files. A machine that needs
+those needs Docker. docs/sandbox.md has the whole table.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from sandboxes.backends.identities import with_own_id
+from sandboxes.backends.rootfs import INSTALLED, root_folder
+from sandboxes.base import Isolation, SandboxError
+from sandboxes.client.stream import SocketStream, StreamBox
+from sandboxes.inside.settings import box_digest
+from sandboxes.limits import compose_limits
+
+__all__ = ["available", "start"]
+
+_INSIDE = f"/{INSTALLED}"
+
+
+def start() -> StreamBox:
+    """A new box. Call it from a thread that lives as long as the box. Raises SandboxError."""
+    return with_own_id(lambda uid: start_runner(_bubblewrap(), Isolation.NAMESPACE, _identity(uid)))
+
+
+@cache
+def available() -> str:
+    """Empty where bubblewrap can make boxes here, else why not."""
+    if not shutil.which("bwrap"):
+        return "bubblewrap is not installed (Debian and Ubuntu: apt-get install bubblewrap)"
+    try:
+        start().close()
+    except SandboxError as error:
+        return f"bubblewrap does not work here: {error}"
+    return ""
+
+
+def start_runner(
+    command: list[str], isolation: Isolation, identity: dict[str, object], cwd: Path | None = None
+) -> StreamBox:
+    """A box whose runner is a child of this process and reads a socket that it inherits.
+
+    `{stream}` in the command stands for the socket's descriptor. Raises SandboxError.
+    """
+    ours, theirs = socket.socketpair()
+    complaints = tempfile.TemporaryFile()  # noqa: SIM115 - read after the process has failed
+    try:
+        with theirs:
+            process = subprocess.Popen(
+                [part.format(stream=theirs.fileno()) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,
+                cwd=cwd,
+                env={"PATH": os.defpath, **_INTERPRETER},
+                pass_fds=[theirs.fileno()],
+                **identity,  # type: ignore[arg-type]
+            )
+        return StreamBox(SocketStream(ours), isolation, box_digest(), lambda: _end(process))
+    except (OSError, SandboxError) as error:
+        ours.close()
+        complaints.seek(0)
+        said = complaints.read(2000).decode(errors="replace").strip()
+        raise SandboxError(f"{error}; {said}" if said else str(error)) from error
+    finally:
+        complaints.close()
+
+
+_INTERPRETER = {
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(0.5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(10)
+
+
+def _identity(uid: int) -> dict[str, object]:
+    """Started by root, bubblewrap would keep the kernel's uid 0 inside: somebody else starts it.
+
+    Who that is does not show inside, where everybody has the uid of the compose file.
+    """
+    if os.geteuid() != 0:
+        return {}
+    return {"user": uid, "group": uid, "extra_groups": []}
+
+
+def _bubblewrap() -> list[str]:
+    limits = compose_limits()
+    folders = []
+    for path, size in limits.folders_mib.items():
+        folders += ["--perms", "0700", "--size", str(size << 20), "--tmpfs", path]
+    return [
+        *("bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent"),
+        *("--new-session", "--as-pid-1", "--cap-drop", "ALL", "--hostname", "sandbox"),
+        *("--uid", str(limits.uid), "--gid", str(limits.uid)),
+        *("--ro-bind", str(root_folder()), "/", "--proc", "/proc"),
+        *("--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev", "--remount-ro", "/dev"),
+        # Its root and its ptmx belong to the commands, whose mode and times would outlive a lease.
+        *("--remount-ro", "/dev/pts"),
+        *(*folders, "--chdir", _INSIDE, "--clearenv"),
+        *(part for pair in _INTERPRETER.items() for part in ("--setenv", *pair)),
+        *("/usr/bin/python3", "-m", "sandboxes.inside.runner", *limits.runner),
+        *("--stream={stream}", *command_limits()),
+    ]
+
+
+def command_limits() -> list[str]:
+    """Arguments of a runner that has to limit each command itself."""
+    limits = compose_limits()
+    return [
+        f"--fsize={limits.fsize_mib << 20}",
+        f"--nofile={limits.nofile}",
+        f"--nproc={limits.pids}",
+        f"--memory={limits.memory_mib << 20}",
+    ]

@@ -1,0 +1,90 @@
+"""Folders that boxes without containers start from: the runner, and a root with Python alone."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import sys
+import sysconfig
+import tarfile
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from sandboxes.base import SandboxError
+from sandboxes.image.base_image import PREFIXES, base_archive
+from sandboxes.image.prepare_image import hide
+from sandboxes.inside.settings import INSIDE, box_digest, hidden_modules
+
+__all__ = ["INSTALLED", "install_runner", "root_folder"]
+
+INSTALLED = "opt/scgrpo"
+"""Where the runner lies in a root."""
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def install_runner(folder: Path) -> None:
+    """Copies into a folder what `python -m sandboxes.inside.runner` needs there."""
+    inside = folder / "sandboxes" / "inside"
+    inside.mkdir(parents=True)
+    for name in INSIDE:
+        shutil.copyfile(_PACKAGE / "inside" / name, inside / name)
+
+
+@cache
+def root_folder() -> Path:
+    """A folder to mount as a box's root: this machine's Python, its library, the runner.
+
+    Made once and kept in the user's cache (root's in /var/cache, since the boxes of root run as
+    somebody else). Raises SandboxError.
+    """
+    makers = b"".join(
+        (_PACKAGE / name).read_bytes() for name in ("image/base_image.py", "backends/rootfs.py")
+    )
+    version = f"{sys.version} {sys.base_prefix} {box_digest()}".encode()
+    name = f"python-{hashlib.sha256(makers + version).hexdigest()[:16]}"
+    try:
+        cache_folder = _cache_folder()
+        root = cache_folder / name
+        if not root.is_dir():
+            _make(cache_folder, root)
+    except OSError as error:
+        raise SandboxError(f"cannot make a root folder for sandboxes: {error}") from error
+    return root
+
+
+def _cache_folder() -> Path:
+    if os.geteuid() == 0:
+        folder = Path("/var/cache/scgrpo")
+    else:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "scgrpo")
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.lstat().st_uid != os.geteuid():
+        raise SandboxError(f"{folder} belongs to somebody else; remove it")
+    return folder
+
+
+def _make(cache_folder: Path, root: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=cache_folder, prefix="new-") as temporary:
+        new = Path(temporary, "root")
+        new.mkdir()
+        with tarfile.open(fileobj=io.BytesIO(base_archive())) as archive:
+            # The archive is our own. Python before 3.11.4 knows no filters and no `filter=`.
+            archive.extraction_filter = lambda member, _: member
+            archive.extractall(new)
+        library = sysconfig.get_path("stdlib", vars=PREFIXES).lstrip("/")
+        hide(new / library, hidden_modules())
+        install_runner(new / INSTALLED)
+        for folder in ("dev", "proc", "work"):
+            (new / folder).mkdir(exist_ok=True)
+        for folder, _, _ in os.walk(new):
+            os.chmod(folder, 0o755)
+        try:
+            new.rename(root)
+        except OSError:
+            # Somebody else was faster.
+            if not root.is_dir():
+                raise

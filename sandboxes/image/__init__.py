@@ -1,0 +1,1 @@
+"""The sandbox's image: its build, and what runs inside the build."""

@@ -1,0 +1,1 @@
+"""What runs inside a sandbox: the security boundary. Standard library only."""

@@ -1,0 +1,267 @@
+"""The resident runner: the first process of a box, which starts, limits and ends all others.
+
+It serves one lease at a time. Commands in Python are forked from this warm interpreter, so nothing
+secret may stay in its memory: what a lease sends, and what its commands print, is held in one
+mapping that forked children do not get. Standard library only; runs on Python 3.11 and later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import gc
+import mmap
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+from sandboxes.inside import seccomp, workspace
+from sandboxes.inside.frames import MAX_PAYLOAD, SILENCE_S
+from sandboxes.inside.leases import Door, Hangup, Lease
+from sandboxes.inside.pipes import OUTPUT_ROOM, Pipes
+from sandboxes.inside.residue import Baseline
+from sandboxes.inside.settings import Settings, box_digest, hidden_modules
+from sandboxes.inside.warm import become, preload, writable_only
+
+__all__ = ["Runner", "main"]
+
+_PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
+_FIRST_LEASE_S = 120.0
+
+
+class Runner:
+    """Serves leases on one box."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._digest = settings, box_digest()
+        memory = mmap.mmap(
+            -1, MAX_PAYLOAD + OUTPUT_ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        )
+        memory.madvise(mmap.MADV_DONTFORK)
+        self._memory, self._buffer = memory, memoryview(memory)
+        self._door = Door(settings.listen) if settings.listen else None
+        self._rules = -1
+        if settings.seccomp:
+            self._rules = writable_only((*settings.folders, "/dev"))
+        self._baseline = self._first_state()
+
+    def serve(self) -> None:
+        """Runs until the box has had its last lease. Raises OSError where it cannot be cleaned."""
+        while True:
+            if self._door:
+                lease = self._door.admit(_FIRST_LEASE_S if self._settings.once else None)
+            else:
+                lease = Lease(self._settings.stream, self._settings.stream, None)
+            with contextlib.suppress(Hangup):
+                lease.send({"hello": self._digest})
+                while True:
+                    self._answer(lease)
+            self._clean()
+            lease.close()
+            if not self._door:
+                return
+            if self._settings.once:
+                self._door.close()
+                return
+
+    def _answer(self, lease: Lease) -> None:
+        header, payload = lease.receive(self._buffer[:MAX_PAYLOAD])
+        operation = header.get("op")
+        try:
+            if operation == "run":
+                self._run(lease, header, payload)
+            elif operation == "write":
+                self._write(lease, header["files"], payload)
+            elif operation == "read":
+                self._read(lease, header["path"])
+            elif operation == "reset":
+                self._clean()
+                lease.send({"ok": True})
+            elif operation == "ping":
+                lease.send({"ok": True})
+            else:
+                raise Hangup(f"unknown operation {operation!r}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise Hangup(f"bad request: {error}") from None
+        if len(payload) > mmap.PAGESIZE:
+            self._memory.madvise(mmap.MADV_DONTNEED)
+
+    def _write(self, lease: Lease, files: list[tuple[str, int]], payload: memoryview) -> None:
+        try:
+            with self._as_commands():
+                for path, size in files:
+                    workspace.write_file(self._settings.work, path, payload[:size])
+                    payload = payload[size:]
+        except OSError as error:
+            lease.send({"failed": error.errno or errno.EIO})
+        else:
+            lease.send({"ok": True})
+
+    def _read(self, lease: Lease, path: str) -> None:
+        with self._as_commands():
+            try:
+                fd = workspace.open_regular(self._settings.work, path)
+            except OSError as error:
+                lease.send({"missing": os.strerror(error.errno or 0)})
+                return
+        size = 0
+        try:
+            while got := os.readv(fd, [self._buffer[size : MAX_PAYLOAD + 1]]):
+                size += got
+        finally:
+            os.close(fd)
+        if size > MAX_PAYLOAD:
+            lease.send({"missing": f"larger than {MAX_PAYLOAD} bytes"})
+        else:
+            lease.send({"ok": True}, self._buffer[:size])
+        self._memory.madvise(mmap.MADV_DONTNEED)
+
+    def _run(self, lease: Lease, header: Mapping[str, Any], payload: memoryview) -> None:
+        job_size, timeout_s = int(header["job"]), float(header["timeout_s"])
+        # Whoever owns a pipe may open it by its name: /dev/stdout, for one.
+        with self._as_commands():
+            pipes = Pipes(payload[job_size:], self._buffer[MAX_PAYLOAD:])
+        job = _file_with(payload[:job_size])
+        begun = time.monotonic()
+        try:
+            child = os.fork()
+            if not child:
+                become(job, pipes.inner, self._settings, self._rules)
+            os.close(job)
+            pipes.close_inner()
+            try:
+                pipes.watch(child, begun + timeout_s, lease)
+                wall_s = time.monotonic() - begun
+                if wall_s > timeout_s - SILENCE_S:
+                    # Killing a crowd of heavy processes may outlast a client's patience.
+                    lease.send({"ending": True})
+            finally:
+                # Where the lease ends first, too: a child that is not yet the commands' user is
+                # found by its number alone.
+                status = self._end(child)
+            pipes.drain()
+        finally:
+            pipes.close()
+        lease.send(
+            {
+                "status": None if pipes.late else status,
+                "late": pipes.late,
+                "truncated": pipes.truncated,
+                "wall_s": wall_s,
+                "stdout": len(pipes.kept[0]),
+            },
+            *pipes.kept,
+        )
+
+    def _end(self, child: int | None = None) -> int | None:
+        """Kills every process of the box; the child's status."""
+        status = None
+        if child is not None:
+            with contextlib.suppress(PermissionError, ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        while True:
+            self._kill()
+            try:
+                pid, code = os.waitpid(-1, 0)
+            except ChildProcessError:
+                return status
+            if pid == child:
+                status = os.waitstatus_to_exitcode(code)
+
+    def _kill(self) -> None:
+        if not self._settings.owns_namespace:
+            for pid in _children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return
+        uid = self._settings.uid
+        # As the commands' user, so that neither a capability is needed nor a relay is hit.
+        if uid >= 0:
+            os.setresuid(uid, uid, 0)
+        try:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)
+        finally:
+            if uid >= 0:
+                os.setresuid(0, 0, 0)
+
+    def _first_state(self) -> Baseline:
+        settings = self._settings
+        with self._as_commands():
+            for folder in settings.folders:
+                workspace.wipe(folder)
+            return Baseline(settings.folders, settings.listen, bool(settings.owns_namespace))
+
+    def _clean(self) -> None:
+        """Leaves nothing of a lease. Raises OSError where something is left all the same."""
+        self._end()
+        with self._as_commands():
+            for folder in self._settings.folders:
+                workspace.wipe(folder)
+            self._baseline.restore()
+        self._memory.madvise(mmap.MADV_DONTNEED)
+        self._baseline.prove(self._door.inodes() if self._door else ())
+
+    @contextlib.contextmanager
+    def _as_commands(self) -> Iterator[None]:
+        """File access with the rights of the commands' user alone, to folders that are not shut."""
+        uid = self._settings.uid
+        if uid >= 0:
+            os.setegid(uid)
+            os.seteuid(uid)
+        try:
+            for folder in self._settings.folders:
+                os.chmod(folder, 0o700)
+            yield
+        finally:
+            if uid >= 0:
+                os.seteuid(0)
+                os.setegid(0)
+
+
+def _file_with(content: memoryview) -> int:
+    fd = os.memfd_create("input")
+    while content:
+        content = content[os.write(fd, content) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def _harden(settings: Settings) -> None:
+    # Python's handler would let a command interrupt process 1.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    if not settings.owns_namespace:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if settings.seccomp:
+        seccomp.forbid()
+
+
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Serves until the end; a traceback and status 1 where the box cannot be left clean."""
+    settings = Settings.of(arguments)
+    # Commands inherit it as it is.
+    os.environ.clear()
+    os.environ.update(settings.environment)
+    preload(hidden_modules())
+    _harden(settings)
+    runner = Runner(settings)
+    gc.collect()
+    gc.freeze()
+    with contextlib.suppress(TimeoutError):
+        runner.serve()
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

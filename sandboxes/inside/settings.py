@@ -1,0 +1,118 @@
+"""How a box is set up, and which version of the box this is. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+__all__ = ["INSIDE", "Settings", "box_digest", "hidden_modules"]
+
+INSIDE = (
+    "__init__.py",
+    "frames.py",
+    "hidden_modules.txt",
+    "leases.py",
+    "pipes.py",
+    "relay.py",
+    "residue.py",
+    "runner.py",
+    "seccomp.py",
+    "settings.py",
+    "warm.py",
+    "workspace.py",
+)
+"""The files of this folder, all of which are installed in a box."""
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this box is set up; each field is an argument such as `--uid=1000` on the command line.
+
+    | field | meaning |
+    |---|---|
+    | work, scratch, shared | the folders that commands may write, all of them wiped: the one they
+    | | start in, the one for temporary files, shared memory (empty: the machine's own) |
+    | uid | user and group of the commands; -1 keeps the runner's own |
+    | listen | path of the socket where leases arrive |
+    | stream | descriptor of the only lease, instead of `listen` |
+    | once | end after the first lease, or when none comes |
+    | owns_namespace | this is process 1, so that every process of its namespace is its own |
+    | seccomp | put everything under the system-call filter |
+    | fsize, nofile, nproc, memory | limits of each command; 0 keeps the runner's own |
+    """
+
+    work: str
+    scratch: str
+    shared: str = ""
+    uid: int = -1
+    listen: str = ""
+    stream: int = -1
+    once: int = 0
+    owns_namespace: int = 1
+    seccomp: int = 1
+    fsize: int = 0
+    nofile: int = 0
+    nproc: int = 0
+    memory: int = 0
+
+    @classmethod
+    def of(cls, arguments: Sequence[str]) -> Settings:
+        """Reads the command line. Raises ValueError or TypeError for what is no field."""
+        texts = dict(argument.removeprefix("--").split("=", 1) for argument in arguments)
+        kinds = {field.name: int if field.type == "int" else str for field in fields(cls)}
+        if unknown := texts.keys() - kinds.keys():
+            raise ValueError(f"got {sorted(unknown)}, wanted some of {sorted(kinds)}")
+        values: dict[str, Any] = {name: kinds[name](text) for name, text in texts.items()}
+        return cls(**values)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders that commands may write."""
+        return tuple(filter(None, (self.work, self.scratch, self.shared)))
+
+    @property
+    def limits(self) -> dict[int, int]:
+        """Resource limits of a command, by their number."""
+        asked = {
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_MSGQUEUE: 0,
+            resource.RLIMIT_FSIZE: self.fsize or None,
+            resource.RLIMIT_NOFILE: self.nofile or None,
+            resource.RLIMIT_NPROC: self.nproc or None,
+            resource.RLIMIT_AS: self.memory or None,
+        }
+        return {number: value for number, value in asked.items() if value is not None}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables of a command."""
+        return {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": self.work,
+            "TMPDIR": self.scratch,
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "PYTHONHASHSEED": "0",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+
+def hidden_modules() -> list[str]:
+    """Modules of the standard library that commands must not find."""
+    return (_HERE / "hidden_modules.txt").read_text().split()
+
+
+@cache
+def box_digest() -> str:
+    """Changes with any file that is installed in a box; stays as it was when first asked for."""
+    digest = hashlib.sha256()
+    for name in INSIDE:
+        digest.update(hashlib.sha256((_HERE / name).read_bytes()).digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Published algorithms as presets, advantages, distillation losses."""

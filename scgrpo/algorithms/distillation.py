@@ -1,0 +1,208 @@
+"""Distillation on the student's own tokens: how far its distribution is from a teacher's.
+
+With p_T and p_S the next-token distributions of teacher and student after the same tokens:
+
+    forward = KL(p_T || p_S)            its optimum over teachers p_j of shares mu_j: sum_j mu_j p_j
+    reverse = KL(p_S || p_T)            ... proportional to prod_j p_j^mu_j
+    both    = (forward + reverse) / 2                                                        CHOSEN
+    jsd     = (KL(p_T || m) + KL(p_S || m)) / 2, m = (p_T + p_S) / 2
+    sampled = log p_S(o_t) - log p_T(o_t) on the sampled token, as a policy gradient: its
+              expected gradient at t is that of reverse
+
+The teacher never has a gradient. Sources: arXiv:2606.18810, section 4.2 (forward, reverse, both on
+own verified episodes), arXiv:2601.18734 (the gold solution as privileged information), Thinking
+Machines, "On-Policy Distillation" (sampled, with another model). CHOSEN: the paper is silent.
+Axes: A action tokens, D the width of a state, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from scgrpo.models.packing import Opening, opening_of
+from scgrpo.models.scoring import output_layer
+
+if TYPE_CHECKING:
+    from scgrpo.models.forward import BatchForward
+
+__all__ = [
+    "DIVERGENCES",
+    "Distillation",
+    "DistillationSums",
+    "Divergence",
+    "Teacher",
+    "token_divergences",
+    "distill",
+]
+
+CHUNK = 256
+
+Teacher = Literal["peer", "gold", "model"]
+Divergence = Literal["forward", "reverse", "both", "jsd", "sampled"]
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Who teaches, and what the loss is.
+
+    | field | meaning |
+    |---|---|
+    | teacher | `peer`: the policy, shown a verified episode of the group in its system prompt; |
+    | | `gold`: the policy, shown the environment's solution there; `model`: another model |
+    | divergence | of this module's docstring |
+    | coefficient | what the divergence is multiplied with before it is added to the loss |
+    """
+
+    teacher: Teacher
+    divergence: Divergence
+    coefficient: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, wanted in (("teacher", get_args(Teacher)), ("divergence", get_args(Divergence))):
+            if getattr(self, name) not in wanted:
+                raise ValueError(
+                    f"Distillation.{name} must be one of {', '.join(wanted)}, "
+                    f"got {getattr(self, name)!r}"
+                )
+        if not self.coefficient > 0.0:
+            raise ValueError(f"Distillation.coefficient must be positive, got {self.coefficient}")
+
+
+class DistillationSums(NamedTuple):
+    """Sums over the action tokens that this process read.
+
+    | field | meaning |
+    |---|---|
+    | loss | weighted divergence, as it was minimised |
+    | divergence | nats, unweighted |
+    | mismatch | nats, absolute log ratio of the policy here and where a token was sampled |
+    | tokens | how many |
+    """
+
+    loss: float
+    divergence: float
+    mismatch: float
+    tokens: float
+
+
+def distill(
+    forward: BatchForward,
+    prompts: Mapping[int, Opening],
+    options: Distillation,
+    weight: Tensor,
+    *,
+    teacher: PreTrainedModel,
+    importance_cap: float,
+) -> DistillationSums:
+    """Adds the gradient of the divergence from `teacher`, which reads row b after `prompts[b]`.
+
+    `weight` (B, T) is the loss's normalisation. On tokens that an engine sampled, `sampled` is
+    scaled by the probability here over the engine's, up to `importance_cap`; infinite: no scaling.
+    """
+    heads = forward.head, output_layer(teacher)
+    scale = weight * options.coefficient
+    capped = options.divergence == "sampled" and math.isfinite(importance_cap)
+    loss = divergence = mismatch = tokens = 0.0
+
+    # Rows that share both prompts go together: the key is one prompt after the other.
+    own_prompts = {row: opening_of(forward.episodes[row]) for row in prompts}
+    keys = {row: own_prompts[row] + prompt for row, prompt in prompts.items()}
+    for key, rows in forward.packs(keys):
+        own = own_prompts[rows[0]] if rows else key
+        with torch.no_grad():
+            teacher_states = forward.states(rows, key[len(own) :], teacher)
+        states, targets = forward.states(rows, own), forward.targets(rows)
+        values, logprobs = token_divergences(
+            options.divergence, (heads[0], states), (heads[1], teacher_states), targets
+        )
+        gap = logprobs - forward.sampled_logprobs(rows)
+        at_tokens = scale[rows][forward.batch.action_mask[rows]].to(values.device)
+        if capped:
+            at_tokens = at_tokens * gap.exp().clamp(max=importance_cap)
+        part = (at_tokens * values).sum()
+        part.backward()
+
+        loss += part.item()
+        divergence += values.detach().sum().item()
+        mismatch += gap.abs().sum().item()
+        tokens += len(values)
+    return DistillationSums(loss, divergence, mismatch, tokens)
+
+
+def token_divergences(
+    kind: Divergence,
+    student: tuple[nn.Module, Tensor],
+    teacher: tuple[nn.Module, Tensor],
+    targets: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Divergence at each token, and the student's log-probability of it. -> (A,), (A,).
+
+    `student` and `teacher` are an output layer and states (A, D); `targets` (A,) the sampled
+    tokens. fp32 nats. The gradient flows through the student's side of the divergence alone; logits
+    are computed again in the backward pass. Raises ValueError for vocabularies of different size.
+    """
+    parts = [
+        checkpoint(_chunk, kind, student[0], s, teacher[0], t, ids, use_reentrant=False)
+        for s, t, ids in zip(
+            student[1].split(CHUNK), teacher[1].split(CHUNK), targets.split(CHUNK), strict=True
+        )
+    ]
+    values, logprobs = zip(*parts, strict=True)
+    return torch.cat(values), torch.cat(logprobs)
+
+
+def _chunk(
+    kind: Divergence, head: nn.Module, s: Tensor, teacher_head: nn.Module, t: Tensor, ids: Tensor
+) -> tuple[Tensor, Tensor]:
+    log_s = head(s).float().log_softmax(-1)
+    with torch.no_grad():
+        log_t = teacher_head(t).float().log_softmax(-1)
+    if log_s.shape != log_t.shape:
+        raise ValueError(
+            f"the teacher's output layer has {log_t.shape[-1]} tokens and the student's "
+            f"{log_s.shape[-1]}; choose a teacher of the same family"
+        )
+    own = log_s.detach().gather(1, ids[:, None])[:, 0]
+    return DIVERGENCES[kind](log_s, log_t, ids), own
+
+
+def _forward(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
+    return (log_t.exp() * (log_t - log_s)).sum(-1)
+
+
+def _reverse(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
+    return (log_s.exp() * (log_s - log_t)).sum(-1)
+
+
+def _both(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
+    return (_forward(log_s, log_t, ids) + _reverse(log_s, log_t, ids)) / 2
+
+
+def _jsd(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
+    middle = torch.logaddexp(log_s, log_t) - math.log(2.0)
+    return (_reverse(log_s, middle, ids) + _forward(middle, log_t, ids)) / 2
+
+
+def _sampled(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
+    own = log_s.gather(1, ids[:, None])[:, 0]
+    gap = own - log_t.gather(1, ids[:, None])[:, 0]
+    # Its value is the gap, its gradient the gap times that of log p_S: the advantage is -gap.
+    return gap.detach() * (own - own.detach()).exp()
+
+
+DIVERGENCES: dict[Divergence, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "forward": _forward,
+    "reverse": _reverse,
+    "both": _both,
+    "jsd": _jsd,
+    "sampled": _sampled,
+}
+"""Each takes log p_S and log p_T (A, V) and the sampled tokens (A,), and gives (A,) nats."""

@@ -1,0 +1,274 @@
+"""Policy-gradient algorithms as values: an advantage, a normalisation, a clip, a credit rule.
+
+Axes: B episodes, G episodes of one group, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from scgrpo.algorithms.advantages import (
+    batch_normalised,
+    centered,
+    leave_one_out,
+    no_reward,
+    zscored,
+)
+from scgrpo.algorithms.distillation import Distillation
+from scgrpo.credit import CreditRule, PerTurn, SelfConditioned, TopEntropy, uniform
+from scgrpo.credit.gigpo import gigpo_advantages
+from scgrpo.credit.process_rewards import process_advantages
+
+__all__ = [
+    "ALGORITHMS",
+    "DAPO",
+    "DISTILL_BOTH",
+    "DISTILL_FORWARD",
+    "DISTILL_REVERSE",
+    "DR_GRPO",
+    "ENTROPY_80_20",
+    "GIGPO",
+    "GRPO",
+    "GSPO",
+    "OPD",
+    "OPSD",
+    "OPSD_JSD",
+    "PROCESS_GRPO",
+    "REINFORCE_PP",
+    "RLOO",
+    "SC_GRPO",
+    "Algorithm",
+    "clip_fraction",
+    "per_budget",
+    "per_episode",
+    "per_token",
+    "surrogate",
+]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What one algorithm does differently; the trainer and the loss know no names.
+
+    | field | meaning |
+    |---|---|
+    | name | how it is asked for |
+    | source | the paper |
+    | advantage | (rewards (B,), group (B,)) -> (B,) |
+    | weight | (action_mask (B, T)) -> (B, T), normalised over the whole batch, 0 off the mask |
+    | clip_low, clip_high | the ratio is clipped to [1 - clip_low, 1 + clip_high] |
+    | sequence_ratio | the ratio is the geometric mean over the episode's tokens |
+    | drop_uniform_groups | rows for which `advantages.uniform` holds leave before weight is taken |
+    | refill | with it: most further rounds of groups that make up for the dropped ones |
+    | overlong | share of the token budget at its end in which `overlong_penalty` grows; 0: none |
+    | distill | a teacher's loss, summed with the same weight and added; None for none |
+    | credit | how much of the update each token gets, a `CreditRule`; by default all alike |
+    """
+
+    name: str
+    source: str
+    advantage: Callable[[Tensor, Tensor], Tensor]
+    weight: Callable[[Tensor], Tensor]
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    sequence_ratio: bool = False
+    drop_uniform_groups: bool = False
+    refill: int = 0
+    overlong: float = 0.0
+    distill: Distillation | None = None
+    credit: CreditRule = uniform
+
+    def __post_init__(self) -> None:
+        if not (0.0 < self.clip_low < 1.0 and self.clip_high > 0.0):
+            raise ValueError(
+                f"{self.name}: want 0 < clip_low < 1 and clip_high > 0, "
+                f"got {self.clip_low} and {self.clip_high}"
+            )
+        if not 0.0 <= self.overlong < 1.0:
+            raise ValueError(f"{self.name}: want overlong in [0, 1), got {self.overlong}")
+        if self.refill and not self.drop_uniform_groups:
+            raise ValueError(f"{self.name}: refill wants drop_uniform_groups as well")
+
+
+def per_episode(action_mask: Tensor) -> Tensor:
+    """1/B * 1/|o_i| on action tokens: the mean over tokens, then over episodes. (B, T) -> (B, T).
+
+    With groups of equal size this is the mean over groups of the paper's 1/G sum_i. Where void
+    episodes left some groups smaller, every episode still counts alike, so a group counts in
+    proportion to its size. An episode without action tokens counts in B and weighs nothing.
+    """
+    lengths = action_mask.sum(1, keepdim=True).clamp_min(1)
+    return action_mask / (lengths * len(action_mask))
+
+
+def per_token(action_mask: Tensor) -> Tensor:
+    """One over all action tokens of the batch, on each of them. (B, T) -> (B, T).
+
+    Source: arXiv:2503.14476.
+    """
+    return action_mask / action_mask.sum().clamp_min(1)
+
+
+def per_budget(tokens: int) -> Callable[[Tensor], Tensor]:
+    """The weight 1 / (B * tokens) on action tokens: a divisor that no length enters.
+
+    `tokens` = 1 is the sum over the episode. Source: arXiv:2503.20783.
+    """
+
+    def weight(action_mask: Tensor) -> Tensor:
+        return action_mask / float(len(action_mask) * tokens)
+
+    return weight
+
+
+def surrogate(
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    advantage: Tensor,
+    weight: Tensor,
+    clip_low: float,
+    clip_high: float,
+    sequence: Tensor | None = None,
+) -> Tensor:
+    """-sum of weight * min(rho * A, clip(rho, 1 - clip_low, 1 + clip_high) * A), to be minimised.
+
+    (B, T) each, or (A,) each for the action tokens alone; `advantage` may be (B,). Only a sum: over
+    any partition of the rows the parts add up to the whole, in value and gradient. Tokens of weight
+    0 are not looked at, so whatever stands at padding does no harm.
+
+    With `sequence` (A,), the episode of each action token, rho is exp(mean of log pi / pi_old) over
+    the episode (arXiv:2507.18071); then every action token counts, whatever its weight.
+    """
+    ratio = _ratio(logprobs, old_logprobs, weight, sequence)
+    spread = _per_token(advantage, logprobs)
+    clipped = ratio.clamp(1.0 - clip_low, 1.0 + clip_high)
+    return -(weight * torch.minimum(ratio * spread, clipped * spread)).sum()
+
+
+def clip_fraction(
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    advantage: Tensor,
+    weight: Tensor,
+    clip_low: float,
+    clip_high: float,
+    sequence: Tensor | None = None,
+) -> Tensor:
+    """The sum of `weight` over tokens whose gradient the clip cuts off: a scalar.
+
+    With weights that sum to 1 over the batch it is a share, and it adds up over micro-batches.
+    """
+    with torch.no_grad():
+        ratio = _ratio(logprobs, old_logprobs, weight, sequence)
+        spread = _per_token(advantage, logprobs)
+        above = (ratio > 1.0 + clip_high) & (spread > 0)
+        below = (ratio < 1.0 - clip_low) & (spread < 0)
+        return (weight * (above | below)).sum()
+
+
+def _ratio(
+    logprobs: Tensor, old_logprobs: Tensor, weight: Tensor, sequence: Tensor | None
+) -> Tensor:
+    """pi / pi_old of the token or its sequence; 1 where a token's weight is 0: 0 * inf is NaN."""
+    if sequence is None:
+        return torch.where(weight != 0, logprobs - old_logprobs, 0.0).exp()
+    _, place, size = sequence.unique(return_inverse=True, return_counts=True)
+    log_ratio = logprobs - old_logprobs
+    total = torch.zeros(len(size), dtype=log_ratio.dtype, device=log_ratio.device)
+    return (total.index_add(0, place, log_ratio) / size)[place].exp()
+
+
+def _per_token(advantage: Tensor, logprobs: Tensor) -> Tensor:
+    return advantage[:, None] if advantage.dim() < logprobs.dim() else advantage
+
+
+GRPO = Algorithm(name="grpo", source="arXiv:2402.03300", advantage=zscored, weight=per_episode)
+DAPO = replace(
+    GRPO,
+    name="dapo",
+    source="arXiv:2503.14476",
+    weight=per_token,
+    clip_high=0.28,
+    drop_uniform_groups=True,
+    refill=3,
+    overlong=0.2,
+)
+DR_GRPO = replace(
+    GRPO, name="dr_grpo", source="arXiv:2503.20783", advantage=centered, weight=per_budget(1024)
+)
+GSPO = replace(
+    GRPO,
+    name="gspo",
+    source="arXiv:2507.18071",
+    clip_low=3e-4,
+    clip_high=4e-4,
+    sequence_ratio=True,
+)
+RLOO = replace(
+    GRPO, name="rloo", source="arXiv:2402.14740", advantage=leave_one_out, weight=per_budget(1)
+)
+REINFORCE_PP = replace(
+    GRPO,
+    name="reinforce_pp",
+    source="arXiv:2501.03262",
+    advantage=batch_normalised,
+    weight=per_token,
+)
+ENTROPY_80_20 = replace(
+    DAPO, name="entropy_80_20", source="arXiv:2506.01939", credit=TopEntropy(0.2)
+)
+SC_GRPO = replace(GRPO, name="sc_grpo", source="arXiv:2606.18810", credit=SelfConditioned())
+
+PROCESS_GRPO = replace(GRPO, name="process_grpo", credit=PerTurn(process_advantages))
+GIGPO = replace(GRPO, name="gigpo", source="arXiv:2505.10978", credit=PerTurn(gigpo_advantages))
+DISTILL_FORWARD = replace(
+    GRPO,
+    name="distill_forward",
+    source="arXiv:2606.18810, section 4.2",
+    distill=Distillation("peer", "forward"),
+)
+DISTILL_REVERSE = replace(
+    DISTILL_FORWARD, name="distill_reverse", distill=Distillation("peer", "reverse")
+)
+DISTILL_BOTH = replace(DISTILL_FORWARD, name="distill_both", distill=Distillation("peer", "both"))
+OPSD = replace(
+    GRPO,
+    name="opsd",
+    source="arXiv:2601.18734",
+    advantage=no_reward,
+    distill=Distillation("gold", "forward"),
+)
+OPSD_JSD = replace(OPSD, name="opsd_jsd", distill=Distillation("gold", "jsd"))
+OPD = replace(
+    OPSD,
+    name="opd",
+    source="Thinking Machines, On-Policy Distillation",
+    weight=per_token,
+    distill=Distillation("model", "sampled"),
+)
+
+ALGORITHMS = {
+    algorithm.name: algorithm
+    for algorithm in (
+        GRPO,
+        DAPO,
+        DR_GRPO,
+        GSPO,
+        RLOO,
+        REINFORCE_PP,
+        ENTROPY_80_20,
+        SC_GRPO,
+        PROCESS_GRPO,
+        GIGPO,
+        DISTILL_FORWARD,
+        DISTILL_REVERSE,
+        DISTILL_BOTH,
+        OPSD,
+        OPSD_JSD,
+        OPD,
+    )
+}

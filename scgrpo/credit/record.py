@@ -1,0 +1,124 @@
+"""What credit each token of a training step got, on disk beside the step's episodes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scgrpo.batch import Batch
+from scgrpo.credit import Case, Credit
+from scgrpo.runs.disk import explained
+
+__all__ = ["CreditRow", "credit_path", "skipped_rows", "credit_rows", "write_credit"]
+
+DIGITS = 4
+NO_REFERENCES = "none"
+
+
+@dataclass(frozen=True)
+class CreditRow:
+    """The credit of one episode.
+
+    | field | meaning |
+    |---|---|
+    | episode | its place in the step's file of episodes |
+    | group | episodes of one number are attempts at one task |
+    | reference | place of the episode that its teacher was shown |
+    | case | what its group's references are, as `Case`; `none` if the rule reads none; |
+    | | `void` and `dropped` for an episode that no gradient saw |
+    | advantage | its mean over the action tokens where turns differ; None for `void`, `dropped` |
+    | divergence, weight | D (nats) and w of each action token in order, empty for those two |
+    | entropy | of the plain distribution (nats), likewise; empty where no pass was needed |
+    """
+
+    episode: int
+    group: int
+    reference: int | None = None
+    case: str = NO_REFERENCES
+    advantage: float | None = None
+    divergence: Sequence[float] = ()
+    weight: Sequence[float] = ()
+    entropy: Sequence[float] = ()
+
+
+def credit_rows(
+    places: Sequence[int], batch: Batch, credit: Credit, entropy: Mapping[int, Tensor]
+) -> list[CreditRow]:
+    """What the episodes of a batch got, whose row b is the episode at `places[b]` of the step.
+
+    `entropy` holds (|o_b|,) nats for each row b that was read. D is 0 where the rule has none.
+    """
+    divergence = torch.zeros_like(credit.weight) if credit.divergence is None else credit.divergence
+    rows = []
+    for row, place in enumerate(places):
+        mask = batch.action_mask[row]
+        reference, case = -1, NO_REFERENCES
+        if credit.references is not None:
+            reference = int(credit.references.reference[row])
+            case = Case(int(credit.references.case[row])).name.lower()
+        rows.append(
+            CreditRow(
+                episode=place,
+                group=int(batch.group[row]),
+                reference=None if reference < 0 else places[reference],
+                case=case,
+                advantage=_mean(credit.advantage[row], mask),
+                divergence=divergence[row][mask].tolist(),
+                weight=credit.weight[row][mask].tolist(),
+                entropy=entropy[row].tolist() if row in entropy else (),
+            )
+        )
+    return rows
+
+
+def _mean(advantage: Tensor, mask: Tensor) -> float:
+    """The episode's one advantage, or the mean over its action tokens; 0 without any."""
+    if advantage.dim() == 0:
+        return float(advantage)
+    return float(advantage[mask].mean()) if mask.any() else 0.0
+
+
+def skipped_rows(places: Sequence[int], group: Sequence[int], why: str) -> list[CreditRow]:
+    """Rows without credit of the episodes at `places`, for the case `why`."""
+    return [CreditRow(p, g, case=why) for p, g in zip(places, group, strict=True)]
+
+
+def credit_path(run: Path, step: int) -> Path:
+    """Where the credit of a step stands: under the name that its episodes have."""
+    return run / "credit" / f"step-{step:06d}.jsonl"
+
+
+def write_credit(path: Path, rows: Iterable[CreditRow]) -> None:
+    """Writes a line for each row, by episode, in one step in place of what was there.
+
+    Numbers keep four significant digits; what is not finite becomes null. Raises DiskError.
+    """
+    lines = (
+        json.dumps(_short(asdict(row)), separators=(",", ":"), allow_nan=False) + "\n"
+        for row in sorted(rows, key=lambda row: row.episode)
+    )
+    scratch = path.with_name(f".{path.name}-{os.getpid()}")
+    with explained(path):
+        path.parent.mkdir(exist_ok=True)
+        try:
+            scratch.write_text("".join(lines))
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def _short(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_short(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return value

@@ -1,0 +1,1 @@
+"""Several training processes: process groups and sharding."""

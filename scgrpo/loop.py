@@ -1,0 +1,406 @@
+"""The training loop: play groups of episodes, take one step on them, write it all down."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from envs.store import write_episodes
+from envs.types import Episode, Stop, Task
+from sandboxes import SandboxError
+from scgrpo.config import LoraConfig, TrainConfig
+from scgrpo.credit.record import credit_path, write_credit
+from scgrpo.distributed.ranks import ALONE, LostRank, Ranks
+from scgrpo.distributed.sharding import shard, weights_of, whole
+from scgrpo.engines import open_policy
+from scgrpo.models import load as models
+from scgrpo.models.attention import use_packed
+from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
+from scgrpo.runs.disk import explained
+from scgrpo.runs.log import METRICS, VALIDATION, Metrics, Progress, progress, read_metrics
+from scgrpo.teachers.prompt_ids import Solution, load_teacher, solution_of
+from scgrpo.training import checkpoint
+from scgrpo.training.causes import count_causes, in_words
+from scgrpo.training.collapse import Watch
+from scgrpo.training.curriculum import LevelController
+from scgrpo.training.error_watch import ErrorWatch, errors_in_words
+from scgrpo.training.optimizer import MasterAdamW
+from scgrpo.update import Trainer, Update
+from scgrpo.validation import ERRORS as VALIDATION_ERRORS
+from scgrpo.validation import ID, validate
+
+__all__ = ["Learner", "TrainingError", "adapted", "malformed_share"]
+
+SKIPS = 3
+REDRAWS = 20
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what to do."""
+
+
+class Learner:
+    """The training loop and what it keeps from one step to the next. A context manager."""
+
+    def __init__(
+        self,
+        run: Path,
+        config: TrainConfig,
+        play: Rollouts,
+        start: Path,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        if ranks.count > 1 and config.engine.kind != "hf":
+            raise ValueError(f"several processes want engine.kind=hf, got {config.engine.kind}")
+        self.run, self.config, self.ranks = run, config, ranks
+        self._play = SharedRollouts(play, ranks)
+        self.rng = np.random.default_rng(config.seed)
+        self.levels = LevelController(config.levels or play.env.levels)
+        model, self.tokenizer = models.load(start, dtype=config.torch_dtype())
+        self.model = adapted(model.to(config.torch_device()), config.lora)
+        use_packed(self.model)
+        if config.activation_checkpointing:
+            models.recompute_activations(self.model)
+        # Fresh adapters are random, and each rank's would be its own.
+        ranks.copy_from_lead(self.model.parameters())
+        shard(self.model, ranks)
+        self.optimizer = MasterAdamW(
+            self.model.parameters(), lr=config.lr, kind=config.optimizer, ranks=ranks
+        )
+        self.step = self._saved = self._restore()
+        rows = read_metrics(run / METRICS)
+        rows = [row for row in rows if row["step"] <= self.step]
+        self._watch, self._errors = Watch(rows), ErrorWatch(rows)
+        self._state, self._skipped = self._snapshot(), 0
+        self.policy = open_policy(config, self.model, self.tokenizer, start, run)
+        self.trainer = Trainer(
+            model=self.model,
+            chat=self.policy.chat,
+            algorithm=config.algorithm(),
+            optimizer=self.optimizer,
+            rng=self.rng,
+            limits=config.reference,
+            max_grad_norm=config.max_grad_norm,
+            pack_tokens=config.pack_tokens,
+            ranks=ranks,
+            episode_tokens=config.limits.episode_tokens,
+            teacher=_teacher(config, self.tokenizer),
+            solution=_solution(config, play),
+            importance_cap=math.inf if config.engine.kind == "hf" else config.engine.importance_cap,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.policy.close()
+
+    def learn(self) -> None:
+        """Steps until the configured number is reached.
+
+        On Ctrl-C, and where training cannot go on, every finished step is saved first. Raises
+        TrainingError for a step without a verdict, and for a gradient that stays not finite.
+        """
+        total, lead, tracker = self.config.steps, self.ranks.lead, self.config.tracker
+        with (
+            Metrics(self.run, last_step=self.step, tracker=tracker)
+            if lead
+            else nullcontext() as metrics,
+            progress(total, "training", shown=lead) as bar,
+        ):
+            bar.advance(self.step)
+            try:
+                self._validate(metrics)
+                while self.step < total:
+                    self._one_step(metrics, bar)
+                    if self.step % self.config.save_every == 0 or self.step == total:
+                        self._save()
+                    self._validate(metrics)
+            except (KeyboardInterrupt, TrainingError, SandboxError, LostRank):
+                # Parts of a sharded model lie with ranks that may be gone.
+                if self.step > self._saved and not self.ranks.sharded:
+                    self._save()
+                if self._saved:
+                    kept = checkpoint.folder_of(self.run / "checkpoints", self._saved)
+                    logger.info("the last saved step is kept in %s", kept)
+                raise
+
+    def _one_step(self, metrics: Metrics | None, bar: Progress) -> None:
+        """Plays the step's groups, learns from them and logs it."""
+        config, started = self.config, time.monotonic()
+        step = self.step + 1
+        with whole(self.model):
+            tasks, episodes, rounds = self._groups(step)
+        self._keep(step, episodes)
+        played = time.monotonic()
+        log = _episode_log(episodes) | self._errors.numbers(episodes)
+        if self.trainer.algorithm.refill:
+            log["episodes/refills"] = float(rounds - 1)
+            log["episodes/mixed_groups"] = float(_mixed(episodes, config.group))
+        with _uninterrupted():
+            update = self._update(step, tasks, episodes)
+            log |= update.log
+            log["level"] = float(self.levels.level)
+            log["time/rollout_s"] = played - started
+            log["time/update_s"] = time.monotonic() - played
+            log["time/tokens_per_s"] = _written(episodes) / (played - started)
+            self._watch.look(step, log)
+            self._errors.look(step, log)
+            if metrics is not None:
+                write_credit(credit_path(self.run, step), update.credit_rows)
+                metrics.write(step, **log)
+            self.step, self._state = step, self._snapshot()
+        bar.advance(1, _summary(log))
+        if self._skipped >= SKIPS:
+            raise TrainingError(
+                f"the gradient was not finite in the last {SKIPS} steps, up to step {step}, so "
+                "nothing was learned in them; use a lower lr or dtype=float32"
+            )
+
+    def _validate(self, metrics: Metrics | None) -> None:
+        """Every so many steps, once each: held-out success, and the best step's checkpoint."""
+        config, path = self.config.validation, self.run / VALIDATION
+        if not config.every or self.step % config.every or self.step == 0:
+            return
+        before = self.ranks.from_lead(
+            lambda: {row["step"]: row.get(ID) for row in read_metrics(path)}
+        )
+        if self.step in before:
+            return
+        with whole(self.model):
+            values = validate(
+                self._play, self.policy, config, self.levels.level, seed=self.config.seed
+            )
+        others = [value for value in before.values() if value is not None]
+        if ID in values and values[ID] > max(others, default=-1.0):
+            if self._saved != self.step:
+                self._save()
+            if self.ranks.lead:
+                checkpoint.mark_best(checkpoint.folder_of(self.run / "checkpoints", self.step))
+        if metrics is not None:
+            metrics.write_validation(self.step, **values)
+            logger.info("step %d: %s", self.step, _percentages(values))
+
+    def _groups(self, step: int) -> tuple[list[Task], list[Episode], int]:
+        """The step's tasks, their episodes group by group, and the rounds that it took.
+
+        Where the algorithm refills, further rounds make up for groups that succeed or fail as one,
+        until `tasks_per_step` others are there or its rounds are spent.
+        """
+        config, seed = self.config, self.config.seed
+        tasks = self._draw_tasks(config.tasks_per_step)
+        episodes = self._play(self.policy, tasks, group=config.group, seed=_seed(seed, step))
+        rounds = 1
+        for rounds in range(1, self.trainer.algorithm.refill + 2):
+            missing = config.tasks_per_step - _mixed(episodes, config.group)
+            if missing == 0 or rounds > self.trainer.algorithm.refill:
+                break
+            # Tasks of a round may stand in an earlier one: they are groups of their own.
+            more = self._draw_tasks(missing)
+            drawn = _seed(seed, step, rounds)
+            episodes += self._play(self.policy, more, group=config.group, seed=drawn)
+            tasks += more
+        return tasks, episodes, rounds
+
+    def _update(self, step: int, tasks: list[Task], episodes: list[Episode]) -> Update:
+        """One optimizer step, and what follows from it for the policy and the level."""
+        config = self.config
+        groups = [i // config.group for i in range(len(episodes))]
+        scale = min(1.0, step / max(1, config.warmup_steps))
+        try:
+            update = self.trainer.update(episodes, groups, lr=config.lr * scale)
+        except ValueError as error:
+            raise TrainingError(f"step {step} cannot be learned from: {error}") from error
+        self._skipped = self._skipped + 1 if update.log.get("train/skipped") else 0
+        self.policy.updated()
+        for i, task in enumerate(tasks):
+            mine = episodes[i * config.group : (i + 1) * config.group]
+            if any(e.verdict is not None for e in mine):
+                self.levels.record(task.level, success_rate(mine))
+        return update
+
+    def _draw_tasks(self, count: int) -> list[Task]:
+        """`count` tasks, no two alike as long as there are others to draw."""
+        drawn: dict[str, Task] = {}
+        tries = 0
+        tasks: list[Task] = []
+        while len(tasks) < count:
+            offered = self._play.env.tasks("train", self.levels.draw(self.rng))
+            task = offered[int(self.rng.integers(len(offered)))]
+            tries += 1
+            if task.id not in drawn or tries > REDRAWS * count:
+                drawn[task.id] = task
+                tasks.append(task)
+        return tasks
+
+    def _keep(self, step: int, episodes: list[Episode]) -> None:
+        """Writes the step's episodes; raises TrainingError when none of them has a verdict."""
+        path = self.run / "episodes" / f"step-{step:06d}.jsonl"
+        if self.ranks.lead:
+            with explained(path):
+                # A step that is played again has other episodes than its credit was of.
+                credit_path(self.run, step).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+                write_episodes(path, episodes)
+        if all(e.verdict is None for e in episodes):
+            raise TrainingError(
+                f"no episode of step {step} has a verdict "
+                f"({in_words(count_causes(episodes))}); the first broke with: "
+                f"{episodes[0].error}. Mend that, then go on with resume=true"
+            )
+
+    def _snapshot(self) -> dict[str, Any]:
+        """What the next step starts from, beside weights and optimizer."""
+        return {"random": checkpoint.random_state(self.rng), "levels": self.levels.state_dict()}
+
+    def _save(self) -> None:
+        """Saves the last finished step, also in the middle of the next one's episodes.
+
+        All ranks must call it where the model is sharded.
+        """
+        weights = weights_of(self.model, self.config.torch_dtype())
+        optimizer = self.optimizer.state_dict()
+        if self.ranks.lead:
+            checkpoint.save(
+                self.run / "checkpoints",
+                self.step,
+                model=self.model,
+                tokenizer=self.tokenizer,
+                optimizer=optimizer,
+                weights=weights,
+                state=self._state,
+                keep=self.config.keep,
+            )
+        self._saved = self.step
+
+    def _restore(self) -> int:
+        """Puts the newest checkpoint in place; returns its step, 0 where there is none."""
+        folder = self.run / "checkpoints"
+        path = self.ranks.from_lead(
+            lambda: checkpoint.latest(folder) if self.config.resume else None
+        )
+        if path is None:
+            return 0
+        state = checkpoint.load_into(path, self.model, self.optimizer)
+        checkpoint.restore_random_state(state["random"], self.rng)
+        self.levels.load_state_dict(state["levels"])
+        logger.info("going on from %s", path)
+        return checkpoint.step_of(path)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Holds Ctrl-C back to the block's end, so that no weight is left half-way.
+
+    A second Ctrl-C is not held back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    held = False
+
+    def hold(*_: object) -> None:
+        nonlocal held
+        held = True
+        signal.signal(signal.SIGINT, before)
+        logger.info("stopping after this step's update; Ctrl-C again stops now")
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
+
+
+def adapted(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
+    """The model with fresh adapters on every linear layer, or as it is for rank 0."""
+    if not lora.rank:
+        return model
+    from peft import LoraConfig as Adapters
+    from peft import get_peft_model
+
+    options = Adapters(
+        r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return cast(PreTrainedModel, get_peft_model(model, options))
+
+
+def _teacher(config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel | None:
+    """The other model that `algo` learns from, where it learns from one."""
+    if not config.teacher:
+        return None
+    dtype, device = config.torch_dtype(), config.torch_device()
+    return load_teacher(config.teacher, tokenizer, dtype=dtype, device=device)
+
+
+def _solution(config: TrainConfig, play: Rollouts) -> Solution | None:
+    """The environment's oracle, where `algo` shows its teacher the solution."""
+    distill = config.algorithm().distill
+    return solution_of(play.env) if distill is not None and distill.teacher == "gold" else None
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def _written(episodes: Sequence[Episode]) -> int:
+    """Tokens that the policy wrote."""
+    return sum(turn.length for e in episodes for turn in e.turns)
+
+
+def _mixed(episodes: Sequence[Episode], group: int) -> int:
+    """Groups of `group` episodes each in which one succeeded and one failed."""
+    groups = (episodes[i : i + group] for i in range(0, len(episodes), group))
+    return sum({True, False} <= {e.verified for e in mine} for mine in groups)
+
+
+def malformed_share(episodes: Sequence[Episode]) -> float:
+    """Share of turns without a valid tool call."""
+    return sum(e.malformed for e in episodes) / max(1, sum(len(e.turns) for e in episodes))
+
+
+def _episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
+    """What the episodes were like, before any filtering."""
+    count = len(episodes)
+    log = {
+        "episodes/success": success_rate(episodes),
+        "episodes/malformed_turns": malformed_share(episodes),
+        "episodes/turns": sum(len(e.turns) for e in episodes) / count,
+        "episodes/tokens": sum(len(e.token_ids) for e in episodes) / count,
+        "episodes/written": _written(episodes) / count,
+    }
+    for stop in Stop:
+        log[f"episodes/stop_{stop.value}"] = sum(e.stop is stop for e in episodes) / count
+    return log
+
+
+def _percentages(values: Mapping[str, float]) -> str:
+    causes = errors_in_words(values, VALIDATION_ERRORS)
+    shares = {k: v for k, v in values.items() if not k.startswith(VALIDATION_ERRORS)}
+    shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in shares.items())
+    return (shown or "no held-out task has a verdict") + (causes and f", errored: {causes}")
+
+
+def _summary(log: Mapping[str, float]) -> str:
+    seconds = log["time/rollout_s"] + log["time/update_s"]
+    causes = errors_in_words(log)
+    return (
+        f"success {100 * log['episodes/success']:.0f} %, turns {log['episodes/turns']:.1f}, "
+        f"level {log['level']:.0f}, {log['time/tokens_per_s']:.0f} tokens/s, {seconds:.0f} s"
+        + (causes and f", errored: {causes}")
+    )

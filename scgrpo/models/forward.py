@@ -1,0 +1,245 @@
+"""What a model says of one batch: read once, kept while it fits, equal prefixes read together.
+
+Unconditioned means read after the episode's own prompt, as the policy read it. Axes: B episodes,
+T tokens, A action tokens of some rows one after the other, D the width of a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from envs.types import Episode
+from scgrpo.algorithms.advantages import uniform
+from scgrpo.batch import Batch
+from scgrpo.credit.options import ReferenceLimits
+from scgrpo.credit.references import References
+from scgrpo.distributed.ranks import ALONE, Ranks
+from scgrpo.models.packing import Opening, acted, opening_of, packs, rest_of
+from scgrpo.models.scoring import Scores, divergence, output_layer, predicting_states, token_scores
+from scgrpo.policies.chat import Chat
+from scgrpo.teachers.prompt_ids import reference_openings
+
+__all__ = ["BatchForward", "Pack"]
+
+DUMMY_PROMPT: Opening = (0,)
+"""Dummy input: under FSDP every rank must run the same number of forward passes."""
+
+
+class Pack(NamedTuple):
+    """Rows that went through the model together.
+
+    | field | meaning |
+    |---|---|
+    | rows | of the batch, in the order of their tokens |
+    | states | (A, D), the states that predict the rows' action tokens |
+    | scores | of those tokens, two of (A,) in nats, where they are known; else None |
+    """
+
+    rows: list[int]
+    states: Tensor
+    scores: Scores | None = None
+
+
+class BatchForward:
+    """Forward passes over the B episodes of a batch, and a cache of the unconditioned ones.
+
+    A pass has at most `pack_tokens` tokens, which bounds the memory. Passes that a credit rule asks
+    for keep their graph up to `kept_tokens` tokens in all; `take` hands them over for the gradient
+    and computes the others again. Each rank computes rows of its own; what is returned as (B, T) is
+    whole in every rank.
+
+    | attribute | meaning |
+    |---|---|
+    | model | what is trained |
+    | episodes, batch | the same rows as records and as tensors |
+    | mine | the rows that this rank computes |
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        episodes: Sequence[Episode],
+        batch: Batch,
+        *,
+        chat: Chat,
+        limits: ReferenceLimits,
+        pack_tokens: int,
+        kept_tokens: int,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.model, self.episodes, self.batch = model, episodes, batch
+        self._chat, self._limits, self._ranks = chat, limits, ranks
+        self._pack_tokens, self._kept_tokens = pack_tokens, kept_tokens
+        self.mine = self._assigned_rows()
+
+        self._cache: list[Pack] = []
+        self._cached_rows: set[int] = set()
+        self._graph_tokens = 0
+        self._scores: dict[int, Scores] = {}
+
+    @property
+    def head(self) -> nn.Module:
+        """States to logits."""
+        return output_layer(self.model)
+
+    @torch.no_grad()
+    def entropy(self, rows: Sequence[int]) -> Tensor:
+        """Entropy (B, T) of the unconditioned distribution, nats; 0 in other rows."""
+        entropy, wanted = torch.zeros(self.batch.action_mask.shape), set(rows)
+        for pack in self._unconditioned(rows):
+            scores = self._known_scores(pack.rows)
+            if scores is None:
+                scores = token_scores(self.head, pack.states, self.targets(pack.rows))
+                self._keep_scores(pack.rows, scores)
+            for row, values in self.by_row(pack.rows, scores.entropy).items():
+                if row in wanted:
+                    entropy[row, self.batch.action_mask[row]] = values
+        self._ranks.sum_(entropy)
+        return entropy
+
+    @torch.no_grad()
+    def divergence(self, rows: Sequence[int], prompts: Mapping[int, Opening]) -> Tensor:
+        """D (B, T) = KL(after the row's prompt || unconditioned), nats, of `rows` with a prompt.
+
+        0 in other rows. Source: arXiv:2606.18810.
+        """
+        d, wanted = torch.zeros(self.batch.action_mask.shape), set(rows)
+        student = {
+            row: states
+            for pack in self._unconditioned(rows)
+            for row, states in zip(
+                pack.rows, self._split(pack.states.detach(), pack.rows), strict=True
+            )
+        }
+        for prompt, together in self.packs({r: p for r, p in prompts.items() if r in wanted}):
+            teacher = self.states(together, prompt)
+            if together:
+                own = torch.cat([student[row] for row in together])
+                kl, scores = divergence(self.head, teacher, own, self.targets(together))
+                self._keep_scores(together, scores)
+                for row, values in self.by_row(together, kl).items():
+                    d[row, self.batch.action_mask[row]] = values
+        self._ranks.sum_(d)
+        return d
+
+    def take(self, rows: Sequence[int]) -> Iterator[Pack]:
+        """Unconditioned passes with a graph: those that were kept, then the rest of `rows`.
+
+        Empties the cache: each graph can be freed as soon as it was used. Rows that were kept are
+        given whether asked for or not, as their pass is paid for.
+        """
+        graphs = [pack for pack in self._cache if pack.states.requires_grad]
+        self._cache, self._cached_rows, self._graph_tokens = [], set(), 0
+        kept = {row for pack in graphs for row in pack.rows}
+
+        while graphs:
+            yield self._with_scores(graphs.pop())
+        for prompt, together in self.packs(self._prompts([r for r in rows if r not in kept])):
+            yield self._with_scores(Pack(together, self.states(together, prompt)))
+
+    def packs(self, prompts: Mapping[int, Opening]) -> list[tuple[Opening, list[int]]]:
+        """This rank's rows among those with a prompt, as they go through the model together.
+
+        Where the model is sharded, a rank with fewer packs than another gets some without rows.
+        """
+        mine = {row: prompt for row, prompt in prompts.items() if row in self.mine}
+        together = packs(self.episodes, mine, self._pack_tokens)
+        if self._ranks.sharded:
+            most = max(self._ranks.gathered(len(together)))
+            together += [(DUMMY_PROMPT, [])] * (most - len(together))
+        return together
+
+    def states(
+        self, rows: list[int], prompt: Sequence[int], model: PreTrainedModel | None = None
+    ) -> Tensor:
+        """States (A, D) that predict the actions of `rows`, each read after `prompt`; not cached.
+
+        Without rows the model reads a token, and A is 0.
+        """
+        model = model or self.model
+        if not rows:
+            return predicting_states(model, DUMMY_PROMPT, [DUMMY_PROMPT], [[False]])
+        branches, masks = zip(*(rest_of(self.episodes[row]) for row in rows), strict=True)
+        return predicting_states(model, prompt, branches, masks)
+
+    def reference_prompts(self, references: References, drawn: Tensor) -> dict[int, Opening]:
+        """Each row's prompt with the row `drawn` (B,) of it in the system message; -1 for none.
+
+        `references` says whether the group had a success. Rows without a reference are left out,
+        and those whose input would be too long.
+        """
+        group = self.batch.group.tolist()
+        return reference_openings(self._chat, self._limits, self.episodes, group, references, drawn)
+
+    def targets(self, rows: list[int]) -> Tensor:
+        """(A,) action tokens of the rows."""
+        ids = acted(self.episodes, rows)
+        return torch.tensor(ids, dtype=torch.long, device=self.model.device)
+
+    def sampled_logprobs(self, rows: list[int]) -> Tensor:
+        """(A,) log-probabilities, nats, that the action tokens of the rows were sampled with."""
+        mask = self.batch.action_mask[rows]
+        return self.batch.old_logprobs[rows][mask].to(self.model.device)
+
+    def by_row(self, rows: list[int], values: Tensor) -> dict[int, Tensor]:
+        """What stands at the actions of `rows`, (A, ...), row by row, on the CPU."""
+        return dict(zip(rows, self._split(values.detach().cpu(), rows), strict=True))
+
+    def _unconditioned(self, rows: Sequence[int]) -> list[Pack]:
+        """The cached passes, which hold `rows` and may hold others.
+
+        A pass keeps its graph as long as all that do are within `kept_tokens`. A sharded model's
+        graphs are not kept: ranks would go backward in different orders.
+        """
+        missing = [row for row in rows if row not in self._cached_rows]
+        if missing:
+            together = self.packs(self._prompts(missing))
+            tokens = self._graph_tokens + sum(
+                len(prompt) + sum(len(rest_of(self.episodes[row])[0]) for row in some)
+                for prompt, some in together
+            )
+            keep = tokens <= self._kept_tokens and not self._ranks.sharded
+            with torch.set_grad_enabled(keep):
+                self._cache += [Pack(some, self.states(some, prompt)) for prompt, some in together]
+            self._cached_rows |= set(missing)
+            self._graph_tokens = tokens if keep else self._graph_tokens
+        return self._cache
+
+    def _prompts(self, rows: Sequence[int]) -> dict[int, Opening]:
+        return {row: opening_of(self.episodes[row]) for row in rows}
+
+    def _with_scores(self, pack: Pack) -> Pack:
+        return pack._replace(scores=self._known_scores(pack.rows))
+
+    def _known_scores(self, rows: list[int]) -> Scores | None:
+        """The scores of the rows, one after the other; None where some are not known."""
+        if not rows or any(row not in self._scores for row in rows):
+            return None
+        return Scores(*map(torch.cat, zip(*(self._scores[row] for row in rows), strict=True)))
+
+    def _keep_scores(self, rows: list[int], scores: Scores) -> None:
+        each = map(Scores, *(self._split(values.detach(), rows) for values in scores))
+        self._scores.update(zip(rows, each, strict=True))
+
+    def _split(self, values: Tensor, rows: list[int]) -> tuple[Tensor, ...]:
+        return values.split(self.batch.lengths[rows].tolist())
+
+    def _assigned_rows(self) -> set[int]:
+        """The rows that this rank computes: whole packs, so that a prefix is still shared.
+
+        Groups that succeed or fail as one may have no gradient: they are assigned on their own.
+        """
+        same = uniform(self.batch.rewards, self.batch.group).tolist()
+        mine: set[int] = set()
+        for kind in (False, True):
+            prompts = self._prompts([i for i, alike in enumerate(same) if alike is kind])
+            together = [rows for _, rows in packs(self.episodes, prompts, self._pack_tokens)]
+            sizes = [int(self.batch.real[rows].sum()) for rows in together]
+            for rows, owner in zip(together, self._ranks.dealt(sizes), strict=True):
+                mine.update(rows if owner == self._ranks.rank else ())
+        return mine

@@ -1,0 +1,1 @@
+"""Engines that sample tokens outside the training process."""

@@ -1,0 +1,53 @@
+"""What vLLM's workers do for us: follow the trainer's weights, and say which they compute with.
+
+Loaded by `--worker-extension-cls scgrpo.policies.engines.vllm_worker.Follower`, inside vLLM's own Python.
+Imports torch alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Follower", "digest"]
+
+ROWS = 1024
+
+
+def digest(model: nn.Module, head: Tensor) -> str:
+    """Hex SHA-256 over the last norm and the first rows of the output layer, in bfloat16.
+
+    Tensors that no engine lays out anew, and that every step of full training moves. Raises
+    ValueError for a model without such a norm.
+    """
+    norms = [p for name, p in model.named_parameters() if name.endswith("norm.weight")]
+    if not norms:
+        raise ValueError("the model has no parameter *norm.weight to recognise its version by")
+    found = hashlib.sha256()
+    for tensor in (norms[-1], head[:ROWS]):
+        plain = tensor.detach().to(torch.bfloat16).cpu().contiguous()
+        found.update(plain.view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+class Follower:
+    """Mixed into vLLM's worker class."""
+
+    model_runner: Any
+
+    def follow(self, weights_path: str) -> None:
+        """Computes with the weights in a folder from now on."""
+        self.model_runner.reload_weights(weights_path=weights_path)
+        model = self.model_runner.get_model()
+        if model.config.tie_word_embeddings:
+            # A checkpoint names tied weights once, so a reload leaves the head as it was.
+            head = model.lm_head.tie_weights(model.model.embed_tokens)
+            head.quant_method.process_weights_after_loading(head)
+
+    def weights_digest(self) -> str:
+        """`digest` of the model that this worker holds."""
+        model = self.model_runner.get_model()
+        return digest(model, model.lm_head.weight)

@@ -1,0 +1,183 @@
+"""vLLM as a policy: token ids in and out, new weights after every step, never a stale one unseen.
+
+A server (`VLLMServer`) or an engine in this process (`VLLMEngine`) samples; the conversation is
+ours, so ids are never made from text twice. The prefix cache is salted by the policy's version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from envs.rollout import Limits
+from envs.types import Message, Segment
+from scgrpo.models.scoring import output_layer
+from scgrpo.policies.chat import Chat
+from scgrpo.policies.engines.vllm import Engine, Sampled
+from scgrpo.policies.engines.vllm_worker import digest
+from scgrpo.runs.disk import new_folder, remove_scratch
+
+__all__ = ["StaleWeights", "VLLMPolicy"]
+
+KEEP_WEIGHTS = 1
+
+
+class StaleWeights(RuntimeError):
+    """The engine computes with other weights than the trainer; the message says what to do."""
+
+
+class VLLMPolicy:
+    """Samples turns at temperature 1, top_p 1, from an engine that follows `model`'s weights.
+
+    `updated` writes the weights to `folder`, has the engine read them, and compares a checksum of
+    what it then computes with: StaleWeights where it differs. Of a PeftModel it hands over the
+    adapter alone, under a name of its own for each version. Use as a context manager.
+
+    | argument | meaning |
+    |---|---|
+    | engine | who samples; closed with the policy |
+    | folder | where weights are handed over; on a disk that the engine sees too |
+    | cache_tokens | longest episode |
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        engine: Engine,
+        folder: Path,
+        *,
+        cache_tokens: int = 1024,
+    ) -> None:
+        self.model, self.chat, self.cache_tokens = model, Chat(tokenizer), cache_tokens
+        self.version = 0
+        self._tokenizer, self._engine, self._folder = tokenizer, engine, folder
+        try:
+            self._push()
+        except BaseException:
+            engine.close()
+            raise
+
+    def begin(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]],
+        *,
+        limits: Limits,
+        seed: int,
+    ) -> _Conversation:
+        """Opens a conversation. Raises ValueError where the limits go past the engine's."""
+        if limits.episode_tokens > self.cache_tokens:
+            raise ValueError(
+                f"an episode may take {limits.episode_tokens} tokens but the engine holds "
+                f"{self.cache_tokens}; raise cache_tokens or lower limits.episode_tokens"
+            )
+        text, ids = self.chat.opening(messages, tools)
+        return _Conversation(self, Segment("prompt", text, tuple(ids)), limits, seed)
+
+    def updated(self) -> None:
+        """Hands the new weights over; returns when the engine computes with them."""
+        self.version += 1
+        self._push()
+
+    def turn(self, ids: Sequence[int], *, room: int, seed: int) -> Sampled:
+        """The engine's next turn after `ids`. Raises ServerError."""
+        return self._engine.sample(
+            ids,
+            room=room,
+            seed=seed,
+            salt=f"version-{self.version}",
+            stop_ids=sorted(self.chat.end_ids),
+        )
+
+    def close(self) -> None:
+        """Ends the engine; turns that are waited for get ServerError. Safe to call twice."""
+        self._engine.close()
+
+    def _push(self) -> None:
+        target = self._folder / f"version-{self.version:06d}"
+        remove_scratch(self._folder, "version-*")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            with new_folder(target) as scratch:
+                self.model.save_pretrained(scratch)
+                self._tokenizer.save_pretrained(scratch)
+        if isinstance(self.model, PeftModel):
+            self._engine.load_adapter(target)
+        else:
+            self._engine.load(target)
+        wanted, found = _digest(self.model), self._engine.digests()
+        if found != {wanted}:
+            raise StaleWeights(
+                f"the engine computes with weights {sorted(d[:12] for d in found)}, the trainer "
+                f"has {wanted[:12]} (version {self.version}): restart the engine, and see that it "
+                f"can read {self._folder}"
+            )
+        for old in sorted(self._folder.glob("version-*"))[:-KEEP_WEIGHTS]:
+            for file in old.iterdir():
+                file.unlink()
+            old.rmdir()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Conversation:
+    """One episode's history of ids."""
+
+    def __init__(self, policy: VLLMPolicy, prompt: Segment, limits: Limits, seed: int) -> None:
+        self.prompt = prompt
+        self._policy, self._limits = policy, limits
+        self._rng = np.random.default_rng(seed)
+        self._history = list(prompt.token_ids)
+        self._ended = False
+
+    def generate(self) -> Segment | None:
+        """The next turn; None when the episode's token budget is spent."""
+        room = min(self._limits.turn_tokens, self._limits.episode_tokens - len(self._history))
+        if room < 1:
+            return None
+        chat = self._policy.chat
+        seed = int(self._rng.integers(2**31))
+        ids, logprobs, cut = self._policy.turn(self._history, room=room, seed=seed)
+        self._history += ids
+        self._ended = ids[-1] == chat.end_id
+        return Segment("policy", chat.text(ids), tuple(ids), tuple(logprobs), cut=cut)
+
+    def append(self, reply: str) -> Segment:
+        """Adds the environment's reply to the history."""
+        ids = self._policy.chat.reply(reply, ended=self._ended)
+        self._history += ids
+        return Segment("env", reply, tuple(ids))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+
+def _digest(model: PreTrainedModel) -> str:
+    """Of a PeftModel its base's, which is what the engine holds beside the adapter."""
+    plain = model.get_base_model() if isinstance(model, PeftModel) else model
+    head: Any = output_layer(model)
+    return digest(plain, head.weight)

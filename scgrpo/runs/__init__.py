@@ -1,0 +1,1 @@
+"""Run folders: where they are, atomic writes, metrics."""

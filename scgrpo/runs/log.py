@@ -1,0 +1,245 @@
+"""What a run says while it goes: metrics on disk, progress and messages on the terminal."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import math
+import os
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from scgrpo.runs.disk import explained
+
+__all__ = [
+    "METRICS",
+    "VALIDATION",
+    "Metrics",
+    "Progress",
+    "progress",
+    "read_metrics",
+    "to_terminal",
+]
+
+METRICS, VALIDATION = "metrics.jsonl", "validation.jsonl"
+PLAIN_INTERVAL_S = 10.0
+
+
+class Metrics:
+    """Writes each step's numbers to `run/metrics.jsonl` and `run/tensorboard/`.
+
+    What was measured on held-out tasks goes to `run/validation.jsonl`.
+
+    `last_step` is the step that training goes on from: lines after it, and a last line that a
+    killed process left half written, are dropped. Not-a-number and infinity become null in the
+    JSON. `tracker` names a package with the interface of wandb that gets the numbers too, in the
+    project `scgrpo` under the run's name. Use as a context manager. Raises DiskError where the
+    disk does not take a line, ValueError where the tracker is not installed.
+    """
+
+    def __init__(self, run: Path, *, last_step: int = 0, tracker: str = "none") -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._tracker = None if tracker == "none" else _tracker(tracker)
+        self._files: dict[Path, FileIO] = {}
+        self._metrics, self._validation = run / METRICS, run / VALIDATION
+        with explained(self._metrics):
+            run.mkdir(parents=True, exist_ok=True)
+            for path in (self._metrics, self._validation):
+                kept = [row for row in read_metrics(path) if row["step"] <= last_step]
+                _replace(path, "".join(map(_line, kept)))
+                self._files[path] = path.open("ab", buffering=0)
+            # Events after the step are hidden by TensorBoard, which never rewrites a file.
+            self._board = SummaryWriter(run / "tensorboard", purge_step=last_step + 1)
+        if self._tracker is not None:
+            # A run that goes on is known by its name to trackio, and to wandb by an id.
+            where = zlib.crc32(os.fsencode(run.resolve()))
+            known = {"id": f"{run.name}-{where:08x}"} if tracker == "wandb" else {}
+            self._tracker.init(project="scgrpo", name=run.name, resume="allow", **known)
+
+    def write(self, step: int, **values: Any) -> None:
+        """Appends one line; numbers also become curves. It is on disk when this returns."""
+        self._append(self._metrics, step, values)
+
+    def write_validation(self, step: int, **values: Any) -> None:
+        """The same for what was measured on held-out tasks."""
+        self._append(self._validation, step, values)
+
+    def _append(self, path: Path, step: int, values: dict[str, Any]) -> None:
+        row = {"step": step, "time": round(time.time(), 3), **values}
+        numbers = {k: v for k, v in values.items() if isinstance(v, int | float)}
+        with explained(path):
+            line = _line(row).encode()
+            while line:  # a nearly full disk takes a part
+                line = line[self._files[path].write(line) :]
+            for name, value in numbers.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
+        if self._tracker is not None:
+            self._tracker.log(numbers, step=step)
+
+    def close(self) -> None:
+        """Ends the files and the tracker; safe to call twice."""
+        for file in self._files.values():
+            file.close()
+        self._board.close()
+        if self._tracker is not None:
+            self._tracker.finish()
+            self._tracker = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _tracker(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ValueError(f"tracker={name}: {error}; pip install {name}") from error
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics file, in order; a torn last line is left out.
+
+    Raises ValueError with the line's number where another line is broken.
+    """
+    lines = path.read_text().splitlines() if path.exists() else []
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            if number < len(lines):
+                raise ValueError(f"{path}, line {number}: not JSON: {line[:80]!r}") from error
+    return rows
+
+
+class Progress(Protocol):
+    """A piece of long work as it goes."""
+
+    def advance(self, count: int = 1, text: str = "") -> None:
+        """Adds finished items; `text` says what matters now, such as the reward."""
+        ...
+
+
+@contextmanager
+def progress(total: int, description: str, *, shown: bool = True) -> Iterator[Progress]:
+    """Shows `total` items being worked off, with rate and time left.
+
+    A bar on a terminal, otherwise a line every few seconds. Both go to standard error. Nothing
+    where it is not `shown`.
+    """
+    if not shown:
+        yield _Silent()
+        return
+    if not sys.stderr.isatty():
+        lines = _Lines(total, description)
+        try:
+            yield lines
+        finally:
+            lines.end()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    columns += [TextColumn("{task.fields[rate]}"), TimeRemainingColumn()]
+    columns += [TextColumn("{task.fields[text]}")]
+    with RichProgress(*columns, console=Console(stderr=True)) as drawn:
+        yield _Bar(drawn, drawn.add_task(description, total=total, text="", rate=""))
+
+
+def to_terminal(level: int = logging.INFO) -> None:
+    """Prints what this project's modules log on standard error, one plain line each."""
+    for package in ("scgrpo", "envs", "sandboxes", "evals"):
+        logger = logging.getLogger(package)
+        logger.setLevel(level)
+        if not any(isinstance(handler, _Terminal) for handler in logger.handlers):
+            logger.addHandler(_Terminal())
+            logger.propagate = False
+
+
+class _Terminal(logging.Handler):
+    """Looks standard error up at each message, so that a progress bar can step aside."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
+class _Silent:
+    def advance(self, count: int = 1, text: str = "") -> None:
+        pass
+
+
+class _Bar:
+    def __init__(self, shown: Any, task: Any) -> None:
+        self._shown, self._task, self._started, self._done = shown, task, time.monotonic(), 0
+
+    def advance(self, count: int = 1, text: str = "") -> None:
+        self._done += count
+        rate = _rate(self._done, time.monotonic() - self._started)
+        fields = {"text": text} if text else {}
+        self._shown.update(self._task, advance=count, rate=rate, **fields)
+
+
+class _Lines:
+    def __init__(self, total: int, description: str) -> None:
+        self._total, self._description, self._done, self._text = total, description, 0, ""
+        self._started = self._said = time.monotonic()
+        self._said_done = -1
+
+    def advance(self, count: int = 1, text: str = "") -> None:
+        self._done += count
+        self._text = text or self._text
+        if time.monotonic() - self._said >= PLAIN_INTERVAL_S:
+            self._say()
+
+    def end(self) -> None:
+        if self._said_done != self._done:
+            self._say()
+
+    def _say(self) -> None:
+        self._said, self._said_done = time.monotonic(), self._done
+        seconds = self._said - self._started
+        parts = [f"{self._description}: {self._done}/{self._total}", _rate(self._done, seconds)]
+        if 0 < self._done < self._total:
+            left = round(seconds / self._done * (self._total - self._done))
+            parts.append(f"{left // 60}:{left % 60:02d} left")
+        print(", ".join([*parts, self._text] if self._text else parts), file=sys.stderr, flush=True)
+
+
+def _rate(done: int, seconds: float) -> str:
+    per_second = done / max(seconds, 1e-9)
+    return f"{per_second:.1f}/s" if per_second >= 1 or done == 0 else f"{1 / per_second:.1f} s each"
+
+
+def _line(row: dict[str, Any]) -> str:
+    finite = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
+    return json.dumps(finite, allow_nan=False) + "\n"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes the file in one step: a process killed here leaves the old one."""
+    scratch = path.with_name(f".{path.name}-{os.getpid()}")
+    scratch.write_text(text)
+    scratch.replace(path)

@@ -1,0 +1,1 @@
+"""Settings from key=value words and YAML to frozen dataclasses, and their help."""

@@ -1,0 +1,1 @@
+"""What the teacher reads in front of an episode."""

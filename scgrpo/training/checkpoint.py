@@ -1,0 +1,197 @@
+"""Checkpoints: a model in Hugging Face format, with what training needs to go on from there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from scgrpo.distributed.sharding import load_weights
+from scgrpo.models import load as models
+from scgrpo.runs.disk import explained, new_folder, remove_scratch
+
+__all__ = [
+    "BEST",
+    "CheckpointError",
+    "folder_of",
+    "latest",
+    "load_into",
+    "mark_best",
+    "random_state",
+    "restore_random_state",
+    "save",
+    "step_of",
+    "verify",
+]
+
+MANIFEST = "manifest.json"
+TRAINER = "trainer.pt"
+BEST = "best"
+
+logger = logging.getLogger(__name__)
+
+
+class Stateful(Protocol):
+    """An optimizer, as far as a checkpoint knows it."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None: ...
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be trusted: a file is missing, torn or changed."""
+
+
+def save(
+    folder: Path,
+    step: int,
+    *,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    optimizer: Mapping[str, Any],
+    state: Mapping[str, Any],
+    weights: Mapping[str, Any] | None = None,
+    keep: int | None = None,
+) -> Path:
+    """Writes `folder/step-000012` whole or not at all, then deletes all but the `keep` newest.
+
+    Weights keep their dtype; of a `PeftModel` the adapter is written, with its base's name.
+    `optimizer` is its state; `weights` are the model's where it is sharded, else None.
+    `state` holds plain values and tensors (see `random_state`). Raises DiskError where the disk
+    does not take it; the checkpoints before it stay good.
+    """
+    _check_plain(state, "state")
+    target = folder_of(folder, step)
+    remove_scratch(folder, "step-*")
+    with new_folder(target) as scratch:
+        model.save_pretrained(scratch, state_dict=weights)
+        tokenizer.save_pretrained(scratch)
+        with (scratch / TRAINER).open("wb") as file:
+            everything = {"step": step, "optimizer": dict(optimizer), "state": dict(state)}
+            torch.save(everything, file)
+        _write_manifest(scratch)
+    if keep is not None:
+        best = (folder / BEST).resolve()
+        for old in _newest_first(folder)[max(keep, 1) :]:
+            if old.resolve() != best:
+                shutil.rmtree(old)
+    return target
+
+
+def mark_best(path: Path) -> None:
+    """Points the link `best` beside a checkpoint at it, in one step; it is then never deleted."""
+    scratch = path.with_name(f".{BEST}-{os.getpid()}")
+    with explained(path):
+        scratch.unlink(missing_ok=True)
+        scratch.symlink_to(path.name, target_is_directory=True)
+        scratch.replace(path.with_name(BEST))
+
+
+def load_into(path: Path, model: Any, optimizer: Stateful | None) -> dict[str, Any]:
+    """Puts weights and optimizer state of a checkpoint in place and returns its `state`.
+
+    `model` must have the architecture that was saved. Raises CheckpointError for a checkpoint
+    whose files are not what was written.
+    """
+    verify(path)
+    saved, _ = models.load(path, dtype=model.dtype)
+    load_weights(model, saved.state_dict())
+    device = next(model.parameters()).device
+    everything = torch.load(path / TRAINER, map_location=device, weights_only=True)
+    if optimizer is not None:
+        optimizer.load_state_dict(everything["optimizer"])
+    return everything["state"]
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest checkpoint whose files are whole, None if there is none; says what it skips."""
+    for path in _newest_first(folder):
+        try:
+            verify(path)
+        except CheckpointError as error:
+            logger.warning("skipping %s", error)
+        else:
+            return path
+    return None
+
+
+def folder_of(folder: Path, step: int) -> Path:
+    """Where `save` puts a step."""
+    return folder / f"step-{step:06d}"
+
+
+def step_of(path: Path) -> int:
+    """The step in a checkpoint's name."""
+    found = re.fullmatch(r"step-(\d+)", path.name)
+    if not found:
+        raise ValueError(f"got {path}, wanted a checkpoint folder named step-NUMBER")
+    return int(found.group(1))
+
+
+def verify(path: Path) -> None:
+    """Raises CheckpointError unless every file is as the manifest says."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: no readable {MANIFEST}") from error
+    for name, digest in manifest.items():
+        try:
+            found = _sha256(path / name)
+        except OSError as error:
+            raise CheckpointError(f"{path}: {name} is missing") from error
+        if found != digest:
+            raise CheckpointError(f"{path}: {name} is torn or was changed")
+
+
+def random_state(generator: np.random.Generator) -> dict[str, Any]:
+    """The state of a NumPy generator and of torch's own, in values that `save` takes."""
+    return {
+        "numpy": generator.bit_generator.state,
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: Mapping[str, Any], generator: np.random.Generator) -> None:
+    """Puts back what `random_state` returned."""
+    generator.bit_generator.state = state["numpy"]
+    torch.set_rng_state(state["torch"].cpu())
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    paths = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name)]
+    return sorted(paths, key=step_of, reverse=True)
+
+
+def _write_manifest(folder: Path) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    digests = {str(path.relative_to(folder)): _sha256(path) for path in files}
+    (folder / MANIFEST).write_text(json.dumps(digests, indent=2) + "\n")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_plain(value: Any, where: str) -> None:
+    """Refuses what could only be read back by running pickled code."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_plain(item, f"{where}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check_plain(item, f"{where}[{index}]")
+    elif type(value) not in (str, int, float, bool, type(None)) and not torch.is_tensor(value):
+        raise ValueError(f"{where}: got a {type(value).__name__}, wanted plain values or tensors")

@@ -1,0 +1,148 @@
+"""Errored episodes of training by cause, and a warning where one cause rises all at once."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from envs.types import Episode
+from scgrpo.training.causes import count_causes, in_words
+
+__all__ = ["ErrorWatch", "chance_of", "errors_in_words"]
+
+COUNT, ERRORS = "episodes/count", "errors/"
+USUAL_ERRORS, USUAL_EPISODES = 1, 200
+WINDOWS = 1, 10
+LEAST = 3
+LEVEL = 1e-4
+
+logger = logging.getLogger(__name__)
+
+
+class ErrorWatch:
+    """Counts each step's errored episodes by cause and warns once of each cause that rises.
+
+    An errored episode leaves its group and every success rate, so a policy may learn to break its
+    sandbox where it would fail. The rule: of the n episodes of this step, and of those of the last
+    ten steps, k errored by one cause, and of the N episodes before them K did. It is a rise where
+    k >= 3 and the chance of k or more is under 1e-4, were the cause as frequent as before.
+    That frequency is uncertain, so it has the distribution Beta(1 + K, 199 + N - K): what N
+    episodes say beside 200 imagined ones of which one errored. So the rule holds from the first
+    step on, where 5 of 32 are a rise and 4 are not. One step shows a jump, ten show a climb.
+
+    Independent errors at a steady 1 % of 32 episodes give a false warning in about 1 % of runs of
+    200 steps, at 2 % in about 3 % (500 simulated runs each). A steady share well over the imagined
+    one is warned of too. Errors that come in bursts, as from an engine that ended, are warned of
+    as what they are.
+
+    `past` are the rows of the steps that a resumed run has behind it; what they had warned of is
+    not said again. Rows without `episodes/count` are passed over.
+    """
+
+    def __init__(self, past: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._episodes: list[int] = []
+        self._errors: dict[str, list[int]] = {}
+        self._reports: set[str] = set()
+        for row in past:
+            self._rises(row)
+
+    def numbers(self, episodes: Sequence[Episode]) -> dict[str, float]:
+        """What to log: `episodes/count`, and `errors/CAUSE` in episodes.
+
+        A cause that an earlier step had is 0 where this step has none, so that curves come down.
+        """
+        counts = dict.fromkeys(self._errors, 0) | count_causes(episodes)
+        errors = {f"{ERRORS}{name}": float(count) for name, count in counts.items()}
+        return {COUNT: float(len(episodes)), **errors}
+
+    def look(self, step: int, log: Mapping[str, Any]) -> None:
+        """Takes a step's numbers and warns of what they show."""
+        for name, rise in self._rises(log):
+            logger.warning(
+                f"step {step}: {rise} errored by {name}. They leave their groups and the success "
+                "rate, so a policy that breaks its sandbox where it would fail looks better than "
+                f'it is. Read the episodes with "stop":"error" in episodes/step-{step:06d}.jsonl: '
+                "if their own turns caused it, close that way in the environment or the sandbox "
+                "and train again from a checkpoint before it; if this machine did, mend that"
+            )
+
+    def _rises(self, log: Mapping[str, Any]) -> list[tuple[str, _Rise]]:
+        """Notes a step; the causes that rise in it for the first time."""
+        if not log.get(COUNT):
+            return []
+        for key in log:
+            if key.startswith(ERRORS):
+                self._errors.setdefault(key.removeprefix(ERRORS), [0] * len(self._episodes))
+        self._episodes.append(round(log[COUNT]))
+        rises = []
+        for name, errors in self._errors.items():
+            errors.append(round(log.get(f"{ERRORS}{name}") or 0))
+            if name not in self._reports and (rise := self._rise(errors)):
+                self._reports.add(name)
+                rises.append((name, rise))
+        return rises
+
+    def _rise(self, errors: Sequence[int]) -> _Rise | None:
+        """Of one cause, in the shortest window that shows it."""
+        for window in WINDOWS:
+            if window > len(errors):
+                break
+            rise = _Rise(
+                window,
+                sum(errors[-window:]),
+                sum(self._episodes[-window:]),
+                sum(errors[:-window]),
+                sum(self._episodes[:-window]),
+            )
+            if rise.errors >= LEAST and rise.chance < LEVEL:
+                return rise
+        return None
+
+
+@dataclass(frozen=True)
+class _Rise:
+    """Errored episodes of one cause, and all episodes, of the last `window` steps and before."""
+
+    window: int
+    errors: int
+    episodes: int
+    errors_before: int
+    episodes_before: int
+
+    @property
+    def chance(self) -> float:
+        return chance_of(self.errors, self.episodes, self.errors_before, self.episodes_before)
+
+    def __str__(self) -> str:
+        usual = f"{USUAL_ERRORS} in {USUAL_EPISODES} is usual"
+        if self.episodes_before:
+            usual = f"{self.errors_before} of {self.episodes_before} before"
+        recent = f" of the last {self.window} steps" if self.window > 1 else ""
+        return f"{self.errors} of {self.episodes} episodes{recent} ({usual})"
+
+
+def chance_of(errors: int, episodes: int, errors_before: int, episodes_before: int) -> float:
+    """Chance of so many errored episodes, or more, after those before.
+
+    The tail of a beta-binomial distribution.
+    """
+    a = USUAL_ERRORS + errors_before
+    b = USUAL_EPISODES - USUAL_ERRORS + episodes_before - errors_before
+
+    def chance(k: int) -> float:
+        ways = math.lgamma(episodes + 1) - math.lgamma(k + 1) - math.lgamma(episodes - k + 1)
+        return math.exp(ways + _log_beta(a + k, b + episodes - k) - _log_beta(a, b))
+
+    return min(1.0, math.fsum(map(chance, range(errors, episodes + 1))))
+
+
+def errors_in_words(log: Mapping[str, Any], prefix: str = ERRORS) -> str:
+    """The errored episodes of a row of metrics: `ENOSPC 2, KeyError 1`; empty for none."""
+    return in_words({k.removeprefix(prefix): v for k, v in log.items() if k.startswith(prefix)})
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

@@ -1,0 +1,166 @@
+"""AdamW over fp32 master weights of a model that computes in a smaller type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from scgrpo.distributed.ranks import ALONE, Ranks
+from scgrpo.distributed.sharding import gathered, held, is_sharded, part_of
+
+__all__ = ["AdamKind", "MasterAdamW", "adam_of"]
+
+AdamKind = Literal["adamw", "adamw_8bit"]
+"""Who keeps the moments: PyTorch's fused AdamW in fp32, or bitsandbytes' AdamW in 8 bits."""
+
+
+class MasterAdamW:
+    """Holds an fp32 copy of every trainable weight and of its gradient.
+
+    A bf16 weight of 0.05 cannot take a step of 2e-5, so bf16 weights alone would never move.
+    Gradients are added up in fp32 as each backward pass produces them; parameters that are fp32
+    already are their own masters. With several ranks the gradients are summed before the step; of a
+    sharded weight, which is fp32, each rank has its part alone, summed by the backward pass.
+    Raises ValueError where nothing is trained, for `adamw_8bit` without bitsandbytes, and for
+    it with sharded weights: parts of its moments could not be put together.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.95),
+        weight_decay: float = 0.0,
+        kind: AdamKind = "adamw",
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.parameters = [p for p in parameters if p.requires_grad]
+        if not self.parameters:
+            raise ValueError("no parameter requires a gradient; nothing would be trained")
+        self.lr, self._ranks = lr, ranks
+        self._masters = [_master(p) for p in self.parameters]
+        pairs = list(zip(self.parameters, self._masters, strict=True))
+        self._sharded = [(p, master) for p, master in pairs if is_sharded(p)]
+        self._alike = [master for p, master in pairs if not is_sharded(p)]
+        self._rounded = [(p, master) for p, master in pairs if p.dtype != torch.float32]
+        if self._sharded and kind == "adamw_8bit":
+            raise ValueError("optimizer=adamw_8bit cannot be sharded: use adamw, or no FSDP")
+        for p, master in self._rounded:
+            p.register_post_accumulate_grad_hook(_adder(master))
+        self._adam = adam_of(kind)(self._masters, lr=lr, betas=betas, weight_decay=weight_decay)
+
+    def step(self, *, lr: float, max_norm: float) -> float:
+        """Clips the gradient to `max_norm`, steps, and clears it. Returns the norm before clipping.
+
+        A norm that is not finite skips the step.
+        """
+        for p, part in self._sharded:
+            part.grad = None if p.grad is None else held(p.grad)
+            p.grad = None
+        self._ranks.sum_gradients(self._alike)
+        norm = self._clip(max_norm)
+        if math.isfinite(norm):
+            for group in self._adam.param_groups:
+                group["lr"] = lr
+            self._adam.step()
+            self._publish()
+        self._adam.zero_grad(set_to_none=True)
+        return norm
+
+    @torch.no_grad()
+    def _publish(self) -> None:
+        """Rounds the masters into the model's own weights."""
+        for p, master in self._rounded:
+            p.copy_(master)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Masters and Adam's moments, whole: all ranks must call it where weights are sharded."""
+        masters = [
+            gathered(p, master.detach())
+            for p, master in zip(self.parameters, self._masters, strict=True)
+        ]
+        return {"masters": masters, "adam": self._reshaped(self._adam.state_dict(), gathered)}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts masters, moments and the model's weights back as they were."""
+        for p, master, saved in zip(self.parameters, self._masters, state["masters"], strict=True):
+            master.copy_(part_of(p, saved))
+        self._adam.load_state_dict(self._reshaped(state["adam"], part_of))
+        self._publish()
+
+    def _reshaped(
+        self, state: dict[str, Any], change: Callable[[Tensor, Tensor], Tensor]
+    ) -> dict[str, Any]:
+        """Adam's state with each moment changed as its parameter asks for; counters stay."""
+        return {
+            **state,
+            "state": {
+                i: {
+                    name: change(self.parameters[i], value)
+                    if isinstance(value, Tensor) and value.dim() > 0
+                    else value
+                    for name, value in moments.items()
+                }
+                for i, moments in state["state"].items()
+            },
+        }
+
+    @torch.no_grad()
+    def _clip(self, max_norm: float) -> float:
+        """Scales the gradient down to a norm of `max_norm`; the norm before it, over all parts."""
+        if not self._sharded:
+            return float(nn.utils.clip_grad_norm_(self._masters, max_norm))
+        parts = _square([part for _, part in self._sharded])
+        self._ranks.sum_(parts)
+        norm = math.sqrt(float(parts + _square(self._alike)))
+        for master in self._masters:
+            if master.grad is not None:
+                master.grad.mul_(min(1.0, max_norm / (norm + 1e-6)))
+        return norm
+
+
+def _square(masters: Iterable[Tensor]) -> Tensor:
+    """The sum of the squares of their gradients."""
+    found = (float(m.grad.square().sum()) for m in masters if m.grad is not None)
+    return torch.tensor(sum(found), dtype=torch.float64)
+
+
+def _master(parameter: nn.Parameter) -> nn.Parameter:
+    """The fp32 weight that is stepped: the parameter, this rank's part of it, or a copy."""
+    if is_sharded(parameter):
+        return nn.Parameter(held(parameter.detach()))
+    if parameter.dtype == torch.float32:
+        return parameter
+    return nn.Parameter(parameter.detach().float())
+
+
+def adam_of(kind: AdamKind) -> Callable[..., torch.optim.Optimizer]:
+    """What makes the optimizer of that kind. Raises ValueError where its library is missing."""
+    if kind == "adamw":
+        return partial(torch.optim.AdamW, fused=True)
+    try:
+        from bitsandbytes.optim import AdamW8bit  # pyright: ignore
+    except ImportError as error:
+        raise ValueError(
+            f"optimizer={kind} wants bitsandbytes ({error}): pip install bitsandbytes"
+        ) from error
+    return AdamW8bit
+
+
+def _adder(master: Tensor) -> Any:
+    """A hook that moves a fresh gradient into its master's."""
+
+    def add(parameter: Tensor) -> None:
+        if parameter.grad is not None:
+            fresh = parameter.grad.float()
+            master.grad = fresh if master.grad is None else master.grad.add_(fresh)
+            parameter.grad = None
+
+    return add

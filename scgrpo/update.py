@@ -1,0 +1,270 @@
+"""From a group of verified episodes to a step of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from envs.types import Episode
+from scgrpo.algorithms.advantages import overlong_penalty, uniform
+from scgrpo.algorithms.distillation import Distillation, distill
+from scgrpo.algorithms.presets import Algorithm, surrogate
+from scgrpo.batch import Batch, collate
+from scgrpo.credit import Credit, ReferenceLimits, References, draw_peer_references
+from scgrpo.credit.record import CreditRow, credit_rows, skipped_rows
+from scgrpo.distributed.ranks import ALONE, Ranks
+from scgrpo.models.forward import BatchForward
+from scgrpo.models.packing import Opening, opening_of
+from scgrpo.models.scoring import token_scores
+from scgrpo.policies.chat import Chat
+from scgrpo.teachers.prompt_ids import Solution, gold_openings
+from scgrpo.training.optimizer import MasterAdamW
+
+__all__ = ["Trainer", "Update"]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one optimizer step did.
+
+    | field | meaning |
+    |---|---|
+    | log | numbers to log |
+    | credit_rows | what each episode got, those that the step skipped included |
+    """
+
+    log: dict[str, float]
+    credit_rows: list[CreditRow]
+
+
+@dataclass
+class Trainer:
+    """Turns episodes into gradient steps of one algorithm.
+
+    | field | meaning |
+    |---|---|
+    | model | what is trained; the policy samples from the same weights |
+    | optimizer | over the model's trainable weights |
+    | pack_tokens | most tokens in one forward and backward pass; bounds the memory |
+    | kept_tokens | token budget for reusing the graph of the credit's pass in the update; larger |
+    | | batches compute it again |
+    | rng | draws references |
+    | episode_tokens | the token budget of an episode, which an overlong penalty looks at |
+    | importance_cap | a token's weight is scaled by its probability here over the one that it was |
+    | | sampled with, up to this; infinite where the same weights sampled it: no scaling |
+    | teacher | the other model of a distillation that wants one |
+    | solution | the turns that solve a task, for a distillation that shows them |
+    | ranks | the processes that share the rows; each computes and adds up its own alone |
+    """
+
+    model: PreTrainedModel
+    chat: Chat
+    algorithm: Algorithm
+    optimizer: MasterAdamW
+    rng: np.random.Generator
+    limits: ReferenceLimits = ReferenceLimits()
+    max_grad_norm: float = 1.0
+    pack_tokens: int = 4096
+    kept_tokens: int = 16384
+    episode_tokens: int = 1024
+    importance_cap: float = math.inf
+    teacher: PreTrainedModel | None = None
+    solution: Solution | None = None
+    ranks: Ranks = ALONE
+
+    def update(self, episodes: Sequence[Episode], group: Sequence[int], *, lr: float) -> Update:
+        """One optimizer step on the episodes that have a verdict.
+
+        Those without one leave their group first, so that n and G are counted anew. Raises
+        ValueError where the credit rule or the algorithm cannot use the episodes.
+        """
+        chosen, skipped = self._select(episodes, group)
+        log = {"episodes/void": float(sum(e.verdict is None for e in episodes))}
+        if not chosen:
+            return Update(log, skipped)
+
+        # Credit is settled for the whole batch before the first gradient.
+        forward = self.forward([episodes[i] for i in chosen], [group[i] for i in chosen])
+        credit = self.credit(forward)
+        log |= credit.log
+
+        gradient_log, entropy = self._backward(forward, credit)
+        log |= gradient_log
+        if self.algorithm.distill is not None:
+            log |= self._distill(forward, self.algorithm.distill, log)
+        norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
+        log |= {"train/gradient_norm": norm, "train/lr": lr}
+        log["train/skipped"] = float(not math.isfinite(norm))
+        return Update(log, skipped + credit_rows(chosen, forward.batch, credit, entropy))
+
+    def forward(self, episodes: Sequence[Episode], group: Sequence[int]) -> BatchForward:
+        """Episodes, all with a verdict, as the model is to read them."""
+        return BatchForward(
+            self.model,
+            episodes,
+            collate(episodes, group, pad_id=0),
+            chat=self.chat,
+            limits=self.limits,
+            pack_tokens=self.pack_tokens,
+            kept_tokens=self.kept_tokens,
+            ranks=self.ranks,
+        )
+
+    def credit(self, forward: BatchForward) -> Credit:
+        """What the algorithm's rule gives each token; see `Credit.check` for what it raises."""
+        batch, algorithm = forward.batch, self.algorithm
+        penalty = overlong_penalty(batch.real.sum(1), self.episode_tokens, algorithm.overlong)
+        advantage = algorithm.advantage(batch.rewards + penalty, batch.group)
+        credit = algorithm.credit(forward, advantage, self.rng)
+        credit.check(batch.action_mask)
+        return credit
+
+    def _select(
+        self, episodes: Sequence[Episode], group: Sequence[int]
+    ) -> tuple[list[int], list[CreditRow]]:
+        """Places of the episodes to learn from, and a row with the reason for each other one."""
+        void = [i for i, e in enumerate(episodes) if e.verdict is None]
+        chosen = [i for i, e in enumerate(episodes) if e.verdict is not None]
+        skipped = skipped_rows(void, [group[i] for i in void], "void")
+        if self.algorithm.drop_uniform_groups:
+            rewards = torch.tensor([float(bool(episodes[i].verified)) for i in chosen])
+            same = uniform(rewards, torch.tensor([group[i] for i in chosen])).tolist()
+            dropped = [i for i, alike in zip(chosen, same, strict=True) if alike]
+            chosen = [i for i, alike in zip(chosen, same, strict=True) if not alike]
+            skipped += skipped_rows(dropped, [group[i] for i in dropped], "dropped")
+        return chosen, skipped
+
+    def _backward(
+        self, forward: BatchForward, credit: Credit
+    ) -> tuple[dict[str, float], dict[int, Tensor]]:
+        """Adds up the gradient of the whole batch, pack by pack; rows of advantage 0 have none.
+
+        Returns what to log, and the entropy (|o_b|,) in nats of each row b that was read.
+        """
+        scale = self.algorithm.weight(forward.batch.action_mask) * credit.weight
+        loss = entropy_sum = mismatch = capped = tokens = 0.0
+        entropy: dict[int, Tensor] = {}
+        for pack in forward.take(_rows_with_gradient(credit.advantage)):
+            logprobs, pack_entropy = token_scores(
+                forward.head, pack.states, forward.targets(pack.rows), known=pack.scores
+            )
+            gap = logprobs.detach() - forward.sampled_logprobs(pack.rows)
+            ratio = gap.exp().clamp(max=self.importance_cap)
+            part = self._surrogate(forward.batch, pack.rows, logprobs, scale, credit, ratio)
+            part.backward()
+
+            loss += part.item()
+            entropy_sum += pack_entropy.sum().item()
+            mismatch += gap.abs().sum().item()
+            capped += (ratio >= self.importance_cap).sum().item()
+            tokens += len(logprobs)
+            entropy |= forward.by_row(pack.rows, pack_entropy)
+
+        sums = self.ranks.summed(loss, entropy_sum, mismatch, capped, tokens)
+        for rows in self.ranks.gathered(entropy):
+            entropy |= rows
+        return self._gradient_log(*sums), entropy
+
+    def _gradient_log(
+        self, loss: float, entropy: float, mismatch: float, capped: float, tokens: float
+    ) -> dict[str, float]:
+        """What to log of the gradient, from sums over all ranks' tokens."""
+        log = {"train/loss": loss, "train/tokens": tokens}
+        if tokens and math.isfinite(self.importance_cap):
+            log["train/importance_capped"] = capped / tokens
+        if tokens:
+            log["train/entropy"] = entropy / tokens
+            log["train/logprob_mismatch"] = mismatch / tokens
+        return log
+
+    def _surrogate(
+        self,
+        batch: Batch,
+        rows: list[int],
+        logprobs: Tensor,
+        scale: Tensor,
+        credit: Credit,
+        ratio: Tensor,
+    ) -> Tensor:
+        """The rows' part of the loss, a scalar. `logprobs` and `ratio` (A,), `scale` (B, T).
+
+        `ratio` is the probability here over the one that a token was sampled with, up to the cap.
+        """
+        mask, device = batch.action_mask[rows], logprobs.device
+        weight = scale[rows][mask].to(device)
+        if math.isfinite(self.importance_cap):
+            weight = weight * ratio
+        places = torch.tensor(rows, dtype=torch.long)
+        sequence = places[:, None].expand(mask.shape)[mask].to(device)
+
+        # One step per batch: the sampling policy is the policy, so old is new, detached.
+        return surrogate(
+            logprobs,
+            logprobs.detach(),
+            _at_tokens(credit.advantage[rows], mask).to(device),
+            weight,
+            self.algorithm.clip_low,
+            self.algorithm.clip_high,
+            sequence if self.algorithm.sequence_ratio else None,
+        )
+
+    def _distill(
+        self, forward: BatchForward, options: Distillation, log: dict[str, float]
+    ) -> dict[str, float]:
+        """Adds the gradient of the divergence from a teacher; returns what to log.
+
+        `log` has what the surrogate logged: the loss of both is their sum.
+        """
+        prompts, expected = self._teacher_prompts(forward, options)
+        sums = distill(
+            forward,
+            prompts,
+            options,
+            self.algorithm.weight(forward.batch.action_mask),
+            teacher=self.model if self.teacher is None else self.teacher,
+            importance_cap=self.importance_cap,
+        )
+        loss, divergence, mismatch, tokens = self.ranks.summed(*sums)
+        distill_log = {
+            "train/loss": log["train/loss"] + loss,
+            "distill/tokens": tokens,
+            "distill/overflow": float(expected - len(prompts)),
+        }
+        if tokens:
+            distill_log["distill/divergence"] = divergence / tokens
+            if "train/logprob_mismatch" not in log:
+                distill_log["train/logprob_mismatch"] = mismatch / tokens
+        return distill_log
+
+    def _teacher_prompts(
+        self, forward: BatchForward, options: Distillation
+    ) -> tuple[dict[int, Opening], int]:
+        """What the teacher of each row reads first, and how many rows should have one."""
+        episodes, batch = forward.episodes, forward.batch
+        if options.teacher == "model":
+            if self.teacher is None:
+                raise ValueError("distillation from another model wants Trainer.teacher, got None")
+            return {row: opening_of(e) for row, e in enumerate(episodes)}, len(episodes)
+        if options.teacher == "gold":
+            if self.solution is None:
+                raise ValueError("distillation from the solution wants Trainer.solution, got None")
+            return gold_openings(self.chat, self.limits, episodes, self.solution), len(episodes)
+        drawn = draw_peer_references(batch.verified, batch.group, self.rng)
+        references = replace(References.none(len(episodes)), reference=drawn)
+        return forward.reference_prompts(references, drawn), int((drawn >= 0).sum())
+
+
+def _rows_with_gradient(advantage: Tensor) -> list[int]:
+    """Rows whose advantage, (B,) or (B, T), is not 0 everywhere."""
+    return advantage.reshape(len(advantage), -1).any(1).nonzero()[:, 0].tolist()
+
+
+def _at_tokens(advantage: Tensor, mask: Tensor) -> Tensor:
+    """The advantage, (B,) or (B, T), at each token of the mask (B, T). -> (A,)."""
+    return (advantage if advantage.dim() == 2 else advantage[:, None].expand(mask.shape))[mask]

@@ -1,0 +1,53 @@
+"""Where training starts: scripts and models, cell by cell, kept as they end."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from envs.toy.guess import ToyGuess
+from evals.baselines import main
+from scgrpo.models.load import make_tiny
+
+
+def measured(out, *arguments):
+    main(["--envs", "toy_guess", "--out", str(out), *arguments])
+    lines = (out / "starting-points.json").read_text().splitlines()
+    return {(row["level"], row["split"], row["policy"]): row for row in map(json.loads, lines)}
+
+
+def test_random_play_is_at_chance_and_the_oracle_always_wins(tmp_path):
+    rows = measured(tmp_path, "--no-model", "--random", "900", "--oracle", "30")
+    env = ToyGuess()
+    for level in env.levels:
+        found = rows[level, "train", "random"]
+        assert found["low"] - 0.05 < env.chance(level) < found["high"] + 0.05
+        assert rows[level, "id", "oracle"]["value"] == 1.0
+    page = (tmp_path / "starting-points.md").read_text()
+    assert "| 0 | `train` | " in page
+
+
+def test_the_model_is_measured_before_and_after_its_warm_start(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCGRPO_CACHE", str(tmp_path / "cache"))
+    tiny = make_tiny(tmp_path / "tiny", hidden=16, layers=1, heads=2)
+    sizes = ("--random", "0", "--oracle", "0", "--tasks", "2", "--rollouts", "2", "--levels", "0")
+    rows = measured(tmp_path, *sizes, "--model", str(tiny))
+    assert {(policy, row["episodes"]) for (_, _, policy), row in rows.items()} == {
+        ("model", 4),
+        ("warm-started", 4),
+    }
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path, capsys):
+    measured(tmp_path, "--no-model", "--random", "10", "--oracle", "0")
+    capsys.readouterr()
+    measured(tmp_path, "--no-model", "--random", "10", "--oracle", "0")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path, capsys):
+    (tmp_path / "starting-points.json").write_text("not ours\n")
+    with pytest.raises(SystemExit, match="2"):
+        measured(tmp_path, "--no-model")
+    assert "remove it" in capsys.readouterr().err

@@ -1,0 +1,355 @@
+"""Two processes learn what one learns, say the same, and end together."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from envs.rollout import Limits
+from envs.store import read_episodes
+from scgrpo.algorithms.presets import ALGORITHMS
+from scgrpo.config import LoraConfig
+from scgrpo.distributed.ranks import ALONE, UNSUPPORTED, LostRank, Ranks, joined
+from scgrpo.distributed.sharding import gathered, held, is_sharded, shard
+from scgrpo.loop import adapted
+from scgrpo.models.attention import use_packed
+from scgrpo.models.load import load, make_tiny, recompute_activations
+from scgrpo.policies.chat import Chat
+from scgrpo.rollouts import Rollouts, SharedRollouts
+from scgrpo.runs.log import read_metrics
+from scgrpo.training.optimizer import MasterAdamW
+from scgrpo.update import Trainer
+from scgrpo.warm_start import spoken
+
+FORKS = multiprocessing.get_context("forkserver")
+LIMITS = Limits(turn_tokens=8, episode_tokens=300)
+ALGOS = ("sc_grpo", "entropy_80_20", "gspo", "distill_both")
+FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+DDP_FLAGS, FSDP_FLAGS = ("--multi_gpu",), ("--use_fsdp", "--fsdp_version", "2")
+GROUP = 6
+MINUTE = 60
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=32, layers=2, heads=2)
+    model, _ = load(path)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(4.0)  # so that attention, hence a reference, makes a difference
+    model.save_pretrained(path)
+    return path
+
+
+def free_port() -> str:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return str(taken.getsockname()[1])
+
+
+def as_rank(
+    rank: int, port: str, asked: dict[str, str], work: Callable[..., None], *args: Any
+) -> None:
+    """What `accelerate launch` sets for a process, then `work`."""
+    torch.set_num_threads(1)
+    os.environ |= asked | {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "ACCELERATE_USE_CPU": "true",
+    }
+    with joined(torch.device("cpu")) as ranks:
+        work(ranks, *args)
+
+
+def on_two(
+    work: Callable[..., None], *args: Any, asked: dict[str, str] | None = None
+) -> list[int | None]:
+    """Runs `work(ranks, *args)` in two processes; their exit codes."""
+    FORKS.set_forkserver_preload(["scgrpo.update"])
+    port = free_port()
+    lives = [
+        FORKS.Process(target=as_rank, args=(r, port, asked or {}, work, *args)) for r in range(2)
+    ]
+    for life in lives:
+        life.start()
+    for life in lives:
+        life.join(3 * MINUTE)
+    codes = [life.exitcode for life in lives]
+    for life in lives:
+        life.kill()
+    return codes
+
+
+def three_steps(ranks: Ranks, folder: Path, out: Path, rank: int = 0) -> None:
+    """Learns from the same random episodes with each algorithm; writes what came of it."""
+    found: dict[str, Any] = {}
+    with Rollouts("toy_guess", LIMITS, threads=2) as play:
+        played = SharedRollouts(play, ranks)(
+            None, play.env.tasks("train", 0)[:4], group=GROUP, seed=3
+        )
+    for algo in ALGOS:
+        model, tokenizer = load(folder)
+        torch.manual_seed(0)
+        model = adapted(model, LoraConfig(rank=rank))
+        use_packed(model)
+        shard(model, ranks)
+        chat = Chat(tokenizer)
+        episodes = [spoken(e, chat) for e in played]
+        optimizer = MasterAdamW(model.parameters(), lr=1e-3, ranks=ranks)
+        gradients: list[torch.Tensor] = []
+
+        def keep(*_: Any, adam: Any = optimizer, into: list[torch.Tensor] = gradients) -> None:
+            pairs = zip(adam.parameters, adam._masters, strict=True)
+            given = [gathered(p, part.grad) for p, part in pairs if part.grad is not None]
+            into.append(torch.cat([g.flatten() for g in given]).clone())
+
+        optimizer._adam.register_step_pre_hook(keep)
+        trainer = Trainer(
+            model=model,
+            chat=chat,
+            algorithm=ALGORITHMS[algo],
+            optimizer=optimizer,
+            rng=np.random.default_rng(0),
+            max_grad_norm=1e9,
+            ranks=ranks,
+        )
+        groups = [i // GROUP for i in range(len(episodes))]
+        updates = [trainer.update(episodes, groups, lr=1e-3) for _ in range(3)]
+        found[algo] = {
+            "mine": sorted(trainer.forward(episodes, groups).mine),
+            "ids": [e.token_ids for e in episodes],
+            "logs": [update.log for update in updates],
+            "gradient": gradients[0],
+            "weights": [gathered(p, held(p.detach())) for p in model.parameters()],
+            "sharded": sum(map(is_sharded, model.parameters())),
+            "credited": [
+                (r.episode, r.case, r.reference, len(r.weight), len(r.entropy))
+                for r in sorted(updates[-1].credit_rows, key=lambda r: r.episode)
+            ],
+        }
+    torch.save(found, out / f"{ranks.count}-{ranks.rank}.pt")
+
+
+@pytest.mark.parametrize(
+    ("asked", "rank"), [({}, 0), (FSDP, 0), (FSDP, 4)], ids=["ddp", "fsdp", "fsdp-lora"]
+)
+def test_two_processes_take_the_steps_of_one(
+    tiny: Path, tmp_path: Path, asked: dict[str, str], rank: int
+):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    three_steps(ALONE, tiny, tmp_path, rank)
+    torch.set_num_threads(threads)
+    assert on_two(three_steps, tiny, tmp_path, rank, asked=asked) == [0, 0]
+    alone, *both = (torch.load(tmp_path / f"{name}.pt") for name in ("1-0", "2-0", "2-1"))
+    for algo in ALGOS:
+        one = alone[algo]
+        assert one["gradient"].norm() > 1e-3
+        assert all((two[algo]["sharded"] > 0) == bool(asked) for two in both)
+        shares = [set(two[algo]["mine"]) for two in both]
+        assert all(shares)
+        assert not set.intersection(*shares)
+        assert set.union(*shares) == set(one["mine"])
+        for two in (found[algo] for found in both):
+            assert two["ids"] == one["ids"]
+            torch.testing.assert_close(two["gradient"], one["gradient"], rtol=0, atol=1e-5)
+            for mine, wanted in zip(two["weights"], one["weights"], strict=True):
+                torch.testing.assert_close(mine, wanted, rtol=0, atol=1e-5)
+            for mine, wanted in zip(two["logs"], one["logs"], strict=True):
+                assert mine == pytest.approx(wanted, rel=1e-3, abs=1e-5)
+            assert two["credited"] == one["credited"]
+        # Not nearly, but to the bit: else the ranks would drift apart.
+        for mine, other in zip(*(found[algo]["weights"] for found in both), strict=True):
+            assert torch.equal(mine, other)
+
+
+def left_alone(ranks: Ranks, out: Path) -> None:
+    if not ranks.lead:
+        os._exit(3)
+    try:
+        ranks.sum_(torch.ones(2))
+    except LostRank as error:
+        (out / "said").write_text(str(error))
+
+
+def refused(ranks: Ranks, out: Path) -> None:
+    def broken() -> None:
+        raise ValueError("there is no run x")
+
+    try:
+        ranks.from_lead(broken)
+    except (LostRank, ValueError) as error:
+        (out / f"said-{ranks.rank}").write_text(f"{type(error).__name__}: {error}")
+
+
+def test_a_rank_that_dies_ends_the_others_with_a_reason(tmp_path: Path):
+    assert on_two(left_alone, tmp_path) == [0, 3]
+    said = (tmp_path / "said").read_text()
+    assert "another process of this training ended" in said
+    assert "resume=true" in said
+
+
+def test_what_the_first_rank_refuses_the_others_do_not_wait_for(tmp_path: Path):
+    assert on_two(refused, tmp_path) == [0, 0]
+    assert (tmp_path / "said-0").read_text() == "ValueError: there is no run x"
+    assert (
+        tmp_path / "said-1"
+    ).read_text() == "LostRank: process 0 cannot go on: ValueError: there is no run x"
+
+
+@pytest.mark.parametrize("key", sorted(UNSUPPORTED))
+def test_a_launch_that_would_share_the_model_in_another_way_is_refused(monkeypatch, key: str):
+    monkeypatch.setenv(key, "true")
+    with (
+        pytest.raises(ValueError, match=f"launched with {UNSUPPORTED[key]}.*--fsdp_version 2"),
+        joined(torch.device("cpu")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("FSDP_VERSION", "1", "got --fsdp_version 1, wanted 2: launch with"),
+        ("FSDP_OFFLOAD_PARAMS", "true", "wanted false: offloading is not supported"),
+        ("FSDP_RESHARD_AFTER_FORWARD", "false", "wanted true: a layer is always given back"),
+        ("FSDP_ACTIVATION_CHECKPOINTING", "true", "set activation_checkpointing=true"),
+        ("ACCELERATE_MIXED_PRECISION", "bf16", "got --mixed_precision bf16, wanted no: dtype="),
+    ],
+)
+def test_what_a_launch_asks_for_in_vain_is_refused(monkeypatch, key: str, value: str, said: str):
+    for name, given in (FSDP | {key: value}).items():
+        monkeypatch.setenv(name, given)
+    with pytest.raises(ValueError, match=said), joined(torch.device("cpu")):
+        pass
+
+
+def test_the_largest_things_are_dealt_first():
+    # 9 -> 0, 7 -> 1, 4 -> 1 (11), 3 -> 0 (12), 1 -> 1 (12)
+    assert replace(ALONE, count=2).dealt([1, 9, 4, 3, 7]) == [1, 0, 1, 0, 1]
+
+
+def test_parts_are_neighbours_and_cover_everything_once():
+    parts = [list(Ranks(rank, 3).part(7)) for rank in range(3)]
+    assert parts == [[0, 1], [2, 3], [4, 5, 6]]
+
+
+def test_recomputed_activations_give_the_same_gradient(tiny: Path):
+    gradients, calls = [], []
+    for recompute in (False, True):
+        model, tokenizer = load(tiny)
+        use_packed(model)
+        if recompute:
+            recompute_activations(model)
+        chat, count = Chat(tokenizer), [0]
+
+        def counted(*_: Any, into: list[int] = count) -> None:
+            into[0] += 1
+
+        model.get_decoder().layers[0].mlp.register_forward_pre_hook(counted)
+        with Rollouts("toy_guess", LIMITS, threads=1) as play:
+            played = play(None, play.env.tasks("train", 0)[:2], group=GROUP, seed=3)
+        optimizer = MasterAdamW(model.parameters(), lr=1e-3)
+        kept: list[torch.Tensor] = []
+
+        def keep(adam: Any, *_: Any, into: list[torch.Tensor] = kept) -> None:
+            given = [p.grad for group in adam.param_groups for p in group["params"]]
+            into.extend(g.clone() for g in given if g is not None)
+
+        optimizer._adam.register_step_pre_hook(keep)
+        rng = np.random.default_rng(0)
+        trainer = Trainer(model, chat, ALGORITHMS["grpo"], optimizer, rng, max_grad_norm=1e9)
+        episodes = [spoken(e, chat) for e in played]
+        trainer.update(episodes, [i // GROUP for i in range(len(episodes))], lr=1e-3)
+        gradients.append(torch.cat([g.flatten() for g in kept]))
+        calls.append(count[0])
+        assert not any(
+            part.training for part in model.modules() if "Dropout" in type(part).__name__
+        )
+    assert calls[0] > 0
+    assert calls[1] == 2 * calls[0]
+    assert gradients[0].norm() > 1e-3
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-7)
+
+
+def launched(runs: Path, *extra: str, flags: Sequence[str] = ()) -> str:
+    """Runs the command alone, or two under `accelerate launch` with flags; what they said."""
+    start = [sys.executable, "-m"]
+    if flags:
+        start += ["accelerate.commands.launch", *flags, "--num_processes", "2"]
+        start += ["--main_process_port", free_port(), "-m"]
+    done = subprocess.run(
+        [*start, "scgrpo.train", f"runs={runs}", *extra],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "SCGRPO_CACHE": str(runs / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=4 * MINUTE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [DDP_FLAGS, FSDP_FLAGS], ids=["ddp", "fsdp"])
+def test_a_launched_run_on_two_processes_learns_what_one_does(
+    tiny: Path, tmp_path: Path, flags: Sequence[str]
+):
+    settings = [
+        "env=toy_guess",
+        f"model={tiny}",
+        "device=cpu",
+        "dtype=float32",
+        "levels=0",
+        "tasks_per_step=3",
+        "group=4",
+        "lr=1e-4",
+        "limits.turn_tokens=4",
+        "limits.episode_tokens=200",
+        "save_every=2",
+        "warm_start.mode=always",
+        "warm_start.episodes=12",
+        "warm_start.steps=20",
+    ]
+    assert "processes: " not in launched(tmp_path, *settings, "name=one", "steps=3")
+    first = ["name=two", "steps=2", "validation.every=2"]
+    said = launched(tmp_path, *settings, *first, flags=flags)
+    assert said.count("run: ") == 1
+    how = "the model's layers are sharded" if flags == FSDP_FLAGS else "each with the model"
+    assert f"processes: 2, {how}" in said
+    said = launched(tmp_path, "name=two", "resume=true", "steps=3", flags=flags)
+    assert said.count("going on from") == 1
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "latest", "one", "two"]
+    rows = [read_metrics(run / "metrics.jsonl") for run in (one, two)]
+    assert [row["step"] for row in rows[1]] == [1, 2, 3]
+    assert [row["step"] for row in read_metrics(two / "validation.jsonl")] == [2]
+    for step in (1, 2, 3):
+        name = f"step-{step:06d}.jsonl"
+        ids = [[e.token_ids for e in read_episodes(run / "episodes" / name)] for run in (one, two)]
+        assert ids[0] == ids[1]
+        assert (two / "credit" / name).is_file()
+    for mine, wanted in zip(*reversed(rows), strict=True):
+        assert mine["train/loss"] == pytest.approx(wanted["train/loss"], abs=1e-5)
+        assert mine["train/gradient_norm"] == pytest.approx(wanted["train/gradient_norm"], rel=1e-3)
+    assert any(row["train/gradient_norm"] > 0 for row in rows[1])
+    last = [
+        load_file(run / "checkpoints" / "step-000003" / "model.safetensors") for run in (one, two)
+    ]
+    for weight, wanted in last[1].items():
+        torch.testing.assert_close(wanted, last[0][weight], rtol=0, atol=1e-5)

@@ -1,0 +1,183 @@
+"""Packed attention computes what the model's own forward pass computes, and refuses otherwise."""
+
+import pytest
+import torch
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    CohereConfig,
+    CohereForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from scgrpo.models.attention import SlotCache, SlotLayout, TreeLayout, hidden_states, use_packed
+
+SMALL = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.3,
+}
+
+
+def pair(key_heads: int, dtype: torch.dtype = torch.float32):
+    """The same weights twice: packed, and as transformers runs them (in fp32)."""
+    torch.manual_seed(0)
+    config = {**SMALL, "num_key_value_heads": key_heads}
+    own = LlamaForCausalLM(LlamaConfig(**config, attn_implementation="eager")).eval()
+    packed = LlamaForCausalLM(LlamaConfig(**config)).to(dtype).eval()
+    packed.load_state_dict(own.state_dict())
+    use_packed(packed)
+    return packed, own
+
+
+def ids_of(*lengths: int) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randint(0, 60, (n,), generator=generator).tolist() for n in lengths]
+
+
+def own_states(own, ids: list[int]) -> torch.Tensor:
+    return own.model(torch.tensor([ids])).last_hidden_state[0]
+
+
+@pytest.mark.parametrize("key_heads", [4, 2, 1])
+def test_a_tree_equals_separate_forward_passes_in_value_and_gradient(key_heads: int):
+    packed, own = pair(key_heads)
+    prefix, *branches = ids_of(7, 5, 1, 9, 4)
+    layout = TreeLayout(len(prefix), [len(b) for b in branches])
+    states = hidden_states(packed, torch.tensor([*prefix, *sum(branches, [])]), layout)
+    expected = [own_states(own, prefix)]
+    expected += [own_states(own, prefix + branch)[len(prefix) :] for branch in branches]
+    wanted = torch.cat(expected)
+    torch.testing.assert_close(states, wanted, rtol=1e-5, atol=1e-5)
+
+    towards = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(2))
+    (states * towards).sum().backward()
+    (wanted * towards).sum().backward()
+    for (name, mine), theirs in zip(packed.named_parameters(), own.parameters(), strict=True):
+        if theirs.grad is None:
+            assert mine.grad is None, name
+            continue
+        scale = theirs.grad.abs().max()
+        torch.testing.assert_close(mine.grad / scale, theirs.grad / scale, rtol=1e-5, atol=1e-5)
+
+
+def test_a_tree_in_bfloat16_stays_within_its_rounding():
+    packed, own = pair(2, torch.bfloat16)
+    prefix, *branches = ids_of(7, 5, 9)
+    layout = TreeLayout(len(prefix), [5, 9])
+    states = hidden_states(packed, torch.tensor([*prefix, *sum(branches, [])]), layout)
+    wanted = torch.cat(
+        [own_states(own, prefix), *(own_states(own, prefix + b)[len(prefix) :] for b in branches)]
+    )
+    # Two layers of bf16, whose rounding is 2**-8; the states are of size 1.
+    assert states.dtype == torch.bfloat16
+    assert (states.float() - wanted).abs().mean() < 0.03
+    # The same in a wrong order is far off, so the bound tells something.
+    assert (states.float() - wanted.roll(1, 0)).abs().mean() > 0.5
+
+
+def test_a_branch_sees_nothing_of_its_neighbours():
+    packed, _ = pair(2)
+    prefix, first, second, other = ids_of(6, 5, 4, 5)
+    layout = TreeLayout(6, [5, 4])
+    one = hidden_states(packed, torch.tensor(prefix + first + second), layout)
+    two = hidden_states(packed, torch.tensor(prefix + other + second), TreeLayout(6, [5, 4]))
+    assert torch.equal(one[:6], two[:6])
+    assert not torch.equal(one[6:11], two[6:11])
+    torch.testing.assert_close(one[11:], two[11:], rtol=1e-6, atol=1e-6)
+
+
+@torch.no_grad()
+def test_slots_fed_piece_by_piece_equal_one_forward_pass():
+    packed, own = pair(2)
+    sequences = ids_of(70, 41, 9, 3)
+    cache = SlotCache(packed, slots=6, length=80)
+    slots, heads = [0, 2, 3, 5], 4
+    # Pieces of very unequal length in one step: several size classes, idle slots in between.
+    cuts = [[50, 51, 70], [3, 40, 41], [1, 2, 9], [2, 2, 3]]
+    done = [0, 0, 0, 0]
+    found: list[list[torch.Tensor]] = [[], [], [], []]
+    for piece in range(3):
+        rows = [i for i in range(4) if cuts[i][piece] > done[i]]
+        feeds = [(slots[i], done[i], cuts[i][piece] - done[i]) for i in rows]
+        ids = [t for i in rows for t in sequences[i][done[i] : cuts[i][piece]]]
+        states = hidden_states(packed, torch.tensor(ids), SlotLayout(cache, feeds, heads))
+        for i, part in zip(rows, states.split([n for _, _, n in feeds]), strict=True):
+            found[i].append(part)
+            done[i] = cuts[i][piece]
+    for sequence, parts in zip(sequences, found, strict=True):
+        torch.testing.assert_close(
+            torch.cat(parts), own_states(own, sequence), rtol=1e-5, atol=1e-5
+        )
+
+
+@torch.no_grad()
+def test_a_copied_slot_goes_on_like_its_source():
+    packed, own = pair(2)
+    opening, rest = ids_of(8, 4)
+    cache = SlotCache(packed, slots=2, length=20)
+    hidden_states(packed, torch.tensor(opening), SlotLayout(cache, [(0, 0, 8)], 4))
+    cache.copy(0, 1, 7)
+    fed = [opening[-1], *rest]
+    states = hidden_states(packed, torch.tensor(fed), SlotLayout(cache, [(1, 7, 5)], 4))
+    wanted = own_states(own, opening + rest)[7:]
+    torch.testing.assert_close(states, wanted, rtol=1e-5, atol=1e-5)
+
+
+REFUSED = [
+    (
+        MistralForCausalLM,
+        MistralConfig(**SMALL, sliding_window=16),
+        "MistralForCausalLM sees a sliding window of 16 tokens",
+    ),
+    (
+        Qwen2ForCausalLM,
+        Qwen2Config(**SMALL, use_sliding_window=True, sliding_window=16, max_window_layers=0),
+        "layers of the kind sliding_attention",
+    ),
+    (
+        Gemma2ForCausalLM,
+        Gemma2Config(**SMALL, head_dim=8, layer_types=["full_attention"] * 2, sliding_window=None),
+        "caps its logits",
+    ),
+    (CohereForCausalLM, CohereConfig(**SMALL, logit_scale=0.5), r"scales its logits \(logit_scale"),
+    (
+        BloomForCausalLM,
+        BloomConfig(vocab_size=60, hidden_size=32, n_layer=1, n_head=2),
+        "does not take its attention from transformers' registry",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "config", "message"), REFUSED)
+def test_a_model_that_would_come_out_different_is_refused(kind, config, message: str):
+    with pytest.raises(ValueError, match=message):
+        use_packed(kind(config))
+
+
+def test_an_attention_option_that_packed_attention_lacks_is_refused():
+    packed, _ = pair(2)
+    with pytest.raises(ValueError, match="packed attention knows no softcap"):
+        packed.model(
+            input_ids=torch.tensor([[1, 2]]),
+            position_ids=torch.arange(2)[None],
+            layout=TreeLayout(1, [1]),
+            softcap=50.0,
+        )
+
+
+def test_a_model_with_its_own_attention_is_refused():
+    own = LlamaForCausalLM(LlamaConfig(**SMALL))
+    with pytest.raises(ValueError, match="call use_packed first"):
+        hidden_states(own, torch.tensor([1, 2, 3]), TreeLayout(1, [2]))

@@ -1,0 +1,378 @@
+"""The training loop goes on exactly where it was, and says why it stops."""
+
+import errno
+import logging
+import math
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from envs.rollout import Limits
+from envs.store import read_episodes
+from scgrpo.algorithms.presets import ALGORITHMS
+from scgrpo.config import LoraConfig, TrainConfig, WarmStartConfig
+from scgrpo.loop import Learner, TrainingError
+from scgrpo.models.load import make_tiny
+from scgrpo.policies.hf import HFPolicy
+from scgrpo.rollouts import Rollouts
+from scgrpo.runs.folders import new_run
+from scgrpo.runs.log import read_metrics
+from scgrpo.settings import parse as settings
+from scgrpo.train import train
+from scgrpo.training import checkpoint
+from scgrpo.training.optimizer import MasterAdamW
+
+LIMITS = Limits(turn_tokens=4, episode_tokens=200)
+ROWS = 4
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that has seen how a guess is written, so that groups succeed and fail."""
+    folder = tmp_path_factory.mktemp("models")
+    blank = make_tiny(folder / "blank", hidden=16, layers=1, heads=2)
+    config = TrainConfig(
+        env="toy_guess",
+        model=str(blank),
+        levels=(0,),
+        limits=LIMITS,
+        warm_start=WarmStartConfig("always", episodes=18, steps=60, tasks_per_step=9, lr=1e-2),
+        dtype="float32",
+        device="cpu",
+    )
+    from scgrpo.start import starting_weights
+
+    with pytest.MonkeyPatch.context() as patch, Rollouts("toy_guess", LIMITS) as play:
+        patch.setenv("SCGRPO_CACHE", str(folder / "cache"))
+        (folder / "run").mkdir()
+        return starting_weights(folder / "run", config, play)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[Rollouts]:
+    """Episodes one after another: nothing depends on who joins whose batch."""
+    with Rollouts("toy_guess", LIMITS, threads=1) as play:
+        yield play
+
+
+@pytest.fixture
+def config(tiny: Path, tmp_path: Path) -> TrainConfig:
+    return TrainConfig(
+        env="toy_guess",
+        model=str(tiny),
+        steps=4,
+        tasks_per_step=3,
+        group=ROWS,
+        lr=3e-3,
+        levels=(0, 1),
+        limits=LIMITS,
+        warm_start=WarmStartConfig("never"),
+        device="cpu",
+        dtype="float32",
+        runs=tmp_path,
+        save_every=2,
+    )
+
+
+def learn(run: Path, config: TrainConfig, play: Rollouts, start: Path) -> None:
+    with Learner(run, config, play, start) as learner:
+        learner.learn()
+
+
+def told(run: Path) -> list[Mapping[str, Any]]:
+    """The metrics without the times, which no run repeats."""
+    return [
+        {key: value for key, value in row.items() if not key.startswith("time")}
+        for row in read_metrics(run / "metrics.jsonl")
+    ]
+
+
+def weights(run: Path, step: int) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(run / "checkpoints" / f"step-{step:06d}" / "model.safetensors")
+
+
+def test_a_resumed_run_repeats_the_uninterrupted_one_exactly(tiny, config, one_thread, tmp_path):
+    whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
+    learn(whole, config, one_thread, tiny)
+    learn(parts, replace(config, steps=2), one_thread, tiny)
+    learn(parts, replace(config, resume=True), one_thread, tiny)
+    assert [row["step"] for row in told(whole)] == [1, 2, 3, 4]
+    assert told(parts) == told(whole)
+    for name, weight in weights(whole, 4).items():
+        assert torch.equal(weight, weights(parts, 4)[name]), name
+    # The run did something: tokens had a gradient and the weights moved.
+    assert any(row.get("train/tokens") for row in told(whole))
+    assert any(not torch.equal(weights(whole, 2)[n], w) for n, w in weights(whole, 4).items())
+
+
+def test_a_bfloat16_run_resumes_with_its_full_precision_masters(tiny, config, tmp_path):
+    config = replace(config, dtype="bfloat16", lr=1e-4)
+    with Rollouts("toy_guess", LIMITS, threads=1) as play:
+        whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
+        learn(whole, replace(config, steps=3), play, tiny)
+        learn(parts, replace(config, steps=2), play, tiny)
+        learn(parts, replace(config, steps=3, resume=True), play, tiny)
+    assert told(parts) == told(whole)
+
+
+def test_every_step_keeps_its_episodes(tiny, config, one_thread, tmp_path):
+    run = new_run(tmp_path, "run")
+    learn(run, replace(config, steps=2), one_thread, tiny)
+    for step in (1, 2):
+        episodes = list(read_episodes(run / "episodes" / f"step-{step:06d}.jsonl"))
+        assert len(episodes) == 3 * ROWS
+        assert {e.policy_version for e in episodes} == {step - 1}
+        groups = [episodes[i : i + ROWS] for i in range(0, len(episodes), ROWS)]
+        names = [{e.task.id for e in group} for group in groups]
+        assert all(len(name) == 1 for name in names)
+        assert len(set().union(*names)) == 3  # no task in two groups
+        success = sum(bool(e.verified) for e in episodes) / len(episodes)
+        assert told(run)[step - 1]["episodes/success"] == pytest.approx(success)
+
+
+def test_a_level_with_fewer_tasks_than_a_step_wants_repeats_them(
+    tiny, config, one_thread, tmp_path
+):
+    run = new_run(tmp_path, "run")
+    many = replace(config, levels=(0,), tasks_per_step=11, group=2, steps=1)
+    learn(run, many, one_thread, tiny)
+    episodes = list(read_episodes(run / "episodes" / "step-000001.jsonl"))
+    assert len(episodes) == 22
+    assert len({e.task.id for e in episodes}) == 9
+
+
+class InterruptedRollouts(Rollouts):
+    """Ctrl-C in the rollouts of the third step."""
+
+    calls = 0
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        self.calls += 1
+        if self.calls == 3:
+            raise KeyboardInterrupt
+        return super().__call__(*args, **options)
+
+
+def test_an_interrupt_during_episodes_keeps_every_finished_step(tiny, config, one_thread, tmp_path):
+    config = replace(config, save_every=100, steps=3)
+    whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
+    learn(whole, config, one_thread, tiny)
+    with (
+        InterruptedRollouts("toy_guess", LIMITS, threads=1) as play,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        learn(parts, config, play, tiny)
+    saved = checkpoint.latest(parts / "checkpoints")
+    assert saved is not None
+    assert saved.name == "step-000002"
+    learn(parts, replace(config, resume=True), one_thread, tiny)
+    assert told(parts) == told(whole)
+
+
+def test_an_interrupt_during_the_update_finishes_the_step_first(
+    tiny, config, one_thread, tmp_path, monkeypatch
+):
+    config = replace(config, save_every=100, steps=3)
+    whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
+    learn(whole, config, one_thread, tiny)
+    step, calls = MasterAdamW.step, []
+
+    def interrupted(self: MasterAdamW, **options: Any) -> float:
+        calls.append(1)
+        if len(calls) == 2:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return step(self, **options)
+
+    monkeypatch.setattr(MasterAdamW, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        learn(parts, config, one_thread, tiny)
+    assert [row["step"] for row in told(parts)] == [1, 2]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    learn(parts, replace(config, resume=True), one_thread, tiny)
+    assert told(parts) == told(whole)
+
+
+def broken(times: set[int]):
+    """MasterAdamW.step with a gradient that is not finite at the given calls."""
+    step, calls = MasterAdamW.step, [0]
+
+    def poisoned(self: MasterAdamW, **options: Any) -> float:
+        calls[0] += 1
+        if calls[0] in times:
+            self._masters[0].grad = torch.full_like(self._masters[0], math.nan)
+        return step(self, **options)
+
+    return poisoned
+
+
+def test_a_gradient_that_stays_not_finite_ends_the_run(
+    tiny, config, one_thread, tmp_path, monkeypatch, caplog
+):
+    run = new_run(tmp_path, "run")
+    monkeypatch.setattr(MasterAdamW, "step", broken({2, 3, 4}))
+    caplog.set_level("INFO", "scgrpo.loop")
+    with pytest.raises(TrainingError, match=r"not finite in the last 3 steps, up to step 4.*lr"):
+        learn(run, replace(config, steps=9), one_thread, tiny)
+    rows = told(run)
+    assert [row["train/skipped"] for row in rows] == [0.0, 1.0, 1.0, 1.0]
+    assert rows[1]["train/gradient_norm"] is None
+    assert f"kept in {run / 'checkpoints' / 'step-000004'}" in caplog.text
+    first, last = weights(run, 2), weights(run, 4)
+    assert all(torch.equal(first[name], last[name]) for name in first)
+
+
+def test_single_bad_gradients_are_skipped(tiny, config, one_thread, tmp_path, monkeypatch):
+    run = new_run(tmp_path, "run")
+    monkeypatch.setattr(MasterAdamW, "step", broken({1, 2, 4}))
+    learn(run, config, one_thread, tiny)
+    assert [row["train/skipped"] for row in told(run)] == [1.0, 1.0, 0.0, 1.0]
+
+
+def test_references_that_the_model_does_not_use_are_reported_once(
+    config, one_thread, tmp_path, caplog
+):
+    """A fresh model's weights are too small for what it reads to matter."""
+    blank = make_tiny(tmp_path / "blank", hidden=16, layers=1, heads=2)
+    learn(new_run(tmp_path, "run"), replace(config, lr=1e-9), one_thread, blank)
+    assert caplog.text.count("references move the policy by") == 1
+
+
+def test_a_model_that_computes_nothing_finite_ends_the_run(tiny, config, one_thread, tmp_path):
+    run = new_run(tmp_path, "run")
+    with Learner(run, replace(config, group=8), one_thread, tiny) as learner:
+        episodes = one_thread(learner.policy, one_thread.env.tasks("train", 0)[:3], group=8, seed=0)
+        with torch.no_grad():
+            learner.model.get_output_embeddings().weight.fill_(math.nan)
+        with pytest.raises(TrainingError, match="step 1 cannot be learned from: divergence"):
+            learner._update(1, [], episodes)
+
+
+def test_a_step_without_any_verdict_ends_the_run_and_keeps_the_steps_before(
+    tiny, config, one_thread, tmp_path, monkeypatch
+):
+    run = new_run(tmp_path, "run")
+    play, calls = HFPolicy.begin, [0]
+
+    def begin(self: Any, *args: Any, **options: Any) -> Any:
+        calls[0] += 1
+        if calls[0] > 3 * ROWS:
+            raise RuntimeError("the engine is gone")
+        return play(self, *args, **options)
+
+    monkeypatch.setattr(HFPolicy, "begin", begin)
+    words = r"no episode of step 2 has a verdict \(RuntimeError 12\).*engine is gone"
+    with pytest.raises(TrainingError, match=words):
+        learn(run, config, one_thread, tiny)
+    saved = checkpoint.latest(run / "checkpoints")
+    assert saved is not None
+    assert saved.name == "step-000001"
+
+
+def test_a_rise_of_one_cause_is_counted_shown_and_warned_of_once(
+    tiny, config, one_thread, tmp_path, monkeypatch, caplog, capsys
+):
+    run = new_run(tmp_path, "run")
+    begin, calls = HFPolicy.begin, [0]
+
+    def full(self: Any, *args: Any, **options: Any) -> Any:
+        calls[0] += 1
+        if calls[0] > 3 * ROWS and calls[0] % 2:
+            raise OSError(errno.ENOSPC, "No space left on device", "in the sandbox")
+        return begin(self, *args, **options)
+
+    monkeypatch.setattr(HFPolicy, "begin", full)
+    with caplog.at_level(logging.WARNING, "scgrpo.training.error_watch"):
+        learn(run, replace(config, steps=2), one_thread, tiny)
+        learn(run, replace(config, steps=3, resume=True), one_thread, tiny)
+    rows = told(run)
+    assert [row.get("errors/ENOSPC") for row in rows] == [None, 6.0, 6.0]
+    assert [row["episodes/count"] for row in rows] == [12.0] * 3
+    assert [row["episodes/void"] for row in rows] == [0.0, 6.0, 6.0]
+    (line,) = caplog.messages
+    assert line.startswith("step 2: 6 of 12 episodes (0 of 12 before) errored by ENOSPC. They")
+    assert " s, errored: ENOSPC 6\n" in capsys.readouterr().err
+
+
+def test_adapters_alone_are_trained_and_saved(tiny, config, one_thread, tmp_path):
+    run = new_run(tmp_path, "run")
+    adapted = replace(config, lora=LoraConfig(rank=2, alpha=4), steps=2)
+    learn(run, adapted, one_thread, tiny)
+    saved = run / "checkpoints" / "step-000002"
+    assert (saved / "adapter_config.json").is_file()
+    assert not (saved / "model.safetensors").exists()
+    learn(run, replace(adapted, steps=3, resume=True), one_thread, tiny)
+    assert [row["step"] for row in told(run)] == [1, 2, 3]
+    assert any(row.get("train/gradient_norm") for row in told(run))
+
+
+@pytest.mark.parametrize("algo", ["sc_grpo", "grpo"])
+def test_a_run_folder_holds_what_a_reader_needs(config, algo, monkeypatch):
+    run = train(replace(config, algo=algo, steps=1, name=algo))
+    saved = settings.load(TrainConfig, run / "config.yaml")
+    assert (saved.algo, saved.lr, saved.limits) == (algo, 3e-3, LIMITS)
+    (row,) = told(run)
+    wanted = {"episodes/success", "episodes/void", "episodes/stop_max_tokens", "level"}
+    assert wanted | ({"credit/overflow"} if algo == "sc_grpo" else set()) <= row.keys()
+    assert os.listdir(run / "tensorboard")
+    assert os.readlink(run.parent / "latest") == algo
+
+
+@pytest.mark.parametrize("algo", sorted(ALGORITHMS))
+def test_every_algorithm_trains_the_toy(tiny, config, one_thread, tmp_path, algo):
+    run = new_run(tmp_path, algo)
+    teacher = str(make_tiny(tmp_path / "teacher", hidden=16, layers=1, heads=2, seed=1))
+    learn(
+        run,
+        replace(config, algo=algo, teacher=teacher if algo == "opd" else "", steps=2, save_every=2),
+        one_thread,
+        tiny,
+    )
+    rows = told(run)
+    assert len(rows) == 2
+    assert all(math.isfinite(row.get("train/gradient_norm", 0.0)) for row in rows)
+    assert any(row.get("train/gradient_norm", 0.0) > 0 for row in rows)
+
+
+def test_dynamic_sampling_refills_up_to_its_cap(tiny, config, one_thread, tmp_path):
+    run = new_run(tmp_path, "dapo")
+    with Learner(run, replace(config, algo="dapo", group=2), one_thread, tiny) as learner:
+        found = []
+        for step in range(1, 7):
+            tasks, episodes, rounds = learner._groups(step)
+            groups = [episodes[i : i + 2] for i in range(0, len(episodes), 2)]
+            assert [g[0].task.id for g in groups] == [task.id for task in tasks]
+            mixed = sum(g[0].verified != g[1].verified for g in groups)
+            found.append((mixed, rounds))
+        assert all(mixed <= 3 and rounds <= 4 for mixed, rounds in found)
+        assert all(mixed == 3 or rounds == 4 for mixed, rounds in found)
+        assert any(rounds > 1 for _, rounds in found)
+
+
+def test_a_teacher_belongs_to_the_algorithm_that_reads_it(config):
+    with pytest.raises(ValueError, match="give teacher=MODEL"):
+        replace(config, algo="opd")
+    with pytest.raises(ValueError, match="use algo=opd"):
+        replace(config, teacher="other")
+
+
+def test_a_teacher_of_another_tokenizer_is_refused(tiny, config, one_thread, tmp_path):
+    teacher = make_tiny(tmp_path / "teacher", hidden=16, layers=1, heads=2)
+    text = (teacher / "tokenizer.json").read_text()
+    (teacher / "tokenizer.json").write_text(text.replace('"a": ', '"a": 9'))
+    with pytest.raises(ValueError, match="another tokenizer"):
+        learn(
+            new_run(tmp_path, "run"),
+            replace(config, algo="opd", teacher=str(teacher)),
+            one_thread,
+            tiny,
+        )

@@ -1,0 +1,171 @@
+"""Small steps on small types are not lost."""
+
+import copy
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from scgrpo.training.optimizer import MasterAdamW, adam_of
+
+
+def weight(dtype: torch.dtype, value: float = 0.05) -> nn.Parameter:
+    return nn.Parameter(torch.full((8,), value, dtype=dtype))
+
+
+def descend(optimizer: MasterAdamW, parameter: nn.Parameter, steps: int, lr: float = 2e-5) -> None:
+    for _ in range(steps):
+        parameter.sum().backward()
+        optimizer.step(lr=lr, max_norm=1.0)
+
+
+def test_steps_smaller_than_the_rounding_of_bfloat16_add_up():
+    mine, plain = weight(torch.bfloat16), weight(torch.bfloat16)
+    descend(MasterAdamW([mine], lr=2e-5), mine, 20)
+    adam = torch.optim.AdamW([plain], lr=2e-5, weight_decay=0.0)
+    for _ in range(20):
+        plain.sum().backward()
+        adam.step()
+        adam.zero_grad()
+    start = weight(torch.bfloat16)
+    # bf16 near 0.05 comes in steps of 2**-12 = 2.4e-4: Adam's 2e-5 is rounded away each time.
+    assert torch.equal(plain, start)
+    # 20 steps of 2e-5 are 4e-4, give or take half a step of the type.
+    moved = (start - mine).float()
+    assert ((moved - 4e-4).abs() <= 2.0**-13).all()
+
+
+def test_a_full_precision_weight_is_its_own_master():
+    mine, plain = weight(torch.float32), weight(torch.float32)
+    descend(MasterAdamW([mine], lr=1e-3), mine, 5, lr=1e-3)
+    adam = torch.optim.AdamW([plain], lr=1e-3, betas=(0.9, 0.95), weight_decay=0.0)
+    for _ in range(5):
+        plain.sum().backward()
+        nn.utils.clip_grad_norm_([plain], 1.0)
+        adam.step()
+        adam.zero_grad()
+    torch.testing.assert_close(mine, plain, rtol=1e-6, atol=1e-7)
+
+
+def test_gradients_of_several_backward_passes_add_up_in_full_precision():
+    parameter = weight(torch.bfloat16, 1.0)
+    optimizer = MasterAdamW([parameter], lr=1e-3)
+    # 1 + 2**-9 is 1 in bf16, which has 8 bits.
+    for size in (1.0, 2.0**-9):
+        (parameter * size).sum().backward()
+        assert parameter.grad is None
+    norm = optimizer.step(lr=1e-3, max_norm=1e9)
+    assert norm == pytest.approx(8**0.5 * (1 + 2.0**-9), rel=1e-6)
+
+
+def test_clipping_returns_the_norm_before():
+    parameter = weight(torch.float32)
+    optimizer = MasterAdamW([parameter], lr=1e-3)
+    (100.0 * parameter).sum().backward()
+    assert optimizer.step(lr=1e-3, max_norm=1.0) == pytest.approx(100 * 8**0.5)
+    assert parameter.grad is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_saved_optimizer_goes_on_identically(dtype: torch.dtype):
+    first = weight(dtype)
+    one = MasterAdamW([first], lr=2e-5)
+    descend(one, first, 7)
+    # Another weight than the saved one, as after loading rounded weights from the disk.
+    second = weight(dtype, 0.75)
+    two = MasterAdamW([second], lr=2e-5)
+    two.load_state_dict(copy.deepcopy(one.state_dict()))
+    assert torch.equal(first, second)
+    for number in range(12):
+        for optimizer, parameter in ((one, first), (two, second)):
+            # Gradients that turn: a step depends on the ones before.
+            (parameter * (1 - number % 3)).sum().backward()
+            optimizer.step(lr=2e-5, max_norm=1.0)
+        assert torch.equal(first, second)
+    for mine, theirs in zip(one.state_dict()["masters"], two.state_dict()["masters"], strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gradient_that_is_not_finite_changes_nothing(dtype: torch.dtype, bad: float):
+    parameter = weight(dtype)
+    optimizer = MasterAdamW([parameter], lr=1e-3)
+    descend(optimizer, parameter, 2, lr=1e-3)
+    before = parameter.detach().clone()
+    (parameter * bad).sum().backward()
+    assert not torch.isfinite(torch.tensor(optimizer.step(lr=1e-3, max_norm=1.0)))
+    assert torch.equal(parameter, before)
+    descend(optimizer, parameter, 1, lr=1e-3)
+    assert parameter.isfinite().all()
+    assert not torch.equal(parameter, before)
+
+
+def test_a_step_without_gradients_changes_nothing():
+    parameter = weight(torch.bfloat16)
+    before = parameter.detach().clone()
+    assert MasterAdamW([parameter], lr=1e-3).step(lr=1e-3, max_norm=1.0) == 0.0
+    assert torch.equal(parameter, before)
+
+
+def test_frozen_weights_stay_and_a_model_of_them_is_refused():
+    frozen = nn.Parameter(torch.ones(2), requires_grad=False)
+    with pytest.raises(ValueError, match="no parameter requires a gradient"):
+        MasterAdamW([frozen], lr=1e-3)
+    free = weight(torch.float32)
+    assert MasterAdamW([frozen, free], lr=1e-3).parameters == [free]
+
+
+def eight_bit(parameter: nn.Parameter, lr: float = 1e-3) -> MasterAdamW:
+    pytest.importorskip("bitsandbytes", reason="8-bit moments are bitsandbytes' work")
+    return MasterAdamW([parameter], lr=lr, kind="adamw_8bit")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_eight_bit_moments_take_about_the_same_steps_in_a_quarter_of_the_memory(dtype):
+    torch.manual_seed(0)
+    start = torch.randn(64, 128).to(dtype)  # bitsandbytes leaves tensors under 4096 in fp32
+    one, two = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    mine, full = eight_bit(one), MasterAdamW([two], lr=1e-3)
+    for number in range(10):
+        for optimizer, parameter in ((mine, one), (full, two)):
+            (parameter.float() - number / 10).square().sum().backward()
+            optimizer.step(lr=1e-3, max_norm=1e9)
+    moved = (full._masters[0] - start).norm()
+    assert (mine._masters[0] - full._masters[0]).norm() < 0.05 * moved
+    sizes = [sum(t.nbytes for t in tensors(o.state_dict()["adam"]["state"])) for o in (mine, full)]
+    assert sizes[0] < 0.3 * sizes[1]
+
+
+def test_an_eight_bit_optimizer_goes_on_identically_after_a_checkpoint(tmp_path):
+    torch.manual_seed(0)
+    start = torch.randn(64, 128)
+    one, two = nn.Parameter(start.clone()), nn.Parameter(torch.zeros_like(start))
+    before, after = eight_bit(one), eight_bit(two)
+    for _ in range(3):
+        one.square().sum().backward()
+        before.step(lr=1e-3, max_norm=1.0)
+    torch.save(before.state_dict(), tmp_path / "trainer.pt")
+    after.load_state_dict(torch.load(tmp_path / "trainer.pt", weights_only=True))
+    for optimizer, parameter in ((before, one), (after, two)):
+        parameter.square().sum().backward()
+        optimizer.step(lr=1e-3, max_norm=1.0)
+    assert torch.equal(one, two)
+    assert not torch.equal(one, start)
+
+
+def test_a_library_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    with pytest.raises(ValueError, match=r"optimizer=adamw_8bit wants bitsandbytes.*pip install"):
+        adam_of("adamw_8bit")
+
+
+def tensors(state: Any) -> list[torch.Tensor]:
+    """Every tensor in a nested state, but for bitsandbytes' table of the 256 values."""
+    if torch.is_tensor(state):
+        return [state]
+    if not isinstance(state, dict):
+        return []
+    return [t for key, value in state.items() if "qmap" not in str(key) for t in tensors(value)]
