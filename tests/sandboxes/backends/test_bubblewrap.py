@@ -56,7 +56,7 @@ def test_the_kernel_knows_the_box_as_an_ordinary_user(box):
     inside = set()
     for pid in descendants(os.getpid()):
         with open(f"/proc/{pid}/cmdline") as command, open(f"/proc/{pid}/status") as status:
-            if command.read().startswith("/usr/bin/python3\0-m\0sandboxes.runner"):
+            if command.read().startswith("/usr/bin/python3\0-m\0sandboxes.inside.runner"):
                 inside |= {line for line in status if line.startswith("Uid:")}
     (line,) = inside
     (uid,) = set(map(int, line.split()[1:]))

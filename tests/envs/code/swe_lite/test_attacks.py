@@ -3,11 +3,9 @@
 import base64
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-import sandboxes
 from envs.code import witness
 from envs.code.swe_lite import grading as suite
 from envs.code.swe_lite.corpus import source
@@ -18,8 +16,9 @@ from sandboxes import SandboxConfig, open_pool
 from sandboxes.backends import bubblewrap as local
 from sandboxes.backends import docker
 from sandboxes.base import SandboxPool
+from sandboxes.inside.settings import hidden_modules
 
-HIDDEN_MODULES = Path(sandboxes.__file__).with_name("hidden_modules.txt").read_text().split()
+HIDDEN_MODULES = hidden_modules()
 
 FORGED = """
 import sys
