@@ -21,7 +21,13 @@ import docker
 from benchmarks import Row, ratio_of_pairs
 from benchmarks._sandbox_peers import peers
 from sandboxes import Sandbox, SandboxConfig, SandboxPool, open_pool
-from sandboxes.backends.containers import OWNER_LABEL, POOL_LABEL, container_options, owner, sweep
+from sandboxes.backends.containers import (
+    OWNER_LABEL,
+    POOL_LABEL,
+    container_options,
+    owner,
+    sweep,
+)
 from sandboxes.image.build import image_name
 
 ROUNDS = 20

@@ -28,7 +28,7 @@ from scgrpo.models.scoring import token_scores
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
 from scgrpo.training.optimizer import MasterAdamW
-from scgrpo.update import Trainer
+from scgrpo.update import PolicyUpdate
 
 ROUNDS = 5
 ENV, LEVEL = "toy_guess", 1
@@ -62,7 +62,7 @@ class Step:
         return self.play(self.policy, tasks, group=GROUP, seed=0)
 
     def update(self) -> dict[str, float]:
-        trainer = Trainer(
+        trainer = PolicyUpdate(
             model=self.policy.model,
             chat=self.policy.chat,
             algorithm=self.algorithm,

@@ -14,7 +14,7 @@ from gymnasium.spaces import Text
 from gymnasium.vector.utils import create_shared_memory
 
 from envs.splits import check_split
-from envs.supply import Supply
+from envs.supply import TaskSource
 from envs.types import Task, Verdict, as_messages
 
 __all__ = ["AnyText", "TextEnv"]
@@ -106,7 +106,7 @@ class TextEnv(gymnasium.Env[str, str]):
         self._begun = False
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
-        """The tasks of a split at a level: the same ones in every process; see `Supply` too."""
+        """The tasks of a split at a level: the same ones in every process; see `TaskSource` too."""
         raise NotImplementedError(f"{type(self).__name__} must define tasks(split, level)")
 
     def reply(self, text: str) -> str | Verdict:
@@ -136,7 +136,7 @@ class TextEnv(gymnasium.Env[str, str]):
         if task_id in known:
             return known[task_id]
         tasks = self.tasks(split, level)
-        if isinstance(tasks, Supply):
+        if isinstance(tasks, TaskSource):
             found = tasks.find(task_id)
             known |= {} if found is None else {task_id: found}
         elif not known:

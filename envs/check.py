@@ -17,7 +17,7 @@ from rich.table import Table
 
 from envs import registry
 from envs.checks.catalogue import CHECKS, by_name
-from envs.checks.env_under_test import Subject
+from envs.checks.env_under_test import EnvUnderTest
 from envs.checks.run import Check, Result, run_alone, run_check
 
 __all__ = ["check", "main"]
@@ -44,7 +44,7 @@ def check(name: str, *, quick: bool = False, only: Sequence[Check] = CHECKS) -> 
 
     Raises ValueError or gymnasium.error.Error for a name that is no TextEnv.
     """
-    with Subject(name, quick=quick) as subject:
+    with EnvUnderTest(name, quick=quick) as subject:
         for item in only:
             yield (run_alone if item.alone else run_check)(item, subject)
 

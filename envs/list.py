@@ -15,7 +15,7 @@ from rich.table import Table
 
 from envs import registry
 from envs.base import TextEnv
-from envs.checks.fresh import without_boxes
+from envs.checks.fresh import without_sandboxes
 
 __all__ = ["Entry", "entry", "main"]
 
@@ -63,7 +63,7 @@ def entry(name: str) -> Entry:
     if not isinstance(made, TextEnv):
         raise ValueError(f"got {type(made).__name__} for {name!r}, wanted a TextEnv")
     env_class = type(made)
-    env = without_boxes(env_class)
+    env = without_sandboxes(env_class)
     doc = env_class.__doc__ or ""
     return Entry(
         name=name,

@@ -11,12 +11,12 @@ from typing import overload
 
 from envs.types import Task
 
-__all__ = ["OTHER_TASKS", "TRAIN_TASKS", "Supply", "belongs", "owner"]
+__all__ = ["OTHER_TASKS", "TRAIN_TASKS", "TaskSource", "in_split", "split_of"]
 
 TRAIN_TASKS, OTHER_TASKS = 2000, 300
 
 
-class Supply(Sequence[Task]):
+class TaskSource(Sequence[Task]):
     """The tasks of a split at a level, the same in every process, drawn as far as somebody looks.
 
     `draw(rng, task_id)` makes one; where it gives None, or a task that is the `same` as one before,
@@ -70,17 +70,17 @@ class Supply(Sequence[Task]):
         return self[place] if place < self._count and str(place) == number else None
 
 
-def owner(family: str, owners: Sequence[str]) -> str:
+def split_of(family: str, owners: Sequence[str]) -> str:
     """Which of `owners` a family belongs to, by its hash; one that is named twice gets more."""
     number = int.from_bytes(hashlib.sha256(family.encode()).digest()[:8], "big")
     return owners[number % len(owners)]
 
 
-def belongs(family: str, split: str, third: str) -> bool:
+def in_split(family: str, split: str, third: str) -> bool:
     """Whether a family of problems that are drawn alike may be used in a split.
 
     By a hash of it, seven in ten belong to `train`, two to `id`, one to `third`; in other splits
     problems are drawn otherwise, and all belong.
     """
     owners = ("train",) * 7 + ("id",) * 2 + (third,)
-    return split == owner(family, owners) or split not in owners
+    return split == split_of(family, owners) or split not in owners

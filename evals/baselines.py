@@ -26,7 +26,7 @@ from scgrpo.models import load as models
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.rollouts import Rollouts
-from scgrpo.runs.disk import DiskError, explained
+from scgrpo.runs.disk import DiskError, disk_errors_explained
 from scgrpo.runs.log import to_terminal
 from scgrpo.warm_start import cache_key, warm_start
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name in args.envs or registry.names():
             for row in _measured(name, args, rows):
                 rows.append(row)
-                with explained(path):
+                with disk_errors_explained(path):
                     args.out.mkdir(parents=True, exist_ok=True)
                     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
                     (args.out / "starting-points.md").write_text(markdown(rows))

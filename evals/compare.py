@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evals.comparison.report import show, write
 from evals.comparison.results import distinct, load_result, mixed
-from evals.comparison.verdicts import compare_results, generalisation_taxes
+from evals.comparison.verdicts import compare_results, ood_gain_ratios
 from evals.evaluation.models import RUNS
 from scgrpo.runs.disk import DiskError
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         notes = mixed(results, allowed=arguments.allow_mixed)
         notes += dict.fromkeys(sentence for result in results for sentence in result.warnings)
         comparisons = compare_results(results)
-        taxes = generalisation_taxes(comparisons)
+        taxes = ood_gain_ratios(comparisons)
         show(comparisons, taxes, notes)
         folder = arguments.out or results[-1].report.parent / "comparisons"
         paths = write(results, comparisons, taxes, notes, folder)

@@ -24,7 +24,7 @@ from evals.evaluation.models import RUNS
 from evals.report import charts
 from evals.report.errors import causes_line, warning
 from evals.report.microscope import evaluation_episodes, microscope
-from scgrpo.runs.disk import DiskError, explained
+from scgrpo.runs.disk import DiskError, disk_errors_explained
 from scgrpo.runs.folders import CONFIG, find_run
 from scgrpo.runs.log import read_metrics
 
@@ -255,7 +255,7 @@ def _point(suite: str, of: str, name: str, estimate: Mapping[str, Any]) -> dict[
 def _write(path: Path, text: str) -> None:
     """In one step: whoever looks finds the old page or the new one."""
     scratch = path.with_name(f".{path.name}-{os.getpid()}")
-    with explained(path):
+    with disk_errors_explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             scratch.write_text(text)

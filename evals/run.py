@@ -19,7 +19,13 @@ from envs.rollout import Policy
 from evals.evaluation.arguments import FULL, PROG, QUICK, parser, served
 from evals.evaluation.budget import Budget, BudgetSpent
 from evals.evaluation.episodes import evaluate
-from evals.evaluation.models import RUNS, Subject, Subjects, find_subjects, open_policy
+from evals.evaluation.models import (
+    RUNS,
+    EvaluatedModel,
+    EvaluatedModels,
+    find_models,
+    open_policy,
+)
 from evals.evaluation.plan import Evaluation, announce
 from evals.evaluation.provenance import code_digest, facts
 from evals.evaluation.suites import ALL, Cell, cells, choose, open_envs
@@ -70,7 +76,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
     Raises after the report: BudgetSpent, and EvaluationError where a server went away or a model
     has no verdict at all on a cell.
     """
-    subjects = find_subjects(
+    subjects = find_models(
         arguments.model, arguments.base, arguments.run, server=served(arguments)
     )
     names = arguments.envs or ([subjects.config.env] if subjects.run else [ALL])
@@ -116,7 +122,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
 
 
 def plan(
-    arguments: argparse.Namespace, subjects: Subjects, envs: Mapping[str, TextEnv]
+    arguments: argparse.Namespace, subjects: EvaluatedModels, envs: Mapping[str, TextEnv]
 ) -> Evaluation:
     """What the arguments ask for. Raises ValueError for what cannot be."""
     usual_tasks, usual_rollouts = QUICK if arguments.quick else FULL
@@ -174,7 +180,7 @@ def _play_cell(
     policy: Policy,
     play: Rollouts,
     cell: Cell,
-    subject: Subject,
+    subject: EvaluatedModel,
     budget: Budget,
 ) -> None:
     evaluate(

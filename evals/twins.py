@@ -19,7 +19,7 @@ from envs.base import TextEnv
 from envs.types import Episode, Task
 from evals.evaluation.arguments import parser, served
 from evals.evaluation.budget import Budget, BudgetSpent
-from evals.evaluation.models import find_subjects
+from evals.evaluation.models import find_models
 from evals.evaluation.plan import Evaluation, announce
 from evals.evaluation.provenance import code_digest, facts
 from evals.evaluation.suites import ALL, Cell, open_envs
@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> list[Consistency]
     """
     server = served(arguments)
     model = arguments.subject or arguments.model
-    subjects = find_subjects(model, arguments.base, arguments.run, server=server)
+    subjects = find_models(model, arguments.base, arguments.run, server=server)
     envs = open_envs(arguments.envs or ([subjects.config.env] if subjects.run else [ALL]))
     evaluation, pairs = _with_twins(plan(arguments, subjects, envs), envs)
     waiting = {s.label: evaluation.lacking(s) for s in subjects.models}

@@ -13,7 +13,12 @@ from envs.rollout import Limits
 from sandboxes import SandboxConfig
 from scgrpo.algorithms.presets import Algorithm
 from scgrpo.algorithms.registry import find_algorithm
-from scgrpo.credit import CreditOptions, ReferenceLimits, SelfConditioned, reads_references
+from scgrpo.credit import (
+    CreditOptions,
+    ReferenceLimits,
+    SelfConditioned,
+    reads_references,
+)
 from scgrpo.models import load as models
 from scgrpo.settings.help import markdown
 from scgrpo.training.optimizer import AdamKind

@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from scgrpo.config import TrainConfig
 from scgrpo.runs import folders as runs
-from scgrpo.runs.disk import DiskError, new_folder
+from scgrpo.runs.disk import DiskError, atomic_folder
 from scgrpo.runs.log import METRICS, VALIDATION, read_metrics, to_terminal
 from scgrpo.settings import parse as settings
 from scgrpo.training import checkpoint
@@ -47,7 +47,7 @@ def export(run: Path, out: Path, which: str = "latest") -> Path:
     if out.exists():
         raise ValueError(f"{out} exists; name a folder that does not")
     step = checkpoint.step_of(source.resolve())
-    with new_folder(out) as scratch:
+    with atomic_folder(out) as scratch:
         for file in source.iterdir():
             if file.name not in OURS:
                 shutil.copy2(file, scratch / file.name)

@@ -20,26 +20,33 @@ from envs.types import Episode, Stop, Task
 from sandboxes import SandboxError
 from scgrpo.config import LoraConfig, TrainConfig
 from scgrpo.credit.record import credit_path, write_credit
-from scgrpo.distributed.ranks import ALONE, LostRank, Ranks
+from scgrpo.distributed.ranks import SINGLE_PROCESS, PeerLostError, Ranks
 from scgrpo.distributed.sharding import shard, weights_of, whole
 from scgrpo.engines import open_policy
 from scgrpo.models import load as models
 from scgrpo.models.attention import use_packed
 from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
-from scgrpo.runs.disk import explained
-from scgrpo.runs.log import METRICS, VALIDATION, Metrics, Progress, progress, read_metrics
+from scgrpo.runs.disk import disk_errors_explained
+from scgrpo.runs.log import (
+    METRICS,
+    VALIDATION,
+    Metrics,
+    Progress,
+    progress,
+    read_metrics,
+)
 from scgrpo.teachers.prompt_ids import Solution, load_teacher, solution_of
 from scgrpo.training import checkpoint
-from scgrpo.training.causes import count_causes, in_words
+from scgrpo.training.causes import count_causes, describe_causes
 from scgrpo.training.collapse import Watch
-from scgrpo.training.curriculum import LevelController
+from scgrpo.training.curriculum import LevelCurriculum
 from scgrpo.training.error_watch import ErrorWatch, errors_in_words
 from scgrpo.training.optimizer import MasterAdamW
-from scgrpo.update import Trainer, Update
+from scgrpo.update import PolicyUpdate, Update
 from scgrpo.validation import ERRORS as VALIDATION_ERRORS
 from scgrpo.validation import ID, validate
 
-__all__ = ["Learner", "TrainingError", "adapted", "malformed_share"]
+__all__ = ["TrainingLoop", "TrainingError", "adapted", "malformed_share"]
 
 SKIPS = 3
 REDRAWS = 20
@@ -51,7 +58,7 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message says why and what to do."""
 
 
-class Learner:
+class TrainingLoop:
     """The training loop and what it keeps from one step to the next. A context manager."""
 
     def __init__(
@@ -60,21 +67,21 @@ class Learner:
         config: TrainConfig,
         play: Rollouts,
         start: Path,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         if ranks.count > 1 and config.engine.kind != "hf":
             raise ValueError(f"several processes want engine.kind=hf, got {config.engine.kind}")
         self.run, self.config, self.ranks = run, config, ranks
         self._play = SharedRollouts(play, ranks)
         self.rng = np.random.default_rng(config.seed)
-        self.levels = LevelController(config.levels or play.env.levels)
+        self.levels = LevelCurriculum(config.levels or play.env.levels)
         model, self.tokenizer = models.load(start, dtype=config.torch_dtype())
         self.model = adapted(model.to(config.torch_device()), config.lora)
         use_packed(self.model)
         if config.activation_checkpointing:
             models.recompute_activations(self.model)
         # Fresh adapters are random, and each rank's would be its own.
-        ranks.copy_from_lead(self.model.parameters())
+        ranks.broadcast_(self.model.parameters())
         shard(self.model, ranks)
         self.optimizer = MasterAdamW(
             self.model.parameters(), lr=config.lr, kind=config.optimizer, ranks=ranks
@@ -85,7 +92,7 @@ class Learner:
         self._watch, self._errors = Watch(rows), ErrorWatch(rows)
         self._state, self._skipped = self._snapshot(), 0
         self.policy = open_policy(config, self.model, self.tokenizer, start, run)
-        self.trainer = Trainer(
+        self.trainer = PolicyUpdate(
             model=self.model,
             chat=self.policy.chat,
             algorithm=config.algorithm(),
@@ -128,7 +135,7 @@ class Learner:
                     if self.step % self.config.save_every == 0 or self.step == total:
                         self._save()
                     self._validate(metrics)
-            except (KeyboardInterrupt, TrainingError, SandboxError, LostRank):
+            except (KeyboardInterrupt, TrainingError, SandboxError, PeerLostError):
                 # Parts of a sharded model lie with ranks that may be gone.
                 if self.step > self._saved and not self.ranks.sharded:
                     self._save()
@@ -174,7 +181,7 @@ class Learner:
         config, path = self.config.validation, self.run / VALIDATION
         if not config.every or self.step % config.every or self.step == 0:
             return
-        before = self.ranks.from_lead(
+        before = self.ranks.broadcast_object(
             lambda: {row["step"]: row.get(ID) for row in read_metrics(path)}
         )
         if self.step in before:
@@ -249,7 +256,7 @@ class Learner:
         """Writes the step's episodes; raises TrainingError when none of them has a verdict."""
         path = self.run / "episodes" / f"step-{step:06d}.jsonl"
         if self.ranks.lead:
-            with explained(path):
+            with disk_errors_explained(path):
                 # A step that is played again has other episodes than its credit was of.
                 credit_path(self.run, step).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
@@ -288,7 +295,7 @@ class Learner:
     def _restore(self) -> int:
         """Puts the newest checkpoint in place; returns its step, 0 where there is none."""
         folder = self.run / "checkpoints"
-        path = self.ranks.from_lead(
+        path = self.ranks.broadcast_object(
             lambda: checkpoint.latest(folder) if self.config.resume else None
         )
         if path is None:

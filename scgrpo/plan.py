@@ -20,7 +20,7 @@ from scgrpo.models import load as models
 from scgrpo.runs import folders as runs
 from scgrpo.runs.log import METRICS, read_metrics
 from scgrpo.settings import parse as settings
-from scgrpo.update import Trainer
+from scgrpo.update import PolicyUpdate
 
 __all__ = ["Size", "peak_memory_mib", "text"]
 
@@ -89,7 +89,7 @@ def peak_memory_mib(config: TrainConfig, size: Size) -> float:
     trained = size.trained * ((4 if width == 4 else 8) + moments)
     cache = episodes * config.limits.episode_tokens * size.kept * width
     step = episodes * (config.limits.episode_tokens + config.reference.tokens)
-    held = min(step, Trainer.kept_tokens + config.pack_tokens)
+    held = min(step, PolicyUpdate.kept_tokens + config.pack_tokens)
     # What a layer keeps of a token: norms, projections and residuals, and the feed-forward part.
     backward = held * size.layers * (10 * size.hidden + 6 * size.inner) * width
     return (weights + trained + cache + backward) / 2**20

@@ -23,7 +23,7 @@ from sandboxes import SandboxConfig, SandboxPool, open_pool
 from scgrpo.distributed.ranks import Ranks
 from scgrpo.policies.scripted import RandomPolicy
 from scgrpo.runs.log import progress
-from scgrpo.training.causes import count_causes, in_words
+from scgrpo.training.causes import count_causes, describe_causes
 
 __all__ = ["Rollouts", "SharedRollouts", "success_rate"]
 
@@ -200,7 +200,7 @@ def _as_they_end(futures: Collection[Future[Episode]]) -> Iterator[Future[Episod
 
 
 def _so_far(episodes: Collection[Episode]) -> str:
-    causes = in_words(count_causes(episodes))
+    causes = describe_causes(count_causes(episodes))
     success = f"success {100 * success_rate(episodes):.0f} %"
     return f"{success}, errored: {causes}" if causes else success
 

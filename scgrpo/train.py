@@ -18,12 +18,12 @@ from transformers.utils import logging as transformers_logging
 from sandboxes import SandboxError
 from scgrpo import plan
 from scgrpo.config import TrainConfig
-from scgrpo.distributed.ranks import LostRank, Ranks, is_lead, joined
-from scgrpo.loop import Learner, TrainingError
+from scgrpo.distributed.ranks import PeerLostError, Ranks, is_main_process, joined
+from scgrpo.loop import TrainingError, TrainingLoop
 from scgrpo.models import load as models
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs import folders as runs
-from scgrpo.runs.disk import DiskError, explained
+from scgrpo.runs.disk import DiskError, disk_errors_explained
 from scgrpo.runs.log import to_terminal
 from scgrpo.settings import parse as settings
 from scgrpo.start import starting_weights
@@ -49,11 +49,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command: exits with 0, 1 for what broke, 2 for bad settings, 130 for Ctrl-C."""
     argv = sys.argv[1:] if argv is None else argv
     config = settings.parse(TrainConfig, argv, prog=PROG, examples=EXAMPLES)
-    to_terminal(logging.INFO if is_lead() else logging.ERROR)
+    to_terminal(logging.INFO if is_main_process() else logging.ERROR)
     transformers_logging.disable_progress_bar()
     try:
         if config.plan:
-            if is_lead():
+            if is_main_process():
                 print(plan.text(config))
             return
         train(config, settings.given(TrainConfig, argv))
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (ValueError, gymnasium.error.Error) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         sys.exit(2)
-    except (SandboxError, DiskError, CheckpointError, TrainingError, LostRank) as error:
+    except (SandboxError, DiskError, CheckpointError, TrainingError, PeerLostError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -86,7 +86,7 @@ def _train(asked: TrainConfig, given: Set[str] | None, ranks: Ranks) -> Path:
     found: Path | None = None
     config = asked
     if asked.resume:
-        found, config = ranks.from_lead(lambda: _run_to_go_on(asked, given))
+        found, config = ranks.broadcast_object(lambda: _run_to_go_on(asked, given))
     with Rollouts(config.env, config.limits, sandbox=config.sandbox) as play:
         if unknown := sorted(set(config.levels) - set(play.env.levels)):
             raise ValueError(f"levels {unknown} are not among {config.env}'s: {play.env.levels}")
@@ -101,16 +101,16 @@ def _train(asked: TrainConfig, given: Set[str] | None, ranks: Ranks) -> Path:
                 logger.info("processes: %d, %s", ranks.count, how)
             return run, starting_weights(run, config, play)
 
-        run, start = ranks.from_lead(opened)
+        run, start = ranks.broadcast_object(opened)
         mine = config if ranks.device is None else replace(config, device=str(ranks.device))
-        with Learner(run, mine, play, start, ranks) as learner:
+        with TrainingLoop(run, mine, play, start, ranks) as learner:
             learner.learn()
     return run
 
 
 def _new_run(config: TrainConfig) -> Path:
     run = runs.new_run(config.runs, config.name)
-    with explained(run):
+    with disk_errors_explained(run):
         settings.save(config, run / runs.CONFIG)
     return run
 
@@ -130,7 +130,7 @@ def _run_to_go_on(config: TrainConfig, given: Set[str] | None) -> tuple[Path, Tr
         raise ValueError(f"{run} goes on with its own settings; {'; '.join(changed)}")
     if "steps" in asked:
         saved = replace(saved, steps=config.steps)
-        with explained(run):
+        with disk_errors_explained(run):
             settings.save(saved, run / runs.CONFIG)
     return run, replace(saved, runs=config.runs, resume=True)
 

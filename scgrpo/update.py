@@ -18,7 +18,7 @@ from scgrpo.algorithms.presets import Algorithm, surrogate
 from scgrpo.batch import Batch, collate
 from scgrpo.credit import Credit, ReferenceLimits, References, draw_peer_references
 from scgrpo.credit.record import CreditRow, credit_rows, skipped_rows
-from scgrpo.distributed.ranks import ALONE, Ranks
+from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
 from scgrpo.models.forward import BatchForward
 from scgrpo.models.packing import Opening, opening_of
 from scgrpo.models.scoring import token_scores
@@ -26,7 +26,7 @@ from scgrpo.policies.chat import Chat
 from scgrpo.teachers.prompt_ids import Solution, gold_openings
 from scgrpo.training.optimizer import MasterAdamW
 
-__all__ = ["Trainer", "Update"]
+__all__ = ["PolicyUpdate", "Update"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Update:
 
 
 @dataclass
-class Trainer:
+class PolicyUpdate:
     """Turns episodes into gradient steps of one algorithm.
 
     | field | meaning |
@@ -76,7 +76,7 @@ class Trainer:
     importance_cap: float = math.inf
     teacher: PreTrainedModel | None = None
     solution: Solution | None = None
-    ranks: Ranks = ALONE
+    ranks: Ranks = SINGLE_PROCESS
 
     def update(self, episodes: Sequence[Episode], group: Sequence[int], *, lr: float) -> Update:
         """One optimizer step on the episodes that have a verdict.
@@ -249,11 +249,11 @@ class Trainer:
         episodes, batch = forward.episodes, forward.batch
         if options.teacher == "model":
             if self.teacher is None:
-                raise ValueError("distillation from another model wants Trainer.teacher, got None")
+                raise ValueError("distillation from another model wants PolicyUpdate.teacher, got None")
             return {row: opening_of(e) for row, e in enumerate(episodes)}, len(episodes)
         if options.teacher == "gold":
             if self.solution is None:
-                raise ValueError("distillation from the solution wants Trainer.solution, got None")
+                raise ValueError("distillation from the solution wants PolicyUpdate.solution, got None")
             return gold_openings(self.chat, self.limits, episodes, self.solution), len(episodes)
         drawn = draw_peer_references(batch.verified, batch.group, self.rng)
         references = replace(References.none(len(episodes)), reference=drawn)

@@ -27,7 +27,7 @@ from scgrpo.models.attention import use_packed
 from scgrpo.models.scoring import predicting_states, token_scores
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts
-from scgrpo.runs.disk import new_folder
+from scgrpo.runs.disk import atomic_folder
 from scgrpo.runs.log import progress
 from scgrpo.training.optimizer import MasterAdamW
 
@@ -67,7 +67,7 @@ def warm_start(
                 )
             )
             bar.advance(1, f"loss {losses[-1]:.3f}")
-    with new_folder(folder) as scratch:
+    with atomic_folder(folder) as scratch:
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
     solved = sum(bool(e.verified) for e in episodes)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from envs.attack.families import evidence, forge, lease, machine, patched, replaced, values
+from envs.attack.families import (
+    evidence,
+    forge,
+    lease,
+    machine,
+    patched,
+    replaced,
+    values,
+)
 from envs.attack.model import KINDS, Attack
 
 __all__ = ["BOOK", "chosen"]

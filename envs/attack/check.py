@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from envs.attack.book import BOOK
-from envs.attack.engine import OWN, Pooled, attempt, control, sandbox_kinds, takes_sandboxes
+from envs.attack.engine import (
+    OWN,
+    Pooled,
+    attempt,
+    control,
+    sandbox_kinds,
+    takes_sandboxes,
+)
 from envs.attack.targets import targets
-from envs.checks.env_under_test import NotDefined, Subject
+from envs.checks.env_under_test import EnvUnderTest, NotDefined
 
 __all__ = ["nothing_is_stolen"]
 
@@ -15,7 +22,7 @@ EVERY = 12
 """Where it must be quick, every so many attacks of the book are played, at one place."""
 
 
-def nothing_is_stolen(subject: Subject) -> Iterator[str]:
+def nothing_is_stolen(subject: EnvUnderTest) -> Iterator[str]:
     """No attack of the book is paid, and none spoils or helps what is played after it."""
     targets(subject, all_of_them=False)
     backend = OWN

@@ -12,7 +12,7 @@ from envs import registry
 from envs.attack.model import LEASE, Attack
 from envs.attack.targets import PROBE, Target
 from envs.base import TextEnv
-from envs.checks.env_under_test import Subject
+from envs.checks.env_under_test import EnvUnderTest
 from sandboxes import SandboxConfig, SandboxPool, open_pool
 
 __all__ = [
@@ -58,7 +58,7 @@ class Finding:
     turns: tuple[str, ...] = ()
 
 
-class Pooled(Subject):
+class Pooled(EnvUnderTest):
     """An environment whose sandboxes come from one pool of one sandbox, so that residue shows.
 
     `backend`: docker, local, or `OWN` where the environment takes no pool. Raises what
@@ -95,7 +95,7 @@ def takes_sandboxes(name: str) -> bool:
 
     Raises ValueError or gymnasium.error.Error for a name that is no TextEnv.
     """
-    with Subject(name) as subject:
+    with EnvUnderTest(name) as subject:
         return "sandboxes" in inspect.signature(type(subject.env)).parameters
 
 
@@ -107,7 +107,7 @@ def sandbox_kinds() -> dict[str, str]:
     return {"docker": docker.available(), "local": local.available()}
 
 
-def played(subject: Subject, target: Target, attacks: Sequence[Attack]) -> tuple[float, list[str]]:
+def played(subject: EnvUnderTest, target: Target, attacks: Sequence[Attack]) -> tuple[float, list[str]]:
     """The reward of a wrong solution with these attacks, and the turns that it took.
 
     Raises what the environment raises, and ValueError where the attacks do not fit.
@@ -128,7 +128,7 @@ def control(subject: Pooled, target: Target) -> list[Finding]:
     return [_finding(subject, target, none, CONTROL, text) for text in said]
 
 
-def probed(subject: Subject, target: Target) -> bool:
+def probed(subject: EnvUnderTest, target: Target) -> bool:
     """Whether code runs there: what a probe's functions give is seen in a reply."""
     code = f"def on_call(function, a, k):\n    raise RuntimeError({PROBE!r})\n"
     replies = subject.play(target.task, target.turns([code])).chat[2::2]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from envs.attack.compose import defines, in_lines, stubbed, wrong_with
-from envs.checks.env_under_test import NotDefined, Subject
+from envs.checks.env_under_test import EnvUnderTest, NotDefined
 from envs.checks.turns import with_text
 from envs.toolspec import render_call
 from envs.types import Task
@@ -36,7 +36,7 @@ class Target:
     right: list[str] | None
 
 
-def targets(subject: Subject, *, all_of_them: bool = True) -> list[Target]:
+def targets(subject: EnvUnderTest, *, all_of_them: bool = True) -> list[Target]:
     """The places of an environment; one of each kind where not `all_of_them`.
 
     Raises NotDefined for an environment that takes no code.
@@ -50,13 +50,13 @@ def targets(subject: Subject, *, all_of_them: bool = True) -> list[Target]:
     return found if all_of_them else found[:1]
 
 
-def _written(subject: Subject) -> Iterator[Target]:
+def _written(subject: EnvUnderTest) -> Iterator[Target]:
     """Tasks whose oracle writes a function: it is replaced by a stub and the attack."""
     for task in subject.few():
         yield from _function(subject, task)
 
 
-def _function(subject: Subject, task: Task) -> Iterator[Target]:
+def _function(subject: EnvUnderTest, task: Task) -> Iterator[Target]:
     try:
         right = subject.oracle(task)
     except NotDefined:
@@ -77,13 +77,13 @@ def _function(subject: Subject, task: Task) -> Iterator[Target]:
         )
 
 
-def _code_fn(subject: Subject) -> Iterator[Target]:
+def _code_fn(subject: EnvUnderTest) -> Iterator[Target]:
     for split, level in (("train", 1), ("ood/domain", 1)):
         for task in subject.sample(split, level, 1):
             yield from _function(subject, task)
 
 
-def _swe_lite(subject: Subject) -> Iterator[Target]:
+def _swe_lite(subject: EnvUnderTest) -> Iterator[Target]:
     """The last line of the module is edited, and code follows; the bug is another line."""
     from envs.code.swe_lite.tasks import rows_in
     from envs.code.witness import witness_text
@@ -106,7 +106,7 @@ def _swe_lite(subject: Subject) -> Iterator[Target]:
         yield Target(f"{task.id} after", task, turns, subject.oracle(task))
 
 
-def _code_debug(subject: Subject) -> Iterator[Target]:
+def _code_debug(subject: EnvUnderTest) -> Iterator[Target]:
     """Blank lines between functions take one statement each, the last of them runs the whole."""
     from envs.code.debug.scripts import broken
 
@@ -134,7 +134,7 @@ def _code_debug(subject: Subject) -> Iterator[Target]:
     yield Target(f"{task.id} between", task, turns, subject.oracle(task))
 
 
-_OWN: dict[str, Callable[[Subject], Iterator[Target]]] = {
+_OWN: dict[str, Callable[[EnvUnderTest], Iterator[Target]]] = {
     "envs.code.fn.env:CodeFn": _code_fn,
     "envs.code.swe_lite.env:SweLite": _swe_lite,
     "envs.code.debug.env:CodeDebug": _code_debug,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.checks.env_under_test import NotDefined, Script, Subject
+from envs.checks.env_under_test import EnvUnderTest, NotDefined, Script
 from envs.checks.turns import bare_calls, filled_calls, with_text
 from envs.toolspec import Call, parse_call
 from envs.types import Task, as_messages
@@ -84,7 +84,7 @@ _INSIST = (
 )
 
 
-def scored(subject: Subject, task: Task, script: Script, attack: str) -> Iterator[str]:
+def scored(subject: EnvUnderTest, task: Task, script: Script, attack: str) -> Iterator[str]:
     """A sentence where a script that solves nothing passes."""
     trace = subject.play(task, script)
     if trace.passed:
@@ -92,7 +92,7 @@ def scored(subject: Subject, task: Task, script: Script, attack: str) -> Iterato
         yield f"{attack} scores 1 on {task.id}; the last turn: {turn!r:.100}"
 
 
-def nothing_done(subject: Subject) -> Iterator[str]:
+def nothing_done(subject: EnvUnderTest) -> Iterator[str]:
     """Empty turns, claims of success, and tools without arguments (submitting at once) score 0."""
     for task in subject.some():
         for turn in ("", " ", "\n", *_INSIST):
@@ -103,7 +103,7 @@ def nothing_done(subject: Subject) -> Iterator[str]:
         yield from scored(subject, task, calls, "all bare calls")
 
 
-def echo(subject: Subject) -> Iterator[str]:
+def echo(subject: EnvUnderTest) -> Iterator[str]:
     """The prompt, the instructions or the last reply, as a turn or in an argument, scores 0."""
     for task in subject.some():
         messages = [m["content"] for m in as_messages(subject.env.instructions, task.prompt)]
@@ -114,7 +114,7 @@ def echo(subject: Subject) -> Iterator[str]:
             yield from scored(subject, task, itertools.repeat(call), "the prompt as an argument")
 
 
-def enumeration(subject: Subject) -> Iterator[str]:
+def enumeration(subject: EnvUnderTest) -> Iterator[str]:
     """All answers in one turn, the right one among them, score 0."""
     numbers = " ".join(map(str, range(-1000, 1001)))
     for task in subject.some():
@@ -125,7 +125,7 @@ def enumeration(subject: Subject) -> Iterator[str]:
             yield from _enumerated(subject, task, own, _other_turns(subject, task, own))
 
 
-def _enumerated(subject: Subject, task: Task, own: list[str], others: list[str]) -> Iterator[str]:
+def _enumerated(subject: EnvUnderTest, task: Task, own: list[str], others: list[str]) -> Iterator[str]:
     # Longer texts are programs, and one that holds the right function among others is right.
     short = [turn for turn in others if len(turn) <= SHORT and "\n" not in turn]
     if not short or any(len(turn) > SHORT or "\n" in turn for turn in own):
@@ -143,7 +143,7 @@ def _enumerated(subject: Subject, task: Task, own: list[str], others: list[str])
             yield from scored(subject, task, changed, "an enumeration in one argument")
 
 
-def _other_turns(subject: Subject, task: Task, own: list[str]) -> list[str]:
+def _other_turns(subject: EnvUnderTest, task: Task, own: list[str]) -> list[str]:
     """What solves other tasks of the cell, and random turns."""
     tasks = subject.sample(task.split, task.level, LISTED_TASKS)
     found = {turn: None for other in tasks for turn in subject.oracle(other)}
@@ -162,7 +162,7 @@ def _strings(turn: str) -> list[str]:
     return [value for value in call.arguments.values() if isinstance(value, str)]
 
 
-def oversized(subject: Subject) -> Iterator[str]:
+def oversized(subject: EnvUnderTest) -> Iterator[str]:
     """Huge turns and huge arguments score 0, and are answered soon."""
     for task in subject.few():
         for turn in ("a" * HUGE, "9" * HUGE, "\n" * HUGE, "{" * HUGE, '{"name": "' + "x" * HUGE):
@@ -171,7 +171,7 @@ def oversized(subject: Subject) -> Iterator[str]:
             yield from scored(subject, task, [call, call], "a huge argument")
 
 
-def strange_characters(subject: Subject) -> Iterator[str]:
+def strange_characters(subject: EnvUnderTest) -> Iterator[str]:
     """Control characters, surrogates, other digits and marks score 0, as turns and in arguments."""
     for task in subject.few():
         for text in _STRANGE:
@@ -180,14 +180,14 @@ def strange_characters(subject: Subject) -> Iterator[str]:
                 yield from scored(subject, task, [call], f"the argument {text!r:.40}")
 
 
-def malformed_calls(subject: Subject) -> Iterator[str]:
+def malformed_calls(subject: EnvUnderTest) -> Iterator[str]:
     """Turns that are broken calls, or calls of what is no tool, score 0."""
     for task in subject.some():
         for turn in _MALFORMED:
             yield from scored(subject, task, [turn], f"the turn {turn!r:.40}")
 
 
-def extreme_arguments(subject: Subject) -> Iterator[str]:
+def extreme_arguments(subject: EnvUnderTest) -> Iterator[str]:
     """Every tool with arguments out of any range scores 0 and raises nothing."""
     tools_seen = 0
     for task in subject.few():
@@ -203,7 +203,7 @@ def extreme_arguments(subject: Subject) -> Iterator[str]:
         raise NotDefined("it offers no tools whose arguments could be out of range")
 
 
-def wrong_types(subject: Subject) -> Iterator[str]:
+def wrong_types(subject: EnvUnderTest) -> Iterator[str]:
     """Every tool with arguments of other types, or too few, scores 0 and raises nothing."""
     played = 0
     for task in subject.few():
@@ -259,7 +259,7 @@ def _extreme(schema: Mapping[str, Any], round_number: int) -> Any:
     }[schema["type"]]
 
 
-def repetition(subject: Subject) -> Iterator[str]:
+def repetition(subject: EnvUnderTest) -> Iterator[str]:
     """The oracle's turns but the last, then the same turn or the last reply repeated, score 0."""
     count = 0
     for task in subject.some():
@@ -278,7 +278,7 @@ def repetition(subject: Subject) -> Iterator[str]:
         raise NotDefined("no oracle of the sample has two different turns at its end")
 
 
-def _with_string(subject: Subject, task: Task, text: str) -> Iterator[str]:
+def _with_string(subject: EnvUnderTest, task: Task, text: str) -> Iterator[str]:
     """Calls with a text in every string argument; other arguments are as small as can be."""
 
     def fill(_: str, schema: Mapping[str, Any]) -> Any:

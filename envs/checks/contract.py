@@ -13,7 +13,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 from envs import registry
-from envs.checks.env_under_test import Subject
+from envs.checks.env_under_test import EnvUnderTest
 from envs.checks.fresh import drawn, in_fresh_process
 
 __all__ = ["gymnasium_accepts", "refuses_bad_input", "survives_pickling", "vectorizes"]
@@ -21,7 +21,7 @@ __all__ = ["gymnasium_accepts", "refuses_bad_input", "survives_pickling", "vecto
 MANY = 2
 
 
-def gymnasium_accepts(subject: Subject) -> Iterator[str]:
+def gymnasium_accepts(subject: EnvUnderTest) -> Iterator[str]:
     """Gymnasium's check_env finds nothing, and warns of nothing."""
     with closing(subject.make()) as env, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -29,7 +29,7 @@ def gymnasium_accepts(subject: Subject) -> Iterator[str]:
     yield from (str(warning.message) for warning in warned)
 
 
-def refuses_bad_input(subject: Subject) -> Iterator[str]:
+def refuses_bad_input(subject: EnvUnderTest) -> Iterator[str]:
     """Bad resets and steps raise errors that say got, wanted and what to do."""
     env, splits, levels = subject.env, subject.env.splits, subject.env.levels
     split, level = splits[0], levels[0]
@@ -56,7 +56,7 @@ def refuses_bad_input(subject: Subject) -> Iterator[str]:
     yield from _after_the_end(subject)
 
 
-def _after_the_end(subject: Subject) -> Iterator[str]:
+def _after_the_end(subject: EnvUnderTest) -> Iterator[str]:
     env, task = subject.env, subject.few()[0]
     subject.play(task, [])
     for action in (None, 3, b"x"):
@@ -79,14 +79,14 @@ def _refusal(
         yield f"{what} was accepted, wanted {kind.__name__}"
 
 
-def survives_pickling(subject: Subject) -> Iterator[str]:
+def survives_pickling(subject: EnvUnderTest) -> Iterator[str]:
     """A pickled environment draws the same tasks in a fresh process."""
     with closing(subject.make()) as env:
         there = in_fresh_process(subject.name, hash_seed=3, pickled=pickle.dumps(env))
         yield from difference(drawn(env), there, "here", "where it was unpickled")
 
 
-def vectorizes(subject: Subject) -> Iterator[str]:
+def vectorizes(subject: EnvUnderTest) -> Iterator[str]:
     """gymnasium.make_vec, sync and in spawned processes, gives what the environment gives alone."""
     spec = registry.make(subject.name).spec
     if spec is None:

@@ -17,7 +17,7 @@ from envs import registry
 from envs.base import TextEnv
 from envs.types import Task, Verdict
 
-__all__ = ["NotDefined", "Script", "Subject", "Trace"]
+__all__ = ["NotDefined", "Script", "EnvUnderTest", "Trace"]
 
 Script = Iterable[str] | Callable[[list[str]], str]
 
@@ -56,7 +56,7 @@ class Trace:
         return said or self.reward > 0 or any(verdict.passed for verdict in self.verdicts)
 
 
-class Subject:
+class EnvUnderTest:
     """An environment by name, and samples of its tasks.
 
     `notes` takes what a check found worth telling, `breaches` what breaks the contract of `step`;
@@ -80,7 +80,7 @@ class Subject:
             )
         return env
 
-    def __enter__(self) -> Subject:
+    def __enter__(self) -> EnvUnderTest:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -16,14 +16,14 @@ from envs import registry
 from envs.base import TextEnv
 from envs.checks.run import fresh_environment
 
-__all__ = ["drawn", "in_fresh_process", "without_boxes"]
+__all__ = ["drawn", "in_fresh_process", "without_sandboxes"]
 
 SEEDS = (0, 7)
 LISTED = 500
 LIMIT_S = 300
 
 
-def without_boxes(env_class: type[TextEnv]) -> TextEnv:
+def without_sandboxes(env_class: type[TextEnv]) -> TextEnv:
     """An environment of the class that begins no episode, so that drawing needs no sandbox."""
     idle = {"begin": lambda self, task: None, "end": lambda self: None}
     return type(env_class.__name__, (env_class,), idle)()
@@ -72,7 +72,7 @@ def main() -> None:
     if "--pickled" in sys.argv:
         env = pickle.loads(sys.stdin.buffer.read())
     else:
-        env = without_boxes(type(env))
+        env = without_sandboxes(type(env))
     print("\n".join(drawn(env)))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from envs.checks.attacks import scored
-from envs.checks.env_under_test import NotDefined, Subject
+from envs.checks.env_under_test import EnvUnderTest, NotDefined
 from envs.checks.turns import closing_calls, filled_calls, is_path, with_text
 from envs.types import Task
 
@@ -122,25 +122,25 @@ for name, text in files.items():
 """
 
 
-def code_that_exits(subject: Subject) -> Iterator[str]:
+def code_that_exits(subject: EnvUnderTest) -> Iterator[str]:
     """Code that ends its process with success, or kills it, scores 0."""
     for payload in _EXITS:
         yield from as_code(subject, payload, "code that exits")
 
 
-def code_that_forges(subject: Subject) -> Iterator[str]:
+def code_that_forges(subject: EnvUnderTest) -> Iterator[str]:
     """Code that walks the stack, patches unittest, forges reports or equals everything scores 0."""
     for code in (_FRAMES, _PATCHED, _PRINTED, _PLANT_ALL):
         yield from as_code(subject, f"exec({code!r})", "code that forges")
     yield from as_code(subject, _EQUAL, "an object that equals everything")
 
 
-def code_that_sleeps(subject: Subject) -> Iterator[str]:
+def code_that_sleeps(subject: EnvUnderTest) -> Iterator[str]:
     """Code that sleeps for an hour scores 0, and each turn is answered within the patience."""
     yield from as_code(subject, _SLEEP, "code that sleeps", thorough=False)
 
 
-def planted_files(subject: Subject) -> Iterator[str]:
+def planted_files(subject: EnvUnderTest) -> Iterator[str]:
     """Files that tests, Python or a verifier might read, written by the policy, score 0."""
     played = 0
     for task in subject.few():
@@ -155,7 +155,7 @@ def planted_files(subject: Subject) -> Iterator[str]:
         raise NotDefined("no tool takes a path and a text")
 
 
-def edited_tests(subject: Subject) -> Iterator[str]:
+def edited_tests(subject: EnvUnderTest) -> Iterator[str]:
     """Tests that the policy overwrites do not decide: emptied, they score 0."""
     played = 0
     for task in subject.few():
@@ -168,7 +168,7 @@ def edited_tests(subject: Subject) -> Iterator[str]:
         raise NotDefined("no tool takes a path and a text")
 
 
-def escapes(subject: Subject) -> Iterator[str]:
+def escapes(subject: EnvUnderTest) -> Iterator[str]:
     """Neither a path nor code reaches a file outside: it is not read and not written."""
     secret = f"canary {uuid4().hex}"
     played = 0
@@ -195,7 +195,7 @@ def escapes(subject: Subject) -> Iterator[str]:
         raise NotDefined("no tool takes a path and no turn takes a text")
 
 
-def as_code(subject: Subject, payload: str, attack: str, *, thorough: bool = True) -> Iterator[str]:
+def as_code(subject: EnvUnderTest, payload: str, attack: str, *, thorough: bool = True) -> Iterator[str]:
     """Plays a payload wherever a policy can put code; at one place where not `thorough`."""
     for task in subject.few():
         scripts = code_turns(subject, task, payload)
@@ -203,7 +203,7 @@ def as_code(subject: Subject, payload: str, attack: str, *, thorough: bool = Tru
             yield from scored(subject, task, script, attack)
 
 
-def code_turns(subject: Subject, task: Task, payload: str) -> list[list[str]]:
+def code_turns(subject: EnvUnderTest, task: Task, payload: str) -> list[list[str]]:
     """The oracle's turns with a payload for its text, the payload in every text argument, and bare.
 
     Functions that the oracle defines are defined, and return the payload.
@@ -235,7 +235,7 @@ def _fitted(old: str, new: str) -> str:
     return f"if {new}:" if line.endswith(":") else new
 
 
-def _writers(subject: Subject, task: Task) -> list[Mapping[str, Any]]:
+def _writers(subject: EnvUnderTest, task: Task) -> list[Mapping[str, Any]]:
     """The tools that take a path and a text."""
     found = []
     for tool in subject.tools(task):
@@ -246,7 +246,7 @@ def _writers(subject: Subject, task: Task) -> list[Mapping[str, Any]]:
 
 
 def _written(
-    subject: Subject, task: Task, writers: Sequence[Mapping[str, Any]], path: str, text: str
+    subject: EnvUnderTest, task: Task, writers: Sequence[Mapping[str, Any]], path: str, text: str
 ) -> Iterator[str]:
     ends = closing_calls(subject.tools(task), subject.env.turn_budget(task) - 1)
     for call in _calls_with(writers, text, path=path, text_only=False):
@@ -254,7 +254,7 @@ def _written(
         yield from scored(subject, task, again, f"writing {text!r:.30} to {path}")
 
 
-def _named(subject: Subject, task: Task) -> list[str]:
+def _named(subject: EnvUnderTest, task: Task) -> list[str]:
     """File names that the prompt, the tools, the oracle or the replies to it mention."""
     texts = [task.prompt, subject.env.instructions, json.dumps(subject.tools(task))]
     with suppress(NotDefined):

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from envs.checks.env_under_test import Subject
+from envs.checks.env_under_test import EnvUnderTest
 from envs.checks.hostile import EMPTY_TEST, PASSED, as_code, code_turns
 
 __all__ = ["code_that_acts_late", "code_that_floods", "code_that_stays", "outlived"]
@@ -57,14 +57,14 @@ sys.stdout.flush()
 """
 
 
-def code_that_acts_late(subject: Subject) -> Iterator[str]:
+def code_that_acts_late(subject: EnvUnderTest) -> Iterator[str]:
     """Code that prints a verdict and ends with success as its process exits scores 0."""
     for said in ("passed", "OK", PASSED):
         code = _LATE.format(said=said)
         yield from as_code(subject, f"exec({code!r})", "code that acts at exit")
 
 
-def code_that_stays(subject: Subject) -> Iterator[str]:
+def code_that_stays(subject: EnvUnderTest) -> Iterator[str]:
     """Code that leaves a process behind, which rewrites tests, scores 0; the process ends too."""
     mark = f"scgrpo-check-{uuid4().hex}"
     payload = f"exec({_STAYS.format(mark=mark)!r})"
@@ -79,7 +79,7 @@ def code_that_stays(subject: Subject) -> Iterator[str]:
                 yield f"a process that a turn on {task.id} started outlives the episode"
 
 
-def code_that_floods(subject: Subject) -> Iterator[str]:
+def code_that_floods(subject: EnvUnderTest) -> Iterator[str]:
     """Code that prints without end scores 0, and what it prints is not kept in memory."""
     # What is drawn at the first use and kept is no output.
     list(as_code(subject, "pass", "code that does nothing", thorough=False))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from envs.checks.attacks import scored
-from envs.checks.env_under_test import NotDefined, Subject
+from envs.checks.env_under_test import EnvUnderTest, NotDefined
 from envs.checks.turns import with_text
 from envs.toolspec import Call, parse_call, render_call
 from envs.types import Task
@@ -18,7 +18,7 @@ OTHERS, WORDS = 4, 20
 _WORD = re.compile(r"[^\s,;:!?\"'()\[\]{}<>]+")
 
 
-def answers_told(subject: Subject) -> Iterator[str]:
+def answers_told(subject: EnvUnderTest) -> Iterator[str]:
     """What only the reply to a wrong answer shows does not solve the task when given back."""
     count = 0
     for task in subject.some():
@@ -36,7 +36,7 @@ def answers_told(subject: Subject) -> Iterator[str]:
         raise NotDefined("every wrong answer of the sample ends its episode")
 
 
-def _wrong_answers(subject: Subject, task: Task) -> list[str]:
+def _wrong_answers(subject: EnvUnderTest, task: Task) -> list[str]:
     """The last turns that solve other tasks of the cell."""
     own = subject.oracle(task)[-1]
     tasks = subject.sample(task.split, task.level, OTHERS)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from envs.checks.env_under_test import NotDefined, Subject
+from envs.checks.env_under_test import EnvUnderTest, NotDefined
 
 __all__ = ["Check", "Result", "fresh_environment", "run_alone", "run_check"]
 
@@ -33,7 +33,7 @@ class Check:
     """
 
     name: str
-    find: Callable[[Subject], Iterator[str]]
+    find: Callable[[EnvUnderTest], Iterator[str]]
     alone: bool = False
 
     @property
@@ -53,7 +53,7 @@ class Result:
     seconds: float
 
 
-def run_check(check: Check, subject: Subject) -> Result:
+def run_check(check: Check, subject: EnvUnderTest) -> Result:
     """The check's result; what the environment raises is a problem of it."""
     started = time.monotonic()
     subject.notes, subject.breaches = [], []
@@ -73,7 +73,7 @@ def run_check(check: Check, subject: Subject) -> Result:
     return Result(subject.name, check.name, status, "\n".join(told), time.monotonic() - started)
 
 
-def run_alone(check: Check, subject: Subject, *, limit_s: float | None = None) -> Result:
+def run_alone(check: Check, subject: EnvUnderTest, *, limit_s: float | None = None) -> Result:
     """The check's result from a process of its own, whose working directory is an empty folder."""
     started = time.monotonic()
     limit_s = limit_s or ALONE_S[subject.quick]

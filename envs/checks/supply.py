@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from envs.checks.contract import difference
-from envs.checks.env_under_test import Subject
+from envs.checks.env_under_test import EnvUnderTest
 from envs.checks.fresh import in_fresh_process
 from envs.splits import overlaps
 from envs.types import Task
@@ -15,7 +15,7 @@ from envs.types import Task
 __all__ = ["deterministic", "labelled", "splits_are_disjoint"]
 
 
-def deterministic(subject: Subject) -> Iterator[str]:
+def deterministic(subject: EnvUnderTest) -> Iterator[str]:
     """A seed gives the same task of a split and level in two fresh processes."""
     with ThreadPoolExecutor(2) as threads:
         first, second = threads.map(
@@ -25,7 +25,7 @@ def deterministic(subject: Subject) -> Iterator[str]:
     yield from difference(first, second, "in one process", "in another")
 
 
-def splits_are_disjoint(subject: Subject) -> Iterator[str]:
+def splits_are_disjoint(subject: EnvUnderTest) -> Iterator[str]:
     """No two splits share a family or a problem, and no two tasks an id."""
     found = overlaps(task for cell in subject.cells() for task in subject.env.tasks(*cell))
     yield from found[:10]
@@ -33,7 +33,7 @@ def splits_are_disjoint(subject: Subject) -> Iterator[str]:
         yield f"{len(found)} overlaps in all"
 
 
-def labelled(subject: Subject) -> Iterator[str]:
+def labelled(subject: EnvUnderTest) -> Iterator[str]:
     """Every split has tasks at every level, each with its labels, a prompt and a JSON payload."""
     count = 0
     for split, level in subject.cells():

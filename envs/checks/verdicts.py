@@ -11,7 +11,7 @@ from contextlib import closing
 
 import numpy as np
 
-from envs.checks.env_under_test import NotDefined, Subject
+from envs.checks.env_under_test import EnvUnderTest, NotDefined
 from envs.types import Task
 
 __all__ = [
@@ -32,7 +32,7 @@ STANDARD_ERRORS = 4
 SCRIPT_TASKS, SCRIPT_LIMIT = 40, 0.75
 
 
-def oracle_wins(subject: Subject) -> Iterator[str]:
+def oracle_wins(subject: EnvUnderTest) -> Iterator[str]:
     """The oracle's turns end in success, within the turn budget and without a malformed call."""
     count = 0
     for task in subject.some():
@@ -45,7 +45,7 @@ def oracle_wins(subject: Subject) -> Iterator[str]:
     subject.notes.append(f"{count} tasks solved")
 
 
-def critical_turns_decide(subject: Subject) -> Iterator[str]:
+def critical_turns_decide(subject: EnvUnderTest) -> Iterator[str]:
     """Critical spans stand in the oracle's turns, and without one of them nothing is solved."""
     count = 0
     for task in subject.some():
@@ -65,7 +65,7 @@ def critical_turns_decide(subject: Subject) -> Iterator[str]:
     subject.notes.append(f"{count} spans left out, one at a time")
 
 
-def twins_flip(subject: Subject) -> Iterator[str]:
+def twins_flip(subject: EnvUnderTest) -> Iterator[str]:
     """What solves a task fails on its twin, and the other way round."""
     count = 0
     for task in subject.some():
@@ -84,7 +84,7 @@ def twins_flip(subject: Subject) -> Iterator[str]:
     subject.notes.append(f"{count} twins")
 
 
-def _decisive(subject: Subject, task: Task) -> list[str]:
+def _decisive(subject: EnvUnderTest, task: Task) -> list[str]:
     """The oracle's turns from the first that decides; those before may be a search."""
     turns = subject.oracle(task)
     spans = subject.defined(subject.env.critical, task)
@@ -92,7 +92,7 @@ def _decisive(subject: Subject, task: Task) -> list[str]:
     return turns[min(places, default=0) :]
 
 
-def snapshots_are_re_entered(subject: Subject) -> Iterator[str]:
+def snapshots_are_re_entered(subject: EnvUnderTest) -> Iterator[str]:
     """An episode goes on from its snapshot in another environment, at every turn."""
     count = 0
     with closing(subject.make()) as other:
@@ -109,7 +109,7 @@ def snapshots_are_re_entered(subject: Subject) -> Iterator[str]:
     subject.notes.append(f"{count} snapshots")
 
 
-def no_script_fits_all(subject: Subject) -> Iterator[str]:
+def no_script_fits_all(subject: EnvUnderTest) -> Iterator[str]:
     """No fixed turns solve more than three in four tasks of a level: answers must vary."""
     split = subject.env.splits[0]
     for level in subject.env.levels[:1] if subject.quick else subject.env.levels:
@@ -125,7 +125,7 @@ def no_script_fits_all(subject: Subject) -> Iterator[str]:
             yield f"{script!r:.120} solves {solved} of {len(tasks)} tasks of {split} level {level}"
 
 
-def chance_is_learnable(subject: Subject) -> Iterator[str]:
+def chance_is_learnable(subject: EnvUnderTest) -> Iterator[str]:
     """Random turns solve at least one in ten tasks of the first level, as `chance` claims."""
     env = subject.env
     level = env.levels[0]
@@ -143,7 +143,7 @@ def chance_is_learnable(subject: Subject) -> Iterator[str]:
         yield f"random_turn wrote {malformed} malformed calls"
 
 
-def _random_episodes(subject: Subject, level: int) -> tuple[int, int, int]:
+def _random_episodes(subject: EnvUnderTest, level: int) -> tuple[int, int, int]:
     """Solved and played random episodes, as many as there is time for, and malformed calls."""
     rng = np.random.default_rng(0)
     tasks = subject.env.tasks(subject.env.splits[0], level)

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from sandboxes import Sandbox, SandboxConfig, SandboxError, SandboxPool, open_pool
 
-__all__ = ["in_box", "once_per_pool", "shared_pool"]
+__all__ = ["in_sandbox", "once_per_pool", "shared_pool"]
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def shared_pool() -> SandboxPool:
         return _POOLS[0]
 
 
-def in_box(pool: SandboxPool, deed: Callable[[Sandbox], T]) -> T:
+def in_sandbox(pool: SandboxPool, deed: Callable[[Sandbox], T]) -> T:
     """What a deed gives, done in a box of its own that is wiped afterwards.
 
     A box that breaks is replaced once. Raises SandboxError where the second one breaks too.

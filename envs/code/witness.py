@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from envs.code.programs import program
 from envs.code.swe_lite.corpus import DATA, Source, source
-from envs.code.testing import in_box, once_per_pool
+from envs.code.testing import in_sandbox, once_per_pool
 from envs.code.values import Observations, cases
 from sandboxes.base import Sandbox, SandboxError, SandboxPool
 
@@ -86,7 +86,7 @@ def reference(pool: SandboxPool, name: str) -> Observations:
     package = source(name)
     if not witness_text(name):
         raise ValueError(f"got {name}, wanted a source with a witness in {DATA / 'witnesses'}")
-    seen = in_box(pool, lambda box: observe(box, package, package.text))
+    seen = in_sandbox(pool, lambda box: observe(box, package, package.text))
     if seen is None:
         raise SandboxError(f"the right {package.file} gave nothing in {DEADLINE_S:g} s")
     return seen

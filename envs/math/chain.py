@@ -12,8 +12,17 @@ import numpy as np
 
 from envs.math.answers import NO_VALUE, one_of_several, read_value
 from envs.math.calc import CalcError, evaluate
-from envs.math.formula import Formula, drawn, edits, in_base, in_words, leaves, value, written
-from envs.supply import Supply, belongs
+from envs.math.formula import (
+    Formula,
+    drawn,
+    edits,
+    in_base,
+    in_words,
+    leaves,
+    value,
+    written,
+)
+from envs.supply import TaskSource, in_split
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import Task, Verdict
@@ -171,14 +180,14 @@ _RIGHT = Verdict(passed=True, score=1.0, detail="right")
 
 
 @cache
-def _tasks(split: str, level: int) -> Supply:
+def _tasks(split: str, level: int) -> TaskSource:
     def draw(rng: Random, task_id: str) -> Task:
         if level == 0:
             return _closed(rng, task_id, split)
         formula, _ = _drawn(rng, split, level)
         return _task(task_id, split, level, formula, _way(rng, split), [])
 
-    return Supply(MathChain.name, split, level, draw)
+    return TaskSource(MathChain.name, split, level, draw)
 
 
 def _closed(rng: Random, task_id: str, split: str) -> Task:
@@ -212,7 +221,7 @@ def _drawn(rng: Random, split: str, level: int) -> tuple[Formula, int]:
         else:
             terms, most, operators = (_LONG if split == "ood/difficulty" else _SEEN)[level]
             formula = drawn(rng, terms, operators, most)
-        if not belongs(_family(formula), split, "ood/surface"):
+        if not in_split(_family(formula), split, "ood/surface"):
             continue
         try:
             found = value(formula)

@@ -28,7 +28,7 @@ from envs.math.puzzles import (
     other_argument,
     poured,
 )
-from envs.supply import Supply, belongs
+from envs.supply import TaskSource, in_split
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import Task, Verdict
@@ -234,11 +234,11 @@ def _move_call(move: Sequence[Any]) -> str:
 
 
 @cache
-def _tasks(split: str, level: int) -> Supply:
+def _tasks(split: str, level: int) -> TaskSource:
     def draw(rng: Random, task_id: str) -> Task:
         return _task(task_id, split, level, _drawn(rng, split, level))
 
-    return Supply(MathSearch.name, split, level, draw)
+    return TaskSource(MathSearch.name, split, level, draw)
 
 
 def _drawn(rng: Random, split: str, level: int) -> Puzzle:
@@ -251,7 +251,7 @@ def _drawn(rng: Random, split: str, level: int) -> Puzzle:
     wanted = 24 if count == 4 and level and rng.random() < 0.5 else None
     while True:
         numbers = [rng.randint(lowest, TOP) for _ in range(count)]
-        if belongs(_numbers_family(numbers), split, "ood/difficulty"):
+        if in_split(_numbers_family(numbers), split, "ood/difficulty"):
             puzzle = countdown(rng, numbers, ordered=level == 0, signs=signs, wanted=wanted)
             if puzzle is not None:
                 return puzzle

@@ -26,7 +26,7 @@ from envs.math.narrative import (
     told,
 )
 from envs.math.stories import HELD_OUT, NAMES, SEEN
-from envs.supply import Supply, belongs
+from envs.supply import TaskSource, in_split
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import Task, Verdict
@@ -163,14 +163,14 @@ class MathWord(ToolEnv):
 
 
 @cache
-def _tasks(split: str, level: int) -> Supply:
+def _tasks(split: str, level: int) -> TaskSource:
     def draw(rng: Random, task_id: str) -> Task:
         if level == 0:
             return _closed(rng, task_id, split)
         parts, _ = _drawn(rng, split, level)
         return _task(task_id, split, level, parts, _asides(rng, split, parts), [])
 
-    return Supply(MathWord.name, split, level, draw)
+    return TaskSource(MathWord.name, split, level, draw)
 
 
 def _closed(rng: Random, task_id: str, split: str) -> Task:
@@ -209,7 +209,7 @@ def _drawn(rng: Random, split: str, level: int) -> tuple[list[Part], int]:
         if chained:
             part, quantity = drawn_part(rng, next_story, next_who, quantity, count, kinds)
             parts.append(part)
-        elif not belongs(_family(parts), split, "ood/noise"):
+        elif not in_split(_family(parts), split, "ood/noise"):
             continue
         return parts, quantity
 

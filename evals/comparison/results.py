@@ -11,7 +11,7 @@ from typing import Any
 
 from envs.rollout import Limits
 from envs.store import read_episodes
-from evals.evaluation.models import Subject, Subjects
+from evals.evaluation.models import EvaluatedModel, EvaluatedModels
 from evals.evaluation.suites import Cell
 from evals.report.errors import warning
 from evals.run import Evaluation
@@ -176,12 +176,12 @@ def _outdated(path: Path, error: Exception) -> ValueError:
 def _evaluation(path: Path, facts: Mapping[str, Any], rollouts: int) -> Evaluation:
     """The evaluation as it was, to ask for its files."""
     models = tuple(
-        Subject(label, about["name"], Path(about["folder"]))
+        EvaluatedModel(label, about["name"], Path(about["folder"]))
         for label, about in facts["models"].items()
     )
     config = TrainConfig(limits=Limits(**facts["limits"]))
     return Evaluation(
-        subjects=Subjects(models, None, config, ()),
+        subjects=EvaluatedModels(models, None, config, ()),
         tasks={},
         digests={label: about["sha256"] for label, about in facts["models"].items()},
         code=facts["code"],

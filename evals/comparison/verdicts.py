@@ -25,7 +25,7 @@ __all__ = [
     "Tax",
     "compare_results",
     "fieller",
-    "generalisation_taxes",
+    "ood_gain_ratios",
     "holm",
     "verdict",
 ]
@@ -98,7 +98,7 @@ def compare_results(results: Sequence[Result]) -> list[Comparison]:
     ]
 
 
-def generalisation_taxes(comparisons: Sequence[Comparison]) -> list[Tax]:
+def ood_gain_ratios(comparisons: Sequence[Comparison]) -> list[Tax]:
     """One for every shift whose environment, level and models have an `id` comparison."""
     at = {(c.cell.env, c.cell.level, c.cell.split, c.after): c for c in comparisons}
     taxes = []

@@ -14,7 +14,7 @@ from envs.types import Episode, Task
 from evals.evaluation.budget import Budget
 from evals.evaluation.suites import Cell
 from scgrpo.rollouts import Rollouts
-from scgrpo.runs.disk import explained
+from scgrpo.runs.disk import disk_errors_explained
 
 __all__ = ["evaluate", "kept", "lacking", "rollout_seeds"]
 
@@ -131,7 +131,7 @@ def _keep_in(path: Path, budget: Budget) -> Callable[[int, Episode], None]:
     def keep(_: int, episode: Episode) -> None:
         # At the end of its time a budget closes the policy; what that breaks is no error.
         if episode.verdict is not None or not budget.spent:
-            with explained(path):
+            with disk_errors_explained(path):
                 write_episodes(path, [episode])
         budget.count(episode)
 

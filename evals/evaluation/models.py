@@ -24,15 +24,15 @@ from scgrpo.runs.log import read_metrics
 from scgrpo.settings import parse as settings
 from scgrpo.training import checkpoint
 
-__all__ = ["Subject", "Subjects", "find_subjects", "open_policy"]
+__all__ = ["EvaluatedModel", "EvaluatedModels", "find_models", "open_policy"]
 
 RUNS = Path("runs")
-BASE, WARM, TRAINED, ALONE = "base", "warm-started", "trained", "model"
+BASE, WARM, TRAINED, SINGLE_PROCESS = "base", "warm-started", "trained", "model"
 WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluatedModel:
     """A model of a report.
 
     | field | meaning |
@@ -67,7 +67,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Subjects:
+class EvaluatedModels:
     """The models to evaluate, from the least to the most trained, and with what.
 
     | field | meaning |
@@ -77,7 +77,7 @@ class Subjects:
     | levels | levels that the run trained on |
     """
 
-    models: tuple[Subject, ...]
+    models: tuple[EvaluatedModel, ...]
     run: Path | None
     config: TrainConfig
     levels: tuple[int, ...]
@@ -93,9 +93,9 @@ class Subjects:
         return self.config.sandbox
 
 
-def find_subjects(
+def find_models(
     model: str = "", base: str = "", run: str = "", *, server: Server | None = None
-) -> Subjects:
+) -> EvaluatedModels:
     """Base, warm-started and trained model of a run; of other models base and model.
 
     Of a served model it alone, after `base`, with the settings of `run`.
@@ -107,23 +107,23 @@ def find_subjects(
         return _served(server, base, _run_folder(run) if run else None)
     folder = _run_folder(run) if run else _run_of(model)
     if folder is None:
-        found = [Subject(ALONE, model, models.resolve(model))]
+        found = [EvaluatedModel(SINGLE_PROCESS, model, models.resolve(model))]
         if base:
-            found.insert(0, Subject(BASE, base, models.resolve(base)))
-        return Subjects(tuple(found), None, TrainConfig(), ())
+            found.insert(0, EvaluatedModel(BASE, base, models.resolve(base)))
+        return EvaluatedModels(tuple(found), None, TrainConfig(), ())
     config = settings.load(TrainConfig, folder / runs.CONFIG)
     whole_run = not model or _as_run(model) == folder
     trained = _newest_checkpoint(folder) if whole_run else models.resolve(model)
     base = base or config.model
-    found = [Subject(BASE, base, models.resolve(base)), Subject(TRAINED, str(trained), trained)]
+    found = [EvaluatedModel(BASE, base, models.resolve(base)), EvaluatedModel(TRAINED, str(trained), trained)]
     if models.is_model(warm := folder / "warm_start"):
-        found.insert(1, Subject(WARM, str(warm), warm.resolve()))
-    return Subjects(tuple(found), folder, config, _trained_levels(folder, config))
+        found.insert(1, EvaluatedModel(WARM, str(warm), warm.resolve()))
+    return EvaluatedModels(tuple(found), folder, config, _trained_levels(folder, config))
 
 
 @contextmanager
 def open_policy(
-    subject: Subject, config: TrainConfig, *, greedy: bool, concurrency: int = 32
+    subject: EvaluatedModel, config: TrainConfig, *, greedy: bool, concurrency: int = 32
 ) -> Iterator[HFPolicy | ServerPolicy]:
     """The model as a policy, on this machine's device or behind its server.
 
@@ -153,7 +153,7 @@ def open_policy(
         yield policy
 
 
-def _served(server: Server, base: str, run: Path | None) -> Subjects:
+def _served(server: Server, base: str, run: Path | None) -> EvaluatedModels:
     if not server.model:
         names = served_names(server)
         if len(names) != 1:
@@ -161,13 +161,13 @@ def _served(server: Server, base: str, run: Path | None) -> Subjects:
             raise ValueError(f"{server.base_url} serves {listed}: name one by --model-name")
         server = replace(server, model=names[0])
     slug = re.sub(r"[^A-Za-z0-9]+", "-", server.model).strip("-")
-    found = [Subject(ALONE, f"{server.model} at {server.base_url}", Path(slug), server)]
+    found = [EvaluatedModel(SINGLE_PROCESS, f"{server.model} at {server.base_url}", Path(slug), server)]
     if base:
-        found.insert(0, Subject(BASE, base, models.resolve(base)))
+        found.insert(0, EvaluatedModel(BASE, base, models.resolve(base)))
     if run is None:
-        return Subjects(tuple(found), None, TrainConfig(), ())
+        return EvaluatedModels(tuple(found), None, TrainConfig(), ())
     config = settings.load(TrainConfig, run / runs.CONFIG)
-    return Subjects(tuple(found), run, config, _trained_levels(run, config))
+    return EvaluatedModels(tuple(found), run, config, _trained_levels(run, config))
 
 
 def _run_folder(name: str) -> Path:

@@ -17,7 +17,7 @@ from envs.store import read_episodes
 from envs.types import Episode, Task
 from evals.evaluation.budget import PILOT, in_words, seconds_left
 from evals.evaluation.episodes import kept, lacking
-from evals.evaluation.models import Subject, Subjects
+from evals.evaluation.models import EvaluatedModel, EvaluatedModels
 from evals.evaluation.suites import Cell
 from evals.statistics import detectable
 
@@ -40,7 +40,7 @@ class Evaluation:
     | folder | reports go here, episodes into `episodes/` below |
     """
 
-    subjects: Subjects
+    subjects: EvaluatedModels
     tasks: Mapping[Cell, Sequence[Task]]
     digests: Mapping[str, str]
     code: Mapping[str, str]
@@ -49,7 +49,7 @@ class Evaluation:
     greedy: bool
     folder: Path
 
-    def path(self, cell: Cell, subject: Subject) -> Path:
+    def path(self, cell: Cell, subject: EvaluatedModel) -> Path:
         """The file of a cell's episodes: another one for whatever would change them."""
         about = [self.digests[subject.label], self.code[cell.env], str(cell), self.rollouts]
         name = re.sub(r"[^A-Za-z0-9]+", "-", f"{subject.label} {cell}")
@@ -62,13 +62,13 @@ class Evaluation:
         counts = {str(cell): len(tasks) for cell, tasks in self.tasks.items()}
         return f"{last}-{self._hash(self.digests, self.code, counts, self.rollouts)}"
 
-    def kept(self, cell: Cell, subject: Subject, *, first_try: bool = False) -> list[list[Episode]]:
+    def kept(self, cell: Cell, subject: EvaluatedModel, *, first_try: bool = False) -> list[list[Episode]]:
         """The episodes of a cell's tasks that are on disk; see `evals.evaluation.episodes.kept`."""
         path, tasks = self.path(cell, subject), self.tasks[cell]
         asked = {"rollouts": self.rollouts, "seed": self.seed}
         return kept(path, cell, tasks, **asked, first_try=first_try)
 
-    def lacking(self, subject: Subject) -> dict[Cell, int]:
+    def lacking(self, subject: EvaluatedModel) -> dict[Cell, int]:
         """The cells that a model has not finished -> episodes to play."""
         asked = {"rollouts": self.rollouts, "seed": self.seed}
         counts = {

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.base import TextEnv
-from evals.evaluation.models import Subjects
+from evals.evaluation.models import EvaluatedModels
 from scgrpo.models import load as models
 
 __all__ = ["code_digest", "facts"]
@@ -26,7 +26,7 @@ PLAYERS = ("sandboxes", "envs", "scgrpo")
 GIT_TIMEOUT_S = 10.0
 
 
-def facts(subjects: Subjects, digests: Mapping[str, str], argv: Sequence[str]) -> dict[str, Any]:
+def facts(subjects: EvaluatedModels, digests: Mapping[str, str], argv: Sequence[str]) -> dict[str, Any]:
     """What is needed to tell one report from another, and to make it again. JSON-able."""
     config = subjects.config
     return {

@@ -20,7 +20,7 @@ from envs.code.swe_lite.grading import DEADLINE_S
 from envs.types import Task
 from evals.evaluation.suites import Cell, choose, open_envs
 from evals.export.harbor_tasks import EXPORTS
-from scgrpo.runs.disk import DiskError, explained
+from scgrpo.runs.disk import DiskError, disk_errors_explained
 
 __all__ = ["main", "write_task"]
 
@@ -76,7 +76,7 @@ def write_task(folder: Path, env: TextEnv, task: Task, image: str) -> Path:
     made = folder / name
     if made.exists():
         raise ValueError(f"{made} exists; name another folder with --out, or remove it")
-    with explained(made):
+    with disk_errors_explained(made):
         for path, text in files.items():
             target = made / path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from envs.store import read_episodes, write_episodes
 from envs.toolspec import render_call
 from envs.types import Episode, Message, Segment, Stop, Task, Verdict
-from scgrpo.runs.disk import DiskError, explained
+from scgrpo.runs.disk import DiskError, disk_errors_explained
 from scgrpo.runs.log import to_terminal
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             target = args.out / f"{source.stem}{'.eval' if args.verb == 'export' else '.jsonl'}"
             if target.exists():
                 raise ValueError(f"{target} exists; name another folder with --out, or remove it")
-            with explained(target):
+            with disk_errors_explained(target):
                 args.out.mkdir(parents=True, exist_ok=True)
                 count = _convert(args.verb, source, target, args.model)
             print(f"{target}: {count} episodes")

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from scgrpo.training.causes import in_words
+from scgrpo.training.causes import describe_causes
 
 __all__ = ["causes_line", "warning"]
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from evals.report.errors import causes_line, warning
 from evals.report.scores import Row
 from evals.statistics import MIN_FAMILIES, Estimate
-from scgrpo.runs.disk import explained
+from scgrpo.runs.disk import disk_errors_explained
 
 __all__ = ["Report", "markdown", "show", "write"]
 
@@ -75,7 +75,7 @@ def write(report: Report, folder: Path, name: str) -> tuple[Path, Path]:
         folder / f"{name}.md": markdown(report),
     }
     for path, text in texts.items():
-        with explained(path):
+        with disk_errors_explained(path):
             folder.mkdir(parents=True, exist_ok=True)
             scratch = path.with_name(f".{path.name}-{os.getpid()}")
             try:

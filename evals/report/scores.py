@@ -10,7 +10,13 @@ import numpy as np
 
 from envs.types import Episode, Stop, Task
 from evals.evaluation.suites import Cell
-from evals.statistics import Estimate, paired_difference, pass_at_k, pass_hat_k, success_rate
+from evals.statistics import (
+    Estimate,
+    paired_difference,
+    pass_at_k,
+    pass_hat_k,
+    success_rate,
+)
 from scgrpo.training.causes import count_causes
 
 __all__ = ["Difference", "Row", "Score", "compare", "outcome_table"]

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.statistics import Estimate
-from scgrpo.runs.disk import explained
+from scgrpo.runs.disk import disk_errors_explained
 
 __all__ = ["Sheet", "interval", "markdown", "show", "write"]
 
@@ -79,7 +79,7 @@ def write(sheet: Sheet, folder: Path, name: str) -> tuple[Path, Path]:
     texts = json.dumps(_finite(sheet.data), indent=2, allow_nan=False) + "\n", markdown(sheet)
     for path, text in zip(paths, texts, strict=True):
         scratch = path.with_name(f".{path.name}-{os.getpid()}")
-        with explained(path):
+        with disk_errors_explained(path):
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 scratch.write_text(text)

@@ -21,8 +21,8 @@ from pathlib import Path
 from sandboxes.backends.identities import with_own_id
 from sandboxes.backends.rootfs import INSTALLED, root_folder
 from sandboxes.base import Isolation, SandboxError
-from sandboxes.client.stream import SocketStream, StreamBox
-from sandboxes.inside.settings import box_digest
+from sandboxes.client.stream import SocketStream, StreamSandbox
+from sandboxes.inside.settings import inside_digest
 from sandboxes.limits import compose_limits
 
 __all__ = ["available", "start"]
@@ -30,7 +30,7 @@ __all__ = ["available", "start"]
 _INSIDE = f"/{INSTALLED}"
 
 
-def start() -> StreamBox:
+def start() -> StreamSandbox:
     """A new box. Call it from a thread that lives as long as the box. Raises SandboxError."""
     return with_own_id(lambda uid: start_runner(_bubblewrap(), Isolation.NAMESPACE, _identity(uid)))
 
@@ -49,7 +49,7 @@ def available() -> str:
 
 def start_runner(
     command: list[str], isolation: Isolation, identity: dict[str, object], cwd: Path | None = None
-) -> StreamBox:
+) -> StreamSandbox:
     """A box whose runner is a child of this process and reads a socket that it inherits.
 
     `{stream}` in the command stands for the socket's descriptor. Raises SandboxError.
@@ -68,7 +68,7 @@ def start_runner(
                 pass_fds=[theirs.fileno()],
                 **identity,  # type: ignore[arg-type]
             )
-        return StreamBox(SocketStream(ours), isolation, box_digest(), lambda: _end(process))
+        return StreamSandbox(SocketStream(ours), isolation, inside_digest(), lambda: _end(process))
     except (OSError, SandboxError) as error:
         ours.close()
         complaints.seek(0)

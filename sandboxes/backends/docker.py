@@ -20,15 +20,22 @@ import docker as sdk
 from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
 
-from sandboxes.backends.containers import compose_containers, create, reap, remove, sweep, talking
+from sandboxes.backends.containers import (
+    compose_containers,
+    create,
+    reap,
+    remove,
+    sweep,
+    talking,
+)
 from sandboxes.backends.engines import Engines
 from sandboxes.backends.identities import with_own_id
 from sandboxes.backends.rootfs import INSTALLED
 from sandboxes.base import Isolation, SandboxError
-from sandboxes.client.pool import BoxPool
-from sandboxes.client.stream import SocketStream, StreamBox, TakenError
+from sandboxes.client.pool import StreamPool
+from sandboxes.client.stream import SocketStream, StreamSandbox, TakenError
 from sandboxes.image.build import image_now, prepare_image
-from sandboxes.inside.settings import box_digest
+from sandboxes.inside.settings import inside_digest
 from sandboxes.limits import compose_limits
 
 __all__ = ["available", "start_pool"]
@@ -47,7 +54,7 @@ def available(hosts: Sequence[str] = ()) -> str:
     return ""
 
 
-def start_pool(size: int, hosts: Sequence[str] = ()) -> BoxPool:
+def start_pool(size: int, hosts: Sequence[str] = ()) -> StreamPool:
     """Up to `size` boxes on the engines at `hosts`; none named is the one of the environment.
 
     Makes the image on each where that is due. Raises SandboxError.
@@ -65,7 +72,7 @@ def start_pool(size: int, hosts: Sequence[str] = ()) -> BoxPool:
     description = (
         f"docker: up to {size} containers{over} ({kept} started by need; isolation: container)"
     )
-    return BoxPool(engines.start, size, description, engines.close)
+    return StreamPool(engines.start, size, description, engines.close)
 
 
 def _client(host: str, timeout_s: int) -> sdk.DockerClient:
@@ -126,7 +133,7 @@ class DockerEngine:
             sweep(client, self._pool)
         self._client.close()
 
-    def start(self) -> StreamBox:
+    def start(self) -> StreamSandbox:
         """A lease on a free container of compose, or on a new one."""
         for container in compose_containers(self._client):
             try:
@@ -141,7 +148,7 @@ class DockerEngine:
                 )
         return with_own_id(self._own)
 
-    def _own(self, uid: int) -> StreamBox:
+    def _own(self, uid: int) -> StreamSandbox:
         container = self._created(uid)
         return _lease(self._client, container, partial(remove, container))
 
@@ -164,7 +171,7 @@ class DockerEngine:
         return str(prepare_image(self._client).id)
 
 
-def _lease(client: sdk.DockerClient, container: Container, end: Callable[[], None]) -> StreamBox:
+def _lease(client: sdk.DockerClient, container: Container, end: Callable[[], None]) -> StreamSandbox:
     try:
         with talking("reach a sandbox"):
             made = client.api.exec_create(container.id, _relay(), stdin=True, user="0:0")
@@ -172,7 +179,7 @@ def _lease(client: sdk.DockerClient, container: Container, end: Callable[[], Non
     except SandboxError:
         end()
         raise
-    return StreamBox(EngineStream(found), Isolation.CONTAINER, box_digest(), end)
+    return StreamSandbox(EngineStream(found), Isolation.CONTAINER, inside_digest(), end)
 
 
 def _relay() -> list[str]:

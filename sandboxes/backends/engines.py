@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sandboxes.base import SandboxError
-from sandboxes.client.stream import StreamBox
+from sandboxes.client.stream import StreamSandbox
 
 __all__ = ["Engine", "Engines"]
 
@@ -25,7 +25,7 @@ class Engine(Protocol):
         """What the log calls it."""
         ...
 
-    def start(self) -> StreamBox:
+    def start(self) -> StreamSandbox:
         """A new box. Raises SandboxError."""
         ...
 
@@ -47,7 +47,7 @@ class Engines:
         self._boxes = dict.fromkeys(range(len(self._engines)), 0)
         self._out_until: dict[int, float] = {}
 
-    def start(self) -> StreamBox:
+    def start(self) -> StreamSandbox:
         """A box. Raises SandboxError with every engine's reason where none can start one."""
         reasons = []
         for place in self._order():
@@ -83,7 +83,7 @@ class Engines:
                 self._say(place, f"is left out: {fault}")
             self._out_until[place] = time.monotonic() + LEFT_OUT_S
 
-    def _counted(self, place: int, box: StreamBox) -> StreamBox:
+    def _counted(self, place: int, box: StreamSandbox) -> StreamSandbox:
         if self._out_until.pop(place, None) is not None:
             self._say(place, "answers again")
 

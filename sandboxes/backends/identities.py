@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from sandboxes.base import SandboxError
-from sandboxes.client.stream import StreamBox
+from sandboxes.client.stream import StreamSandbox
 from sandboxes.limits import compose_limits
 
 __all__ = ["MOST", "with_own_id"]
@@ -24,7 +24,7 @@ _LOCK = threading.Lock()
 _IN_USE: set[int] = set()
 
 
-def with_own_id(start: Callable[[int], StreamBox]) -> StreamBox:
+def with_own_id(start: Callable[[int], StreamSandbox]) -> StreamSandbox:
     """What `start` makes, given a user id that no other sandbox of this process has meanwhile.
 
     Drawn by chance, so that sandboxes of other processes are unlikely to have it. Raises what

@@ -16,7 +16,7 @@ from pathlib import Path
 from sandboxes.base import SandboxError
 from sandboxes.image.base_image import PREFIXES, base_archive
 from sandboxes.image.prepare_image import hide
-from sandboxes.inside.settings import INSIDE, box_digest, hidden_modules
+from sandboxes.inside.settings import INSIDE, hidden_modules, inside_digest
 
 __all__ = ["INSTALLED", "install_runner", "root_folder"]
 

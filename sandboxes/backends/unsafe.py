@@ -15,12 +15,12 @@ from pathlib import Path
 from sandboxes.backends.bubblewrap import command_limits, start_runner
 from sandboxes.backends.rootfs import install_runner
 from sandboxes.base import Isolation, SandboxError
-from sandboxes.client.stream import StreamBox
+from sandboxes.client.stream import StreamSandbox
 
 __all__ = ["start"]
 
 
-def start() -> StreamBox:
+def start() -> StreamSandbox:
     """A new box in a temporary folder of its own. Raises SandboxError."""
     try:
         place = Path(tempfile.mkdtemp(prefix="scgrpo-unsafe-"))

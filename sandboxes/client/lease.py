@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Self
 
 from sandboxes.base import ExecResult, Isolation, SandboxError
-from sandboxes.client.stream import StreamBox
+from sandboxes.client.stream import StreamSandbox
 from sandboxes.inside.workspace import components
 from sandboxes.limits import compose_limits
 
-__all__ = ["LeasedBox"]
+__all__ = ["LeasedSandbox"]
 
 _BROKEN = {
     *(errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
@@ -25,10 +25,10 @@ _NO_ROOM = {errno.EDQUOT, errno.ENOSPC}
 _PAGE = 4096
 
 
-class LeasedBox:
+class LeasedSandbox:
     """A box until it is closed, which gives it back wiped."""
 
-    def __init__(self, box: StreamBox, give_back: Callable[[StreamBox], None]) -> None:
+    def __init__(self, box: StreamSandbox, give_back: Callable[[StreamSandbox], None]) -> None:
         self._box, self._give_back = box, give_back
         self._over = self._used = False
         self._sizes: dict[str, int] = {}
@@ -78,7 +78,7 @@ class LeasedBox:
             self._over = True
             self._give_back(self._box)
 
-    def _held(self) -> StreamBox:
+    def _held(self) -> StreamSandbox:
         if self._over:
             raise SandboxError("this lease is over")
         return self._box

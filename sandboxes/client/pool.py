@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Self
 
 from sandboxes.base import SandboxError, SandboxPool
-from sandboxes.client.lease import LeasedBox
-from sandboxes.client.stream import StreamBox
+from sandboxes.client.lease import LeasedSandbox
+from sandboxes.client.stream import StreamSandbox
 
-__all__ = ["BoxPool", "SandboxConfig", "open_pool"]
+__all__ = ["StreamPool", "SandboxConfig", "open_pool"]
 
 _BACKENDS = ("auto", "docker", "local", "unsafe", "fake")
 _MOST = 8
@@ -82,7 +82,7 @@ def open_pool(config: SandboxConfig | None = None) -> SandboxPool:
     if config.backend == "unsafe":
         from sandboxes.backends import unsafe
 
-        return BoxPool(unsafe.start, size, f"unsafe: {size} plain processes, NOTHING is isolated")
+        return StreamPool(unsafe.start, size, f"unsafe: {size} plain processes, NOTHING is isolated")
     reasons = []
     if config.backend in ("auto", "docker"):
         from sandboxes.backends import docker
@@ -95,7 +95,7 @@ def open_pool(config: SandboxConfig | None = None) -> SandboxPool:
 
         if not (reason := local.available()):
             why = f" since {reasons[0]}" if reasons else ""
-            return BoxPool(
+            return StreamPool(
                 local.start, size, f"local: {size} bubblewrap boxes (isolation: namespace){why}"
             )
         reasons.append(f"local: {reason}")
@@ -104,7 +104,7 @@ def open_pool(config: SandboxConfig | None = None) -> SandboxPool:
     )
 
 
-class BoxPool:
+class StreamPool:
     """Starts boxes as they are wanted, up to `size`, and replaces the broken ones.
 
     All starts happen in one thread that lives as long as the pool, because a box may end with the
@@ -113,15 +113,15 @@ class BoxPool:
 
     def __init__(
         self,
-        start: Callable[[], StreamBox],
+        start: Callable[[], StreamSandbox],
         size: int,
         description: str,
         end: Callable[[], None] = lambda: None,
     ) -> None:
         self._start, self._size, self._description, self._end = start, size, description, end
         self._changed = threading.Condition()
-        self._idle: list[StreamBox] = []
-        self._boxes: set[StreamBox] = set()
+        self._idle: list[StreamSandbox] = []
+        self._boxes: set[StreamSandbox] = set()
         self._out = 0
         self._closed = False
         self._starter = ThreadPoolExecutor(1, "sandboxes")
@@ -132,7 +132,7 @@ class BoxPool:
         """See `SandboxPool.description`."""
         return self._description
 
-    def lease(self, timeout_s: float = 60.0) -> LeasedBox:
+    def lease(self, timeout_s: float = 60.0) -> LeasedSandbox:
         """See `SandboxPool.lease`."""
         until = time.monotonic() + timeout_s
         with self._changed:
@@ -145,7 +145,7 @@ class BoxPool:
                 raise SandboxError("the pool of sandboxes is closed")
             self._out += 1
         try:
-            return LeasedBox(self._idle_box() or self._new_box(until), self._take_back)
+            return LeasedSandbox(self._idle_box() or self._new_box(until), self._take_back)
         except BaseException:
             self._give_up_place()
             raise
@@ -165,7 +165,7 @@ class BoxPool:
             _end_quietly(box)
         self._end()
 
-    def _idle_box(self) -> StreamBox | None:
+    def _idle_box(self) -> StreamSandbox | None:
         """One that is still alive; the dead ones are dropped."""
         while True:
             with self._changed:
@@ -179,7 +179,7 @@ class BoxPool:
             else:
                 return box
 
-    def _new_box(self, until: float) -> StreamBox:
+    def _new_box(self, until: float) -> StreamSandbox:
         try:
             future = self._starter.submit(self._start_one)
             return future.result(max(1.0, until - time.monotonic()))
@@ -190,7 +190,7 @@ class BoxPool:
                 raise
             raise SandboxError("the pool of sandboxes is closed") from None
 
-    def _start_one(self) -> StreamBox:
+    def _start_one(self) -> StreamSandbox:
         box = self._start()
         with self._changed:
             if not self._closed:
@@ -199,7 +199,7 @@ class BoxPool:
         box.close()
         raise SandboxError("the pool of sandboxes is closed")
 
-    def _take_back(self, box: StreamBox) -> None:
+    def _take_back(self, box: StreamSandbox) -> None:
         try:
             box.reset()
         except SandboxError:
@@ -211,7 +211,7 @@ class BoxPool:
         finally:
             self._give_up_place()
 
-    def _drop(self, box: StreamBox) -> None:
+    def _drop(self, box: StreamSandbox) -> None:
         with self._changed:
             self._boxes.discard(box)
         _end_quietly(box)
@@ -233,7 +233,7 @@ class BoxPool:
         self.close()
 
 
-def _end_quietly(box: StreamBox) -> None:
+def _end_quietly(box: StreamSandbox) -> None:
     """Ends a box; where the engine is gone, the box has seen its lease end and ends by itself."""
     with suppress(SandboxError):
         box.close()

@@ -23,7 +23,7 @@ from sandboxes.inside.frames import (
 )
 from sandboxes.inside.workspace import components
 
-__all__ = ["SocketStream", "StreamBox", "TakenError"]
+__all__ = ["SocketStream", "StreamSandbox", "TakenError"]
 
 _ENDING_S = 15.0
 """How long a box may take to kill what a command has left, once it has said that it does."""
@@ -68,7 +68,7 @@ class SocketStream:
         self._connection.close()
 
 
-class StreamBox:
+class StreamSandbox:
     """A box whose runner is at the other end of a stream. One user at a time.
 
     Whatever goes wrong with the stream raises SandboxError, and the box is of no use any more.

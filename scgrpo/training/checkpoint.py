@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from scgrpo.distributed.sharding import load_weights
 from scgrpo.models import load as models
-from scgrpo.runs.disk import explained, new_folder, remove_scratch
+from scgrpo.runs.disk import atomic_folder, disk_errors_explained, remove_scratch
 
 __all__ = [
     "BEST",
@@ -72,7 +72,7 @@ def save(
     _check_plain(state, "state")
     target = folder_of(folder, step)
     remove_scratch(folder, "step-*")
-    with new_folder(target) as scratch:
+    with atomic_folder(target) as scratch:
         model.save_pretrained(scratch, state_dict=weights)
         tokenizer.save_pretrained(scratch)
         with (scratch / TRAINER).open("wb") as file:
@@ -90,7 +90,7 @@ def save(
 def mark_best(path: Path) -> None:
     """Points the link `best` beside a checkpoint at it, in one step; it is then never deleted."""
     scratch = path.with_name(f".{BEST}-{os.getpid()}")
-    with explained(path):
+    with disk_errors_explained(path):
         scratch.unlink(missing_ok=True)
         scratch.symlink_to(path.name, target_is_directory=True)
         scratch.replace(path.with_name(BEST))

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LevelController"]
+__all__ = ["LevelCurriculum"]
 
 UP, DOWN, REVIEW = 0.8, 0.1, 0.2
 
 
-class LevelController:
+class LevelCurriculum:
     """Climbs above 80 % success and falls below 10 %, over the last `window` groups of the level.
 
     A fifth of the tasks come from lower levels. Success is counted before any filtering.

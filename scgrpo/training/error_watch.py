@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.types import Episode
-from scgrpo.training.causes import count_causes, in_words
+from scgrpo.training.causes import count_causes, describe_causes
 
 __all__ = ["ErrorWatch", "chance_of", "errors_in_words"]
 
@@ -141,7 +141,7 @@ def chance_of(errors: int, episodes: int, errors_before: int, episodes_before: i
 
 def errors_in_words(log: Mapping[str, Any], prefix: str = ERRORS) -> str:
     """The errored episodes of a row of metrics: `ENOSPC 2, KeyError 1`; empty for none."""
-    return in_words({k.removeprefix(prefix): v for k, v in log.items() if k.startswith(prefix)})
+    return describe_causes({k.removeprefix(prefix): v for k, v in log.items() if k.startswith(prefix)})
 
 
 def _log_beta(a: float, b: float) -> float:

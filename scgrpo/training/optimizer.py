@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from scgrpo.distributed.ranks import ALONE, Ranks
+from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
 from scgrpo.distributed.sharding import gathered, held, is_sharded, part_of
 
 __all__ = ["AdamKind", "MasterAdamW", "adam_of"]
@@ -38,7 +38,7 @@ class MasterAdamW:
         betas: tuple[float, float] = (0.9, 0.95),
         weight_decay: float = 0.0,
         kind: AdamKind = "adamw",
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.parameters = [p for p in parameters if p.requires_grad]
         if not self.parameters:

@@ -17,7 +17,7 @@ from envs import check as command
 from envs import registry
 from envs.check import check, main
 from envs.checks.catalogue import CHECKS, by_name
-from envs.checks.env_under_test import Subject
+from envs.checks.env_under_test import EnvUnderTest
 from envs.checks.lasting import outlived
 from envs.checks.run import run_alone, run_check
 from envs.checks.turns import closing_calls, with_text
@@ -140,7 +140,7 @@ def test_a_process_that_outlives_an_episode_is_ended():
 
 
 def test_code_that_hangs_the_environment_is_ended_and_told(planted):
-    with Subject(planted("in_one_process"), quick=True) as subject:
+    with EnvUnderTest(planted("in_one_process"), quick=True) as subject:
         result = run_alone(by_name("sleep"), subject, limit_s=2)
     assert result.status == "failed"
     assert "still running after 2 s" in result.detail
@@ -152,7 +152,7 @@ def test_code_that_ends_the_environment_is_told(planted):
 
 
 def test_a_turn_that_takes_too_long_is_told(planted):
-    with Subject(planted("sums"), quick=True) as subject:
+    with EnvUnderTest(planted("sums"), quick=True) as subject:
         subject.patience_s = -1.0
         result = run_check(by_name("oracle"), subject)
     assert result.status == "failed"

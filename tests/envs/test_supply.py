@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from envs.supply import Supply, belongs
+from envs.supply import TaskSource, in_split
 from envs.types import Task
 
 SPLITS = ("train", "id", "ood/noise")
@@ -19,11 +19,11 @@ def draw(rng, task_id):
 
 
 def test_no_prompt_is_drawn_twice_and_a_seed_says_all():
-    found = list(Supply("some_env", "id", 3, draw))
+    found = list(TaskSource("some_env", "id", 3, draw))
     assert len({task.prompt for task in found}) == len(found) == 300
     assert [task.id for task in found[:2]] == ["id/3/0", "id/3/1"]
-    assert list(Supply("some_env", "id", 3, draw)) == found
-    assert list(Supply("other_env", "id", 3, draw)) != found
+    assert list(TaskSource("some_env", "id", 3, draw)) == found
+    assert list(TaskSource("other_env", "id", 3, draw)) != found
 
 
 def test_tasks_are_drawn_as_far_as_somebody_looks_and_in_one_order():
@@ -33,7 +33,7 @@ def test_tasks_are_drawn_as_far_as_somebody_looks_and_in_one_order():
         asked.append(task_id)
         return draw(rng, task_id)
 
-    supply, whole = Supply("some_env", "id", 3, told), list(Supply("some_env", "id", 3, draw))
+    supply, whole = TaskSource("some_env", "id", 3, told), list(TaskSource("some_env", "id", 3, draw))
     assert len(supply) == 300
     assert not asked
     assert supply[2] == whole[2]
@@ -51,11 +51,11 @@ def test_tasks_are_drawn_as_far_as_somebody_looks_and_in_one_order():
     "other", ["id/3/300", "id/3/-1", "id/3/01", "id/3/²", "id/3/", "id/2/1", "ood/noise/3/1", ""]
 )
 def test_an_id_of_no_task_finds_none(other):
-    assert Supply("some_env", "id", 3, draw).find(other) is None
+    assert TaskSource("some_env", "id", 3, draw).find(other) is None
 
 
 def test_threads_share_one_order():
-    supply, whole = Supply("some_env", "id", 3, draw), list(Supply("some_env", "id", 3, draw))
+    supply, whole = TaskSource("some_env", "id", 3, draw), list(TaskSource("some_env", "id", 3, draw))
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(supply.__getitem__, reversed(range(300)))) == whole[::-1]
     assert list(supply) == whole
@@ -64,10 +64,10 @@ def test_threads_share_one_order():
 def test_a_family_belongs_to_one_of_the_splits_that_draw_alike():
     owners = Counter()
     for number in range(5000):
-        owned = [split for split in SPLITS if belongs(str(number), split, "ood/noise")]
+        owned = [split for split in SPLITS if in_split(str(number), split, "ood/noise")]
         assert len(owned) == 1
         owners[owned[0]] += 1
-        assert belongs(str(number), "ood/domain", "ood/noise")
+        assert in_split(str(number), "ood/domain", "ood/noise")
     # 3500, 1000 and 500 expected; five standard deviations are 162, 141 and 106.
     assert abs(owners["train"] - 3500) < 162
     assert abs(owners["id"] - 1000) < 141

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from envs.toolspec import MAX_CHARS, Call, Malformed, call, parse_call, render_call, schema_of
+from envs.toolspec import (
+    MAX_CHARS,
+    Call,
+    Malformed,
+    call,
+    parse_call,
+    render_call,
+    schema_of,
+)
 
 CALL = '{"name": "apply", "arguments": {"candidate": 2}}'
 WANTED = Call("apply", {"candidate": 2})

@@ -15,7 +15,7 @@ from envs.toy.guess import ToyGuess
 from envs.types import Episode, Segment, Stop, Verdict
 from evals.compare import main
 from evals.comparison.verdicts import fieller, holm, verdict
-from evals.evaluation.models import Subject, Subjects
+from evals.evaluation.models import EvaluatedModel, EvaluatedModels
 from evals.evaluation.suites import Cell
 from evals.report import report
 from evals.report.scores import compare
@@ -91,8 +91,8 @@ CELLS = [Cell("toy_guess", 1, "id"), Cell("toy_guess", 1, "ood/difficulty")]
 def make_evaluation(folder, *, base, trained, code="c", sampling=1, tasks=12, rollouts=4):
     """A report and its episodes, each model solving tasks at its rate of a cell."""
     rng = np.random.default_rng(len(str(folder)))
-    subjects = Subjects(
-        (Subject("base", "b", Path("b")), Subject("trained", "t", Path("t"))),
+    subjects = EvaluatedModels(
+        (EvaluatedModel("base", "b", Path("b")), EvaluatedModel("trained", "t", Path("t"))),
         None,
         TrainConfig(limits=Limits(turn_tokens=sampling)),
         (),

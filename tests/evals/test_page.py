@@ -14,7 +14,7 @@ import pytest
 
 from envs.store import write_episodes
 from envs.types import Episode, Segment, Stop, Task, Verdict
-from evals.evaluation.models import Subject, Subjects
+from evals.evaluation.models import EvaluatedModel, EvaluatedModels
 from evals.evaluation.plan import Evaluation
 from evals.evaluation.suites import Cell
 from scgrpo.config import TrainConfig
@@ -95,7 +95,7 @@ def evaluated(run: Path) -> Path:
         }
         for split in ("id", f"ood/{HOSTILE}")
     ]
-    models = Subjects(tuple(Subject(x, x, run) for x in LABELS), None, CONFIG, ())
+    models = EvaluatedModels(tuple(EvaluatedModel(x, x, run) for x in LABELS), None, CONFIG, ())
     made = Evaluation(
         models, {}, dict.fromkeys(LABELS, "0"), {"toy": "c"}, 2, 0, True, run / "evals"
     )

@@ -11,7 +11,14 @@ import pytest
 from sandboxes import ExecResult, Sandbox, SandboxConfig, SandboxError, open_pool
 from sandboxes.backends.docker import _lease
 from sandboxes.client.stream import TakenError
-from sandboxes.inside.frames import LENGTHS, MAX_HEADER, MAX_PAYLOAD, lengths, pack, parse
+from sandboxes.inside.frames import (
+    LENGTHS,
+    MAX_HEADER,
+    MAX_PAYLOAD,
+    lengths,
+    pack,
+    parse,
+)
 from sandboxes.limits import compose_limits
 
 FRAME = pack({"status": 0, "late": False, "truncated": False, "wall_s": 0, "stdout": 6}, 6)

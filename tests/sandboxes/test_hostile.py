@@ -10,7 +10,14 @@ from pathlib import Path
 import docker
 import pytest
 
-from sandboxes import ExecResult, Isolation, Sandbox, SandboxConfig, SandboxPool, open_pool
+from sandboxes import (
+    ExecResult,
+    Isolation,
+    Sandbox,
+    SandboxConfig,
+    SandboxPool,
+    open_pool,
+)
 from sandboxes.backends import identities
 from sandboxes.limits import compose_limits, compose_service
 

@@ -9,7 +9,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from sandboxes import ExecResult, Isolation, Sandbox, SandboxConfig, SandboxPool, open_pool
+from sandboxes import (
+    ExecResult,
+    Isolation,
+    Sandbox,
+    SandboxConfig,
+    SandboxPool,
+    open_pool,
+)
 from sandboxes.backends import bubblewrap as local
 from sandboxes.inside.settings import hidden_modules
 from sandboxes.limits import compose_limits

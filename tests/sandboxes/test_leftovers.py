@@ -13,8 +13,8 @@ from sandboxes import ExecResult, Isolation, Sandbox, SandboxConfig, SandboxPool
 from sandboxes import open_pool as open_sandboxes
 from sandboxes.backends import bubblewrap as local
 from sandboxes.backends import containers
-from sandboxes.client.pool import BoxPool
-from sandboxes.client.stream import StreamBox
+from sandboxes.client.pool import StreamPool
+from sandboxes.client.stream import StreamSandbox
 from tests.sandboxes.compose_project import composed_sandbox
 from tests.sandboxes.leftovers import ATTACKS, SNAPSHOT, START
 
@@ -103,11 +103,11 @@ def unfiltered(
         if reason := local.available():
             pytest.skip(reason)
 
-        def start() -> StreamBox:
+        def start() -> StreamSandbox:
             command = [*local._bubblewrap(), "--seccomp=0"]
             return local.start_runner(command, Isolation.NAMESPACE, local._identity(65000))
 
-        pool = BoxPool(start, 1, "without a filter")
+        pool = StreamPool(start, 1, "without a filter")
     with pool:
         yield pool
 

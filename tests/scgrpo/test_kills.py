@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from envs.rollout import Limits
 from scgrpo.config import TrainConfig, WarmStartConfig
-from scgrpo.loop import Learner
+from scgrpo.loop import TrainingLoop
 from scgrpo.models.load import make_tiny
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs import folders as runs
@@ -56,7 +56,7 @@ def learn(run: Path, config: TrainConfig) -> None:
     torch.set_num_threads(1)
     with (
         Rollouts(config.env, config.limits, threads=1) as play,
-        Learner(run, config, play, Path(config.model)) as learner,
+        TrainingLoop(run, config, play, Path(config.model)) as learner,
     ):
         learner.learn()
 
@@ -127,16 +127,16 @@ def test_a_disk_that_turns_read_only_stops_the_run_and_costs_no_more_than_the_st
     kept = broken / "checkpoints"
     threads = torch.get_num_threads()
     learn(whole, config)
-    save = Learner._save
+    save = TrainingLoop._save
 
-    def turned(self: Learner) -> None:
+    def turned(self: TrainingLoop) -> None:
         if self.step == 6:
             # The folder as it stands, and nothing can be written to it any more.
             for how in (["--bind"], ["-o", "bind,remount,ro"]):
                 subprocess.run(["mount", *how, kept, kept], check=True, capture_output=True)
         save(self)
 
-    monkeypatch.setattr(Learner, "_save", turned)
+    monkeypatch.setattr(TrainingLoop, "_save", turned)
     try:
         with pytest.raises(DiskError, match="step-000006: the disk is read-only: choose a folder"):
             learn(broken, config)

@@ -18,7 +18,7 @@ from envs.rollout import Limits
 from envs.store import read_episodes
 from scgrpo.algorithms.presets import ALGORITHMS
 from scgrpo.config import LoraConfig, TrainConfig, WarmStartConfig
-from scgrpo.loop import Learner, TrainingError
+from scgrpo.loop import TrainingError, TrainingLoop
 from scgrpo.models.load import make_tiny
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
@@ -82,7 +82,7 @@ def config(tiny: Path, tmp_path: Path) -> TrainConfig:
 
 
 def learn(run: Path, config: TrainConfig, play: Rollouts, start: Path) -> None:
-    with Learner(run, config, play, start) as learner:
+    with TrainingLoop(run, config, play, start) as learner:
         learner.learn()
 
 
@@ -249,7 +249,7 @@ def test_references_that_the_model_does_not_use_are_reported_once(
 
 def test_a_model_that_computes_nothing_finite_ends_the_run(tiny, config, one_thread, tmp_path):
     run = new_run(tmp_path, "run")
-    with Learner(run, replace(config, group=8), one_thread, tiny) as learner:
+    with TrainingLoop(run, replace(config, group=8), one_thread, tiny) as learner:
         episodes = one_thread(learner.policy, one_thread.env.tasks("train", 0)[:3], group=8, seed=0)
         with torch.no_grad():
             learner.model.get_output_embeddings().weight.fill_(math.nan)
@@ -345,7 +345,7 @@ def test_every_algorithm_trains_the_toy(tiny, config, one_thread, tmp_path, algo
 
 def test_dynamic_sampling_refills_up_to_its_cap(tiny, config, one_thread, tmp_path):
     run = new_run(tmp_path, "dapo")
-    with Learner(run, replace(config, algo="dapo", group=2), one_thread, tiny) as learner:
+    with TrainingLoop(run, replace(config, algo="dapo", group=2), one_thread, tiny) as learner:
         found = []
         for step in range(1, 7):
             tasks, episodes, rounds = learner._groups(step)

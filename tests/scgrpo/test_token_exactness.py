@@ -34,7 +34,7 @@ from scgrpo.models.scoring import output_layer, predicting_states, token_scores
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
 from scgrpo.training.optimizer import MasterAdamW
-from scgrpo.update import Trainer
+from scgrpo.update import PolicyUpdate
 
 SMOLLM2 = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
@@ -198,7 +198,7 @@ def test_the_gradient_reaches_exactly_the_positions_that_predict_actions(
 
     monkeypatch.setattr(scoring_module, "hidden_states", spy)
     with HFPolicy(model, tokenizer, slots=1) as policy:
-        trainer = Trainer(
+        trainer = PolicyUpdate(
             model=model,
             chat=policy.chat,
             algorithm=algorithm,

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from scgrpo.algorithms.presets import DAPO, DR_GRPO, GRPO, GSPO, Algorithm, clip_fraction, surrogate
+from scgrpo.algorithms.presets import (
+    DAPO,
+    DR_GRPO,
+    GRPO,
+    GSPO,
+    Algorithm,
+    clip_fraction,
+    surrogate,
+)
 from scgrpo.models.load import load, make_tiny
 
 with warnings.catch_warnings():

@@ -34,7 +34,7 @@ from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load, make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.teachers.prompt_ids import gold_openings
-from scgrpo.update import Trainer
+from scgrpo.update import PolicyUpdate
 from scgrpo.warm_start import spoken
 
 SINGLE = replace(SC_GRPO, credit=SelfConditioned(CreditOptions(weight_single=True)))
@@ -78,8 +78,8 @@ class Setup:
         use_packed(self.model)
         self.chat = Chat(tokenizer)
 
-    def trainer(self, algorithm: Algorithm = SC_GRPO, **options: Any) -> Trainer:
-        return Trainer(
+    def trainer(self, algorithm: Algorithm = SC_GRPO, **options: Any) -> PolicyUpdate:
+        return PolicyUpdate(
             model=self.model,
             chat=self.chat,
             algorithm=algorithm,
@@ -150,7 +150,7 @@ def close(one: torch.Tensor, two: torch.Tensor) -> None:
     torch.testing.assert_close(one / scale, two / scale, rtol=0, atol=1e-5)
 
 
-def credited(trainer: Trainer, rows: list[Episode], batch: Batch) -> tuple[Credit, torch.Tensor]:
+def credited(trainer: PolicyUpdate, rows: list[Episode], batch: Batch) -> tuple[Credit, torch.Tensor]:
     credit = trainer.credit(trainer.forward(rows, batch.group.tolist()))
     return credit, credit.advantage
 

@@ -11,7 +11,7 @@ import pytest
 from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
 from scgrpo.config import TrainConfig, ValidationConfig, WarmStartConfig
-from scgrpo.loop import Learner, _percentages
+from scgrpo.loop import TrainingLoop, _percentages
 from scgrpo.models.load import make_tiny
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.rollouts import Rollouts
@@ -50,7 +50,7 @@ def config(tmp_path: Path) -> TrainConfig:
 
 
 def learn(run: Path, config: TrainConfig, play: Rollouts) -> None:
-    with Learner(run, config, play, Path(config.model)) as learner:
+    with TrainingLoop(run, config, play, Path(config.model)) as learner:
         learner.learn()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from envs.code.debug.scripts import check_lines
 from envs.code.observe import encode
-from envs.code.testing import in_box
+from envs.code.testing import in_sandbox
 from envs.code.values import same
 from envs.code.witness import request
 from envs.parsing import literal, parse
@@ -75,7 +75,7 @@ def judge(pool: SandboxPool, payload: Mapping[str, Any], code: Sequence[str]) ->
     pairs = [*payload["visible"], *payload["hidden"]]
     files = {"script.py": "\n".join(code) + "\n"}
     asked = {"module": "script", "calls": [_parsed(call) for call, _ in pairs]}
-    answer = in_box(pool, lambda box: request(box, files, asked, DEADLINE_S))
+    answer = in_sandbox(pool, lambda box: request(box, files, asked, DEADLINE_S))
     given = answer.value
     if not isinstance(given, list) or len(given) != len(pairs):
         return Judged(shown=False, hidden=0.0, timed_out=answer.timed_out)
@@ -98,7 +98,7 @@ def evaluate(
     script = ["\n".join(code) + "\n", "\n".join(check_lines(payload)[:-1])]
     request = json.dumps({"script": script, "expression": expression}).encode() + b"\n"
     command = ["python", "-c", _EVALUATE]
-    done = in_box(pool, lambda box: box.run(command, timeout_s=DEADLINE_S, stdin=request))
+    done = in_sandbox(pool, lambda box: box.run(command, timeout_s=DEADLINE_S, stdin=request))
     if done.timed_out:
         return "timed out"
     lines = done.stdout.decode(errors="replace").splitlines()

@@ -11,7 +11,7 @@ from typing import Any
 
 from envs.code.bugs.mutate import HELD_OUT_OPERATORS, mutate, mutations
 from envs.code.debug.snippets import TIMED_OUT, Snippet, outcomes, snippets
-from envs.supply import Supply
+from envs.supply import TaskSource
 from envs.types import Task
 
 __all__ = ["Bug", "broken", "bugs", "candidates", "check_lines", "task_of", "tasks_of", "twin_of"]
@@ -69,13 +69,13 @@ def bugs(snippet: Snippet, held_out: bool) -> tuple[Bug, ...]:
 
 
 @cache
-def tasks_of(split: str, level: int) -> Supply:
+def tasks_of(split: str, level: int) -> TaskSource:
     """The tasks of a split at a level, each drawn once."""
 
     def draw(rng: Random, task_id: str) -> Task:
         return _drawn(rng, split, level, task_id)
 
-    return Supply("code_debug", split, level, draw)
+    return TaskSource("code_debug", split, level, draw)
 
 
 def broken(payload: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from envs.parsing import parse
-from envs.supply import owner
+from envs.supply import split_of
 
 __all__ = ["OWNERS", "Snippet", "outcomes", "snippets"]
 
@@ -80,7 +80,7 @@ def _versions(template: str, split: str) -> list[Snippet]:
         code = template.strip()
         for hole, value in zip(holes, values, strict=True):
             code = re.sub(rf"\b{hole}\b", str(value), code)
-        if owner(key, OWNERS) == split:
+        if split_of(key, OWNERS) == split:
             found.append(Snippet(key, code, *_called(key, name, code)))
     return found
 

@@ -13,7 +13,14 @@ from envs.code.fn.human_eval import Problem
 from envs.code.fn.human_eval_check import check_fault
 from envs.code.fn.run import Run, run_calls
 from envs.code.fn.specs import code_of, drawn, expression_of
-from envs.code.fn.tasks import calls_of, problem_of, reference, submitted, tasks_of, twin_of
+from envs.code.fn.tasks import (
+    calls_of,
+    problem_of,
+    reference,
+    submitted,
+    tasks_of,
+    twin_of,
+)
 from envs.code.testing import shared_pool
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.code.fn.human_eval import Problem, problems
-from envs.code.testing import in_box, once_per_pool
+from envs.code.testing import in_sandbox, once_per_pool
 from envs.code.witness import request
 from sandboxes.base import SandboxError, SandboxPool
 
@@ -42,13 +42,13 @@ def check_fault(pool: SandboxPool, problem: Problem, code: str) -> str:
     calls = recorded(pool, problem.name)
     made = [[problem.entry, arguments] for arguments in calls.arguments]
     asked = {"module": "solution", "calls": made}
-    values = in_box(pool, lambda box: request(box, {"solution.py": code}, asked, DEADLINE_S)).value
+    values = in_sandbox(pool, lambda box: request(box, {"solution.py": code}, asked, DEADLINE_S)).value
     if not isinstance(values, list) or len(values) != len(calls.arguments):
         return "the run broke off, took too long, or gave too much"
     if values == calls.values:
         return ""
     check = {"entry": problem.entry, "check": problem.check(), "values": values}
-    verdict = in_box(pool, lambda box: request(box, {}, check, DEADLINE_S)).value
+    verdict = in_sandbox(pool, lambda box: request(box, {}, check, DEADLINE_S)).value
     return "" if _holds(verdict) else "the check fails"
 
 
@@ -58,7 +58,7 @@ def recorded(pool: SandboxPool, name: str) -> Calls:
     problem = problems()[name]
     files = {"solution.py": problem.prompt + problem.body}
     asked = {"module": "solution", "entry": problem.entry, "check": problem.check()}
-    answer = in_box(pool, lambda box: request(box, files, asked, DEADLINE_S)).value
+    answer = in_sandbox(pool, lambda box: request(box, files, asked, DEADLINE_S)).value
     if not _holds(answer):
         raise SandboxError(f"the canonical solution of {name} gave {answer!r:.100}")
     return Calls(answer["arguments"], answer["values"])

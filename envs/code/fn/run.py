@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from envs.code.testing import in_box
+from envs.code.testing import in_sandbox
 from sandboxes.base import Sandbox, SandboxPool
 
 __all__ = ["Run", "run_calls"]
@@ -82,7 +82,7 @@ def run_calls(
         done = box.run(["python", "-c", _DRIVER], timeout_s=timeout_s, stdin=said)
         return Run(_read(done.stdout, len(calls)), done.timed_out)
 
-    return in_box(pool, run)
+    return in_sandbox(pool, run)
 
 
 def _read(said: bytes, count: int) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from envs.code.fn.specs import (
     outcome,
     told,
 )
-from envs.supply import Supply, owner
+from envs.supply import TaskSource, split_of
 from envs.types import Task
 
 __all__ = ["DOMAIN", "calls_of", "problem_of", "reference", "submitted", "tasks_of", "twin_of"]
@@ -44,7 +44,7 @@ def tasks_of(split: str, level: int) -> Sequence[Task]:
     def draw(rng: Random, task_id: str) -> Task:
         return _drawn(rng, task_id, split, level)
 
-    return Supply("code_fn", split, level, draw)
+    return TaskSource("code_fn", split, level, draw)
 
 
 def problem_of(task: Task) -> Problem | None:
@@ -100,7 +100,7 @@ def _drawn(rng: Random, task_id: str, split: str, level: int) -> Task:
     count = (_LONGER if split == "ood/composition" else _COUNTS)[level]
     while True:
         stages = drawn(rng, count, level == 0 or rng.random() < 0.5)
-        if owner(family_of(stages), _OWNERS) != split:
+        if split_of(family_of(stages), _OWNERS) != split:
             continue
         lists = inputs(task_id, VISIBLE + HIDDEN)
         place = rng.randrange(count)

@@ -9,7 +9,7 @@ from statistics import fmean
 from envs.code.evidence import Evidence, Request
 from envs.code.programs import program
 from envs.code.swe_lite.corpus import Source
-from envs.code.testing import in_box
+from envs.code.testing import in_sandbox
 from envs.code.values import Observations, differences
 from envs.code.vet import new_reach
 from envs.code.witness import observe, reference
@@ -61,7 +61,7 @@ def run_suite(
 
     A sandbox that breaks is replaced once. Raises SandboxError where the second one breaks too.
     """
-    return in_box(pool, lambda box: _run(box, files, module, timeout_s))
+    return in_sandbox(pool, lambda box: _run(box, files, module, timeout_s))
 
 
 def _run(box: Sandbox, files: Mapping[str, str], module: str, timeout_s: float) -> SuiteRun:
@@ -101,7 +101,7 @@ def grade(pool: SandboxPool, source: Source, text: str, fail_to_pass: Collection
         files = {source.file: text, source.test_file: source.tests}
         return seen, _run(box, files, f"test_{source.name}", DEADLINE_S)
 
-    seen, run = in_box(pool, deed)
+    seen, run = in_sandbox(pool, deed)
     different = sum(1 for _ in differences(right, seen))
     still = run.failed(fail_to_pass)
     broken = run.failed([test for test in source.all_ids if test not in set(fail_to_pass)])

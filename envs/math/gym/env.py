@@ -11,7 +11,7 @@ from random import Random
 from envs.math.answers import one_of_several
 from envs.math.chain import CHOICE_TURNS, CHOICES, MathChain
 from envs.math.gym.families import HELD_OUT, SEEN, asked, edits, solved, whole_only
-from envs.supply import Supply, belongs
+from envs.supply import TaskSource, in_split
 from envs.types import Task
 
 __all__ = ["MathGym"]
@@ -74,7 +74,7 @@ class MathGym(MathChain):
 
 
 @cache
-def _tasks(split: str, level: int) -> Supply:
+def _tasks(split: str, level: int) -> TaskSource:
     def draw(rng: Random, task_id: str) -> Task:
         names = HELD_OUT if split == "ood/domain" else SEEN
         if level == 0:
@@ -85,7 +85,7 @@ def _tasks(split: str, level: int) -> Supply:
             if found is not None:
                 return _task(task_id, split, level, source, *found, [])
 
-    return Supply(MathGym.name, split, level, draw)
+    return TaskSource(MathGym.name, split, level, draw)
 
 
 def _closed(rng: Random, task_id: str, split: str, source: str) -> Task:
@@ -118,7 +118,7 @@ def _closed_questions(split: str, source: str) -> Mapping[str, int]:
 def _drawn(rng: Random, split: str, level: int, source: str) -> tuple[str, Fraction] | None:
     """A question of a family and its answer; None where another split's or none of ours."""
     item = asked(source, level, split == "ood/difficulty", rng.randrange(INDICES))
-    if item is None or not belongs(_family(source, item[0]), split, "ood/difficulty"):
+    if item is None or not in_split(_family(source, item[0]), split, "ood/difficulty"):
         return None
     return item if solved(source, item[0]) == item[1] else None
 

@@ -8,7 +8,7 @@ from operator import attrgetter
 from random import Random
 from typing import Any
 
-from envs.supply import Supply, belongs
+from envs.supply import TaskSource, in_split
 from envs.tools.files.draw import draw
 from envs.tools.files.jobs import JOBS, Job, Step
 from envs.tools.files.world import READS, Desk, State, canonical, line, text
@@ -34,16 +34,16 @@ MOST_TURNS = 15
 
 
 @cache
-def tasks(split: str, level: int) -> Supply:
+def tasks(split: str, level: int) -> TaskSource:
     """The tasks in the order in which they are drawn; no problem comes twice."""
 
     def drawn(rng: Random, task_id: str) -> Task | None:
         case = draw(rng, level, unseen=split == COMPOSITION)
         task = as_task(task_id, split, case)
-        ours = belongs(task.family, split, "") and _fair(case) and flipped(case) is not None
+        ours = in_split(task.family, split, "") and _fair(case) and flipped(case) is not None
         return task if ours else None
 
-    return Supply("tool_files", split, level, drawn, same=attrgetter("content_hash"))
+    return TaskSource("tool_files", split, level, drawn, same=attrgetter("content_hash"))
 
 
 def as_task(task_id: str, split: str, case: Case) -> Task:

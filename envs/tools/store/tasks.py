@@ -7,7 +7,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from envs.supply import Supply
+from envs.supply import TaskSource
 from envs.tools.store.cases import Case, decisions, flipped, prompt
 from envs.tools.store.policy import Rules
 from envs.tools.store.words import DOMAINS, PEOPLE, STATUSES
@@ -36,7 +36,7 @@ _DAYS, _OVER = (7, 10, 14, 21, 30), (50, 80, 100)
 
 
 @cache
-def tasks(split: str, level: int) -> Supply:
+def tasks(split: str, level: int) -> TaskSource:
     """The tasks in the order in which they are drawn; no two have the same prompt."""
 
     def drawn(rng: Random, task_id: str) -> Task | None:
@@ -45,7 +45,7 @@ def tasks(split: str, level: int) -> Supply:
         ours = split == "ood/domain" or _part(task.family) in _PARTS[split]
         return task if ours and flipped(case) is not None else None
 
-    return Supply("tool_store", split, level, drawn)
+    return TaskSource("tool_store", split, level, drawn)
 
 
 def as_task(task_id: str, split: str, case: Case) -> Task:

@@ -216,7 +216,12 @@ def test_the_command_writes_as_many_as_asked_and_refuses_what_is_not_there(tmp_p
 def base() -> Iterator[tuple[Any, str]]:
     """An engine, and an image with Python, a shell and `cp` of this machine."""
     docker = pytest.importorskip("docker")
-    from sandboxes.image.base_image import add_file, add_link, base_archive, shared_libraries
+    from sandboxes.image.base_image import (
+        add_file,
+        add_link,
+        base_archive,
+        shared_libraries,
+    )
 
     try:
         client = docker.from_env()

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from envs.code.testing import in_box
+from envs.code.testing import in_sandbox
 from sandboxes import Sandbox, SandboxConfig, SandboxError, open_pool
 from sandboxes.backends.unsafe import start
-from sandboxes.client.lease import LeasedBox
-from sandboxes.client.pool import BoxPool
-from sandboxes.client.stream import StreamBox
+from sandboxes.client.lease import LeasedSandbox
+from sandboxes.client.pool import StreamPool
+from sandboxes.client.stream import StreamSandbox
 
 BROKEN = ("ENOSPC", "EDQUOT", "EACCES", "EPERM", "EIO", "EROFS", "EMFILE", "ENFILE", "ENOMEM")
 HONEST = ("ENAMETOOLONG", "ENOTDIR", "EFBIG", "EISDIR", "ELOOP")
@@ -26,9 +26,9 @@ class Worn:
 
     def __init__(self) -> None:
         self.error = "ENOSPC"
-        self.started: list[StreamBox] = []
+        self.started: list[StreamSandbox] = []
 
-    def __call__(self) -> StreamBox:
+    def __call__(self) -> StreamSandbox:
         box = start()
         if not self.started:
             box.write = self._fail  # type: ignore[method-assign]
@@ -46,8 +46,8 @@ def worn() -> Worn:
 
 
 @pytest.fixture
-def pool(worn: Worn) -> Iterator[BoxPool]:
-    with BoxPool(worn, 1, "worn") as opened:
+def pool(worn: Worn) -> Iterator[StreamPool]:
+    with StreamPool(worn, 1, "worn") as opened:
         yield opened
 
 
@@ -59,10 +59,10 @@ def write_and_run(box: Sandbox) -> bytes:
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_fresh_sandbox_that_takes_no_file_is_replaced_and_the_work_is_done(pool, worn, name):
     worn.error = name
-    assert in_box(pool, write_and_run) == b"well\n"
+    assert in_sandbox(pool, write_and_run) == b"well\n"
     assert len(worn.started) == 2
     # The second one is given back and stays in use.
-    assert in_box(pool, write_and_run) == b"well\n"
+    assert in_sandbox(pool, write_and_run) == b"well\n"
     assert len(worn.started) == 2
 
 
@@ -115,8 +115,8 @@ def full(files: Mapping[str, bytes]) -> None:
 )
 def test_want_of_room_for_more_than_there_ever_was_is_the_writers_own(worn, writes, is_broken):
     """64 MiB in pages of 4 KiB, and 8,192 files and folders, the working folder among them."""
-    given_back: list[StreamBox] = []
-    box = LeasedBox(worn(), given_back.append)
+    given_back: list[StreamSandbox] = []
+    box = LeasedSandbox(worn(), given_back.append)
     *before, last = writes
     with box:
         box._box.write = lambda files: None  # type: ignore[method-assign]

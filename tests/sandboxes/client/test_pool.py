@@ -13,10 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from sandboxes import Isolation, Sandbox, SandboxConfig, SandboxError, SandboxPool, open_pool
+from sandboxes import (
+    Isolation,
+    Sandbox,
+    SandboxConfig,
+    SandboxError,
+    SandboxPool,
+    open_pool,
+)
 from sandboxes.backends import bubblewrap as local_boxes
 from sandboxes.backends import docker as docker_boxes
-from sandboxes.client.pool import BoxPool
+from sandboxes.client.pool import StreamPool
 
 UNSAFE = SandboxConfig(backend="unsafe", allow_unsafe=True, size=1)
 HELLO = ["python", "-c", "print('hello')"]
@@ -196,7 +203,7 @@ def test_a_box_that_does_not_start_is_an_error_and_keeps_no_place():
         tries += 1
         raise SandboxError("no room")
 
-    with BoxPool(start, 1, "broken") as pool:
+    with StreamPool(start, 1, "broken") as pool:
         for _ in range(3):
             with pytest.raises(SandboxError, match="no room"):
                 pool.lease(timeout_s=5)

@@ -16,7 +16,7 @@ import pytest
 
 from sandboxes import Isolation, SandboxConfig, SandboxError, open_pool
 from sandboxes.backends import bubblewrap as local
-from sandboxes.client.stream import SocketStream, StreamBox
+from sandboxes.client.stream import SocketStream, StreamSandbox
 from sandboxes.inside.frames import (
     LENGTHS,
     MAX_HEADER,
@@ -58,11 +58,11 @@ def test_too_long_a_frame_is_not_sent():
 
 
 @pytest.fixture
-def talk() -> Iterator[Callable[..., StreamBox]]:
+def talk() -> Iterator[Callable[..., StreamSandbox]]:
     """A box whose far end says what it is told to and hangs up, after any request at all."""
     ends: list[socket.socket] = []
 
-    def connect(*answers: bytes) -> StreamBox:
+    def connect(*answers: bytes) -> StreamSandbox:
         ours, theirs = socket.socketpair()
         ends.append(theirs)
         theirs.sendall(HELLO)
@@ -75,7 +75,7 @@ def talk() -> Iterator[Callable[..., StreamBox]]:
                 theirs.shutdown(socket.SHUT_WR)
 
         threading.Thread(target=answer, daemon=True).start()
-        return StreamBox(SocketStream(ours), Isolation.NONE, "v1", lambda: None)
+        return StreamSandbox(SocketStream(ours), Isolation.NONE, "v1", lambda: None)
 
     yield connect
     for end in ends:
@@ -106,7 +106,7 @@ def test_a_box_that_says_nothing_is_given_up_after_the_deadline(monkeypatch):
     monkeypatch.setattr("sandboxes.client.stream.SILENCE_S", 0.2)
     ours, theirs = socket.socketpair()
     theirs.sendall(HELLO)
-    with theirs, StreamBox(SocketStream(ours), Isolation.NONE, "v1", lambda: None) as box:
+    with theirs, StreamSandbox(SocketStream(ours), Isolation.NONE, "v1", lambda: None) as box:
         begun = time.monotonic()
         with pytest.raises(SandboxError):
             box.run(["python", "-c", "1"], timeout_s=0.1)
@@ -122,7 +122,7 @@ def test_a_box_that_says_that_it_kills_is_given_the_time_to(monkeypatch, said, w
     ours, theirs = socket.socketpair()
     theirs.sendall(HELLO + said)
     slow = threading.Timer(0.6, theirs.sendall, [DONE])
-    with theirs, StreamBox(SocketStream(ours), Isolation.NONE, "v1", lambda: None) as box:
+    with theirs, StreamSandbox(SocketStream(ours), Isolation.NONE, "v1", lambda: None) as box:
         slow.start()
         if waited_for:
             assert box.run(["python", "-c", "1"], timeout_s=0.1).exit_code == 0
@@ -207,7 +207,7 @@ def test_a_box_of_another_kind_is_not_taken(hello):
         theirs.sendall(hello)
         theirs.shutdown(socket.SHUT_WR)
         with pytest.raises(SandboxError):
-            StreamBox(SocketStream(ours), Isolation.NONE, "v1", lambda: ended.append(True))
+            StreamSandbox(SocketStream(ours), Isolation.NONE, "v1", lambda: ended.append(True))
     assert ended == [True]
 
 

@@ -15,7 +15,7 @@ from sandboxes import SandboxError
 from scgrpo.algorithms.presets import ALGORITHMS
 from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.credit import ReferenceLimits
-from scgrpo.loop import Learner
+from scgrpo.loop import TrainingLoop
 from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load, make_tiny
 from scgrpo.policies.chat import Chat
@@ -25,7 +25,7 @@ from scgrpo.runs.folders import new_run
 from scgrpo.runs.log import read_metrics
 from scgrpo.teachers.prompt_ids import load_teacher
 from scgrpo.training.optimizer import MasterAdamW
-from scgrpo.update import Trainer
+from scgrpo.update import PolicyUpdate
 from scgrpo.warm_start import spoken
 
 LIMITS = Limits(turn_tokens=3, episode_tokens=4000)
@@ -79,7 +79,7 @@ def test_episodes_of_either_kind_give_every_algorithm_a_gradient(
     chat = Chat(tokenizer)
     episodes = [spoken(episode, chat) for episode in played(env)]
     assert {episode.verified for episode in episodes} == {True, False}
-    trainer = Trainer(
+    trainer = PolicyUpdate(
         model=model,
         chat=chat,
         algorithm=ALGORITHMS[algo],
@@ -121,7 +121,7 @@ def test_a_blank_model_takes_a_step_in_a_real_environment(
         runs=tmp_path,
     )
     run = new_run(tmp_path, algo)
-    with Learner(run, config, repairs, tiny) as learner:
+    with TrainingLoop(run, config, repairs, tiny) as learner:
         learner.learn()
     (row,) = read_metrics(run / "metrics.jsonl")
     assert row["episodes/void"] == 0.0

@@ -14,8 +14,14 @@ from envs.store import read_episodes
 from scgrpo.batch import Batch
 from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.credit import Case, Credit, References
-from scgrpo.credit.record import CreditRow, credit_path, credit_rows, skipped_rows, write_credit
-from scgrpo.loop import Learner
+from scgrpo.credit.record import (
+    CreditRow,
+    credit_path,
+    credit_rows,
+    skipped_rows,
+    write_credit,
+)
+from scgrpo.loop import TrainingLoop
 from scgrpo.models.load import make_tiny
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.folders import new_run
@@ -50,7 +56,7 @@ def config(tiny: Path, tmp_path: Path) -> TrainConfig:
 def learn(run: Path, config: TrainConfig) -> None:
     with (
         Rollouts("toy_guess", LIMITS, threads=1) as play,
-        Learner(run, config, play, Path(config.model)) as learner,
+        TrainingLoop(run, config, play, Path(config.model)) as learner,
     ):
         learner.learn()
 
@@ -101,7 +107,7 @@ def test_new_episodes_take_the_credit_of_the_old_ones_away(config, tmp_path):
     run = new_run(tmp_path, "run")
     with (
         Rollouts("toy_guess", LIMITS, threads=1) as play,
-        Learner(run, config, play, Path(config.model)) as learner,
+        TrainingLoop(run, config, play, Path(config.model)) as learner,
     ):
         stale = credit_path(run, 1)
         write_credit(stale, [CreditRow(0, 0)])

@@ -21,7 +21,13 @@ from envs.rollout import Limits
 from envs.store import read_episodes
 from scgrpo.algorithms.presets import ALGORITHMS
 from scgrpo.config import LoraConfig
-from scgrpo.distributed.ranks import ALONE, UNSUPPORTED, LostRank, Ranks, joined
+from scgrpo.distributed.ranks import (
+    SINGLE_PROCESS,
+    UNSUPPORTED,
+    PeerLostError,
+    Ranks,
+    joined,
+)
 from scgrpo.distributed.sharding import gathered, held, is_sharded, shard
 from scgrpo.loop import adapted
 from scgrpo.models.attention import use_packed
@@ -30,7 +36,7 @@ from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts, SharedRollouts
 from scgrpo.runs.log import read_metrics
 from scgrpo.training.optimizer import MasterAdamW
-from scgrpo.update import Trainer
+from scgrpo.update import PolicyUpdate
 from scgrpo.warm_start import spoken
 
 FORKS = multiprocessing.get_context("forkserver")
@@ -119,7 +125,7 @@ def three_steps(ranks: Ranks, folder: Path, out: Path, rank: int = 0) -> None:
             into.append(torch.cat([g.flatten() for g in given]).clone())
 
         optimizer._adam.register_step_pre_hook(keep)
-        trainer = Trainer(
+        trainer = PolicyUpdate(
             model=model,
             chat=chat,
             algorithm=ALGORITHMS[algo],
@@ -153,7 +159,7 @@ def test_two_processes_take_the_steps_of_one(
 ):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    three_steps(ALONE, tiny, tmp_path, rank)
+    three_steps(SINGLE_PROCESS, tiny, tmp_path, rank)
     torch.set_num_threads(threads)
     assert on_two(three_steps, tiny, tmp_path, rank, asked=asked) == [0, 0]
     alone, *both = (torch.load(tmp_path / f"{name}.pt") for name in ("1-0", "2-0", "2-1"))
@@ -183,7 +189,7 @@ def left_alone(ranks: Ranks, out: Path) -> None:
         os._exit(3)
     try:
         ranks.sum_(torch.ones(2))
-    except LostRank as error:
+    except PeerLostError as error:
         (out / "said").write_text(str(error))
 
 
@@ -192,8 +198,8 @@ def refused(ranks: Ranks, out: Path) -> None:
         raise ValueError("there is no run x")
 
     try:
-        ranks.from_lead(broken)
-    except (LostRank, ValueError) as error:
+        ranks.broadcast_object(broken)
+    except (PeerLostError, ValueError) as error:
         (out / f"said-{ranks.rank}").write_text(f"{type(error).__name__}: {error}")
 
 
@@ -241,7 +247,7 @@ def test_what_a_launch_asks_for_in_vain_is_refused(monkeypatch, key: str, value:
 
 def test_the_largest_things_are_dealt_first():
     # 9 -> 0, 7 -> 1, 4 -> 1 (11), 3 -> 0 (12), 1 -> 1 (12)
-    assert replace(ALONE, count=2).dealt([1, 9, 4, 3, 7]) == [1, 0, 1, 0, 1]
+    assert replace(SINGLE_PROCESS, count=2).dealt([1, 9, 4, 3, 7]) == [1, 0, 1, 0, 1]
 
 
 def test_parts_are_neighbours_and_cover_everything_once():
@@ -273,7 +279,7 @@ def test_recomputed_activations_give_the_same_gradient(tiny: Path):
 
         optimizer._adam.register_step_pre_hook(keep)
         rng = np.random.default_rng(0)
-        trainer = Trainer(model, chat, ALGORITHMS["grpo"], optimizer, rng, max_grad_norm=1e9)
+        trainer = PolicyUpdate(model, chat, ALGORITHMS["grpo"], optimizer, rng, max_grad_norm=1e9)
         episodes = [spoken(e, chat) for e in played]
         trainer.update(episodes, [i // GROUP for i in range(len(episodes))], lr=1e-3)
         gradients.append(torch.cat([g.flatten() for g in kept]))

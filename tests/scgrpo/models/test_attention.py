@@ -17,7 +17,13 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from scgrpo.models.attention import SlotCache, SlotLayout, TreeLayout, hidden_states, use_packed
+from scgrpo.models.attention import (
+    SlotCache,
+    SlotLayout,
+    TreeLayout,
+    hidden_states,
+    use_packed,
+)
 
 SMALL = {
     "vocab_size": 60,

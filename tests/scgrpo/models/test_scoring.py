@@ -5,7 +5,12 @@ import torch
 from torch import nn
 
 from scgrpo.models import scoring
-from scgrpo.models.scoring import divergence, output_layer, predicting_states, token_scores
+from scgrpo.models.scoring import (
+    divergence,
+    output_layer,
+    predicting_states,
+    token_scores,
+)
 from tests.scgrpo.models.test_attention import ids_of, own_states, pair
 
 A, D, V = 11, 6, 17

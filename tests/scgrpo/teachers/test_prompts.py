@@ -3,7 +3,12 @@ import re
 import pytest
 
 from envs.types import Episode, Message, Segment, Stop, Task, Verdict
-from scgrpo.teachers.prompts import NEUTRAL_GUIDE, VERIFIED_GUIDE, rendered_turns, teacher_messages
+from scgrpo.teachers.prompts import (
+    NEUTRAL_GUIDE,
+    VERIFIED_GUIDE,
+    rendered_turns,
+    teacher_messages,
+)
 
 CHAT: list[Message] = [
     {"role": "system", "content": "You fix bugs."},

@@ -16,10 +16,10 @@ from envs.types import Episode
 from sandboxes import SandboxError, SandboxPool
 from sandboxes.backends.fake import FakePool
 from sandboxes.base import Isolation
-from sandboxes.client.pool import BoxPool
-from sandboxes.client.stream import SocketStream, StreamBox
+from sandboxes.client.pool import StreamPool
+from sandboxes.client.stream import SocketStream, StreamSandbox
 from scgrpo.policies.scripted import ScriptedPolicy
-from scgrpo.training.causes import cause, count_causes, in_words
+from scgrpo.training.causes import cause, count_causes, describe_causes
 
 
 class PolicyClosed(RuntimeError):
@@ -72,7 +72,7 @@ def test_the_sandboxes_own_errors_have_their_names():
             pool.lease(0.01)
         return cause(errored(error.value).error)
 
-    none = BoxPool(lambda: pytest.fail("nothing starts"), 0, "none")
+    none = StreamPool(lambda: pytest.fail("nothing starts"), 0, "none")
     assert raises(none) == "sandbox_none_free"
     none.close()
     assert raises(none) == "sandbox_closed"
@@ -82,7 +82,7 @@ def test_the_sandboxes_own_errors_have_their_names():
     ours, theirs = socket.socketpair()
     theirs.close()
     with pytest.raises(SandboxError) as error:
-        StreamBox(SocketStream(ours), Isolation.NONE, "", lambda: None)
+        StreamSandbox(SocketStream(ours), Isolation.NONE, "", lambda: None)
     assert cause(errored(error.value).error) == "sandbox_lost"
 
 
@@ -110,5 +110,5 @@ def test_only_errored_episodes_are_counted_and_the_most_frequent_is_first():
     full = errored(OSError(errno.ENOSPC, "full"))
     counts = count_causes([errored(KeyError("x")), full, good, full])
     assert list(counts.items()) == [("ENOSPC", 2), ("KeyError", 1)]
-    assert in_words({"b": 1, "zero": 0, "c": 2.0, "a": 1}) == "c 2, a 1, b 1"
-    assert in_words({}) == ""
+    assert describe_causes({"b": 1, "zero": 0, "c": 2.0, "a": 1}) == "c 2, a 1, b 1"
+    assert describe_causes({}) == ""

@@ -5,7 +5,13 @@ import textwrap
 
 import pytest
 
-from envs.code.bugs.mutate import HELD_OUT_OPERATORS, OPERATORS, Mutation, mutate, mutations
+from envs.code.bugs.mutate import (
+    HELD_OUT_OPERATORS,
+    OPERATORS,
+    Mutation,
+    mutate,
+    mutations,
+)
 from envs.code.swe_lite import corpus
 
 
