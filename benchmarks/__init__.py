@@ -37,7 +37,9 @@ class Row(TypedDict):
     interval: NotRequired[tuple[float, float]]
 
 
-def ratio_of_pairs(pairs: Sequence[tuple[float, float]]) -> tuple[float, tuple[float, float]]:
+def ratio_of_pairs(
+    pairs: Sequence[tuple[float, float]],
+) -> tuple[float, tuple[float, float]]:
     """Median of one/other over rounds, and its bootstrapped 95 % interval.
 
     The two of a pair are neighbours in time, so a busy minute meets both.
@@ -54,12 +56,17 @@ def clocks() -> np.ndarray:
 
 
 def rate_rows(
-    benchmark: str, name: str, rounds: Sequence[tuple[np.ndarray, np.ndarray]], against: str
+    benchmark: str,
+    name: str,
+    rounds: Sequence[tuple[np.ndarray, np.ndarray]],
+    against: str,
 ) -> list[Row]:
     """A row for each clock, from the tokens per second of (ours, another's) in each round."""
     rows = []
     for i, clock in enumerate(CLOCKS):
-        ratio, interval = ratio_of_pairs([(mine[i], others[i]) for mine, others in rounds])
+        ratio, interval = ratio_of_pairs(
+            [(mine[i], others[i]) for mine, others in rounds]
+        )
         rows.append(
             Row(
                 benchmark=benchmark,

@@ -84,7 +84,9 @@ def gem_code(stack: ExitStack) -> Callable[[], int]:
         "inputs": [f"{xs}\n" for xs in lists],
         "outputs": [f"{[x + 3 for x in xs if x % 2 == 0]}\n" for xs in lists],
     }
-    data = Dataset.from_list([{"problem": "Keep the even numbers, add 3.", "tests": tests}])
+    data = Dataset.from_list(
+        [{"problem": "Keep the even numbers, add 3.", "tests": tests}]
+    )
     env = CodeEnv(dataset_name="taco", dataset=data, sandbox_type="none")
 
     def play() -> int:

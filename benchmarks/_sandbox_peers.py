@@ -26,7 +26,9 @@ IDLE = 'CMD ["python3", "-c", "import time; time.sleep(86400)"]'
 
 
 @contextmanager
-def peers(client: docker.DockerClient, code: str) -> Iterator[dict[str, Callable[[], float]]]:
+def peers(
+    client: docker.DockerClient, code: str
+) -> Iterator[dict[str, Callable[[], float]]]:
     """What runs `code` in each peer that works here, and returns the seconds that it took."""
     try:
         python = environment("sandbox", WANTED)
@@ -35,7 +37,9 @@ def peers(client: docker.DockerClient, code: str) -> Iterator[dict[str, Callable
         print(f"[bench] the peers are left out: {error}", file=sys.stderr)
         yield {}
         return
-    with answering([str(python), str(HERE / "_sandbox_peer_side.py"), image, code]) as deeds:
+    with answering(
+        [str(python), str(HERE / "_sandbox_peer_side.py"), image, code]
+    ) as deeds:
         yield deeds
 
 

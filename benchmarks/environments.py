@@ -25,7 +25,13 @@ EPISODES = 200
 
 
 def turns_of(
-    stack: ExitStack, name: str, level: int, episodes: int, *, tasks: int, slips: Sequence[str] = ()
+    stack: ExitStack,
+    name: str,
+    level: int,
+    episodes: int,
+    *,
+    tasks: int,
+    slips: Sequence[str] = (),
 ) -> Callable[[], float]:
     """What plays oracle's episodes of that many tasks, and returns seconds per turn.
 
@@ -87,7 +93,10 @@ def main() -> list[Row]:
             for name, (_, mine) in ours.items():
                 other = theirs.get(name, lambda: float("nan"))
                 pairs[name].append((mine(), other()))
-    return [_row(ours[name][0], name, found, name in theirs) for name, found in pairs.items()]
+    return [
+        _row(ours[name][0], name, found, name in theirs)
+        for name, found in pairs.items()
+    ]
 
 
 def _row(name: str, peer: str, pairs: list[tuple[float, float]], known: bool) -> Row:

@@ -50,7 +50,9 @@ LIMITS = Limits(turn_tokens=32, episode_tokens=1024)
 
 def say_again(policy: HFPolicy, episode: Episode) -> None:
     """The turns of an episode at their seed, and nothing else that an evaluation does."""
-    opened = policy.begin(episode.messages, episode.tools, limits=LIMITS, seed=episode.seed)
+    opened = policy.begin(
+        episode.messages, episode.tools, limits=LIMITS, seed=episode.seed
+    )
     with opened as conversation:
         for segment in episode.segments[1:]:
             if segment.source == "policy":
@@ -68,7 +70,9 @@ def seconds(deed: Callable[[], object]) -> np.ndarray:
 
 def generate(policy: HFPolicy, episodes: Sequence[Episode]) -> None:
     with ThreadPoolExecutor(THREADS) as threads:
-        for done in [threads.submit(say_again, policy, episode) for episode in episodes]:
+        for done in [
+            threads.submit(say_again, policy, episode) for episode in episodes
+        ]:
             done.result()
 
 
@@ -88,14 +92,18 @@ def measured(load: Load, weights: Path, dtype: torch.dtype) -> list[Row]:
     model, tokenizer = models.load(weights, dtype=dtype)
     with (
         tempfile.TemporaryDirectory() as folder,
-        HFPolicy(model, tokenizer, slots=THREADS, cache_tokens=LIMITS.episode_tokens) as policy,
+        HFPolicy(
+            model, tokenizer, slots=THREADS, cache_tokens=LIMITS.episode_tokens
+        ) as policy,
         Rollouts(cell.env, LIMITS, threads=THREADS) as play,
     ):
         tasks = choose(cell, play.env.tasks(cell.split, cell.level), load.tasks, seed=0)
 
         def evaluation() -> list[list[Episode]]:
             path, rollouts = Path(folder, f"{next(numbers)}.jsonl"), load.rollouts
-            done = evaluate(policy, play, cell, tasks, rollouts=rollouts, seed=0, path=path)
+            done = evaluate(
+                policy, play, cell, tasks, rollouts=rollouts, seed=0, path=path
+            )
             compare(cell, tasks, {"model": done}, rollouts)
             return done
 
@@ -105,7 +113,10 @@ def measured(load: Load, weights: Path, dtype: torch.dtype) -> list[Row]:
             for _ in range(load.rounds)
         ]
     return [
-        row(f"{load.model}, {len(episodes)} episodes, {clock}", [(a[i], b[i]) for a, b in pairs])
+        row(
+            f"{load.model}, {len(episodes)} episodes, {clock}",
+            [(a[i], b[i]) for a, b in pairs],
+        )
         for i, clock in enumerate(CLOCKS)
     ]
 

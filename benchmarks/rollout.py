@@ -45,9 +45,13 @@ def main() -> list[Row]:
 
         def theirs(seed: int) -> int:
             torch.manual_seed(seed)
-            return turn_by_turn(plain, policy.chat, [t for t in tasks for _ in range(GROUP)])
+            return turn_by_turn(
+                plain, policy.chat, [t for t in tasks for _ in range(GROUP)]
+            )
 
-        rounds = [(rates(ours, seed), rates(theirs, seed)) for seed in range(ROUNDS + 1)][1:]
+        rounds = [
+            (rates(ours, seed), rates(theirs, seed)) for seed in range(ROUNDS + 1)
+        ][1:]
     name = f"{TASKS} x {GROUP} episodes of up to 3 turns"
     return rate_rows("rollout", name, rounds, "one generate() per turn")
 
@@ -80,11 +84,15 @@ def turn_by_turn(model: Any, chat: Chat, tasks: Sequence[Task]) -> int:
     return written
 
 
-def batch_of_turns(model: Any, chat: Chat, histories: Sequence[list[int]]) -> list[list[int]]:
+def batch_of_turns(
+    model: Any, chat: Chat, histories: Sequence[list[int]]
+) -> list[list[int]]:
     """The next turn of each history, up to its end token."""
     width = max(map(len, histories))
     pad = min(chat.end_ids)
-    ids = torch.tensor([[pad] * (width - len(h)) + h for h in histories], device=model.device)
+    ids = torch.tensor(
+        [[pad] * (width - len(h)) + h for h in histories], device=model.device
+    )
     real = torch.tensor(
         [[0] * (width - len(h)) + [1] * len(h) for h in histories], device=model.device
     )

@@ -129,16 +129,28 @@ def main() -> list[Row]:
                     **others,
                 }
             )
-        pairs = [(fork_rate(floors), episode_rate(pool, 2 * cores)) for _ in range(RATE_ROUNDS)]
+        pairs = [
+            (fork_rate(floors), episode_rate(pool, 2 * cores))
+            for _ in range(RATE_ROUNDS)
+        ]
     forks, episodes = map(list, zip(*pairs, strict=True))
     ideal = [rate / RUNS for rate in forks]
     rows = [row(name, took[name], "ms") for name in took]
-    rows.append(row("run code", took["run code"], "ms", took["fork and wait"], "fork and wait"))
+    rows.append(
+        row("run code", took["run code"], "ms", took["fork and wait"], "fork and wait")
+    )
     for peer in ("docker exec", "cold docker run", *others):
         rows.append(row(peer, took[peer], "ms", took["run code"], "run code"))
-        rows.append(row(peer, took[peer], "ms", took["run a fresh Python"], "run a fresh Python"))
+        rows.append(
+            row(
+                peer, took[peer], "ms", took["run a fresh Python"], "run a fresh Python"
+            )
+        )
     name = f"episodes, {2 * cores} boxes, {cores} cores"
-    return [*rows, row(name, episodes, "1/s", ideal, f"{RUNS} forks each, {cores} cores")]
+    return [
+        *rows,
+        row(name, episodes, "1/s", ideal, f"{RUNS} forks each, {cores} cores"),
+    ]
 
 
 def cold_run(client: docker.DockerClient) -> None:
@@ -201,7 +213,11 @@ def episode_rate(pool: SandboxPool, boxes: int) -> float:
 
 
 def row(
-    name: str, took: Sequence[float], unit: str, floor: Sequence[float] = (), against: str = ""
+    name: str,
+    took: Sequence[float],
+    unit: str,
+    floor: Sequence[float] = (),
+    against: str = "",
 ) -> Row:
     """A line of the table; with a ratio to what was measured beside it, where that is given."""
     found = Row(
@@ -213,5 +229,7 @@ def row(
         against=against,
     )
     if floor:
-        found["ratio"], found["interval"] = ratio_of_pairs(list(zip(took, floor, strict=True)))
+        found["ratio"], found["interval"] = ratio_of_pairs(
+            list(zip(took, floor, strict=True))
+        )
     return found

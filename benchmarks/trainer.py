@@ -103,12 +103,17 @@ def steps(folder: Path) -> list[Row]:
         plain = Step(GRPO, policy, play, (), optimizer)
         plain = replace(plain, recorded=with_both_outcomes(plain.rollout()))
         every = {"GRPO": plain} | {
-            name: replace(plain, algorithm=algorithm) for name, algorithm in OURS.items()
+            name: replace(plain, algorithm=algorithm)
+            for name, algorithm in OURS.items()
         }
         learned = {name: step.update()["train/tokens"] for name, step in every.items()}
         if len(set(learned.values())) > 1:
-            raise RuntimeError(f"wanted as many tokens learned from by all, got {learned}")
-        rounds = [{name: step.timed() for name, step in every.items()} for _ in range(ROUNDS)]
+            raise RuntimeError(
+                f"wanted as many tokens learned from by all, got {learned}"
+            )
+        rounds = [
+            {name: step.timed() for name, step in every.items()} for _ in range(ROUNDS)
+        ]
     read = sum(len(e.token_ids) for e in plain.recorded)
     what = f"{TASKS} x {GROUP} episodes, {read} tokens"
     return [
@@ -125,7 +130,11 @@ def steps(folder: Path) -> list[Row]:
 def with_both_outcomes(episodes: Sequence[Episode]) -> list[Episode]:
     """The episodes, of which every second one now counts as solved."""
     return [
-        replace(e, stop=Stop.FINISHED, verdict=Verdict(passed=i % 2 == 0, score=float(i % 2 == 0)))
+        replace(
+            e,
+            stop=Stop.FINISHED,
+            verdict=Verdict(passed=i % 2 == 0, score=float(i % 2 == 0)),
+        )
         for i, e in enumerate(episodes)
     ]
 
@@ -169,7 +178,9 @@ def scored(tokens: int) -> float:
     torch.set_num_threads(1)
     head = nn.Linear(WIDTH, VOCABULARY, bias=False)
     targets = torch.zeros(tokens, dtype=torch.long)
-    score(head, torch.randn(8, WIDTH), targets[:8])  # what the first pass loads is not of a token
+    score(
+        head, torch.randn(8, WIDTH), targets[:8]
+    )  # what the first pass loads is not of a token
     states = torch.randn(tokens, WIDTH, requires_grad=True)
     before = peak_mib()
     score(head, states, targets)

@@ -117,7 +117,9 @@ def beside_trl(
                 model=model,
                 reward_funcs=alternating,
                 args=config,
-                train_dataset=Dataset.from_list([{"prompt": p} for p in prompts * (ROUNDS + 1)]),
+                train_dataset=Dataset.from_list(
+                    [{"prompt": p} for p in prompts * (ROUNDS + 1)]
+                ),
                 processing_class=tokenizer,
                 callbacks=[beside],
             )

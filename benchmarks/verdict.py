@@ -49,7 +49,9 @@ def _swe_lite(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
     def tests(package: corpus.Source) -> None:
         assert not new_reach(package.text, package.text)
         files = {package.file: package.text, package.test_file: package.tests}
-        assert not run_suite(pool, files, f"test_{package.name}").failed(package.all_ids)
+        assert not run_suite(pool, files, f"test_{package.name}").failed(
+            package.all_ids
+        )
 
     packages = [corpus.source(name) for name in corpus.names()]
     return [(lambda p=p: verdict(p), lambda p=p: tests(p)) for p in packages]
@@ -67,10 +69,16 @@ def _human_eval(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
             "class Hidden(unittest.TestCase):\n"
             f"    def test_check(self):\n        check({problem.entry})\n"
         )
-        files = {"solution.py": problem.prompt + problem.body, "test_solution.py": suite}
+        files = {
+            "solution.py": problem.prompt + problem.body,
+            "test_solution.py": suite,
+        }
         assert not run_suite(pool, files, "test_solution").failed(["Hidden.test_check"])
 
-    return [(lambda p=p: verdict(p), lambda p=p: tests(p)) for p in _some(problems(), PROBLEMS)]
+    return [
+        (lambda p=p: verdict(p), lambda p=p: tests(p))
+        for p in _some(problems(), PROBLEMS)
+    ]
 
 
 def _code_debug(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
@@ -85,7 +93,10 @@ def _code_debug(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
         for number, (call, value) in enumerate(pairs):
             suite += [f"    def test_{number}(self):"]
             suite += [f"        self.assertEqual(script.{call}, {value})"]
-        files = {"script.py": "\n".join(payload["right"]), "test_script.py": "\n".join(suite)}
+        files = {
+            "script.py": "\n".join(payload["right"]),
+            "test_script.py": "\n".join(suite),
+        }
         run = run_suite(pool, files, "test_script")
         assert not run.failed([f"Check.test_{number}" for number in range(len(pairs))])
 
@@ -106,7 +117,11 @@ def _row(name: str, pairs: Sequence[tuple[Deed, Deed]]) -> Row:
             # The first round also sees the right module, once in a process.
             if number:
                 took.append(both)
-        print(f"\r[bench] verdict, {name}: round {number} of {ROUNDS}", end="", file=sys.stderr)
+        print(
+            f"\r[bench] verdict, {name}: round {number} of {ROUNDS}",
+            end="",
+            file=sys.stderr,
+        )
     print(file=sys.stderr)
     ratio, interval = ratio_of_pairs(took)
     return Row(

@@ -34,7 +34,10 @@ class AnyText(Text):
     SAMPLE_LENGTH = 64
 
     def __init__(
-        self, max_length: int = MAX_CHARS, *, seed: int | np.random.Generator | None = None
+        self,
+        max_length: int = MAX_CHARS,
+        *,
+        seed: int | np.random.Generator | None = None,
     ) -> None:
         super().__init__(max_length, min_length=0, charset=self.ALPHABET, seed=seed)
 
@@ -45,8 +48,12 @@ class AnyText(Text):
     def sample(self, mask: Any = None, probability: Any = None) -> str:
         """A short string. Raises ValueError for a mask, which wants a closed alphabet."""
         if mask is not None or probability is not None:
-            raise ValueError("AnyText has no closed alphabet, so it takes no mask or probability")
-        length = int(self.np_random.integers(min(self.max_length, self.SAMPLE_LENGTH) + 1))
+            raise ValueError(
+                "AnyText has no closed alphabet, so it takes no mask or probability"
+            )
+        length = int(
+            self.np_random.integers(min(self.max_length, self.SAMPLE_LENGTH) + 1)
+        )
         picked = self.np_random.integers(len(self.ALPHABET), size=length)
         return "".join(self.ALPHABET[i] for i in picked)
 
@@ -65,7 +72,9 @@ class AnyText(Text):
 @create_shared_memory.register(AnyText)
 def _no_shared_memory(space: AnyText, n: int = 1, ctx: Any = None) -> NoReturn:
     """Makes AsyncVectorEnv refuse shared memory, where `Text` comes back as other text."""
-    raise CustomSpaceError(f"{space} cannot live in shared memory: pass shared_memory=False")
+    raise CustomSpaceError(
+        f"{space} cannot live in shared memory: pass shared_memory=False"
+    )
 
 
 class TextEnv(gymnasium.Env[str, str]):
@@ -107,7 +116,9 @@ class TextEnv(gymnasium.Env[str, str]):
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The tasks of a split at a level: the same ones in every process; see `TaskSource` too."""
-        raise NotImplementedError(f"{type(self).__name__} must define tasks(split, level)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define tasks(split, level)"
+        )
 
     def reply(self, text: str) -> str | Verdict:
         """The answer to the policy's turn on `self.task`; a Verdict ends the episode."""
@@ -155,7 +166,11 @@ class TextEnv(gymnasium.Env[str, str]):
 
         The snapshot of `get_state`, without the counters and the random generator.
         """
-        return {key: value for key, value in self.get_state().items() if key not in BOOKKEEPING}
+        return {
+            key: value
+            for key, value in self.get_state().items()
+            if key not in BOOKKEEPING
+        }
 
     def state_hash(self) -> str:
         """A hash of `situation()`: the same one where the same turn does the same."""
@@ -205,9 +220,13 @@ class TextEnv(gymnasium.Env[str, str]):
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Plays one turn. Raises ResetNeeded outside an episode, TypeError for other than a str."""
         if not isinstance(action, str):
-            raise TypeError(f"an action must be a str, got {type(action).__name__}: {action!r:.80}")
+            raise TypeError(
+                f"an action must be a str, got {type(action).__name__}: {action!r:.80}"
+            )
         if not self._live:
-            raise ResetNeeded("there is no episode to step: call reset() before the first turn")
+            raise ResetNeeded(
+                "there is no episode to step: call reset() before the first turn"
+            )
         # Off while the author's code runs: after an exception only a reset helps.
         self._live = False
         self._turn += 1
@@ -252,7 +271,9 @@ class TextEnv(gymnasium.Env[str, str]):
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters an episode where `get_state` left it."""
-        self._start(self._pick({key: state[key] for key in ("split", "level", "task_id")}))
+        self._start(
+            self._pick({key: state[key] for key in ("split", "level", "task_id")})
+        )
         self._turn, self.malformed = state["turn"], state["malformed"]
         self.np_random.bit_generator.state = state["np_random"]
         self._live = state["live"]
@@ -261,11 +282,15 @@ class TextEnv(gymnasium.Env[str, str]):
         """The task that the options name, or a random one."""
         if not OPTIONS.issuperset(options):
             unknown = min(options.keys() - OPTIONS)
-            raise ValueError(f"unknown reset option {unknown!r}; wanted split, level or task_id")
+            raise ValueError(
+                f"unknown reset option {unknown!r}; wanted split, level or task_id"
+            )
         split = options.get("split", self.splits[0])
         level = options.get("level", self.levels[0])
         if split not in self.splits:
-            raise ValueError(f"unknown split {split!r}; wanted one of {', '.join(self.splits)}")
+            raise ValueError(
+                f"unknown split {split!r}; wanted one of {', '.join(self.splits)}"
+            )
         if isinstance(level, bool) or level not in self.levels:
             wanted = ", ".join(map(str, self.levels))
             raise ValueError(f"level {level!r} is out of range; wanted one of {wanted}")

@@ -39,7 +39,9 @@ checks:
 """
 
 
-def check(name: str, *, quick: bool = False, only: Sequence[Check] = CHECKS) -> Iterable[Result]:
+def check(
+    name: str, *, quick: bool = False, only: Sequence[Check] = CHECKS
+) -> Iterable[Result]:
     """The results of the checks on an environment, as they come.
 
     Raises ValueError or gymnasium.error.Error for a name that is no TextEnv.
@@ -136,8 +138,18 @@ def _parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("names", nargs="*", metavar="NAME", help="an environment, as `env=` takes it")
     add("--all", action="store_true", help="every environment of ours")
-    add("--quick", action="store_true", help="fewer tasks, a quarter of the random episodes")
-    add("--only", nargs="+", default=[], metavar="CHECK", help="these checks alone; names below")
+    add(
+        "--quick",
+        action="store_true",
+        help="fewer tasks, a quarter of the random episodes",
+    )
+    add(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="CHECK",
+        help="these checks alone; names below",
+    )
     add("--json", action="store_true", help="the results as JSON on standard output")
     return made
 

@@ -28,7 +28,9 @@ class Identity:
 
 def identity(env: gymnasium.Env[str, str]) -> Identity:
     """The identity of an environment, wrapped or not."""
-    return Identity("" if env.spec is None else env.spec.id, _source(type(env.unwrapped)))
+    return Identity(
+        "" if env.spec is None else env.spec.id, _source(type(env.unwrapped))
+    )
 
 
 @cache
@@ -37,13 +39,21 @@ def _source(env_class: type) -> str:
     for part in env_class.__mro__:
         module = sys.modules.get(part.__module__)
         file = getattr(module, "__file__", None)
-        if file is None or part.__module__.partition(".")[0] in ("builtins", "gymnasium", "typing"):
+        if file is None or part.__module__.partition(".")[0] in (
+            "builtins",
+            "gymnasium",
+            "typing",
+        ):
             continue
         path = Path(file)
-        files.update(path.parent.glob("*.py") if getattr(module, "__package__", "") else [path])
+        files.update(
+            path.parent.glob("*.py") if getattr(module, "__package__", "") else [path]
+        )
     if not files:
         return ""
     digest = hashlib.sha256()
     for path in sorted(files, key=lambda path: (path.parent.name, path.name)):
-        digest.update(f"{path.parent.name}/{path.name}".encode() + b"\0" + path.read_bytes())
+        digest.update(
+            f"{path.parent.name}/{path.name}".encode() + b"\0" + path.read_bytes()
+        )
     return digest.hexdigest()

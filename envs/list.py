@@ -28,7 +28,9 @@ examples:
   python -m envs.play NAME                plays one by hand
 """
 
-_LICENCE = re.compile(r"^\s*\|[^|\n]*licen[cs]e[^|\n]*\|(.+(?:\n\s*\|\s*\|.+)*)", re.MULTILINE)
+_LICENCE = re.compile(
+    r"^\s*\|[^|\n]*licen[cs]e[^|\n]*\|(.+(?:\n\s*\|\s*\|.+)*)", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ def entry(name: str) -> Entry:
         family=env_class.__module__.removeprefix("envs.").partition(".")[0],
         about=doc.strip().partition("\n")[0],
         levels=tuple(env.levels),
-        tasks={s: sum(len(env.tasks(s, lvl)) for lvl in env.levels) for s in env.splits},
+        tasks={
+            s: sum(len(env.tasks(s, lvl)) for lvl in env.levels) for s in env.splits
+        },
         tools=_tools(env),
         chance=_chance(env),
         licence=_licence(doc),
@@ -86,10 +90,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="environments outside of ours")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="environments outside of ours"
+    )
     arguments = parser.parse_args(argv)
     try:
-        entries = [entry(name) for name in dict.fromkeys([*registry.names(), *arguments.names])]
+        entries = [
+            entry(name) for name in dict.fromkeys([*registry.names(), *arguments.names])
+        ]
     except (ValueError, ImportError, gymnasium.error.Error) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         sys.exit(2)
@@ -102,7 +110,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _table(entries: Iterable[Entry]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("name", no_wrap=True)
-    for name in ("family", "levels", "tasks by split", "tools", "chance", "source, licence"):
+    for name in (
+        "family",
+        "levels",
+        "tasks by split",
+        "tools",
+        "chance",
+        "source, licence",
+    ):
         table.add_column(name, justify="right" if name == "chance" else "left")
     for found in entries:
         levels = ", ".join(map(str, found.levels))

@@ -78,13 +78,17 @@ def _value(text: str, kind: str) -> Any:
         return text
 
 
-def play_by_hand(env: TextEnv, options: Mapping[str, Any], seed: int | None) -> bool | None:
+def play_by_hand(
+    env: TextEnv, options: Mapping[str, Any], seed: int | None
+) -> bool | None:
     """Plays one episode with turns from standard input; the verdict, None where it was left."""
     console = Console(highlight=False, soft_wrap=True)
     _, info = env.reset(seed=seed, options=dict(options))
     tools = [tool["function"] for tool in info["tools"]]
     messages = info["messages"]
-    console.print(f"task {env.task.id}, {env.turn_budget(env.task)} turns", markup=False)
+    console.print(
+        f"task {env.task.id}, {env.turn_budget(env.task)} turns", markup=False
+    )
     _show_task(console, messages, tools)
     turn = 0
     while (line := _read(console, turn + 1)) is not None:
@@ -114,7 +118,11 @@ def play_by_hand(env: TextEnv, options: Mapping[str, Any], seed: int | None) -> 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     arguments = _parser().parse_args(argv)
-    named = {"split": arguments.split, "level": arguments.level, "task_id": arguments.task}
+    named = {
+        "split": arguments.split,
+        "level": arguments.level,
+        "task_id": arguments.task,
+    }
     options = {key: value for key, value in named.items() if value is not None}
     try:
         if arguments.task:
@@ -160,7 +168,9 @@ def _read(console: Console, turn: int) -> str | None:
     return "".join(lines).rstrip("\n")
 
 
-def _show_task(console: Console, messages: Sequence[Message], tools: Sequence[Tool]) -> None:
+def _show_task(
+    console: Console, messages: Sequence[Message], tools: Sequence[Tool]
+) -> None:
     for message in messages:
         console.print(Text(f"{message['role']}:", "bold"))
         console.print(Text(message["content"]))
@@ -177,7 +187,9 @@ def _show_tools(console: Console, tools: Sequence[Tool]) -> None:
             (name if name in required else f"[{name}]") + f":{schema['type']}"
             for name, schema in tool["parameters"]["properties"].items()
         ]
-        console.print(Text(f"  {' '.join([tool['name'], *words])}  - {tool['description']}"))
+        console.print(
+            Text(f"  {' '.join([tool['name'], *words])}  - {tool['description']}")
+        )
 
 
 def _solution(env: TextEnv) -> str:
@@ -188,7 +200,11 @@ def _solution(env: TextEnv) -> str:
 
 
 def _show_verdict(
-    console: Console, observation: str, reward: float, turn: int, info: Mapping[str, Any]
+    console: Console,
+    observation: str,
+    reward: float,
+    turn: int,
+    info: Mapping[str, Any],
 ) -> None:
     if observation:
         console.print(Text(observation))
@@ -214,7 +230,11 @@ def _parser() -> argparse.ArgumentParser:
     add("name", metavar="NAME", help="an environment, as `env=` takes it")
     add("--split", help="train, id or ood/<shift>; default: the environment's first")
     add("--level", type=int, help="default: the environment's first")
-    add("--task", metavar="ID", help="a task by its id, which begins with its split and level")
+    add(
+        "--task",
+        metavar="ID",
+        help="a task by its id, which begins with its split and level",
+    )
     add("--seed", type=int, help="which task is drawn; default: a new one every time")
     return made
 

@@ -94,7 +94,10 @@ def _register(env_id: str, entry_point: Any) -> None:
         if present is None:
             # TextEnv enforces the order itself, and the tests run the checker: bare is faster.
             gymnasium.register(
-                env_id, entry_point=entry_point, order_enforce=False, disable_env_checker=True
+                env_id,
+                entry_point=entry_point,
+                order_enforce=False,
+                disable_env_checker=True,
             )
         elif present.entry_point != entry_point:
             raise RegistrationError(
@@ -106,7 +109,9 @@ def _register(env_id: str, entry_point: Any) -> None:
 def _from_module(name: str, module: str, rest: str) -> str:
     """The id that importing the module has registered."""
     if not all(part.isidentifier() for part in module.split(".")):
-        raise NameNotFound(f"{name!r} must be module:namespace/name, and {module!r} is no module")
+        raise NameNotFound(
+            f"{name!r} must be module:namespace/name, and {module!r} is no module"
+        )
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -120,7 +125,9 @@ def _from_module(name: str, module: str, rest: str) -> str:
     env_id = _newest(rest)
     if env_id is None:
         namespace = rest.partition("/")[0]
-        raise _not_found(rest, (i for i in gymnasium.registry if i.startswith(f"{namespace}/")))
+        raise _not_found(
+            rest, (i for i in gymnasium.registry if i.startswith(f"{namespace}/"))
+        )
     return env_id
 
 
@@ -131,7 +138,9 @@ def _from_entry_point(name: str) -> str:
     if not values:
         raise _not_found(name, [*names(), *(point.name for point in group)])
     if len(values) > 1:
-        raise RegistrationError(f"environment {name!r} has several entry points: {sorted(values)}")
+        raise RegistrationError(
+            f"environment {name!r} has several entry points: {sorted(values)}"
+        )
     loaded = next(iter(values.values())).load()
     if not (isinstance(loaded, type) and issubclass(loaded, TextEnv)):
         raise RegistrationError(
@@ -155,12 +164,18 @@ def _newest(name: str) -> str | None:
         return None
     newest_id = get_env_id(namespace, own_name, newest)
     if version is not None:
-        raise VersionNotFound(f"environment {name} does not exist; the newest is {newest_id}")
+        raise VersionNotFound(
+            f"environment {name} does not exist; the newest is {newest_id}"
+        )
     return newest_id
 
 
 def _not_found(name: str, known: Iterable[str]) -> NameNotFound:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}."
+    hint = (
+        f"Did you mean {near[0]!r}?"
+        if near
+        else f"Known: {', '.join(known) or 'none'}."
+    )
     return NameNotFound(f"environment {name!r} does not exist. {hint}")

@@ -78,17 +78,30 @@ class Release:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             wanted = Path(scratch, "wanted.txt")
-            wanted.write_text(f"{self.project}=={self.version} --hash=sha256:{self.sha256}\n")
+            wanted.write_text(
+                f"{self.project}=={self.version} --hash=sha256:{self.sha256}\n"
+            )
             pip = [sys.executable, "-m", "pip", "download", "--quiet"]
             pip += ["--disable-pip-version-check", "--no-deps", self.pip_option]
             try:
                 done = subprocess.run(
-                    [*pip, "--require-hashes", "--dest", scratch, "--requirement", str(wanted)],
+                    [
+                        *pip,
+                        "--require-hashes",
+                        "--dest",
+                        scratch,
+                        "--requirement",
+                        str(wanted),
+                    ],
                     capture_output=True,
                     text=True,
                     timeout=FETCH_S,
                 )
-                told = "" if done.returncode == 0 else done.stderr.strip().rpartition("\n")[2]
+                told = (
+                    ""
+                    if done.returncode == 0
+                    else done.stderr.strip().rpartition("\n")[2]
+                )
             except subprocess.TimeoutExpired:
                 told = f"no answer within {FETCH_S:.0f} s"
             fetched = Path(scratch, self.file)
@@ -105,7 +118,9 @@ class Release:
 def main() -> None:
     """Fetches every release; ends with 1 where one cannot be had, after trying the others."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quiet", action="store_true", help="name no file, only what is missing")
+    parser.add_argument(
+        "--quiet", action="store_true", help="name no file, only what is missing"
+    )
     quiet = parser.parse_args().quiet
     failed = False
     for reader in READERS:

@@ -33,7 +33,9 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("turn_tokens", "episode_tokens"):
             if getattr(self, name) < 1:
-                raise ValueError(f"Limits.{name} must be at least 1, got {getattr(self, name)}")
+                raise ValueError(
+                    f"Limits.{name} must be at least 1, got {getattr(self, name)}"
+                )
 
 
 class Conversation(Protocol):
@@ -103,11 +105,17 @@ def play(
     KeyboardInterrupt and SystemExit pass through.
     """
     started = time.monotonic()
-    record: dict[str, Any] = {"messages": (), "tools": (), "policy_version": policy.version}
+    record: dict[str, Any] = {
+        "messages": (),
+        "tools": (),
+        "policy_version": policy.version,
+    }
     record |= vars(identity(env))
     segments: list[Segment] = []
     try:
-        stop, verdict = _turns(env, policy, task, limits or Limits(), seed, record, segments)
+        stop, verdict = _turns(
+            env, policy, task, limits or Limits(), seed, record, segments
+        )
         error = "" if verdict is not None else "the verifier gave no verdict"
     except Exception as broken:  # noqa: BLE001 - the one place where a broken episode becomes data
         stop, verdict, error = Stop.ERROR, None, f"{type(broken).__name__}: {broken}"
@@ -139,7 +147,9 @@ def _turns(
     _, info = env.reset(seed=seed, options=options)
     record["messages"], record["tools"] = tuple(info["messages"]), tuple(info["tools"])
     record["states"] = record["progress"] = ()
-    with policy.begin(info["messages"], info["tools"], limits=limits, seed=seed) as conversation:
+    with policy.begin(
+        info["messages"], info["tools"], limits=limits, seed=seed
+    ) as conversation:
         segments.append(conversation.prompt)
         while (turn := conversation.generate()) is not None:
             segments.append(turn)
@@ -151,7 +161,9 @@ def _turns(
                 stop = Stop.FINISHED if terminated else Stop.MAX_TURNS
                 return stop, _verdict(float(reward), info)
             segments.append(conversation.append(reply))
-    return Stop.MAX_TOKENS, Verdict(passed=False, score=0.0, detail=Stop.MAX_TOKENS.sentence)
+    return Stop.MAX_TOKENS, Verdict(
+        passed=False, score=0.0, detail=Stop.MAX_TOKENS.sentence
+    )
 
 
 def _verdict(reward: float, info: Mapping[str, Any]) -> Verdict | None:

@@ -69,7 +69,10 @@ def from_json(line: str | bytes) -> Episode:
             segments=tuple(_segment(segment) for segment in row["segments"]),
             stop=Stop(row["stop"]),
             verdict=_verdict(row),
-            **{key: row[key] for key in ("policy_version", "seed", "error", "wall_s", "malformed")},
+            **{
+                key: row[key]
+                for key in ("policy_version", "seed", "error", "wall_s", "malformed")
+            },
             # Files from before these columns lack them.
             env=row.get("env") or "",
             source=row.get("source") or "",
@@ -111,7 +114,9 @@ def read_episodes(path: str | os.PathLike[str]) -> Iterator[Episode]:
             try:
                 yield from_json(line)
             except ValueError as error:
-                raise ValueError(f"{os.fspath(path)}, line {number}: {error}") from error
+                raise ValueError(
+                    f"{os.fspath(path)}, line {number}: {error}"
+                ) from error
 
 
 def _digest(text: str) -> str:

@@ -27,7 +27,9 @@ def _tools_of(kind: type) -> tuple[str, ...]:
     owners = reversed(kind.__mro__)
     found = ((owner, name) for owner in owners for name in vars(owner))
     return tuple(
-        dict.fromkeys(name for owner, name in found if hasattr(vars(owner)[name], "__is_tool__"))
+        dict.fromkeys(
+            name for owner, name in found if hasattr(vars(owner)[name], "__is_tool__")
+        )
     )
 
 

@@ -64,7 +64,9 @@ def parse_call(text: str) -> Call | Malformed:
     infinities, integers over 18 digits, lone surrogates, nesting over 32, a million characters.
     """
     if len(text) > MAX_CHARS:
-        return Malformed(f"the turn has {len(text)} characters, at most {MAX_CHARS} are read")
+        return Malformed(
+            f"the turn has {len(text)} characters, at most {MAX_CHARS} are read"
+        )
     place = _locate(text)
     if place is None:
         return Malformed(f"no tool call found, write {SHAPE}")
@@ -104,7 +106,9 @@ def schema_of(function: Callable[..., Any]) -> dict[str, Any]:
     return json.loads(_schema_json(getattr(function, "__func__", function)))
 
 
-def call(functions: Mapping[str, Callable[..., Result]], text: str) -> Result | Malformed:
+def call(
+    functions: Mapping[str, Callable[..., Result]], text: str
+) -> Result | Malformed:
     """What the called function returned, or why the turn calls none of them."""
     parsed = parse_call(text)
     if isinstance(parsed, Malformed):
@@ -113,7 +117,9 @@ def call(functions: Mapping[str, Callable[..., Result]], text: str) -> Result | 
     if function is None:
         offered = ", ".join(functions) or "none"
         return Malformed(f"there is no tool {_short(parsed.name)}; tools: {offered}")
-    problem = _argument_problem(schema_of(function)["function"]["parameters"], parsed.arguments)
+    problem = _argument_problem(
+        schema_of(function)["function"]["parameters"], parsed.arguments
+    )
     if problem is not None:
         return Malformed(f"{parsed.name}: {problem}")
     return function(**parsed.arguments)
@@ -167,7 +173,9 @@ def _value_problem(value: object) -> str | None:
     return None
 
 
-def _argument_problem(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> str | None:
+def _argument_problem(
+    schema: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> str | None:
     properties = schema["properties"]
     for name in arguments:
         if name not in properties:
@@ -189,7 +197,9 @@ def _type_problem(value: object, schema: Mapping[str, Any]) -> str | None:
             return None
         return f"must be one of {schema['enum']}, got {_short(value)}"
     kind = _kind(value)
-    if kind != schema["type"] and not (kind == "integer" and schema["type"] == "number"):
+    if kind != schema["type"] and not (
+        kind == "integer" and schema["type"] == "number"
+    ):
         return f"must be of type {schema['type']}, got {_short(value)} ({kind})"
     if isinstance(value, list) and "items" in schema:
         for item in value:
@@ -218,11 +228,20 @@ def _schema_json(function: Callable[..., Any]) -> str:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name == "self":
             continue
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise ValueError(f"tool {name}: parameter {parameter} cannot be passed by name")
+        if parameter.kind not in (
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        ):
+            raise ValueError(
+                f"tool {name}: parameter {parameter} cannot be passed by name"
+            )
         if parameter.name not in hints:
-            raise ValueError(f"tool {name}: parameter {parameter.name!r} needs a type annotation")
-        properties[parameter.name] = _type_schema(hints[parameter.name], f"{name}.{parameter.name}")
+            raise ValueError(
+                f"tool {name}: parameter {parameter.name!r} needs a type annotation"
+            )
+        properties[parameter.name] = _type_schema(
+            hints[parameter.name], f"{name}.{parameter.name}"
+        )
         if parameter.name in about:
             properties[parameter.name]["description"] = about[parameter.name]
         if parameter.default is parameter.empty:

@@ -64,7 +64,9 @@ class Task:
     @property
     def content_hash(self) -> str:
         """Hex SHA-256 over prompt and payload: equal exactly for equal problems."""
-        text = json.dumps([self.prompt, self.payload], sort_keys=True, ensure_ascii=True)
+        text = json.dumps(
+            [self.prompt, self.payload], sort_keys=True, ensure_ascii=True
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -188,10 +190,14 @@ class Episode:
     @property
     def logprobs(self) -> list[float]:
         """(T,) as sampled; 0.0 at tokens that the policy did not write."""
-        return [p for s in self.segments for p in (s.logprobs or (0.0,) * len(s.token_ids))]
+        return [
+            p for s in self.segments for p in (s.logprobs or (0.0,) * len(s.token_ids))
+        ]
 
 
 def as_messages(instructions: str, prompt: str) -> list[Message]:
     """The chat that an episode starts from, made anew; no system message for no instructions."""
-    system: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
+    system: list[Message] = (
+        [{"role": "system", "content": instructions}] if instructions else []
+    )
     return [*system, {"role": "user", "content": prompt}]

@@ -76,12 +76,23 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         "`python -m evals.baselines --out docs`.",
     ]
     for env in dict.fromkeys(row["env"] for row in rows):
-        lines += ["", f"## {env}", "", "| level | split | random | oracle | model | warm-started |"]
+        lines += [
+            "",
+            f"## {env}",
+            "",
+            "| level | split | random | oracle | model | warm-started |",
+        ]
         lines.append("|--:|---|--:|--:|--:|--:|")
         mine = [row for row in rows if row["env"] == env]
         for level, split in dict.fromkeys((r["level"], r["split"]) for r in mine):
-            cells = {r["policy"]: r for r in mine if (r["level"], r["split"]) == (level, split)}
-            shown = [_cell(cells.get(policy)) for policy in (RANDOM, ORACLE, BASE, WARM)]
+            cells = {
+                r["policy"]: r
+                for r in mine
+                if (r["level"], r["split"]) == (level, split)
+            }
+            shown = [
+                _cell(cells.get(policy)) for policy in (RANDOM, ORACLE, BASE, WARM)
+            ]
             lines.append(f"| {level} | `{split}` | {' | '.join(shown)} |")
     return "\n".join(lines) + "\n"
 
@@ -94,14 +105,20 @@ def _measured(
     config = TrainConfig(env=name)
     with Rollouts(name, config.limits, sandbox=config.sandbox) as play:
         env = play.env
-        share = BOXED_SHARE if "sandboxes" in inspect.signature(type(env)).parameters else 1
+        share = (
+            BOXED_SHARE if "sandboxes" in inspect.signature(type(env)).parameters else 1
+        )
         for level in env.levels:
             for split in env.splits:
                 tasks = env.tasks(split, level)
                 for policy, count in ((RANDOM, args.random), (ORACLE, args.oracle)):
                     if tasks and count and (name, level, split, policy) not in there:
-                        yield _scripted(play, Cell(name, level, split), policy, count // share)
-        for level in () if args.no_model else [x for x in env.levels if x in args.levels]:
+                        yield _scripted(
+                            play, Cell(name, level, split), policy, count // share
+                        )
+        for level in (
+            () if args.no_model else [x for x in env.levels if x in args.levels]
+        ):
             for policy in (BASE, WARM):
                 if (name, level, "id", policy) not in there:
                     yield _model(play, Cell(name, level, "id"), policy, config, args)
@@ -116,13 +133,19 @@ def _scripted(play: Rollouts, cell: Cell, policy: str, count: int) -> dict[str, 
         episodes = play(None, tasks, group=group, seed=0)
     else:
         episodes = [
-            e for t in tasks for e in play(ScriptedPolicy(env.oracle(t)), [t], group=1, seed=0)
+            e
+            for t in tasks
+            for e in play(ScriptedPolicy(env.oracle(t)), [t], group=1, seed=0)
         ]
     return _row(cell, policy, episodes, started)
 
 
 def _model(
-    play: Rollouts, cell: Cell, policy: str, config: TrainConfig, args: argparse.Namespace
+    play: Rollouts,
+    cell: Cell,
+    policy: str,
+    config: TrainConfig,
+    args: argparse.Namespace,
 ) -> dict[str, Any]:
     started = time.monotonic()
     folder = models.resolve(args.model)
@@ -131,16 +154,22 @@ def _model(
     model, tokenizer = models.load(folder, dtype=config.torch_dtype())
     tasks = choose(cell, play.env.tasks(cell.split, cell.level), args.tasks, 0)
     with HFPolicy(
-        model.to(config.torch_device()), tokenizer, cache_tokens=config.limits.episode_tokens
+        model.to(config.torch_device()),
+        tokenizer,
+        cache_tokens=config.limits.episode_tokens,
     ) as acting:
-        episodes = play(acting, tasks, group=args.rollouts, seed=0, description=f"{cell} {policy}")
+        episodes = play(
+            acting, tasks, group=args.rollouts, seed=0, description=f"{cell} {policy}"
+        )
     return _row(cell, policy, episodes, started)
 
 
 def _warm(play: Rollouts, level: int, base: Path, config: TrainConfig) -> Path:
     """The warm-started weights of an environment's level, from the cache where they are there."""
     options = config.warm_start
-    key = cache_key(base, play.env, level, options, str(config.torch_dtype()), config.seed)
+    key = cache_key(
+        base, play.env, level, options, str(config.torch_dtype()), config.seed
+    )
     cached = models.cache_folder() / "warm_start" / key
     if not models.is_model(cached):
         model, tokenizer = models.load(base, dtype=config.torch_dtype())
@@ -153,7 +182,9 @@ def _spread(cell: Cell, tasks: Sequence[Task], count: int) -> list[Task]:
     return choose(cell, tasks, max(1, min(count, len(tasks))), 0)
 
 
-def _row(cell: Cell, policy: str, episodes: Sequence[Episode], started: float) -> dict[str, Any]:
+def _row(
+    cell: Cell, policy: str, episodes: Sequence[Episode], started: float
+) -> dict[str, Any]:
     by_task: dict[str, list[float]] = {}
     families: dict[str, str] = {}
     for e in episodes:
@@ -165,7 +196,9 @@ def _row(cell: Cell, policy: str, episodes: Sequence[Episode], started: float) -
     for place, outcomes in enumerate(by_task.values()):
         table[place, : len(outcomes)] = outcomes
     found = asdict(success_rate(table, list(families.values())))
-    numbers = {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in found.items()}
+    numbers = {
+        k: None if isinstance(v, float) and np.isnan(v) else v for k, v in found.items()
+    }
     return {
         "env": cell.env,
         "level": cell.level,
@@ -201,7 +234,9 @@ def _read(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     except ValueError as error:
-        raise ValueError(f"{path} is not what this command wrote: {error}; remove it") from error
+        raise ValueError(
+            f"{path} is not what this command wrote: {error}; remove it"
+        ) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -211,7 +246,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--envs", nargs="+", metavar="NAME", help="default: all of ours")
+    parser.add_argument(
+        "--envs", nargs="+", metavar="NAME", help="default: all of ours"
+    )
     parser.add_argument(
         "--levels",
         nargs="+",
@@ -228,13 +265,25 @@ def _parser() -> argparse.ArgumentParser:
         help=f"random episodes of each cell; default 2000, a {BOXED_SHARE}th of it in boxes",
     )
     parser.add_argument(
-        "--oracle", type=int, default=200, metavar="N", help="of the oracle; default 200, the same"
+        "--oracle",
+        type=int,
+        default=200,
+        metavar="N",
+        help="of the oracle; default 200, the same",
     )
     parser.add_argument(
-        "--tasks", type=int, default=16, metavar="N", help="tasks of the model; default 16"
+        "--tasks",
+        type=int,
+        default=16,
+        metavar="N",
+        help="tasks of the model; default 16",
     )
     parser.add_argument(
-        "--rollouts", type=int, default=8, metavar="K", help="episodes of each; default 8"
+        "--rollouts",
+        type=int,
+        default=8,
+        metavar="K",
+        help="episodes of each; default 8",
     )
     parser.add_argument("--model", default="auto", help="default: auto")
     parser.add_argument("--no-model", action="store_true", help="scripts alone")

@@ -13,7 +13,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "envs list": ("envs.list", "the catalogue of environments"),
     "envs play": ("envs.play", "play an environment by hand"),
     "envs check": ("envs.check", "prove an environment sound"),
-    "envs attack": ("envs.attack.__main__", "try to steal from an environment that runs code"),
+    "envs attack": (
+        "envs.attack.__main__",
+        "try to steal from an environment that runs code",
+    ),
 }
 """The words of a command, the module whose `main` it calls, and what it does."""
 
@@ -44,7 +47,9 @@ def _hint(said: Sequence[str]) -> str:
 
 def _help() -> str:
     lines = [f"  scgrpo {name:14}{about}" for name, (_, about) in COMMANDS.items()]
-    return "\n".join(["usage: scgrpo COMMAND [ARGUMENT ...]", "", *lines, "", "Each takes --help."])
+    return "\n".join(
+        ["usage: scgrpo COMMAND [ARGUMENT ...]", "", *lines, "", "Each takes --help."]
+    )
 
 
 if __name__ == "__main__":

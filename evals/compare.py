@@ -30,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         results = distinct([load_result(name, RUNS) for name in arguments.results])
         notes = mixed(results, allowed=arguments.allow_mixed)
-        notes += dict.fromkeys(sentence for result in results for sentence in result.warnings)
+        notes += dict.fromkeys(
+            sentence for result in results for sentence in result.warnings
+        )
         comparisons = compare_results(results)
         taxes = ood_gain_ratios(comparisons)
         show(comparisons, taxes, notes)

@@ -60,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     try:
         folder = Path(arguments.run)
-        run = folder if (folder / "episodes").is_dir() else find_run(RUNS, arguments.run)
+        run = (
+            folder if (folder / "episodes").is_dir() else find_run(RUNS, arguments.run)
+        )
         sheet = measured(run, seed=arguments.seed)
         show(sheet)
         paths = write(sheet, arguments.out or run / "evals" / "credit", "credit")
@@ -83,7 +85,10 @@ def measured(run: Path, *, seed: int = 0) -> Sheet:
     left_out: Counter[str] = Counter()
     found = list(samples(run, env, tokenizer, left_out))
     if not found:
-        said = ", ".join(f"{count} {why}" for why, count in left_out.items()) or "no episodes"
+        said = (
+            ", ".join(f"{count} {why}" for why, count in left_out.items())
+            or "no episodes"
+        )
         raise ValueError(
             f"{run} has no solved episode with a weight on its tokens: {said}. Wanted a run of "
             "algo=sc_grpo in which some groups both succeed and fail"
@@ -100,9 +105,13 @@ def measured(run: Path, *, seed: int = 0) -> Sheet:
         "left_out": dict(left_out),
         "found": [asdict(row) for row in rows],
     }
-    control = "" if config.credit.control == "none" else f", control {config.credit.control}"
+    control = (
+        "" if config.credit.control == "none" else f", control {config.credit.control}"
+    )
     title = f"Credit on what decides: {config.env}, {config.algo}{control}, {len(found)} episodes"
-    return Sheet(title, HEADER, [_line(row) for row in rows], _legend(rows, left_out), about)
+    return Sheet(
+        title, HEADER, [_line(row) for row in rows], _legend(rows, left_out), about
+    )
 
 
 def samples(
@@ -121,7 +130,9 @@ def samples(
             try:
                 spans = env.critical(credited.episode.task)
             except NotImplementedError as error:
-                raise ValueError(f"{env.name} has no critical labels ({error})") from error
+                raise ValueError(
+                    f"{env.name} has no critical labels ({error})"
+                ) from error
             found = deciding(credited.episode, spans, tokenizer)
             if found.span.any():
                 yield Sample(credited, found)
@@ -139,7 +150,11 @@ def _unfit(credited: Credited) -> str:
         return "solved, without a record of credit"
     if credited.reference is None:
         return "solved, not weighted"
-    return "solved, credit not finite" if None in credited.weight + credited.entropy else ""
+    return (
+        "solved, credit not finite"
+        if None in credited.weight + credited.entropy
+        else ""
+    )
 
 
 def _line(row: Found) -> list[str]:
@@ -161,7 +176,10 @@ def _legend(rows: Sequence[Found], left_out: Counter[str]) -> list[str]:
         )
     if any(row.signal == "entropy" and not row.auroc.episodes for row in rows):
         lines.append("The run kept no entropy beside its credit.")
-    counts = {label: sum(r.auroc.episodes for r in rows if _asks(r, label)) for label in LABELS}
+    counts = {
+        label: sum(r.auroc.episodes for r in rows if _asks(r, label))
+        for label in LABELS
+    }
     lines.append(
         "Episodes measured: "
         + ", ".join(f"{count} for {label}" for label, count in counts.items())
@@ -186,10 +204,24 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = made.add_argument
-    add("run", nargs="?", default="latest", help="a folder, or a name in runs/; default: newest")
-    add("--seed", type=int, default=0, metavar="S", help="of the shuffled control; default 0")
     add(
-        "--out", type=Path, metavar="DIR", help="for JSON and Markdown; default: evals/credit there"
+        "run",
+        nargs="?",
+        default="latest",
+        help="a folder, or a name in runs/; default: newest",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="of the shuffled control; default 0",
+    )
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="for JSON and Markdown; default: evals/credit there",
     )
     return made
 

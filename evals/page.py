@@ -44,7 +44,15 @@ CURVES = (
     "level",
 )
 ERRORS = "errors/"
-COMPARED = ("suite", "model", "compared with", "tasks", "difference", "95 % interval", "verdict")
+COMPARED = (
+    "suite",
+    "model",
+    "compared with",
+    "tasks",
+    "difference",
+    "95 % interval",
+    "verdict",
+)
 
 
 @dataclass(frozen=True)
@@ -72,9 +80,26 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = made.add_argument
-    add("runs", nargs="*", default=["latest"], metavar="RUN", help="folders or names in runs/")
-    add("--episodes", type=int, default=200, metavar="N", help="most of each run; default 200")
-    add("--out", type=Path, metavar="FILE", help="default: evals/report.html in the last run")
+    add(
+        "runs",
+        nargs="*",
+        default=["latest"],
+        metavar="RUN",
+        help="folders or names in runs/",
+    )
+    add(
+        "--episodes",
+        type=int,
+        default=200,
+        metavar="N",
+        help="most of each run; default 200",
+    )
+    add(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: evals/report.html in the last run",
+    )
     return made
 
 
@@ -103,7 +128,9 @@ def page(runs: Sequence[Path], *, episodes: int = 200) -> str:
     if episodes < 1:
         raise ValueError(f"got --episodes {episodes}, wanted at least 1")
     named = _labels(runs)
-    metrics = {label: read_metrics(run / "metrics.jsonl") for label, run in named.items()}
+    metrics = {
+        label: read_metrics(run / "metrics.jsonl") for label, run in named.items()
+    }
     names = {name for rows in metrics.values() for row in rows for name in row}
     errors = sorted(name for name in names if name.startswith(ERRORS))
     drawn = [(name, charts.curve(name, metrics)) for name in (*CURVES, *errors)]
@@ -114,7 +141,11 @@ def page(runs: Sequence[Path], *, episodes: int = 200) -> str:
         "comparison": _comparison(runs) if len(runs) > 1 else None,
     }
     while True:
-        seen = [row for label, run in named.items() for row in _episodes(run, label, episodes)]
+        seen = [
+            row
+            for label, run in named.items()
+            for row in _episodes(run, label, episodes)
+        ]
         text = _rendered(values, seen)
         if len(text.encode()) <= MOST_BYTES or episodes == 1:
             return text
@@ -178,8 +209,12 @@ def _run(label: str, run: Path, metrics: Sequence[Mapping[str, Any]]) -> Run:
         differences = [d["estimate"] for d in row["differences"]]
         lines.append([suite, *map(_rate, scores), *map(_gain, differences)])
         for name in labels:
-            notes += [say(name, suite, row["scores"][name]) for say in (causes_line, warning)]
-        rates += [_point(suite, "model", n, s) for n, s in zip(labels, scores, strict=True)]
+            notes += [
+                say(name, suite, row["scores"][name]) for say in (causes_line, warning)
+            ]
+        rates += [
+            _point(suite, "model", n, s) for n, s in zip(labels, scores, strict=True)
+        ]
         gains += [
             _point(suite, "pair", f"{after} - {before}", d)
             for (after, before), d in zip(pairs, differences, strict=True)
@@ -190,19 +225,25 @@ def _run(label: str, run: Path, metrics: Sequence[Mapping[str, Any]]) -> Run:
     ]
     sampling = data["facts"].get("sampling", "")
     shown = [chart for chart in drawn if chart]
-    return Run(label, about, sampling, header, lines, shown, [note for note in notes if note])
+    return Run(
+        label, about, sampling, header, lines, shown, [note for note in notes if note]
+    )
 
 
 def _newest_report(run: Path) -> tuple[Path, dict[str, Any]] | None:
     """Its file and what it says; None where there is none, or nothing in it."""
-    paths = sorted((run / "evals").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    paths = sorted(
+        (run / "evals").glob("*.json"), key=lambda path: path.stat().st_mtime_ns
+    )
     if not paths:
         return None
     try:
         data = json.loads(paths[-1].read_text())
         return (paths[-1], data) if data["rows"] and data["facts"] is not None else None
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{paths[-1]} is no report: {error}; evaluate again") from error
+        raise ValueError(
+            f"{paths[-1]} is no report: {error}; evaluate again"
+        ) from error
 
 
 def _comparison(runs: Sequence[Path]) -> dict[str, Any]:
@@ -221,13 +262,19 @@ def _comparison(runs: Sequence[Path]) -> dict[str, Any]:
         )
         interval = f"{low} to {high}"
         tasks = str(estimate.tasks)
-        rows.append([str(one.cell), one.after, one.before, tasks, value, interval, one.verdict])
+        rows.append(
+            [str(one.cell), one.after, one.before, tasks, value, interval, one.verdict]
+        )
     return {"header": COMPARED, "rows": rows, "notes": notes}
 
 
 def _env(run: Path) -> str:
     path = run / CONFIG
-    return str(OmegaConf.select(OmegaConf.load(path), "env")) if path.is_file() else "unknown"
+    return (
+        str(OmegaConf.select(OmegaConf.load(path), "env"))
+        if path.is_file()
+        else "unknown"
+    )
 
 
 def _rate(estimate: Mapping[str, Any]) -> str:
@@ -236,7 +283,9 @@ def _rate(estimate: Mapping[str, Any]) -> str:
 
 
 def _gain(estimate: Mapping[str, Any]) -> str:
-    value, low, high = (_percent(estimate[key], "+") for key in ("value", "low", "high"))
+    value, low, high = (
+        _percent(estimate[key], "+") for key in ("value", "low", "high")
+    )
     return f"{value} ({low} to {high})"
 
 
@@ -244,7 +293,9 @@ def _percent(value: float | None, sign: str) -> str:
     return "-" if value is None else f"{100 * value:{sign}.1f}"
 
 
-def _point(suite: str, of: str, name: str, estimate: Mapping[str, Any]) -> dict[str, Any]:
+def _point(
+    suite: str, of: str, name: str, estimate: Mapping[str, Any]
+) -> dict[str, Any]:
     ends = {
         key: None if estimate[key] is None else 100 * estimate[key]
         for key in ("value", "low", "high")

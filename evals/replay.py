@@ -70,10 +70,14 @@ class Player:
         first = registry.make(name)
         inner = first.unwrapped
         if not isinstance(inner, TextEnv):
-            raise ValueError(f"{name} is a {type(inner).__name__}; wanted an envs.base.TextEnv")
+            raise ValueError(
+                f"{name} is a {type(inner).__name__}; wanted an envs.base.TextEnv"
+            )
         arguments: dict[str, Any] = {}
         if "sandboxes" in inspect.signature(type(inner)).parameters:
-            arguments["sandboxes"] = self._stack.enter_context(open_pool(SandboxConfig()))
+            arguments["sandboxes"] = self._stack.enter_context(
+                open_pool(SandboxConfig())
+            )
         for _ in range(threads):
             env = registry.make(name, **arguments)
             self._stack.callback(env.close)
@@ -113,7 +117,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if len(wrong) > MOST_SHOWN:
         print(f"... and {len(wrong) - MOST_SHOWN} more")
     void = sum(finding.void for finding in findings)
-    proved = len(findings) - len(wrong) - sum(f.void and not f.problems for f in findings)
+    proved = (
+        len(findings) - len(wrong) - sum(f.void and not f.problems for f in findings)
+    )
     print(
         f"{proved} of {len(findings)} episodes prove themselves, {len(wrong)} do not, {void} void"
     )
@@ -139,17 +145,23 @@ def replay(files: Sequence[Path], *, env: str = "", threads: int = 8) -> list[Fi
         if not name:
             raise ValueError(f"{place} does not say its environment: name it by --env")
         broken = ("the line was changed after it was written: its checksum differs",)
-        waiting.setdefault(name, []).append((index, episode, broken if whole is False else ()))
+        waiting.setdefault(name, []).append(
+            (index, episode, broken if whole is False else ())
+        )
     with progress(sum(map(len, waiting.values())), "replay") as bar:
         for name, items in waiting.items():
             with (
                 Player(name, min(threads, len(items))) as player,
                 ThreadPoolExecutor(threads) as workers,
             ):
-                checked = workers.map(lambda item: _check(player, item[1], item[2]), items)
+                checked = workers.map(
+                    lambda item: _check(player, item[1], item[2]), items
+                )
                 for (index, episode, _), problems in zip(items, checked, strict=True):
                     void = episode.verdict is None
-                    findings[index] = Finding(lines[index][0], episode.task.id, problems, void)
+                    findings[index] = Finding(
+                        lines[index][0], episode.task.id, problems, void
+                    )
                     bar.advance(1)
     return [findings[index] for index in range(len(lines))]
 
@@ -159,10 +171,14 @@ def _lines(file: Path) -> Iterator[tuple[str, bytes]]:
     lines = file.read_bytes().splitlines()
     if not lines:
         raise ValueError(f"{file} is empty; wanted a file of episodes")
-    return ((f"{file}, line {number}:", line) for number, line in enumerate(lines, start=1))
+    return (
+        (f"{file}, line {number}:", line) for number, line in enumerate(lines, start=1)
+    )
 
 
-def _check(player: Player, saved: Episode, problems: tuple[str, ...]) -> tuple[str, ...]:
+def _check(
+    player: Player, saved: Episode, problems: tuple[str, ...]
+) -> tuple[str, ...]:
     """What is wrong with a saved episode; a void one is not played again."""
     found = [*problems, *_identity(player.env, saved)]
     task = player.env.find(saved.task.split, saved.task.level, saved.task.id)
@@ -188,7 +204,9 @@ def _task(saved: Task, now: Task) -> Iterator[str]:
         old, new = getattr(saved, name), getattr(now, name)
         if json.dumps(old, sort_keys=True) != json.dumps(new, sort_keys=True):
             secret = name == "payload"
-            yield f"task: its {name} differs" + ("" if secret else f": {_two(old, new)}")
+            yield f"task: its {name} differs" + (
+                "" if secret else f": {_two(old, new)}"
+            )
 
 
 def _outcome(saved: Episode, now: Episode) -> Iterator[str]:
@@ -246,7 +264,13 @@ def _parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="episodes as JSON lines")
     add("--env", default="", metavar="NAME", help="for episodes that do not say theirs")
-    add("--threads", type=int, default=8, metavar="N", help="episodes at once; default 8")
+    add(
+        "--threads",
+        type=int,
+        default=8,
+        metavar="N",
+        help="episodes at once; default 8",
+    )
     return made
 
 

@@ -57,7 +57,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         run(arguments, sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
-        print("\nstopped; finished episodes are kept: the same command goes on", file=sys.stderr)
+        print(
+            "\nstopped; finished episodes are kept: the same command goes on",
+            file=sys.stderr,
+        )
         sys.exit(130)
     except (ValueError, gymnasium.error.Error) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
@@ -98,7 +101,10 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
             tasks,
             {s.label: evaluation.kept(cell, s) for s in subjects.models},
             evaluation.rollouts,
-            {s.label: evaluation.kept(cell, s, first_try=True) for s in subjects.models},
+            {
+                s.label: evaluation.kept(cell, s, first_try=True)
+                for s in subjects.models
+            },
         )
         for cell, tasks in evaluation.tasks.items()
     ]
@@ -122,19 +128,30 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
 
 
 def plan(
-    arguments: argparse.Namespace, subjects: EvaluatedModels, envs: Mapping[str, TextEnv]
+    arguments: argparse.Namespace,
+    subjects: EvaluatedModels,
+    envs: Mapping[str, TextEnv],
 ) -> Evaluation:
     """What the arguments ask for. Raises ValueError for what cannot be."""
     usual_tasks, usual_rollouts = QUICK if arguments.quick else FULL
     rollouts = arguments.rollouts or (1 if arguments.greedy else usual_rollouts)
     if arguments.greedy and rollouts > 1:
-        raise ValueError("--greedy says the same every time: leave --rollouts out, or give 1")
+        raise ValueError(
+            "--greedy says the same every time: leave --rollouts out, or give 1"
+        )
     count = arguments.tasks or usual_tasks
-    covered = cells(envs, ood=arguments.ood, levels=arguments.levels, preferred=subjects.levels)
+    covered = cells(
+        envs, ood=arguments.ood, levels=arguments.levels, preferred=subjects.levels
+    )
     return Evaluation(
         subjects=subjects,
         tasks={
-            cell: choose(cell, envs[cell.env].tasks(cell.split, cell.level), count, arguments.seed)
+            cell: choose(
+                cell,
+                envs[cell.env].tasks(cell.split, cell.level),
+                count,
+                arguments.seed,
+            )
             for cell in covered
         },
         digests={subject.label: subject.digest() for subject in subjects.models},
@@ -147,7 +164,10 @@ def plan(
 
 
 def play_missing(
-    evaluation: Evaluation, waiting: Mapping[str, Mapping[Cell, int]], budget: Budget, threads: int
+    evaluation: Evaluation,
+    waiting: Mapping[str, Mapping[Cell, int]],
+    budget: Budget,
+    threads: int,
 ) -> str:
     """Plays what is not on disk, one model in memory at a time. Returns what stopped it early."""
     subjects = evaluation.subjects
@@ -157,8 +177,12 @@ def play_missing(
             unfinished = waiting[subject.label]
             if not unfinished:
                 continue
-            for env in dict.fromkeys(cell.env for cell in unfinished if cell.env not in rollouts):
-                opened = Rollouts(env, subjects.limits, sandbox=subjects.sandbox, threads=threads)
+            for env in dict.fromkeys(
+                cell.env for cell in unfinished if cell.env not in rollouts
+            ):
+                opened = Rollouts(
+                    env, subjects.limits, sandbox=subjects.sandbox, threads=threads
+                )
                 rollouts[env] = stack.enter_context(opened)
             opened = open_policy(
                 subject, subjects.config, greedy=evaluation.greedy, concurrency=threads

@@ -26,7 +26,13 @@ __all__ = ["main", "parser", "sparkline"]
 PROG = "python -m evals.show"
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
-CURVES = ("episodes/success", "episodes/turns", "credit/mean_d", "train/entropy", "level")
+CURVES = (
+    "episodes/success",
+    "episodes/turns",
+    "credit/mean_d",
+    "train/entropy",
+    "level",
+)
 # Among equals the first that has a reference: only there is one token's credit unlike another's.
 CHOICES: dict[str, Callable[[Credited], tuple[float, bool]]] = {
     "best": lambda c: (_score(c, 1.0), c.reference is not None),
@@ -42,12 +48,23 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = made.add_argument
-    add("run", nargs="?", default="latest", help="a folder, or a name in runs/; default: newest")
+    add(
+        "run",
+        nargs="?",
+        default="latest",
+        help="a folder, or a name in runs/; default: newest",
+    )
     add("--step", type=int, metavar="N", help="whose episodes; default: the last")
     which = made.add_mutually_exclusive_group()
-    which.add_argument("--episode", type=int, metavar="I", help="its place in the step, from 0")
-    which.add_argument("--best", action="store_true", help="the highest score (default)")
-    which.add_argument("--worst", action="store_true", help="the lowest score that has a verdict")
+    which.add_argument(
+        "--episode", type=int, metavar="I", help="its place in the step, from 0"
+    )
+    which.add_argument(
+        "--best", action="store_true", help="the highest score (default)"
+    )
+    which.add_argument(
+        "--worst", action="store_true", help="the lowest score that has a verdict"
+    )
     return made
 
 
@@ -56,7 +73,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     try:
         folder = Path(arguments.run)
-        run = folder if (folder / "episodes").is_dir() else find_run(RUNS, arguments.run)
+        run = (
+            folder if (folder / "episodes").is_dir() else find_run(RUNS, arguments.run)
+        )
         _show(run, arguments, Console(file=sys.stdout, highlight=False))
     except (ValueError, OSError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
@@ -67,20 +86,25 @@ def sparkline(values: Sequence[float]) -> str:
     """One bar for each value, the lowest to the highest; means of neighbours over 60 of them."""
     size = math.ceil(len(values) / WIDTH) or 1
     means = [
-        sum(part) / len(part) for i in range(0, len(values), size) if (part := values[i : i + size])
+        sum(part) / len(part)
+        for i in range(0, len(values), size)
+        if (part := values[i : i + size])
     ]
     if not means:
         return ""
     low, spread = min(means), max(means) - min(means)
     return "".join(
-        BARS[round((len(BARS) - 1) * (x - low) / spread) if spread else 0] for x in means
+        BARS[round((len(BARS) - 1) * (x - low) / spread) if spread else 0]
+        for x in means
     )
 
 
 def _show(run: Path, arguments: argparse.Namespace, console: Console) -> None:
     console.print(f"run {run}", markup=False)
     console.print(_curves(read_metrics(run / "metrics.jsonl")))
-    found = sorted((run / "evals").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    found = sorted(
+        (run / "evals").glob("*.json"), key=lambda path: path.stat().st_mtime_ns
+    )
     if found:
         console.print(_table(json.loads(found[-1].read_text())))
     else:
@@ -101,7 +125,9 @@ def _curves(rows: Sequence[dict[str, Any]]) -> Table:
     for name in CURVES:
         values = [float(row[name]) for row in rows if row.get(name) is not None]
         if values:
-            table.add_row(name, f"{values[0]:.3g}", sparkline(values), f"{values[-1]:.3g}")
+            table.add_row(
+                name, f"{values[0]:.3g}", sparkline(values), f"{values[-1]:.3g}"
+            )
     return table
 
 
@@ -141,8 +167,12 @@ def _score(credited: Credited, sign: float) -> float:
 
 
 def _heading(chosen: Credited, step: int, count: int) -> Text:
-    verdict = {True: "solved", False: "not solved", None: "void"}[chosen.episode.verified]
-    parts = [f"step {step}, episode {chosen.place} of {count}: {chosen.episode.task.id}, {verdict}"]
+    verdict = {True: "solved", False: "not solved", None: "void"}[
+        chosen.episode.verified
+    ]
+    parts = [
+        f"step {step}, episode {chosen.place} of {count}: {chosen.episode.task.id}, {verdict}"
+    ]
     if chosen.advantage is not None:
         parts.append(f"advantage {chosen.advantage:+.3f}, case {chosen.case}")
     if chosen.reference is not None:
@@ -176,7 +206,9 @@ def _shade(share: float) -> Style:
 
 def _visible(text: str) -> str:
     """The text with control characters written out: an episode must not steer the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text
+    )
 
 
 if __name__ == "__main__":

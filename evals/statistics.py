@@ -78,7 +78,9 @@ def success_rate(outcomes: ArrayLike, families: Sequence[str]) -> Estimate:
     outcomes = _table(outcomes, families)
     counts = (~np.isnan(outcomes)).sum(axis=1)
     seen = counts > 0
-    clusters, clustered_by = _clusters([f for f, s in zip(families, seen, strict=True) if s])
+    clusters, clustered_by = _clusters(
+        [f for f, s in zip(families, seen, strict=True) if s]
+    )
     episodes, tasks = int(counts.sum()), int(seen.sum())
     rates = np.nansum(outcomes[seen], axis=1) / counts[seen]
     value = float(rates.mean()) if tasks else math.nan
@@ -90,7 +92,9 @@ def success_rate(outcomes: ArrayLike, families: Sequence[str]) -> Estimate:
         if spread == 0.0:
             independent = float(len(sizes))
         else:
-            independent = min(spread / variance, episodes) if variance > 0 else float(episodes)
+            independent = (
+                min(spread / variance, episodes) if variance > 0 else float(episodes)
+            )
         low, high = _wilson(value, independent, t)
     return Estimate(value, low, high, tasks, episodes, len(sizes), clustered_by)
 
@@ -104,17 +108,23 @@ def mean_estimate(
     """
     numbers = np.asarray(values, dtype=np.float64)
     seen = ~np.isnan(numbers)
-    clusters, clustered_by = _clusters([f for f, s in zip(families, seen, strict=True) if s])
+    clusters, clustered_by = _clusters(
+        [f for f, s in zip(families, seen, strict=True) if s]
+    )
     kept, sizes = numbers[seen], np.bincount(clusters)
     value = float(kept.mean()) if len(kept) else math.nan
     low = high = math.nan
     if len(sizes) > 1:
-        half = t_quantile(_freedom(sizes)) * math.sqrt(_variance(kept - value, clusters))
+        half = t_quantile(_freedom(sizes)) * math.sqrt(
+            _variance(kept - value, clusters)
+        )
         low, high = max(least, value - half), min(1.0, value + half)
     return Estimate(value, low, high, len(kept), episodes, len(sizes), clustered_by)
 
 
-def paired_difference(before: ArrayLike, after: ArrayLike, families: Sequence[str]) -> Estimate:
+def paired_difference(
+    before: ArrayLike, after: ArrayLike, families: Sequence[str]
+) -> Estimate:
     """Mean over tasks of (success after - success before). (N, K), (N, K'), (N,).
 
     Row i of both is the same task; a task counts only where both models have a verdict. The
@@ -141,15 +151,22 @@ class PairedTest:
     p_value: float
 
 
-def paired_test(before: ArrayLike, after: ArrayLike, families: Sequence[str]) -> PairedTest:
+def paired_test(
+    before: ArrayLike, after: ArrayLike, families: Sequence[str]
+) -> PairedTest:
     """`paired_difference` and its p-value."""
     before, after = _table(before, families), _table(after, families)
     counts = [(~np.isnan(outcomes)).sum(axis=1) for outcomes in (before, after)]
     seen = (counts[0] > 0) & (counts[1] > 0)
-    clusters, clustered_by = _clusters([f for f, s in zip(families, seen, strict=True) if s])
+    clusters, clustered_by = _clusters(
+        [f for f, s in zip(families, seen, strict=True) if s]
+    )
     differences = np.nansum(after[seen], axis=1) / counts[1][seen]
     differences -= np.nansum(before[seen], axis=1) / counts[0][seen]
-    tasks, episodes = int(seen.sum()), int(counts[0][seen].sum() + counts[1][seen].sum())
+    tasks, episodes = (
+        int(seen.sum()),
+        int(counts[0][seen].sum() + counts[1][seen].sum()),
+    )
     value = float(differences.mean()) if tasks else math.nan
     low = high = error = freedom = p_value = math.nan
     sizes = np.bincount(clusters)
@@ -184,7 +201,9 @@ def pass_at_k(outcomes: ArrayLike, k: int) -> Floats:
 
     With n verdicts of which c solve: 1 - C(n - c, k) / C(n, k); NaN where n < k.
     """
-    return _by_counts(outcomes, k, lambda n, c: 1 - math.comb(n - c, k) / math.comb(n, k))
+    return _by_counts(
+        outcomes, k, lambda n, c: 1 - math.comb(n - c, k) / math.comb(n, k)
+    )
 
 
 def pass_hat_k(outcomes: ArrayLike, k: int) -> Floats:
@@ -236,7 +255,9 @@ def _table(outcomes: ArrayLike, families: Sequence[str]) -> Floats:
     return table
 
 
-def _clusters(families: Sequence[str]) -> tuple[NDArray[np.intp], Literal["family", "task"]]:
+def _clusters(
+    families: Sequence[str],
+) -> tuple[NDArray[np.intp], Literal["family", "task"]]:
     """(N,) cluster numbers from 0 without gaps, and what a cluster is."""
     names, numbers = np.unique(np.asarray(families, dtype=str), return_inverse=True)
     if len(names) < MIN_FAMILIES:
@@ -259,11 +280,15 @@ def _wilson(rate: float, count: float, t: float) -> tuple[float, float]:
     """Wilson's interval of a share seen in `count` independent episodes."""
     weight = t**2 / count
     centre = (rate + weight / 2) / (1 + weight)
-    half = t / (1 + weight) * math.sqrt(rate * (1 - rate) / count + weight / (4 * count))
+    half = (
+        t / (1 + weight) * math.sqrt(rate * (1 - rate) / count + weight / (4 * count))
+    )
     return max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half))
 
 
-def _by_counts(outcomes: ArrayLike, k: int, estimate: Callable[[int, int], float]) -> Floats:
+def _by_counts(
+    outcomes: ArrayLike, k: int, estimate: Callable[[int, int], float]
+) -> Floats:
     """(N,) `estimate(n, c)` of each task; NaN where n < k."""
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
@@ -271,5 +296,8 @@ def _by_counts(outcomes: ArrayLike, k: int, estimate: Callable[[int, int], float
     verdicts = (~np.isnan(table)).sum(axis=1).tolist()
     solved = np.nansum(table, axis=1).astype(int).tolist()
     return np.array(
-        [estimate(n, c) if n >= k else math.nan for n, c in zip(verdicts, solved, strict=True)]
+        [
+            estimate(n, c) if n >= k else math.nan
+            for n, c in zip(verdicts, solved, strict=True)
+        ]
     )

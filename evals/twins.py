@@ -79,7 +79,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         run(arguments, sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
-        print("\nstopped; finished episodes are kept: the same command goes on", file=sys.stderr)
+        print(
+            "\nstopped; finished episodes are kept: the same command goes on",
+            file=sys.stderr,
+        )
         sys.exit(130)
     except (ValueError, gymnasium.error.Error) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
@@ -122,7 +125,9 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> list[Consistency]
     server = served(arguments)
     model = arguments.subject or arguments.model
     subjects = find_models(model, arguments.base, arguments.run, server=server)
-    envs = open_envs(arguments.envs or ([subjects.config.env] if subjects.run else [ALL]))
+    envs = open_envs(
+        arguments.envs or ([subjects.config.env] if subjects.run else [ALL])
+    )
     evaluation, pairs = _with_twins(plan(arguments, subjects, envs), envs)
     waiting = {s.label: evaluation.lacking(s) for s in subjects.models}
     announce(evaluation, waiting, arguments.concurrency)
@@ -147,7 +152,11 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> list[Consistency]
     ]
     about = facts(subjects, evaluation.digests, argv)
     about |= {"command": shlex.join([*PROG.split(), *argv]), "stopped": stopped}
-    about |= {"seed": evaluation.seed, "rollouts": evaluation.rollouts, "code": evaluation.code}
+    about |= {
+        "seed": evaluation.seed,
+        "rollouts": evaluation.rollouts,
+        "code": evaluation.code,
+    }
     sheet = _sheet(rows, evaluation, about, stopped)
     show(sheet)
     paths = write(sheet, evaluation.folder / "twins", evaluation.name)
@@ -232,7 +241,9 @@ def _check_whole(rows: Sequence[Consistency], stopped: str, budget: Budget) -> N
 def _parser() -> argparse.ArgumentParser:
     made = parser()
     made.prog, made.epilog = PROG, EXAMPLES
-    made.description = "Plays tasks and their one-edit twins, and counts the pairs that are solved."
+    made.description = (
+        "Plays tasks and their one-edit twins, and counts the pairs that are solved."
+    )
     made.add_argument(
         "subject",
         nargs="?",

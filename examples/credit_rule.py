@@ -18,4 +18,6 @@ def hesitation(forward, advantage, rng):
     return Credit(weight, advantage, log={"credit/mean_entropy": float(middle)})
 
 
-HESITATION = replace(GRPO, name="hesitation", source="examples/credit_rule.py", credit=hesitation)
+HESITATION = replace(
+    GRPO, name="hesitation", source="examples/credit_rule.py", credit=hesitation
+)

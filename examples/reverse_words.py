@@ -17,7 +17,9 @@ class Reverse(TextEnv):
 
     def tasks(self, split, level):
         ask = "Spell {!r} backwards.".format
-        return [Task(f"{split}/{level}/{w}", split, level, w, ask(w)) for w in WORDS[split]]
+        return [
+            Task(f"{split}/{level}/{w}", split, level, w, ask(w)) for w in WORDS[split]
+        ]
 
     def reply(self, text):
         right = text.strip() == self.task.family[::-1]

@@ -63,14 +63,18 @@ def attack(console: Console, backend: str) -> bool:
             with pool.lease() as box:
                 isolation = box.isolation
             why = "asked for by name" if backend != "auto" else _WHY[taken]
-            title = f"Attacks on {taken} (isolation: {isolation.value}), taken since {why}"
+            title = (
+                f"Attacks on {taken} (isolation: {isolation.value}), taken since {why}"
+            )
             results = show(console, title, findings(pool))
     except SandboxError as error:
         say(console, f"No sandbox: {error}")
         return False
     held = isolation in ISOLATING and all(finding.good for finding in results)
     broken = ", ".join(finding.name for finding in results if not finding.good)
-    verdict = "hostile code is held" if held else f"do NOT run hostile code here: {broken}"
+    verdict = (
+        "hostile code is held" if held else f"do NOT run hostile code here: {broken}"
+    )
     say(console, f"Verdict: {taken}, {verdict}")
     return held
 

@@ -73,15 +73,21 @@ def compose_service() -> Mapping[str, Any]:
 def compose_limits() -> Limits:
     """The limits of the service `sandbox` of docker-compose.yml. Raises SandboxError."""
     service = compose_service()
-    arguments = dict(part.removeprefix("--").split("=", 1) for part in service["command"])
+    arguments = dict(
+        part.removeprefix("--").split("=", 1) for part in service["command"]
+    )
     mounts = dict(mount.split(":", 1) for mount in service["tmpfs"])
     folders = [arguments[name] for name in FOLDERS]
     return Limits(
         memory_mib=size_bytes(service["mem_limit"]) // 2**20,
         pids=int(service["pids_limit"]),
         cpus=float(service["cpus"]),
-        folders_mib={path: tmpfs_number(mounts[path], "size") // 2**20 for path in folders},
-        folders_inodes={path: tmpfs_number(mounts[path], "nr_inodes") for path in folders},
+        folders_mib={
+            path: tmpfs_number(mounts[path], "size") // 2**20 for path in folders
+        },
+        folders_inodes={
+            path: tmpfs_number(mounts[path], "nr_inodes") for path in folders
+        },
         fsize_mib=int(service["ulimits"]["fsize"]) // 2**20,
         nofile=int(service["ulimits"]["nofile"]),
         runner=tuple(f"--{name}={arguments[name]}" for name in FOLDERS),
@@ -105,5 +111,7 @@ def size_bytes(text: str | int) -> int:
     """Bytes that a size such as `512m` stands for. Raises ValueError."""
     found = re.fullmatch(r"(\d+)([bkmg]?)b?", str(text).lower())
     if not found:
-        raise ValueError(f"got the size {text!r}, wanted a number with b, k, m or g, such as 512m")
+        raise ValueError(
+            f"got the size {text!r}, wanted a number with b, k, m or g, such as 512m"
+        )
     return int(found[1]) * SIZES[found[2] or "b"]

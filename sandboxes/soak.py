@@ -50,7 +50,11 @@ _SUBREAPER = 36
 _SETTLE_S = 30.0
 _PATIENCE_S = 60.0
 _SLEEP = ["python", "-c", "import time; time.sleep(600)"]
-_DETACH = ["python", "-c", "import os, time\nif not os.fork(): os.setsid()\ntime.sleep(600)"]
+_DETACH = [
+    "python",
+    "-c",
+    "import os, time\nif not os.fork(): os.setsid()\ntime.sleep(600)",
+]
 
 
 class Soak:
@@ -83,14 +87,18 @@ class Soak:
     def settled(self) -> dict[str, int]:
         """What is left once boxes and engine have had time to finish their endings."""
         until = time.monotonic() + _SETTLE_S
-        while (now := self.left())["containers"] + now["processes"] and time.monotonic() < until:
+        while (now := self.left())["containers"] + now[
+            "processes"
+        ] and time.monotonic() < until:
             time.sleep(0.2)
         return now
 
     def _closed(self) -> None:
         with open_pool(self._config) as pool, pool.lease(_PATIENCE_S) as box:
             box.write({"folder/file": b"content"})
-            done = box.run(["python", "-c", "print(open('folder/file').read())"], timeout_s=20)
+            done = box.run(
+                ["python", "-c", "print(open('folder/file').read())"], timeout_s=20
+            )
             _check(done.stdout == b"content\n", f"the command printed {done.stdout!r}")
 
     def _late(self) -> None:
@@ -102,7 +110,10 @@ class Soak:
         with open_pool(self._config) as pool:
             with pool.lease(_PATIENCE_S) as box:
                 self._kill()
-                _check(_raises(lambda: box.run(_SLEEP, timeout_s=20)), "a killed box answered")
+                _check(
+                    _raises(lambda: box.run(_SLEEP, timeout_s=20)),
+                    "a killed box answered",
+                )
             _check(_works(pool), "the box was not replaced")
 
     def _orphaned(self) -> None:
@@ -134,7 +145,9 @@ class Soak:
             found = client.api.containers(all=True, filters={"label": OWNER_LABEL})
         owners = tuple(f"{boot()}/{pid}/" for pid in self._pids)
         return {
-            one["Id"]: f"{one['State']} ({one['Status']}), of {one['Labels'][OWNER_LABEL]}"
+            one[
+                "Id"
+            ]: f"{one['State']} ({one['Status']}), of {one['Labels'][OWNER_LABEL]}"
             for one in found
             if one["Labels"][OWNER_LABEL].startswith(owners)
         }
@@ -180,7 +193,9 @@ def descendants() -> set[int]:
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+            parents[int(stat.parent.name)] = int(
+                stat.read_text().rpartition(")")[2].split()[1]
+            )
     found, fresh = set(), {os.getpid()}
     while fresh:
         fresh = {pid for pid, parent in parents.items() if parent in fresh}
@@ -245,13 +260,24 @@ def soak(backend: str, leases: int, console: Console) -> bool:
         console.print(f"{count} x {text}", markup=False, highlight=False)
     if after["containers"]:
         for name, state in rounds.containers().items():
-            console.print(f"{name[:12]} is {state}", markup=False, highlight=False, soft_wrap=True)
-    return after == before and not faults and not after["containers"] + after["processes"]
+            console.print(
+                f"{name[:12]} is {state}", markup=False, highlight=False, soft_wrap=True
+            )
+    return (
+        after == before and not faults and not after["containers"] + after["processes"]
+    )
 
 
-def _counted(ways: list[str], leases: int, backend: str, console: Console) -> Iterator[str]:
+def _counted(
+    ways: list[str], leases: int, backend: str, console: Console
+) -> Iterator[str]:
     """Ways in turn, under a bar that needs no thread: rounds fork."""
-    columns = (TextColumn(backend), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn(backend),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, auto_refresh=False) as progress:
         task = progress.add_task(backend, total=leases)
         for number in range(leases):
@@ -276,9 +302,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--leases", type=int, default=1000, help="rounds (default: %(default)s)")
     parser.add_argument(
-        "--backends", nargs="+", choices=("docker", "local"), default=["docker", "local"]
+        "--leases", type=int, default=1000, help="rounds (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--backends",
+        nargs="+",
+        choices=("docker", "local"),
+        default=["docker", "local"],
     )
     chosen = parser.parse_args(arguments)
     if chosen.leases < 1:
@@ -288,11 +319,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = []
     for backend in chosen.backends:
         if reason := reason_against(backend):
-            console.print(f"{backend} is left out: {reason}", markup=False, highlight=False)
+            console.print(
+                f"{backend} is left out: {reason}", markup=False, highlight=False
+            )
         else:
             results.append(soak(backend, chosen.leases, console))
     well = bool(results) and all(results)
-    console.print("Nothing is left." if well else "Something is left, or nothing could be tried.")
+    console.print(
+        "Nothing is left." if well else "Something is left, or nothing could be tried."
+    )
     return 0 if well else 1
 
 

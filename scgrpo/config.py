@@ -23,7 +23,13 @@ from scgrpo.models import load as models
 from scgrpo.settings.help import markdown
 from scgrpo.training.optimizer import AdamKind
 
-__all__ = ["EngineConfig", "LoraConfig", "TrainConfig", "ValidationConfig", "WarmStartConfig"]
+__all__ = [
+    "EngineConfig",
+    "LoraConfig",
+    "TrainConfig",
+    "ValidationConfig",
+    "WarmStartConfig",
+]
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,9 @@ class WarmStartConfig:
     def __post_init__(self) -> None:
         for name in ("measure_episodes", "episodes", "steps", "tasks_per_step"):
             if getattr(self, name) < 1:
-                raise ValueError(f"warm_start.{name} must be at least 1, got {getattr(self, name)}")
+                raise ValueError(
+                    f"warm_start.{name} must be at least 1, got {getattr(self, name)}"
+                )
         if not self.lr > 0:
             raise ValueError(f"warm_start.lr must be positive, got {self.lr}")
 
@@ -72,7 +80,9 @@ class LoraConfig:
 
     def __post_init__(self) -> None:
         if self.rank < 0:
-            raise ValueError(f"lora.rank must be 0 (no adapters) or more, got {self.rank}")
+            raise ValueError(
+                f"lora.rank must be 0 (no adapters) or more, got {self.rank}"
+            )
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,9 @@ class EngineConfig:
         if self.options and self.kind != "vllm":
             raise ValueError(f"engine.options are vLLM's, got engine.kind={self.kind}")
         if not self.importance_cap > 0:
-            raise ValueError(f"engine.importance_cap must be positive, got {self.importance_cap}")
+            raise ValueError(
+                f"engine.importance_cap must be positive, got {self.importance_cap}"
+            )
 
 
 @dataclass(frozen=True)
@@ -182,7 +194,9 @@ class TrainConfig:
     pack_tokens: int = 4096
     activation_checkpointing: bool = False
     levels: tuple[int, ...] = ()
-    limits: Limits = field(default_factory=lambda: Limits(turn_tokens=48, episode_tokens=640))
+    limits: Limits = field(
+        default_factory=lambda: Limits(turn_tokens=48, episode_tokens=640)
+    )
     reference: ReferenceLimits = field(default_factory=ReferenceLimits)
     credit: CreditOptions = field(default_factory=CreditOptions)
     engine: EngineConfig = field(default_factory=EngineConfig)
@@ -210,7 +224,9 @@ class TrainConfig:
                 if wanted
                 else f"teacher={self.teacher} has no effect with algo={self.algo}; use algo=opd"
             )
-        shown = reads_references(algorithm.credit) or (distill is not None and not wanted)
+        shown = reads_references(algorithm.credit) or (
+            distill is not None and not wanted
+        )
         if not shown and self.reference != ReferenceLimits():
             raise ValueError(
                 f"reference.* has no effect with algo={self.algo}, whose teacher is shown nothing; "
@@ -218,9 +234,13 @@ class TrainConfig:
             )
         for name in ("steps", "tasks_per_step", "pack_tokens", "save_every", "keep"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise ValueError(
+                    f"{name} must be at least 1, got {getattr(self, name)}"
+                )
         if self.group < 2:
-            raise ValueError(f"group must be at least 2, to compare episodes, got {self.group}")
+            raise ValueError(
+                f"group must be at least 2, to compare episodes, got {self.group}"
+            )
         for name in ("lr", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
@@ -235,7 +255,9 @@ class TrainConfig:
         if self.credit == usual:
             return algorithm
         if not isinstance(algorithm.credit, SelfConditioned):
-            raise ValueError(f"credit.* has no effect with algo={self.algo}; use algo=sc_grpo")
+            raise ValueError(
+                f"credit.* has no effect with algo={self.algo}; use algo=sc_grpo"
+            )
         given = {k: v for k, v in vars(self.credit).items() if v != getattr(usual, k)}
         options = replace(algorithm.credit.options, **given)
         return replace(algorithm, credit=replace(algorithm.credit, options=options))
@@ -248,7 +270,9 @@ class TrainConfig:
             return torch.empty(0, device=self.device).device
         except (RuntimeError, AssertionError) as error:
             why = str(error).splitlines()[0]
-            raise ValueError(f"device={self.device} cannot be used here: {why}") from error
+            raise ValueError(
+                f"device={self.device} cannot be used here: {why}"
+            ) from error
 
     def torch_dtype(self) -> torch.dtype:
         """The type of the forward pass that `dtype` means here."""

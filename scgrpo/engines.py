@@ -36,7 +36,11 @@ def open_policy(
         sampler = VLLMServer(Server(engine.base_url))
     else:
         adapters = (
-            {"enable_lora": True, "max_lora_rank": config.lora.rank} if config.lora.rank else {}
+            {"enable_lora": True, "max_lora_rank": config.lora.rank}
+            if config.lora.rank
+            else {}
         )
-        sampler = VLLMEngine(start, **{"max_model_len": tokens, **adapters, **engine.options})
+        sampler = VLLMEngine(
+            start, **{"max_model_len": tokens, **adapters, **engine.options}
+        )
     return VLLMPolicy(model, tokenizer, sampler, run / HANDOVER, cache_tokens=tokens)

@@ -30,8 +30,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        run = Path(args.run) if Path(args.run).is_dir() else runs.find_run(args.runs, args.run)
-        print(f"{export(run, args.out, args.checkpoint)}: load it with transformers or model=DIR")
+        run = (
+            Path(args.run)
+            if Path(args.run).is_dir()
+            else runs.find_run(args.runs, args.run)
+        )
+        print(
+            f"{export(run, args.out, args.checkpoint)}: load it with transformers or model=DIR"
+        )
     except (ValueError, checkpoint.CheckpointError, DiskError) as error:
         parser.error(str(error))
 
@@ -94,10 +100,16 @@ def _source(run: Path, which: str) -> Path:
     elif which.isdecimal():
         found = checkpoint.folder_of(folder, int(which))
     else:
-        raise ValueError(f"got checkpoint {which!r}, wanted `latest`, `best` or a step's number")
+        raise ValueError(
+            f"got checkpoint {which!r}, wanted `latest`, `best` or a step's number"
+        )
     if found is None or not found.is_dir():
-        kept = ", ".join(str(checkpoint.step_of(path)) for path in sorted(folder.glob("step-*")))
-        raise ValueError(f"{run} has no checkpoint {which}; it keeps the steps {kept or '(none)'}")
+        kept = ", ".join(
+            str(checkpoint.step_of(path)) for path in sorted(folder.glob("step-*"))
+        )
+        raise ValueError(
+            f"{run} has no checkpoint {which}; it keeps the steps {kept or '(none)'}"
+        )
     return found
 
 
@@ -107,7 +119,10 @@ def _arguments(config: TrainConfig) -> str:
     hidden = {"runs", "name", "resume"}
     changed = (k for k in got if got[k] != usual[k] and k not in hidden)
     return " ".join(
-        [f"env={config.env}", *(f"{k}={_written(got[k])}" for k in changed if k != "env")]
+        [
+            f"env={config.env}",
+            *(f"{k}={_written(got[k])}" for k in changed if k != "env"),
+        ]
     )
 
 
@@ -122,7 +137,11 @@ def _curve(rows: Sequence[dict[str, Any]]) -> list[str]:
     parts = [rows[i : i + size] for i in range(0, len(rows), size)]
     lines = ["| steps | success |", "|---|--:|"]
     for part in parts:
-        values = [row["episodes/success"] for row in part if row["episodes/success"] is not None]
+        values = [
+            row["episodes/success"]
+            for row in part
+            if row["episodes/success"] is not None
+        ]
         mean = f"{100 * sum(values) / len(values):.0f} %" if values else "-"
         lines.append(f"| {part[0]['step']}-{part[-1]['step']} | {mean} |")
     return lines
@@ -132,22 +151,32 @@ def _held_out(row: dict[str, Any]) -> list[str]:
     lines = ["| split | success |", "|---|--:|"]
     for name, value in row.items():
         if name.startswith("validation/") and value is not None:
-            lines.append(f"| {name.removeprefix('validation/')} | {100 * value:.1f} % |")
+            lines.append(
+                f"| {name.removeprefix('validation/')} | {100 * value:.1f} % |"
+            )
     return lines
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=PROG, description="A checkpoint as a Hugging Face model folder with a model card."
+        prog=PROG,
+        description="A checkpoint as a Hugging Face model folder with a model card.",
     )
     parser.add_argument(
         "run", nargs="?", default=runs.LATEST, help="folder, or name; default: newest"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     parser.add_argument(
-        "--checkpoint", default="latest", metavar="STEP", help="latest (default), best, or a step"
+        "--out", type=Path, required=True, metavar="DIR", help="a new folder"
     )
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
+    parser.add_argument(
+        "--checkpoint",
+        default="latest",
+        metavar="STEP",
+        help="latest (default), best, or a step",
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="folder of runs"
+    )
     return parser
 
 

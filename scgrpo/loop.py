@@ -70,7 +70,9 @@ class TrainingLoop:
         ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         if ranks.count > 1 and config.engine.kind != "hf":
-            raise ValueError(f"several processes want engine.kind=hf, got {config.engine.kind}")
+            raise ValueError(
+                f"several processes want engine.kind=hf, got {config.engine.kind}"
+            )
         self.run, self.config, self.ranks = run, config, ranks
         self._play = SharedRollouts(play, ranks)
         self.rng = np.random.default_rng(config.seed)
@@ -105,7 +107,9 @@ class TrainingLoop:
             episode_tokens=config.limits.episode_tokens,
             teacher=_teacher(config, self.tokenizer),
             solution=_solution(config, play),
-            importance_cap=math.inf if config.engine.kind == "hf" else config.engine.importance_cap,
+            importance_cap=math.inf
+            if config.engine.kind == "hf"
+            else config.engine.importance_cap,
         )
 
     def __enter__(self) -> Self:
@@ -188,14 +192,20 @@ class TrainingLoop:
             return
         with whole(self.model):
             values = validate(
-                self._play, self.policy, config, self.levels.level, seed=self.config.seed
+                self._play,
+                self.policy,
+                config,
+                self.levels.level,
+                seed=self.config.seed,
             )
         others = [value for value in before.values() if value is not None]
         if ID in values and values[ID] > max(others, default=-1.0):
             if self._saved != self.step:
                 self._save()
             if self.ranks.lead:
-                checkpoint.mark_best(checkpoint.folder_of(self.run / "checkpoints", self.step))
+                checkpoint.mark_best(
+                    checkpoint.folder_of(self.run / "checkpoints", self.step)
+                )
         if metrics is not None:
             metrics.write_validation(self.step, **values)
             logger.info("step %d: %s", self.step, _percentages(values))
@@ -208,7 +218,9 @@ class TrainingLoop:
         """
         config, seed = self.config, self.config.seed
         tasks = self._draw_tasks(config.tasks_per_step)
-        episodes = self._play(self.policy, tasks, group=config.group, seed=_seed(seed, step))
+        episodes = self._play(
+            self.policy, tasks, group=config.group, seed=_seed(seed, step)
+        )
         rounds = 1
         for rounds in range(1, self.trainer.algorithm.refill + 2):
             missing = config.tasks_per_step - _mixed(episodes, config.group)
@@ -229,7 +241,9 @@ class TrainingLoop:
         try:
             update = self.trainer.update(episodes, groups, lr=config.lr * scale)
         except ValueError as error:
-            raise TrainingError(f"step {step} cannot be learned from: {error}") from error
+            raise TrainingError(
+                f"step {step} cannot be learned from: {error}"
+            ) from error
         self._skipped = self._skipped + 1 if update.log.get("train/skipped") else 0
         self.policy.updated()
         for i, task in enumerate(tasks):
@@ -270,7 +284,10 @@ class TrainingLoop:
 
     def _snapshot(self) -> dict[str, Any]:
         """What the next step starts from, beside weights and optimizer."""
-        return {"random": checkpoint.random_state(self.rng), "levels": self.levels.state_dict()}
+        return {
+            "random": checkpoint.random_state(self.rng),
+            "levels": self.levels.state_dict(),
+        }
 
     def _save(self) -> None:
         """Saves the last finished step, also in the middle of the next one's episodes.
@@ -342,12 +359,17 @@ def adapted(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
     from peft import get_peft_model
 
     options = Adapters(
-        r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
     )
     return cast(PreTrainedModel, get_peft_model(model, options))
 
 
-def _teacher(config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel | None:
+def _teacher(
+    config: TrainConfig, tokenizer: PreTrainedTokenizerBase
+) -> PreTrainedModel | None:
     """The other model that `algo` learns from, where it learns from one."""
     if not config.teacher:
         return None
@@ -358,7 +380,11 @@ def _teacher(config: TrainConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrai
 def _solution(config: TrainConfig, play: Rollouts) -> Solution | None:
     """The environment's oracle, where `algo` shows its teacher the solution."""
     distill = config.algorithm().distill
-    return solution_of(play.env) if distill is not None and distill.teacher == "gold" else None
+    return (
+        solution_of(play.env)
+        if distill is not None and distill.teacher == "gold"
+        else None
+    )
 
 
 def _seed(*parts: int) -> int:
@@ -378,7 +404,9 @@ def _mixed(episodes: Sequence[Episode], group: int) -> int:
 
 def malformed_share(episodes: Sequence[Episode]) -> float:
     """Share of turns without a valid tool call."""
-    return sum(e.malformed for e in episodes) / max(1, sum(len(e.turns) for e in episodes))
+    return sum(e.malformed for e in episodes) / max(
+        1, sum(len(e.turns) for e in episodes)
+    )
 
 
 def _episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
@@ -392,7 +420,9 @@ def _episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
         "episodes/written": _written(episodes) / count,
     }
     for stop in Stop:
-        log[f"episodes/stop_{stop.value}"] = sum(e.stop is stop for e in episodes) / count
+        log[f"episodes/stop_{stop.value}"] = (
+            sum(e.stop is stop for e in episodes) / count
+        )
     return log
 
 
@@ -400,7 +430,9 @@ def _percentages(values: Mapping[str, float]) -> str:
     causes = errors_in_words(values, VALIDATION_ERRORS)
     shares = {k: v for k, v in values.items() if not k.startswith(VALIDATION_ERRORS)}
     shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in shares.items())
-    return (shown or "no held-out task has a verdict") + (causes and f", errored: {causes}")
+    return (shown or "no held-out task has a verdict") + (
+        causes and f", errored: {causes}"
+    )
 
 
 def _summary(log: Mapping[str, float]) -> str:

@@ -27,7 +27,17 @@ __all__ = ["Size", "peak_memory_mib", "text"]
 FILLED = 0.5  # of the token budget, by an ordinary episode
 DECODING = 0.1  # of the speed of a large product, while tokens are written one by one
 PROBE_S = 0.3
-ALIKE = ("env", "model", "algo", "tasks_per_step", "group", "levels", "limits", "lora", "dtype")
+ALIKE = (
+    "env",
+    "model",
+    "algo",
+    "tasks_per_step",
+    "group",
+    "levels",
+    "limits",
+    "lora",
+    "dtype",
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,9 @@ def text(config: TrainConfig) -> str:
     ]
     if config.validation.every:
         count = config.steps // config.validation.every
-        lines.append(f"validation  {count} times {config.validation.tasks} episodes of each split")
+        lines.append(
+            f"validation  {count} times {config.validation.tasks} episodes of each split"
+        )
     return "\n".join(lines)
 
 
@@ -134,7 +146,9 @@ def _time(config: TrainConfig, size: Size, teacher: bool) -> str:
                 f"{_span(seconds * config.steps)}, at {seconds:.1f} s a step as in {run}; "
                 "starting, a warm start and evaluations come on top"
             )
-    tokens = FILLED * config.tasks_per_step * config.group * config.limits.episode_tokens
+    tokens = (
+        FILLED * config.tasks_per_step * config.group * config.limits.episode_tokens
+    )
     once = 2 * size.parameters * tokens
     speed = _speed(config, size)
     seconds = once * (3 + teacher) / speed + once / (speed * DECODING)
@@ -153,14 +167,19 @@ def _measured(config: TrainConfig, run: Path) -> float | None:
         return None
     if any(getattr(other, name) != getattr(config, name) for name in ALIKE) or not rows:
         return None
-    return statistics.median(row["time/rollout_s"] + row["time/update_s"] for row in rows)
+    return statistics.median(
+        row["time/rollout_s"] + row["time/update_s"] for row in rows
+    )
 
 
 @torch.no_grad()
 def _speed(config: TrainConfig, size: Size) -> float:
     """Floating-point operations a second of a layer's product, in the run's type."""
     kind = {"dtype": config.torch_dtype(), "device": config.torch_device()}
-    one, other = torch.ones(512, size.hidden, **kind), torch.ones(size.hidden, size.inner, **kind)
+    one, other = (
+        torch.ones(512, size.hidden, **kind),
+        torch.ones(size.hidden, size.inner, **kind),
+    )
     count, started = 0, time.monotonic()
     while (passed := time.monotonic() - started) < PROBE_S:
         (one @ other)[0, 0].item()

@@ -58,7 +58,9 @@ class Rollouts:
         first = registry.make(env)
         inner = first.unwrapped
         if not isinstance(inner, TextEnv):
-            raise ValueError(f"{env} is a {type(inner).__name__}; wanted an envs.base.TextEnv")
+            raise ValueError(
+                f"{env} is a {type(inner).__name__}; wanted an envs.base.TextEnv"
+            )
         self.env = inner
         self._made.append(first)
         if "sandboxes" in inspect.signature(type(inner)).parameters:
@@ -131,11 +133,15 @@ class Rollouts:
         with self._lock:
             env = self._idle.pop() if self._idle else None
         if env is None:
-            arguments: Mapping[str, Any] = {} if self._pool is None else {"sandboxes": self._pool}
+            arguments: Mapping[str, Any] = (
+                {} if self._pool is None else {"sandboxes": self._pool}
+            )
             env = registry.make(self._name, **arguments)
             with self._lock:
                 self._made.append(env)
-        episode = play(env, policy or RandomPolicy(env), task, limits=self._limits, seed=seed)
+        episode = play(
+            env, policy or RandomPolicy(env), task, limits=self._limits, seed=seed
+        )
         with self._lock:
             self._idle.append(env)
         return episode
@@ -163,7 +169,9 @@ class SharedRollouts:
         ranks = self._ranks
         mine = ranks.part(len(tasks) * group)
         if ranks.count == 1:
-            return self._play(policy, tasks, group=group, seed=seed, description=description)
+            return self._play(
+                policy, tasks, group=group, seed=seed, description=description
+            )
         seeds = _seeds(seed, len(tasks) * group)
         played = self._play(
             policy,
@@ -178,9 +186,14 @@ class SharedRollouts:
 def _seeds(seed: int | Sequence[int], count: int) -> list[int]:
     """A sampling seed for each of `count` episodes: derived from `seed`, or `seed` itself."""
     if isinstance(seed, int):
-        return [int(word) for word in np.random.SeedSequence(seed).generate_state(max(count, 1))]
+        return [
+            int(word)
+            for word in np.random.SeedSequence(seed).generate_state(max(count, 1))
+        ]
     if len(seed) != count:
-        raise ValueError(f"got {len(seed)} seeds, wanted one for each of {count} episodes")
+        raise ValueError(
+            f"got {len(seed)} seeds, wanted one for each of {count} episodes"
+        )
     return list(seed)
 
 

@@ -30,19 +30,30 @@ def starting_weights(run: Path, config: TrainConfig, play: Rollouts) -> Path:
 
     Raises ValueError for a model that cannot be found or loaded.
     """
-    link, base, options = run / "warm_start", models.resolve(config.model), config.warm_start
+    link, base, options = (
+        run / "warm_start",
+        models.resolve(config.model),
+        config.warm_start,
+    )
     if link.is_dir():
         return link.resolve()
     started = config.resume and checkpoint.latest(run / "checkpoints") is not None
     if started or options.mode == "never":
         return base
-    if options.mode == "auto" and _starting_success(base, config, play) >= options.below:
+    if (
+        options.mode == "auto"
+        and _starting_success(base, config, play) >= options.below
+    ):
         return base
     if options.mode == "auto" and type(play.env).random_turn is TextEnv.random_turn:
-        logger.warning("no warm start: %s defines no random_turn to learn from", config.env)
+        logger.warning(
+            "no warm start: %s defines no random_turn to learn from", config.env
+        )
         return base
     level = (config.levels or play.env.levels)[0]
-    key = cache_key(base, play.env, level, options, str(config.torch_dtype()), config.seed)
+    key = cache_key(
+        base, play.env, level, options, str(config.torch_dtype()), config.seed
+    )
     cached = models.cache_folder() / "warm_start" / key
     if models.is_model(cached):
         logger.info("warm start: taken from the cache, %s", cached)
@@ -60,8 +71,12 @@ def _starting_success(base: Path, config: TrainConfig, play: Rollouts) -> float:
     model, tokenizer = models.load(base, dtype=config.torch_dtype())
     model.to(config.torch_device())
     level = (config.levels or play.env.levels)[0]
-    tasks = _spread(play.env.tasks("train", level), config.warm_start.measure_episodes // GROUP)
-    with HFPolicy(model, tokenizer, cache_tokens=config.limits.episode_tokens) as policy:
+    tasks = _spread(
+        play.env.tasks("train", level), config.warm_start.measure_episodes // GROUP
+    )
+    with HFPolicy(
+        model, tokenizer, cache_tokens=config.limits.episode_tokens
+    ) as policy:
         episodes = play(
             policy, tasks, group=GROUP, seed=config.seed, description="starting success"
         )
@@ -71,12 +86,18 @@ def _starting_success(base: Path, config: TrainConfig, play: Rollouts) -> float:
         100 * success,
         len(episodes),
         100 * malformed_share(episodes),
-        "no warm start" if success >= below else f"under {100 * below:.0f} %, so a warm start",
+        "no warm start"
+        if success >= below
+        else f"under {100 * below:.0f} %, so a warm start",
     )
     return success
 
 
 def _spread(tasks: Sequence[Task], count: int) -> list[Task]:
     """`count` tasks, evenly spaced over the sequence."""
-    places = np.linspace(0, len(tasks) - 1, max(1, min(count, len(tasks)))).round().astype(int)
+    places = (
+        np.linspace(0, len(tasks) - 1, max(1, min(count, len(tasks))))
+        .round()
+        .astype(int)
+    )
     return [tasks[int(place)] for place in places]

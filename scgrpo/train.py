@@ -63,7 +63,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (ValueError, gymnasium.error.Error) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         sys.exit(2)
-    except (SandboxError, DiskError, CheckpointError, TrainingError, PeerLostError) as error:
+    except (
+        SandboxError,
+        DiskError,
+        CheckpointError,
+        TrainingError,
+        PeerLostError,
+    ) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -89,7 +95,9 @@ def _train(asked: TrainConfig, given: Set[str] | None, ranks: Ranks) -> Path:
         found, config = ranks.broadcast_object(lambda: _run_to_go_on(asked, given))
     with Rollouts(config.env, config.limits, sandbox=config.sandbox) as play:
         if unknown := sorted(set(config.levels) - set(play.env.levels)):
-            raise ValueError(f"levels {unknown} are not among {config.env}'s: {play.env.levels}")
+            raise ValueError(
+                f"levels {unknown} are not among {config.env}'s: {play.env.levels}"
+            )
 
         def opened() -> tuple[Path, Path]:
             models.resolve(config.model)
@@ -97,12 +105,20 @@ def _train(asked: TrainConfig, given: Set[str] | None, ranks: Ranks) -> Path:
             run = found or _new_run(config)
             logger.info("run: %s", run)
             if ranks.count > 1:
-                how = "the model's layers are sharded" if ranks.sharded else "each with the model"
+                how = (
+                    "the model's layers are sharded"
+                    if ranks.sharded
+                    else "each with the model"
+                )
                 logger.info("processes: %d, %s", ranks.count, how)
             return run, starting_weights(run, config, play)
 
         run, start = ranks.broadcast_object(opened)
-        mine = config if ranks.device is None else replace(config, device=str(ranks.device))
+        mine = (
+            config
+            if ranks.device is None
+            else replace(config, device=str(ranks.device))
+        )
         with TrainingLoop(run, mine, play, start, ranks) as learner:
             learner.learn()
     return run
@@ -115,12 +131,16 @@ def _new_run(config: TrainConfig) -> Path:
     return run
 
 
-def _run_to_go_on(config: TrainConfig, given: Set[str] | None) -> tuple[Path, TrainConfig]:
+def _run_to_go_on(
+    config: TrainConfig, given: Set[str] | None
+) -> tuple[Path, TrainConfig]:
     """The folder of the run that `config` names, and that run's settings."""
     run = runs.find_run(config.runs, config.name or runs.LATEST)
     saved = settings.load(TrainConfig, run / runs.CONFIG)
     got, kept, usual = (settings.flat(c) for c in (config, saved, TrainConfig()))
-    asked = given if given is not None else {key for key in got if got[key] != usual[key]}
+    asked = (
+        given if given is not None else {key for key in got if got[key] != usual[key]}
+    )
     changed = [
         f"{key}: the run has {kept[key]}, got {got[key]}"
         for key in sorted(asked - {"resume", "name", "runs", "steps"})

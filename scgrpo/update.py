@@ -78,7 +78,9 @@ class PolicyUpdate:
     solution: Solution | None = None
     ranks: Ranks = SINGLE_PROCESS
 
-    def update(self, episodes: Sequence[Episode], group: Sequence[int], *, lr: float) -> Update:
+    def update(
+        self, episodes: Sequence[Episode], group: Sequence[int], *, lr: float
+    ) -> Update:
         """One optimizer step on the episodes that have a verdict.
 
         Those without one leave their group first, so that n and G are counted anew. Raises
@@ -90,7 +92,9 @@ class PolicyUpdate:
             return Update(log, skipped)
 
         # Credit is settled for the whole batch before the first gradient.
-        forward = self.forward([episodes[i] for i in chosen], [group[i] for i in chosen])
+        forward = self.forward(
+            [episodes[i] for i in chosen], [group[i] for i in chosen]
+        )
         credit = self.credit(forward)
         log |= credit.log
 
@@ -101,9 +105,13 @@ class PolicyUpdate:
         norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
         log |= {"train/gradient_norm": norm, "train/lr": lr}
         log["train/skipped"] = float(not math.isfinite(norm))
-        return Update(log, skipped + credit_rows(chosen, forward.batch, credit, entropy))
+        return Update(
+            log, skipped + credit_rows(chosen, forward.batch, credit, entropy)
+        )
 
-    def forward(self, episodes: Sequence[Episode], group: Sequence[int]) -> BatchForward:
+    def forward(
+        self, episodes: Sequence[Episode], group: Sequence[int]
+    ) -> BatchForward:
         """Episodes, all with a verdict, as the model is to read them."""
         return BatchForward(
             self.model,
@@ -119,7 +127,9 @@ class PolicyUpdate:
     def credit(self, forward: BatchForward) -> Credit:
         """What the algorithm's rule gives each token; see `Credit.check` for what it raises."""
         batch, algorithm = forward.batch, self.algorithm
-        penalty = overlong_penalty(batch.real.sum(1), self.episode_tokens, algorithm.overlong)
+        penalty = overlong_penalty(
+            batch.real.sum(1), self.episode_tokens, algorithm.overlong
+        )
         advantage = algorithm.advantage(batch.rewards + penalty, batch.group)
         credit = algorithm.credit(forward, advantage, self.rng)
         credit.check(batch.action_mask)
@@ -156,7 +166,9 @@ class PolicyUpdate:
             )
             gap = logprobs.detach() - forward.sampled_logprobs(pack.rows)
             ratio = gap.exp().clamp(max=self.importance_cap)
-            part = self._surrogate(forward.batch, pack.rows, logprobs, scale, credit, ratio)
+            part = self._surrogate(
+                forward.batch, pack.rows, logprobs, scale, credit, ratio
+            )
             part.backward()
 
             loss += part.item()
@@ -249,12 +261,18 @@ class PolicyUpdate:
         episodes, batch = forward.episodes, forward.batch
         if options.teacher == "model":
             if self.teacher is None:
-                raise ValueError("distillation from another model wants PolicyUpdate.teacher, got None")
+                raise ValueError(
+                    "distillation from another model wants PolicyUpdate.teacher, got None"
+                )
             return {row: opening_of(e) for row, e in enumerate(episodes)}, len(episodes)
         if options.teacher == "gold":
             if self.solution is None:
-                raise ValueError("distillation from the solution wants PolicyUpdate.solution, got None")
-            return gold_openings(self.chat, self.limits, episodes, self.solution), len(episodes)
+                raise ValueError(
+                    "distillation from the solution wants PolicyUpdate.solution, got None"
+                )
+            return gold_openings(self.chat, self.limits, episodes, self.solution), len(
+                episodes
+            )
         drawn = draw_peer_references(batch.verified, batch.group, self.rng)
         references = replace(References.none(len(episodes)), reference=drawn)
         return forward.reference_prompts(references, drawn), int((drawn >= 0).sum())
@@ -267,4 +285,6 @@ def _rows_with_gradient(advantage: Tensor) -> list[int]:
 
 def _at_tokens(advantage: Tensor, mask: Tensor) -> Tensor:
     """The advantage, (B,) or (B, T), at each token of the mask (B, T). -> (A,)."""
-    return (advantage if advantage.dim() == 2 else advantage[:, None].expand(mask.shape))[mask]
+    return (
+        advantage if advantage.dim() == 2 else advantage[:, None].expand(mask.shape)
+    )[mask]

@@ -37,11 +37,15 @@ def validate(
     """
     found: dict[str, float] = {}
     causes = Counter[str]()
-    for place, split in enumerate(split for split in play.env.splits if split != "train"):
+    for place, split in enumerate(
+        split for split in play.env.splits if split != "train"
+    ):
         tasks = _drawn(play.env.tasks(split, level), config.tasks, [seed, place])
         if not tasks:
             continue
-        episodes = play(policy, tasks, group=1, seed=seed, description=f"validation, {split}")
+        episodes = play(
+            policy, tasks, group=1, seed=seed, description=f"validation, {split}"
+        )
         found[f"validation/{split}"] = success_rate(episodes)
         causes.update(count_causes(episodes))
     found = {name: value for name, value in found.items() if not math.isnan(value)}

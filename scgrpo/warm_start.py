@@ -63,7 +63,10 @@ def warm_start(
             scale = min(1.0, (step + 1) / 3) * (1 - step / config.steps)
             losses.append(
                 _step(
-                    model, optimizer, _draw(data, config.tasks_per_step, rng), lr=config.lr * scale
+                    model,
+                    optimizer,
+                    _draw(data, config.tasks_per_step, rng),
+                    lr=config.lr * scale,
                 )
             )
             bar.advance(1, f"loss {losses[-1]:.3f}")
@@ -83,18 +86,39 @@ def warm_start(
 
 
 def cache_key(
-    model: Path, env: TextEnv, level: int, config: WarmStartConfig, dtype: str, seed: int
+    model: Path,
+    env: TextEnv,
+    level: int,
+    config: WarmStartConfig,
+    dtype: str,
+    seed: int,
 ) -> str:
     """Hex digest over everything that the stage's result depends on."""
     digest = hashlib.sha256()
     for file in sorted(path for path in model.iterdir() if path.is_file()):
         with file.open("rb") as opened:
-            digest.update(file.name.encode() + hashlib.file_digest(opened, "sha256").digest())
+            digest.update(
+                file.name.encode() + hashlib.file_digest(opened, "sha256").digest()
+            )
     for task in env.tasks("train", level):
         digest.update(task.content_hash.encode())
-    digest.update(inspect.getsource(type(env)).encode())  # its random policy and its replies
-    learned = {key: asdict(config)[key] for key in ("episodes", "steps", "tasks_per_step", "lr")}
-    parts = [env.name, env.version, env.instructions, level, learned, dtype, seed, LAYOUT_VERSION]
+    digest.update(
+        inspect.getsource(type(env)).encode()
+    )  # its random policy and its replies
+    learned = {
+        key: asdict(config)[key]
+        for key in ("episodes", "steps", "tasks_per_step", "lr")
+    }
+    parts = [
+        env.name,
+        env.version,
+        env.instructions,
+        level,
+        learned,
+        dtype,
+        seed,
+        LAYOUT_VERSION,
+    ]
     digest.update(json.dumps(parts).encode())
     return digest.hexdigest()[:16]
 
@@ -108,7 +132,9 @@ def spoken(episode: Episode, chat: Chat) -> Episode:
             segments.append(Segment("prompt", text, tuple(ids)))
         elif segment.source == "policy":
             ids = [*chat.ids(segment.text), chat.end_id]
-            segments.append(Segment("policy", segment.text, tuple(ids), (0.0,) * len(ids)))
+            segments.append(
+                Segment("policy", segment.text, tuple(ids), (0.0,) * len(ids))
+            )
         else:
             ids = chat.reply(segment.text, ended=True)
             segments.append(Segment("env", segment.text, tuple(ids)))
@@ -134,7 +160,9 @@ def _random_episodes(
     return episodes
 
 
-def _draw(data: list[Episode], tasks: int, rng: np.random.Generator) -> list[list[Episode]]:
+def _draw(
+    data: list[Episode], tasks: int, rng: np.random.Generator
+) -> list[list[Episode]]:
     """Groups of episodes that share an opening, of so many tasks where there are so many."""
     by_task: dict[str, list[Episode]] = {}
     for episode in data:
@@ -145,7 +173,11 @@ def _draw(data: list[Episode], tasks: int, rng: np.random.Generator) -> list[lis
 
 
 def _step(
-    model: PreTrainedModel, optimizer: MasterAdamW, groups: list[list[Episode]], *, lr: float
+    model: PreTrainedModel,
+    optimizer: MasterAdamW,
+    groups: list[list[Episode]],
+    *,
+    lr: float,
 ) -> float:
     """One step of next-token loss on the policy's tokens; returns its mean in nats."""
     head: Any = model.get_output_embeddings()
@@ -160,7 +192,9 @@ def _step(
             [e.action_mask[size:] for e in group],
         )
         targets = [i for e in group for turn in e.turns for i in turn.token_ids]
-        logprobs, _ = token_scores(head, states, torch.tensor(targets, device=states.device))
+        logprobs, _ = token_scores(
+            head, states, torch.tensor(targets, device=states.device)
+        )
         part = -logprobs.sum() / total
         part.backward()
         loss += part.item()

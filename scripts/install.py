@@ -43,7 +43,11 @@ def use_new_enough_python():
         return
     for name in ("python3.13", "python3.12", "python3.11"):
         path = shutil.which(name)
-        if path and subprocess.call([path, "-c", "import venv"], stderr=subprocess.DEVNULL) == 0:
+        if (
+            path
+            and subprocess.call([path, "-c", "import venv"], stderr=subprocess.DEVNULL)
+            == 0
+        ):
             os.execv(path, [path, *sys.argv])
     fail(
         f"Python {sys.version.split()[0]} is too old: {OLDEST[0]}.{OLDEST[1]} or newer is needed. "
@@ -55,13 +59,17 @@ def use_new_enough_python():
 def make_venv():
     if subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]) != 0:
         shutil.rmtree(VENV, ignore_errors=True)
-        fail("this Python cannot make a virtual environment (Debian: apt-get install python3-venv)")
+        fail(
+            "this Python cannot make a virtual environment (Debian: apt-get install python3-venv)"
+        )
 
 
 def install_torch(gpu):
     """The GPU build where there is an NVIDIA GPU, else the CPU build where one can be had."""
     pinned = next(
-        line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch==")
+        line
+        for line in CONSTRAINTS.read_text().splitlines()
+        if line.startswith("torch==")
     )
     command = ["install", "--constraint", str(CONSTRAINTS), pinned]
     if gpu:
@@ -70,23 +78,35 @@ def install_torch(gpu):
         say(f"installing {pinned} for the CPU from {CPU_INDEX}")
         command += ["--extra-index-url", CPU_INDEX]
     else:
-        say(f"installing {pinned}; {CPU_INDEX} does not answer, so pip's own source decides")
+        say(
+            f"installing {pinned}; {CPU_INDEX} does not answer, so pip's own source decides"
+        )
     pip(*command)
     if not gpu and (VENV / "bin" / "python").exists():
         built_for = subprocess.run(
-            [str(VENV / "bin" / "python"), "-c", "import torch; print(torch.version.cuda or '')"],
+            [
+                str(VENV / "bin" / "python"),
+                "-c",
+                "import torch; print(torch.version.cuda or '')",
+            ],
             capture_output=True,
             text=True,
             check=False,
         ).stdout.strip()
         if built_for:
-            say(f"note: this torch was built for CUDA {built_for}; it works, but takes gigabytes")
+            say(
+                f"note: this torch was built for CUDA {built_for}; it works, but takes gigabytes"
+            )
 
 
 def fetch_releases():
     """Outside data, so that what follows needs no network; without it some splits have no tasks."""
-    if subprocess.call([str(VENV / "bin" / "python"), "-m", "envs.releases", "--quiet"], cwd=ROOT):
-        say("data: not all could be fetched, see above; later: .venv/bin/python -m envs.releases")
+    if subprocess.call(
+        [str(VENV / "bin" / "python"), "-m", "envs.releases", "--quiet"], cwd=ROOT
+    ):
+        say(
+            "data: not all could be fetched, see above; later: .venv/bin/python -m envs.releases"
+        )
 
 
 def install_sandbox():
@@ -94,7 +114,9 @@ def install_sandbox():
     # A client alone is no engine: images of machines often carry one.
     engine = engine_answers() or shutil.which("dockerd")
     found = [
-        name for name, there in (("docker", engine), ("bwrap", shutil.which("bwrap"))) if there
+        name
+        for name, there in (("docker", engine), ("bwrap", shutil.which("bwrap")))
+        if there
     ]
     if found:
         say(f"sandbox: found {' and '.join(found)}")
@@ -114,14 +136,20 @@ def install_sandbox():
     if shutil.which("dockerd") and not shutil.which("docker"):
         # Debian 13 has the client in a package of its own.
         failed = subprocess.call([*install, "docker-cli"], env=quiet) != 0 or failed
-    missing = [name for name in ("bwrap", "docker", "dockerd") if not shutil.which(name)]
+    missing = [
+        name for name in ("bwrap", "docker", "dockerd") if not shutil.which(name)
+    ]
     if not missing:
         return
     what = "failed" if failed else "went through"
     report = f"sandbox: apt-get {what}, but {' and '.join(missing)} cannot be found on the PATH. "
     if "bwrap" in missing and "dockerd" in missing:
-        fail(f"{report}Install bubblewrap or docker.io by hand (its messages are above), and retry")
-    say(f"error: {report}What is there serves as a sandbox; python -m sandboxes.doctor says more")
+        fail(
+            f"{report}Install bubblewrap or docker.io by hand (its messages are above), and retry"
+        )
+    say(
+        f"error: {report}What is there serves as a sandbox; python -m sandboxes.doctor says more"
+    )
 
 
 def build_image():
@@ -132,19 +160,29 @@ def build_image():
         )
         return
     if (
-        subprocess.call([str(VENV / "bin" / "python"), "-m", "sandboxes.image.build"], cwd=ROOT)
+        subprocess.call(
+            [str(VENV / "bin" / "python"), "-m", "sandboxes.image.build"], cwd=ROOT
+        )
         != 0
     ):
-        say("sandbox: the image could not be built, see above; bubblewrap serves without one")
+        say(
+            "sandbox: the image could not be built, see above; bubblewrap serves without one"
+        )
 
 
 def engine_answers():
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return bool(shutil.which("docker")) and subprocess.call(["docker", "info"], **quiet) == 0
+    return (
+        bool(shutil.which("docker"))
+        and subprocess.call(["docker", "info"], **quiet) == 0
+    )
 
 
 def has_gpu():
-    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+    return (
+        Path("/proc/driver/nvidia/version").exists()
+        or shutil.which("nvidia-smi") is not None
+    )
 
 
 def answers(address):
@@ -165,9 +203,17 @@ def answers(address):
 
 
 def pip(*arguments):
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "-qq", "--disable-pip-version-check"]
+    command = [
+        str(VENV / "bin" / "python"),
+        "-m",
+        "pip",
+        "-qq",
+        "--disable-pip-version-check",
+    ]
     if subprocess.call([*command, *arguments]) != 0:
-        fail("pip failed; its message above says why. Nothing outside .venv was changed.")
+        fail(
+            "pip failed; its message above says why. Nothing outside .venv was changed."
+        )
 
 
 def say(message):

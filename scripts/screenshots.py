@@ -41,7 +41,9 @@ def main(report: str = "runs/latest/evals/report.html") -> None:
         sys.exit("no chromium on this machine: apt-get install chromium")
     with sync_playwright() as playwright:
         # Root has no sandbox for itself; the page is our own file.
-        opened = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        opened = playwright.chromium.launch(
+            executable_path=browser, args=["--no-sandbox"]
+        )
         tab = opened.new_page(viewport=SIZE)
         tab.goto(Path(report).resolve().as_uri())
         take(tab)

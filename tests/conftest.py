@@ -42,7 +42,9 @@ def make_env(request: pytest.FixtureRequest) -> Iterator[Callable[[str], TextEnv
             stack.callback(plain.close)
             if "sandboxes" not in inspect.signature(type(plain)).parameters:
                 return plain
-            boxed = registry.make(name, sandboxes=request.getfixturevalue("sandboxes")).unwrapped
+            boxed = registry.make(
+                name, sandboxes=request.getfixturevalue("sandboxes")
+            ).unwrapped
             assert isinstance(boxed, TextEnv)
             stack.callback(boxed.close)
             return boxed

@@ -88,7 +88,12 @@ def test_a_seed_gives_the_same_task_in_every_process(name):
 @every_env
 def test_splits_share_no_family_and_no_content(name, make_env):
     env = make_env(name)
-    tasks = [t for split in env.splits for level in env.levels for t in env.tasks(split, level)]
+    tasks = [
+        t
+        for split in env.splits
+        for level in env.levels
+        for t in env.tasks(split, level)
+    ]
     assert overlaps(tasks) == []
 
 
@@ -136,13 +141,21 @@ def test_a_reset_that_names_no_task_says_got_wanted_and_what_to_do(name, make_en
         (options_of(task, level=-1), ["-1", f"wanted one of {levels}"]),
         (options_of(task, level=True), ["True", f"wanted one of {levels}"]),
         (options_of(task, spilt="id"), ["'spilt'", "wanted split, level or task_id"]),
-        (options_of(task, task_id=elsewhere.id), [elsewhere.id, task.split, "pass the split"]),
-        (options_of(task, task_id="nothing"), ["'nothing'", task.split, "pass the split"]),
+        (
+            options_of(task, task_id=elsewhere.id),
+            [elsewhere.id, task.split, "pass the split"],
+        ),
+        (
+            options_of(task, task_id="nothing"),
+            ["'nothing'", task.split, "pass the split"],
+        ),
     ]
     for options, told in refused:
         with pytest.raises(ValueError) as error:  # noqa: PT011 - what it says is tested below
             env.reset(options=options)
-        assert [part for part in told if part not in str(error.value)] == [], error.value
+        assert [part for part in told if part not in str(error.value)] == [], (
+            error.value
+        )
 
 
 @every_env
@@ -174,7 +187,9 @@ def test_an_action_that_is_no_text_is_told_and_costs_nothing(name, action, make_
 def deciding(env, task):
     """The oracle's turns from the first that decides; those before may be a search."""
     turns, spans = env.oracle(task), env.critical(task)
-    return turns[min(max(i for i, t in enumerate(turns) if span in t) for span in spans) :]
+    return turns[
+        min(max(i for i, t in enumerate(turns) if span in t) for span in spans) :
+    ]
 
 
 @every_env
@@ -192,7 +207,9 @@ def test_what_solves_a_task_fails_on_its_twin_and_the_other_way_round(name, make
             assert twin.content_hash != task.content_hash
             for one, other in ((task, twin), (twin, task)):
                 env.find = lambda *_, one=one: one
-                assert play(env, ScriptedPolicy(env.oracle(one)), one).verified is True, one.id
+                assert (
+                    play(env, ScriptedPolicy(env.oracle(one)), one).verified is True
+                ), one.id
                 crossed = play(env, ScriptedPolicy(deciding(env, other)), one)
                 assert crossed.verified is False, (one.id, crossed.error)
             flipped += 1
@@ -200,7 +217,9 @@ def test_what_solves_a_task_fails_on_its_twin_and_the_other_way_round(name, make
 
 
 @every_env
-@pytest.mark.parametrize("turn", ["", "garbage", "\x00\ud800🙂", '{"name": "submit"', "echo"])
+@pytest.mark.parametrize(
+    "turn", ["", "garbage", "\x00\ud800🙂", '{"name": "submit"', "echo"]
+)
 def test_turns_without_sense_score_zero(name, turn, make_env):
     env = make_env(name)
     say = (lambda chat: chat[-1]["content"]) if turn == "echo" else (lambda chat: turn)
@@ -255,7 +274,9 @@ def test_chance_solves_level_zero_as_often_as_it_claims(name, make_env):
 
 @pytest.mark.slow
 @every_env
-def test_chance_solves_level_zero_of_every_split_often_enough_to_learn_from(name, make_env):
+def test_chance_solves_level_zero_of_every_split_often_enough_to_learn_from(
+    name, make_env
+):
     env = make_env(name)
     boxed = "sandboxes" in inspect.signature(type(env)).parameters
     # One in four is told from one in ten by few episodes in boxes, nine in a hundred by many.
@@ -265,4 +286,6 @@ def test_chance_solves_level_zero_of_every_split_often_enough_to_learn_from(name
         for split in env.splits
         if (name, split) not in NO_CHOICE
     }
-    assert {split: share for split, share in shares.items() if share < LEAST_CHANCE} == {}
+    assert {
+        split: share for split, share in shares.items() if share < LEAST_CHANCE
+    } == {}

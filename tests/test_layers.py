@@ -28,7 +28,9 @@ def imported_packages(source: str) -> set[str]:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_imports_only_itself_and_lower_ones(package):
     higher = set(PACKAGES[PACKAGES.index(package) + 1 :])
-    modules = [path for path in (ROOT / package).rglob("*.py") if DATA not in path.parents]
+    modules = [
+        path for path in (ROOT / package).rglob("*.py") if DATA not in path.parents
+    ]
     assert modules
     wrong = {
         str(path.relative_to(ROOT)): found
@@ -76,15 +78,17 @@ def test_environments_and_sandboxes_import_without_model_libraries():
 
 
 def test_importing_the_environments_registers_nothing():
-    code = (
-        "import gymnasium, envs.registry; print([i for i in gymnasium.registry if 'scgrpo' in i])"
+    code = "import gymnasium, envs.registry; print([i for i in gymnasium.registry if 'scgrpo' in i])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout == "[]\n", done.stderr
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_each_package_is_ours(package):
     code = f"import {package}; print({package}.__file__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
     assert Path(done.stdout.strip()) == ROOT / package / "__init__.py", done.stderr

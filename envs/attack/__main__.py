@@ -70,11 +70,15 @@ def _plans(arguments: argparse.Namespace) -> Iterator[Plan]:
     if not arguments.names:
         raise ValueError("got no environment; name one, as in `code_fn`")
     if min(arguments.fuzz, arguments.learn) < 0:
-        raise ValueError(f"got --fuzz {arguments.fuzz} --learn {arguments.learn}, wanted 0 or more")
+        raise ValueError(
+            f"got --fuzz {arguments.fuzz} --learn {arguments.learn}, wanted 0 or more"
+        )
     attacks = tuple(one.name for one in chosen(arguments.only))
     for name in dict.fromkeys(arguments.names):
         for backend in _backends(arguments.backend, takes_sandboxes(name)):
-            yield Plan(name, backend, attacks, arguments.quick, arguments.fuzz, arguments.learn)
+            yield Plan(
+                name, backend, attacks, arguments.quick, arguments.fuzz, arguments.learn
+            )
 
 
 def _backends(wanted: str, takes: bool) -> list[str]:
@@ -88,7 +92,9 @@ def _backends(wanted: str, takes: bool) -> list[str]:
         return [OWN]
     if wanted in kinds:
         if kinds[wanted]:
-            raise ValueError(f"got --backend {wanted}, which cannot run here: {kinds[wanted]}")
+            raise ValueError(
+                f"got --backend {wanted}, which cannot run here: {kinds[wanted]}"
+            )
         return [wanted]
     able = [kind for kind, reason in kinds.items() if not reason]
     if not able:
@@ -162,7 +168,10 @@ class _Lines:
         counts = {what: 0 for what in dict.fromkeys(one.what for one in self.findings)}
         for one in self.findings:
             counts[one.what] += 1
-        told = ", ".join(f"{number} {what}" for what, number in counts.items()) or "nothing stolen"
+        told = (
+            ", ".join(f"{number} {what}" for what, number in counts.items())
+            or "nothing stolen"
+        )
         took_s = time.monotonic() - self._started
         print(f"{self._played} played: {told}; {took_s:.0f} s")
 
@@ -177,7 +186,11 @@ def _block(finding: Finding) -> str:
 
 
 def _cut(turn: str, most: int = 2000) -> str:
-    return turn if len(turn) <= most else f"{turn[:most]}... ({len(turn)} characters; see --json)"
+    return (
+        turn
+        if len(turn) <= most
+        else f"{turn[:most]}... ({len(turn)} characters; see --json)"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -196,13 +209,40 @@ def _parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("names", nargs="*", metavar="NAME", help="an environment, as `env=` takes it")
     backends = ("docker", "local", "both")
-    add("--backend", choices=backends, default="both", help="of the sandboxes; both where both run")
-    add("--only", nargs="+", default=[], metavar="WORD", help="kinds, names, or words of names")
+    add(
+        "--backend",
+        choices=backends,
+        default="both",
+        help="of the sandboxes; both where both run",
+    )
+    add(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="WORD",
+        help="kinds, names, or words of names",
+    )
     add("--quick", action="store_true", help="at one place alone")
-    add("--fuzz", type=int, default=0, metavar="N", help="composed submissions at each place")
-    add("--learn", type=int, default=0, metavar="N", help="groups of 8 episodes of a policy")
+    add(
+        "--fuzz",
+        type=int,
+        default=0,
+        metavar="N",
+        help="composed submissions at each place",
+    )
+    add(
+        "--learn",
+        type=int,
+        default=0,
+        metavar="N",
+        help="groups of 8 episodes of a policy",
+    )
     add("--json", action="store_true", help="the findings as JSON on standard output")
-    add("--list", action="store_true", help="the book: kind, name, and what each attack steals")
+    add(
+        "--list",
+        action="store_true",
+        help="the book: kind, name, and what each attack steals",
+    )
     return made
 
 

@@ -33,8 +33,16 @@ def chosen(words: Sequence[str]) -> list[Attack]:
         named = [one for one in BOOK if word in (one.name, one.kind)]
         named = named or [one for one in BOOK if word.lower() in one.name.lower()]
         if not named:
-            near = difflib.get_close_matches(word, [*KINDS, *(one.name for one in BOOK)], n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"kinds are {', '.join(KINDS)}"
-            raise ValueError(f"got {word!r}, wanted a kind or a word of an attack's name; {hint}")
+            near = difflib.get_close_matches(
+                word, [*KINDS, *(one.name for one in BOOK)], n=1
+            )
+            hint = (
+                f"did you mean {near[0]!r}?"
+                if near
+                else f"kinds are {', '.join(KINDS)}"
+            )
+            raise ValueError(
+                f"got {word!r}, wanted a kind or a word of an attack's name; {hint}"
+            )
         picked |= {one.name: one for one in named}
     return list(picked.values()) if words else list(BOOK)

@@ -31,7 +31,9 @@ def nothing_is_stolen(subject: EnvUnderTest) -> Iterator[str]:
         if not able:
             raise NotDefined("no sandbox on this machine")
         backend = able[0]
-    attacks = [one for one in BOOK if not one.slow and (backend != OWN or not one.strong)]
+    attacks = [
+        one for one in BOOK if not one.slow and (backend != OWN or not one.strong)
+    ]
     count = 0
     with Pooled(subject.name, backend, quick=subject.quick) as pooled:
         for place in targets(pooled, all_of_them=not subject.quick):
@@ -44,4 +46,6 @@ def nothing_is_stolen(subject: EnvUnderTest) -> Iterator[str]:
                 count += 1
                 for one in findings:
                     yield f"{one.what} by {one.attack!r} on {place.name}: {one.detail}"
-    subject.notes.append(f"{count} attacks on {backend} sandboxes; see `python -m envs.attack`")
+    subject.notes.append(
+        f"{count} attacks on {backend} sandboxes; see `python -m envs.attack`"
+    )

@@ -72,7 +72,9 @@ def wrapped(code: str, names: Sequence[str]) -> str:
 def one_line(code: str) -> str:
     """An expression that runs the code where modules run."""
     plain = f"exec({code!r})"
-    packed = base64.b85encode(zlib.compress(code.encode(errors="surrogatepass"), 9)).decode()
+    packed = base64.b85encode(
+        zlib.compress(code.encode(errors="surrogatepass"), 9)
+    ).decode()
     short = f"exec(__import__('zlib').decompress(__import__('base64').b85decode({packed!r})))"
     return min(plain, short, key=len)
 
@@ -82,8 +84,12 @@ def in_lines(code: str, longest: int) -> list[str]:
     whole = one_line(code)
     if len(whole) <= longest:
         return [whole]
-    packed = base64.b85encode(zlib.compress(code.encode(errors="surrogatepass"), 9)).decode()
-    end = f"exec(__import__('zlib').decompress(__import__('base64').b85decode({_PIECE})))"
+    packed = base64.b85encode(
+        zlib.compress(code.encode(errors="surrogatepass"), 9)
+    ).decode()
+    end = (
+        f"exec(__import__('zlib').decompress(__import__('base64').b85decode({_PIECE})))"
+    )
     size = longest - len(f'{_PIECE}+=""')
     pieces = [packed[at : at + size] for at in range(0, len(packed), size)]
     first, *rest = pieces

@@ -70,7 +70,9 @@ class Pooled(EnvUnderTest):
         with ExitStack() as stack:
             self.pool: SandboxPool | None = None
             if backend != OWN:
-                self.pool = stack.enter_context(open_pool(SandboxConfig(backend=backend, size=1)))
+                self.pool = stack.enter_context(
+                    open_pool(SandboxConfig(backend=backend, size=1))
+                )
             super().__init__(name, quick=quick)
             self._stack = stack.pop_all()
 
@@ -107,7 +109,9 @@ def sandbox_kinds() -> dict[str, str]:
     return {"docker": docker.available(), "local": local.available()}
 
 
-def played(subject: EnvUnderTest, target: Target, attacks: Sequence[Attack]) -> tuple[float, list[str]]:
+def played(
+    subject: EnvUnderTest, target: Target, attacks: Sequence[Attack]
+) -> tuple[float, list[str]]:
     """The reward of a wrong solution with these attacks, and the turns that it took.
 
     Raises what the environment raises, and ValueError where the attacks do not fit.
@@ -156,13 +160,17 @@ def attempt(
         found.append(_finding(subject, target, attack, ERRED, said, turns))
     took_s = time.monotonic() - started
     if took_s > subject.patience_s:
-        found.append(_finding(subject, target, attack, SLOW, f"took {took_s:.0f} s", turns))
+        found.append(
+            _finding(subject, target, attack, SLOW, f"took {took_s:.0f} s", turns)
+        )
     if afterwards:
         found += _after(subject, target, attack, turns)
     return found
 
 
-def _after(subject: Pooled, target: Target, attack: Attack, turns: Sequence[str]) -> list[Finding]:
+def _after(
+    subject: Pooled, target: Target, attack: Attack, turns: Sequence[str]
+) -> list[Finding]:
     try:
         if target.right and not subject.play(target.task, target.right).passed:
             said = f"the oracle fails afterwards: {attack.steals}"

@@ -20,31 +20,97 @@ except ImportError as error:  # pragma: no cover - the command says what to do
 __all__ = ["fuzz", "submissions", "wrapped_oracle"]
 
 _RAISED = (
-    *("KeyboardInterrupt", "SystemExit(0)", "GeneratorExit", "StopIteration(0)", "MemoryError"),
-    *("RecursionError", "AssertionError", "ValueError(10**5000)", "ValueError('\\udcff')"),
+    *(
+        "KeyboardInterrupt",
+        "SystemExit(0)",
+        "GeneratorExit",
+        "StopIteration(0)",
+        "MemoryError",
+    ),
+    *(
+        "RecursionError",
+        "AssertionError",
+        "ValueError(10**5000)",
+        "ValueError('\\udcff')",
+    ),
     *("BaseException", "UnicodeError", "NotImplementedError", "OSError(28, 'full')"),
     *("__import__('unittest').SkipTest('s')", "__import__('asyncio').CancelledError"),
     "type('AssertionError', (BaseException,), {'__str__': lambda e: 1 / 0})",
 )
 _GIVEN = (
-    *("True", "1", "1.0", "0", "''", "None", "[]", "{}", "()", "float('nan')", "10**5000"),
-    *("NotImplemented", "...", "object()", "'\\udcff'", "b''", "1j", "range(3)", "set()"),
+    *(
+        "True",
+        "1",
+        "1.0",
+        "0",
+        "''",
+        "None",
+        "[]",
+        "{}",
+        "()",
+        "float('nan')",
+        "10**5000",
+    ),
+    *(
+        "NotImplemented",
+        "...",
+        "object()",
+        "'\\udcff'",
+        "b''",
+        "1j",
+        "range(3)",
+        "set()",
+    ),
     "type('Any', (), {'__eq__': lambda a, b: True, '__hash__': lambda a: 0})()",
     "type('Liar', (int,), {'__eq__': lambda a, b: True, '__repr__': lambda a: '1'})(1)",
     "type('Text', (str,), {'__eq__': lambda a, b: True, '__hash__': str.__hash__})('x')",
     "type('Bad', (), {'__repr__': lambda a: 1 / 0})()",
-    *("a[0] if a else None", "function(*a, **k)", "[function(*a, **k)]", "str(function(*a, **k))"),
+    *(
+        "a[0] if a else None",
+        "function(*a, **k)",
+        "[function(*a, **k)]",
+        "str(function(*a, **k))",
+    ),
     *("k", "a", "function", "not function(*a, **k)", "[[]] * 99"),
 )
 _PATCHED = (
-    *("builtins.repr", "builtins.len", "builtins.isinstance", "builtins.eval", "builtins.str"),
+    *(
+        "builtins.repr",
+        "builtins.len",
+        "builtins.isinstance",
+        "builtins.eval",
+        "builtins.str",
+    ),
     *("builtins.getattr", "builtins.sorted", "builtins.print", "builtins.open"),
-    *("json.dumps", "json.loads", "os.write", "os._exit", "os.dup2", "sys.exit", "os.fdopen"),
-    *("unittest.TestCase.run", "unittest.TestCase.assertEqual", "unittest.TestResult.addFailure"),
-    *("unittest.TestCase.fail", "math.isclose", "copy.deepcopy", "random.seed", "time.monotonic"),
+    *(
+        "json.dumps",
+        "json.loads",
+        "os.write",
+        "os._exit",
+        "os.dup2",
+        "sys.exit",
+        "os.fdopen",
+    ),
+    *(
+        "unittest.TestCase.run",
+        "unittest.TestCase.assertEqual",
+        "unittest.TestResult.addFailure",
+    ),
+    *(
+        "unittest.TestCase.fail",
+        "math.isclose",
+        "copy.deepcopy",
+        "random.seed",
+        "time.monotonic",
+    ),
 )
 _PUT = (
-    *("lambda *a, **k: None", "lambda *a, **k: True", "lambda *a, **k: 'passed'", "None"),
+    *(
+        "lambda *a, **k: None",
+        "lambda *a, **k: True",
+        "lambda *a, **k: 'passed'",
+        "None",
+    ),
     *(
         "lambda *a, **k: a[0] if a else None",
         "lambda *a, **k: len(a)",
@@ -73,14 +139,40 @@ _LINES = (
         "\\x00",
         "1",
     ),
-    *('["values", [1]]', '[["values", [true]]]', "0" * 32 + " []", '"' * 9, '["broke", ""]'),
+    *(
+        '["values", [1]]',
+        '[["values", [true]]]',
+        "0" * 32 + " []",
+        '"' * 9,
+        '["broke", ""]',
+    ),
 )
 _ENDS = (
-    *("os._exit(0)", "sys.exit(0)", "os.kill(os.getpid(), 9)", "os.closerange(0, 32)", "pass"),
-    *("sys.setrecursionlimit(70)", "os.abort()", "signal.raise_signal(14)", "os.close(1)"),
-    *("sys.settrace(lambda *a: None)", "os.dup2(1, 2)", "sys.modules.clear()", "gc.disable()"),
+    *(
+        "os._exit(0)",
+        "sys.exit(0)",
+        "os.kill(os.getpid(), 9)",
+        "os.closerange(0, 32)",
+        "pass",
+    ),
+    *(
+        "sys.setrecursionlimit(70)",
+        "os.abort()",
+        "signal.raise_signal(14)",
+        "os.close(1)",
+    ),
+    *(
+        "sys.settrace(lambda *a: None)",
+        "os.dup2(1, 2)",
+        "sys.modules.clear()",
+        "gc.disable()",
+    ),
     *("sys.stdout.close()", "threading.Thread(target=os._exit, args=(0,)).start()"),
-    *("atexit.register(os._exit, 0)", "warnings.simplefilter('error')", "random.seed(0)"),
+    *(
+        "atexit.register(os._exit, 0)",
+        "warnings.simplefilter('error')",
+        "random.seed(0)",
+    ),
 )
 _IMPORTS = (
     "import atexit, builtins, copy, gc, json, math, os, random, signal, sys, threading, time\n"
@@ -122,19 +214,23 @@ def _fragments() -> st.SearchStrategy[str]:
         st.tuples(st.sampled_from(_GIVEN), at).map(given),
         st.tuples(st.sampled_from(_ENDS), at).map(ended),
         st.tuples(st.sampled_from(_PATCHED), st.sampled_from(_PUT)).map(patched),
-        st.tuples(st.lists(st.sampled_from(_LINES), min_size=1, max_size=4), st.integers(0, 5)).map(
-            written
-        ),
+        st.tuples(
+            st.lists(st.sampled_from(_LINES), min_size=1, max_size=4), st.integers(0, 5)
+        ).map(written),
         st.sampled_from(_ENDS).map(lambda end: f"{end}\n"),
     )
 
 
 def submissions() -> st.SearchStrategy[list[str]]:
     """One to four fragments, each the code of an attack."""
-    return st.lists(_fragments().map(lambda code: _IMPORTS + code), min_size=1, max_size=4)
+    return st.lists(
+        _fragments().map(lambda code: _IMPORTS + code), min_size=1, max_size=4
+    )
 
 
-def fuzz(subject: Pooled, target: Target, examples: int, *, seed: int = 0) -> list[Finding]:
+def fuzz(
+    subject: Pooled, target: Target, examples: int, *, seed: int = 0
+) -> list[Finding]:
     """The smallest submission of so many that gets a reward or raises; none where all fail."""
     found: list[Finding] = []
 
@@ -145,7 +241,9 @@ def fuzz(subject: Pooled, target: Target, examples: int, *, seed: int = 0) -> li
             hypothesis.reject()
         try:
             paid, what = subject.play(target.task, turns).passed, THEFT
-            detail = "fragments:\n" + "\n".join(code.removeprefix(_IMPORTS) for code in codes)
+            detail = "fragments:\n" + "\n".join(
+                code.removeprefix(_IMPORTS) for code in codes
+            )
         except Exception as error:  # noqa: BLE001 - whatever an environment raises is a finding
             paid, what, detail = True, ERRED, f"{type(error).__name__}: {error}"[:200]
         if paid:
@@ -178,7 +276,10 @@ def wrapped_oracle(
 
 
 def _given(
-    strategy: st.SearchStrategy[Any], deed: Callable[[Any], None], examples: int, seed: int
+    strategy: st.SearchStrategy[Any],
+    deed: Callable[[Any], None],
+    examples: int,
+    seed: int,
 ) -> None:
     """Runs a deed on examples, and makes the one that fails as small as it gets."""
     settings = hypothesis.settings(
@@ -202,7 +303,12 @@ def _given(
 
 
 def _found(
-    subject: Pooled, target: Target, attack: Attack, what: str, detail: str, turns: list[str]
+    subject: Pooled,
+    target: Target,
+    attack: Attack,
+    what: str,
+    detail: str,
+    turns: list[str],
 ) -> Finding:
     return Finding(
         subject.name,

@@ -25,7 +25,11 @@ def changes(text: str) -> Iterator[Change]:
         yield from _MODULE_CHANGES
     else:
         yield (
-            lambda line: line if "#" in line or line.endswith("\\") else f"{line}  # as it must be"
+            lambda line: (
+                line
+                if "#" in line or line.endswith("\\")
+                else f"{line}  # as it must be"
+            )
         )
         yield lambda line: line + " " if not line.endswith("\\") else line
         yield lambda line: f"{line}; pass" if _simple(line) else line
@@ -37,7 +41,9 @@ def _simple(line: str) -> bool:
         tree = ast.parse(line)
     except SyntaxError:
         return False
-    return len(tree.body) == 1 and isinstance(tree.body[0], ast.Assign | ast.AugAssign | ast.Expr)
+    return len(tree.body) == 1 and isinstance(
+        tree.body[0], ast.Assign | ast.AugAssign | ast.Expr
+    )
 
 
 def _bracketed(line: str) -> str:

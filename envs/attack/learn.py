@@ -39,7 +39,11 @@ class Rate:
         n, z = self.episodes, 1.96
         share = self.paid / n
         middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+        half = (
+            z
+            / (1 + z * z / n)
+            * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+        )
         return max(0.0, middle - half), min(1.0, middle + half)
 
     def __str__(self) -> str:
@@ -118,13 +122,17 @@ def learn(
     Raises ValueError for no steps or no attacks.
     """
     if steps < 1 or not attacks:
-        raise ValueError(f"got {steps} steps and {len(attacks)} attacks, wanted 1 or more of both")
+        raise ValueError(
+            f"got {steps} steps and {len(attacks)} attacks, wanted 1 or more of both"
+        )
     policy = _Policy(len(targets), len(attacks), np.random.default_rng(seed))
     errors: list[Exception] = []
 
     def reward(action: _Action) -> float:
         try:
-            turns = targets[action.target].turns([attacks[n].code for n in action.fragments])
+            turns = targets[action.target].turns(
+                [attacks[n].code for n in action.fragments]
+            )
         except ValueError:
             return 0.0
         try:

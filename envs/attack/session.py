@@ -115,7 +115,9 @@ def work(plan: Plan) -> Iterator[Said]:
             if number < plan.first:
                 continue
             name = deed.attack.name if deed.attack else deed.what
-            yield Said(number, len(todo), f"{name} at {deed.target.name}", last, "", learned)
+            yield Said(
+                number, len(todo), f"{name} at {deed.target.name}", last, "", learned
+            )
             last, learned = _done(subject, plan, deed, places)
         yield Said(len(todo), len(todo), "", last, "", learned)
 
@@ -175,7 +177,9 @@ def played_alone(plan: Plan, *, limit_s: float = 300.0) -> Iterator[Said]:
     limit_s += plan.fuzz + 8 * plan.learn
     while True:
         last: Said | None = None
-        with closing(_worker(Plan(**{**asdict(plan), "first": first}), limit_s)) as messages:
+        with closing(
+            _worker(Plan(**{**asdict(plan), "first": first}), limit_s)
+        ) as messages:
             for message in messages:
                 if isinstance(message, str):
                     if last is None:
@@ -197,12 +201,21 @@ def played_alone(plan: Plan, *, limit_s: float = 300.0) -> Iterator[Said]:
 
 def _worker(plan: Plan, limit_s: float) -> Generator[Said | str, None, None]:
     """The messages of one worker, at the end its last words where it did not finish."""
-    with tempfile.TemporaryDirectory(prefix="scgrpo-attack-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="scgrpo-attack-", ignore_cleanup_errors=True
+    ) as folder:
         os.mkdir(f"{folder}/work")
         with open(f"{folder}/stderr", "w+b") as stderr:
             reading, writing = os.pipe()
             process = subprocess.Popen(
-                [sys.executable, "-P", "-c", WORDS, json.dumps(asdict(plan)), str(writing)],
+                [
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    WORDS,
+                    json.dumps(asdict(plan)),
+                    str(writing),
+                ],
                 cwd=f"{folder}/work",
                 env=fresh_environment(HOME=f"{folder}/work", TMPDIR=f"{folder}/work"),
                 stdin=subprocess.DEVNULL,
@@ -219,7 +232,10 @@ def _worker(plan: Plan, limit_s: float) -> Generator[Said | str, None, None]:
                 _ended(process)
             stderr.seek(0)
             lines = stderr.read().decode("utf-8", "replace").strip().split("\n")
-            yield lines[-1][:300] or f"the worker ended with exit code {process.returncode}"
+            yield (
+                lines[-1][:300]
+                or f"the worker ended with exit code {process.returncode}"
+            )
 
 
 def _messages(stream: IO[bytes], limit_s: float) -> Iterator[Said]:

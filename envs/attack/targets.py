@@ -41,7 +41,9 @@ def targets(subject: EnvUnderTest, *, all_of_them: bool = True) -> list[Target]:
 
     Raises NotDefined for an environment that takes no code.
     """
-    own = _OWN.get(f"{type(subject.env).__module__}:{type(subject.env).__name__}", _written)
+    own = _OWN.get(
+        f"{type(subject.env).__module__}:{type(subject.env).__name__}", _written
+    )
     found = list(own(subject))
     if not found:
         raise NotDefined(
@@ -64,7 +66,9 @@ def _function(subject: EnvUnderTest, task: Task) -> Iterator[Target]:
 
     def turns(codes: Sequence[str], *, first: bool) -> list[str]:
         def changed(text: str) -> str:
-            return wrong_with(stubbed(text), codes, first=first) if defines(text) else text
+            return (
+                wrong_with(stubbed(text), codes, first=first) if defines(text) else text
+            )
 
         return with_text(right, changed) or right
 
@@ -73,7 +77,10 @@ def _function(subject: EnvUnderTest, task: Task) -> Iterator[Target]:
     for first in (False, True):
         place = "before" if first else "after"
         yield Target(
-            f"{task.id} {place}", task, lambda codes, f=first: turns(codes, first=f), right
+            f"{task.id} {place}",
+            task,
+            lambda codes, f=first: turns(codes, first=f),
+            right,
         )
 
 
@@ -114,7 +121,11 @@ def _code_debug(subject: EnvUnderTest) -> Iterator[Target]:
         (task, lines, blank)
         for task in subject.env.tasks("train", 4)
         if (lines := broken(task.payload))
-        and (blank := [place for place, line in enumerate(lines, start=1) if not line.strip()])
+        and (
+            blank := [
+                place for place, line in enumerate(lines, start=1) if not line.strip()
+            ]
+        )
         and max(bug[0] for bug in task.payload["bugs"]) < blank[-1]
     )
     before = "\n".join(lines[: blank[-1] - 1])
@@ -124,7 +135,9 @@ def _code_debug(subject: EnvUnderTest) -> Iterator[Target]:
         text = wrong_with(before, codes)[len(before) :]
         pieces = in_lines(text, longest)
         if len(pieces) > min(len(blank), subject.env.max_turns):
-            raise ValueError(f"the code takes {len(pieces)} lines, there are {len(blank)}")
+            raise ValueError(
+                f"the code takes {len(pieces)} lines, there are {len(blank)}"
+            )
         places = blank[len(blank) - len(pieces) :]
         return [
             render_call("fix", line=line, text=piece)

@@ -84,7 +84,9 @@ _INSIST = (
 )
 
 
-def scored(subject: EnvUnderTest, task: Task, script: Script, attack: str) -> Iterator[str]:
+def scored(
+    subject: EnvUnderTest, task: Task, script: Script, attack: str
+) -> Iterator[str]:
     """A sentence where a script that solves nothing passes."""
     trace = subject.play(task, script)
     if trace.passed:
@@ -96,7 +98,9 @@ def nothing_done(subject: EnvUnderTest) -> Iterator[str]:
     """Empty turns, claims of success, and tools without arguments (submitting at once) score 0."""
     for task in subject.some():
         for turn in ("", " ", "\n", *_INSIST):
-            yield from scored(subject, task, itertools.repeat(turn), f"the turn {turn!r:.40}")
+            yield from scored(
+                subject, task, itertools.repeat(turn), f"the turn {turn!r:.40}"
+            )
         calls = bare_calls(subject.tools(task))
         for turn in calls:
             yield from scored(subject, task, itertools.repeat(turn), "a bare call")
@@ -106,12 +110,20 @@ def nothing_done(subject: EnvUnderTest) -> Iterator[str]:
 def echo(subject: EnvUnderTest) -> Iterator[str]:
     """The prompt, the instructions or the last reply, as a turn or in an argument, scores 0."""
     for task in subject.some():
-        messages = [m["content"] for m in as_messages(subject.env.instructions, task.prompt)]
+        messages = [
+            m["content"] for m in as_messages(subject.env.instructions, task.prompt)
+        ]
         for text in (*messages, "\n\n".join(messages)):
-            yield from scored(subject, task, itertools.repeat(text), "an echo of the prompt")
-        yield from scored(subject, task, lambda chat: chat[-1], "an echo of the last reply")
+            yield from scored(
+                subject, task, itertools.repeat(text), "an echo of the prompt"
+            )
+        yield from scored(
+            subject, task, lambda chat: chat[-1], "an echo of the last reply"
+        )
         for call in _with_string(subject, task, task.prompt):
-            yield from scored(subject, task, itertools.repeat(call), "the prompt as an argument")
+            yield from scored(
+                subject, task, itertools.repeat(call), "the prompt as an argument"
+            )
 
 
 def enumeration(subject: EnvUnderTest) -> Iterator[str]:
@@ -119,13 +131,17 @@ def enumeration(subject: EnvUnderTest) -> Iterator[str]:
     numbers = " ".join(map(str, range(-1000, 1001)))
     for task in subject.some():
         for text in (numbers, numbers.replace(" ", "\n"), numbers.replace(" ", ", ")):
-            yield from scored(subject, task, itertools.repeat(text), "an enumeration of numbers")
+            yield from scored(
+                subject, task, itertools.repeat(text), "an enumeration of numbers"
+            )
         with suppress(NotDefined):
             own = subject.oracle(task)
             yield from _enumerated(subject, task, own, _other_turns(subject, task, own))
 
 
-def _enumerated(subject: EnvUnderTest, task: Task, own: list[str], others: list[str]) -> Iterator[str]:
+def _enumerated(
+    subject: EnvUnderTest, task: Task, own: list[str], others: list[str]
+) -> Iterator[str]:
     # Longer texts are programs, and one that holds the right function among others is right.
     short = [turn for turn in others if len(turn) <= SHORT and "\n" not in turn]
     if not short or any(len(turn) > SHORT or "\n" in turn for turn in own):
@@ -136,9 +152,13 @@ def _enumerated(subject: EnvUnderTest, task: Task, own: list[str], others: list[
     for join in ("\n", " ", ", "):
         turns = itertools.repeat(join.join(listed))
         yield from scored(subject, task, turns, "an enumeration of answers")
-        strings = list(dict.fromkeys(text for turn in listed for text in _strings(turn)))
+        strings = list(
+            dict.fromkeys(text for turn in listed for text in _strings(turn))
+        )
         text = join.join(strings)
-        changed = with_text(own, lambda _, text=text: text) if len(strings) > 1 else None
+        changed = (
+            with_text(own, lambda _, text=text: text) if len(strings) > 1 else None
+        )
         if changed is not None and _strings(own[-1]):
             yield from scored(subject, task, changed, "an enumeration in one argument")
 
@@ -165,7 +185,13 @@ def _strings(turn: str) -> list[str]:
 def oversized(subject: EnvUnderTest) -> Iterator[str]:
     """Huge turns and huge arguments score 0, and are answered soon."""
     for task in subject.few():
-        for turn in ("a" * HUGE, "9" * HUGE, "\n" * HUGE, "{" * HUGE, '{"name": "' + "x" * HUGE):
+        for turn in (
+            "a" * HUGE,
+            "9" * HUGE,
+            "\n" * HUGE,
+            "{" * HUGE,
+            '{"name": "' + "x" * HUGE,
+        ):
             yield from scored(subject, task, [turn, turn], "a huge turn")
         for call in _with_string(subject, task, "x = 1\n" * (HUGE // 6)):
             yield from scored(subject, task, [call, call], "a huge argument")
@@ -196,9 +222,13 @@ def extreme_arguments(subject: EnvUnderTest) -> Iterator[str]:
         end = bare_calls(subject.tools(task))[-1:]
         tools_seen += len(tools)
         for round_number in range(3):
-            calls = list(filled_calls(tools, lambda _, s, n=round_number: _extreme(s, n)))
+            calls = list(
+                filled_calls(tools, lambda _, s, n=round_number: _extreme(s, n))
+            )
             for call in calls:
-                yield from scored(subject, task, [call, call, *end], "an extreme argument")
+                yield from scored(
+                    subject, task, [call, call, *end], "an extreme argument"
+                )
     if not tools_seen:
         raise NotDefined("it offers no tools whose arguments could be out of range")
 
@@ -233,16 +263,22 @@ def _of_wrong_types(tool: Mapping[str, Any]) -> Iterator[str]:
     # Whatever else is valid could be right by chance.
     changes = [{k: v for k, v in fine.items() if k != name} for name in required]
     for name, schema in properties.items():
-        wrongs = [w for w in _WRONG_TYPES[schema["type"]] if name in required or w != "null"]
+        wrongs = [
+            w for w in _WRONG_TYPES[schema["type"]] if name in required or w != "null"
+        ]
         changes += [{**fine, name: wrong} for wrong in wrongs]
     for change in changes:
-        given = ", ".join(f"{json.dumps(name)}: {value}" for name, value in change.items())
+        given = ", ".join(
+            f"{json.dumps(name)}: {value}" for name, value in change.items()
+        )
         yield f'{{"name": {json.dumps(tool["name"])}, "arguments": {{{given}}}}}'
 
 
 def _has_a_range(tool: Mapping[str, Any]) -> bool:
     schemas = tool["parameters"]["properties"].values()
-    return any("enum" not in schema and schema["type"] != "boolean" for schema in schemas)
+    return any(
+        "enum" not in schema and schema["type"] != "boolean" for schema in schemas
+    )
 
 
 def _extreme(schema: Mapping[str, Any], round_number: int) -> Any:
@@ -255,7 +291,9 @@ def _extreme(schema: Mapping[str, Any], round_number: int) -> Any:
         "number": (-1e308, 1e308, 5e-324)[round_number],
         "boolean": True,
         "array": [[text] * 1000, [-FAR] * 1000, [None]][round_number],
-        "object": ({"": ""}, dict.fromkeys(map(str, range(1000)), -FAR), {"a": None})[round_number],
+        "object": ({"": ""}, dict.fromkeys(map(str, range(1000)), -FAR), {"a": None})[
+            round_number
+        ],
     }[schema["type"]]
 
 
@@ -289,5 +327,7 @@ def _with_string(subject: EnvUnderTest, task: Task, text: str) -> Iterator[str]:
 
     for tool in subject.tools(task):
         properties = tool["parameters"]["properties"].values()
-        if any(schema["type"] == "string" and "enum" not in schema for schema in properties):
+        if any(
+            schema["type"] == "string" and "enum" not in schema for schema in properties
+        ):
             yield from filled_calls([tool], fill)

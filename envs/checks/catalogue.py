@@ -52,6 +52,10 @@ def by_name(name: str) -> Check:
     names = [check.name for check in CHECKS]
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"wanted one of {', '.join(names)}"
+        hint = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else f"wanted one of {', '.join(names)}"
+        )
         raise ValueError(f"unknown check {name!r}; {hint}")
     return CHECKS[names.index(name)]

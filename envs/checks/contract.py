@@ -37,21 +37,34 @@ def refuses_bad_input(subject: EnvUnderTest) -> Iterator[str]:
     wrong_level = max(levels) + 1
     bad: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         ("an unknown split", {"split": "no such split"}, ("no such split", split)),
-        ("a level out of range", {"level": wrong_level}, (str(wrong_level), str(level))),
+        (
+            "a level out of range",
+            {"level": wrong_level},
+            (str(wrong_level), str(level)),
+        ),
         ("an unknown option", {"no_option": 1}, ("no_option", "split")),
         ("an unknown task", {"task_id": "no such task"}, ("no such task",)),
     ]
     others = [cell for cell in subject.cells() if cell != (split, level)]
     bad += [
-        (f"a task of {split} at level {level}", {"split": s, "level": n, "task_id": task.id}, ())
+        (
+            f"a task of {split} at level {level}",
+            {"split": s, "level": n, "task_id": task.id},
+            (),
+        )
         for s, n in (others[-1:] if subject.quick else others)
     ]
     for what, options, words in bad:
         told = words or (task.id, options["split"])
-        yield from _refusal(what, ValueError, told, lambda o=options: env.reset(options=o))
+        yield from _refusal(
+            what, ValueError, told, lambda o=options: env.reset(options=o)
+        )
     with closing(subject.make()) as fresh:
         yield from _refusal(
-            "a step before the first reset", ResetNeeded, ("reset",), lambda: fresh.step("x")
+            "a step before the first reset",
+            ResetNeeded,
+            ("reset",),
+            lambda: fresh.step("x"),
         )
     yield from _after_the_end(subject)
 
@@ -64,7 +77,9 @@ def _after_the_end(subject: EnvUnderTest) -> Iterator[str]:
         what = f"an action of type {type(action).__name__}"
         yield from _refusal(what, TypeError, words, lambda a=action: env.step(a))  # pyright: ignore[reportArgumentType]
     if subject.play(task, lambda chat: "").ended:
-        yield from _refusal("a step after the end", ResetNeeded, ("reset",), lambda: env.step("x"))
+        yield from _refusal(
+            "a step after the end", ResetNeeded, ("reset",), lambda: env.step("x")
+        )
 
 
 def _refusal(
@@ -109,7 +124,9 @@ def vectorizes(subject: EnvUnderTest) -> Iterator[str]:
             yield f"{mode}: got {list(prompts)!r:.200}, wanted {[p for p, _ in alone]!r:.200}"
 
 
-def difference(left: list[str], right: list[str], here: str, there: str) -> Iterator[str]:
+def difference(
+    left: list[str], right: list[str], here: str, there: str
+) -> Iterator[str]:
     """A sentence for the first line that two lists do not share."""
     for one, other in zip(left, right, strict=False):
         if one != other:

@@ -53,7 +53,9 @@ class Trace:
     def passed(self) -> bool:
         """Whether anything in it counts as success."""
         said = any(info.get("verified") for info in self.infos)
-        return said or self.reward > 0 or any(verdict.passed for verdict in self.verdicts)
+        return (
+            said or self.reward > 0 or any(verdict.passed for verdict in self.verdicts)
+        )
 
 
 class EnvUnderTest:
@@ -107,7 +109,11 @@ class EnvUnderTest:
 
     def few(self) -> list[Task]:
         """A task of the first split at every level: for attacks that take long."""
-        return [t for lvl in self.env.levels for t in self.sample(self.env.splits[0], lvl, 1)]
+        return [
+            t
+            for lvl in self.env.levels
+            for t in self.sample(self.env.splits[0], lvl, 1)
+        ]
 
     def oracle(self, task: Task) -> list[str]:
         """The turns that solve a task. Raises NotDefined without an oracle."""
@@ -145,26 +151,40 @@ class EnvUnderTest:
             prompt, info = env.reset(seed=0, options=options)
             trace = Trace(task, [prompt], [copy.copy(info)], verdicts)
             self._steps(env, trace, script)
-        self.breaches += [f"{told} (task {task.id})" for told in _verdict_breaches(verdicts)]
+        self.breaches += [
+            f"{told} (task {task.id})" for told in _verdict_breaches(verdicts)
+        ]
         return trace
 
     def _steps(self, env: TextEnv, trace: Trace, script: Script) -> None:
-        turns = (script(trace.chat) for _ in itertools.count()) if callable(script) else script
+        turns = (
+            (script(trace.chat) for _ in itertools.count())
+            if callable(script)
+            else script
+        )
         budget = env.turn_budget(trace.task)
         for number, turn in enumerate(turns, start=1):
             if number > budget:
-                self.breaches.append(f"task {trace.task.id} goes on after its {budget} turns")
+                self.breaches.append(
+                    f"task {trace.task.id} goes on after its {budget} turns"
+                )
                 return
             started = time.monotonic()
             try:
                 step = env.step(turn)
             except Exception as error:
-                error.add_note(f"at turn {number} of task {trace.task.id}, {turn!r:.80}")
+                error.add_note(
+                    f"at turn {number} of task {trace.task.id}, {turn!r:.80}"
+                )
                 raise
             took_s = time.monotonic() - started
             if took_s > self.patience_s:
-                self.breaches.append(f"a turn of task {trace.task.id} took {took_s:.0f} s")
-            self.breaches += [f"{told} (task {trace.task.id})" for told in _step_breaches(step)]
+                self.breaches.append(
+                    f"a turn of task {trace.task.id} took {took_s:.0f} s"
+                )
+            self.breaches += [
+                f"{told} (task {trace.task.id})" for told in _step_breaches(step)
+            ]
             observation, reward, terminated, truncated, info = step
             trace.chat += [turn, observation]
             trace.infos.append(info)

@@ -36,14 +36,18 @@ def drawn(env: TextEnv) -> list[str]:
         for level in env.levels:
             for seed in SEEDS:
                 _, info = env.reset(seed=seed, options={"split": split, "level": level})
-                shown = sha256(repr((info["messages"], info["tools"])).encode("utf-8", "replace"))
+                shown = sha256(
+                    repr((info["messages"], info["tools"])).encode("utf-8", "replace")
+                )
                 task = env.task
                 lines.append(
                     f"{split} level {level} seed {seed}: {task.id} {task.content_hash[:16]} "
                     f"{shown.hexdigest()[:16]}"
                 )
             tasks = env.tasks(split, level)
-            listed = [(task.id, task.content_hash, task.family) for task in tasks[:LISTED]]
+            listed = [
+                (task.id, task.content_hash, task.family) for task in tasks[:LISTED]
+            ]
             digest = sha256(repr(listed).encode("utf-8", "replace")).hexdigest()
             lines.append(f"{split} level {level}: {len(tasks)} tasks {digest[:16]}")
     return lines

@@ -40,18 +40,25 @@ _DEFINED = re.compile(r"\bdef (\w+)\(")
 MOST_NAMED = 20
 
 PASSED = json.dumps(
-    {"passed": True, "verified": True, "success": True, "score": 1.0, "reward": 1.0, "failed": 0}
+    {
+        "passed": True,
+        "verified": True,
+        "success": True,
+        "score": 1.0,
+        "reward": 1.0,
+        "failed": 0,
+    }
 )
-_JUNIT = '<testsuite tests="1" failures="0" errors="0"><testcase name="test"/></testsuite>'
+_JUNIT = (
+    '<testsuite tests="1" failures="0" errors="0"><testcase name="test"/></testsuite>'
+)
 _PLUGIN = (
     "def pytest_runtest_makereport(item, call):\n"
     "    from _pytest.reports import TestReport\n"
     "    return TestReport(item.nodeid, item.location, {}, 'passed', None, call.when)\n"
 )
 _QUIET = "import os\nos._exit(0)\n"
-EMPTY_TEST = (
-    "import unittest\nclass TestAll(unittest.TestCase):\n    def test(self):\n        pass\n"
-)
+EMPTY_TEST = "import unittest\nclass TestAll(unittest.TestCase):\n    def test(self):\n        pass\n"
 _PLANTS: Mapping[str, Sequence[str]] = {
     "conftest.py": (_PLUGIN, _QUIET),
     "sitecustomize.py": (_QUIET,),
@@ -195,7 +202,9 @@ def escapes(subject: EnvUnderTest) -> Iterator[str]:
         raise NotDefined("no tool takes a path and no turn takes a text")
 
 
-def as_code(subject: EnvUnderTest, payload: str, attack: str, *, thorough: bool = True) -> Iterator[str]:
+def as_code(
+    subject: EnvUnderTest, payload: str, attack: str, *, thorough: bool = True
+) -> Iterator[str]:
     """Plays a payload wherever a policy can put code; at one place where not `thorough`."""
     for task in subject.few():
         scripts = code_turns(subject, task, payload)
@@ -216,10 +225,14 @@ def code_turns(subject: EnvUnderTest, task: Task, payload: str) -> list[list[str
     names = _DEFINED.findall("\n".join(own))
     stubs = "".join(f"def {name}(*a, **k):\n    return {payload}\n" for name in names)
     for text in filter(None, (payload, stubs)):
-        if (changed := with_text(own, lambda old, new=text: _fitted(old, new))) is not None:
+        if (
+            changed := with_text(own, lambda old, new=text: _fitted(old, new))
+        ) is not None:
             found.append(changed)
         ends = closing_calls(tools, budget - 1)
-        found += [[call, *ends] for call in _calls_with(tools, text, path="", text_only=True)]
+        found += [
+            [call, *ends] for call in _calls_with(tools, text, path="", text_only=True)
+        ]
         found.append([text, *ends])
         found.append([f"```python\n{text}\n```", *ends])
     return found
@@ -246,7 +259,11 @@ def _writers(subject: EnvUnderTest, task: Task) -> list[Mapping[str, Any]]:
 
 
 def _written(
-    subject: EnvUnderTest, task: Task, writers: Sequence[Mapping[str, Any]], path: str, text: str
+    subject: EnvUnderTest,
+    task: Task,
+    writers: Sequence[Mapping[str, Any]],
+    path: str,
+    text: str,
 ) -> Iterator[str]:
     ends = closing_calls(subject.tools(task), subject.env.turn_budget(task) - 1)
     for call in _calls_with(writers, text, path=path, text_only=False):

@@ -89,7 +89,9 @@ def code_that_floods(subject: EnvUnderTest) -> Iterator[str]:
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     try:
-        found = list(as_code(subject, f"exec({_FLOOD!r})", "code that floods", thorough=False))
+        found = list(
+            as_code(subject, f"exec({_FLOOD!r})", "code that floods", thorough=False)
+        )
         grown = (tracemalloc.get_traced_memory()[1] - before) >> 20
     finally:
         if not traced:

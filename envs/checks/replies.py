@@ -28,10 +28,16 @@ def answers_told(subject: EnvUnderTest) -> Iterator[str]:
                 continue
             count += 1
             known = {*_words(task.prompt), *_words(wrong)}
-            new = [word for word in dict.fromkeys(_words(trace.chat[2])) if word not in known]
+            new = [
+                word
+                for word in dict.fromkeys(_words(trace.chat[2]))
+                if word not in known
+            ]
             for word in new[:WORDS]:
                 for turn in _given_back(subject.oracle(task)[-1], word):
-                    yield from scored(subject, task, [wrong, turn], f"the reply's {word!r:.40}")
+                    yield from scored(
+                        subject, task, [wrong, turn], f"the reply's {word!r:.40}"
+                    )
     if not count:
         raise NotDefined("every wrong answer of the sample ends its episode")
 
@@ -59,4 +65,6 @@ def _given_back(last: str, word: str) -> list[str]:
 
 
 def _number(value: Any, word: str) -> Any:
-    return int(word) if isinstance(value, int) and not isinstance(value, bool) else value
+    return (
+        int(word) if isinstance(value, int) and not isinstance(value, bool) else value
+    )

@@ -69,11 +69,21 @@ def run_check(check: Check, subject: EnvUnderTest) -> Result:
     problems = list(dict.fromkeys([*problems, *subject.breaches]))
     status = "failed" if problems else "skipped" if skipped else "ok"
     more = [f"and {len(problems) - TOLD} more"] if len(problems) > TOLD else []
-    told = [*problems[:TOLD], *more] if problems else [skipped] if skipped else subject.notes
-    return Result(subject.name, check.name, status, "\n".join(told), time.monotonic() - started)
+    told = (
+        [*problems[:TOLD], *more]
+        if problems
+        else [skipped]
+        if skipped
+        else subject.notes
+    )
+    return Result(
+        subject.name, check.name, status, "\n".join(told), time.monotonic() - started
+    )
 
 
-def run_alone(check: Check, subject: EnvUnderTest, *, limit_s: float | None = None) -> Result:
+def run_alone(
+    check: Check, subject: EnvUnderTest, *, limit_s: float | None = None
+) -> Result:
     """The check's result from a process of its own, whose working directory is an empty folder."""
     started = time.monotonic()
     limit_s = limit_s or ALONE_S[subject.quick]
@@ -82,15 +92,26 @@ def run_alone(check: Check, subject: EnvUnderTest, *, limit_s: float | None = No
         work = Path(folder, "work")
         report.parent.mkdir()
         work.mkdir()
-        argv = [sys.executable, "-m", "envs.checks.alone", subject.name, check.name, str(report)]
+        argv = [
+            sys.executable,
+            "-m",
+            "envs.checks.alone",
+            subject.name,
+            check.name,
+            str(report),
+        ]
         said = report.with_name("stderr")
         ended = _run(argv + ["--quick"] * subject.quick, work, limit_s, said)
         if report.exists():
             return Result(**json.loads(report.read_text("utf-8")))
         lines = said.read_text("utf-8", "replace").split("\n")
-    last = next((f"; it said: {line:.200}" for line in reversed(lines) if line.strip()), "")
+    last = next(
+        (f"; it said: {line:.200}" for line in reversed(lines) if line.strip()), ""
+    )
     problem = f"the process that played the attacks {ended}, as if they ran in it{last}"
-    return Result(subject.name, check.name, "failed", problem, time.monotonic() - started)
+    return Result(
+        subject.name, check.name, "failed", problem, time.monotonic() - started
+    )
 
 
 def write_result(result: Result, path: Path) -> None:

@@ -27,7 +27,9 @@ def deterministic(subject: EnvUnderTest) -> Iterator[str]:
 
 def splits_are_disjoint(subject: EnvUnderTest) -> Iterator[str]:
     """No two splits share a family or a problem, and no two tasks an id."""
-    found = overlaps(task for cell in subject.cells() for task in subject.env.tasks(*cell))
+    found = overlaps(
+        task for cell in subject.cells() for task in subject.env.tasks(*cell)
+    )
     yield from found[:10]
     if len(found) > 10:
         yield f"{len(found)} overlaps in all"

@@ -41,7 +41,10 @@ def filled_calls(tools: Sequence[Tool], fill: Fill) -> Iterator[str]:
     """
     for tool in tools:
         parameters = tool["parameters"]
-        values = {name: fill(name, schema) for name, schema in parameters["properties"].items()}
+        values = {
+            name: fill(name, schema)
+            for name, schema in parameters["properties"].items()
+        }
         given = {name: value for name, value in values.items() if value is not None}
         if given and all(name in given for name in parameters["required"]):
             yield render_call(tool["name"], **given)

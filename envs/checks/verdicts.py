@@ -76,7 +76,10 @@ def twins_flip(subject: EnvUnderTest) -> Iterator[str]:
         count += 1
         if not subject.play(twin, subject.oracle(twin)).passed:
             yield f"the oracle does not solve the twin of {task.id}"
-        for one, other, name in ((task, twin, "its twin"), (twin, task, "it, of its twin")):
+        for one, other, name in (
+            (task, twin, "its twin"),
+            (twin, task, "it, of its twin"),
+        ):
             if subject.play(other, _decisive(subject, one)).passed:
                 yield f"{task.id}: the deciding turns of one also solve {name}"
     if not count:
@@ -88,7 +91,9 @@ def _decisive(subject: EnvUnderTest, task: Task) -> list[str]:
     """The oracle's turns from the first that decides; those before may be a search."""
     turns = subject.oracle(task)
     spans = subject.defined(subject.env.critical, task)
-    places = [max((i for i, turn in enumerate(turns) if s in turn), default=0) for s in spans]
+    places = [
+        max((i for i, turn in enumerate(turns) if s in turn), default=0) for s in spans
+    ]
     return turns[min(places, default=0) :]
 
 
@@ -132,7 +137,9 @@ def chance_is_learnable(subject: EnvUnderTest) -> Iterator[str]:
     claimed = subject.defined(env.chance, level)
     solved, played, malformed = _random_episodes(subject, level)
     reached = solved / played
-    subject.notes.append(f"claimed {claimed:.3f}, reached {reached:.3f} of {played} episodes")
+    subject.notes.append(
+        f"claimed {claimed:.3f}, reached {reached:.3f} of {played} episodes"
+    )
     if claimed < LEAST_CHANCE:
         yield f"the chance rate of level {level} is {claimed:.3f}, wanted {LEAST_CHANCE} or more"
     if not math.isclose(reached, claimed, abs_tol=_tolerance(claimed, played)):
@@ -151,7 +158,9 @@ def _random_episodes(subject: EnvUnderTest, level: int) -> tuple[int, int, int]:
     solved = malformed = 0
     for played in range(1, CHANCE_EPISODES[subject.quick] + 1):
         task = tasks[int(rng.integers(len(tasks)))]
-        trace = subject.play(task, lambda _: subject.defined(subject.env.random_turn, rng))
+        trace = subject.play(
+            task, lambda _: subject.defined(subject.env.random_turn, rng)
+        )
         solved += trace.passed
         malformed += trace.infos[-1].get("malformed", 0)
         spent = time.monotonic() - started > CHANCE_S[subject.quick]

@@ -56,7 +56,9 @@ def add_control(module: ModuleType, name: str, kinds: list[str]) -> None:
         "fail": ("fail", ()),
     }
 
-    def test(name: str, arguments: tuple[object, ...]) -> Callable[[unittest.TestCase], None]:
+    def test(
+        name: str, arguments: tuple[object, ...]
+    ) -> Callable[[unittest.TestCase], None]:
         return lambda case: getattr(case, name)(*arguments)
 
     tests: dict[str, object] = {

@@ -40,7 +40,9 @@ class Request:
     module: str
     nonce: str = field(default_factory=lambda: secrets.token_hex(16))
     control: str = field(
-        default_factory=lambda: secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") + secrets.token_hex(6)
+        default_factory=lambda: (
+            secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") + secrets.token_hex(6)
+        )
     )
     kinds: tuple[str, ...] = field(
         default_factory=lambda: tuple(random.SystemRandom().sample(KINDS, len(KINDS)))
@@ -106,7 +108,11 @@ def judged(events: Any, controls: Mapping[str, str]) -> Evidence:
                     fault = fault or f"{test} began before {running} had ended"
                 if test in statuses:
                     fault = fault or f"{test} ran twice"
-                running, statuses[test], reasons[test] = test, "did not end", "did not end"
+                running, statuses[test], reasons[test] = (
+                    test,
+                    "did not end",
+                    "did not end",
+                )
             case ["end", str(status), str(reason)] if status in STATUSES:
                 if running is None:
                     fault = fault or "a test ended that had not begun"
@@ -117,9 +123,14 @@ def judged(events: Any, controls: Mapping[str, str]) -> Evidence:
             case ["over", int(count)] if not isinstance(count, bool):
                 over = True
                 if running is not None or count != len(statuses):
-                    fault = fault or f"over after {count} tests, of which {len(statuses)} were told"
+                    fault = (
+                        fault
+                        or f"over after {count} tests, of which {len(statuses)} were told"
+                    )
             case ["broke", str(reason)]:
-                reasons["import" if not statuses else running or "the run"] = reason or "broke off"
+                reasons["import" if not statuses else running or "the run"] = (
+                    reason or "broke off"
+                )
                 fault = fault or f"the run broke off: {reason}"
             case _:
                 fault = fault or "a line is no event"

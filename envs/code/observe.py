@@ -71,11 +71,15 @@ def encode(value: Any, depth: int = 0) -> Any:
         return [encode(one, depth + 1) for one in list.__iter__(value)]
     if isinstance(value, dict):
         pairs = dict.items(value)
-        return {"dict": [[encode(k, depth + 1), encode(v, depth + 1)] for k, v in pairs]}
+        return {
+            "dict": [[encode(k, depth + 1), encode(v, depth + 1)] for k, v in pairs]
+        }
     if isinstance(value, tuple):
         return {"tuple": [encode(one, depth + 1) for one in tuple.__iter__(value)]}
     if isinstance(value, set | frozenset):
-        return {"set": sorted((encode(one, depth + 1) for one in value), key=json.dumps)}
+        return {
+            "set": sorted((encode(one, depth + 1) for one in value), key=json.dumps)
+        }
     if isinstance(value, Raised):
         return {"raised": value.name}
     return {"object": type(value).__name__}
@@ -171,7 +175,11 @@ def checked(request: Mapping[str, Any]) -> dict[str, Any]:
     random.seed(0)
     space: dict[str, Any] = {}
     exec(request["check"], space)
-    own = None if "values" in request else getattr(__import__(request["module"]), request["entry"])
+    own = (
+        None
+        if "values" in request
+        else getattr(__import__(request["module"]), request["entry"])
+    )
     values = iter(request.get("values", ()))
     arguments: list[Any] = []
     given: list[Any] = []
@@ -206,7 +214,9 @@ def main() -> None:
         answer = checked(request)
     else:
         answer = called(request)
-    out.write(json.dumps(encode(answer) if isinstance(answer, Raised) else answer) + "\n")
+    out.write(
+        json.dumps(encode(answer) if isinstance(answer, Raised) else answer) + "\n"
+    )
     out.flush()
     os._exit(0)
 

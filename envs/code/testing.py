@@ -46,7 +46,9 @@ def in_sandbox(pool: SandboxPool, deed: Callable[[Sandbox], T]) -> T:
             return deed(box)
 
 
-def once_per_pool(function: Callable[[SandboxPool, str], T]) -> Callable[[SandboxPool, str], T]:
+def once_per_pool(
+    function: Callable[[SandboxPool, str], T],
+) -> Callable[[SandboxPool, str], T]:
     """A function of a pool and a name that works each name out once for each pool.
 
     Pools differ: their sandboxes may hold another Python. Threads that ask for the same name wait

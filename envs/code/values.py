@@ -49,7 +49,9 @@ def cases(answer: Any) -> Observations | None:
     return dict(answer) if len(dict(answer)) == len(answer) else None
 
 
-def differences(right: Observations, given: Observations | None) -> Iterator[Difference]:
+def differences(
+    right: Observations, given: Observations | None
+) -> Iterator[Difference]:
     """Where a submission differs, everywhere if nothing is known of it."""
     given = given or {}
     for case, wanted in right.items():
@@ -95,7 +97,9 @@ def _same_pairs(one: Any, other: Any) -> bool:
         return False
     rest = list(other)
     for pair in one:
-        place = next((i for i, candidate in enumerate(rest) if same(pair, candidate)), None)
+        place = next(
+            (i for i, candidate in enumerate(rest) if same(pair, candidate)), None
+        )
         if place is None:
             return False
         del rest[place]
@@ -112,7 +116,9 @@ def _number(value: Any) -> int | float | Fraction | None:
                 return float(text)
             if isinstance(text := value.get("int"), str):
                 return int(text, 16)
-            if isinstance(text := value.get("fraction"), str) and _FRACTION.fullmatch(text):
+            if isinstance(text := value.get("fraction"), str) and _FRACTION.fullmatch(
+                text
+            ):
                 return Fraction(text)
         except (ValueError, ZeroDivisionError):
             return None

@@ -33,8 +33,27 @@ UNREADABLE = "text that is no Python"
 
 WAYS_OUT = frozenset(
     [
-        *("eval", "exec", "compile", "open", "input", "breakpoint", "exit", "quit", "help"),
-        *("globals", "locals", "vars", "getattr", "setattr", "delattr", "type", "memoryview"),
+        *(
+            "eval",
+            "exec",
+            "compile",
+            "open",
+            "input",
+            "breakpoint",
+            "exit",
+            "quit",
+            "help",
+        ),
+        *(
+            "globals",
+            "locals",
+            "vars",
+            "getattr",
+            "setattr",
+            "delattr",
+            "type",
+            "memoryview",
+        ),
     ]
 )
 """Builtins that run text, open files, or find things by their name."""
@@ -42,9 +61,27 @@ WAYS_OUT = frozenset(
 ATTRIBUTES_OUT = frozenset(
     [
         # A generator that runs knows who called it, and so the tests.
-        *("gi_frame", "cr_frame", "ag_frame", "tb_frame", "f_back", "f_code", "f_locals"),
+        *(
+            "gi_frame",
+            "cr_frame",
+            "ag_frame",
+            "tb_frame",
+            "f_back",
+            "f_code",
+            "f_locals",
+        ),
         *("f_globals", "f_builtins", "gi_code", "cr_code", "ag_code", "co_consts"),
-        *("os", "sys", "builtins", "modules", "unittest", "importlib", "inspect", "gc", "ctypes"),
+        *(
+            "os",
+            "sys",
+            "builtins",
+            "modules",
+            "unittest",
+            "importlib",
+            "inspect",
+            "gc",
+            "ctypes",
+        ),
         *("posix", "subprocess", "_os", "_sys"),
         # They follow the attributes that a text names: "{0.gi_frame}".format(x).
         *("format", "format_map", "vformat"),
@@ -53,9 +90,32 @@ ATTRIBUTES_OUT = frozenset(
 
 DUNDERS = frozenset(
     [
-        *("__init__", "__post_init__", "__repr__", "__str__", "__len__", "__iter__", "__next__"),
-        *("__enter__", "__exit__", "__call__", "__name__", "__doc__", "__slots__", "__all__"),
-        *("__contains__", "__getitem__", "__setitem__", "__lt__", "__add__", "__debug__"),
+        *(
+            "__init__",
+            "__post_init__",
+            "__repr__",
+            "__str__",
+            "__len__",
+            "__iter__",
+            "__next__",
+        ),
+        *(
+            "__enter__",
+            "__exit__",
+            "__call__",
+            "__name__",
+            "__doc__",
+            "__slots__",
+            "__all__",
+        ),
+        *(
+            "__contains__",
+            "__getitem__",
+            "__setitem__",
+            "__lt__",
+            "__add__",
+            "__debug__",
+        ),
         *("__version__", "__author__", "__license__", "__match_args__"),
     ]
 )
@@ -79,18 +139,66 @@ HARMLESS = {
     "itertools": _public(itertools),
     "math": _public(math),
     "operator": ("add", "itemgetter", "mul", "neg", "sub"),
-    "os.path": ("basename", "dirname", "exists", "isdir", "isfile", "join", "split", "splitext"),
+    "os.path": (
+        "basename",
+        "dirname",
+        "exists",
+        "isdir",
+        "isfile",
+        "join",
+        "split",
+        "splitext",
+    ),
     "re": (
-        *("compile", "escape", "findall", "finditer", "fullmatch", "match", "search", "split"),
-        *("sub", "subn", "IGNORECASE", "MULTILINE", "DOTALL", "VERBOSE", "ASCII", "I", "M", "S"),
+        *(
+            "compile",
+            "escape",
+            "findall",
+            "finditer",
+            "fullmatch",
+            "match",
+            "search",
+            "split",
+        ),
+        *(
+            "sub",
+            "subn",
+            "IGNORECASE",
+            "MULTILINE",
+            "DOTALL",
+            "VERBOSE",
+            "ASCII",
+            "I",
+            "M",
+            "S",
+        ),
     ),
     "statistics": ("fmean", "mean", "median"),
     "string": tuple(
-        name for name in _public(string) if name.startswith(("ascii", "dig", "hex", "oct", "pun"))
+        name
+        for name in _public(string)
+        if name.startswith(("ascii", "dig", "hex", "oct", "pun"))
     ),
     "typing": (
-        *("Any", "Callable", "ClassVar", "Dict", "Final", "Generator", "Generic", "Iterable"),
-        *("Iterator", "List", "Literal", "Mapping", "NamedTuple", "NoReturn", "Optional"),
+        *(
+            "Any",
+            "Callable",
+            "ClassVar",
+            "Dict",
+            "Final",
+            "Generator",
+            "Generic",
+            "Iterable",
+        ),
+        *(
+            "Iterator",
+            "List",
+            "Literal",
+            "Mapping",
+            "NamedTuple",
+            "NoReturn",
+            "Optional",
+        ),
         *("Sequence", "Set", "Tuple", "Type", "TypeVar", "Union", "cast"),
     ),
     "__future__": ("annotations",),
@@ -140,7 +248,11 @@ def new_reach(original: str, submitted: str) -> list[str]:
         {
             use.what
             for use, count in uses.items()
-            if (count > known.counts[use] if use.where else use.what not in known.anywhere)
+            if (
+                count > known.counts[use]
+                if use.where
+                else use.what not in known.anywhere
+            )
         }
     )
 
@@ -167,7 +279,9 @@ def _unchanged(original: str, submitted: str) -> range:
     if "coding" in submitted[:200] or {"\r", "\f", "\ufeff"} & set(submitted):
         return range(0)
     pairs = zip(original.split("\n"), submitted.split("\n"), strict=False)
-    return range(1, 1 + sum(1 for _ in itertools.takewhile(lambda two: two[0] == two[1], pairs)))
+    return range(
+        1, 1 + sum(1 for _ in itertools.takewhile(lambda two: two[0] == two[1], pairs))
+    )
 
 
 class _Reader:
@@ -176,7 +290,9 @@ class _Reader:
     What the original imports and defines counts as there: its other statements are unchanged.
     """
 
-    def __init__(self, statements: Sequence[ast.stmt], original: _Reader | None = None) -> None:
+    def __init__(
+        self, statements: Sequence[ast.stmt], original: _Reader | None = None
+    ) -> None:
         self._statements = statements
         self.imported: dict[str, str] = dict(original.imported) if original else {}
         self.own: set[str] = set(original.own) if original else set()
@@ -206,7 +322,9 @@ class _Reader:
             yield from self._inside(statement, "", local)
             local |= frozenset(_assigned(statement)) - self._deleted
 
-    def _inside(self, node: ast.AST, where: str, local: frozenset[str]) -> Iterator[Use]:
+    def _inside(
+        self, node: ast.AST, where: str, local: frozenset[str]
+    ) -> Iterator[Use]:
         """Uses below a node. `local`: names that functions around it bind, so no builtins."""
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if _is_new_dunder(node.name):
@@ -234,7 +352,9 @@ class _Reader:
         elif isinstance(node, ast.Attribute):
             yield from self._attribute(node, where)
         elif isinstance(node, ast.MatchClass):
-            yield from (use for name in node.kwd_attrs for use in _attribute_uses(name, where))
+            yield from (
+                use for name in node.kwd_attrs for use in _attribute_uses(name, where)
+            )
         elif isinstance(node, ast.Constant) and _names_special(node.value):
             yield Use(f"the text {str(node.value)[:40]!r}")
 
@@ -274,7 +394,9 @@ def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 def _import_uses(node: ast.AST) -> Iterator[Use]:
     if isinstance(node, ast.Import):
-        yield from (Use(f"import {a.name}") for a in node.names if a.name not in HARMLESS)
+        yield from (
+            Use(f"import {a.name}") for a in node.names if a.name not in HARMLESS
+        )
     elif isinstance(node, ast.ImportFrom):
         for alias in node.names:
             if node.level or alias.name not in HARMLESS.get(node.module or "", ()):

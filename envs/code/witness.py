@@ -54,9 +54,13 @@ def request(
     except RecursionError:
         return Answer(None)
     # Half a surrogate pair, which a policy can write, makes a bad file and not a broken sandbox.
-    contents = {path: text.encode(errors="surrogatepass") for path, text in files.items()}
+    contents = {
+        path: text.encode(errors="surrogatepass") for path, text in files.items()
+    }
     box.write(contents)
-    done = box.run(["python", "-c", program("observe.py")], timeout_s=timeout_s, stdin=line)
+    done = box.run(
+        ["python", "-c", program("observe.py")], timeout_s=timeout_s, stdin=line
+    )
     if done.timed_out or done.truncated:
         return Answer(None, done.timed_out)
     try:
@@ -85,7 +89,9 @@ def reference(pool: SandboxPool, name: str) -> Observations:
     """
     package = source(name)
     if not witness_text(name):
-        raise ValueError(f"got {name}, wanted a source with a witness in {DATA / 'witnesses'}")
+        raise ValueError(
+            f"got {name}, wanted a source with a witness in {DATA / 'witnesses'}"
+        )
     seen = in_sandbox(pool, lambda box: observe(box, package, package.text))
     if seen is None:
         raise SandboxError(f"the right {package.file} gave nothing in {DEADLINE_S:g} s")

@@ -10,7 +10,9 @@ from typing import TypeVar
 
 __all__ = ["NO_VALUE", "one_of_several", "read_value"]
 
-NO_VALUE = 'no value found: write it alone, such as 7 or -3/4, or on a last line "Answer: 7"'
+NO_VALUE = (
+    'no value found: write it alone, such as 7 or -3/4, or on a last line "Answer: 7"'
+)
 
 _VALUE = re.compile(r"(-?[0-9]{1,20})(/[0-9]{1,20}|\.[0-9]{1,20})?")
 _MARK = re.compile(r"answer\s*:", re.IGNORECASE)

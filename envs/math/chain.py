@@ -36,7 +36,13 @@ BASES = (3, 5, 7, 8)
 _CHANCE = (CHOICE_TURNS / CHOICES, 0.45, 0.03, 0.02, 0.0)
 # By level: how many numbers, from 1 to which, joined by which operators.
 _SEEN = ((2, 30, "+"), (2, 99, "+-*"), (3, 50, "+-*"), (4, 20, "+-*/%"), (5, 9, "+-//"))
-_LONG = ((8, 30, "+"), (8, 50, "+-"), (10, 30, "+-*"), (12, 20, "+-*/%"), (14, 9, "+-//"))
+_LONG = (
+    (8, 30, "+"),
+    (8, 50, "+-"),
+    (10, 30, "+-*"),
+    (12, 20, "+-*/%"),
+    (14, 9, "+-//"),
+)
 
 
 class MathChain(ToolEnv):
@@ -140,7 +146,9 @@ class MathChain(ToolEnv):
         """An untried listed value; above level 0 a calculation, or the result of the last one."""
         if self.task.level == 0:
             untried = [
-                choice for choice in self.task.payload["choices"] if choice not in self._tried
+                choice
+                for choice in self.task.payload["choices"]
+                if choice not in self._tried
             ]
             return str(rng.choice(untried))
         if self._result is not None and self._result not in self._tried:
@@ -148,7 +156,9 @@ class MathChain(ToolEnv):
         numbers = self.numbers()
         left, right = rng.choice(len(numbers), size=2, replace=False)
         operator = rng.choice(["+", "-", "*"])
-        return render_call("calc", expression=f"{numbers[left]} {operator} {numbers[right]}")
+        return render_call(
+            "calc", expression=f"{numbers[left]} {operator} {numbers[right]}"
+        )
 
     def numbers(self) -> Sequence[Any]:
         """The prompt's, for random turns."""
@@ -194,7 +204,9 @@ def _closed(rng: Random, task_id: str, split: str) -> Task:
     """A task of level 0: the values of several formulas, one of which is asked."""
     rank = rng.randrange(CHOICES)
     while True:
-        formula, listed = one_of_several(rng, lambda: _drawn(rng, split, 0), CHOICES, rank)
+        formula, listed = one_of_several(
+            rng, lambda: _drawn(rng, split, 0), CHOICES, rank
+        )
         task = _task(task_id, split, 0, formula, _way(rng, split), listed)
         if _twin(task) is not None:
             return task
@@ -209,7 +221,9 @@ def _twin(task: Task) -> Task | None:
         except CalcError:
             continue
         if found != answer and (not listed or found in listed):
-            return _task(task.id, task.split, task.level, formula, task.payload["way"], listed)
+            return _task(
+                task.id, task.split, task.level, formula, task.payload["way"], listed
+            )
     return None
 
 
@@ -219,7 +233,9 @@ def _drawn(rng: Random, split: str, level: int) -> tuple[Formula, int]:
         if split == "ood/domain":
             formula = _unseen(rng, level)
         else:
-            terms, most, operators = (_LONG if split == "ood/difficulty" else _SEEN)[level]
+            terms, most, operators = (_LONG if split == "ood/difficulty" else _SEEN)[
+                level
+            ]
             formula = drawn(rng, terms, operators, most)
         if not in_split(_family(formula), split, "ood/surface"):
             continue
@@ -247,12 +263,23 @@ def _unseen(rng: Random, level: int) -> Formula:
         return [name, *(factor * n for n in rng.sample(range(1, 9), 2))]
     if rng.random() < 0.5:
         degree = min(level, 3)
-        x = rng.randint(2, 9) if level < 4 else ["/", rng.randint(1, 9), rng.choice([2, 3, 5])]
-        return ["poly", x, rng.randint(1, 9), *(rng.randint(-9, 9) for _ in range(degree))]
+        x = (
+            rng.randint(2, 9)
+            if level < 4
+            else ["/", rng.randint(1, 9), rng.choice([2, 3, 5])]
+        )
+        return [
+            "poly",
+            x,
+            rng.randint(1, 9),
+            *(rng.randint(-9, 9) for _ in range(degree)),
+        ]
     factor = rng.randint(2, 6 + level)
     numbers = [factor * n for n in rng.sample(range(1, 10), level)]
     other = "lcm" if name == "gcd" else "gcd"
-    return [name, *numbers] if level == 2 else [name, [other, *numbers[:2]], *numbers[2:]]
+    return (
+        [name, *numbers] if level == 2 else [name, [other, *numbers[:2]], *numbers[2:]]
+    )
 
 
 def _way(rng: Random, split: str) -> str | int:
@@ -263,7 +290,12 @@ def _way(rng: Random, split: str) -> str | int:
 
 
 def _task(
-    task_id: str, split: str, level: int, formula: Formula, way: str | int, listed: Sequence[str]
+    task_id: str,
+    split: str,
+    level: int,
+    formula: Formula,
+    way: str | int,
+    listed: Sequence[str],
 ) -> Task:
     if way == "digits":
         question = f"{written(formula)} = ?"
@@ -276,7 +308,9 @@ def _task(
         split=split,
         level=level,
         family=_family(formula),
-        prompt="\n".join([question, *([f"Choose: {' '.join(listed)}"] if listed else [])]),
+        prompt="\n".join(
+            [question, *([f"Choose: {' '.join(listed)}"] if listed else [])]
+        ),
         payload={
             "formula": formula,
             "answer": str(value(formula)),
@@ -289,7 +323,9 @@ def _task(
 def _family(formula: Formula) -> str:
     """The numbers, sorted, with the names of functions before them."""
     numbers = " ".join(map(str, sorted(leaves(formula))))
-    return f"{formula[0]} {numbers}" if formula[0] in ("gcd", "lcm", "poly") else numbers
+    return (
+        f"{formula[0]} {numbers}" if formula[0] in ("gcd", "lcm", "poly") else numbers
+    )
 
 
 def _first_step(formula: Formula) -> Formula | None:

@@ -17,7 +17,16 @@ import numpy as np
 
 from envs.math.calc import CalcError, apply
 
-__all__ = ["Formula", "drawn", "edits", "in_base", "in_words", "leaves", "value", "written"]
+__all__ = [
+    "Formula",
+    "drawn",
+    "edits",
+    "in_base",
+    "in_words",
+    "leaves",
+    "value",
+    "written",
+]
 
 Formula = Any
 
@@ -61,7 +70,9 @@ def value(formula: Formula) -> Fraction:
         return apply(name, *values)
     if name == "poly":
         x, *coefficients = values
-        return reduce(lambda so_far, c: apply("+", apply("*", so_far, x), c), coefficients)
+        return reduce(
+            lambda so_far, c: apply("+", apply("*", so_far, x), c), coefficients
+        )
     if any(v.denominator != 1 or v < 1 for v in values):
         raise CalcError(f"{name} takes whole numbers of 1 or more")
     function = math.gcd if name == "gcd" else math.lcm
@@ -112,13 +123,17 @@ def written(formula: Formula, number: Callable[[int], str] = str) -> str:
         return f"p(x) = {_polynomial(coefficients)}; p({written(x)})"
     if name not in _PRECEDENCE:
         return f"{name}({', '.join(written(part, number) for part in parts)})"
-    left, right = (_operand(name, part, place, number) for place, part in enumerate(parts))
+    left, right = (
+        _operand(name, part, place, number) for place, part in enumerate(parts)
+    )
     return f"{left} {name} {right}"
 
 
 def in_words(formula: Formula) -> str:
     """With numbers of up to 99 and operators as English words."""
-    return " ".join(_SPOKEN.get(token, token) for token in written(formula, _word).split(" "))
+    return " ".join(
+        _SPOKEN.get(token, token) for token in written(formula, _word).split(" ")
+    )
 
 
 def in_base(formula: Formula, base: int) -> str:
@@ -126,7 +141,9 @@ def in_base(formula: Formula, base: int) -> str:
     return written(formula, lambda n: np.base_repr(n, base))
 
 
-def _operand(operator: str, part: Formula, place: int, number: Callable[[int], str]) -> str:
+def _operand(
+    operator: str, part: Formula, place: int, number: Callable[[int], str]
+) -> str:
     """A side of an operation, in parentheses where the other reading would win."""
     text = written(part, number)
     if isinstance(part, int) or part[0] not in _PRECEDENCE:

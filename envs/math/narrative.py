@@ -33,7 +33,12 @@ KINDS = ("add", "take", "times", "share", "packs")
 
 
 def drawn_part(
-    rng: Random, story: Story, who: str, start: int | None, count: int, kinds: Sequence[str]
+    rng: Random,
+    story: Story,
+    who: str,
+    start: int | None,
+    count: int,
+    kinds: Sequence[str],
 ) -> tuple[Part, int]:
     """A part of so many steps, and what it comes to.
 
@@ -48,7 +53,12 @@ def drawn_part(
         if after is not None and after <= MOST:
             quantity = after
             steps.append(step)
-    part = {"story": story.name, "who": who, "start": opening if first else None, "steps": steps}
+    part = {
+        "story": story.name,
+        "who": who,
+        "start": opening if first else None,
+        "steps": steps,
+    }
     return part, quantity
 
 
@@ -84,14 +94,17 @@ def interrupted(rng: Random, who: str, count: int, length: int) -> list[Step]:
     """Places before the end, and sentences that do not matter: `[[2, "It is 9 degrees ..."]]`."""
     asides = rng.sample(ASIDES, count)
     return [
-        [rng.randrange(1, length), aside.format(who=who, n=rng.randint(2, 60))] for aside in asides
+        [rng.randrange(1, length), aside.format(who=who, n=rng.randint(2, 60))]
+        for aside in asides
     ]
 
 
 def numbers(parts: Sequence[Part]) -> list[int]:
     """The numbers that matter, in order."""
     starts = [part["start"] for part in parts if part["start"] is not None]
-    return starts + [number for part in parts for step in part["steps"] for number in step[1:]]
+    return starts + [
+        number for part in parts for step in part["steps"] for number in step[1:]
+    ]
 
 
 def first_step(parts: Sequence[Part]) -> str:
@@ -150,5 +163,7 @@ def _after(quantity: int, step: Step) -> int | None:
 
 def _sentence(story: Story, who: str, step: Step) -> str:
     kind, *values = step
-    named = {"n": values[0]} if len(values) == 1 else dict(zip("ab", values, strict=True))
+    named = (
+        {"n": values[0]} if len(values) == 1 else dict(zip("ab", values, strict=True))
+    )
     return getattr(story, kind).format(who=who, **named)

@@ -61,7 +61,10 @@ def judged(expression: str, puzzle: Mapping[str, Any]) -> tuple[bool, str]:
     if puzzle["ordered"] and (used != wanted or re.search(r"[()/\u00f7]", expression)):
         return False, f"write {' ? '.join(map(str, numbers))} with +, - or * for each ?"
     # As many numbers as wanted have one join fewer, so one more is a sign or a power.
-    if sorted(used) != sorted(wanted) or len(_JOINS.findall(expression)) != len(numbers) - 1:
+    if (
+        sorted(used) != sorted(wanted)
+        or len(_JOINS.findall(expression)) != len(numbers) - 1
+    ):
         listed = ", ".join(map(str, numbers))
         return False, f"use each of {listed} once, joined by + - * / and nothing else"
     return value == target, f"{expression.strip()} = {value}, not {target}"
@@ -83,17 +86,26 @@ def only_ways(numbers: Sequence[int]) -> dict[int, str]:
     """The values that one expression of the numbers in this order has alone, from 1 to 999."""
     ways = list(in_order(numbers))
     often = Counter(value for _, value in ways)
-    return {value: text for text, value in ways if often[value] == 1 and 1 <= value <= MOST}
+    return {
+        value: text for text, value in ways if often[value] == 1 and 1 <= value <= MOST
+    }
 
 
 def joined(numbers: Sequence[int], signs: Sequence[str]) -> str:
     """`8 + 3 * 2`."""
-    rest = (f" {sign} {number}" for sign, number in zip(signs, numbers[1:], strict=True))
+    rest = (
+        f" {sign} {number}" for sign, number in zip(signs, numbers[1:], strict=True)
+    )
     return str(numbers[0]) + "".join(rest)
 
 
 def countdown(
-    rng: Random, numbers: Sequence[int], *, ordered: bool, signs: str, wanted: int | None = None
+    rng: Random,
+    numbers: Sequence[int],
+    *,
+    ordered: bool,
+    signs: str,
+    wanted: int | None = None,
 ) -> Puzzle | None:
     """A target that the numbers make, `wanted` if any, and an expression that does.
 
@@ -137,7 +149,9 @@ def grown(rng: Random, numbers: Sequence[int], signs: str) -> tuple[int, str] | 
     return value, expression[1:-1]
 
 
-def poured(sizes: Sequence[int], litres: Sequence[int], move: Sequence[Any]) -> list[int]:
+def poured(
+    sizes: Sequence[int], litres: Sequence[int], move: Sequence[Any]
+) -> list[int]:
     """What the jugs hold after `(fill, jug)`, `(empty, jug)` or `(pour, from, to)`."""
     after = list(litres)
     place = sizes.index(move[1])
@@ -207,7 +221,12 @@ def hidden(rng: Random, degree: int, top: int, choices: int = 0) -> Puzzle:
     middle = [rng.randint(-top, top) for _ in range(max(0, degree - 1))]
     coefficients = [rng.randint(-top, top), *middle, *lead]
     known, asked = rng.randint(-9, 9), rng.randint(ASKED_FROM, ASKED_TO)
-    puzzle = {"kind": "hidden", "coefficients": coefficients, "known": known, "asked": asked}
+    puzzle = {
+        "kind": "hidden",
+        "coefficients": coefficients,
+        "known": known,
+        "asked": asked,
+    }
     if not choices:
         return puzzle
     bs = rng.sample(range(-top, top + 1), choices)
@@ -230,7 +249,9 @@ def other_argument(puzzle: Mapping[str, Any]) -> int:
         return value != known and (not listed or value in listed)
 
     near = (asked + sign * step for step in itertools.count(1) for sign in (1, -1))
-    return next(x for x in near if x >= ASKED_FROM and another(hidden_value(coefficients, x)))
+    return next(
+        x for x in near if x >= ASKED_FROM and another(hidden_value(coefficients, x))
+    )
 
 
 def hidden_value(coefficients: Sequence[int], x: int) -> int:

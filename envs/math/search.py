@@ -115,7 +115,11 @@ class MathSearch(ToolEnv):
     def offered(self) -> Sequence[str]:
         """The tools of the task's kind of puzzle."""
         kind = self.task.payload["kind"]
-        return {"countdown": ("attempt",), "jugs": POURS, "hidden": ("probe", "answer")}[kind]
+        return {
+            "countdown": ("attempt",),
+            "jugs": POURS,
+            "hidden": ("probe", "answer"),
+        }[kind]
 
     @tool
     def attempt(self, expression: str) -> str | Verdict:
@@ -173,7 +177,8 @@ class MathSearch(ToolEnv):
             return [render_call("attempt", expression=puzzle["solution"])]
         if puzzle["kind"] == "jugs":
             return [
-                _move_call(move) for move in jugs_path(tuple(puzzle["sizes"]))[puzzle["target"]]
+                _move_call(move)
+                for move in jugs_path(tuple(puzzle["sizes"]))[puzzle["target"]]
             ]
         probes = [render_call("probe", x=x) for x in range(len(puzzle["coefficients"]))]
         value = hidden_value(puzzle["coefficients"], puzzle["asked"])
@@ -212,14 +217,22 @@ class MathSearch(ToolEnv):
     def _random_expression(self, rng: np.random.Generator) -> str:
         puzzle = self.task.payload
         if puzzle["ordered"]:
-            ways = [text for text, _ in in_order(puzzle["numbers"]) if text not in self._tried]
+            ways = [
+                text
+                for text, _ in in_order(puzzle["numbers"])
+                if text not in self._tried
+            ]
             return str(rng.choice(ways))
         numbers = [int(number) for number in rng.permutation(puzzle["numbers"])]
         return joined(numbers, list(rng.choice(list("+-*/"), len(numbers) - 1)))
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot, what was tried, and what the jugs hold."""
-        return {**super().get_state(), "tried": list(self._tried), "litres": list(self._litres)}
+        return {
+            **super().get_state(),
+            "tried": list(self._tried),
+            "litres": list(self._litres),
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters the episode where it was."""
@@ -252,7 +265,9 @@ def _drawn(rng: Random, split: str, level: int) -> Puzzle:
     while True:
         numbers = [rng.randint(lowest, TOP) for _ in range(count)]
         if in_split(_numbers_family(numbers), split, "ood/difficulty"):
-            puzzle = countdown(rng, numbers, ordered=level == 0, signs=signs, wanted=wanted)
+            puzzle = countdown(
+                rng, numbers, ordered=level == 0, signs=signs, wanted=wanted
+            )
             if puzzle is not None:
                 return puzzle
 
@@ -262,7 +277,10 @@ def _edited(puzzle: Mapping[str, Any]) -> Puzzle:
     if puzzle["kind"] == "hidden":
         return {**puzzle, "asked": other_argument(puzzle)}
     if puzzle["kind"] == "jugs":
-        return {**puzzle, "target": never_held(tuple(puzzle["sizes"]), puzzle["target"])[0]}
+        return {
+            **puzzle,
+            "target": never_held(tuple(puzzle["sizes"]), puzzle["target"])[0],
+        }
     if puzzle["ordered"]:
         ways = only_ways(puzzle["numbers"])
         target = min(ways.keys() - {puzzle["target"]})

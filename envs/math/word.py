@@ -99,7 +99,9 @@ class MathWord(ToolEnv):
         given = read_value(text)
         if given is not None:
             right = str(given) == self.task.payload["answer"]
-            return Verdict(right, float(right), "right" if right else f"{given} is wrong")
+            return Verdict(
+                right, float(right), "right" if right else f"{given} is wrong"
+            )
         if "{" in text:
             return super().reply(text)
         self.malformed += 1
@@ -111,9 +113,13 @@ class MathWord(ToolEnv):
         name, _, expression = line.lower().partition("=")
         name = name.strip()
         if not _NAME.fullmatch(name) or iskeyword(name):
-            return "note: write a name of letters, =, and numbers, such as total = 3 * 4"
+            return (
+                "note: write a name of letters, =, and numbers, such as total = 3 * 4"
+            )
         try:
-            value = evaluate(expression, names=self._notes, max_operations=NOTE_OPERATIONS)
+            value = evaluate(
+                expression, names=self._notes, max_operations=NOTE_OPERATIONS
+            )
         except CalcError as error:
             return f"note: {error}"
         # At the end, where the last one is looked for.
@@ -124,7 +130,10 @@ class MathWord(ToolEnv):
     def oracle(self, task: Task) -> list[str]:
         """The first step as a note above level 0, and the value."""
         step = f"x = {first_step(task.payload['parts'])}"
-        return [*([render_call("note", line=step)] if task.level else []), task.payload["answer"]]
+        return [
+            *([render_call("note", line=step)] if task.level else []),
+            task.payload["answer"],
+        ]
 
     def critical(self, task: Task) -> list[str]:
         """The value, in the last turn."""
@@ -154,7 +163,10 @@ class MathWord(ToolEnv):
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot and the notes."""
-        return {**super().get_state(), "notes": {k: str(v) for k, v in self._notes.items()}}
+        return {
+            **super().get_state(),
+            "notes": {k: str(v) for k, v in self._notes.items()},
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters the episode with its notes."""
@@ -177,7 +189,9 @@ def _closed(rng: Random, task_id: str, split: str) -> Task:
     """A task of level 0: the outcomes of several stories, one of which is asked."""
     rank = rng.randrange(CHOICES)
     while True:
-        parts, listed = one_of_several(rng, lambda: _drawn(rng, split, 0), CHOICES, rank)
+        parts, listed = one_of_several(
+            rng, lambda: _drawn(rng, split, 0), CHOICES, rank
+        )
         task = _task(task_id, split, 0, parts, _asides(rng, split, parts), listed)
         if _twin(task) is not None:
             return task
@@ -191,7 +205,9 @@ def _twin(task: Task) -> Task | None:
         if found is None or str(found) == answer:
             continue
         if not listed or str(found) in listed:
-            return _task(task.id, task.split, task.level, parts, task.payload["asides"], listed)
+            return _task(
+                task.id, task.split, task.level, parts, task.payload["asides"], listed
+            )
     return None
 
 
@@ -207,7 +223,9 @@ def _drawn(rng: Random, split: str, level: int) -> tuple[list[Part], int]:
         part, quantity = drawn_part(rng, story, who, None, count, kinds)
         parts = [part]
         if chained:
-            part, quantity = drawn_part(rng, next_story, next_who, quantity, count, kinds)
+            part, quantity = drawn_part(
+                rng, next_story, next_who, quantity, count, kinds
+            )
             parts.append(part)
         elif not in_split(_family(parts), split, "ood/noise"):
             continue

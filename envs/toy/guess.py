@@ -76,7 +76,9 @@ class ToyGuess(ToolEnv):
             return Verdict(passed=True, score=1.0, detail="found")
         low, high = self._left
         self._left = (
-            (max(low, number + 1), high) if wanted > number else (low, min(high, number - 1))
+            (max(low, number + 1), high)
+            if wanted > number
+            else (low, min(high, number - 1))
         )
         return "higher" if wanted > number else "lower"
 
@@ -113,7 +115,9 @@ class ToyGuess(ToolEnv):
     def twin(self, task: Task) -> Task:
         """The next number of the window, the first one after the last."""
         low, high, number = (task.payload[key] for key in ("low", "high", "number"))
-        return _task(task.split, task.level, low, high, low if number == high else number + 1)
+        return _task(
+            task.split, task.level, low, high, low if number == high else number + 1
+        )
 
     def optimum(self, level: int) -> float:
         """Success rate of the best policy on `train` and `id`.
@@ -131,7 +135,9 @@ class ToyGuess(ToolEnv):
 
     def random_turn(self, rng: np.random.Generator) -> str:
         """A uniform guess in the window."""
-        return str(rng.integers(self.task.payload["low"], self.task.payload["high"] + 1))
+        return str(
+            rng.integers(self.task.payload["low"], self.task.payload["high"] + 1)
+        )
 
 
 def _guesses(split: str, level: int) -> int:

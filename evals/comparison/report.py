@@ -21,7 +21,15 @@ from scgrpo.runs.disk import disk_errors_explained
 __all__ = ["markdown", "show", "write"]
 
 PIPE_WIDTH = 120
-HEADER = ("suite", "model", "compared with", "tasks", "difference", "95 % interval", "p (Holm)")
+HEADER = (
+    "suite",
+    "model",
+    "compared with",
+    "tasks",
+    "difference",
+    "95 % interval",
+    "p (Holm)",
+)
 TAX_HEADER = ("shift", "model", "compared with", "OOD gain / ID gain", "95 % interval")
 
 
@@ -43,11 +51,19 @@ def show(
         console.print(sentence, markup=False)
 
 
-def markdown(comparisons: Sequence[Comparison], taxes: Sequence[Tax], notes: Sequence[str]) -> str:
+def markdown(
+    comparisons: Sequence[Comparison], taxes: Sequence[Tax], notes: Sequence[str]
+) -> str:
     """The same as a Markdown page."""
-    parts = ["# Comparison", _grid((*HEADER, "verdict"), [_line(c) for c in comparisons])]
+    parts = [
+        "# Comparison",
+        _grid((*HEADER, "verdict"), [_line(c) for c in comparisons]),
+    ]
     if taxes:
-        parts += ["## Generalisation tax", _grid(TAX_HEADER, [_tax_line(tax) for tax in taxes])]
+        parts += [
+            "## Generalisation tax",
+            _grid(TAX_HEADER, [_tax_line(tax) for tax in taxes]),
+        ]
     parts.append("\n".join(f"- {s}" for s in [*_legend(comparisons, taxes), *notes]))
     return "\n\n".join(parts) + "\n"
 
@@ -60,9 +76,13 @@ def write(
     folder: Path,
 ) -> tuple[Path, Path]:
     """Writes `<labels>.json` and `.md`, and returns their paths. Raises DiskError."""
-    name = "-vs-".join("".join(c if c.isalnum() else "-" for c in r.label) for r in results)
+    name = "-vs-".join(
+        "".join(c if c.isalnum() else "-" for c in r.label) for r in results
+    )
     data = {
-        "results": [{"label": r.label, "name": r.name, "report": str(r.report)} for r in results],
+        "results": [
+            {"label": r.label, "name": r.name, "report": str(r.report)} for r in results
+        ],
         "comparisons": [asdict(comparison) for comparison in comparisons],
         "taxes": [asdict(tax) for tax in taxes],
         "notes": list(notes),
@@ -104,10 +124,16 @@ def _legend(comparisons: Sequence[Comparison], taxes: Sequence[Tax]) -> list[str
         f"p in brackets is adjusted for {counted} comparisons (Holm). Better or worse is said only "
         f"where the interval leaves 0 out and the adjusted p is under {LEVEL}.",
     ]
-    if any(comparison.test.estimate.clustered_by == "task" for comparison in comparisons):
-        lines.append("* too few families: the interval is over tasks, and speaks of these alone.")
+    if any(
+        comparison.test.estimate.clustered_by == "task" for comparison in comparisons
+    ):
+        lines.append(
+            "* too few families: the interval is over tasks, and speaks of these alone."
+        )
     if left_out := sum(comparison.left_out for comparison in comparisons):
-        lines.append(f"{left_out} tasks that only one of two results holds are left out.")
+        lines.append(
+            f"{left_out} tasks that only one of two results holds are left out."
+        )
     if taxes:
         lines.append(
             "OOD gain / ID gain is 1 where all of the gain arrives on the shift (Fieller's "

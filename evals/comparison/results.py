@@ -69,7 +69,9 @@ def load_result(name: str, root: Path) -> Result:
     labels = list(facts["models"])
     label = label or labels[-1]
     if label not in labels:
-        raise ValueError(f"{path} holds no model {label!r}; wanted one of {', '.join(labels)}")
+        raise ValueError(
+            f"{path} holds no model {label!r}; wanted one of {', '.join(labels)}"
+        )
     try:
         evaluation = _evaluation(path, facts, rows[0]["rollouts"])
         cells = {
@@ -79,7 +81,12 @@ def load_result(name: str, root: Path) -> Result:
         }
     except (KeyError, TypeError) as error:
         raise _outdated(path, error) from error
-    if not any(not math.isnan(x) for c in cells.values() for t in c.values() for x in t.outcomes):
+    if not any(
+        not math.isnan(x)
+        for c in cells.values()
+        for t in c.values()
+        for x in t.outcomes
+    ):
         raise ValueError(f"{path} has no verdict of {label}: run the evaluation again")
     short = _short(name, label)
     warnings = [
@@ -99,7 +106,9 @@ def episode_files(report: Path) -> Iterator[tuple[str, Cell, Path]]:
         evaluation = _evaluation(report, data["facts"], data["rows"][0]["rollouts"])
         cells = [Cell(row["env"], row["level"], row["split"]) for row in data["rows"]]
         paths = {
-            (s.label, c): evaluation.path(c, s) for s in evaluation.subjects.models for c in cells
+            (s.label, c): evaluation.path(c, s)
+            for s in evaluation.subjects.models
+            for c in cells
         }
     except (KeyError, TypeError) as error:
         raise _outdated(report, error) from error
@@ -119,7 +128,9 @@ def mixed(results: Sequence[Result], *, allowed: bool) -> list[str]:
                 )
         for env in sorted(set(first.facts["code"]) & set(other.facts["code"])):
             if first.facts["code"][env] != other.facts["code"][env]:
-                notes.append(f"{env} was played by other code in {first.name} than in {other.name}")
+                notes.append(
+                    f"{env} was played by other code in {first.name} than in {other.name}"
+                )
     if notes and not allowed:
         raise ValueError(
             f"mixed versions: {'; '.join(notes)}. Evaluate again with the same code and settings, "
@@ -150,7 +161,9 @@ def _report(place: str, root: Path) -> Path:
         if (inside / "episodes").is_dir()
     ]
     if not found:
-        raise ValueError(f"{folder} holds no evaluation; run python -m evals.run --run {place}")
+        raise ValueError(
+            f"{folder} holds no evaluation; run python -m evals.run --run {place}"
+        )
     return max(found, key=lambda file: (file.stat().st_mtime_ns, file.name))
 
 
@@ -158,7 +171,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {path}: {error}; wanted a report of evals.run") from error
+        raise ValueError(
+            f"cannot read {path}: {error}; wanted a report of evals.run"
+        ) from error
     rows = data.get("rows") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not isinstance(data.get("facts"), dict):
         raise ValueError(f"{path} is no report of evals.run: it has no facts and rows")
@@ -192,7 +207,9 @@ def _evaluation(path: Path, facts: Mapping[str, Any], rollouts: int) -> Evaluati
     )
 
 
-def _outcomes(evaluation: Evaluation, cell: Cell, label: str, tasks: int) -> dict[str, Outcomes]:
+def _outcomes(
+    evaluation: Evaluation, cell: Cell, label: str, tasks: int
+) -> dict[str, Outcomes]:
     (subject,) = (s for s in evaluation.subjects.models if s.label == label)
     path = evaluation.path(cell, subject)
     if not path.is_file():
@@ -209,9 +226,13 @@ def _outcomes(evaluation: Evaluation, cell: Cell, label: str, tasks: int) -> dic
         families[task.id] = task.family
     # The file grows by tasks when an evaluation is widened: those are good pairs too.
     if len(found) < tasks:
-        raise ValueError(f"{path} holds {len(found)} of {tasks} tasks: run the evaluation again")
+        raise ValueError(
+            f"{path} holds {len(found)} of {tasks} tasks: run the evaluation again"
+        )
     return {
-        task: Outcomes(families[task], content, tuple(_voids_last(said)[: evaluation.rollouts]))
+        task: Outcomes(
+            families[task], content, tuple(_voids_last(said)[: evaluation.rollouts])
+        )
         for (task, content), said in found.items()
     }
 

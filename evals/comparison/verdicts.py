@@ -77,7 +77,9 @@ def compare_results(results: Sequence[Result]) -> list[Comparison]:
     """Every result less the first, cell by cell. Raises ValueError where no task is common."""
     first, *others = results
     if not others:
-        raise ValueError("got one result, wanted at least two: name another run or evaluation")
+        raise ValueError(
+            "got one result, wanted at least two: name another run or evaluation"
+        )
     found = [
         _comparison(cell, first, other)
         for other in others
@@ -106,7 +108,9 @@ def ood_gain_ratios(comparisons: Sequence[Comparison]) -> list[Tax]:
         cell = shift.cell
         own = at.get((cell.env, cell.level, "id", shift.after))
         if own is not None and cell.split.startswith("ood/"):
-            taxes.append(Tax(cell, shift.before, shift.after, *fieller(shift.test, own.test)))
+            taxes.append(
+                Tax(cell, shift.before, shift.after, *fieller(shift.test, own.test))
+            )
     return taxes
 
 
@@ -115,14 +119,17 @@ def verdict(test: PairedTest, adjusted: float) -> Word:
     if not adjusted < LEVEL:
         return "not shown"
     estimate = test.estimate
-    return "better" if estimate.low > 0 else "worse" if estimate.high < 0 else "not shown"
+    return (
+        "better" if estimate.low > 0 else "worse" if estimate.high < 0 else "not shown"
+    )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values (Holm 1979), in the order given; NaN stays NaN and is not counted."""
     adjusted = [math.nan] * len(p_values)
     order = sorted(
-        (i for i, p in enumerate(p_values) if not math.isnan(p)), key=p_values.__getitem__
+        (i for i, p in enumerate(p_values) if not math.isnan(p)),
+        key=p_values.__getitem__,
     )
     least = 0.0
     for rank, i in enumerate(order):

@@ -59,7 +59,9 @@ def deciding(
         tokens.append(found)
         turns.append(np.full(len(ids), found.any()))
         places.append(np.arange(len(ids)))
-    return Deciding(np.concatenate(turns), np.concatenate(tokens), np.concatenate(places))
+    return Deciding(
+        np.concatenate(turns), np.concatenate(tokens), np.concatenate(places)
+    )
 
 
 def _stretches(text: str, spans: Sequence[str]) -> list[tuple[int, int]]:
@@ -75,7 +77,9 @@ def _stretches(text: str, spans: Sequence[str]) -> list[tuple[int, int]]:
     return found
 
 
-def _text(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> tuple[str, NDArray[np.intp]]:
+def _text(
+    ids: list[int], tokenizer: PreTrainedTokenizerBase
+) -> tuple[str, NDArray[np.intp]]:
     """What the tokens read as, and where in it each one ends.
 
     Beginnings are decoded, not single tokens: some tokenizers drop a single token's space.

@@ -53,7 +53,9 @@ class Credited:
 
 def steps(run: Path) -> list[int]:
     """The steps whose episodes were kept, in order."""
-    return sorted(int(path.stem[5:]) for path in (run / "episodes").glob("step-*.jsonl"))
+    return sorted(
+        int(path.stem[5:]) for path in (run / "episodes").glob("step-*.jsonl")
+    )
 
 
 def read_step(run: Path, step: int) -> list[Credited]:
@@ -72,14 +74,19 @@ def read_step(run: Path, step: int) -> list[Credited]:
     if stray := sorted(set(rows) - set(range(len(episodes)))):
         raise ValueError(f"{credit}: no episode {stray[0]} in {path}")
     try:
-        return [_credited(i, episode, rows.get(i, {})) for i, episode in enumerate(episodes)]
+        return [
+            _credited(i, episode, rows.get(i, {})) for i, episode in enumerate(episodes)
+        ]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{credit}: {error}") from error
 
 
 def run_tokenizer(run: Path) -> PreTrainedTokenizerBase | None:
     """The tokenizer of the run's newest checkpoint or warm start; None where it has neither."""
-    folders = [*sorted((run / "checkpoints").glob("step-*"), reverse=True), run / "warm_start"]
+    folders = [
+        *sorted((run / "checkpoints").glob("step-*"), reverse=True),
+        run / "warm_start",
+    ]
     for folder in folders:
         if (folder / "tokenizer_config.json").is_file():
             return AutoTokenizer.from_pretrained(folder)
@@ -104,7 +111,9 @@ def _rows(path: Path) -> dict[int, dict]:
             rows[row["episode"]] = row
         except (ValueError, KeyError, TypeError) as error:
             if number < len(lines):
-                raise ValueError(f"{path}, line {number}: not credit: {line[:80]!r}") from error
+                raise ValueError(
+                    f"{path}, line {number}: not credit: {line[:80]!r}"
+                ) from error
     return rows
 
 

@@ -12,7 +12,16 @@ from evals.credit_test.critical import Deciding
 from evals.credit_test.record import Credited
 from evals.statistics import Estimate, mean_estimate
 
-__all__ = ["LABELS", "SIGNALS", "Found", "Sample", "auroc", "mass", "measure", "signals"]
+__all__ = [
+    "LABELS",
+    "SIGNALS",
+    "Found",
+    "Sample",
+    "auroc",
+    "mass",
+    "measure",
+    "signals",
+]
 
 OURS = "weight"
 SIGNALS = (OURS, "uniform", "shuffled", "entropy", "later", "place")
@@ -44,7 +53,9 @@ class Sample:
         deciding = self.deciding
         if label == "turn":
             return deciding.turn, np.ones_like(deciding.turn)
-        return deciding.span, deciding.rivals if label == "choice" else np.ones_like(deciding.span)
+        return deciding.span, deciding.rivals if label == "choice" else np.ones_like(
+            deciding.span
+        )
 
 
 @dataclass(frozen=True)
@@ -73,11 +84,15 @@ def measure(found: Sequence[Sample], seed: int = 0) -> list[Found]:
     for level in sorted({sample.level for sample in found}):
         mine = [sample for sample in found if sample.level == level]
         values = list(signals(mine, np.random.default_rng(seed)))
-        rows += [_found(label, name, mine, values) for label in LABELS for name in SIGNALS]
+        rows += [
+            _found(label, name, mine, values) for label in LABELS for name in SIGNALS
+        ]
     return rows
 
 
-def signals(found: Sequence[Sample], rng: np.random.Generator) -> Iterator[Mapping[str, Floats]]:
+def signals(
+    found: Sequence[Sample], rng: np.random.Generator
+) -> Iterator[Mapping[str, Floats]]:
     """Of each sample the value (A,) of every signal at every token; NaN where it is not known."""
     usual = _PlaceMeans(found)
     for sample in found:
@@ -145,7 +160,10 @@ class _PlaceMeans:
 
 
 def _found(
-    label: str, name: str, found: Sequence[Sample], values: Sequence[Mapping[str, Floats]]
+    label: str,
+    name: str,
+    found: Sequence[Sample],
+    values: Sequence[Mapping[str, Floats]],
 ) -> Found:
     asked = [sample.asked(label) for sample in found]
     estimates: list[tuple[Estimate, Estimate | None]] = []
@@ -164,7 +182,9 @@ def _found(
     return Found(found[0].level, label, name, of, share, gap, share_gap)
 
 
-def _by_task(found: Sequence[Sample], numbers: Sequence[float], least: float = 0.0) -> Estimate:
+def _by_task(
+    found: Sequence[Sample], numbers: Sequence[float], least: float = 0.0
+) -> Estimate:
     """Means over a task's episodes, then over tasks; NaN is left out."""
     by_task: dict[str, list[float]] = {}
     families: dict[str, str] = {}
@@ -174,4 +194,6 @@ def _by_task(found: Sequence[Sample], numbers: Sequence[float], least: float = 0
             families[sample.task] = sample.credited.episode.task.family
     means = [float(np.mean(mine)) for mine in by_task.values()]
     episodes = sum(map(len, by_task.values()))
-    return mean_estimate(means, [families[task] for task in by_task], episodes, least=least)
+    return mean_estimate(
+        means, [families[task] for task in by_task], episodes, least=least
+    )

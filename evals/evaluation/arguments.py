@@ -41,7 +41,9 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = made.add_argument
-    add("--ood", action="store_true", help="also the ood/<shift> splits, not `id` alone")
+    add(
+        "--ood", action="store_true", help="also the ood/<shift> splits, not `id` alone"
+    )
     add(
         "--quick",
         action="store_true",
@@ -59,7 +61,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATH|ID|RUN",
         help="evaluate this model instead: a folder, a Hugging Face id, a run, or `auto`",
     )
-    add("--base", default="", metavar="MODEL", help="the model to compare with; default: the run's")
+    add(
+        "--base",
+        default="",
+        metavar="MODEL",
+        help="the model to compare with; default: the run's",
+    )
     add(
         "--envs",
         nargs="+",
@@ -76,10 +83,30 @@ def parser() -> argparse.ArgumentParser:
         metavar="L",
         help="default: those that the run trained on, else the first",
     )
-    add("--tasks", type=_positive, metavar="N", help=f"most tasks of each suite; default {FULL[0]}")
-    add("--rollouts", type=_positive, metavar="K", help=f"episodes of each task; default {FULL[1]}")
-    add("--greedy", action="store_true", help="most likely tokens instead of sampling; 1 rollout")
-    add("--seed", type=_natural, default=0, metavar="S", help="of tasks and sampling; default 0")
+    add(
+        "--tasks",
+        type=_positive,
+        metavar="N",
+        help=f"most tasks of each suite; default {FULL[0]}",
+    )
+    add(
+        "--rollouts",
+        type=_positive,
+        metavar="K",
+        help=f"episodes of each task; default {FULL[1]}",
+    )
+    add(
+        "--greedy",
+        action="store_true",
+        help="most likely tokens instead of sampling; 1 rollout",
+    )
+    add(
+        "--seed",
+        type=_natural,
+        default=0,
+        metavar="S",
+        help="of tasks and sampling; default 0",
+    )
     add(
         "--out",
         type=Path,
@@ -100,9 +127,13 @@ def served(arguments: argparse.Namespace) -> Server | None:
                 raise ValueError(f"--{name.replace('_', '-')} needs --base-url")
         return None
     if arguments.model:
-        raise ValueError("got --model and --base-url; name the server's model by --model-name")
+        raise ValueError(
+            "got --model and --base-url; name the server's model by --model-name"
+        )
     if key_env and not os.environ.get(key_env):
-        raise ValueError(f"--api-key-env: the environment variable {key_env} is not set")
+        raise ValueError(
+            f"--api-key-env: the environment variable {key_env} is not set"
+        )
     return Server(
         url,
         arguments.model_name,
@@ -114,9 +145,21 @@ def served(arguments: argparse.Namespace) -> Server | None:
 
 
 def _add_server(made: argparse.ArgumentParser) -> None:
-    add = made.add_argument_group("a model behind an OpenAI-compatible server").add_argument
-    add("--base-url", default="", metavar="URL", help="where it answers, such as http://HOST/v1")
-    add("--model-name", default="", metavar="NAME", help="default: the only one that it serves")
+    add = made.add_argument_group(
+        "a model behind an OpenAI-compatible server"
+    ).add_argument
+    add(
+        "--base-url",
+        default="",
+        metavar="URL",
+        help="where it answers, such as http://HOST/v1",
+    )
+    add(
+        "--model-name",
+        default="",
+        metavar="NAME",
+        help="default: the only one that it serves",
+    )
     add(
         "--api-key-env",
         default="",
@@ -159,7 +202,12 @@ def _add_limits(made: argparse.ArgumentParser) -> None:
         metavar="N",
         help="stop when the episodes of this command hold so many tokens that models wrote",
     )
-    add("--max-minutes", type=_amount, metavar="M", help="stop this command after so long")
+    add(
+        "--max-minutes",
+        type=_amount,
+        metavar="M",
+        help="stop this command after so long",
+    )
 
 
 def _amount(text: str) -> float:
@@ -183,5 +231,7 @@ def _natural(text: str) -> int:
 def _at_least(least: int, text: str) -> int:
     number = int(text) if re.fullmatch(r"-?\d+", text) else None
     if number is None or number < least:
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a whole number from {least}")
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, wanted a whole number from {least}"
+        )
     return number

@@ -52,7 +52,9 @@ class Budget:
     def spent(self) -> str:
         """Which limit was reached; empty while none was."""
         if self._tokens is not None and self._written >= self._tokens:
-            return f"{self._written} tokens were written, --max-tokens is {self._tokens}"
+            return (
+                f"{self._written} tokens were written, --max-tokens is {self._tokens}"
+            )
         if self._ends is not None and time.monotonic() >= self._ends:
             return f"--max-minutes {self._minutes:g} are over"
         return ""

@@ -55,7 +55,11 @@ class EvaluatedModel:
         """
         digest = hashlib.sha256()
         if self.server is not None:
-            about = (self.server.base_url, self.server.model, str(self.server.native_tools))
+            about = (
+                self.server.base_url,
+                self.server.model,
+                str(self.server.native_tools),
+            )
             return hashlib.sha256("\0".join(about).encode()).hexdigest()
         files = {file for pattern in WEIGHTS for file in self.folder.glob(pattern)}
         for file in sorted(files, key=lambda file: file.name):
@@ -115,10 +119,15 @@ def find_models(
     whole_run = not model or _as_run(model) == folder
     trained = _newest_checkpoint(folder) if whole_run else models.resolve(model)
     base = base or config.model
-    found = [EvaluatedModel(BASE, base, models.resolve(base)), EvaluatedModel(TRAINED, str(trained), trained)]
+    found = [
+        EvaluatedModel(BASE, base, models.resolve(base)),
+        EvaluatedModel(TRAINED, str(trained), trained),
+    ]
     if models.is_model(warm := folder / "warm_start"):
         found.insert(1, EvaluatedModel(WARM, str(warm), warm.resolve()))
-    return EvaluatedModels(tuple(found), folder, config, _trained_levels(folder, config))
+    return EvaluatedModels(
+        tuple(found), folder, config, _trained_levels(folder, config)
+    )
 
 
 @contextmanager
@@ -144,7 +153,14 @@ def open_policy(
             temperature=temperature,
             slots=concurrency,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, TemplateError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+        SafetensorError,
+        TemplateError,
+    ) as error:
         raise ValueError(
             f"cannot use the model {subject.folder}: {error}. "
             "Save it again, or name another by --model or --base"
@@ -158,10 +174,16 @@ def _served(server: Server, base: str, run: Path | None) -> EvaluatedModels:
         names = served_names(server)
         if len(names) != 1:
             listed = ", ".join(names[:20]) or "none"
-            raise ValueError(f"{server.base_url} serves {listed}: name one by --model-name")
+            raise ValueError(
+                f"{server.base_url} serves {listed}: name one by --model-name"
+            )
         server = replace(server, model=names[0])
     slug = re.sub(r"[^A-Za-z0-9]+", "-", server.model).strip("-")
-    found = [EvaluatedModel(SINGLE_PROCESS, f"{server.model} at {server.base_url}", Path(slug), server)]
+    found = [
+        EvaluatedModel(
+            SINGLE_PROCESS, f"{server.model} at {server.base_url}", Path(slug), server
+        )
+    ]
     if base:
         found.insert(0, EvaluatedModel(BASE, base, models.resolve(base)))
     if run is None:
@@ -193,7 +215,9 @@ def _as_run(name: str) -> Path | None:
     for folder in (Path(name).expanduser(), RUNS / name):
         if (folder / runs.CONFIG).is_file() and (folder / "checkpoints").is_dir():
             # `runs/latest` will be another run tomorrow.
-            return folder.parent / folder.resolve().name if folder.is_symlink() else folder
+            return (
+                folder.parent / folder.resolve().name if folder.is_symlink() else folder
+            )
     return None
 
 

@@ -51,7 +51,12 @@ class Evaluation:
 
     def path(self, cell: Cell, subject: EvaluatedModel) -> Path:
         """The file of a cell's episodes: another one for whatever would change them."""
-        about = [self.digests[subject.label], self.code[cell.env], str(cell), self.rollouts]
+        about = [
+            self.digests[subject.label],
+            self.code[cell.env],
+            str(cell),
+            self.rollouts,
+        ]
         name = re.sub(r"[^A-Za-z0-9]+", "-", f"{subject.label} {cell}")
         return self.folder / "episodes" / f"{name}-{self._hash(*about)}.jsonl"
 
@@ -62,7 +67,9 @@ class Evaluation:
         counts = {str(cell): len(tasks) for cell, tasks in self.tasks.items()}
         return f"{last}-{self._hash(self.digests, self.code, counts, self.rollouts)}"
 
-    def kept(self, cell: Cell, subject: EvaluatedModel, *, first_try: bool = False) -> list[list[Episode]]:
+    def kept(
+        self, cell: Cell, subject: EvaluatedModel, *, first_try: bool = False
+    ) -> list[list[Episode]]:
         """The episodes of a cell's tasks that are on disk; see `evals.evaluation.episodes.kept`."""
         path, tasks = self.path(cell, subject), self.tasks[cell]
         asked = {"rollouts": self.rollouts, "seed": self.seed}
@@ -78,7 +85,9 @@ class Evaluation:
         return {cell: count for cell, count in counts.items() if count}
 
     def _hash(self, *about: Any) -> str:
-        text = json.dumps([*about, self.seed, self.greedy, asdict(self.subjects.limits)])
+        text = json.dumps(
+            [*about, self.seed, self.greedy, asdict(self.subjects.limits)]
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -110,7 +119,9 @@ def _differences(evaluation: Evaluation) -> str:
     return "; ".join(f"{about} on {', '.join(cells)}" for about, cells in found.items())
 
 
-def _time(evaluation: Evaluation, waiting: Mapping[str, Mapping[Cell, int]], threads: int) -> str:
+def _time(
+    evaluation: Evaluation, waiting: Mapping[str, Mapping[Cell, int]], threads: int
+) -> str:
     """An estimate from earlier episodes of the same environments in this folder or the run's."""
     seconds, unknown = 0.0, []
     left = Counter[str]()
@@ -133,7 +144,9 @@ def _past_walls(evaluation: Evaluation, env: str) -> list[float]:
     run = evaluation.subjects.run
     folders = [evaluation.folder / "episodes", *([run / "episodes"] if run else [])]
     for folder in folders:
-        files = sorted(folder.glob("*.jsonl"), key=lambda file: -file.stat().st_mtime_ns)
+        files = sorted(
+            folder.glob("*.jsonl"), key=lambda file: -file.stat().st_mtime_ns
+        )
         for file in files:
             if walls := _walls(islice(read_episodes(file), 2 * PILOT), env):
                 return walls
@@ -146,5 +159,6 @@ def _walls(episodes: Iterable[Episode], env: str) -> list[float]:
     return [
         e.wall_s
         for e in episodes
-        if e.verdict is not None and e.env.rpartition("/")[2].rpartition("-v")[0] == name
+        if e.verdict is not None
+        and e.env.rpartition("/")[2].rpartition("-v")[0] == name
     ]

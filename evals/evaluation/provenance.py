@@ -26,23 +26,34 @@ PLAYERS = ("sandboxes", "envs", "scgrpo")
 GIT_TIMEOUT_S = 10.0
 
 
-def facts(subjects: EvaluatedModels, digests: Mapping[str, str], argv: Sequence[str]) -> dict[str, Any]:
+def facts(
+    subjects: EvaluatedModels, digests: Mapping[str, str], argv: Sequence[str]
+) -> dict[str, Any]:
     """What is needed to tell one report from another, and to make it again. JSON-able."""
     config = subjects.config
     return {
         "command": shlex.join(["python", "-m", "evals.run", *argv]),
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "models": {
-            s.label: {"name": s.name, "folder": str(s.folder), "sha256": digests[s.label]}
+            s.label: {
+                "name": s.name,
+                "folder": str(s.folder),
+                "sha256": digests[s.label],
+            }
             for s in subjects.models
         },
         "run": str(subjects.run) if subjects.run else None,
         "limits": asdict(config.limits),
         "sandbox": asdict(config.sandbox),
         "device": str(models.default_device()),
-        "dtype": str(replace(config, device="auto").torch_dtype()).removeprefix("torch."),
+        "dtype": str(replace(config, device="auto").torch_dtype()).removeprefix(
+            "torch."
+        ),
         "host": {"cores": os.cpu_count(), "platform": platform.platform()},
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{p: version(p) for p in PACKAGES},
+        },
         "commit": _commit(),
     }
 

@@ -40,12 +40,18 @@ def open_envs(names: Sequence[str]) -> dict[str, TextEnv]:
     Raises gymnasium.error.NameNotFound with the nearest name, ValueError for an environment that
     is not a TextEnv.
     """
-    wanted = [known for name in names for known in (registry.names() if name == ALL else [name])]
+    wanted = [
+        known
+        for name in names
+        for known in (registry.names() if name == ALL else [name])
+    ]
     opened: dict[str, TextEnv] = {}
     for name in wanted:
         env = registry.make(name).unwrapped
         if not isinstance(env, TextEnv):
-            raise ValueError(f"{name} is a {type(env).__name__}; wanted an envs.base.TextEnv")
+            raise ValueError(
+                f"{name} is a {type(env).__name__}; wanted an envs.base.TextEnv"
+            )
         opened[name] = env
     return opened
 
@@ -79,7 +85,9 @@ def cells(
             if len(env.tasks(split, level))
         ]
     if not found:
-        raise ValueError(f"{', '.join(envs)} has no task in the wanted splits; try --ood")
+        raise ValueError(
+            f"{', '.join(envs)} has no task in the wanted splits; try --ood"
+        )
     return found
 
 

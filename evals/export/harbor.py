@@ -69,7 +69,9 @@ def write_task(folder: Path, env: TextEnv, task: Task, image: str) -> Path:
     DiskError.
     """
     if env.name not in EXPORTS:
-        raise ValueError(f"got {env.name}, wanted one of {', '.join(EXPORTS)}: it has no export")
+        raise ValueError(
+            f"got {env.name}, wanted one of {', '.join(EXPORTS)}: it has no export"
+        )
     name = re.sub(r"[^a-z0-9]+", "-", f"{env.name}-{task.id}".lower())
     files = EXPORTS[env.name].files(task, image)
     files["task.toml"] = _schema(name, env, task, files)
@@ -93,7 +95,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         ((name, env),) = open_envs([arguments.env]).items()
         _check(env, arguments)
         cell = Cell(name, arguments.level, arguments.split)
-        tasks = choose(cell, env.tasks(cell.split, cell.level), arguments.tasks, arguments.seed)
+        tasks = choose(
+            cell, env.tasks(cell.split, cell.level), arguments.tasks, arguments.seed
+        )
         for task in tasks:
             write_task(arguments.out, env, task, arguments.image)
         print(f"{arguments.out}: {len(tasks)} tasks of {cell}")
@@ -114,7 +118,9 @@ def _check(env: TextEnv, arguments: argparse.Namespace) -> None:
     ):
         if got not in known:
             wanted = ", ".join(map(str, known))
-            raise ValueError(f"got {option} {got}, wanted one of {env.name}'s: {wanted}")
+            raise ValueError(
+                f"got {option} {got}, wanted one of {env.name}'s: {wanted}"
+            )
 
 
 def _schema(name: str, env: TextEnv, task: Task, files: Mapping[str, str]) -> str:
@@ -131,7 +137,9 @@ def _schema(name: str, env: TextEnv, task: Task, files: Mapping[str, str]) -> st
     }
     quoted = {key: json.dumps(text, ensure_ascii=False) for key, text in words.items()}
     verifier_s = 60.0 + suites * DEADLINE_S
-    return SCHEMA.format(**quoted, level=task.level, agent_s=AGENT_S, verifier_s=verifier_s)
+    return SCHEMA.format(
+        **quoted, level=task.level, agent_s=AGENT_S, verifier_s=verifier_s
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -146,10 +154,22 @@ def _parser() -> argparse.ArgumentParser:
     add("env", metavar="ENV", help=f"one of {', '.join(EXPORTS)}")
     add("--split", default="id", help="default: id")
     add("--level", type=int, default=2, help="default: 2")
-    add("--tasks", type=int, default=50, metavar="N", help="how many, drawn; default: 50")
+    add(
+        "--tasks",
+        type=int,
+        default=50,
+        metavar="N",
+        help="how many, drawn; default: 50",
+    )
     add("--seed", type=int, default=0, metavar="S", help="of the draw; default: 0")
     add("--image", default=IMAGE, help=f"that containers start from; default: {IMAGE}")
-    add("--out", type=Path, required=True, metavar="DIR", help="each task is a folder in it")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="each task is a folder in it",
+    )
     return made
 
 

@@ -83,9 +83,14 @@ def _common(image: str, prompt: str, judges: Mapping[str, Any]) -> dict[str, str
         "environment/hide.py": _text_of(harbor_hide),
         "tests/test.sh": TEST,
         "tests/grade.py": _text_of(harbor_grade),
-        **{f"tests/{one.__name__.rpartition('.')[2]}.py": _text_of(one) for one in parts},
+        **{
+            f"tests/{one.__name__.rpartition('.')[2]}.py": _text_of(one)
+            for one in parts
+        },
         **shared,
-        "tests/wanted.json": json.dumps({"timeout_s": DEADLINE_S, "modules": judges}, indent=1),
+        "tests/wanted.json": json.dumps(
+            {"timeout_s": DEADLINE_S, "modules": judges}, indent=1
+        ),
         "solution/solve.sh": SOLVE
         + "".join(f"cp /solution/{name}.py /app/{name}.py\n" for name in judges),
     }
@@ -104,7 +109,9 @@ def _swe_files(task: Task, image: str) -> dict[str, str]:
         packages[idle.name], given[idle.name] = idle, idle.text
     changed = " and ".join(f"`{one.file}`" for one in packages.values())
     prompt = REPAIR.format(prompt=task.prompt, files=changed)
-    files = _common(image, prompt, {name: {"tests": one.all_ids} for name, one in packages.items()})
+    files = _common(
+        image, prompt, {name: {"tests": one.all_ids} for name, one in packages.items()}
+    )
     for name, package in packages.items():
         files |= {
             f"environment/app/{package.file}": given[name],
@@ -128,10 +135,15 @@ def _fn_files(task: Task, image: str) -> dict[str, str]:
         judge = {
             "entry": name,
             "arguments": [observe.encode(one) for one in arguments],
-            "values": [observe.encode(ast.literal_eval(value)) for value in calls.values()],
+            "values": [
+                observe.encode(ast.literal_eval(value)) for value in calls.values()
+            ],
         }
     else:
-        begun, judge = problem.prompt, {"entry": problem.entry, "check": problem.check()}
+        begun, judge = (
+            problem.prompt,
+            {"entry": problem.entry, "check": problem.check()},
+        )
     seen = calls_of(task, hidden=False)
     prompt = WRITE.format(prompt=task.prompt, trial=TRIAL if seen else "")
     trial = {"environment/app/test_solution.py": _suite(seen)} if seen else {}

@@ -49,7 +49,9 @@ def to_log(episodes: Sequence[Episode], *, model: str) -> EvalLog:
 
     suites = {(e.env or "unknown", e.task.level, e.task.split) for e in episodes}
     if len(suites) != 1:
-        raise ValueError(f"a log holds one environment, level and split; got {sorted(suites)}")
+        raise ValueError(
+            f"a log holds one environment, level and split; got {sorted(suites)}"
+        )
     ((env, level, split),) = suites
     seen: Counter[str] = Counter()
     samples = []
@@ -92,9 +94,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error('inspect-ai is missing: pip install "scgrpo[inspect]"')
     try:
         for source in args.files:
-            target = args.out / f"{source.stem}{'.eval' if args.verb == 'export' else '.jsonl'}"
+            target = (
+                args.out
+                / f"{source.stem}{'.eval' if args.verb == 'export' else '.jsonl'}"
+            )
             if target.exists():
-                raise ValueError(f"{target} exists; name another folder with --out, or remove it")
+                raise ValueError(
+                    f"{target} exists; name another folder with --out, or remove it"
+                )
             with disk_errors_explained(target):
                 args.out.mkdir(parents=True, exist_ok=True)
                 count = _convert(args.verb, source, target, args.model)
@@ -115,7 +122,9 @@ def _convert(verb: str, source: Path, target: Path, model: str) -> int:
     try:
         log = read_eval_log(source, resolve_attachments=True)
     except Exception as error:  # whatever its reader raises for a file that is no log
-        raise ValueError(f"{source} is no log that inspect-ai reads: {error}") from error
+        raise ValueError(
+            f"{source} is no log that inspect-ai reads: {error}"
+        ) from error
     episodes = from_log(log)
     write_episodes(target, episodes)
     return len(episodes)
@@ -144,7 +153,9 @@ def _sample(episode: Episode, epoch: int, model: str) -> EvalSample:
     task, verdict = episode.task, episode.verdict
     wrote = sum(turn.length for turn in episode.turns)
     read = sum(s.length for s in episode.segments) - wrote
-    usage = ModelUsage(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote)
+    usage = ModelUsage(
+        input_tokens=read, output_tokens=wrote, total_tokens=read + wrote
+    )
     last = episode.turns[-1].text if episode.turns else ""
     parts = {} if verdict is None else {"score": verdict.score, **verdict.parts}
     return EvalSample(
@@ -156,7 +167,11 @@ def _sample(episode: Episode, epoch: int, model: str) -> EvalSample:
         output=ModelOutput.from_content(model, last),
         scores=None
         if verdict is None
-        else {SCORER: Score(value=int(verdict.passed), explanation=verdict.detail, metadata=parts)},
+        else {
+            SCORER: Score(
+                value=int(verdict.passed), explanation=verdict.detail, metadata=parts
+            )
+        },
         error=None
         if verdict is not None
         else EvalError(message=episode.error, traceback="", traceback_ansi=""),
@@ -211,7 +226,11 @@ def _episode(sample: EvalSample, name: str) -> Episode:
     prompt = "\n".join(m["content"] for m in opening if m["role"] == "user")
     family = str(about.get("family", sample.id))
     task = Task(
-        str(sample.id), str(about.get("split", "id")), int(about.get("level", 0)), family, prompt
+        str(sample.id),
+        str(about.get("split", "id")),
+        int(about.get("level", 0)),
+        family,
+        prompt,
     )
     verdict = _verdict(sample)
     error = sample.error.message if sample.error else "the sample has no score"
@@ -220,7 +239,9 @@ def _episode(sample: EvalSample, name: str) -> Episode:
         messages=tuple(opening),
         tools=(),
         segments=(Segment("prompt", prompt), *segments),
-        stop=Stop.ERROR if verdict is None else Stop(about.get("stop", Stop.FINISHED.value)),
+        stop=Stop.ERROR
+        if verdict is None
+        else Stop(about.get("stop", Stop.FINISHED.value)),
         verdict=verdict,
         seed=int(about.get("seed", sample.epoch)),
         error="" if verdict is not None else error,
@@ -232,7 +253,10 @@ def _episode(sample: EvalSample, name: str) -> Episode:
 
 def _words(message: Any) -> str:
     """What an assistant said, its tool calls in the form that our environments read."""
-    calls = [render_call(call.function, **call.arguments) for call in message.tool_calls or ()]
+    calls = [
+        render_call(call.function, **call.arguments)
+        for call in message.tool_calls or ()
+    ]
     return "\n".join(filter(None, [message.text, *calls]))
 
 
@@ -265,8 +289,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("verb", choices=("export", "import"))
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
-    parser.add_argument("--model", default="", help="its name in a log; default: the file's")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="where to write"
+    )
+    parser.add_argument(
+        "--model", default="", help="its name in a log; default: the file's"
+    )
     return parser
 
 

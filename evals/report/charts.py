@@ -17,7 +17,9 @@ PADDING = {"left": 24, "right": 8, "top": 5, "bottom": 5}
 COLOURS = ["#3b82f6", "#e08a00", "#0fa37f", "#d0559b", "#8b6fe8"]
 
 
-def curve(name: str, rows_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Markup | None:
+def curve(
+    name: str, rows_of: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Markup | None:
     """A metric over the steps, one line for each run; None where no run has it."""
     points = [
         {"run": run, "step": row["step"], "value": row[name]}
@@ -32,7 +34,12 @@ def curve(name: str, rows_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Mark
         .mark_line(point=alt.OverlayMarkDef(size=14))
         .encode(
             x=alt.X("step:Q", axis=alt.Axis(tickMinStep=1, tickCount=5)),
-            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4)),
+            y=alt.Y(
+                "value:Q",
+                title=None,
+                scale=alt.Scale(zero=False),
+                axis=alt.Axis(tickCount=4),
+            ),
             color=_colour("run", list(rows_of)),
         )
     )
@@ -61,11 +68,15 @@ def intervals(
         color=_colour(of, list(dict.fromkeys(point[of] for point in points))),
     )
     layers: list[Any] = [
-        base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q"),
+        base.mark_rule(strokeWidth=2).encode(
+            x=alt.X("low:Q", title=title), x2="high:Q"
+        ),
         base.mark_point(filled=True, size=45, opacity=1).encode(x="value:Q"),
     ]
     if zero:
-        line = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(strokeDash=[4, 3], color=INK)
+        line = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(
+            strokeDash=[4, 3], color=INK
+        )
         layers.append(line.encode(x="x:Q"))
     chart = alt.layer(*layers).properties(width=460, height=alt.Step(14))
     return _svg(chart, f"{title}; the table beside it holds the same numbers")
@@ -82,7 +93,9 @@ def _svg(chart: Any, label: str) -> Markup:
     """The chart as one image with a name for those who cannot see it."""
     drawn = (
         # Room for a reader's font that is wider than the one that was measured here.
-        chart.configure(background="transparent", font="Arial, sans-serif", padding=PADDING)
+        chart.configure(
+            background="transparent", font="Arial, sans-serif", padding=PADDING
+        )
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=INK,

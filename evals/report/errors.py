@@ -40,7 +40,10 @@ def warning(label: str, cell: object, score: Mapping[str, Any]) -> str:
     if not many:
         return ""
     shares = ", ".join(f"{100 * v / episodes:.1f} % by {k}" for k, v in many.items())
-    success, bound = _percent(score["success"]["value"]), _percent(score["success_bound"])
+    success, bound = (
+        _percent(score["success"]["value"]),
+        _percent(score["success_bound"]),
+    )
     return (
         f"Warning: of {episodes} episodes of {label} on {cell} many errored: {shares}. Success "
         "and differences leave them out, or count a later try, so they are too high where such "

@@ -40,7 +40,9 @@ def microscope(run: Path, label: str, env: str, count: int) -> list[dict[str, An
     return found
 
 
-def evaluation_episodes(run: Path, label: str, report: Path, count: int) -> list[dict[str, Any]]:
+def evaluation_episodes(
+    run: Path, label: str, report: Path, count: int
+) -> list[dict[str, Any]]:
     """About `count` episodes of an evaluation, all of a task, evenly from its models and cells.
 
     As `microscope` gives them, without credit and with None for a step.
@@ -49,7 +51,9 @@ def evaluation_episodes(run: Path, label: str, report: Path, count: int) -> list
     files = list(episode_files(report))
     found: list[dict[str, Any]] = []
     for model, cell, path in _spread(files, count):
-        episodes = [Credited(i, episode) for i, episode in enumerate(read_episodes(path))]
+        episodes = [
+            Credited(i, episode) for i, episode in enumerate(read_episodes(path))
+        ]
         about = {"run": label, "env": cell.env, "model": model, "step": None}
         chosen = _whole_groups(episodes, count // min(count, len(files)))
         found += [{**about, **_row(credited, text_of)} for credited in chosen]
@@ -104,7 +108,11 @@ def _row(credited: Credited, text_of: Callable[[int], str]) -> dict[str, Any]:
 
 
 def _segment(
-    segment: Segment, credited: Credited, start: int, end: int, text_of: Callable[[int], str]
+    segment: Segment,
+    credited: Credited,
+    start: int,
+    end: int,
+    text_of: Callable[[int], str],
 ) -> dict[str, Any]:
     """Text; of a turn also tokens with log-probability, D and w, which are null where unknown."""
     row: dict[str, Any] = {"source": segment.source, "text": _cut(segment.text)}

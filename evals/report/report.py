@@ -40,7 +40,11 @@ def show(report: Report, *, file: Any = None) -> None:
         console.width = PIPE_WIDTH
     labels, pairs = _models(report)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ["suite", *labels, *(f"{after}\n- {before}" for after, before in pairs)]:
+    for name in [
+        "suite",
+        *labels,
+        *(f"{after}\n- {before}" for after, before in pairs),
+    ]:
         table.add_column(name, justify="left" if name == "suite" else "right")
     for row in report.rows:
         lines = _section(row)
@@ -56,8 +60,14 @@ def markdown(report: Report) -> str:
     """The same table and legend, pass@k and pass^k, and the facts, as a Markdown page."""
     legend = "\n".join(f"- {sentence}" for sentence in _legend(report))
     parts = [f"# {_title(report)}", _grid(*_wide(report)), legend]
-    parts += ["## All of k rollouts, or one", _grid(*_powers(report)), "## How it was made"]
-    parts.append("\n".join(f"- {key}: {_plain(value)}" for key, value in report.facts.items()))
+    parts += [
+        "## All of k rollouts, or one",
+        _grid(*_powers(report)),
+        "## How it was made",
+    ]
+    parts.append(
+        "\n".join(f"- {key}: {_plain(value)}" for key, value in report.facts.items())
+    )
     return "\n\n".join(parts) + "\n"
 
 
@@ -71,7 +81,10 @@ def write(report: Report, folder: Path, name: str) -> tuple[Path, Path]:
         del row["cell"]
     data = _finite({"facts": dict(report.facts), "rows": rows})
     texts = {
-        folder / f"{name}.json": json.dumps(data, indent=2, allow_nan=False, default=str) + "\n",
+        folder / f"{name}.json": json.dumps(
+            data, indent=2, allow_nan=False, default=str
+        )
+        + "\n",
         folder / f"{name}.md": markdown(report),
     }
     for path, text in texts.items():
@@ -103,9 +116,15 @@ def _section(row: Row) -> list[list[str]]:
     rates = [_rate(score.success) for score in scores]
     gains = [_gain(difference.estimate) for difference in row.differences]
     return [
-        [f"{row.cell.env} level {row.cell.level}", *(value for value, _ in [*rates, *gains])],
+        [
+            f"{row.cell.env} level {row.cell.level}",
+            *(value for value, _ in [*rates, *gains]),
+        ],
         [f"{row.cell.split}", *(interval for _, interval in [*rates, *gains])],
-        [f"  episodes, {row.tasks} x {row.rollouts}", *(str(s.episodes) for s in scores)],
+        [
+            f"  episodes, {row.tasks} x {row.rollouts}",
+            *(str(s.episodes) for s in scores),
+        ],
         ["  errors", *(str(s.errors) for s in scores)],
         ["  malformed turns", *(f"{_number(100 * s.malformed, 0)} %" for s in scores)],
         ["  mean turns", *(_number(s.turns, 1) for s in scores)],
@@ -120,7 +139,13 @@ def _wide(report: Report) -> tuple[list[str], list[list[str]]]:
     """Header and lines of the Markdown table: a line for each cell."""
     labels, pairs = _models(report)
     header = ["suite", *labels, *(f"{after} - {before}" for after, before in pairs)]
-    header += ["tasks x rollouts", "episodes", "errors", "malformed turns, %", "mean turns"]
+    header += [
+        "tasks x rollouts",
+        "episodes",
+        "errors",
+        "malformed turns, %",
+        "mean turns",
+    ]
     header += ["mean tool calls", "mean tokens", "turns cut, %", "mean seconds"]
     lines = []
     for row in report.rows:
@@ -154,7 +179,8 @@ def _rate(estimate: Estimate) -> tuple[str, str]:
 def _gain(estimate: Estimate) -> tuple[str, str]:
     """A difference and its interval, in points; better or worse only where it leaves 0 out."""
     value, low, high = (
-        _number(100 * x, 1, sign=True) for x in (estimate.value, estimate.low, estimate.high)
+        _number(100 * x, 1, sign=True)
+        for x in (estimate.value, estimate.low, estimate.high)
     )
     word = " better" if estimate.low > 0 else " worse" if estimate.high < 0 else ""
     return f"{value}{_mark(estimate)}{word}", f"{low} to {high}"
@@ -183,9 +209,13 @@ def _legend(report: Report) -> list[str]:
     for row in report.rows:
         for label, score in row.scores.items():
             about = asdict(score)
-            lines += filter(None, [say(label, row.cell, about) for say in (causes_line, warning)])
+            lines += filter(
+                None, [say(label, row.cell, about) for say in (causes_line, warning)]
+            )
             if score.error:
-                lines.append(f"First error of {label} on {row.cell}: {score.error:.300}")
+                lines.append(
+                    f"First error of {label} on {row.cell}: {score.error:.300}"
+                )
     return lines
 
 
@@ -210,7 +240,11 @@ def _powers(report: Report) -> tuple[list[str], list[list[str]]]:
     header = ["suite", "model", *(f"pass@{k}" for k in ks), *(f"pass^{k}" for k in ks)]
     lines = [
         [str(row.cell), label]
-        + [_number(100 * each[k], 1) for each in (score.pass_at, score.pass_hat) for k in ks]
+        + [
+            _number(100 * each[k], 1)
+            for each in (score.pass_at, score.pass_hat)
+            for k in ks
+        ]
         for row in report.rows
         for label, score in row.scores.items()
     ]

@@ -101,10 +101,14 @@ def compare(
     `first_tries` holds the first try of each, errored or not, where some were played again.
     """
     families = [task.family for task in tasks]
-    outcomes = {label: outcome_table(groups, rollouts) for label, groups in episodes.items()}
+    outcomes = {
+        label: outcome_table(groups, rollouts) for label, groups in episodes.items()
+    }
     *earlier, last = episodes
     differences = tuple(
-        Difference(last, label, paired_difference(outcomes[label], outcomes[last], families))
+        Difference(
+            last, label, paired_difference(outcomes[label], outcomes[last], families)
+        )
         for label in reversed(earlier)
     )
     first = first_tries or episodes
@@ -115,7 +119,9 @@ def compare(
     return Row(cell, len(tasks), rollouts, scores, differences)
 
 
-def outcome_table(groups: Groups, rollouts: int, *, void: float = math.nan) -> np.ndarray:
+def outcome_table(
+    groups: Groups, rollouts: int, *, void: float = math.nan
+) -> np.ndarray:
     """(N, K) 1 solved, 0 not solved, `void` without a verdict, NaN not played."""
     table = np.full((len(groups), rollouts), math.nan)
     for i, group in enumerate(groups):
@@ -125,7 +131,9 @@ def outcome_table(groups: Groups, rollouts: int, *, void: float = math.nan) -> n
     return table
 
 
-def _score(groups: Groups, outcomes: np.ndarray, families: Sequence[str], first: Groups) -> Score:
+def _score(
+    groups: Groups, outcomes: np.ndarray, families: Sequence[str], first: Groups
+) -> Score:
     everything = [episode for group in groups for episode in group]
     played = [e for e in everything if e.verdict is not None]
     broken = [e for e in everything if e.verdict is None]
@@ -145,7 +153,9 @@ def _score(groups: Groups, outcomes: np.ndarray, families: Sequence[str], first:
         tokens=_ratio(tokens, len(played)),
         seconds=_ratio(sum(e.wall_s for e in played), len(played)),
         stops={stop.value: sum(e.stop is stop for e in everything) for stop in Stop},
-        tool_calls=_ratio(sum(len(e.turns) - e.malformed for e in played if e.tools), len(played)),
+        tool_calls=_ratio(
+            sum(len(e.turns) - e.malformed for e in played if e.tools), len(played)
+        ),
         cut=_ratio(sum(turn.cut for e in played for turn in e.turns), turns),
         causes=count_causes(episode for group in first for episode in group),
         success_bound=success_rate(failures, families).value,

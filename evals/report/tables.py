@@ -76,7 +76,10 @@ def write(sheet: Sheet, folder: Path, name: str) -> tuple[Path, Path]:
     Not-a-number is null in the JSON. Raises DiskError.
     """
     paths = folder / f"{name}.json", folder / f"{name}.md"
-    texts = json.dumps(_finite(sheet.data), indent=2, allow_nan=False) + "\n", markdown(sheet)
+    texts = (
+        json.dumps(_finite(sheet.data), indent=2, allow_nan=False) + "\n",
+        markdown(sheet),
+    )
     for path, text in zip(paths, texts, strict=True):
         scratch = path.with_name(f".{path.name}-{os.getpid()}")
         with disk_errors_explained(path):
@@ -89,7 +92,9 @@ def write(sheet: Sheet, folder: Path, name: str) -> tuple[Path, Path]:
     return paths
 
 
-def interval(estimate: Estimate | None, digits: int = 3, *, scale: int = 1, sign: str = "") -> str:
+def interval(
+    estimate: Estimate | None, digits: int = 3, *, scale: int = 1, sign: str = ""
+) -> str:
     """`0.812 (0.760, 0.864)`; `-` for what is not known; * where tasks are the clusters."""
     if estimate is None or math.isnan(estimate.value):
         return "-"

@@ -32,7 +32,9 @@ _INSIDE = f"/{INSTALLED}"
 
 def start() -> StreamSandbox:
     """A new box. Call it from a thread that lives as long as the box. Raises SandboxError."""
-    return with_own_id(lambda uid: start_runner(_bubblewrap(), Isolation.NAMESPACE, _identity(uid)))
+    return with_own_id(
+        lambda uid: start_runner(_bubblewrap(), Isolation.NAMESPACE, _identity(uid))
+    )
 
 
 @cache
@@ -48,7 +50,10 @@ def available() -> str:
 
 
 def start_runner(
-    command: list[str], isolation: Isolation, identity: dict[str, object], cwd: Path | None = None
+    command: list[str],
+    isolation: Isolation,
+    identity: dict[str, object],
+    cwd: Path | None = None,
 ) -> StreamSandbox:
     """A box whose runner is a child of this process and reads a socket that it inherits.
 
@@ -68,7 +73,9 @@ def start_runner(
                 pass_fds=[theirs.fileno()],
                 **identity,  # type: ignore[arg-type]
             )
-        return StreamSandbox(SocketStream(ours), isolation, inside_digest(), lambda: _end(process))
+        return StreamSandbox(
+            SocketStream(ours), isolation, inside_digest(), lambda: _end(process)
+        )
     except (OSError, SandboxError) as error:
         ours.close()
         complaints.seek(0)
@@ -110,11 +117,25 @@ def _bubblewrap() -> list[str]:
     for path, size in limits.folders_mib.items():
         folders += ["--perms", "0700", "--size", str(size << 20), "--tmpfs", path]
     return [
-        *("bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent"),
+        *(
+            "bwrap",
+            "--unshare-all",
+            "--unshare-user",
+            "--disable-userns",
+            "--die-with-parent",
+        ),
         *("--new-session", "--as-pid-1", "--cap-drop", "ALL", "--hostname", "sandbox"),
         *("--uid", str(limits.uid), "--gid", str(limits.uid)),
         *("--ro-bind", str(root_folder()), "/", "--proc", "/proc"),
-        *("--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev", "--remount-ro", "/dev"),
+        *(
+            "--ro-bind",
+            "/proc/sys",
+            "/proc/sys",
+            "--dev",
+            "/dev",
+            "--remount-ro",
+            "/dev",
+        ),
         # Its root and its ptmx belong to the commands, whose mode and times would outlive a lease.
         *("--remount-ro", "/dev/pts"),
         *(*folders, "--chdir", _INSIDE, "--clearenv"),

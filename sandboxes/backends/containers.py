@@ -68,7 +68,15 @@ def container_options(uid: int | None = None) -> dict[str, Any]:
             for name, value in service.pop("ulimits").items()
         ],
     }
-    same = ("command", "labels", "user", "stop_signal", "read_only", "cap_drop", "cap_add")
+    same = (
+        "command",
+        "labels",
+        "user",
+        "stop_signal",
+        "read_only",
+        "cap_drop",
+        "cap_add",
+    )
     for key in (*same, "security_opt", "pids_limit"):
         options[key] = service.pop(key)
     if service:
@@ -87,7 +95,8 @@ def _as_user(options: dict[str, Any], uid: int) -> dict[str, Any]:
         for path, mount in options["tmpfs"].items()
     }
     command = [
-        f"--uid={uid}" if part == f"--uid={written}" else part for part in options["command"]
+        f"--uid={uid}" if part == f"--uid={written}" else part
+        for part in options["command"]
     ]
     return {**options, "tmpfs": mounts, "command": command}
 
@@ -171,7 +180,9 @@ def reap(client: docker.DockerClient) -> int:
     """Removes containers whose owner is dead, found by label alone; how many."""
     with talking("list sandboxes"):
         found = client.containers.list(
-            all=True, ignore_removed=True, filters={"label": [OWNER_LABEL, "scgrpo.sandbox"]}
+            all=True,
+            ignore_removed=True,
+            filters={"label": [OWNER_LABEL, "scgrpo.sandbox"]},
         )
     orphans = [
         container
@@ -196,7 +207,9 @@ def compose_containers(client: docker.DockerClient) -> list[Container]:
 def is_as_written(client: docker.DockerClient, container: Container) -> bool:
     """Whether a container has the limits of this checkout."""
     options = {
-        k: v for k, v in container_options().items() if k not in ("command", "labels", "user")
+        k: v
+        for k, v in container_options().items()
+        if k not in ("command", "labels", "user")
     }
     options.pop("stop_signal")
     wanted = client.api.create_host_config(**{**options, "binds": None})

@@ -69,9 +69,7 @@ def start_pool(size: int, hosts: Sequence[str] = ()) -> StreamPool:
         stack.pop_all()
     kept = f"{min(warm, size)} from compose, the others" if warm else "each"
     over = f" on {len(hosts)} engines" if len(hosts) > 1 else ""
-    description = (
-        f"docker: up to {size} containers{over} ({kept} started by need; isolation: container)"
-    )
+    description = f"docker: up to {size} containers{over} ({kept} started by need; isolation: container)"
     return StreamPool(engines.start, size, description, engines.close)
 
 
@@ -90,7 +88,9 @@ def _fault(host: str) -> str:
             kind = client.info()["OSType"]
     except (DockerException, OSError) as error:
         return f"no engine answers ({_short(error)})"
-    return "" if kind == "linux" else f"the engine runs {kind} containers, not Linux ones"
+    return (
+        "" if kind == "linux" else f"the engine runs {kind} containers, not Linux ones"
+    )
 
 
 def _short(error: Exception) -> str:
@@ -171,10 +171,14 @@ class DockerEngine:
         return str(prepare_image(self._client).id)
 
 
-def _lease(client: sdk.DockerClient, container: Container, end: Callable[[], None]) -> StreamSandbox:
+def _lease(
+    client: sdk.DockerClient, container: Container, end: Callable[[], None]
+) -> StreamSandbox:
     try:
         with talking("reach a sandbox"):
-            made = client.api.exec_create(container.id, _relay(), stdin=True, user="0:0")
+            made = client.api.exec_create(
+                container.id, _relay(), stdin=True, user="0:0"
+            )
             found = client.api.exec_start(made["Id"], socket=True)
     except SandboxError:
         end()

@@ -71,7 +71,9 @@ class Engines:
         """The emptiest first; those that are left out come last, for when all others fail."""
         now = time.monotonic()
         with self._lock:
-            return sorted(self._boxes, key=lambda at: (now < self._due(at), self._boxes[at]))
+            return sorted(
+                self._boxes, key=lambda at: (now < self._due(at), self._boxes[at])
+            )
 
     def _due(self, place: int) -> float:
         return self._out_until.get(place, 0.0)

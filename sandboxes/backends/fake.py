@@ -29,7 +29,12 @@ class FakeBox:
         return Isolation.NONE
 
     def run(
-        self, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"", cwd: str = "."
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        stdin: bytes = b"",
+        cwd: str = ".",
     ) -> ExecResult:
         """What the handler answers; the deadline and `cwd` are its own affair."""
         return self._handler(argv, self._held(), stdin)

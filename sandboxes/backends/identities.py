@@ -45,7 +45,9 @@ def _take() -> int:
     with _LOCK:
         free = sorted(set(range(first, first + MOST)) - _IN_USE)
         if not free:
-            raise SandboxError(f"all {MOST} user ids for sandboxes are in use; close some")
+            raise SandboxError(
+                f"all {MOST} user ids for sandboxes are in use; close some"
+            )
         uid = random.SystemRandom().choice(free)
         _IN_USE.add(uid)
         return uid

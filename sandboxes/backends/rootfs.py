@@ -42,7 +42,8 @@ def root_folder() -> Path:
     somebody else). Raises SandboxError.
     """
     makers = b"".join(
-        (_PACKAGE / name).read_bytes() for name in ("image/base_image.py", "backends/rootfs.py")
+        (_PACKAGE / name).read_bytes()
+        for name in ("image/base_image.py", "backends/rootfs.py")
     )
     version = f"{sys.version} {sys.base_prefix} {box_digest()}".encode()
     name = f"python-{hashlib.sha256(makers + version).hexdigest()[:16]}"
@@ -52,7 +53,9 @@ def root_folder() -> Path:
         if not root.is_dir():
             _make(cache_folder, root)
     except OSError as error:
-        raise SandboxError(f"cannot make a root folder for sandboxes: {error}") from error
+        raise SandboxError(
+            f"cannot make a root folder for sandboxes: {error}"
+        ) from error
     return root
 
 
@@ -60,7 +63,9 @@ def _cache_folder() -> Path:
     if os.geteuid() == 0:
         folder = Path("/var/cache/scgrpo")
     else:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "scgrpo")
+        folder = Path(
+            os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "scgrpo"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     if folder.lstat().st_uid != os.geteuid():
         raise SandboxError(f"{folder} belongs to somebody else; remove it")

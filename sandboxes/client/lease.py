@@ -28,7 +28,9 @@ _PAGE = 4096
 class LeasedSandbox:
     """A box until it is closed, which gives it back wiped."""
 
-    def __init__(self, box: StreamSandbox, give_back: Callable[[StreamSandbox], None]) -> None:
+    def __init__(
+        self, box: StreamSandbox, give_back: Callable[[StreamSandbox], None]
+    ) -> None:
         self._box, self._give_back = box, give_back
         self._over = self._used = False
         self._sizes: dict[str, int] = {}
@@ -39,7 +41,12 @@ class LeasedSandbox:
         return self._box.isolation
 
     def run(
-        self, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"", cwd: str = "."
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        stdin: bytes = b"",
+        cwd: str = ".",
     ) -> ExecResult:
         """See `Sandbox.run`."""
         self._used = True
@@ -59,7 +66,9 @@ class LeasedSandbox:
                 raise
             box.close()
             name = os.strerror(error.errno or 0)
-            raise SandboxError(f"a fresh sandbox does not take a file: {name}") from error
+            raise SandboxError(
+                f"a fresh sandbox does not take a file: {name}"
+            ) from error
         self._sizes |= _sizes(files)
 
     def read(self, path: str) -> bytes:

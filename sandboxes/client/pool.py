@@ -82,7 +82,9 @@ def open_pool(config: SandboxConfig | None = None) -> SandboxPool:
     if config.backend == "unsafe":
         from sandboxes.backends import unsafe
 
-        return StreamPool(unsafe.start, size, f"unsafe: {size} plain processes, NOTHING is isolated")
+        return StreamPool(
+            unsafe.start, size, f"unsafe: {size} plain processes, NOTHING is isolated"
+        )
     reasons = []
     if config.backend in ("auto", "docker"):
         from sandboxes.backends import docker
@@ -96,7 +98,9 @@ def open_pool(config: SandboxConfig | None = None) -> SandboxPool:
         if not (reason := local.available()):
             why = f" since {reasons[0]}" if reasons else ""
             return StreamPool(
-                local.start, size, f"local: {size} bubblewrap boxes (isolation: namespace){why}"
+                local.start,
+                size,
+                f"local: {size} bubblewrap boxes (isolation: namespace){why}",
             )
         reasons.append(f"local: {reason}")
     raise SandboxError(
@@ -118,7 +122,12 @@ class StreamPool:
         description: str,
         end: Callable[[], None] = lambda: None,
     ) -> None:
-        self._start, self._size, self._description, self._end = start, size, description, end
+        self._start, self._size, self._description, self._end = (
+            start,
+            size,
+            description,
+            end,
+        )
         self._changed = threading.Condition()
         self._idle: list[StreamSandbox] = []
         self._boxes: set[StreamSandbox] = set()
@@ -145,7 +154,9 @@ class StreamPool:
                 raise SandboxError("the pool of sandboxes is closed")
             self._out += 1
         try:
-            return LeasedSandbox(self._idle_box() or self._new_box(until), self._take_back)
+            return LeasedSandbox(
+                self._idle_box() or self._new_box(until), self._take_back
+            )
         except BaseException:
             self._give_up_place()
             raise

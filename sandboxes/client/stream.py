@@ -76,7 +76,11 @@ class StreamSandbox:
     """
 
     def __init__(
-        self, stream: SocketStream, isolation: Isolation, digest: str, end: Callable[[], None]
+        self,
+        stream: SocketStream,
+        isolation: Isolation,
+        digest: str,
+        end: Callable[[], None],
     ) -> None:
         self._stream, self._isolation, self._ends = stream, isolation, [end]
         self._closed = False
@@ -105,7 +109,9 @@ class StreamSandbox:
     ) -> ExecResult:
         """See `Sandbox.run`."""
         if not argv or not timeout_s > 0:
-            raise ValueError(f"got argv {argv!r} and timeout_s {timeout_s}, wanted both non-empty")
+            raise ValueError(
+                f"got argv {argv!r} and timeout_s {timeout_s}, wanted both non-empty"
+            )
         if cwd != ".":
             components(cwd)
         job = json.dumps({"argv": list(argv), "cwd": cwd}).encode()
@@ -139,9 +145,13 @@ class StreamSandbox:
 
     def _write(self, files: Mapping[str, bytes]) -> None:
         listed = [[path, len(content)] for path, content in files.items()]
-        header, _ = self._ask({"op": "write", "files": listed}, b"".join(files.values()))
+        header, _ = self._ask(
+            {"op": "write", "files": listed}, b"".join(files.values())
+        )
         if "failed" in header:
-            raise OSError(int(header["failed"]), os.strerror(int(header["failed"])), "in the box")
+            raise OSError(
+                int(header["failed"]), os.strerror(int(header["failed"])), "in the box"
+            )
 
     def read(self, path: str) -> bytes:
         """See `Sandbox.read`. Raises ValueError as `write` does."""
@@ -205,7 +215,9 @@ class StreamSandbox:
 
     def _receive(self, until: float) -> tuple[dict[str, Any], bytes]:
         try:
-            header_size, payload_size = lengths(self._stream.receive(LENGTHS.size, until))
+            header_size, payload_size = lengths(
+                self._stream.receive(LENGTHS.size, until)
+            )
             header = parse(self._stream.receive(header_size, until))
             return header, self._stream.receive(payload_size, until)
         except (OSError, EOFError, SpoiltFrame) as error:

@@ -80,11 +80,16 @@ def base_archive() -> bytes:
 
 def library_files() -> Iterator[Path]:
     """Files of the standard library that the image gets, compiled ones included."""
-    roots = {Path(sysconfig.get_path(name, vars=PREFIXES)) for name in ("stdlib", "platstdlib")}
+    roots = {
+        Path(sysconfig.get_path(name, vars=PREFIXES))
+        for name in ("stdlib", "platstdlib")
+    }
     for root in sorted(roots):
         for path in root.rglob("*"):
             parts = path.relative_to(root).parts
-            left_out = LEFT_OUT.intersection(parts) or any(map(LEFT_OUT_PATTERN.fullmatch, parts))
+            left_out = LEFT_OUT.intersection(parts) or any(
+                map(LEFT_OUT_PATTERN.fullmatch, parts)
+            )
             if path.is_file() and not left_out:
                 yield path
 
@@ -106,12 +111,20 @@ def shared_libraries(programs: list[Path]) -> set[Path]:
     """Shared libraries that the programs load, the loader included, by the paths they ask for."""
     try:
         listing = subprocess.run(
-            ["ldd", *map(str, programs)], capture_output=True, text=True, check=True, timeout=60
+            ["ldd", *map(str, programs)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise SandboxError(f"ldd cannot list the libraries of {programs[0]}: {error}") from error
+        raise SandboxError(
+            f"ldd cannot list the libraries of {programs[0]}: {error}"
+        ) from error
     if missing := re.findall(r"(\S+) => not found", listing.stdout):
-        raise SandboxError(f"this Python lacks the shared libraries {', '.join(sorted(missing))}")
+        raise SandboxError(
+            f"this Python lacks the shared libraries {', '.join(sorted(missing))}"
+        )
     return {Path(path) for path in re.findall(r"(/\S+) \(0x", listing.stdout)}
 
 

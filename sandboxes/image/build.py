@@ -50,7 +50,9 @@ def inputs_hash() -> str:
         try:
             digest.update(hashlib.sha256((CONTEXT / name).read_bytes()).digest())
         except OSError as error:
-            raise SandboxError(f"cannot read {CONTEXT / name}: {error.strerror}") from error
+            raise SandboxError(
+                f"cannot read {CONTEXT / name}: {error.strerror}"
+            ) from error
     return digest.hexdigest()[:12]
 
 
@@ -129,7 +131,9 @@ def usable_base(client: docker.DockerClient) -> str:
     """
     if base := chosen_base():
         return base
-    default = re.search(r"^ARG BASE_IMAGE=(\S+)", (CONTEXT / "image/Dockerfile").read_text(), re.M)
+    default = re.search(
+        r"^ARG BASE_IMAGE=(\S+)", (CONTEXT / "image/Dockerfile").read_text(), re.M
+    )
     assert default is not None
     if has_or_pulls(client, default[1]):
         return default[1]
@@ -153,7 +157,9 @@ def has_or_pulls(client: docker.DockerClient, name: str) -> bool:
 def offline_base(client: docker.DockerClient) -> str:
     """Name of the base image made from this machine's own Python."""
     source = (CONTEXT / "image/base_image.py").read_bytes()
-    version = hashlib.sha256(f"{sys.version} {sys.base_prefix}".encode() + source).hexdigest()
+    version = hashlib.sha256(
+        f"{sys.version} {sys.base_prefix}".encode() + source
+    ).hexdigest()
     name = f"{OFFLINE_BASE}:{version[:16]}"
     try:
         client.images.get(name)

@@ -12,7 +12,9 @@ import sysconfig
 from pathlib import Path
 
 # Programs for people, and packages that bring a second copy of what is hidden.
-SKIPPED = re.compile(r"/(site-packages|dist-packages|test|tests|idlelib|lib2to3|tkinter)/")
+SKIPPED = re.compile(
+    r"/(site-packages|dist-packages|test|tests|idlelib|lib2to3|tkinter)/"
+)
 
 
 def hide(library: Path, names: list[str]) -> None:
@@ -20,7 +22,9 @@ def hide(library: Path, names: list[str]) -> None:
     for name in names:
         source = library / f"{name}.py"
         if not source.is_file():
-            raise ValueError(f"got {name!r} in hidden_modules.txt, wanted a module of {library}")
+            raise ValueError(
+                f"got {name!r} in hidden_modules.txt, wanted a module of {library}"
+            )
         for path in (source, *library.glob(f"__pycache__/{name}.*.pyc")):
             path.unlink()
 

@@ -164,7 +164,10 @@ class Door:
     def inodes(self) -> set[int]:
         """Inodes of the sockets that it holds."""
         guest = [self._guest] if self._guest else []
-        return {os.fstat(one.fileno()).st_ino for one in (self._socket, *self._knocking, *guest)}
+        return {
+            os.fstat(one.fileno()).st_ino
+            for one in (self._socket, *self._knocking, *guest)
+        }
 
     def close(self) -> None:
         """Shuts the door on everybody."""
@@ -172,7 +175,9 @@ class Door:
         for one in (self._socket, *self._knocking):
             one.close()
 
-    def _arrivals(self, ready: Mapping[int, int]) -> list[tuple[socket.socket, list[int]]]:
+    def _arrivals(
+        self, ready: Mapping[int, int]
+    ) -> list[tuple[socket.socket, list[int]]]:
         """Those who have handed over two descriptors, and these."""
         found = []
         for guest in [one for one in self._knocking if one.fileno() in ready]:

@@ -44,7 +44,8 @@ class Pipes:
     def kept(self) -> tuple[memoryview, ...]:
         """Standard output and error, each up to the cap."""
         return tuple(
-            self._views[fd][: min(filled, OUTPUT_CAP)] for fd, filled in self._filled.items()
+            self._views[fd][: min(filled, OUTPUT_CAP)]
+            for fd, filled in self._filled.items()
         )
 
     def close_inner(self) -> None:

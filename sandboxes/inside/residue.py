@@ -37,7 +37,9 @@ class Baseline:
     only the folders are looked at: the kernel's tables are the whole machine's then.
     """
 
-    def __init__(self, folders: Collection[str], own_path: str, owns_namespace: bool) -> None:
+    def __init__(
+        self, folders: Collection[str], own_path: str, owns_namespace: bool
+    ) -> None:
         self._folders = [_Folder(path) for path in folders]
         self._own_path = own_path.encode()
         self._sockets, self._queues = -1, list[int]()
@@ -62,7 +64,9 @@ class Baseline:
         until = time.monotonic() + _PATIENCE_S
         while complaint := self._complaint(own_sockets):
             if time.monotonic() > until:
-                raise OSError(errno.EBUSY, f"a lease has left {complaint}; the sandbox ends")
+                raise OSError(
+                    errno.EBUSY, f"a lease has left {complaint}; the sandbox ends"
+                )
             # The end of any Unix socket starts the collector of those in flight.
             for end in socket.socketpair():
                 end.close()
@@ -115,7 +119,10 @@ class _Folder:
 
     def complaint(self) -> str:
         status = os.fstat(self._fd)
-        if (status.st_uid, status.st_gid) != self._owner or status.st_mode & 0o7777 != _MODE:
+        if (
+            status.st_uid,
+            status.st_gid,
+        ) != self._owner or status.st_mode & 0o7777 != _MODE:
             return f"another owner or mode of {self._path}: {status.st_mode:o}"
         if (status.st_atime_ns, status.st_mtime_ns) != self._times:
             return f"other times of {self._path}"
@@ -124,7 +131,9 @@ class _Folder:
         if (flags := self._flags_now()) != self._flags:
             return f"flags of {self._path}: {flags.hex()}"
         if (room := self._room_now()) != self._room:
-            return f"{room} free blocks and inodes of {self._path} where {self._room} were"
+            return (
+                f"{room} free blocks and inodes of {self._path} where {self._room} were"
+            )
         return ""
 
     def _attributes(self) -> set[str]:

@@ -53,7 +53,9 @@ class Runner:
         """Runs until the box has had its last lease. Raises OSError where it cannot be cleaned."""
         while True:
             if self._door:
-                lease = self._door.admit(_FIRST_LEASE_S if self._settings.once else None)
+                lease = self._door.admit(
+                    _FIRST_LEASE_S if self._settings.once else None
+                )
             else:
                 lease = Lease(self._settings.stream, self._settings.stream, None)
             with contextlib.suppress(Hangup):
@@ -90,7 +92,9 @@ class Runner:
         if len(payload) > mmap.PAGESIZE:
             self._memory.madvise(mmap.MADV_DONTNEED)
 
-    def _write(self, lease: Lease, files: list[tuple[str, int]], payload: memoryview) -> None:
+    def _write(
+        self, lease: Lease, files: list[tuple[str, int]], payload: memoryview
+    ) -> None:
         try:
             with self._as_commands():
                 for path, size in files:
@@ -120,7 +124,9 @@ class Runner:
             lease.send({"ok": True}, self._buffer[:size])
         self._memory.madvise(mmap.MADV_DONTNEED)
 
-    def _run(self, lease: Lease, header: Mapping[str, Any], payload: memoryview) -> None:
+    def _run(
+        self, lease: Lease, header: Mapping[str, Any], payload: memoryview
+    ) -> None:
         job_size, timeout_s = int(header["job"]), float(header["timeout_s"])
         # Whoever owns a pipe may open it by its name: /dev/stdout, for one.
         with self._as_commands():
@@ -194,7 +200,9 @@ class Runner:
         with self._as_commands():
             for folder in settings.folders:
                 workspace.wipe(folder)
-            return Baseline(settings.folders, settings.listen, bool(settings.owns_namespace))
+            return Baseline(
+                settings.folders, settings.listen, bool(settings.owns_namespace)
+            )
 
     def _clean(self) -> None:
         """Leaves nothing of a lease. Raises OSError where something is left all the same."""

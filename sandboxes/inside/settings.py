@@ -65,11 +65,17 @@ class Settings:
     @classmethod
     def of(cls, arguments: Sequence[str]) -> Settings:
         """Reads the command line. Raises ValueError or TypeError for what is no field."""
-        texts = dict(argument.removeprefix("--").split("=", 1) for argument in arguments)
-        kinds = {field.name: int if field.type == "int" else str for field in fields(cls)}
+        texts = dict(
+            argument.removeprefix("--").split("=", 1) for argument in arguments
+        )
+        kinds = {
+            field.name: int if field.type == "int" else str for field in fields(cls)
+        }
         if unknown := texts.keys() - kinds.keys():
             raise ValueError(f"got {sorted(unknown)}, wanted some of {sorted(kinds)}")
-        values: dict[str, Any] = {name: kinds[name](text) for name, text in texts.items()}
+        values: dict[str, Any] = {
+            name: kinds[name](text) for name, text in texts.items()
+        }
         return cls(**values)
 
     @property

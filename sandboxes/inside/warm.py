@@ -123,7 +123,9 @@ def _run(argv: list[str]) -> int:
     program, *rest = argv
     if program == "python" and rest:
         if rest[0] in ("-c", "-m") and len(rest) > 1:
-            return _finish(lambda: _code(rest) if rest[0] == "-c" else _module(rest), argv)
+            return _finish(
+                lambda: _code(rest) if rest[0] == "-c" else _module(rest), argv
+            )
         if not rest[0].startswith("-") and os.path.isfile(rest[0]):
             return _finish(lambda: _file(rest), argv)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

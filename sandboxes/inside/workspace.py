@@ -29,12 +29,16 @@ def components(path: str) -> list[str]:
     try:
         path.encode(errors="surrogateescape")
     except UnicodeEncodeError:
-        raise ValueError(f"got path {path!r}, wanted a relative one of whole characters") from None
+        raise ValueError(
+            f"got path {path!r}, wanted a relative one of whole characters"
+        ) from None
     return parts
 
 
 @contextmanager
-def _opened(name: str, flags: int, folder: int | None, mode: int = 0o600) -> Iterator[int]:
+def _opened(
+    name: str, flags: int, folder: int | None, mode: int = 0o600
+) -> Iterator[int]:
     fd = os.open(name, flags, mode, dir_fd=folder)
     try:
         yield fd

@@ -58,7 +58,9 @@ def _engine() -> Iterator[Finding]:
             yield _engine_limits(info)
             yield _image(client)
     except (DockerException, OSError, SandboxError) as error:
-        yield Finding("Docker engine", False, str(error)[:200], "start the engine again")
+        yield Finding(
+            "Docker engine", False, str(error)[:200], "start the engine again"
+        )
 
 
 def _engine_limits(info: dict[str, object]) -> Finding:
@@ -72,7 +74,9 @@ def _engine_limits(info: dict[str, object]) -> Finding:
     return Finding(
         "limits of the engine",
         not lacking,
-        f"cannot limit {', '.join(lacking)}" if lacking else "memory, swap, processes, processor",
+        f"cannot limit {', '.join(lacking)}"
+        if lacking
+        else "memory, swap, processes, processor",
         "start the kernel with cgroup_enable=memory swapaccount=1",
     )
 
@@ -83,7 +87,10 @@ def _image(client: docker.DockerClient) -> Finding:
         return Finding(name, True, f"{image_name()} is current ({image.short_id})")
     found = f"{image_name()} is not there"
     return Finding(
-        name, False, found, "made at the first lease, or by python -m sandboxes.image.build"
+        name,
+        False,
+        found,
+        "made at the first lease, or by python -m sandboxes.image.build",
     )
 
 
@@ -117,7 +124,11 @@ def _user_namespaces() -> Finding:
     refused = [
         f"kernel.{name}={value}"
         for name, value, free in (
-            ("unprivileged_userns_clone", _setting("kernel/unprivileged_userns_clone"), "1"),
+            (
+                "unprivileged_userns_clone",
+                _setting("kernel/unprivileged_userns_clone"),
+                "1",
+            ),
             (
                 "apparmor_restrict_unprivileged_userns",
                 _setting("kernel/apparmor_restrict_unprivileged_userns"),
@@ -155,7 +166,11 @@ def _cgroups() -> Finding:
 def _seccomp() -> Finding:
     """Tried for real, in a process that ends with it."""
     done = subprocess.run(
-        [sys.executable, "-c", "from sandboxes.inside import seccomp; seccomp.forbid()"],
+        [
+            sys.executable,
+            "-c",
+            "from sandboxes.inside import seccomp; seccomp.forbid()",
+        ],
         capture_output=True,
         text=True,
         cwd=_HERE.parents[1],

@@ -103,7 +103,10 @@ print(json.dumps({"writable": [place for place in places if os.access(place, os.
 def _root(box: Sandbox) -> tuple[bool, str]:
     answer = _answer(box, _WRITABLE)
     if answer["writable"] or not answer["read-only"]:
-        return False, f"root read-only: {answer['read-only']}, writable: {answer['writable']}"
+        return (
+            False,
+            f"root read-only: {answer['read-only']}, writable: {answer['writable']}",
+        )
     return True, "mounted read-only, no system path can be written"
 
 
@@ -152,7 +155,10 @@ def _memory(box: Sandbox) -> tuple[bool, str]:
     limit = compose_limits().memory_mib
     done = _python(box, f"held = b'x' * ({2 * limit} << 20); print(len(held))")
     good = not done.timed_out and done.exit_code in (1, -9) and not done.stdout
-    return good, f"{2 * limit} MiB {'refused' if good else 'taken'}, the limit is {limit} MiB"
+    return (
+        good,
+        f"{2 * limit} MiB {'refused' if good else 'taken'}, the limit is {limit} MiB",
+    )
 
 
 _FORKS = """
@@ -200,7 +206,10 @@ def _time(box: Sandbox) -> tuple[bool, str]:
 
 def _output(box: Sandbox) -> tuple[bool, str]:
     done = _python(box, "while True: print('x' * 4096)")
-    return done.truncated and not done.timed_out, f"cut after {len(done.stdout) >> 10} KiB"
+    return (
+        done.truncated and not done.timed_out,
+        f"cut after {len(done.stdout) >> 10} KiB",
+    )
 
 
 _FILL = """
@@ -219,7 +228,9 @@ print(json.dumps({{"total": total >> 20, "errno": errno}}))
 def _disk(box: Sandbox) -> tuple[bool, str]:
     limit = next(iter(compose_limits().folders_mib.values()))
     answer = _answer(box, _FILL.format(most=limit + 8))
-    return answer["errno"] == 28, f"{answer['total']} MiB written, the limit is {limit} MiB"
+    return answer[
+        "errno"
+    ] == 28, f"{answer['total']} MiB written, the limit is {limit} MiB"
 
 
 _CHECKS: dict[str, Check] = {

@@ -66,14 +66,19 @@ class Distillation:
     coefficient: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, wanted in (("teacher", get_args(Teacher)), ("divergence", get_args(Divergence))):
+        for name, wanted in (
+            ("teacher", get_args(Teacher)),
+            ("divergence", get_args(Divergence)),
+        ):
             if getattr(self, name) not in wanted:
                 raise ValueError(
                     f"Distillation.{name} must be one of {', '.join(wanted)}, "
                     f"got {getattr(self, name)!r}"
                 )
         if not self.coefficient > 0.0:
-            raise ValueError(f"Distillation.coefficient must be positive, got {self.coefficient}")
+            raise ValueError(
+                f"Distillation.coefficient must be positive, got {self.coefficient}"
+            )
 
 
 class DistillationSums(NamedTuple):
@@ -152,7 +157,10 @@ def token_divergences(
     parts = [
         checkpoint(_chunk, kind, student[0], s, teacher[0], t, ids, use_reentrant=False)
         for s, t, ids in zip(
-            student[1].split(CHUNK), teacher[1].split(CHUNK), targets.split(CHUNK), strict=True
+            student[1].split(CHUNK),
+            teacher[1].split(CHUNK),
+            targets.split(CHUNK),
+            strict=True,
         )
     ]
     values, logprobs = zip(*parts, strict=True)
@@ -160,7 +168,12 @@ def token_divergences(
 
 
 def _chunk(
-    kind: Divergence, head: nn.Module, s: Tensor, teacher_head: nn.Module, t: Tensor, ids: Tensor
+    kind: Divergence,
+    head: nn.Module,
+    s: Tensor,
+    teacher_head: nn.Module,
+    t: Tensor,
+    ids: Tensor,
 ) -> tuple[Tensor, Tensor]:
     log_s = head(s).float().log_softmax(-1)
     with torch.no_grad():

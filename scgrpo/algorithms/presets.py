@@ -89,7 +89,9 @@ class Algorithm:
                 f"got {self.clip_low} and {self.clip_high}"
             )
         if not 0.0 <= self.overlong < 1.0:
-            raise ValueError(f"{self.name}: want overlong in [0, 1), got {self.overlong}")
+            raise ValueError(
+                f"{self.name}: want overlong in [0, 1), got {self.overlong}"
+            )
         if self.refill and not self.drop_uniform_groups:
             raise ValueError(f"{self.name}: refill wants drop_uniform_groups as well")
 
@@ -186,7 +188,9 @@ def _per_token(advantage: Tensor, logprobs: Tensor) -> Tensor:
     return advantage[:, None] if advantage.dim() < logprobs.dim() else advantage
 
 
-GRPO = Algorithm(name="grpo", source="arXiv:2402.03300", advantage=zscored, weight=per_episode)
+GRPO = Algorithm(
+    name="grpo", source="arXiv:2402.03300", advantage=zscored, weight=per_episode
+)
 DAPO = replace(
     GRPO,
     name="dapo",
@@ -198,7 +202,11 @@ DAPO = replace(
     overlong=0.2,
 )
 DR_GRPO = replace(
-    GRPO, name="dr_grpo", source="arXiv:2503.20783", advantage=centered, weight=per_budget(1024)
+    GRPO,
+    name="dr_grpo",
+    source="arXiv:2503.20783",
+    advantage=centered,
+    weight=per_budget(1024),
 )
 GSPO = replace(
     GRPO,
@@ -209,7 +217,11 @@ GSPO = replace(
     sequence_ratio=True,
 )
 RLOO = replace(
-    GRPO, name="rloo", source="arXiv:2402.14740", advantage=leave_one_out, weight=per_budget(1)
+    GRPO,
+    name="rloo",
+    source="arXiv:2402.14740",
+    advantage=leave_one_out,
+    weight=per_budget(1),
 )
 REINFORCE_PP = replace(
     GRPO,
@@ -221,10 +233,14 @@ REINFORCE_PP = replace(
 ENTROPY_80_20 = replace(
     DAPO, name="entropy_80_20", source="arXiv:2506.01939", credit=TopEntropy(0.2)
 )
-SC_GRPO = replace(GRPO, name="sc_grpo", source="arXiv:2606.18810", credit=SelfConditioned())
+SC_GRPO = replace(
+    GRPO, name="sc_grpo", source="arXiv:2606.18810", credit=SelfConditioned()
+)
 
 PROCESS_GRPO = replace(GRPO, name="process_grpo", credit=PerTurn(process_advantages))
-GIGPO = replace(GRPO, name="gigpo", source="arXiv:2505.10978", credit=PerTurn(gigpo_advantages))
+GIGPO = replace(
+    GRPO, name="gigpo", source="arXiv:2505.10978", credit=PerTurn(gigpo_advantages)
+)
 DISTILL_FORWARD = replace(
     GRPO,
     name="distill_forward",
@@ -234,7 +250,9 @@ DISTILL_FORWARD = replace(
 DISTILL_REVERSE = replace(
     DISTILL_FORWARD, name="distill_reverse", distill=Distillation("peer", "reverse")
 )
-DISTILL_BOTH = replace(DISTILL_FORWARD, name="distill_both", distill=Distillation("peer", "both"))
+DISTILL_BOTH = replace(
+    DISTILL_FORWARD, name="distill_both", distill=Distillation("peer", "both")
+)
 OPSD = replace(
     GRPO,
     name="opsd",

@@ -52,7 +52,11 @@ def _from_module(name: str, module: str, attribute: str) -> Algorithm:
     raise ValueError(
         f"algo={name!r} wants an Algorithm, got {got} in {values.get('__file__', module)}; "
         + _hint(attribute, own)
-        + (f"it has {', '.join(own)}" if own else "make one: replace(GRPO, credit=my_rule)")
+        + (
+            f"it has {', '.join(own)}"
+            if own
+            else "make one: replace(GRPO, credit=my_rule)"
+        )
     )
 
 

@@ -47,7 +47,9 @@ def gigpo_advantages(episodes: Sequence[Episode], group: Tensor) -> list[Tensor]
         for state in episode.states
     ]
     left = [torch.arange(size - 1, -1, -1) for size in sizes]
-    returns = [reward * DISCOUNT**after for reward, after in zip(rewards, left, strict=True)]
+    returns = [
+        reward * DISCOUNT**after for reward, after in zip(rewards, left, strict=True)
+    ]
     if not places:
         return returns
     steps = zscored(torch.cat(returns), torch.tensor(places)).split(sizes)

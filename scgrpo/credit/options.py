@@ -50,19 +50,28 @@ class CreditOptions:
     control: Control = "none"
 
     def __post_init__(self) -> None:
-        for name, wanted in (("scope", get_args(Scope)), ("control", get_args(Control))):
+        for name, wanted in (
+            ("scope", get_args(Scope)),
+            ("control", get_args(Control)),
+        ):
             if getattr(self, name) not in wanted:
                 raise ValueError(
                     f"credit.{name} must be one of {', '.join(wanted)}, got {getattr(self, name)!r}"
                 )
         if not 0.0 <= self.percentile <= 1.0:
-            raise ValueError(f"credit.percentile must be in [0, 1], got {self.percentile}")
+            raise ValueError(
+                f"credit.percentile must be in [0, 1], got {self.percentile}"
+            )
         if not self.floor > 0.0:
             raise ValueError(f"credit.floor must be positive, got {self.floor}")
         if not self.alpha_div >= 0.0:
-            raise ValueError(f"credit.alpha_div must be 0 or more, got {self.alpha_div}")
+            raise ValueError(
+                f"credit.alpha_div must be 0 or more, got {self.alpha_div}"
+            )
         if self.contrastive and self.control == "entropy":
-            raise ValueError("credit.contrastive has no effect with control=entropy; set one only")
+            raise ValueError(
+                "credit.contrastive has no effect with control=entropy; set one only"
+            )
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,14 @@ class PerTurn:
         return Credit(mask.float(), _at_tokens(turns, forward.episodes, mask))
 
 
-def _at_tokens(turns: Sequence[Tensor], episodes: Sequence[Episode], mask: Tensor) -> Tensor:
+def _at_tokens(
+    turns: Sequence[Tensor], episodes: Sequence[Episode], mask: Tensor
+) -> Tensor:
     """Each turn's advantage at its tokens, (B, T); 0 off the action tokens."""
     advantage = torch.zeros(mask.shape)
     for row, (values, episode) in enumerate(zip(turns, episodes, strict=True)):
-        lengths = torch.tensor([len(turn.token_ids) for turn in episode.turns], dtype=torch.long)
+        lengths = torch.tensor(
+            [len(turn.token_ids) for turn in episode.turns], dtype=torch.long
+        )
         advantage[row, mask[row]] = values.repeat_interleave(lengths)
     return advantage

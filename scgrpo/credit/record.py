@@ -55,7 +55,11 @@ def credit_rows(
 
     `entropy` holds (|o_b|,) nats for each row b that was read. D is 0 where the rule has none.
     """
-    divergence = torch.zeros_like(credit.weight) if credit.divergence is None else credit.divergence
+    divergence = (
+        torch.zeros_like(credit.weight)
+        if credit.divergence is None
+        else credit.divergence
+    )
     rows = []
     for row, place in enumerate(places):
         mask = batch.action_mask[row]
@@ -85,7 +89,9 @@ def _mean(advantage: Tensor, mask: Tensor) -> float:
     return float(advantage[mask].mean()) if mask.any() else 0.0
 
 
-def skipped_rows(places: Sequence[int], group: Sequence[int], why: str) -> list[CreditRow]:
+def skipped_rows(
+    places: Sequence[int], group: Sequence[int], why: str
+) -> list[CreditRow]:
     """Rows without credit of the episodes at `places`, for the case `why`."""
     return [CreditRow(p, g, case=why) for p, g in zip(places, group, strict=True)]
 

@@ -99,7 +99,9 @@ def assign_references(
     weight is 1. It takes a group for a task: a task must not stand in two groups of the batch.
     """
     passed, groups = verified.cpu().numpy(), group.cpu().numpy()
-    reference, wrong, case = (np.full(len(groups), NONE, dtype=np.int64) for _ in range(3))
+    reference, wrong, case = (
+        np.full(len(groups), NONE, dtype=np.int64) for _ in range(3)
+    )
     for g in np.unique(groups):
         rows = np.flatnonzero(groups == g)
         pool = np.flatnonzero(groups != g) if options.control == "wrong_ref" else rows
@@ -110,24 +112,35 @@ def assign_references(
             right = rng.permutation(right) if options.shared_draw else right
             for row in rows.tolist():
                 others = right[right != row]
-                reference[row] = _draw(others[:1] if options.shared_draw else others, NONE, rng)
+                reference[row] = _draw(
+                    others[:1] if options.shared_draw else others, NONE, rng
+                )
                 if options.contrastive and reference[row] != NONE:
                     wrong[row] = _draw(rows[~passed[rows]], row, rng)
         elif kind is Case.DIVERSITY:
             r = _draw(rows, NONE, rng)
-            reference[rows] = r if pool is rows else _draw(pool[~passed[pool]], NONE, rng)
+            reference[rows] = (
+                r if pool is rows else _draw(pool[~passed[pool]], NONE, rng)
+            )
             reference[r] = NONE
-    tensors = [torch.from_numpy(rows).to(group.device) for rows in (reference, wrong, case)]
+    tensors = [
+        torch.from_numpy(rows).to(group.device) for rows in (reference, wrong, case)
+    ]
     return References(*tensors, overflow=torch.zeros_like(group, dtype=torch.bool))
 
 
-def draw_peer_references(verified: Tensor, group: Tensor, rng: np.random.Generator) -> Tensor:
+def draw_peer_references(
+    verified: Tensor, group: Tensor, rng: np.random.Generator
+) -> Tensor:
     """A uniform draw from the group's other verified episodes, -1 for none. (B,), (B,) -> (B,).
 
     For self-distillation: also where n = 1 (but for the verified one itself) and n = G.
     """
     passed, groups = verified.cpu().numpy(), group.cpu().numpy()
-    drawn = [_draw(np.flatnonzero(passed & (groups == g)), i, rng) for i, g in enumerate(groups)]
+    drawn = [
+        _draw(np.flatnonzero(passed & (groups == g)), i, rng)
+        for i, g in enumerate(groups)
+    ]
     return torch.tensor(drawn, dtype=torch.int64)
 
 

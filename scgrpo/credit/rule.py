@@ -86,7 +86,9 @@ class CreditRule(Protocol):
         ...
 
 
-def uniform(forward: BatchForward, advantage: Tensor, rng: np.random.Generator) -> Credit:
+def uniform(
+    forward: BatchForward, advantage: Tensor, rng: np.random.Generator
+) -> Credit:
     """Weight 1 at every action token: all tokens of an episode alike."""
     return Credit(forward.batch.action_mask.float(), advantage)
 

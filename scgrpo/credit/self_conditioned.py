@@ -104,7 +104,9 @@ def weights(
     signal = _signal(divergence, entropy, wrong_divergence, references, options)
     if not signal[active].isfinite().all():
         rows = (active & ~signal.isfinite()).any(1).nonzero().flatten().tolist()
-        raise ValueError(f"divergence or entropy is not finite at action tokens of rows {rows}")
+        raise ValueError(
+            f"divergence or entropy is not finite at action tokens of rows {rows}"
+        )
     w = torch.ones_like(signal)
     for rows in _scopes(references, options, micro_batch):
         chosen = active & rows[:, None]
@@ -150,7 +152,9 @@ def advantages(
         rows = scored & (group == g)
         scores = score[rows]
         spread = scores.std(correction=0) + 1e-6
-        advantage[rows] = (options.alpha_div * (scores - scores.mean()) / spread).to(base.dtype)
+        advantage[rows] = (options.alpha_div * (scores - scores.mean()) / spread).to(
+            base.dtype
+        )
     return advantage
 
 
@@ -184,12 +188,18 @@ def summary(
         tokens = w[action_mask & rows[:, None]]
         if tokens.numel():
             log[f"credit/mean_w/{case.name.lower()}"] = float(tokens.mean())
-    chosen = (references.case == Case.WEIGHTED) | (references.case == Case.WEIGHTED_SINGLE)
-    log["credit/weighted_groups"] = group[chosen].unique().numel() / group.unique().numel()
+    chosen = (references.case == Case.WEIGHTED) | (
+        references.case == Case.WEIGHTED_SINGLE
+    )
+    log["credit/weighted_groups"] = (
+        group[chosen].unique().numel() / group.unique().numel()
+    )
     return log
 
 
-def _overflow(references: References, right: Container[int], wrong: Container[int]) -> Tensor:
+def _overflow(
+    references: References, right: Container[int], wrong: Container[int]
+) -> Tensor:
     """(B,) bool: rows that drew a reference, right or wrong, for which there is no prompt."""
     pairs = ((references.reference, right), (references.wrong_reference, wrong))
     return torch.tensor(
@@ -210,13 +220,17 @@ def _signal(
     """What w is made of: (B, T) float32, detached, with values under 0 that stand for 0."""
     if options.control == "entropy":
         if entropy is None:
-            raise ValueError("control=entropy wants the policy's entropy (B, T), got None")
+            raise ValueError(
+                "control=entropy wants the policy's entropy (B, T), got None"
+            )
         return entropy.detach().float()
     right = divergence.detach().float()
     if not options.contrastive:
         return right
     if wrong_divergence is None:
-        raise ValueError("contrastive wants the divergence from the wrong reference, got None")
+        raise ValueError(
+            "contrastive wants the divergence from the wrong reference, got None"
+        )
     contrast = right - wrong_divergence.detach().float()
     return torch.where((references.wrong_reference >= 0)[:, None], contrast, right)
 
@@ -228,7 +242,9 @@ def _scopes(
     if options.scope == "step":
         return [references.weighted]
     if micro_batch is None:
-        raise ValueError("scope=micro_batch wants the micro-batch of each row (B,), got None")
+        raise ValueError(
+            "scope=micro_batch wants the micro-batch of each row (B,), got None"
+        )
     return [references.weighted & (micro_batch == m) for m in micro_batch.unique()]
 
 
@@ -239,7 +255,9 @@ def _threshold(values: Tensor, options: CreditOptions) -> Tensor:
     place = options.percentile * (len(ordered) - 1)
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
-    return torch.lerp(ordered[below], ordered[above], place - below).clamp_min(options.floor)
+    return torch.lerp(ordered[below], ordered[above], place - below).clamp_min(
+        options.floor
+    )
 
 
 def _apply_control(
@@ -251,7 +269,9 @@ def _apply_control(
     for row, mask in zip(w, active, strict=True):
         values = row[mask]
         if options.control == "shuffled":
-            row[mask] = values[torch.from_numpy(rng.permutation(len(values))).to(w.device)]
+            row[mask] = values[
+                torch.from_numpy(rng.permutation(len(values))).to(w.device)
+            ]
         elif len(values):
             row[mask] = values.mean()
     return w

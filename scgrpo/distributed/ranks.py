@@ -25,7 +25,9 @@ from torch import Tensor
 
 __all__ = ["SINGLE_PROCESS", "PeerLostError", "Ranks", "is_main_process", "joined"]
 
-PATIENCE = timedelta(hours=2)  # the others wait through a warm start, and for the slowest episode
+PATIENCE = timedelta(
+    hours=2
+)  # the others wait through a warm start, and for the slowest episode
 UNSUPPORTED = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
@@ -34,8 +36,14 @@ UNSUPPORTED = {
 FSDP_WANTED = {
     "FSDP_VERSION": ("2", "launch with --fsdp_version 2"),
     "FSDP_OFFLOAD_PARAMS": ("false", "offloading is not supported, leave it out"),
-    "FSDP_RESHARD_AFTER_FORWARD": ("true", "a layer is always given back, leave it out"),
-    "FSDP_ACTIVATION_CHECKPOINTING": ("false", "set activation_checkpointing=true instead"),
+    "FSDP_RESHARD_AFTER_FORWARD": (
+        "true",
+        "a layer is always given back, leave it out",
+    ),
+    "FSDP_ACTIVATION_CHECKPOINTING": (
+        "false",
+        "set activation_checkpointing=true instead",
+    ),
 }
 T = TypeVar("T")
 
@@ -70,7 +78,9 @@ class Ranks:
 
     def part(self, total: int) -> range:
         """This rank's part of `total` things: neighbours, about as many as any other's."""
-        return range(total * self.rank // self.count, total * (self.rank + 1) // self.count)
+        return range(
+            total * self.rank // self.count, total * (self.rank + 1) // self.count
+        )
 
     def dealt(self, sizes: Sequence[int]) -> list[int]:
         """The rank of each thing: the largest first, each to the rank with the least so far."""
@@ -164,14 +174,20 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     On `device`'s kind: gloo between CPUs, NCCL between GPUs. Raises ValueError where accelerate was
     told to shard the model in another way than FSDP 2.
     """
-    asked = [name for key, name in UNSUPPORTED.items() if os.environ.get(key, "").lower() == "true"]
+    asked = [
+        name
+        for key, name in UNSUPPORTED.items()
+        if os.environ.get(key, "").lower() == "true"
+    ]
     if asked:
         raise ValueError(
             f"accelerate was launched with {', '.join(asked)}, which is not supported: launch "
             "with --multi_gpu, or with --use_fsdp --fsdp_version 2 to shard the model"
         )
     if (precision := os.environ.get("ACCELERATE_MIXED_PRECISION", "no")) != "no":
-        raise ValueError(f"got --mixed_precision {precision}, wanted no: dtype=... sets the type")
+        raise ValueError(
+            f"got --mixed_precision {precision}, wanted no: dtype=... sets the type"
+        )
     sharded = _asked_to_shard()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()

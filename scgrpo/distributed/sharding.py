@@ -41,7 +41,9 @@ def shard(model: nn.Module, ranks: Ranks) -> None:
     """
     if not ranks.sharded:
         return
-    layers = [part for part in model.modules() if isinstance(part, GradientCheckpointingLayer)]
+    layers = [
+        part for part in model.modules() if isinstance(part, GradientCheckpointingLayer)
+    ]
     if not layers:
         raise ValueError(
             f"{type(model).__name__} has no decoder layers to shard: launch without it"

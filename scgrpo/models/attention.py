@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-__all__ = ["Layout", "SlotCache", "SlotLayout", "TreeLayout", "hidden_states", "use_packed"]
+__all__ = [
+    "Layout",
+    "SlotCache",
+    "SlotLayout",
+    "TreeLayout",
+    "hidden_states",
+    "use_packed",
+]
 
 NAME = "scgrpo_packed"
 
@@ -27,7 +34,9 @@ class Layout(Protocol):
     positions: Tensor
     """(N,) position of each token in its own sequence."""
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
+    ) -> Tensor:
         """(H, N, d), (K, N, d), (K, N, d) -> (N, H, d)."""
         ...
 
@@ -68,7 +77,9 @@ def hidden_states(model: PreTrainedModel, token_ids: Tensor, layout: Layout) -> 
     Raises ValueError for a model without `use_packed`: its own attention would ignore the layout.
     """
     if model.config.get_text_config()._attn_implementation != NAME:
-        raise ValueError(f"{type(model).__name__} does not attend by layout: call use_packed first")
+        raise ValueError(
+            f"{type(model).__name__} does not attend by layout: call use_packed first"
+        )
     decoder = model.get_decoder()
     out = decoder(
         input_ids=token_ids[None],
@@ -92,7 +103,9 @@ def _packed_attention(
     """What transformers calls: (1, H, N, d), (1, K, N, d) x 2 -> (1, N, H, d)."""
     for name in ("softcap", "s_aux", "sliding_window"):
         if options.get(name) is not None:
-            raise ValueError(f"packed attention knows no {name}, and {type(module)} asks for it")
+            raise ValueError(
+                f"packed attention knows no {name}, and {type(module)} asks for it"
+            )
     out = layout.attend(int(module.layer_idx), query[0], key[0], value[0], scaling)  # pyright: ignore[reportArgumentType]
     return out[None], None
 
@@ -120,9 +133,16 @@ class SlotCache:
     def __init__(self, model: PreTrainedModel, slots: int, length: int) -> None:
         config = model.config.get_text_config()
         width = (
-            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+            getattr(config, "head_dim", None)
+            or config.hidden_size // config.num_attention_heads
         )
-        shape = (config.num_hidden_layers, slots, config.num_key_value_heads, length, width)
+        shape = (
+            config.num_hidden_layers,
+            slots,
+            config.num_key_value_heads,
+            length,
+            width,
+        )
         self.keys = torch.zeros(shape, dtype=model.dtype, device=model.device)
         self.values = torch.zeros_like(self.keys)
 
@@ -158,18 +178,24 @@ class SlotLayout:
     `feeds` lists (slot, tokens already cached, new tokens); packed in that order.
     """
 
-    def __init__(self, cache: SlotCache, feeds: list[tuple[int, int, int]], heads: int) -> None:
+    def __init__(
+        self, cache: SlotCache, feeds: list[tuple[int, int, int]], heads: int
+    ) -> None:
         self.cache = cache
         self._group = heads // cache.keys.shape[2]
         device = cache.keys.device
-        self._slots = torch.tensor([s for s, _, n in feeds for _ in range(n)], device=device)
+        self._slots = torch.tensor(
+            [s for s, _, n in feeds for _ in range(n)], device=device
+        )
         self.positions = torch.tensor(
             [start + j for _, start, n in feeds for j in range(n)], device=device
         )
         by_size: dict[int, list[tuple[int, int, int, int]]] = {}
         offset = 0
         for slot, start, count in feeds:
-            by_size.setdefault(_size_class(count), []).append((slot, start, count, offset))
+            by_size.setdefault(_size_class(count), []).append(
+                (slot, start, count, offset)
+            )
             offset += count
         self._buckets = [self._bucket(rows) for rows in by_size.values()]
 
@@ -186,12 +212,20 @@ class SlotLayout:
         length = int((starts + counts).max())
         steps = torch.arange(int(counts.max()), device=device)[None]
         inside = torch.minimum(steps, (counts[:, None] - 1).clamp(min=0))
-        seen = torch.arange(length, device=device) <= (starts[:, None] + inside)[..., None]
+        seen = (
+            torch.arange(length, device=device) <= (starts[:, None] + inside)[..., None]
+        )
         mask = torch.zeros(seen.shape, dtype=self.cache.keys.dtype, device=device)
-        mask = mask.masked_fill_(~seen, float("-inf")).repeat(1, self._group, 1)[:, None]
-        return _Bucket(offsets[:, None] + inside, steps < counts[:, None], slots, length, mask)
+        mask = mask.masked_fill_(~seen, float("-inf")).repeat(1, self._group, 1)[
+            :, None
+        ]
+        return _Bucket(
+            offsets[:, None] + inside, steps < counts[:, None], slots, length, mask
+        )
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
+    ) -> Tensor:
         keys, values = self.cache.keys[layer], self.cache.values[layer]
         keys[self._slots, :, self.positions] = key.transpose(0, 1)
         values[self._slots, :, self.positions] = value.transpose(0, 1)
@@ -200,7 +234,9 @@ class SlotLayout:
         for b in self._buckets:
             folded = _fold(packed[b.tokens], keys.shape[1])
             k, v = keys[b.slots, :, : b.length], values[b.slots, :, : b.length]
-            mixed = F.scaled_dot_product_attention(folded, k, v, attn_mask=b.mask, scale=scale)
+            mixed = F.scaled_dot_product_attention(
+                folded, k, v, attn_mask=b.mask, scale=scale
+            )
             out[b.tokens[b.real]] = _unfold(mixed, b.tokens.shape[1])[b.real]
         return out
 
@@ -228,12 +264,18 @@ class TreeLayout:
         self._real = steps[None] < ends[:, None]
         own = (prefix + steps).expand(len(branches), -1)[self._real]
         self.positions = torch.cat([torch.arange(prefix, device=device), own])
-        self._trunk_seen = torch.ones(prefix, prefix, dtype=torch.bool, device=device).tril()
-        self._seen = torch.ones(longest, prefix + longest, dtype=torch.bool, device=device)
+        self._trunk_seen = torch.ones(
+            prefix, prefix, dtype=torch.bool, device=device
+        ).tril()
+        self._seen = torch.ones(
+            longest, prefix + longest, dtype=torch.bool, device=device
+        )
         self._seen = self._seen.tril(prefix)
         self._masks: tuple[Tensor, Tensor] | None = None
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
+    ) -> Tensor:
         p, heads = self.prefix, key.shape[0]
         if self._masks is None:
             group = query.shape[0] // heads
@@ -256,7 +298,9 @@ class TreeLayout:
             self._masks[1],
             scale,
         )
-        return torch.cat([_unfold(trunk, p)[0], _unfold(mixed, self._tokens.shape[1])[self._real]])
+        return torch.cat(
+            [_unfold(trunk, p)[0], _unfold(mixed, self._tokens.shape[1])[self._real]]
+        )
 
     def _with_prefix(self, packed: Tensor) -> Tensor:
         """Keys or values that each branch sees. (K, N, d) -> (G, K, prefix + longest, d)."""
@@ -272,7 +316,9 @@ def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
     )
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float
+) -> Tensor:
     """Softmax attention. (R, K, q, d), (R, K, t, d) x 2, (q, t) -> (R, K, q, d).
 
     On CPUs two bf16 matrix products beat the fused kernel about three times over, forward and
@@ -281,4 +327,6 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: floa
     if query.device.type == "cpu" and query.dtype == torch.bfloat16:
         scores = torch.matmul(query * scale, key.transpose(2, 3)) + mask
         return torch.matmul(torch.softmax(scores, dim=-1), value)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=scale
+    )

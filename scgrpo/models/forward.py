@@ -122,7 +122,9 @@ class BatchForward:
                 pack.rows, self._split(pack.states.detach(), pack.rows), strict=True
             )
         }
-        for prompt, together in self.packs({r: p for r, p in prompts.items() if r in wanted}):
+        for prompt, together in self.packs(
+            {r: p for r, p in prompts.items() if r in wanted}
+        ):
             teacher = self.states(together, prompt)
             if together:
                 own = torch.cat([student[row] for row in together])
@@ -145,7 +147,9 @@ class BatchForward:
 
         while graphs:
             yield self._with_scores(graphs.pop())
-        for prompt, together in self.packs(self._prompts([r for r in rows if r not in kept])):
+        for prompt, together in self.packs(
+            self._prompts([r for r in rows if r not in kept])
+        ):
             yield self._with_scores(Pack(together, self.states(together, prompt)))
 
     def packs(self, prompts: Mapping[int, Opening]) -> list[tuple[Opening, list[int]]]:
@@ -161,7 +165,10 @@ class BatchForward:
         return together
 
     def states(
-        self, rows: list[int], prompt: Sequence[int], model: PreTrainedModel | None = None
+        self,
+        rows: list[int],
+        prompt: Sequence[int],
+        model: PreTrainedModel | None = None,
     ) -> Tensor:
         """States (A, D) that predict the actions of `rows`, each read after `prompt`; not cached.
 
@@ -170,17 +177,23 @@ class BatchForward:
         model = model or self.model
         if not rows:
             return predicting_states(model, DUMMY_PROMPT, [DUMMY_PROMPT], [[False]])
-        branches, masks = zip(*(rest_of(self.episodes[row]) for row in rows), strict=True)
+        branches, masks = zip(
+            *(rest_of(self.episodes[row]) for row in rows), strict=True
+        )
         return predicting_states(model, prompt, branches, masks)
 
-    def reference_prompts(self, references: References, drawn: Tensor) -> dict[int, Opening]:
+    def reference_prompts(
+        self, references: References, drawn: Tensor
+    ) -> dict[int, Opening]:
         """Each row's prompt with the row `drawn` (B,) of it in the system message; -1 for none.
 
         `references` says whether the group had a success. Rows without a reference are left out,
         and those whose input would be too long.
         """
         group = self.batch.group.tolist()
-        return reference_openings(self._chat, self._limits, self.episodes, group, references, drawn)
+        return reference_openings(
+            self._chat, self._limits, self.episodes, group, references, drawn
+        )
 
     def targets(self, rows: list[int]) -> Tensor:
         """(A,) action tokens of the rows."""
@@ -211,7 +224,9 @@ class BatchForward:
             )
             keep = tokens <= self._kept_tokens and not self._ranks.sharded
             with torch.set_grad_enabled(keep):
-                self._cache += [Pack(some, self.states(some, prompt)) for prompt, some in together]
+                self._cache += [
+                    Pack(some, self.states(some, prompt)) for prompt, some in together
+                ]
             self._cached_rows |= set(missing)
             self._graph_tokens = tokens if keep else self._graph_tokens
         return self._cache
@@ -226,7 +241,9 @@ class BatchForward:
         """The scores of the rows, one after the other; None where some are not known."""
         if not rows or any(row not in self._scores for row in rows):
             return None
-        return Scores(*map(torch.cat, zip(*(self._scores[row] for row in rows), strict=True)))
+        return Scores(
+            *map(torch.cat, zip(*(self._scores[row] for row in rows), strict=True))
+        )
 
     def _keep_scores(self, rows: list[int], scores: Scores) -> None:
         each = map(Scores, *(self._split(values.detach(), rows) for values in scores))
@@ -243,8 +260,12 @@ class BatchForward:
         same = uniform(self.batch.rewards, self.batch.group).tolist()
         mine: set[int] = set()
         for kind in (False, True):
-            prompts = self._prompts([i for i, alike in enumerate(same) if alike is kind])
-            together = [rows for _, rows in packs(self.episodes, prompts, self._pack_tokens)]
+            prompts = self._prompts(
+                [i for i, alike in enumerate(same) if alike is kind]
+            )
+            together = [
+                rows for _, rows in packs(self.episodes, prompts, self._pack_tokens)
+            ]
             sizes = [int(self.batch.real[rows].sum()) for rows in together]
             for rows, owner in zip(together, self._ranks.dealt(sizes), strict=True):
                 mine.update(rows if owner == self._ranks.rank else ())

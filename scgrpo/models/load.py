@@ -73,7 +73,10 @@ def resolve(name: str, *, cache: Path | None = None) -> Path:
 
 
 def load(
-    path: Path | str, *, dtype: torch.dtype = torch.float32, attention: str | None = None
+    path: Path | str,
+    *,
+    dtype: torch.dtype = torch.float32,
+    attention: str | None = None,
 ) -> tuple[Any, PreTrainedTokenizerBase]:
     """Model (in eval mode, on the CPU) and tokenizer of a folder that `resolve` returned.
 
@@ -88,7 +91,9 @@ def load(
         from peft import PeftModel
 
         base = _load_weights(_adapter_base(folder), dtype, attention)
-        return PeftModel.from_pretrained(base, folder, is_trainable=True).eval(), tokenizer
+        return PeftModel.from_pretrained(
+            base, folder, is_trainable=True
+        ).eval(), tokenizer
 
 
 def recompute_activations(model: PreTrainedModel) -> None:
@@ -117,7 +122,11 @@ def default_dtype(device: torch.device | None = None) -> torch.dtype:
     if (device or default_device()).type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        flags = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        flags = (
+            torch.cpu.get_capabilities()
+            if hasattr(torch.cpu, "get_capabilities")
+            else {}
+        )
         native = any(flags.get(flag) for flag in ("avx512_bf16", "amx_bf16", "bf16"))
     return torch.bfloat16 if native else torch.float32
 
@@ -131,7 +140,9 @@ def cache_folder() -> Path:
 
 def is_model(folder: Path) -> bool:
     """Whether the folder holds weights: a whole model or a LoRA adapter."""
-    config = (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file()
+    config = (folder / "config.json").is_file() or (
+        folder / "adapter_config.json"
+    ).is_file()
     return config and any(folder.glob("*.safetensors"))
 
 
@@ -197,7 +208,9 @@ def _hub_silence(repository: str) -> str:
 
     def ask() -> None:
         try:
-            urlopen(Request(address, headers=build_hf_headers()), timeout=HUB_TIMEOUT_S).close()
+            urlopen(
+                Request(address, headers=build_hf_headers()), timeout=HUB_TIMEOUT_S
+            ).close()
             outcome.append("")
         except HTTPError as error:
             outcome.append(f"HTTP {error.code}: unknown, or private and no token")
@@ -227,15 +240,21 @@ def _checked_folder(folder: Path) -> Path:
     raise ValueError(f"model={folder}: the folder holds no model; {hint}")
 
 
-def _load_weights(folder: Path, dtype: torch.dtype, attention: str | None) -> PreTrainedModel:
+def _load_weights(
+    folder: Path, dtype: torch.dtype, attention: str | None
+) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(folder)
     wanted = {"attn_implementation": attention} if attention else {}
-    model = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=dtype, **wanted)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, config=config, dtype=dtype, **wanted
+    )
     return model.eval()
 
 
 def _adapter_base(folder: Path) -> Path:
-    base = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    base = json.loads((folder / "adapter_config.json").read_text())[
+        "base_model_name_or_path"
+    ]
     # The default model lies elsewhere on another machine; its folder's name says what it was.
     moved = not Path(base).is_dir() and Path(base).name in (FROM_HUB, FROM_WHEEL)
     return resolve("auto" if moved else base)
@@ -253,10 +272,16 @@ def _known_models(name: str) -> list[str]:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     beside = Path(name).expanduser().parent
-    local = [str(folder) for folder in beside.glob("*") if folder.is_dir() and is_model(folder)]
+    local = [
+        str(folder)
+        for folder in beside.glob("*")
+        if folder.is_dir() and is_model(folder)
+    ]
     hub = Path(HF_HUB_CACHE).glob("models--*")
     cached = [folder.name.removeprefix("models--").replace("--", "/") for folder in hub]
-    return list(dict.fromkeys(["auto", *sorted(local), *sorted(cached), DEFAULT_REPOSITORY]))
+    return list(
+        dict.fromkeys(["auto", *sorted(local), *sorted(cached), DEFAULT_REPOSITORY])
+    )
 
 
 @contextmanager

@@ -48,7 +48,9 @@ def output_layer(model: PreTrainedModel) -> nn.Module:
     """States to logits. Raises ValueError for a model without an output layer."""
     head = model.get_output_embeddings()
     if head is None:
-        raise ValueError(f"{type(model).__name__} has no output layer; wanted a causal model")
+        raise ValueError(
+            f"{type(model).__name__} has no output layer; wanted a causal model"
+        )
     return head
 
 
@@ -108,13 +110,19 @@ class _Logprobs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *towards: Tensor) -> tuple[Tensor | None, ...]:
         states, targets, *weights = ctx.saved_tensors
-        by_states, by_weights = torch.empty_like(states), [torch.zeros_like(w) for w in weights]
+        by_states, by_weights = (
+            torch.empty_like(states),
+            [torch.zeros_like(w) for w in weights],
+        )
         parts = (x.split(CHUNK) for x in (states, targets, towards[0], by_states))
         for s, ids, given, out in zip(*parts, strict=True):
             with torch.enable_grad():
                 s = s.detach().requires_grad_()
                 rows = zip(_blocks(ctx.head(s)), _blocks(ids), strict=True)
-                found = [torch.log_softmax(x.float(), -1).gather(1, i[:, None]) for x, i in rows]
+                found = [
+                    torch.log_softmax(x.float(), -1).gather(1, i[:, None])
+                    for x, i in rows
+                ]
                 logprobs = torch.cat(found)[:, 0]
             by_s, *more = torch.autograd.grad(logprobs, [s, *weights], given)
             out.copy_(by_s)

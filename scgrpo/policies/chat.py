@@ -76,7 +76,9 @@ class Chat:
         """What an environment sees of a turn: no special tokens."""
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
-    def _render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
+    def _render(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
+    ) -> str:
         return str(
             self.tokenizer.apply_chat_template(
                 [{"role": m["role"], "content": m["content"]} for m in messages],
@@ -111,10 +113,14 @@ def _end_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     return frozenset(ids)
 
 
-def with_tools(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> list[Message]:
+def with_tools(
+    messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
+) -> list[Message]:
     """The messages with one line per tool at the end of the system message."""
     lines = "\n".join(_signature(tool["function"]) for tool in tools)
-    first = messages[0]["content"] if messages and messages[0]["role"] == "system" else ""
+    first = (
+        messages[0]["content"] if messages and messages[0]["role"] == "system" else ""
+    )
     rest = messages[1:] if first else messages
     system: Message = {"role": "system", "content": f"{first}\n{lines}".strip()}
     return [system, *rest]
@@ -123,5 +129,9 @@ def with_tools(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) 
 def _signature(function: Mapping[str, Any]) -> str:
     """`name(argument: type): what it does`, the shortest form that a model can follow."""
     parameters = function.get("parameters", {}).get("properties", {})
-    arguments = ", ".join(f"{name}: {spec.get('type', 'any')}" for name, spec in parameters.items())
-    return f"{function['name']}({arguments}): {function.get('description', '')}".rstrip(": ")
+    arguments = ", ".join(
+        f"{name}: {spec.get('type', 'any')}" for name, spec in parameters.items()
+    )
+    return f"{function['name']}({arguments}): {function.get('description', '')}".rstrip(
+        ": "
+    )

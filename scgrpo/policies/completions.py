@@ -64,9 +64,13 @@ class Server:
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"got the address {self.base_url!r}, wanted one like http://HOST/v1")
+            raise ValueError(
+                f"got the address {self.base_url!r}, wanted one like http://HOST/v1"
+            )
         if parts.username or parts.password or parts.query:
-            raise ValueError("the address holds a user or a query: give the key by --api-key-env")
+            raise ValueError(
+                "the address holds a user or a query: give the key by --api-key-env"
+            )
         object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
 
     def key(self) -> str:
@@ -100,11 +104,18 @@ class Completions:
         self._loop = asyncio.new_event_loop()
         self._lock, self._closed = threading.Lock(), False
         self._http = _client(server, self._key)
-        self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="server", daemon=True
+        )
         self._thread.start()
 
     def ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, words: bool = False
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        words: bool = False,
     ) -> Any:
         """The JSON that the server answers; with `words` its text, as it is. Raises ServerError."""
         with self._lock:
@@ -147,7 +158,9 @@ class Completions:
                 self._answered = time.monotonic()
                 return said
             faults += not said.busy
-            until = time.monotonic() + max(wait * self._jitter.uniform(0.5, 1.0), said.wait_s)
+            until = time.monotonic() + max(
+                wait * self._jitter.uniform(0.5, 1.0), said.wait_s
+            )
             if faults >= self.server.tries or until - begun > self.server.patience_s:
                 raise self._give_up(said, begun)
             if said.wait_s:
@@ -193,14 +206,20 @@ class Completions:
         problem = f"{self.server.base_url}{path}: {problem}"
         if status in KEYS:
             name = self.server.api_key_env
-            problem += f". The key in {name} is wrong" if name else ". Name a key by --api-key-env"
+            problem += (
+                f". The key in {name} is wrong"
+                if name
+                else ". Name a key by --api-key-env"
+            )
             self.failure = self.failure or problem
         raise ServerError(problem, refused=status not in KEYS)
 
     def _give_up(self, fault: _Fault, begun: float) -> ServerError:
         """The error of a request; the server's end where it answered no other one meanwhile."""
         seconds = time.monotonic() - begun
-        words = f"{self.server.base_url} gave no answer in {seconds:.0f} s: {fault.problem}"
+        words = (
+            f"{self.server.base_url} gave no answer in {seconds:.0f} s: {fault.problem}"
+        )
         if fault.wait_s:
             words += f", to be asked again in {fault.wait_s:.0f} s"
         if self._answered < begun:

@@ -78,7 +78,9 @@ class HFPolicy:
         temperature: float = 1.0,
     ) -> None:
         if temperature not in (0.0, 1.0):
-            raise ValueError(f"temperature must be 1 (sample) or 0 (greedy), got {temperature}")
+            raise ValueError(
+                f"temperature must be 1 (sample) or 0 (greedy), got {temperature}"
+            )
         use_packed(model)
         self.model, self.chat, self._head = model, Chat(tokenizer), output_layer(model)
         self.temperature, self.cache_tokens = temperature, cache_tokens
@@ -117,7 +119,9 @@ class HFPolicy:
             self._wake.wait_for(lambda: self._free or self._closed)
             self._check_open()
             slot = self._free.pop(0)
-        return _Conversation(self, slot, Segment("prompt", text, tuple(ids)), limits, seed)
+        return _Conversation(
+            self, slot, Segment("prompt", text, tuple(ids)), limits, seed
+        )
 
     def updated(self) -> None:
         """Says that the weights changed: the version rises and cached openings are forgotten.
@@ -150,7 +154,11 @@ class HFPolicy:
 
     def _check_open(self) -> None:
         if self._closed:
-            why = f"its engine broke: {self._failure}" if self._failure else "it was closed"
+            why = (
+                f"its engine broke: {self._failure}"
+                if self._failure
+                else "it was closed"
+            )
             raise PolicyClosed(f"the policy gives no turns: {why}") from self._failure
 
     def _release(self, slot: int) -> None:
@@ -225,12 +233,16 @@ class HFPolicy:
         ids = torch.tensor([i for r in running for i in r.fresh], device=device)
         layout = SlotLayout(self._cache, feeds, self._heads)
         hidden = hidden_states(self.model, ids, layout)
-        ends = torch.tensor([len(r.fresh) for r in running], device=device).cumsum(0) - 1
+        ends = (
+            torch.tensor([len(r.fresh) for r in running], device=device).cumsum(0) - 1
+        )
         logits = self._head(hidden[ends]).float()
         draws = torch.tensor([r.draws[len(r.sampled)] for r in running], device=device)
         chosen, logprobs = _sample(logits, draws, greedy=self.temperature == 0.0)
         still = []
-        for r, token, logprob in zip(running, chosen.tolist(), logprobs.tolist(), strict=True):
+        for r, token, logprob in zip(
+            running, chosen.tolist(), logprobs.tolist(), strict=True
+        ):
             if r.prompt:
                 self._openings[r.prompt] = r.slot
                 r.prompt = ()
@@ -263,7 +275,9 @@ def _sample(logits: Tensor, draws: Tensor, *, greedy: bool) -> tuple[Tensor, Ten
         chosen = logits.argmax(dim=-1, keepdim=True)
     else:
         cdf = mass.cumsum(dim=-1)
-        chosen = torch.searchsorted(cdf, draws[:, None].to(cdf.dtype) * cdf[:, -1:], right=True)
+        chosen = torch.searchsorted(
+            cdf, draws[:, None].to(cdf.dtype) * cdf[:, -1:], right=True
+        )
         chosen = chosen.clamp_(max=logits.shape[-1] - 1)
     logprobs = logits.gather(1, chosen) - top - mass.sum(dim=-1, keepdim=True).log()
     return chosen[:, 0], logprobs[:, 0]
@@ -284,7 +298,9 @@ class _Conversation:
 
     def generate(self) -> Segment | None:
         """The next turn; None when the episode's token budget is spent."""
-        room = min(self._limits.turn_tokens, self._limits.episode_tokens - len(self._history))
+        room = min(
+            self._limits.turn_tokens, self._limits.episode_tokens - len(self._history)
+        )
         if room < 1:
             return None
         request = self._policy._turn(

@@ -139,7 +139,9 @@ class VLLMPolicy:
 class _Conversation:
     """One episode's history of ids."""
 
-    def __init__(self, policy: VLLMPolicy, prompt: Segment, limits: Limits, seed: int) -> None:
+    def __init__(
+        self, policy: VLLMPolicy, prompt: Segment, limits: Limits, seed: int
+    ) -> None:
         self.prompt = prompt
         self._policy, self._limits = policy, limits
         self._rng = np.random.default_rng(seed)
@@ -148,7 +150,9 @@ class _Conversation:
 
     def generate(self) -> Segment | None:
         """The next turn; None when the episode's token budget is spent."""
-        room = min(self._limits.turn_tokens, self._limits.episode_tokens - len(self._history))
+        room = min(
+            self._limits.turn_tokens, self._limits.episode_tokens - len(self._history)
+        )
         if room < 1:
             return None
         chat = self._policy.chat

@@ -32,7 +32,9 @@ class ScriptedPolicy:
 
     def __init__(self, turns: Script) -> None:
         if isinstance(turns, str):
-            raise ValueError(f"turns must be a sequence of turns, got one string: {turns!r:.80}")
+            raise ValueError(
+                f"turns must be a sequence of turns, got one string: {turns!r:.80}"
+            )
         self._turns = turns
 
     def begin(
@@ -68,7 +70,9 @@ class RandomPolicy:
     def __init__(self, env: gymnasium.Env[str, str]) -> None:
         inner = env.unwrapped
         if not isinstance(inner, TextEnv):
-            raise ValueError(f"RandomPolicy needs a TextEnv, got {type(inner).__name__}")
+            raise ValueError(
+                f"RandomPolicy needs a TextEnv, got {type(inner).__name__}"
+            )
         self._env = inner
 
     def begin(
@@ -81,7 +85,9 @@ class RandomPolicy:
     ) -> _Conversation:
         """Opens a conversation; the environment's turn budget is its only limit."""
         rng = np.random.default_rng([_STREAM, seed])
-        return _Conversation(messages, bool(tools), lambda _: self._env.random_turn(rng))
+        return _Conversation(
+            messages, bool(tools), lambda _: self._env.random_turn(rng)
+        )
 
     def close(self) -> None:
         """Nothing to end; the environment is its maker's."""
@@ -113,7 +119,9 @@ class _Conversation:
         return Segment("policy", text)
 
     def append(self, reply: str) -> Segment:
-        self._chat.append({"role": "tool" if self._has_tools else "user", "content": reply})
+        self._chat.append(
+            {"role": "tool" if self._has_tools else "user", "content": reply}
+        )
         return Segment("env", reply)
 
     def __enter__(self) -> Self:

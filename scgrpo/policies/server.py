@@ -47,7 +47,9 @@ class ServerPolicy:
 
     def __init__(self, server: Server, *, temperature: float = 1.0) -> None:
         if temperature not in (0.0, 1.0):
-            raise ValueError(f"temperature must be 1 (sample) or 0 (greedy), got {temperature}")
+            raise ValueError(
+                f"temperature must be 1 (sample) or 0 (greedy), got {temperature}"
+            )
         self.server, self.temperature = server, temperature
         with Completions(_eager(server)) as completions:
             self._check_name(completions)
@@ -124,7 +126,12 @@ class ServerPolicy:
         """Options of a turn, in the first dialect that the server takes."""
         problem = ""
         for extras, limit in DIALECTS:
-            options = {"temperature": self.temperature, "top_p": 1.0, **extras, limit: 1}
+            options = {
+                "temperature": self.temperature,
+                "top_p": 1.0,
+                **extras,
+                limit: 1,
+            }
             body = {"model": self.server.model, "messages": HELLO, "seed": 0, **options}
             try:
                 answer = _checked(completions.ask("POST", PATH, body))
@@ -186,15 +193,22 @@ class _Conversation:
             text += CALL_END  # servers leave out the text that they stopped at
         said = {"role": "assistant", "content": text}
         if self._native and message.get("tool_calls"):
-            said = {**said, "content": message.get("content"), "tool_calls": message["tool_calls"]}
+            said = {
+                **said,
+                "content": message.get("content"),
+                "tool_calls": message["tool_calls"],
+            }
         self._chat.append(said)
-        return Segment("policy", text, cut=cut, tokens=usage.get("completion_tokens") or 0)
+        return Segment(
+            "policy", text, cut=cut, tokens=usage.get("completion_tokens") or 0
+        )
 
     def append(self, reply: str) -> Segment:
         """Adds the environment's reply: to every tool call, where the server gave any."""
         calls = self._chat[-1].get("tool_calls") or ()
         self._chat += [
-            {"role": "tool", "tool_call_id": call.get("id", ""), "content": reply} for call in calls
+            {"role": "tool", "tool_call_id": call.get("id", ""), "content": reply}
+            for call in calls
         ] or [{"role": "user", "content": reply}]
         return Segment("env", reply)
 
@@ -212,7 +226,9 @@ class _Conversation:
 
 def _eager(server: Server) -> Server:
     """The same for a first contact, where somebody waits for the error."""
-    return replace(server, tries=min(server.tries, 3), patience_s=min(server.patience_s, 60.0))
+    return replace(
+        server, tries=min(server.tries, 3), patience_s=min(server.patience_s, 60.0)
+    )
 
 
 def _names(completions: Completions) -> list[str]:

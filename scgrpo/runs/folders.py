@@ -29,7 +29,9 @@ def new_run(root: Path, name: str = "") -> Path:
     """
     name = name or time.strftime("%Y%m%d-%H%M%S")
     if name == LATEST or name.startswith(".") or Path(name).name != name:
-        raise ValueError(f"got name={name!r}, wanted a plain folder name other than {LATEST!r}")
+        raise ValueError(
+            f"got name={name!r}, wanted a plain folder name other than {LATEST!r}"
+        )
     run = root / name
     with disk_errors_explained(run):
         root.mkdir(parents=True, exist_ok=True)
@@ -65,12 +67,16 @@ def newest_run(root: Path) -> Path:
         return root / pointed.resolve().name
     if runs := all_runs(root):
         return runs[-1]
-    raise ValueError(f"there is no run in {root}; train one: python -m scgrpo.train env=swe_lite")
+    raise ValueError(
+        f"there is no run in {root}; train one: python -m scgrpo.train env=swe_lite"
+    )
 
 
 def all_runs(root: Path) -> list[Path]:
     """The runs in a folder, oldest first."""
-    found = [path.parent for path in root.glob("*/checkpoints") if path.parent.name != LATEST]
+    found = [
+        path.parent for path in root.glob("*/checkpoints") if path.parent.name != LATEST
+    ]
     return sorted(found, key=lambda run: (run.stat().st_mtime_ns, run.name))
 
 

@@ -126,7 +126,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             rows.append(json.loads(line))
         except ValueError as error:
             if number < len(lines):
-                raise ValueError(f"{path}, line {number}: not JSON: {line[:80]!r}") from error
+                raise ValueError(
+                    f"{path}, line {number}: not JSON: {line[:80]!r}"
+                ) from error
     return rows
 
 
@@ -195,7 +197,12 @@ class _Silent:
 
 class _Bar:
     def __init__(self, shown: Any, task: Any) -> None:
-        self._shown, self._task, self._started, self._done = shown, task, time.monotonic(), 0
+        self._shown, self._task, self._started, self._done = (
+            shown,
+            task,
+            time.monotonic(),
+            0,
+        )
 
     def advance(self, count: int = 1, text: str = "") -> None:
         self._done += count
@@ -206,7 +213,12 @@ class _Bar:
 
 class _Lines:
     def __init__(self, total: int, description: str) -> None:
-        self._total, self._description, self._done, self._text = total, description, 0, ""
+        self._total, self._description, self._done, self._text = (
+            total,
+            description,
+            0,
+            "",
+        )
         self._started = self._said = time.monotonic()
         self._said_done = -1
 
@@ -223,16 +235,27 @@ class _Lines:
     def _say(self) -> None:
         self._said, self._said_done = time.monotonic(), self._done
         seconds = self._said - self._started
-        parts = [f"{self._description}: {self._done}/{self._total}", _rate(self._done, seconds)]
+        parts = [
+            f"{self._description}: {self._done}/{self._total}",
+            _rate(self._done, seconds),
+        ]
         if 0 < self._done < self._total:
             left = round(seconds / self._done * (self._total - self._done))
             parts.append(f"{left // 60}:{left % 60:02d} left")
-        print(", ".join([*parts, self._text] if self._text else parts), file=sys.stderr, flush=True)
+        print(
+            ", ".join([*parts, self._text] if self._text else parts),
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _rate(done: int, seconds: float) -> str:
     per_second = done / max(seconds, 1e-9)
-    return f"{per_second:.1f}/s" if per_second >= 1 or done == 0 else f"{1 / per_second:.1f} s each"
+    return (
+        f"{per_second:.1f}/s"
+        if per_second >= 1 or done == 0
+        else f"{1 / per_second:.1f} s each"
+    )
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -31,9 +31,15 @@ def help_text(cls: type, *, prog: str, examples: Sequence[str] = ()) -> str:
     """The help page of a command whose settings are `cls`."""
     first = (cls.__doc__ or "").strip().splitlines()
     lines = [f"usage: {prog} [config=FILE.yaml] [key=value ...]", ""]
-    lines += [*first[:1], ""] if first and not first[0].startswith(f"{cls.__name__}(") else []
+    lines += (
+        [*first[:1], ""]
+        if first and not first[0].startswith(f"{cls.__name__}(")
+        else []
+    )
     if "config" not in leaves(cls):
-        lines += _entry("config", "path = none", "a YAML file read first; arguments win over it")
+        lines += _entry(
+            "config", "path = none", "a YAML file read first; arguments win over it"
+        )
     lines += _lines(cls, "")
     if examples:
         lines += ["", "examples:", *(f"  {example}" for example in examples)]
@@ -96,7 +102,12 @@ def _entry(key: str, kind: str, meaning: str) -> list[str]:
     head = f"  {key:<24} {kind}"
     if len(head) < 56 and len(head) + len(meaning) + 2 < WIDTH:
         return [f"{head:<56} {meaning}".rstrip()]
-    return [head, *textwrap.wrap(meaning, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)]
+    return [
+        head,
+        *textwrap.wrap(
+            meaning, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6
+        ),
+    ]
 
 
 def _usual(field: dataclasses.Field[Any], usual: Any) -> Any:
@@ -122,7 +133,11 @@ def _default(value: Any) -> str:
 
 def _meanings(cls: type) -> dict[str, str]:
     """Field -> meaning, from the table in the class docstring; a row may name several fields."""
-    rows = re.findall(r"^\s*\|\s*([\w, ]+?)\s*\|\s*(.*?)\s*\|\s*$", cls.__doc__ or "", re.MULTILINE)
+    rows = re.findall(
+        r"^\s*\|\s*([\w, ]+?)\s*\|\s*(.*?)\s*\|\s*$", cls.__doc__ or "", re.MULTILINE
+    )
     return {
-        name.strip(): text.replace("`", "") for names, text in rows for name in names.split(",")
+        name.strip(): text.replace("`", "")
+        for names, text in rows
+        for name in names.split(",")
     }

@@ -23,7 +23,16 @@ from yaml import YAMLError
 
 from scgrpo.settings.help import help_text, leaves, type_name
 
-__all__ = ["SettingsError", "flat", "from_mapping", "given", "load", "parse", "read", "save"]
+__all__ = [
+    "SettingsError",
+    "flat",
+    "from_mapping",
+    "given",
+    "load",
+    "parse",
+    "read",
+    "save",
+]
 
 T = TypeVar("T")
 
@@ -32,7 +41,9 @@ class SettingsError(ValueError):
     """Settings that cannot be used; the message says got, wanted and what to do."""
 
 
-def parse(cls: type[T], argv: Sequence[str], *, prog: str, examples: Sequence[str] = ()) -> T:
+def parse(
+    cls: type[T], argv: Sequence[str], *, prog: str, examples: Sequence[str] = ()
+) -> T:
     """The settings that a command line asks for; the whole interface of a command.
 
     `config=FILE.yaml` is read first, the other arguments win over it. `--key value`,
@@ -90,11 +101,19 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     names = {field.name: field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
     for key in values:
         if key not in names:
-            raise _unknown_key(f"{where}{key}", [f"{where}{name}" for name in leaves(cls)])
-    given = {key: _fit(value, hints[key], f"{where}{key}") for key, value in values.items()}
+            raise _unknown_key(
+                f"{where}{key}", [f"{where}{name}" for name in leaves(cls)]
+            )
+    given = {
+        key: _fit(value, hints[key], f"{where}{key}") for key, value in values.items()
+    }
     for name, field in names.items():
         missing = dataclasses.MISSING
-        if name not in given and field.default is missing and field.default_factory is missing:
+        if (
+            name not in given
+            and field.default is missing
+            and field.default_factory is missing
+        ):
             raise SettingsError(f"{where}{name} is missing; give {where}{name}=VALUE")
     try:
         return cls(**given)
@@ -141,7 +160,9 @@ def _pairs(argv: Sequence[str], fields: Mapping[str, Any]) -> list[tuple[str, st
             elif rest:
                 text = rest.pop(0)
             else:
-                raise SettingsError(f"got {argument} without a value, wanted {key}=VALUE")
+                raise SettingsError(
+                    f"got {argument} without a value, wanted {key}=VALUE"
+                )
         pairs.append((key, text))
     return pairs
 
@@ -163,9 +184,16 @@ def _unknown_key(key: str, known: Sequence[str]) -> SettingsError:
     near = [name for name in known if name.rsplit(".", 1)[-1] == last]
     near += difflib.get_close_matches(key, known, n=2, cutoff=0.6)
     by_last = {name.rsplit(".", 1)[-1]: name for name in known}
-    near += [by_last[name] for name in difflib.get_close_matches(last, by_last, n=2, cutoff=0.6)]
+    near += [
+        by_last[name]
+        for name in difflib.get_close_matches(last, by_last, n=2, cutoff=0.6)
+    ]
     nearest = list(dict.fromkeys(near))[:2]
-    hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"known: {', '.join(known)}"
+    hint = (
+        f"did you mean {' or '.join(nearest)}?"
+        if nearest
+        else f"known: {', '.join(known)}"
+    )
     return SettingsError(f"unknown setting {key!r}; {hint}")
 
 
@@ -174,9 +202,14 @@ def _value(text: str, kind: Any, key: str) -> Any:
     wanted = [option for option in _options(kind) if option is not type(None)]
     if len(wanted) < len(_options(kind)) and text.lower() in ("null", "none", ""):
         return None
-    if any(option in (str, Path) or typing.get_origin(option) is Literal for option in wanted):
+    if any(
+        option in (str, Path) or typing.get_origin(option) is Literal
+        for option in wanted
+    ):
         return text
-    if any(typing.get_origin(option) is tuple for option in wanted) and not text.startswith("["):
+    if any(
+        typing.get_origin(option) is tuple for option in wanted
+    ) and not text.startswith("["):
         text = f"[{text}]"
     try:
         return OmegaConf.from_dotlist([f"value={text}"])["value"]
@@ -209,11 +242,17 @@ def _fit_one(value: Any, kind: Any, key: str) -> Any:
         fits = isinstance(value, Mapping)
         return from_mapping(kind, value, f"{key}.") if fits else _MISFIT  # pyright: ignore[reportArgumentType]
     if origin is Literal:
-        return next((choice for choice in _choices(kind) if str(choice) == str(value)), _MISFIT)
+        return next(
+            (choice for choice in _choices(kind) if str(choice) == str(value)), _MISFIT
+        )
     if origin is tuple:
         item = typing.get_args(kind)[0]
         fits = isinstance(value, list | tuple)
-        return tuple(_fit(v, item, f"{key}[{i}]") for i, v in enumerate(value)) if fits else _MISFIT
+        return (
+            tuple(_fit(v, item, f"{key}[{i}]") for i, v in enumerate(value))
+            if fits
+            else _MISFIT
+        )
     if origin is Mapping:
         return dict(value) if isinstance(value, Mapping) else _MISFIT
     return _fit_plain(value, kind)
@@ -230,7 +269,11 @@ def _fit_plain(value: Any, kind: Any) -> Any:
     # A YAML file may hold a name that reads as a number.
     if kind is str and number:
         return str(value)
-    return value if kind in (str, bool, types.NoneType) and isinstance(value, kind) else _MISFIT
+    return (
+        value
+        if kind in (str, bool, types.NoneType) and isinstance(value, kind)
+        else _MISFIT
+    )
 
 
 def _options(kind: Any) -> tuple[Any, ...]:
@@ -265,7 +308,9 @@ def _plain(config: Any) -> dict[str, Any]:
 
 def _simple(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        return {f.name: _simple(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {
+            f.name: _simple(getattr(value, f.name)) for f in dataclasses.fields(value)
+        }
     if isinstance(value, Mapping):
         return {str(key): _simple(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

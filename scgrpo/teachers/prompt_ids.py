@@ -82,7 +82,11 @@ def gold_openings(
 
 
 def load_teacher(
-    name: str, tokenizer: PreTrainedTokenizerBase, *, dtype: torch.dtype, device: torch.device
+    name: str,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> PreTrainedModel:
     """The model `name`, which scores the student's own tokens and never has a gradient.
 
@@ -112,7 +116,9 @@ def solution_of(env: TextEnv) -> Solution:
     return env.oracle
 
 
-def _opening(chat: Chat, episode: Episode, messages: list[Message] | None) -> Opening | None:
+def _opening(
+    chat: Chat, episode: Episode, messages: list[Message] | None
+) -> Opening | None:
     return None if messages is None else tuple(chat.opening(messages, episode.tools)[1])
 
 
@@ -124,5 +130,8 @@ def _keep(
     limits: ReferenceLimits,
 ) -> None:
     """Puts the row's opening down where it and the episode are not too long."""
-    if opening is not None and len(opening) + len(rest_of(episode)[0]) <= limits.input_tokens:
+    if (
+        opening is not None
+        and len(opening) + len(rest_of(episode)[0]) <= limits.input_tokens
+    ):
         openings[row] = opening

@@ -24,7 +24,9 @@ VERIFIED_GUIDE = (
     "Below is an earlier attempt at the task that the user is about to give. "
     "It was verified to be correct. Use it as guidance."
 )
-NEUTRAL_GUIDE = "Below is an earlier attempt at the task that the user is about to give."
+NEUTRAL_GUIDE = (
+    "Below is an earlier attempt at the task that the user is about to give."
+)
 GOLD_GUIDE = "Below is the solution of the task that the user is about to give. Use it as guidance."
 
 
@@ -101,7 +103,11 @@ def _fitted(
 
 
 def _cut(text: str, chars: int) -> str:
-    return text if len(text) <= chars else f"{text[:chars]}\n[{len(text) - chars} characters cut]"
+    return (
+        text
+        if len(text) <= chars
+        else f"{text[:chars]}\n[{len(text) - chars} characters cut]"
+    )
 
 
 def _with_system(messages: Sequence[Message], added: str) -> list[Message]:

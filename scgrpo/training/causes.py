@@ -53,7 +53,9 @@ def cause(error: str) -> str:
         number = int(system[1])
         return errno.errorcode.get(number, f"errno_{number}")
     if kind == "SandboxError":
-        return next((name for name, words in SANDBOX if re.search(words, message)), kind)
+        return next(
+            (name for name, words in SANDBOX if re.search(words, message)), kind
+        )
     return kind[:LONGEST]
 
 
@@ -64,7 +66,9 @@ def count_causes(episodes: Iterable[Episode]) -> dict[str, int]:
 
 def describe_causes(counts: Mapping[str, float]) -> str:
     """`ENOSPC 2, sandbox_lost 1`, without causes that have no episode; empty for none."""
-    return ", ".join(f"{name} {count:.0f}" for name, count in _by_size(counts).items() if count)
+    return ", ".join(
+        f"{name} {count:.0f}" for name, count in _by_size(counts).items() if count
+    )
 
 
 def _by_size(counts: Mapping[str, Number]) -> dict[str, Number]:

@@ -76,7 +76,11 @@ def save(
         model.save_pretrained(scratch, state_dict=weights)
         tokenizer.save_pretrained(scratch)
         with (scratch / TRAINER).open("wb") as file:
-            everything = {"step": step, "optimizer": dict(optimizer), "state": dict(state)}
+            everything = {
+                "step": step,
+                "optimizer": dict(optimizer),
+                "state": dict(state),
+            }
             torch.save(everything, file)
         _write_manifest(scratch)
     if keep is not None:
@@ -161,7 +165,9 @@ def random_state(generator: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def restore_random_state(state: Mapping[str, Any], generator: np.random.Generator) -> None:
+def restore_random_state(
+    state: Mapping[str, Any], generator: np.random.Generator
+) -> None:
     """Puts back what `random_state` returned."""
     generator.bit_generator.state = state["numpy"]
     torch.set_rng_state(state["torch"].cpu())
@@ -170,7 +176,9 @@ def restore_random_state(state: Mapping[str, Any], generator: np.random.Generato
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    paths = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name)]
+    paths = [
+        path for path in folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name)
+    ]
     return sorted(paths, key=step_of, reverse=True)
 
 
@@ -193,5 +201,9 @@ def _check_plain(value: Any, where: str) -> None:
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             _check_plain(item, f"{where}[{index}]")
-    elif type(value) not in (str, int, float, bool, type(None)) and not torch.is_tensor(value):
-        raise ValueError(f"{where}: got a {type(value).__name__}, wanted plain values or tensors")
+    elif type(value) not in (str, int, float, bool, type(None)) and not torch.is_tensor(
+        value
+    ):
+        raise ValueError(
+            f"{where}: got a {type(value).__name__}, wanted plain values or tensors"
+        )

@@ -31,7 +31,10 @@ class Watch:
     """
 
     def __init__(self, past: Iterable[Mapping[str, Any]] = ()) -> None:
-        self._seen: dict[str, list[float]] = {"train/entropy": [], "episodes/written": []}
+        self._seen: dict[str, list[float]] = {
+            "train/entropy": [],
+            "episodes/written": [],
+        }
         self._warned: set[str] = set()
         for row in past:
             self._note(row)

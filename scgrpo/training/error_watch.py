@@ -75,7 +75,9 @@ class ErrorWatch:
             return []
         for key in log:
             if key.startswith(ERRORS):
-                self._errors.setdefault(key.removeprefix(ERRORS), [0] * len(self._episodes))
+                self._errors.setdefault(
+                    key.removeprefix(ERRORS), [0] * len(self._episodes)
+                )
         self._episodes.append(round(log[COUNT]))
         rises = []
         for name, errors in self._errors.items():
@@ -114,7 +116,9 @@ class _Rise:
 
     @property
     def chance(self) -> float:
-        return chance_of(self.errors, self.episodes, self.errors_before, self.episodes_before)
+        return chance_of(
+            self.errors, self.episodes, self.errors_before, self.episodes_before
+        )
 
     def __str__(self) -> str:
         usual = f"{USUAL_ERRORS} in {USUAL_EPISODES} is usual"
@@ -124,7 +128,9 @@ class _Rise:
         return f"{self.errors} of {self.episodes} episodes{recent} ({usual})"
 
 
-def chance_of(errors: int, episodes: int, errors_before: int, episodes_before: int) -> float:
+def chance_of(
+    errors: int, episodes: int, errors_before: int, episodes_before: int
+) -> float:
     """Chance of so many errored episodes, or more, after those before.
 
     The tail of a beta-binomial distribution.
@@ -133,7 +139,11 @@ def chance_of(errors: int, episodes: int, errors_before: int, episodes_before: i
     b = USUAL_EPISODES - USUAL_ERRORS + episodes_before - errors_before
 
     def chance(k: int) -> float:
-        ways = math.lgamma(episodes + 1) - math.lgamma(k + 1) - math.lgamma(episodes - k + 1)
+        ways = (
+            math.lgamma(episodes + 1)
+            - math.lgamma(k + 1)
+            - math.lgamma(episodes - k + 1)
+        )
         return math.exp(ways + _log_beta(a + k, b + episodes - k) - _log_beta(a, b))
 
     return min(1.0, math.fsum(map(chance, range(errors, episodes + 1))))
@@ -141,7 +151,9 @@ def chance_of(errors: int, episodes: int, errors_before: int, episodes_before: i
 
 def errors_in_words(log: Mapping[str, Any], prefix: str = ERRORS) -> str:
     """The errored episodes of a row of metrics: `ENOSPC 2, KeyError 1`; empty for none."""
-    return describe_causes({k.removeprefix(prefix): v for k, v in log.items() if k.startswith(prefix)})
+    return describe_causes(
+        {k.removeprefix(prefix): v for k, v in log.items() if k.startswith(prefix)}
+    )
 
 
 def _log_beta(a: float, b: float) -> float:

@@ -42,7 +42,9 @@ class MasterAdamW:
     ) -> None:
         self.parameters = [p for p in parameters if p.requires_grad]
         if not self.parameters:
-            raise ValueError("no parameter requires a gradient; nothing would be trained")
+            raise ValueError(
+                "no parameter requires a gradient; nothing would be trained"
+            )
         self.lr, self._ranks = lr, ranks
         self._masters = [_master(p) for p in self.parameters]
         pairs = list(zip(self.parameters, self._masters, strict=True))
@@ -50,10 +52,14 @@ class MasterAdamW:
         self._alike = [master for p, master in pairs if not is_sharded(p)]
         self._rounded = [(p, master) for p, master in pairs if p.dtype != torch.float32]
         if self._sharded and kind == "adamw_8bit":
-            raise ValueError("optimizer=adamw_8bit cannot be sharded: use adamw, or no FSDP")
+            raise ValueError(
+                "optimizer=adamw_8bit cannot be sharded: use adamw, or no FSDP"
+            )
         for p, master in self._rounded:
             p.register_post_accumulate_grad_hook(_adder(master))
-        self._adam = adam_of(kind)(self._masters, lr=lr, betas=betas, weight_decay=weight_decay)
+        self._adam = adam_of(kind)(
+            self._masters, lr=lr, betas=betas, weight_decay=weight_decay
+        )
 
     def step(self, *, lr: float, max_norm: float) -> float:
         """Clips the gradient to `max_norm`, steps, and clears it. Returns the norm before clipping.
@@ -85,12 +91,17 @@ class MasterAdamW:
             gathered(p, master.detach())
             for p, master in zip(self.parameters, self._masters, strict=True)
         ]
-        return {"masters": masters, "adam": self._reshaped(self._adam.state_dict(), gathered)}
+        return {
+            "masters": masters,
+            "adam": self._reshaped(self._adam.state_dict(), gathered),
+        }
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts masters, moments and the model's weights back as they were."""
-        for p, master, saved in zip(self.parameters, self._masters, state["masters"], strict=True):
+        for p, master, saved in zip(
+            self.parameters, self._masters, state["masters"], strict=True
+        ):
             master.copy_(part_of(p, saved))
         self._adam.load_state_dict(self._reshaped(state["adam"], part_of))
         self._publish()

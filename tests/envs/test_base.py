@@ -32,7 +32,10 @@ class Echo(TextEnv):
         self.log: list[str] = []
 
     def tasks(self, split, level):
-        return [Task(f"{split}/{level}/{i}", split, level, f"{split}{i}", f"é {i}") for i in "abc"]
+        return [
+            Task(f"{split}/{level}/{i}", split, level, f"{split}{i}", f"é {i}")
+            for i in "abc"
+        ]
 
     def begin(self, task):
         self.log.append("begin")
@@ -49,7 +52,13 @@ class Echo(TextEnv):
             return Verdict(False, 0.2)
         if text == "break":
             raise SandboxError("the box is gone")
-        return 3 if text == "three" else "x" * 2_000_000 if text == "long" else f"say: {text}"
+        return (
+            3
+            if text == "three"
+            else "x" * 2_000_000
+            if text == "long"
+            else f"say: {text}"
+        )
 
 
 @pytest.fixture
@@ -127,8 +136,14 @@ def test_a_seed_picks_the_task_and_later_resets_go_on_from_it(env):
         ({"level": False}, "level False is out of range"),
         ({"level": "0"}, "level '0' is out of range"),
         ({"task_id": "id/0/a"}, "task 'id/0/a' is not in split 'train' at level 0"),
-        ({"task_id": "train/2/a"}, "task 'train/2/a' is not in split 'train' at level 0"),
-        ({"task": "train/0/a"}, "unknown reset option 'task'; wanted split, level or task_id"),
+        (
+            {"task_id": "train/2/a"},
+            "task 'train/2/a' is not in split 'train' at level 0",
+        ),
+        (
+            {"task": "train/0/a"},
+            "unknown reset option 'task'; wanted split, level or task_id",
+        ),
     ],
 )
 def test_options_that_name_no_task_are_refused(env, options, message):
@@ -203,7 +218,9 @@ def test_an_action_that_is_no_string_is_refused_and_costs_nothing(env, action):
 
 def test_a_reply_of_another_type_is_the_authors_error(env):
     env.reset()
-    with pytest.raises(TypeError, match="Echo.reply must return str or Verdict, got int"):
+    with pytest.raises(
+        TypeError, match="Echo.reply must return str or Verdict, got int"
+    ):
         env.step("three")
 
 
@@ -255,10 +272,18 @@ def test_a_snapshot_restores_turn_count_and_randomness(env):
     env.reset(seed=3, options=at(key="b"))
     env.step("1")
     state = pickle.loads(pickle.dumps(env.get_state()))
-    after = [env.step("2"), env.step("3"), env.np_random.integers(1000, size=5).tolist()]
+    after = [
+        env.step("2"),
+        env.step("3"),
+        env.np_random.integers(1000, size=5).tolist(),
+    ]
     other = Echo()
     other.set_state(state)
-    again = [other.step("2"), other.step("3"), other.np_random.integers(1000, size=5).tolist()]
+    again = [
+        other.step("2"),
+        other.step("3"),
+        other.np_random.integers(1000, size=5).tolist(),
+    ]
     assert data_equivalence(again, after)
     assert after[1][3] is True
 
@@ -279,7 +304,8 @@ makers = [Echo, functools.partial(registry.make, "toy_guess")]
 
 @pytest.mark.parametrize("maker", makers, ids=["echo", "toy_guess"])
 @pytest.mark.parametrize(
-    "vectorized", [SyncVectorEnv, functools.partial(AsyncVectorEnv, shared_memory=False)]
+    "vectorized",
+    [SyncVectorEnv, functools.partial(AsyncVectorEnv, shared_memory=False)],
 )
 def test_vector_environments_return_the_same_text(maker, vectorized):
     alone = maker()

@@ -39,7 +39,11 @@ def results(name, *only):
 
 
 def failures(found):
-    return {name: result.detail for name, result in found.items() if result.status == "failed"}
+    return {
+        name: result.detail
+        for name, result in found.items()
+        if result.status == "failed"
+    }
 
 
 @pytest.mark.parametrize("name", ["sums", "files", "code"])
@@ -48,7 +52,17 @@ def test_a_sound_environment_passes_everything(planted, name):
     assert not failures(found)
     assert len(found) == len(CHECKS)
     skipped = {check for check, result in found.items() if result.status == "skipped"}
-    allowed = {"attack", "chance", "twin", "plant", "tests", "extremes", "types", "repeat", "told"}
+    allowed = {
+        "attack",
+        "chance",
+        "twin",
+        "plant",
+        "tests",
+        "extremes",
+        "types",
+        "repeat",
+        "told",
+    }
     assert skipped <= allowed
 
 
@@ -106,18 +120,22 @@ def test_a_planted_fault_is_caught(planted, name, catching):
 
 
 def test_there_are_at_least_fifteen_attacks():
-    attacking = {f"envs.checks.{name}" for name in ("attacks", "hostile", "lasting", "replies")}
+    attacking = {
+        f"envs.checks.{name}" for name in ("attacks", "hostile", "lasting", "replies")
+    }
     assert sum(item.find.__module__ in attacking for item in CHECKS) == 19
 
 
 def test_only_what_acts_at_exit_outlasts_the_last_line(planted):
-    assert list(failures(results(planted("last_line_decides"), "exit", "forge", "late"))) == [
-        "late"
-    ]
+    assert list(
+        failures(results(planted("last_line_decides"), "exit", "forge", "late"))
+    ) == ["late"]
 
 
 def test_only_the_parser_of_ones_own_takes_other_types(planted):
-    found = results(planted("own_parser"), "malformed", "extremes", "characters", "types")
+    found = results(
+        planted("own_parser"), "malformed", "extremes", "characters", "types"
+    )
     assert list(failures(found)) == ["types"]
 
 
@@ -131,7 +149,10 @@ def test_a_process_that_stays_is_told_apart_from_a_test_that_it_rewrites(planted
 
 def test_a_process_that_outlives_an_episode_is_ended():
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    with subprocess.Popen([*command, "a mark"]) as marked, subprocess.Popen(command) as other:
+    with (
+        subprocess.Popen([*command, "a mark"]) as marked,
+        subprocess.Popen(command) as other,
+    ):
         assert outlived("a mark", grace_s=0)
         assert marked.wait(10) == -9
         assert other.poll() is None

@@ -28,7 +28,9 @@ class Bare(ToolEnv):
     def tasks(self, split, level):
         from envs.types import Task
 
-        return [Task(f"train/0/{n}", split, level, f"{n}", f"say {n}") for n in range(3)]
+        return [
+            Task(f"train/0/{n}", split, level, f"{n}", f"say {n}") for n in range(3)
+        ]
 
     @tool
     def say(self, number: int) -> str:

@@ -30,7 +30,9 @@ def test_many_threads_get_their_trees_while_the_collector_runs_python():
     assert seen[0]
 
 
-def test_a_tree_that_another_build_has_disturbed_is_built_again(monkeypatch: pytest.MonkeyPatch):
+def test_a_tree_that_another_build_has_disturbed_is_built_again(
+    monkeypatch: pytest.MonkeyPatch,
+):
     tries: list[str] = []
     build = ast.parse
 

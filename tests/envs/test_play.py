@@ -11,7 +11,10 @@ import pytest
 from envs.play import main, shorthand
 
 TOOLS = [
-    {"name": name, "parameters": {"properties": {k: {"type": t} for k, t in kinds.items()}}}
+    {
+        "name": name,
+        "parameters": {"properties": {k: {"type": t} for k, t in kinds.items()}},
+    }
     for name, kinds in {
         "apply": {"candidate": "integer"},
         "edit": {"line": "integer", "text": "string"},
@@ -49,7 +52,9 @@ def test_a_line_means_a_call_where_it_begins_with_a_tool(line, meant):
 
 
 def played(monkeypatch, capsys, lines, *argv):
-    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+    monkeypatch.setattr(
+        "sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines))
+    )
     main(["toy_guess", *argv])
     return capsys.readouterr().out
 
@@ -79,7 +84,9 @@ def test_a_game_shows_the_task_the_replies_and_the_verdict(monkeypatch, capsys):
 
 def test_a_lost_game_says_why(monkeypatch, capsys):
     out = played(monkeypatch, capsys, ["1", "2", "3"], *TASK)
-    assert out.endswith("higher\nthe turn budget is spent\nfailed: reward 0 after 3 turns\n")
+    assert out.endswith(
+        "higher\nthe turn budget is spent\nfailed: reward 0 after 3 turns\n"
+    )
 
 
 def test_commands_cost_no_turn(monkeypatch, capsys):

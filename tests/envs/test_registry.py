@@ -43,9 +43,13 @@ def plugins(tmp_path, monkeypatch):
     def install(points: dict[str, str], **modules: str) -> None:
         info = tmp_path / f"plug{len(list(tmp_path.iterdir()))}-1.0.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {info.stem}\nVersion: 1.0\n")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {info.stem}\nVersion: 1.0\n"
+        )
         lines = "".join(f"{key} = {value}\n" for key, value in points.items())
-        (info / "entry_points.txt").write_text(f"[{registry.ENTRY_POINT_GROUP}]\n{lines}")
+        (info / "entry_points.txt").write_text(
+            f"[{registry.ENTRY_POINT_GROUP}]\n{lines}"
+        )
         for name, source in modules.items():
             (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
 
@@ -124,7 +128,11 @@ def test_an_unknown_version_is_answered_with_the_newest():
 
 def test_an_outside_environment_is_made_by_module(monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    for name in ("reverse_words:acme/reverse", "reverse_words:acme/reverse-v0", "acme/reverse"):
+    for name in (
+        "reverse_words:acme/reverse",
+        "reverse_words:acme/reverse-v0",
+        "acme/reverse",
+    ):
         assert_reverse_works(registry.make(name))
 
 
@@ -164,9 +172,13 @@ def test_an_entry_point_must_be_an_environment_of_that_name(plugins):
         {"acme/other": "reverse_words:Reverse", "acme/number": "math:pi"},
         reverse_words=(EXAMPLES / "reverse_words.py").read_text(),
     )
-    with pytest.raises(RegistrationError, match="whose name is 'reverse'; they must agree"):
+    with pytest.raises(
+        RegistrationError, match="whose name is 'reverse'; they must agree"
+    ):
         registry.make("acme/other")
-    with pytest.raises(RegistrationError, match="must be a class derived from TextEnv, got 3.14"):
+    with pytest.raises(
+        RegistrationError, match="must be a class derived from TextEnv, got 3.14"
+    ):
         registry.make("acme/number")
 
 

@@ -21,7 +21,10 @@ class Lab(ToolEnv):
     instructions = "Obey."
 
     def tasks(self, split, level):
-        return [Task(f"{split}/{level}/{key}", split, level, split, key) for key in ("go", "stuck")]
+        return [
+            Task(f"{split}/{level}/{key}", split, level, split, key)
+            for key in ("go", "stuck")
+        ]
 
     def begin(self, task):
         if task.prompt == "stuck":
@@ -40,7 +43,9 @@ class Lab(ToolEnv):
     @tool
     def fail(self, kind: str) -> str:
         """Breaks."""
-        raise {"sandbox": SandboxError, "bug": KeyError, "ctrl-c": KeyboardInterrupt}[kind]("gone")
+        raise {"sandbox": SandboxError, "bug": KeyError, "ctrl-c": KeyboardInterrupt}[
+            kind
+        ]("gone")
 
 
 class Undecided(TextEnv):
@@ -83,10 +88,19 @@ def test_a_finished_episode_holds_everything_in_order():
     assert [segment.text for segment in episode.turns] == ["what?", SAY, GOOD]
     assert episode.segments[4].text == "hi"
     assert episode.messages[0] == {"role": "system", "content": "Obey."}
-    assert [item["function"]["name"] for item in episode.tools] == ["say", "submit", "fail"]
+    assert [item["function"]["name"] for item in episode.tools] == [
+        "say",
+        "submit",
+        "fail",
+    ]
     assert episode.stop is Stop.FINISHED
     assert episode.verdict == Verdict(True, 1.0, "looked at", {"style": 0.5})
-    assert (episode.task, episode.seed, episode.malformed, episode.error) == (GO, 7, 1, "")
+    assert (episode.task, episode.seed, episode.malformed, episode.error) == (
+        GO,
+        7,
+        1,
+        "",
+    )
     assert episode.wall_s > 0
 
 
@@ -98,14 +112,22 @@ def test_a_wrong_submission_is_finished_and_not_verified():
 
 def test_a_spent_turn_budget_is_not_verified():
     episode = run(SAY, SAY, SAY, GOOD)
-    assert (episode.stop, episode.verified, len(episode.turns)) == (Stop.MAX_TURNS, False, 3)
+    assert (episode.stop, episode.verified, len(episode.turns)) == (
+        Stop.MAX_TURNS,
+        False,
+        3,
+    )
 
 
 def test_a_spent_token_budget_is_not_verified():
     episode = run(SAY)
     assert (episode.stop, episode.verified) == (Stop.MAX_TOKENS, False)
     assert episode.verdict.detail == Stop.MAX_TOKENS.sentence
-    assert [segment.source for segment in episode.segments] == ["prompt", "policy", "env"]
+    assert [segment.source for segment in episode.segments] == [
+        "prompt",
+        "policy",
+        "env",
+    ]
 
 
 def test_a_policy_without_a_word_to_say_is_not_verified():

@@ -26,7 +26,9 @@ def test_any_other_is_refused(name):
 def test_tasks_of_one_split_may_share_everything_but_an_id():
     a = task("a", "train", "f", "p")
     assert overlaps([a, task("b", "train", "f", "p")]) == []
-    assert overlaps([a, task("a", "train", "f", "p")]) == ["two tasks have the id train/0/a"]
+    assert overlaps([a, task("a", "train", "f", "p")]) == [
+        "two tasks have the id train/0/a"
+    ]
 
 
 def test_a_shared_family_and_a_shared_content_are_found():

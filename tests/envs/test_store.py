@@ -18,7 +18,9 @@ texts = st.text(st.characters(), max_size=20)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | numbers | texts,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)
+    ),
     max_leaves=6,
 )
 records = st.dictionaries(texts, json_values, max_size=3)
@@ -34,7 +36,11 @@ def segments(draw):
 
 
 verdicts = st.builds(
-    Verdict, st.booleans(), st.floats(0, 1), texts, st.dictionaries(texts, numbers, max_size=3)
+    Verdict,
+    st.booleans(),
+    st.floats(0, 1),
+    texts,
+    st.dictionaries(texts, numbers, max_size=3),
 )
 messages = st.fixed_dictionaries(
     {"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": texts}
@@ -45,7 +51,9 @@ messages = st.fixed_dictionaries(
 def episodes(draw):
     stop = draw(st.sampled_from(Stop))
     return Episode(
-        task=draw(st.builds(Task, texts, texts, st.integers(0, 4), texts, texts, records)),
+        task=draw(
+            st.builds(Task, texts, texts, st.integers(0, 4), texts, texts, records)
+        ),
         messages=tuple(draw(st.lists(messages, max_size=3))),
         tools=tuple(draw(st.lists(records, max_size=2))),
         segments=tuple(draw(st.lists(segments(), max_size=4))),
@@ -60,9 +68,15 @@ def episodes(draw):
 
 
 def episode(key="a", *, tokens=True, payload=None):
-    policy = Segment("policy", "5", (7, 8), (-0.5, -1.0)) if tokens else Segment("policy", "5")
+    policy = (
+        Segment("policy", "5", (7, 8), (-0.5, -1.0))
+        if tokens
+        else Segment("policy", "5")
+    )
     return Episode(
-        task=Task(f"train/0/{key}", "train", 0, "f", "Guess é\n", payload or {"number": 5}),
+        task=Task(
+            f"train/0/{key}", "train", 0, "f", "Guess é\n", payload or {"number": 5}
+        ),
         messages=({"role": "user", "content": "Guess é\n"},),
         tools=({"type": "function", "function": {"name": "guess"}},),
         segments=(Segment("prompt", "Guess", (1,) if tokens else ()), policy),
@@ -72,7 +86,9 @@ def episode(key="a", *, tokens=True, payload=None):
 
 
 def broken(key="b"):
-    return replace(episode(key), stop=Stop.ERROR, verdict=None, error="SandboxError: gone")
+    return replace(
+        episode(key), stop=Stop.ERROR, verdict=None, error="SandboxError: gone"
+    )
 
 
 @given(episodes())
@@ -96,7 +112,9 @@ def test_files_grow_by_appending(batches, tmp_path_factory):
 
 def test_datasets_reads_a_file_of_mixed_episodes(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    datasets = pytest.importorskip("datasets", reason="the trainer's dependency is not installed")
+    datasets = pytest.importorskip(
+        "datasets", reason="the trainer's dependency is not installed"
+    )
     path = tmp_path / "episodes.jsonl"
     odd = {"1": [1, "a", None, {"x": []}]}
     written = [episode(tokens=False), broken(), episode("c", payload=odd), episode("d")]

@@ -33,7 +33,10 @@ def test_tasks_are_drawn_as_far_as_somebody_looks_and_in_one_order():
         asked.append(task_id)
         return draw(rng, task_id)
 
-    supply, whole = TaskSource("some_env", "id", 3, told), list(TaskSource("some_env", "id", 3, draw))
+    supply, whole = (
+        TaskSource("some_env", "id", 3, told),
+        list(TaskSource("some_env", "id", 3, draw)),
+    )
     assert len(supply) == 300
     assert not asked
     assert supply[2] == whole[2]
@@ -48,16 +51,31 @@ def test_tasks_are_drawn_as_far_as_somebody_looks_and_in_one_order():
 
 
 @pytest.mark.parametrize(
-    "other", ["id/3/300", "id/3/-1", "id/3/01", "id/3/²", "id/3/", "id/2/1", "ood/noise/3/1", ""]
+    "other",
+    [
+        "id/3/300",
+        "id/3/-1",
+        "id/3/01",
+        "id/3/²",
+        "id/3/",
+        "id/2/1",
+        "ood/noise/3/1",
+        "",
+    ],
 )
 def test_an_id_of_no_task_finds_none(other):
     assert TaskSource("some_env", "id", 3, draw).find(other) is None
 
 
 def test_threads_share_one_order():
-    supply, whole = TaskSource("some_env", "id", 3, draw), list(TaskSource("some_env", "id", 3, draw))
+    supply, whole = (
+        TaskSource("some_env", "id", 3, draw),
+        list(TaskSource("some_env", "id", 3, draw)),
+    )
     with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(supply.__getitem__, reversed(range(300)))) == whole[::-1]
+        assert (
+            list(threads.map(supply.__getitem__, reversed(range(300)))) == whole[::-1]
+        )
     assert list(supply) == whole
 
 

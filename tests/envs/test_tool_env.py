@@ -54,7 +54,9 @@ class ShutBox(Box):
 
 
 def schemas(env):
-    return {item["function"]["name"]: item["function"] for item in env.reset()[1]["tools"]}
+    return {
+        item["function"]["name"]: item["function"] for item in env.reset()[1]["tools"]
+    }
 
 
 def test_the_marked_methods_are_the_tools_in_order():
@@ -85,7 +87,10 @@ def test_a_call_is_answered_and_a_verdict_ends():
     ("turn", "reason"),
     [
         ("please open", "no tool call found"),
-        (render_call("secret", word="sesame"), 'there is no tool "secret"; tools: look, open'),
+        (
+            render_call("secret", word="sesame"),
+            'there is no tool "secret"; tools: look, open',
+        ),
         (render_call("__init__"), 'there is no tool "__init__"'),
         (render_call("open"), "open: argument 'word' is missing"),
         (render_call("open", word=1), "must be of type string"),

@@ -68,7 +68,10 @@ def test_a_plain_newline_inside_a_string_is_accepted():
         (CALL[:-1], "not valid JSON"),
         (f"{CALL} and more", "text after the call"),
         (f"{CALL}\n{CALL}", "text after the call"),
-        (f"<tool_call>{CALL}</tool_call><tool_call>{CALL}</tool_call>", "more than one"),
+        (
+            f"<tool_call>{CALL}</tool_call><tool_call>{CALL}</tool_call>",
+            "more than one",
+        ),
         (f"```json\n{CALL}\n```\n```json\n{CALL}\n```", "more than one"),
         ("<tool_call>[1]</tool_call>", "got array"),
         ("<tool_call>3</tool_call>", "got integer"),
@@ -87,7 +90,10 @@ def test_a_plain_newline_inside_a_string_is_accepted():
         ('{"name": "ls", "arguments": {"a": ' + "9" * 5000 + "}}", "18 digits"),
         ('{"name": "ls", "arguments": {"a": "\\ud800"}}', "surrogate"),
         ('{"name": "ls", "arguments": {"\ud800": 1}}', "surrogate"),
-        ('{"name": "ls", "arguments": {"a": ' + "[" * 40 + "]" * 40 + "}}", "deeper than 32"),
+        (
+            '{"name": "ls", "arguments": {"a": ' + "[" * 40 + "]" * 40 + "}}",
+            "deeper than 32",
+        ),
         ('{"name": "ls", "arguments": {"a": ' + "[" * 100_000, "deeper than 32"),
         ('{"a":' * 100_000, "deeper than 32"),
         ("{" + " " * MAX_CHARS, "at most 1000000"),
@@ -106,15 +112,27 @@ json_values = st.recursive(
     max_leaves=8,
 )
 marks = st.sampled_from(
-    ["<tool_call>", "</tool_call>", "```", "```json\n", "{", "}", '"name"', ":", '"a"', "\n", "NaN"]
+    [
+        "<tool_call>",
+        "</tool_call>",
+        "```",
+        "```json\n",
+        "{",
+        "}",
+        '"name"',
+        ":",
+        '"a"',
+        "\n",
+        "NaN",
+    ]
 )
 anything = st.one_of(
     st.text(st.characters(), max_size=200),
     st.lists(marks | st.text(max_size=3), max_size=30).map("".join),
     json_values.map(json.dumps),
-    st.fixed_dictionaries({"name": json_values}, optional={"arguments": json_values}).map(
-        json.dumps
-    ),
+    st.fixed_dictionaries(
+        {"name": json_values}, optional={"arguments": json_values}
+    ).map(json.dumps),
 )
 
 
@@ -131,7 +149,20 @@ def test_no_input_raises(text):
 
 
 @pytest.mark.parametrize(
-    "piece", ["{", "[", "<tool_call>", "```", "```json {", "\n{", " ", '"', '{"a":', "\\", "\n \t"]
+    "piece",
+    [
+        "{",
+        "[",
+        "<tool_call>",
+        "```",
+        "```json {",
+        "\n{",
+        " ",
+        '"',
+        '{"a":',
+        "\\",
+        "\n \t",
+    ],
 )
 def test_a_megabyte_of_anything_is_refused_in_a_second(piece):
     text = (piece * MAX_CHARS)[:MAX_CHARS]
@@ -192,7 +223,10 @@ def test_a_schema_comes_from_signature_and_docstring():
             "parameters": {
                 "type": "object",
                 "properties": {
-                    "path": {"type": "string", "description": "where it is, from the root"},
+                    "path": {
+                        "type": "string",
+                        "description": "where it is, from the root",
+                    },
                     "lines": {"type": "array", "items": {"type": "integer"}},
                     "mode": {"type": "string", "enum": ["fast", "slow"]},
                     "limit": {"type": "integer", "description": "most characters"},
@@ -243,14 +277,29 @@ def test_a_call_runs_the_function():
     ("arguments", "reason"),
     [
         ({"lines": []}, "argument 'path' is missing"),
-        ({"path": "a", "lines": [], "extra": 1}, 'unknown argument "extra"; arguments: path, '),
-        ({"path": 3, "lines": []}, "argument 'path' must be of type string, got 3 (integer)"),
-        ({"path": "a", "lines": ["1"]}, "argument 'lines' has an item that must be of type int"),
+        (
+            {"path": "a", "lines": [], "extra": 1},
+            'unknown argument "extra"; arguments: path, ',
+        ),
+        (
+            {"path": 3, "lines": []},
+            "argument 'path' must be of type string, got 3 (integer)",
+        ),
+        (
+            {"path": "a", "lines": ["1"]},
+            "argument 'lines' has an item that must be of type int",
+        ),
         ({"path": "a", "lines": {}}, "argument 'lines' must be of type array"),
         ({"path": "a", "lines": [True]}, "got true (boolean)"),
-        ({"path": "a", "lines": [], "limit": 2.0}, "must be of type integer, got 2.0 (number)"),
+        (
+            {"path": "a", "lines": [], "limit": 2.0},
+            "must be of type integer, got 2.0 (number)",
+        ),
         ({"path": "a", "lines": [], "limit": None}, "got null (null)"),
-        ({"path": "a", "lines": [], "mode": "x"}, "must be one of ['fast', 'slow'], got \"x\""),
+        (
+            {"path": "a", "lines": [], "mode": "x"},
+            "must be one of ['fast', 'slow'], got \"x\"",
+        ),
         ({"path": "a", "lines": [], "step": True}, "must be one of [1, 2], got true"),
         ({"path": "a", "lines": [], "every": 1}, "must be of type boolean"),
         ({"path": {"a": "x" * 999}, "lines": []}, "..."),

@@ -15,8 +15,14 @@ def test_a_payload_is_hidden_from_repr_but_not_from_the_hash():
     assert "5" not in repr(TASK)
     same = Task("id/0/b", "id", 0, "g", "prompt", {"answer": 5})
     assert same.content_hash == TASK.content_hash
-    assert Task("x", "id", 0, "g", "prompt", {"answer": 6}).content_hash != TASK.content_hash
-    assert Task("x", "id", 0, "g", "Prompt", {"answer": 5}).content_hash != TASK.content_hash
+    assert (
+        Task("x", "id", 0, "g", "prompt", {"answer": 6}).content_hash
+        != TASK.content_hash
+    )
+    assert (
+        Task("x", "id", 0, "g", "Prompt", {"answer": 5}).content_hash
+        != TASK.content_hash
+    )
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, math.nan, math.inf])

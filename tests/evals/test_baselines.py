@@ -14,7 +14,10 @@ from scgrpo.models.load import make_tiny
 def measured(out, *arguments):
     main(["--envs", "toy_guess", "--out", str(out), *arguments])
     lines = (out / "starting-points.json").read_text().splitlines()
-    return {(row["level"], row["split"], row["policy"]): row for row in map(json.loads, lines)}
+    return {
+        (row["level"], row["split"], row["policy"]): row
+        for row in map(json.loads, lines)
+    }
 
 
 def test_random_play_is_at_chance_and_the_oracle_always_wins(tmp_path):
@@ -31,7 +34,18 @@ def test_random_play_is_at_chance_and_the_oracle_always_wins(tmp_path):
 def test_the_model_is_measured_before_and_after_its_warm_start(tmp_path, monkeypatch):
     monkeypatch.setenv("SCGRPO_CACHE", str(tmp_path / "cache"))
     tiny = make_tiny(tmp_path / "tiny", hidden=16, layers=1, heads=2)
-    sizes = ("--random", "0", "--oracle", "0", "--tasks", "2", "--rollouts", "2", "--levels", "0")
+    sizes = (
+        "--random",
+        "0",
+        "--oracle",
+        "0",
+        "--tasks",
+        "2",
+        "--rollouts",
+        "2",
+        "--levels",
+        "0",
+    )
     rows = measured(tmp_path, *sizes, "--model", str(tiny))
     assert {(policy, row["episodes"]) for (_, _, policy), row in rows.items()} == {
         ("model", 4),

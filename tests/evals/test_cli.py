@@ -54,5 +54,7 @@ def test_an_unknown_word_gets_a_near_one(capsys, words, hint):
 
 
 def test_the_project_installs_it():
-    project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())
+    project = tomllib.loads(
+        Path(__file__).parents[2].joinpath("pyproject.toml").read_text()
+    )
     assert project["project"]["scripts"]["scgrpo"] == "evals.cli:main"

@@ -26,7 +26,10 @@ from scgrpo.config import TrainConfig
 
 def solved(rates, rollouts=20):
     """(N, K) outcomes whose means are the rates."""
-    rows = [[1.0] * round(r * rollouts) + [0.0] * (rollouts - round(r * rollouts)) for r in rates]
+    rows = [
+        [1.0] * round(r * rollouts) + [0.0] * (rollouts - round(r * rollouts))
+        for r in rates
+    ]
     return np.array(rows)
 
 
@@ -56,7 +59,9 @@ def test_families_of_one_size_are_the_t_test_of_their_means():
     means = (after.mean(axis=1) - before.mean(axis=1)).reshape(6, 4).mean(axis=1)
     wanted = stats.ttest_1samp(means, 0.0)
     assert found.p_value == pytest.approx(wanted.pvalue, abs=1e-6)
-    assert found.estimate.low == pytest.approx(wanted.confidence_interval(0.95).low, abs=1e-4)
+    assert found.estimate.low == pytest.approx(
+        wanted.confidence_interval(0.95).low, abs=1e-4
+    )
 
 
 def test_holm_s_adjusted_p_values_by_hand():
@@ -88,11 +93,16 @@ def test_a_verdict_needs_the_interval_and_the_adjusted_p_value():
 CELLS = [Cell("toy_guess", 1, "id"), Cell("toy_guess", 1, "ood/difficulty")]
 
 
-def make_evaluation(folder, *, base, trained, code="c", sampling=1, tasks=12, rollouts=4):
+def make_evaluation(
+    folder, *, base, trained, code="c", sampling=1, tasks=12, rollouts=4
+):
     """A report and its episodes, each model solving tasks at its rate of a cell."""
     rng = np.random.default_rng(len(str(folder)))
     subjects = EvaluatedModels(
-        (EvaluatedModel("base", "b", Path("b")), EvaluatedModel("trained", "t", Path("t"))),
+        (
+            EvaluatedModel("base", "b", Path("b")),
+            EvaluatedModel("trained", "t", Path("t")),
+        ),
         None,
         TrainConfig(limits=Limits(turn_tokens=sampling)),
         (),
@@ -100,15 +110,24 @@ def make_evaluation(folder, *, base, trained, code="c", sampling=1, tasks=12, ro
     chosen = {cell: ToyGuess().tasks(cell.split, cell.level)[:tasks] for cell in CELLS}
     digests = {"base": "0", "trained": str(folder)}
     code_of = {"toy_guess": code}
-    made = Evaluation(subjects, chosen, digests, code_of, rollouts, 0, False, folder / "evals")
+    made = Evaluation(
+        subjects, chosen, digests, code_of, rollouts, 0, False, folder / "evals"
+    )
     for subject, rates in zip(subjects.models, (base, trained), strict=True):
         for cell, rate in zip(CELLS, rates, strict=True):
             episodes = [
-                said(task, rng.random() < rate) for task in chosen[cell] for _ in range(rollouts)
+                said(task, rng.random() < rate)
+                for task in chosen[cell]
+                for _ in range(rollouts)
             ]
             write_episodes(made.path(cell, subject), episodes)
     rows = [
-        compare(cell, chosen[cell], {s.label: made.kept(cell, s) for s in subjects.models}, 4)
+        compare(
+            cell,
+            chosen[cell],
+            {s.label: made.kept(cell, s) for s in subjects.models},
+            4,
+        )
         for cell in CELLS
     ]
     models = {
@@ -116,7 +135,10 @@ def make_evaluation(folder, *, base, trained, code="c", sampling=1, tasks=12, ro
         for s in subjects.models
     }
     facts = {"sampling": "sampled at temperature 1", "seed": 0, "code": code_of}
-    facts |= {"models": models, "limits": {"turn_tokens": sampling, "episode_tokens": 1024}}
+    facts |= {
+        "models": models,
+        "limits": {"turn_tokens": sampling, "episode_tokens": 1024},
+    }
     report.write(report.Report(rows, facts), folder / "evals", "x")
     return str(folder)
 
@@ -176,7 +198,9 @@ def test_many_errored_episodes_of_a_result_are_warned_of_once(pair, tmp_path, ca
     assert note.startswith(words)
 
 
-def test_the_models_of_one_evaluation_and_several_others_may_be_compared(pair, tmp_path, capsys):
+def test_the_models_of_one_evaluation_and_several_others_may_be_compared(
+    pair, tmp_path, capsys
+):
     main([f"{pair[1]}:base", *pair, "--out", str(tmp_path / "out")])
     out = capsys.readouterr().out
     assert "adjusted for 4 comparisons (Holm)" in out
@@ -202,7 +226,9 @@ def test_bad_input_says_what_to_do(pair, tmp_path, capsys):
     assert "is no report of evals.run" in refused([low, str(bad)], capsys)
     bad.write_text('{"facts": {}, "rows": []}')
     assert "is an empty result" in refused([low, str(bad)], capsys)
-    other = make_evaluation(tmp_path / "o", base=(0, 0), trained=(0, 0), code="d", sampling=2)
+    other = make_evaluation(
+        tmp_path / "o", base=(0, 0), trained=(0, 0), code="d", sampling=2
+    )
     said_ = refused([low, other], capsys)
     assert "mixed versions: limits" in said_
     assert "toy_guess was played by other code" in said_
@@ -217,7 +243,9 @@ def test_episodes_that_are_gone_or_of_another_task_are_refused(pair, capsys):
     path.unlink()
     assert "are gone" in refused([low, high], capsys)
     changed = [
-        Episode(**{**vars(e), "task": type(e.task)(**{**vars(e.task), "prompt": "other"})})
+        Episode(
+            **{**vars(e), "task": type(e.task)(**{**vars(e.task), "prompt": "other"})}
+        )
         for e in episodes
     ]
     write_episodes(path, changed)

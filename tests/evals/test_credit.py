@@ -24,7 +24,9 @@ from scgrpo.credit.record import CreditRow, credit_path, write_credit
 from scgrpo.models.tiny import make_tiny
 from scgrpo.settings import parse as settings
 
-ZERO = 3 + 1 + ord("0") - 32  # the tiny tokenizer: specials, the newline, then from the space on
+ZERO = (
+    3 + 1 + ord("0") - 32
+)  # the tiny tokenizer: specials, the newline, then from the space on
 END = 2
 
 
@@ -34,7 +36,9 @@ def test_auroc_is_the_u_statistic_of_scipy_ties_included(seed):
     score = rng.integers(0, 6, size=40) / 5  # so that there are many ties
     truth = rng.random(40) < 0.3
     test = stats.mannwhitneyu(score[truth], score[~truth])
-    assert auroc(score, truth) == pytest.approx(test.statistic / (truth.sum() * (~truth).sum()))
+    assert auroc(score, truth) == pytest.approx(
+        test.statistic / (truth.sum() * (~truth).sum())
+    )
 
 
 def test_auroc_and_mass_by_hand():
@@ -57,7 +61,10 @@ def test_the_interval_of_a_mean_is_students_over_families():
     values = [0.2, 0.4, 0.5, 0.7, 0.9, math.nan]
     found = mean_estimate(values, list("abcdef"), 9)
     low, high = stats.t.interval(
-        0.95, df=4, loc=np.mean(values[:5]), scale=np.std(values[:5], ddof=1) / math.sqrt(5)
+        0.95,
+        df=4,
+        loc=np.mean(values[:5]),
+        scale=np.std(values[:5], ddof=1) / math.sqrt(5),
     )
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
     assert (found.value, found.tasks, found.clusters, found.episodes) == (0.54, 5, 5, 9)
@@ -78,7 +85,10 @@ def guessed(task: Task, *guesses: int, passed: bool | None = True) -> Episode:
     segments = [Segment("prompt", task.prompt)]
     for guess in guesses:
         ids = (*(ZERO + int(digit) for digit in str(guess)), END)
-        segments += [Segment("policy", str(guess), ids, (-0.5,) * len(ids)), Segment("env", "no")]
+        segments += [
+            Segment("policy", str(guess), ids, (-0.5,) * len(ids)),
+            Segment("env", "no"),
+        ]
     return Episode(
         task=task,
         messages=(),
@@ -90,7 +100,12 @@ def guessed(task: Task, *guesses: int, passed: bool | None = True) -> Episode:
 
 
 def row(place: int, weight: list[float], **other: object) -> CreditRow:
-    given = {"reference": 0, "case": "weighted", "advantage": 1.0, "entropy": [1.0] * len(weight)}
+    given = {
+        "reference": 0,
+        "case": "weighted",
+        "advantage": 1.0,
+        "entropy": [1.0] * len(weight),
+    }
     return CreditRow(place, 0, divergence=weight, weight=weight, **(given | other))
 
 
@@ -100,7 +115,11 @@ def run(tmp_path: Path) -> Path:
     made = tmp_path / "run"
     make_tiny(made / "checkpoints" / "step-000001", hidden=8, layers=1, heads=1)
     settings.save(TrainConfig(env="toy_guess"), made / "config.yaml")
-    tasks = [t for t in ToyGuess().tasks("train", 0) if t.payload["number"] != t.payload["low"]]
+    tasks = [
+        t
+        for t in ToyGuess().tasks("train", 0)
+        if t.payload["number"] != t.payload["low"]
+    ]
     episodes = [guessed(t, t.payload["low"], t.payload["number"]) for t in tasks]
     rows = [row(place, [0.1, 0.2, 0.9, 0.8]) for place in range(len(episodes))]
     first = tasks[0]
@@ -151,7 +170,9 @@ def test_shuffled_credit_is_blind_on_average(run):
     several = [
         auroc(values["shuffled"], sample.deciding.span)
         for seed in range(100)
-        for sample, values in zip(found, signals(found, np.random.default_rng(seed)), strict=True)
+        for sample, values in zip(
+            found, signals(found, np.random.default_rng(seed)), strict=True
+        )
     ]
     # 600 draws of 0, 1/3, 2/3 or 1 have a standard error of 0.015.
     assert np.mean(several) == pytest.approx(0.5, abs=0.06)
@@ -188,7 +209,10 @@ def test_what_is_not_measured_is_counted_and_said(run, capsys):
     }
     assert data["measured"] == 6
     page = (run / "evals" / "credit" / "credit.md").read_text()
-    assert "| 0 span | weight | 1.000* (1.000, 1.000) | - | 0.450* (0.450, 0.450) | - |" in page
+    assert (
+        "| 0 span | weight | 1.000* (1.000, 1.000) | - | 0.450* (0.450, 0.450) | - |"
+        in page
+    )
 
 
 def test_a_gap_is_the_weight_less_the_other_on_the_same_episodes(run):

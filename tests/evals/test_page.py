@@ -34,7 +34,9 @@ LABELS = ("base", "trained")
 CONFIG = TrainConfig()
 
 
-def episode(task: str, score: float | None, *, level: int = 0, reply: str = "") -> Episode:
+def episode(
+    task: str, score: float | None, *, level: int = 0, reply: str = ""
+) -> Episode:
     """Two turns: `ab` and `c`, each ended by the end-of-turn token."""
     turns = [(A, A + 1, END), (A + 2, END)]
     return Episode(
@@ -62,13 +64,29 @@ def make_run(folder: Path, *, credit: bool = True) -> Path:
         four = [episode(x, 0.0), episode(x, 1.0)]
         four += [episode(y, 1.0, level=1), episode(y, None, level=1)]
         write_episodes(folder / "episodes" / f"step-{step:06d}.jsonl", four)
-        row = {"episode": 0, "group": 0, "reference": 1, "case": "weighted", "advantage": -0.5}
-        row |= {"divergence": [0.0, 0.03, 0.01, 0.0, 0.0], "weight": [0.0, 0.8, 0.4, 0.1, 0.0]}
+        row = {
+            "episode": 0,
+            "group": 0,
+            "reference": 1,
+            "case": "weighted",
+            "advantage": -0.5,
+        }
+        row |= {
+            "divergence": [0.0, 0.03, 0.01, 0.0, 0.0],
+            "weight": [0.0, 0.8, 0.4, 0.1, 0.0],
+        }
         if credit:
             (folder / "credit").mkdir(exist_ok=True)
-            (folder / "credit" / f"step-{step:06d}.jsonl").write_text(json.dumps(row) + "\n")
-    rows = [{"step": 1, "episodes/success": 0.25}, {"step": 2, "episodes/success": 0.75}]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            (folder / "credit" / f"step-{step:06d}.jsonl").write_text(
+                json.dumps(row) + "\n"
+            )
+    rows = [
+        {"step": 1, "episodes/success": 0.25},
+        {"step": 2, "episodes/success": 0.75},
+    ]
+    (folder / "metrics.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows)
+    )
     return folder
 
 
@@ -90,23 +108,37 @@ def evaluated(run: Path) -> Path:
                 "trained": {"success": estimate(0.75, 0.5, 0.875)},
             },
             "differences": [
-                {"after": "trained", "before": "base", "estimate": estimate(0.5, 0.375, 0.625)}
+                {
+                    "after": "trained",
+                    "before": "base",
+                    "estimate": estimate(0.5, 0.375, 0.625),
+                }
             ],
         }
         for split in ("id", f"ood/{HOSTILE}")
     ]
-    models = EvaluatedModels(tuple(EvaluatedModel(x, x, run) for x in LABELS), None, CONFIG, ())
+    models = EvaluatedModels(
+        tuple(EvaluatedModel(x, x, run) for x in LABELS), None, CONFIG, ()
+    )
     made = Evaluation(
         models, {}, dict.fromkeys(LABELS, "0"), {"toy": "c"}, 2, 0, True, run / "evals"
     )
     for label, subject in zip(LABELS, models.models, strict=True):
         x, y = (f"id/0/{HOSTILE}-{name}" for name in "xy")
         score = float(label == "trained")
-        four = [episode(x, score), episode(x, score), episode(y, score), episode(y, None)]
+        four = [
+            episode(x, score),
+            episode(x, score),
+            episode(y, score),
+            episode(y, None),
+        ]
         write_episodes(made.path(Cell("toy", 0, "id"), subject), four)
     facts = {
         "sampling": "greedy",
-        "models": {label: {"name": label, "folder": str(run), "sha256": "0"} for label in LABELS},
+        "models": {
+            label: {"name": label, "folder": str(run), "sha256": "0"}
+            for label in LABELS
+        },
         "limits": asdict(CONFIG.limits),
         "code": {"toy": "c"},
         "seed": 0,
@@ -121,7 +153,9 @@ def run(tmp_path: Path) -> Path:
 
 
 def data_of(text: str) -> list[dict[str, Any]]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    found = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', text, re.S
+    )
     assert found
     return json.loads(found[1])["episodes"]
 
@@ -138,7 +172,11 @@ def test_hostile_text_is_nowhere_markup(run):
 def test_the_page_names_no_other_place(run):
     text = page([evaluated(run)])
     refers = re.findall(r"""(?:src|href|action|url)\s*[=(]\s*["']?([^"')\s>]+)""", text)
-    fetched = [place for place in refers if not place.startswith(("#", "data:,", "x", "\\u003d"))]
+    fetched = [
+        place
+        for place in refers
+        if not place.startswith(("#", "data:,", "x", "\\u003d"))
+    ]
     assert fetched == []
     assert "default-src 'none'" in text
 
@@ -153,7 +191,11 @@ def test_each_token_has_its_numbers(run):
         [0.0, 0.8, 0.4],
     )
     assert first["segments"][3]["w"] == [0.1, 0.0]
-    assert (first["reference"], first["advantage"], first["verdict"]) == (1, -0.5, "not solved")
+    assert (first["reference"], first["advantage"], first["verdict"]) == (
+        1,
+        -0.5,
+        "not solved",
+    )
 
 
 def test_tables_hold_the_reports_numbers(run):
@@ -164,7 +206,9 @@ def test_tables_hold_the_reports_numbers(run):
 
 
 def test_errored_episodes_have_curves_by_cause_and_a_warning_below_the_table(run):
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()
+    ]
     rows[1]["errors/ENOSPC"] = 4.0
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     path = evaluated(run) / "evals" / "x.json"
@@ -199,12 +243,18 @@ def test_runs_without_evaluation_stand_side_by_side_uncompared(run, tmp_path):
 def test_steps_are_spread_and_groups_stay_whole(run):
     assert _spread([1, 2, 3, 4, 5], 3) == [1, 3, 5]
     assert _spread([1, 2, 3], 1) == [3]
-    assert [(r["step"], r["place"]) for r in microscope(run, "a", "e", 3)] == [(2, 0), (2, 1)]
+    assert [(r["step"], r["place"]) for r in microscope(run, "a", "e", 3)] == [
+        (2, 0),
+        (2, 1),
+    ]
 
 
 def test_an_evaluation_s_episodes_follow_those_of_training(run):
     episodes = data_of(page([evaluated(run)]))
-    assert [(e["model"], e["step"]) for e in episodes[7:9]] == [("in training", 2), ("base", None)]
+    assert [(e["model"], e["step"]) for e in episodes[7:9]] == [
+        ("in training", 2),
+        ("base", None),
+    ]
     later = episodes[8:]
     assert [e["model"] for e in later] == ["base"] * 4 + ["trained"] * 4
     assert {(e["run"], e["env"]) for e in later} == {("a", "toy")}
@@ -212,7 +262,11 @@ def test_an_evaluation_s_episodes_follow_those_of_training(run):
     assert [e["verdict"] for e in later] == wanted
     turn = later[0]["segments"][1]
     assert (turn["tokens"][0], turn["logprob"][0]) == ("a", -0.5)
-    assert (turn["w"], later[0]["reference"], later[0]["advantage"]) == (None, None, None)
+    assert (turn["w"], later[0]["reference"], later[0]["advantage"]) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_an_evaluation_gets_a_third_of_the_room_in_whole_tasks_of_every_model(run):
@@ -236,7 +290,10 @@ def test_a_report_that_does_not_say_how_it_was_made_is_refused_by_name(run, caps
     with pytest.raises(SystemExit) as stopped:
         main([str(run)])
     assert stopped.value.code == 2
-    assert f"{path} is not a report of this version (KeyError: 'code')" in capsys.readouterr().err
+    assert (
+        f"{path} is not a report of this version (KeyError: 'code')"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_page_too_large_holds_fewer_episodes(run, monkeypatch):
@@ -261,12 +318,16 @@ def test_the_command_writes_into_the_run_and_names_what_is_missing(run, capsys):
 
 @pytest.fixture
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright drives the browser"
+    )
     if not CHROMIUM:
         pytest.skip("no chromium on this machine: apt-get install chromium")
     with api.sync_playwright() as playwright:
         # Root has no sandbox for itself; the page is our own file.
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"]
+        )
         yield opened
         opened.close()
 
@@ -292,7 +353,11 @@ def tab(browser, run, tmp_path) -> Iterator[Any]:
 def test_filters_narrow_the_list(tab):
     entries = tab.locator("#list button")
     assert entries.count() == 16
-    for name, value, left in (("step", "2", 4), ("verdict", "void", 1), ("level", "1", 1)):
+    for name, value, left in (
+        ("step", "2", 4),
+        ("verdict", "void", 1),
+        ("level", "1", 1),
+    ):
         tab.select_option(f"#filter-{name}", value)
         assert entries.count() == left
     assert tab.inner_text("#count") == "1 of 16 episodes"
@@ -311,9 +376,16 @@ def test_the_reference_stands_first_beside_the_chosen_and_then_the_siblings(tab)
 
 
 @pytest.mark.slow
-def test_a_model_of_the_evaluation_is_chosen_by_keyboard_and_its_siblings_are_its_own(tab):
+def test_a_model_of_the_evaluation_is_chosen_by_keyboard_and_its_siblings_are_its_own(
+    tab,
+):
     choice = tab.get_by_role("combobox", name="model", exact=True)
-    assert choice.locator("option").all_text_contents() == ["all", "in training", "base", "trained"]
+    assert choice.locator("option").all_text_contents() == [
+        "all",
+        "in training",
+        "base",
+        "trained",
+    ]
     choice.focus()
     tab.keyboard.type("tra")
     assert choice.input_value() == "trained"
@@ -332,14 +404,29 @@ def test_a_model_of_the_evaluation_is_chosen_by_keyboard_and_its_siblings_are_it
 
 
 @pytest.mark.slow
-def test_every_control_and_region_has_a_name_and_focus_stays_when_a_list_entry_is_chosen(tab):
+def test_every_control_and_region_has_a_name_and_focus_stays_when_a_list_entry_is_chosen(
+    tab,
+):
     # The browser's own names, as a screen reader gets them; a region that scrolls is one too.
-    for role in ("combobox", "searchbox", "button", "listbox", "option", "region", "navigation"):
+    for role in (
+        "combobox",
+        "searchbox",
+        "button",
+        "listbox",
+        "option",
+        "region",
+        "navigation",
+    ):
         assert tab.get_by_role(role).count() > 0
         assert (
-            tab.get_by_role(role, name=re.compile(r"\S")).count() == tab.get_by_role(role).count()
+            tab.get_by_role(role, name=re.compile(r"\S")).count()
+            == tab.get_by_role(role).count()
         )
-    assert tab.get_by_role("img", name=re.compile(r"\S")).count() == tab.locator("svg").count() == 3
+    assert (
+        tab.get_by_role("img", name=re.compile(r"\S")).count()
+        == tab.locator("svg").count()
+        == 3
+    )
     tab.locator("#list button").nth(2).focus()
     tab.keyboard.press("Enter")
     focused = "document.activeElement.getAttribute('aria-current')"
@@ -373,7 +460,9 @@ def test_a_tokens_numbers_show_on_hover_and_on_focus(tab):
     tokens.nth(0).focus()
     tab.keyboard.press("ArrowRight")
     assert numbers.inner_text() == wanted
-    assert "weight w 0.8" in tab.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert "weight w 0.8" in tab.evaluate(
+        "document.activeElement.getAttribute('aria-label')"
+    )
     tab.keyboard.press("Escape")
     assert numbers.is_hidden()
 
@@ -405,13 +494,17 @@ def test_light_and_dark_follow_the_reader(tab):
 @pytest.mark.slow
 def test_two_hundred_long_episodes_open_within_a_second(browser, tmp_path):
     run = make_run(tmp_path / "large")
-    long = [episode(f"train/0/{i // 8}", i % 2, reply="word " * 4000) for i in range(200)]
+    long = [
+        episode(f"train/0/{i // 8}", i % 2, reply="word " * 4000) for i in range(200)
+    ]
     write_episodes(run / "episodes" / "step-000003.jsonl", long)
     path = tmp_path / "large.html"
     main([str(run), "--out", str(path)])
     assert path.stat().st_size < 10_000_000
     tab = browser.new_page()
     tab.goto(path.as_uri())
-    spent_ms = tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    spent_ms = tab.evaluate(
+        "performance.getEntriesByType('navigation')[0].loadEventEnd"
+    )
     assert tab.locator("#list button").count() == 200
     assert spent_ms < 1000

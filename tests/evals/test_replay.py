@@ -25,7 +25,10 @@ def file(tmp_path):
     """Found in two guesses, not found in three, out of tokens after one, and broken."""
     env = registry.make("toy_guess")
     path = tmp_path / "episodes.jsonl"
-    played = [play(env, ScriptedPolicy(turns), TASK) for turns in (["4", "5"], ["1", "2", "3"])]
+    played = [
+        play(env, ScriptedPolicy(turns), TASK)
+        for turns in (["4", "5"], ["1", "2", "3"])
+    ]
     played.append(play(env, ScriptedPolicy(["bad"]), TASK))
     played.append(play(env, ScriptedPolicy(_broken), TASK))
     write_episodes(path, played)
@@ -87,7 +90,9 @@ def test_an_action_whose_reply_stays_the_same_breaks_the_checksum(file, capsys):
 
 def test_a_tampered_reply_is_named(file, capsys):
     tampered(file, lambda row: row["segments"][2].update(text="lower"))
-    assert "turn 1: the reply is 'lower' in the file, 'higher' now" in said(file, capsys)
+    assert "turn 1: the reply is 'lower' in the file, 'higher' now" in said(
+        file, capsys
+    )
 
 
 def test_a_tampered_verdict_is_named(file, capsys):
@@ -99,7 +104,10 @@ def test_a_tampered_verdict_is_named(file, capsys):
 
 
 def test_a_tampered_task_is_named_without_its_payload(file, capsys):
-    tampered(file, lambda row: row.update(payload='{"low":1,"high":7,"number":6}', prompt="?"))
+    tampered(
+        file,
+        lambda row: row.update(payload='{"low":1,"high":7,"number":6}', prompt="?"),
+    )
     out = said(file, capsys)
     assert "task: its payload differs\n" in out
     assert "task: its prompt differs: '?' in the file" in out
@@ -133,14 +141,18 @@ def test_a_task_that_is_gone_and_a_line_that_is_no_episode_are_named(file, capsy
     assert "no episode" in out
 
 
-def test_an_older_file_without_the_columns_replays_once_its_environment_is_named(file, capsys):
+def test_an_older_file_without_the_columns_replays_once_its_environment_is_named(
+    file, capsys
+):
     rows = [json.loads(text) for text in file.read_text().splitlines()]
     for row in rows:
         for column in ("env", "source", CHECKSUM):
             del row[column]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert next(read_episodes(file)).env == ""
-    assert "does not say its environment: name it by --env" in said(file, capsys, code=2)
+    assert "does not say its environment: name it by --env" in said(
+        file, capsys, code=2
+    )
     assert "3 of 4 episodes prove" in said(file, capsys, "--env", "toy_guess", code=0)
 
 
@@ -164,15 +176,21 @@ def test_swe_lite_episodes_prove_themselves_in_a_sandbox(tmp_path, make_env, cap
     lie = [replace(e, verdict=Verdict(False, 1.0)) for e in read_episodes(path)]
     path.unlink()
     write_episodes(path, lie[:1])
-    assert "verdict: passed is False in the file, True now" in said(path, capsys, *named)
+    assert "verdict: passed is False in the file, True now" in said(
+        path, capsys, *named
+    )
 
 
-def test_the_identity_changes_with_the_code_and_not_with_the_instance(tmp_path, monkeypatch):
+def test_the_identity_changes_with_the_code_and_not_with_the_instance(
+    tmp_path, monkeypatch
+):
     first, second = registry.make("toy_guess"), registry.make("toy_guess")
     assert identity(first) == identity(second)
     assert identity(first).env == "scgrpo/toy_guess-v0"
     module = tmp_path / "own_env.py"
-    module.write_text("from envs.toy.guess import ToyGuess\nclass Own(ToyGuess):\n    pass\n")
+    module.write_text(
+        "from envs.toy.guess import ToyGuess\nclass Own(ToyGuess):\n    pass\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     own = importlib.import_module("own_env").Own
     before = _source(own)

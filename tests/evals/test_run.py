@@ -35,7 +35,9 @@ def workplace(tmp_path_factory):
     base = make_tiny(folder / "base", hidden=16, layers=1, heads=2)
     run = runs.new_run(folder / "runs", "first")
     config = TrainConfig(
-        env="toy_guess", model=str(base), limits=Limits(turn_tokens=3, episode_tokens=200)
+        env="toy_guess",
+        model=str(base),
+        limits=Limits(turn_tokens=3, episode_tokens=200),
     )
     settings.save(config, run / runs.CONFIG)
     make_tiny(run / "warm_start", hidden=16, layers=1, heads=2, seed=1)
@@ -51,7 +53,9 @@ def workplace(tmp_path_factory):
         state={},
     )
     lines = [{"step": 1, "level": 0}, {"step": 2, "level": 1}, {"step": 3, "level": 2}]
-    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run / "metrics.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines)
+    )
     return folder
 
 
@@ -80,22 +84,35 @@ def test_the_newest_run_is_evaluated_with_its_three_models_on_the_levels_that_it
 ):
     main(["--ood", "--tasks", "5", "--rollouts", "2"])
     captured = capsys.readouterr()
-    for word in ("base", "warm-started", "trained", "toy_guess level 1", "ood/difficulty"):
+    for word in (
+        "base",
+        "warm-started",
+        "trained",
+        "toy_guess level 1",
+        "ood/difficulty",
+    ):
         assert word in captured.out
     assert "episodes: 120 to play, 0 on disk" in captured.err
     assert "smallest difference that shows: " in captured.err
     assert "points (5 tasks x 2) on every suite" in captured.err
-    assert "time: not known before the first 32 episodes: none of toy_guess" in captured.err
+    assert (
+        "time: not known before the first 32 episodes: none of toy_guess"
+        in captured.err
+    )
     assert re.search(r"time: about \d+ s for the other 88 episodes", captured.err)
     assert "trained, toy_guess level 1 id: 10/10" in captured.err
     report = report_of(here / "runs/first/evals")
     cells = [(row["level"], row["split"]) for row in report["rows"]]
-    assert cells == [(level, split) for level in (0, 1) for split in ("id", "ood/difficulty")]
+    assert cells == [
+        (level, split) for level in (0, 1) for split in ("id", "ood/difficulty")
+    ]
     for row in report["rows"]:
         assert (row["tasks"], row["rollouts"]) == (5, 2)
         assert list(row["scores"]) == ["base", "warm-started", "trained"]
         assert [d["before"] for d in row["differences"]] == ["warm-started", "base"]
-        assert all((s["episodes"], s["errors"]) == (10, 0) for s in row["scores"].values())
+        assert all(
+            (s["episodes"], s["errors"]) == (10, 0) for s in row["scores"].values()
+        )
     facts = report["facts"]
     assert facts["command"] == "python -m evals.run --ood --tasks 5 --rollouts 2"
     assert facts["run"] == "runs/first"
@@ -127,11 +144,24 @@ def test_a_model_of_no_run_stands_alone_or_beside_a_base(here, capsys):
     shutil.rmtree("out")
     main(["--model", "runs/first/warm_start", "--base", "base", *chosen])
     (row,) = report_of(here / "out")["rows"]
-    assert [(d["after"], d["before"]) for d in row["differences"]] == [("model", "base")]
+    assert [(d["after"], d["before"]) for d in row["differences"]] == [
+        ("model", "base")
+    ]
 
 
 def test_another_base_stands_in_for_the_run_s(here):
-    main(["--base", "runs/first/warm_start", "--levels", "0", "--tasks", "1", "--rollouts", "1"])
+    main(
+        [
+            "--base",
+            "runs/first/warm_start",
+            "--levels",
+            "0",
+            "--tasks",
+            "1",
+            "--rollouts",
+            "1",
+        ]
+    )
     found = report_of(here / "runs/first/evals")["facts"]["models"]
     assert found["base"]["name"] == "runs/first/warm_start"
 
@@ -142,16 +172,26 @@ def test_greedy_is_stated_and_plays_once(here, capsys):
     assert report["facts"]["sampling"] == "greedy"
     assert report["rows"][0]["rollouts"] == 1
     assert "greedy" in capsys.readouterr().out
-    assert "--greedy says the same every time" in refused("--greedy --rollouts 2", capsys)
+    assert "--greedy says the same every time" in refused(
+        "--greedy --rollouts 2", capsys
+    )
 
 
 def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(here, capsys):
     command = [sys.executable, "-m", "evals.run", "--levels", "4", "--tasks", "120"]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(here.resolve())}
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(here.resolve()),
+    }
     episodes = here / "runs/first/evals/episodes"
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
         deadline = time.monotonic() + 120
-        while sum(len(path.read_text().splitlines()) for path in episodes.glob("*")) < 100:
+        while (
+            sum(len(path.read_text().splitlines()) for path in episodes.glob("*")) < 100
+        ):
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -164,7 +204,9 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(here, capsys):
     assert not list(episodes.parent.glob("*.json"))
     # A hundred ended episodes of at most 32 at a time: the first four tasks are among them.
     main(["--levels", "4", "--tasks", "4"])
-    found = re.search(r"episodes: (\d+) to play, (\d+) on disk", capsys.readouterr().err)
+    found = re.search(
+        r"episodes: (\d+) to play, (\d+) on disk", capsys.readouterr().err
+    )
     assert found
     left, kept = map(int, found.groups())
     assert left + kept == 4 * 8 * 3
@@ -191,7 +233,9 @@ def test_an_episode_that_errored_stays_in_the_report_when_a_later_try_has_a_verd
         assert (score["errors"], score["causes"]) == (errors, {"ENOSPC": 3})
         assert score["success_bound"] <= score["success"]["value"]
         said = " ".join(capsys.readouterr().out.split())
-        assert "Errored episodes of model on toy_guess level 0 id: ENOSPC 3, of 8." in said
+        assert (
+            "Errored episodes of model on toy_guess level 0 id: ENOSPC 3, of 8." in said
+        )
         assert ("For 3 of these 3 a later try counts." in said) == (not errors)
         assert "many errored: 37.5 % by ENOSPC. " in said
 
@@ -212,11 +256,19 @@ def test_a_killed_evaluation_ends_with_the_bytes_of_an_uninterrupted_one(here, c
     asked = ["--levels", "4", "--tasks", "40", "--rollouts", "3"]
     main([*asked, "--out", "whole"])
     command = [sys.executable, "-m", "evals.run", *asked, "--out", "killed"]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(here.resolve())}
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(here.resolve()),
+    }
     episodes = here / "killed/episodes"
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.DEVNULL
+    ) as process:
         deadline = time.monotonic() + 120
-        while sum(len(path.read_bytes().splitlines()) for path in episodes.glob("*")) < 50:
+        while (
+            sum(len(path.read_bytes().splitlines()) for path in episodes.glob("*")) < 50
+        ):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -228,7 +280,9 @@ def test_a_killed_evaluation_ends_with_the_bytes_of_an_uninterrupted_one(here, c
     assert numbers(here / "killed") == numbers(here / "whole")
 
 
-def test_a_token_budget_stops_with_a_report_of_what_is_there_and_the_rest_comes_later(here, capsys):
+def test_a_token_budget_stops_with_a_report_of_what_is_there_and_the_rest_comes_later(
+    here, capsys
+):
     asked = ["--levels", "4", "--tasks", "20", "--rollouts", "2", "--out", "out"]
     with pytest.raises(SystemExit) as stopped:
         main([*asked, "--max-tokens", "90"])
@@ -256,19 +310,34 @@ def test_without_a_run_it_says_how_to_get_one(tmp_path, monkeypatch, capsys):
     [
         ("--run frist", "there is no run runs/frist; nearest: first"),
         ("--run base", "base is no run: it needs config.yaml and checkpoints/"),
-        ("--envs toy_gues", "environment 'toy_gues' does not exist. Did you mean 'toy_guess'?"),
+        (
+            "--envs toy_gues",
+            "environment 'toy_gues' does not exist. Did you mean 'toy_guess'?",
+        ),
         ("--levels 7", "toy_guess has no level 7; wanted --levels among 0 1 2 3 4"),
         ("--model ./absent", "unknown model './absent': there is no folder absent"),
         ("--model runs/first/evals", "the folder holds no model"),
         ("--tasks 0", "argument --tasks: got '0', wanted a whole number from 1"),
         ("--seed x", "argument --seed: got 'x', wanted a whole number from 0"),
         ("--oood", "unrecognized arguments: --oood"),
-        ("--max-minutes nan", "argument --max-minutes: got 'nan', wanted a number above 0"),
+        (
+            "--max-minutes nan",
+            "argument --max-minutes: got 'nan', wanted a number above 0",
+        ),
         ("--model-name x", "--model-name needs --base-url"),
-        ("--base-url http://h/v1 --model x", "got --model and --base-url; name the server's"),
-        ("--base-url http://h/v1 --api-key-env NO_KEY_1", "variable NO_KEY_1 is not set"),
+        (
+            "--base-url http://h/v1 --model x",
+            "got --model and --base-url; name the server's",
+        ),
+        (
+            "--base-url http://h/v1 --api-key-env NO_KEY_1",
+            "variable NO_KEY_1 is not set",
+        ),
         ("--base-url h:1", "got the address 'h:1', wanted one like http://HOST/v1"),
-        ("--base-url http://me:secret@h/v1", "holds a user or a query: give the key by"),
+        (
+            "--base-url http://me:secret@h/v1",
+            "holds a user or a query: give the key by",
+        ),
     ],
 )
 def test_bad_input_says_what_to_do(here, capsys, arguments, message):
@@ -286,10 +355,14 @@ def test_an_unreadable_model_is_named(here, capsys, damage):
     if damage == "cut":
         weights.write_bytes(weights.read_bytes()[:1000])
     elif damage == "template":
-        (here / "base/chat_template.jinja").write_text("{{ raise_exception('no chat') }}")
+        (here / "base/chat_template.jinja").write_text(
+            "{{ raise_exception('no chat') }}"
+        )
     else:
         config = json.loads((here / "base/config.json").read_text())
-        (here / "base/config.json").write_text(json.dumps({**config, "hidden_size": 32}))
+        (here / "base/config.json").write_text(
+            json.dumps({**config, "hidden_size": 32})
+        )
     said = refused("--levels 0 --tasks 1 --model base --envs toy_guess", capsys)
     assert "cannot use the model " in said
     assert "base: " in said
@@ -297,14 +370,15 @@ def test_an_unreadable_model_is_named(here, capsys, damage):
 
 def test_without_any_verdict_the_report_says_why_and_the_command_fails(here, capsys):
     template = here / "runs/first/warm_start/chat_template.jinja"
-    refusal = (
-        "{% if 'Guess' in messages[0]['content'] %}{{ raise_exception('no games') }}{% endif %}"
-    )
+    refusal = "{% if 'Guess' in messages[0]['content'] %}{{ raise_exception('no games') }}{% endif %}"
     template.write_text(refusal + template.read_text())
     said = refused("--levels 0 --tasks 1 --rollouts 2", capsys, code=1)
     assert "no episode of warm-started on toy_guess level 0 id has a verdict" in said
     scores = report_of(here / "runs/first/evals")["rows"][0]["scores"]
-    assert (scores["warm-started"]["episodes"], scores["warm-started"]["errors"]) == (0, 2)
+    assert (scores["warm-started"]["episodes"], scores["warm-started"]["errors"]) == (
+        0,
+        2,
+    )
     assert scores["warm-started"]["success"]["value"] is None
     assert scores["trained"]["episodes"] == 2
 

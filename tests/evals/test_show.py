@@ -15,7 +15,9 @@ from evals.credit_test.record import read_step, steps, token_texts
 from evals.show import _episode, main, sparkline
 from scgrpo.models.tiny import make_tiny
 
-A = 3 + 1 + ord("a") - 32  # the tiny tokenizer: specials, the newline, then from the space on
+A = (
+    3 + 1 + ord("a") - 32
+)  # the tiny tokenizer: specials, the newline, then from the space on
 END = 2
 
 
@@ -46,7 +48,8 @@ def run(tmp_path: Path) -> Path:
     write_episodes(made / "episodes" / "step-000002.jsonl", three)
     (made / "metrics.jsonl").write_text(
         "".join(
-            json.dumps({"step": i + 1, "episodes/success": x}) + "\n" for i, x in enumerate((0, 1))
+            json.dumps({"step": i + 1, "episodes/success": x}) + "\n"
+            for i, x in enumerate((0, 1))
         )
     )
     credit(made, weight=[0.0, 0.8, 0.2])
@@ -54,9 +57,21 @@ def run(tmp_path: Path) -> Path:
 
 
 def credit(run: Path, *, weight: list[float], place: int = 0) -> None:
-    row = {"episode": place, "group": 0, "reference": 1, "case": "weighted", "advantage": -0.5}
+    row = {
+        "episode": place,
+        "group": 0,
+        "reference": 1,
+        "case": "weighted",
+        "advantage": -0.5,
+    }
     row |= {"divergence": weight, "weight": weight}
-    void = {"episode": 2, "group": None, "reference": None, "case": None, "advantage": None}
+    void = {
+        "episode": 2,
+        "group": None,
+        "reference": None,
+        "case": None,
+        "advantage": None,
+    }
     void |= {"divergence": None, "weight": None}
     path = run / "credit" / "step-000002.jsonl"
     path.parent.mkdir(exist_ok=True)
@@ -75,7 +90,11 @@ def test_a_long_curve_shows_means_of_neighbours():
 
 def test_each_episode_is_given_its_own_credit(run):
     failed, solved, void = read_step(run, 2)
-    assert (failed.reference, failed.weight, failed.advantage) == (1, (0.0, 0.8, 0.2), -0.5)
+    assert (failed.reference, failed.weight, failed.advantage) == (
+        1,
+        (0.0, 0.8, 0.2),
+        -0.5,
+    )
     assert (solved.group, solved.weight, solved.case) == (None, (), "")
     assert (void.group, void.weight, void.episode.verified) == (None, (), None)
     assert steps(run) == [1, 2]
@@ -83,7 +102,9 @@ def test_each_episode_is_given_its_own_credit(run):
 
 def test_credit_of_another_episode_is_refused(run):
     credit(run, weight=[0.1])
-    with pytest.raises(ValueError, match=r"episode 0: got 1 values of divergence.* 3 action"):
+    with pytest.raises(
+        ValueError, match=r"episode 0: got 1 values of divergence.* 3 action"
+    ):
         read_step(run, 2)
     credit(run, weight=[0.1, 0.1, 0.1], place=9)
     with pytest.raises(ValueError, match="no episode 9 in"):
@@ -104,7 +125,9 @@ def test_the_token_that_decided_is_the_reddest(run):
 
 def test_an_episode_cannot_steer_the_terminal(run):
     bad = "\x1b]0;owned\x07[red]\x1b[2J"
-    write_episodes(run / "episodes" / "step-000003.jsonl", [episode("a", 1.0, reply=bad)])
+    write_episodes(
+        run / "episodes" / "step-000003.jsonl", [episode("a", 1.0, reply=bad)]
+    )
     out = io.StringIO()
     shown = _episode(read_step(run, 3)[0], token_texts(run))
     Console(file=out, force_terminal=True, color_system=None).print(shown)
@@ -123,7 +146,12 @@ def test_among_equals_one_with_a_reference_is_shown(run, capsys):
 
 
 def test_the_best_the_worst_and_the_named_episode_are_shown(run, capsys):
-    for extra, place in ([], 1), (["--best"], 1), (["--worst"], 0), (["--episode", "2"], 2):
+    for extra, place in (
+        ([], 1),
+        (["--best"], 1),
+        (["--worst"], 0),
+        (["--episode", "2"], 2),
+    ):
         main([str(run), *extra])
         out = capsys.readouterr().out
         assert f"step 2, episode {place} of 3: train/0/[red]x" in out
@@ -134,7 +162,12 @@ def test_the_best_the_worst_and_the_named_episode_are_shown(run, capsys):
 
 def test_the_newest_evaluation_is_the_table(run, capsys):
     success = {"value": 0.25, "low": 0.1, "high": None}
-    row = {"env": "toy", "level": 0, "split": "id", "scores": {"trained": {"success": success}}}
+    row = {
+        "env": "toy",
+        "level": 0,
+        "split": "id",
+        "scores": {"trained": {"success": success}},
+    }
     (run / "evals").mkdir()
     (run / "evals" / "x.json").write_text(json.dumps({"facts": {}, "rows": [row]}))
     main([str(run)])

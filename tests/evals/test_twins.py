@@ -58,11 +58,17 @@ def test_a_twin_that_keeps_its_tasks_id_is_played_all_the_same():
     assert twins.find("id", 0, "id/0/nothing/twin") is None
     twins.reset(options={"split": "id", "level": 0, "task_id": twin.id})
     assert twins.task.payload["answer"] == task.payload["answer"] % 4 + 1
-    assert (len(twins.tasks("id", 0)), len(twins.tasks("id", 1))) == (len(plain.tasks("id", 0)), 0)
+    assert (len(twins.tasks("id", 0)), len(twins.tasks("id", 1))) == (
+        len(plain.tasks("id", 0)),
+        0,
+    )
 
 
 def test_twins_are_played_by_their_environments_own_code():
-    toy, twins = identity(registry.make("toy_guess")), identity(registry.make("twins/toy_guess"))
+    toy, twins = (
+        identity(registry.make("toy_guess")),
+        identity(registry.make("twins/toy_guess")),
+    )
     assert twins.env == "twins/toy_guess-v0"
     assert twins.source == toy.source
 
@@ -70,7 +76,9 @@ def test_twins_are_played_by_their_environments_own_code():
 def test_saved_episodes_of_twins_prove_themselves(tmp_path):
     twins = registry.make(twin_of("toy_guess"))
     (task, *_) = own("twins/toy_guess").tasks("id", 1)
-    played = [play(twins, ScriptedPolicy(turns), task) for turns in (["1"], ["2", "3", "4"])]
+    played = [
+        play(twins, ScriptedPolicy(turns), task) for turns in (["1"], ["2", "3", "4"])
+    ]
     write_episodes(tmp_path / "e.jsonl", played)
     found = replay([tmp_path / "e.jsonl"], env="evals.twin_envs:twins/toy_guess")
     assert [finding.problems for finding in found] == [(), ()]
@@ -135,7 +143,9 @@ def test_who_goes_by_heart_solves_tasks_and_not_pairs(turns, task, both):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("m") / "model", hidden=16, layers=1, heads=2)
+    return make_tiny(
+        tmp_path_factory.mktemp("m") / "model", hidden=16, layers=1, heads=2
+    )
 
 
 @pytest.fixture
@@ -145,10 +155,23 @@ def here(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-CHOSEN = ["--envs", "toy_guess", "--levels", "0", "--tasks", "4", "--rollouts", "2", "--out", "out"]
+CHOSEN = [
+    "--envs",
+    "toy_guess",
+    "--levels",
+    "0",
+    "--tasks",
+    "4",
+    "--rollouts",
+    "2",
+    "--out",
+    "out",
+]
 
 
-def test_the_command_plays_both_shares_episodes_with_an_evaluation_and_goes_on(here, capsys):
+def test_the_command_plays_both_shares_episodes_with_an_evaluation_and_goes_on(
+    here, capsys
+):
     evaluation.main(["--model", "model", *CHOSEN])
     capsys.readouterr()
     main(["model", *CHOSEN])
@@ -168,7 +191,19 @@ def test_the_command_plays_both_shares_episodes_with_an_evaluation_and_goes_on(h
 
 def test_suites_without_twins_are_refused(here, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main(["model", "--envs", "swe_lite", "--levels", "1", "--tasks", "2", "--out", "out"])
+        main(
+            [
+                "model",
+                "--envs",
+                "swe_lite",
+                "--levels",
+                "1",
+                "--tasks",
+                "2",
+                "--out",
+                "out",
+            ]
+        )
     assert stopped.value.code == 2
     err = capsys.readouterr().err
     assert "no task of swe_lite level 1 id has a twin" in err

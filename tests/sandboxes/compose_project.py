@@ -21,7 +21,9 @@ def usable(name: str) -> list[str]:
     """A compose command; the test is skipped where the machine lacks it."""
     command = COMPOSES[name]
     try:
-        subprocess.run([*command, "version"], capture_output=True, check=True, timeout=30)
+        subprocess.run(
+            [*command, "version"], capture_output=True, check=True, timeout=30
+        )
     except (OSError, subprocess.SubprocessError) as error:
         pytest.skip(f"this machine has no Compose {name}: {error}")
     return command
@@ -40,7 +42,11 @@ def any_usable() -> list[str]:
 
 def run(command: list[str], *arguments: str) -> str:
     """What it says. A library that read .env may have put an image's name into our environment."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("SCGRPO_")}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("SCGRPO_")
+    }
     done = subprocess.run(
         [*command, *arguments], capture_output=True, text=True, timeout=120, env=clean
     )
@@ -53,7 +59,9 @@ def no_other(client: docker.DockerClient) -> Iterator[None]:
     """Holds what somebody's `docker compose up sandbox` keeps, so that a test gets none of it."""
     with ExitStack() as stack:
         if kept := len(compose_containers(client)):
-            pool = stack.enter_context(open_pool(SandboxConfig(backend="docker", size=kept)))
+            pool = stack.enter_context(
+                open_pool(SandboxConfig(backend="docker", size=kept))
+            )
             for _ in range(kept):
                 stack.enter_context(pool.lease())
         yield

@@ -38,7 +38,9 @@ def box(pool: SandboxPool) -> Iterator[Sandbox]:
         yield leased
 
 
-@pytest.fixture(scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(
+    scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)]
+)
 def jails(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
     """Four boxes of each backend that isolates."""
     if request.param == "docker":
@@ -78,7 +80,9 @@ def own_ids(client: docker.DockerClient) -> Callable[..., set[str]]:
             all=True, ignore_removed=True, filters={"label": "scgrpo.owner"}
         )
         mine = f"{boot()}/{pid or os.getpid()}/"
-        return {str(one.id) for one in listed if one.labels["scgrpo.owner"].startswith(mine)}
+        return {
+            str(one.id) for one in listed if one.labels["scgrpo.owner"].startswith(mine)
+        }
 
     return found
 

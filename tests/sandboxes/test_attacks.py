@@ -183,7 +183,9 @@ def alive(box: Sandbox) -> bool:
 @pytest.mark.parametrize("name", [*FREE, *HARMFUL])
 def test_it_is_refused(jail, name):
     if name.startswith("its ") and landlock() < 2:
-        pytest.skip("this kernel lacks Landlock: a command may break its own box for memory")
+        pytest.skip(
+            "this kernel lacks Landlock: a command may break its own box for memory"
+        )
     said = outcome(jail, (FREE | HARMFUL)[name])
     assert said in REFUSED
     assert alive(jail)
@@ -212,7 +214,9 @@ time.sleep(2)
 """
 
 
-@pytest.mark.parametrize("jails", [pytest.param("docker", marks=pytest.mark.docker)], indirect=True)
+@pytest.mark.parametrize(
+    "jails", [pytest.param("docker", marks=pytest.mark.docker)], indirect=True
+)
 @pytest.mark.skipif(landlock() < 2, reason="this kernel lacks Landlock")
 def test_a_crowd_of_processes_smaller_than_the_runner_does_not_get_it_killed(jail):
     assert python(jail, CROWD, timeout_s=15).exit_code in (0, -9)
@@ -248,15 +252,28 @@ def test_without_walls_it_works(open_box, name):
 
 
 BEYOND_THE_FILTER = (
-    *("another root", "user 0", "group 0", "a file of root", "a device", "a higher priority"),
+    *(
+        "another root",
+        "user 0",
+        "group 0",
+        "a file of root",
+        "a device",
+        "a higher priority",
+    ),
     *("capabilities of a file", "its rank when memory ends", "its name"),
 )
 
 
-@pytest.mark.parametrize("name", [name for name in FREE if name not in BEYOND_THE_FILTER])
+@pytest.mark.parametrize(
+    "name", [name for name in FREE if name not in BEYOND_THE_FILTER]
+)
 def test_the_filter_refuses_it_to_root_whatever_the_machine_is_set_to(name):
-    code = f"from sandboxes import seccomp\nseccomp.forbid()\n{START}    {FREE[name]}{END}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    code = (
+        f"from sandboxes import seccomp\nseccomp.forbid()\n{START}    {FREE[name]}{END}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
     assert done.stdout.strip() in ("EPERM", "EAFNOSUPPORT"), done.stderr
 
 
@@ -367,7 +384,12 @@ def test_a_patched_interpreter_is_gone_with_its_command(jail):
         "unittest.TestCase.run = sys.settrace = builtins.__import__ = None\n"
     )
     python(jail, code)
-    assert python(jail, "import json, sys; print(json.loads('[1]')); sys.exit(3)").exit_code == 3
+    assert (
+        python(
+            jail, "import json, sys; print(json.loads('[1]')); sys.exit(3)"
+        ).exit_code
+        == 3
+    )
 
 
 LAST = """
@@ -405,7 +427,9 @@ def test_two_leases_at_once_share_neither_files_nor_processes(jails):
         assert not set(mine) & set(host)
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86_64 has a second call table")
+@pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="only x86_64 has a second call table"
+)
 @pytest.mark.parametrize("name", ["x32", "i386"])
 def test_the_filter_is_not_passed_by_another_call_table(jail, name):
     body = "call(0x40000000 + 39)" if name == "x32" else BY_INT_80

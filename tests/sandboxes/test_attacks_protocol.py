@@ -21,7 +21,9 @@ from sandboxes.inside.frames import (
 )
 from sandboxes.limits import compose_limits
 
-FRAME = pack({"status": 0, "late": False, "truncated": False, "wall_s": 0, "stdout": 6}, 6)
+FRAME = pack(
+    {"status": 0, "late": False, "truncated": False, "wall_s": 0, "stdout": 6}, 6
+)
 
 
 def python(box: Sandbox, code: str, stdin: bytes = b"") -> ExecResult:
@@ -67,7 +69,13 @@ NONSENSE = {
 
 
 # A container is made anew after each, so it gets one of each kind.
-OF_EACH_KIND = ("a huge payload", "no JSON", "a write outside", "a read of the root", "nesting")
+OF_EACH_KIND = (
+    "a huge payload",
+    "no JSON",
+    "a write outside",
+    "a read of the root",
+    "nesting",
+)
 TRIED = [("local", name) for name in NONSENSE] + [
     pytest.param("docker", name, marks=pytest.mark.docker) for name in OF_EACH_KIND
 ]
@@ -84,19 +92,23 @@ def test_a_runner_hangs_up_on_nonsense_and_the_next_lease_is_whole(jails, name):
         with pytest.raises(SandboxError):
             lease.read("secret")
     with jails.lease() as lease:
-        assert python(lease, "import os; print(os.listdir(), os.listdir('/tmp'))").stdout == (
-            b"[] []\n"
-        )
+        assert python(
+            lease, "import os; print(os.listdir(), os.listdir('/tmp'))"
+        ).stdout == (b"[] []\n")
 
 
 HARMLESS = {
-    "more announced than sent": raw({"op": "write", "files": [["a", 100], ["b", 5]]}, b"x"),
+    "more announced than sent": raw(
+        {"op": "write", "files": [["a", 100], ["b", 5]]}, b"x"
+    ),
     "a job that is no JSON": raw(RUN, b"no"),
     "a job that is longer than what came": raw({**RUN, "job": 2**40}, b"{}"),
     "a job without a command": raw(RUN, b"{}"),
     "a command that is a number": raw({**RUN, "job": 21}, b'{"argv":5, "cwd":"."} '),
     "an end in the past": raw({**RUN, "timeout_s": -5}, b"{}"),
-    "a folder outside": raw({**RUN, "job": 46}, b'{"argv": ["python", "-c", "1"], "cwd": "/etc"}'),
+    "a folder outside": raw(
+        {**RUN, "job": 46}, b'{"argv": ["python", "-c", "1"], "cwd": "/etc"}'
+    ),
 }
 
 
@@ -141,7 +153,9 @@ def test_a_client_that_hangs_up_in_the_middle_of_a_request_leaves_nothing(jails,
 def test_a_client_that_hangs_up_under_a_command_ends_it(jails):
     begun = time.monotonic()
     with jails.lease() as lease:
-        job = json.dumps({"argv": ["python", "-c", "import time; time.sleep(60)"], "cwd": "."})
+        job = json.dumps(
+            {"argv": ["python", "-c", "import time; time.sleep(60)"], "cwd": "."}
+        )
         request = raw({"op": "run", "job": len(job), "timeout_s": 60}, job.encode())
         lease._box._stream.send(request, begun + 5)
         time.sleep(0.2)
@@ -153,7 +167,9 @@ def test_a_client_that_hangs_up_under_a_command_ends_it(jails):
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_output_that_looks_like_an_answer_is_output(jail, stream):
-    code = f"import sys; sys.{stream}.buffer.write(sys.stdin.buffer.read()); sys.exit(1)"
+    code = (
+        f"import sys; sys.{stream}.buffer.write(sys.stdin.buffer.read()); sys.exit(1)"
+    )
     done = python(jail, code, stdin=(FRAME + b"passed") * 50)
     assert done.exit_code == 1
     assert getattr(done, stream) == (FRAME + b"passed") * 50
@@ -213,9 +229,14 @@ time.sleep(5)
 
 
 @pytest.mark.docker
-def test_those_who_knock_during_a_lease_are_turned_away_and_cost_it_little(client, own_ids, alone):
+def test_those_who_knock_during_a_lease_are_turned_away_and_cost_it_little(
+    client, own_ids, alone
+):
     before = own_ids()
-    with open_pool(SandboxConfig(backend="docker", size=1)) as pool, pool.lease() as lease:
+    with (
+        open_pool(SandboxConfig(backend="docker", size=1)) as pool,
+        pool.lease() as lease,
+    ):
         (name,) = own_ids() - before
         container = client.containers.get(name)
         knock = ["python3", "-c", HALF_OPEN, compose_limits().listen]

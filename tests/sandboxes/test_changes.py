@@ -19,11 +19,23 @@ def is_name(text: str) -> bool:
 
 NAMES = st.one_of(
     st.sampled_from(
-        ["a", "b.py", ".hidden", "with space", "-rf", "é", "e\u0301", "日本語", "🙂", "a\nb", "*"]
+        [
+            "a",
+            "b.py",
+            ".hidden",
+            "with space",
+            "-rf",
+            "é",
+            "e\u0301",
+            "日本語",
+            "🙂",
+            "a\nb",
+            "*",
+        ]
     ),
-    st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=12).filter(
-        is_name
-    ),
+    st.text(
+        st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=12
+    ).filter(is_name),
     # A name that is no UTF-8, as Python spells it.
     st.just("latin-\udce9"),
 )
@@ -34,7 +46,9 @@ CONTENTS = st.one_of(
             lambda end: end.join(lines).encode()
         )
     ),
-    st.sampled_from([b"", b"\n", b"no newline", b"\xef\xbb\xbfbom\r\n", b"\0" * 70_000, b"\xff"]),
+    st.sampled_from(
+        [b"", b"\n", b"no newline", b"\xef\xbb\xbfbom\r\n", b"\0" * 70_000, b"\xff"]
+    ),
 )
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
 
@@ -42,7 +56,9 @@ PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
 def is_tree(paths: Iterable[str]) -> bool:
     """Whether no file stands where another one needs a folder."""
     every = set(paths)
-    parents = {path[:place] for path in every for place, one in enumerate(path) if one == "/"}
+    parents = {
+        path[:place] for path in every for place, one in enumerate(path) if one == "/"
+    }
     return not parents & every
 
 
@@ -87,18 +103,29 @@ def listed(box: Sandbox) -> dict[str, bytes]:
 
 
 FEW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
 @FEW
 @given(before=TREES, written=TREES, data=st.data())
-def test_new_changed_renamed_and_deleted_files_arrive_to_the_byte(jails, before, written, data):
-    fates = {path: data.draw(st.sampled_from(["keep", "delete", "rename"])) for path in before}
+def test_new_changed_renamed_and_deleted_files_arrive_to_the_byte(
+    jails, before, written, data
+):
+    fates = {
+        path: data.draw(st.sampled_from(["keep", "delete", "rename"]))
+        for path in before
+    }
     deleted = [path for path, fate in fates.items() if fate == "delete"]
-    renamed = [(path, f"moved/{path}") for path, fate in fates.items() if fate == "rename"]
+    renamed = [
+        (path, f"moved/{path}") for path, fate in fates.items() if fate == "rename"
+    ]
     after = {path: text for path, text in before.items() if path not in deleted}
-    after = {dict(renamed).get(path, path): text for path, text in after.items()} | written
+    after = {
+        dict(renamed).get(path, path): text for path, text in after.items()
+    } | written
     assume(is_tree({*before, *after}))
     order = {
         "renamed": renamed,
@@ -121,7 +148,9 @@ def test_new_changed_renamed_and_deleted_files_arrive_to_the_byte(jails, before,
 @given(first=TREES, second=TREES)
 @example({"a/b": b"1"}, {"a": b"2"})
 @example({"a": b"1"}, {"a/b": b"2"})
-def test_a_file_takes_the_place_of_a_folder_and_a_folder_that_of_a_file(jails, first, second):
+def test_a_file_takes_the_place_of_a_folder_and_a_folder_that_of_a_file(
+    jails, first, second
+):
     with jails.lease() as box:
         box.write(first)
         box.write(second)

@@ -36,7 +36,12 @@ def composed(client: docker.DockerClient) -> set[str]:
 
 
 def test_sizes_are_read_as_compose_reads_them():
-    assert size_bytes("512m") == size_bytes("512M") == size_bytes("512mb") == 512 * 1024 * 1024
+    assert (
+        size_bytes("512m")
+        == size_bytes("512M")
+        == size_bytes("512mb")
+        == 512 * 1024 * 1024
+    )
     assert size_bytes("64k") == 65536
     assert size_bytes("2g") == 2147483648
     assert size_bytes(7) == size_bytes("7") == size_bytes("7b") == 7
@@ -75,11 +80,16 @@ def test_a_checkout_that_never_made_the_image_has_a_name_for_it_too(name, tmp_pa
 
 
 @pytest.mark.docker
-def test_running_containers_are_leased_before_own_ones_are_started(client, own_ids, compose):
+def test_running_containers_are_leased_before_own_ones_are_started(
+    client, own_ids, compose
+):
     own = own_ids()
     run(compose, "up", "--detach", "--scale", "sandbox=2", "sandbox")
     assert len(composed(client)) == 2
-    with open_pool(SandboxConfig(backend="docker", size=3)) as pool, ExitStack() as leases:
+    with (
+        open_pool(SandboxConfig(backend="docker", size=3)) as pool,
+        ExitStack() as leases,
+    ):
         boxes = [leases.enter_context(pool.lease()) for _ in range(2)]
         for number, box in enumerate(boxes):
             box.write({"mine": str(number).encode()})
@@ -109,19 +119,28 @@ def test_two_pools_never_share_a_container(own_ids, compose):
 
 
 @pytest.mark.docker
-def test_a_container_that_was_given_back_is_clean_and_can_be_leased_again(own_ids, compose):
+def test_a_container_that_was_given_back_is_clean_and_can_be_leased_again(
+    own_ids, compose
+):
     run(compose, "up", "--detach", "sandbox")
     own = own_ids()
     for _ in range(3):
-        with open_pool(SandboxConfig(backend="docker", size=1)) as pool, pool.lease() as box:
+        with (
+            open_pool(SandboxConfig(backend="docker", size=1)) as pool,
+            pool.lease() as box,
+        ):
             assert own_ids() == own
-            done = box.run(["python", "-c", "import os; print(os.listdir())"], timeout_s=20)
+            done = box.run(
+                ["python", "-c", "import os; print(os.listdir())"], timeout_s=20
+            )
             assert done.stdout == b"[]\n"
             box.write({"left": b"behind"})
 
 
 @pytest.mark.docker
-def test_a_container_restarted_by_compose_is_an_error_and_then_leased_again(client, compose):
+def test_a_container_restarted_by_compose_is_an_error_and_then_leased_again(
+    client, compose
+):
     run(compose, "up", "--detach", "sandbox")
     (name,) = composed(client)
     with open_pool(SandboxConfig(backend="docker", size=1)) as pool:

@@ -19,7 +19,9 @@ from sandboxes.doctor import main, show
 from sandboxes.tools.host import look_around
 from sandboxes.tools.self_check import Finding, findings
 
-needs_local = pytest.mark.skipif(bool(local.available()), reason=f"local: {local.available()}")
+needs_local = pytest.mark.skipif(
+    bool(local.available()), reason=f"local: {local.available()}"
+)
 
 
 def doctor(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -52,7 +54,10 @@ def test_a_machine_with_nothing_is_told_what_to_install_and_fails(bare):
 def test_without_an_engine_auto_takes_local_and_says_why(bare):
     done = doctor(**{**bare, "PATH": os.environ["PATH"]})
     assert done.returncode == 0, done.stdout
-    assert "Attacks on local (isolation: namespace), taken since no Docker engine" in done.stdout
+    assert (
+        "Attacks on local (isolation: namespace), taken since no Docker engine"
+        in done.stdout
+    )
     assert "makes boxes here; isolation: namespace\n" in done.stdout
     assert done.stdout.endswith("Verdict: local, hostile code is held\n")
 
@@ -61,7 +66,10 @@ def test_without_an_engine_auto_takes_local_and_says_why(bare):
 def test_with_an_engine_auto_takes_docker_and_says_why(client, alone):
     done = doctor()
     assert done.returncode == 0, done.stdout
-    assert "Attacks on docker (isolation: container), taken since an engine answers" in done.stdout
+    assert (
+        "Attacks on docker (isolation: container), taken since an engine answers"
+        in done.stdout
+    )
     assert "; isolation: container\n" in done.stdout
     assert "ok  sandbox image: " in done.stdout
     assert done.stdout.endswith("Verdict: docker, hostile code is held\n")
@@ -84,7 +92,9 @@ def test_the_battery_finds_every_hole_of_a_box_that_isolates_nothing():
 
 def test_no_check_of_the_battery_is_content_with_a_box_that_limits_nothing():
     """Every command ends well, whatever it did, and every file is there."""
-    with FakePool(lambda argv, files, stdin: ExecResult(0, b'{"left": ["x"]}', b"")) as pool:
+    with FakePool(
+        lambda argv, files, stdin: ExecResult(0, b'{"left": ["x"]}', b"")
+    ) as pool:
         found = {finding.name: finding for finding in findings(pool)}
     assert len(found) == 10
     assert not any(finding.good for finding in found.values()), found
@@ -106,7 +116,10 @@ def test_a_box_that_breaks_is_a_bad_finding_and_not_a_crash():
 
 @pytest.mark.parametrize(
     ("program", "line"),
-    [("docker", "ok  Docker Compose: v2.40.3"), ("docker-compose", "ok  Docker Compose: v1.29.2")],
+    [
+        ("docker", "ok  Docker Compose: v2.40.3"),
+        ("docker-compose", "ok  Docker Compose: v1.29.2"),
+    ],
 )
 def test_both_generations_of_compose_are_found(bare, tmp_path, program, line):
     version = {"docker": "v2.40.3", "docker-compose": "1.29.2"}[program]
@@ -129,19 +142,33 @@ def test_the_help_teaches(capsys):
         main(["--help"])
     assert end.value.code == 0
     said = capsys.readouterr().out
-    for word in ("container", "namespace", "never takes `unsafe`", "exit status", "--backend"):
+    for word in (
+        "container",
+        "namespace",
+        "never takes `unsafe`",
+        "exit status",
+        "--backend",
+    ):
         assert word in said
 
 
 def test_a_terminal_gets_a_table_and_a_pipe_gets_lines():
-    found = [Finding("network", True, "[none]"), Finding("root", False, "writable", "mount it ro")]
+    found = [
+        Finding("network", True, "[none]"),
+        Finding("root", False, "writable", "mount it ro"),
+    ]
     shown = {}
     for terminal in (True, False):
         text = io.StringIO()
-        console = Console(file=text, force_terminal=terminal, width=100, color_system=None)
+        console = Console(
+            file=text, force_terminal=terminal, width=100, color_system=None
+        )
         assert show(console, "Box", iter(found)) == found
         shown[terminal] = text.getvalue()
-    assert shown[False] == "Box\n  ok  network: [none]\n  NO  root: writable\n      mount it ro\n"
+    assert (
+        shown[False]
+        == "Box\n  ok  network: [none]\n  NO  root: writable\n      mount it ro\n"
+    )
     assert "│" in shown[True] or "┃" in shown[True]
     assert "[none]" in shown[True]
     assert "mount it ro" in shown[True]

@@ -208,7 +208,9 @@ PROGRAMS = {
         "t = threading.Thread(target=print, args=('deep',)); t.start(); t.join()",
         "deep\n",
     ),
-    "large numbers": Program("print((3**100000).bit_length(), 7**5000 % 1009)", "158497 213\n"),
+    "large numbers": Program(
+        "print((3**100000).bit_length(), 7**5000 % 1009)", "158497 213\n"
+    ),
     "large memory": Program("print(len(bytearray(200 << 20)))", f"{200 << 20}\n"),
     "the locale of the environment": Program(
         "import locale\nprint(locale.setlocale(locale.LC_ALL, ''), locale.getpreferredencoding(), "
@@ -239,7 +241,9 @@ PROGRAMS = {
     ),
     "64 KiB of output": Program("print('x' * 65535)", "x" * 65535 + "\n"),
     "a large input": Program(
-        "import sys\nprint(len(sys.stdin.buffer.read()))", f"{3 << 20}\n", bytes(3 << 20)
+        "import sys\nprint(len(sys.stdin.buffer.read()))",
+        f"{3 << 20}\n",
+        bytes(3 << 20),
     ),
     "arguments and the environment": Program(
         "import os, sys\nprint(sys.argv, os.environ['HOME'], os.path.expanduser('~'), os.getcwd())",
@@ -271,7 +275,9 @@ PROGRAMS = {
         "getcontext().prec = 30; print(D(1) / 3, F(1, 3) + F(1, 6))",
         "0.333333333333333333333333333333 1/2\n",
     ),
-    "an exit code by an exception": Program("print('out', flush=True)\nraise SystemExit", "out\n"),
+    "an exit code by an exception": Program(
+        "print('out', flush=True)\nraise SystemExit", "out\n"
+    ),
     "what runs at the end": Program(
         "import atexit\natexit.register(print, 'last'); print('first')", "first\nlast\n"
     ),

@@ -82,7 +82,9 @@ print(opened)
 
 def test_no_socket_but_a_local_one_can_be_made(box):
     assert printed(box, SOCKETS) == "[]"
-    assert printed(box, "import socket; a, b = socket.socketpair(); a.send(b'x'); print(b.recv(1))")
+    assert printed(
+        box, "import socket; a, b = socket.socketpair(); a.send(b'x'); print(b.recv(1))"
+    )
 
 
 IO_URING = """
@@ -206,7 +208,9 @@ def test_a_fork_bomb_that_never_ends_dies_at_the_deadline(box):
 
 
 def test_a_memory_bomb_kills_itself_alone(box):
-    done = python(box, "held = []\nwhile True: held.append(bytearray(1 << 24))", timeout_s=60)
+    done = python(
+        box, "held = []\nwhile True: held.append(bytearray(1 << 24))", timeout_s=60
+    )
     assert done.exit_code in (-9, 1)
     assert not done.timed_out
     assert printed(box, "print('well')") == "well"
@@ -478,7 +482,10 @@ def test_hidden_modules_are_nowhere(box, program):
         assert done.exit_code == 1, done
         assert f"No module named '{name}'".encode() in done.stderr
     assert printed(box, FIND.format(hidden=hidden)) == ""
-    assert printed(box, f"import sys; print([n for n in {hidden!r} if n in sys.modules])") == "[]"
+    assert (
+        printed(box, f"import sys; print([n for n in {hidden!r} if n in sys.modules])")
+        == "[]"
+    )
 
 
 def test_tests_run_inside(box):
@@ -495,5 +502,11 @@ def test_nothing_of_this_machine_shows(box):
     assert os.uname().nodename not in names
     assert str(Path.home()) not in names
     for name in os.environ:
-        if name not in ("PATH", "HOME", "LANG", "TZ", "LC_CTYPE") and not name.startswith("PYTHON"):
+        if name not in (
+            "PATH",
+            "HOME",
+            "LANG",
+            "TZ",
+            "LC_CTYPE",
+        ) and not name.startswith("PYTHON"):
             assert f"'{name}'" not in names

@@ -21,7 +21,9 @@ from sandboxes.backends import bubblewrap as local
 from sandboxes.inside.settings import hidden_modules
 from sandboxes.limits import compose_limits
 
-pytestmark = pytest.mark.skipif(bool(local.available()), reason=f"local: {local.available()}")
+pytestmark = pytest.mark.skipif(
+    bool(local.available()), reason=f"local: {local.available()}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +85,7 @@ def test_a_command_sets_no_limit_of_its_runner(box):
 
 
 def test_a_command_may_lower_its_own_limits(box):
-    code = (
-        "import resource as r; r.setrlimit(r.RLIMIT_CPU, (5, 5)); print(r.getrlimit(r.RLIMIT_CPU))"
-    )
+    code = "import resource as r; r.setrlimit(r.RLIMIT_CPU, (5, 5)); print(r.getrlimit(r.RLIMIT_CPU))"
     assert printed(box, code) == "(5, 5)"
 
 
@@ -218,9 +218,14 @@ def test_a_hidden_module_is_found_where_a_task_brings_it(box):
 
 
 def test_a_command_holds_no_descriptor_of_its_runner(box):
-    code = "import os; print(*sorted(int(name) for name in os.listdir('/proc/self/fd')))"
+    code = (
+        "import os; print(*sorted(int(name) for name in os.listdir('/proc/self/fd')))"
+    )
     # 3 is the listing's own.
     assert printed(box, code) == "0 1 2 3"
     assert (
-        printed(box, "import os; print(os.readlink('/proc/self/fd/0').partition(':')[0])") == "pipe"
+        printed(
+            box, "import os; print(os.readlink('/proc/self/fd/0').partition(':')[0])"
+        )
+        == "pipe"
     )

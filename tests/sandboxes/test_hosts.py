@@ -113,7 +113,9 @@ def proxies(client, alone, tmp_path: Path) -> Iterator[tuple[Proxy, Proxy]]:
 
 
 def config(*proxies: Proxy, size: int = 2) -> SandboxConfig:
-    return SandboxConfig(backend="docker", size=size, hosts=tuple(proxy.url for proxy in proxies))
+    return SandboxConfig(
+        backend="docker", size=size, hosts=tuple(proxy.url for proxy in proxies)
+    )
 
 
 def works(box) -> bool:
@@ -148,7 +150,10 @@ def test_an_engine_that_dies_voids_its_leases_and_is_left_out_until_it_is_back(
         with pool.lease() as one, pool.lease() as other:
             assert works(one)
             assert works(other)
-        assert f"engine {first.url} is left out: no engine answers" in capsys.readouterr().err
+        assert (
+            f"engine {first.url} is left out: no engine answers"
+            in capsys.readouterr().err
+        )
         second.stop()
         first.begin()
         with pool.lease() as box:
@@ -206,7 +211,9 @@ def test_connections_lost_under_load_are_errors_and_never_answers(proxies, own_i
     assert len(lost) >= 2
 
 
-def test_a_daemon_that_restarts_under_load_voids_what_ran_and_serves_again(proxies, own_ids):
+def test_a_daemon_that_restarts_under_load_voids_what_ran_and_serves_again(
+    proxies, own_ids
+):
     """More threads than boxes; no answer is wrong, none comes while it is down, nothing is left."""
     engine, before = proxies[0], own_ids()
     right: list[float] = []
@@ -221,7 +228,9 @@ def test_a_daemon_that_restarts_under_load_voids_what_ran_and_serves_again(proxi
                 with pool.lease(timeout_s=20) as box:
                     for _ in range(5):
                         number += 1
-                        said = box.run(["python", "-c", f"print({name}, {number})"], timeout_s=10)
+                        said = box.run(
+                            ["python", "-c", f"print({name}, {number})"], timeout_s=10
+                        )
                         if said.stdout != f"{name} {number}\n".encode():
                             wrong.append(said)
                         if box.isolation is not Isolation.CONTAINER:
@@ -260,7 +269,9 @@ def waited(there: Callable[[], bool], patience_s: float = 60.0) -> bool:
     return there()
 
 
-def test_a_full_workspace_is_an_error_to_the_writer_and_the_next_lease_is_empty(client, alone):
+def test_a_full_workspace_is_an_error_to_the_writer_and_the_next_lease_is_empty(
+    client, alone
+):
     whole = b"\0" * (1 << 20)
     with open_pool(SandboxConfig(backend="docker", size=1)) as pool:
         with pool.lease() as box:

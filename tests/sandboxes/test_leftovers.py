@@ -59,9 +59,13 @@ def seen(pool: SandboxPool) -> dict[str, Any]:
         done = python(box, SNAPSHOT)
         assert done.exit_code == 0, done
         files = {f"pack/inner/{number}.py": b"x = 1\n" for number in range(20)}
-        box.write({**files, "large": bytes(30 << 20), "main.py": b"import pack.inner.7\n"})
+        box.write(
+            {**files, "large": bytes(30 << 20), "main.py": b"import pack.inner.7\n"}
+        )
         assert box.read("pack/inner/7.py") == b"x = 1\n"
-        ran = box.run(["python", "-c", "import pack.inner as p; print(p)"], timeout_s=20)
+        ran = box.run(
+            ["python", "-c", "import pack.inner as p; print(p)"], timeout_s=20
+        )
         assert ran.exit_code == 0, ran
         return json.loads(done.stdout)
 
@@ -105,7 +109,9 @@ def unfiltered(
 
         def start() -> StreamSandbox:
             command = [*local._bubblewrap(), "--seccomp=0"]
-            return local.start_runner(command, Isolation.NAMESPACE, local._identity(65000))
+            return local.start_runner(
+                command, Isolation.NAMESPACE, local._identity(65000)
+            )
 
         pool = StreamPool(start, 1, "without a filter")
     with pool:
@@ -116,7 +122,12 @@ REPLACED = ("queues of System V", "an attribute for each inode")
 """What no wipe takes away; there are more names of attributes than the kernel lists."""
 
 PROVED = (
-    *("default list of rights", "list of rights", "a note in an attribute", "many attributes"),
+    *(
+        "default list of rights",
+        "list of rights",
+        "a note in an attribute",
+        "many attributes",
+    ),
     "list of rights by a descriptor and by no link",
     "flags of the folders by the new call",
     *(name for name in ATTACKS if "flight" in name),
@@ -127,7 +138,9 @@ PROVED = (
 
 
 @pytest.mark.parametrize("name", PROVED)
-def test_without_the_filter_the_wipe_takes_it_away_or_ends_the_sandbox(unfiltered, name):
+def test_without_the_filter_the_wipe_takes_it_away_or_ends_the_sandbox(
+    unfiltered, name
+):
     before = seen(unfiltered)
     with unfiltered.lease() as box:
         first = box._box
@@ -152,7 +165,8 @@ def test_a_sandbox_that_cannot_be_left_clean_ends_and_is_replaced(unfiltered):
     with unfiltered.lease() as box:
         assert box._box is not first
         assert (
-            python(box, "print(open('/proc/sysvipc/msg').read().count(chr(10)))").stdout == b"1\n"
+            python(box, "print(open('/proc/sysvipc/msg').read().count(chr(10)))").stdout
+            == b"1\n"
         )
 
 

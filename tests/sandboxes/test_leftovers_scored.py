@@ -29,7 +29,11 @@ SPOILING = (
 
 @pytest.fixture(
     scope="module",
-    params=["local", pytest.param("docker", marks=ENGINE), pytest.param("compose", marks=ENGINE)],
+    params=[
+        "local",
+        pytest.param("docker", marks=ENGINE),
+        pytest.param("compose", marks=ENGINE),
+    ],
 )
 def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
     """One sandbox, which every episode shares with the attack before it."""
@@ -71,7 +75,10 @@ def right_work_passes(pool: SandboxPool) -> bool:
 @pytest.mark.parametrize("name", SPOILING)
 def test_right_work_passes_after_a_lease_that_spoils_the_sandbox(pool, name):
     with pool.lease() as box:
-        assert box.run(["python", "-c", START + ATTACKS[name]], timeout_s=60).exit_code == 0
+        assert (
+            box.run(["python", "-c", START + ATTACKS[name]], timeout_s=60).exit_code
+            == 0
+        )
     assert right_work_passes(pool)
 
 

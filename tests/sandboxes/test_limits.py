@@ -72,7 +72,10 @@ def test_every_limit_of_a_bubblewrap_box_is_the_files(rewritten):
 @pytest.mark.docker
 def test_every_limit_of_a_container_is_the_files(client, own_ids, alone, rewritten):
     before = own_ids()
-    with open_pool(SandboxConfig(backend="docker", size=1)) as pool, pool.lease() as box:
+    with (
+        open_pool(SandboxConfig(backend="docker", size=1)) as pool,
+        pool.lease() as box,
+    ):
         found = json.loads(box.run(["python", "-c", SHOW], timeout_s=30).stdout)
         (name,) = own_ids() - before
         host = client.containers.get(name).attrs["HostConfig"]

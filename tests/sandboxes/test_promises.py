@@ -47,7 +47,9 @@ print(json.dumps([sys.version_info[:2], sorted(found)]))
 
 
 def test_the_list_of_modules_that_are_missing_is_right(jail):
-    done = jail.run(["python", "-c", MISSING, " ".join(hidden_modules())], timeout_s=120)
+    done = jail.run(
+        ["python", "-c", MISSING, " ".join(hidden_modules())], timeout_s=120
+    )
     assert done.exit_code == 0, done
     version, missing = json.loads(done.stdout)
     if version != [3, 11]:
@@ -60,7 +62,9 @@ def test_the_list_of_modules_that_are_missing_is_right(jail):
 def test_the_numbers_are_those_of_the_compose_file():
     limits = compose_limits()
     for folder, size_mib in limits.folders_mib.items():
-        assert f"`{folder}` {size_mib} MiB and {limits.folders_inodes[folder]:,}" in PAGE
+        assert (
+            f"`{folder}` {size_mib} MiB and {limits.folders_inodes[folder]:,}" in PAGE
+        )
     assert f"at most {limits.pids}, no capability" in PAGE
     assert f"{limits.pids} processes with {limits.nofile} files each" in PAGE
     assert f"{limits.memory_mib} MiB for the whole sandbox" in PAGE
@@ -68,7 +72,10 @@ def test_the_numbers_are_those_of_the_compose_file():
 
 
 WANTING = {
-    "sockets": ("import socket; socket.socket()", "Address family not supported by protocol"),
+    "sockets": (
+        "import socket; socket.socket()",
+        "Address family not supported by protocol",
+    ),
     "descriptors": (
         "import socket; a, b = socket.socketpair(); socket.send_fds(a, [b'x'], [0])",
         "PermissionError",

@@ -15,7 +15,9 @@ from sandboxes import ExecResult, Sandbox, SandboxError
 CAP = 64 * 1024
 
 
-def python(box: Sandbox, code: str, timeout_s: float = 20.0, stdin: bytes = b"") -> ExecResult:
+def python(
+    box: Sandbox, code: str, timeout_s: float = 20.0, stdin: bytes = b""
+) -> ExecResult:
     return box.run(["python", "-c", code], timeout_s=timeout_s, stdin=stdin)
 
 
@@ -34,7 +36,10 @@ def test_status_and_both_streams_come_back_apart(box):
 
 
 def test_a_signal_is_a_negative_status(box):
-    assert python(box, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)").exit_code == -11
+    assert (
+        python(box, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)").exit_code
+        == -11
+    )
 
 
 COPY = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"
@@ -56,7 +61,9 @@ def test_input_that_nobody_reads_holds_nothing_up(box):
 
 def test_what_was_printed_before_the_deadline_is_kept(box):
     begun = time.monotonic()
-    done = python(box, "import time; print('first', flush=True); time.sleep(60)", timeout_s=0.5)
+    done = python(
+        box, "import time; print('first', flush=True); time.sleep(60)", timeout_s=0.5
+    )
     assert time.monotonic() - begun < 10
     assert done.timed_out
     assert done.exit_code is None
@@ -64,7 +71,9 @@ def test_what_was_printed_before_the_deadline_is_kept(box):
     assert 0.5 <= done.wall_s < 5
 
 
-@pytest.mark.parametrize(("stream", "other"), [("stdout", "stderr"), ("stderr", "stdout")])
+@pytest.mark.parametrize(
+    ("stream", "other"), [("stdout", "stderr"), ("stderr", "stdout")]
+)
 def test_output_past_the_cap_ends_the_command(box, stream, other):
     code = f"import sys\nwhile True: sys.{stream}.write('x' * 4096)"
     begun = time.monotonic()
@@ -77,13 +86,20 @@ def test_output_past_the_cap_ends_the_command(box, stream, other):
 
 
 def test_output_up_to_the_cap_is_kept_whole(box):
-    done = python(box, f"import sys; sys.stdout.write('x' * {CAP}); sys.stderr.write('y' * {CAP})")
+    done = python(
+        box, f"import sys; sys.stdout.write('x' * {CAP}); sys.stderr.write('y' * {CAP})"
+    )
     assert (done.exit_code, done.truncated) == (0, False)
     assert (done.stdout, done.stderr) == (b"x" * CAP, b"y" * CAP)
 
 
 def test_files_of_any_depth_and_content_can_be_laid_down_and_read(box):
-    files = {"a": b"", "b/c/d/e": bytes(range(256)), "./b//f": b"text", "name with spaces/ü": b"1"}
+    files = {
+        "a": b"",
+        "b/c/d/e": bytes(range(256)),
+        "./b//f": b"text",
+        "name with spaces/ü": b"1",
+    }
     box.write(files)
     for path, content in files.items():
         assert box.read(path) == content
@@ -110,14 +126,23 @@ print(VALUE, sys.argv)
 
 
 def test_commands_see_written_files_and_leave_theirs_to_be_read(box):
-    box.write({"package/__init__.py": b"", "package/value.py": b"VALUE = 7\n", "run.py": RUN})
-    assert box.run(["python", "run.py", "x"], timeout_s=20).stdout == b"7 ['run.py', 'x']\n"
+    box.write(
+        {"package/__init__.py": b"", "package/value.py": b"VALUE = 7\n", "run.py": RUN}
+    )
+    assert (
+        box.run(["python", "run.py", "x"], timeout_s=20).stdout
+        == b"7 ['run.py', 'x']\n"
+    )
     assert box.read("made/here") == b"new"
-    listed = box.run(["python", "-c", "import os; print(os.listdir())"], timeout_s=20, cwd="made")
+    listed = box.run(
+        ["python", "-c", "import os; print(os.listdir())"], timeout_s=20, cwd="made"
+    )
     assert listed.stdout == b"['here']\n"
 
 
-@pytest.mark.parametrize("path", ["/planted", "..", "../planted", "a/../../planted", "", ".", "\0"])
+@pytest.mark.parametrize(
+    "path", ["/planted", "..", "../planted", "a/../../planted", "", ".", "\0"]
+)
 def test_a_path_that_leads_elsewhere_is_refused_by_name(box, path):
     with pytest.raises(ValueError, match="relative"):
         box.write({"fine": b"", path: b""})
@@ -128,7 +153,11 @@ def test_a_path_that_leads_elsewhere_is_refused_by_name(box, path):
 
 
 def test_a_bad_call_is_named_and_the_box_goes_on(box):
-    for argv, timeout_s, cwd in (([], 1, "."), (["python"], 0, "."), (["python"], 1, "../..")):
+    for argv, timeout_s, cwd in (
+        ([], 1, "."),
+        (["python"], 0, "."),
+        (["python"], 1, "../.."),
+    ):
         with pytest.raises(ValueError, match="got"):
             box.run(argv, timeout_s=timeout_s, cwd=cwd)
     assert printed(box, "print('well')") == "well"
@@ -147,7 +176,16 @@ socket.socket(socket.AF_UNIX).bind("socket")
 def test_links_pipes_and_folders_are_not_read_and_make_way_for_files(box):
     box.write({"real/file": b"theirs"})
     printed(box, PLANT)
-    odd = ("link", "dangling", "folder/file", "pipe", "socket", "real", "nothing", "real/file/x")
+    odd = (
+        "link",
+        "dangling",
+        "folder/file",
+        "pipe",
+        "socket",
+        "real",
+        "nothing",
+        "real/file/x",
+    )
     for path in odd:
         with pytest.raises(FileNotFoundError):
             box.read(path)
@@ -269,5 +307,6 @@ def runners() -> list[int]:
     return [
         pid
         for pid in children
-        if b"sandboxes.inside.runner" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if b"sandboxes.inside.runner"
+        in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     ]

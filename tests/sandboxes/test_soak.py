@@ -14,12 +14,22 @@ from sandboxes import soak
 from sandboxes.backends import bubblewrap as local
 
 
-@pytest.mark.parametrize("backend", ["local", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.mark.parametrize(
+    "backend", ["local", pytest.param("docker", marks=pytest.mark.docker)]
+)
 def test_rounds_of_every_way_leave_nothing(backend):
     if reason := soak.reason_against(backend):
         pytest.skip(reason)
     done = subprocess.run(
-        [sys.executable, "-m", "sandboxes.soak", "--leases", "4", "--backends", backend],
+        [
+            sys.executable,
+            "-m",
+            "sandboxes.soak",
+            "--leases",
+            "4",
+            "--backends",
+            backend,
+        ],
         capture_output=True,
         text=True,
         timeout=240,
@@ -36,7 +46,9 @@ def test_each_kind_of_leak_is_counted(tmp_path: Path):
     with (
         socket.socket(socket.AF_UNIX),
         open(os.devnull),
-        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process,
+        subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE
+        ) as process,
     ):
         (tmp_path / "forgotten").touch()
         after = rounds.left()

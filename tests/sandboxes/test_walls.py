@@ -18,7 +18,9 @@ from sandboxes.backends.containers import container_options
 from sandboxes.image.build import prepare_image
 from sandboxes.limits import compose_limits
 
-LOCAL = pytest.mark.skipif(bool(local.available()), reason=f"local: {local.available()}")
+LOCAL = pytest.mark.skipif(
+    bool(local.available()), reason=f"local: {local.available()}"
+)
 WORK = next(iter(compose_limits().folders_mib))
 
 NET = "print(*sorted(line.split(':')[0].strip() for line in open('/proc/net/dev') if ':' in line))"
@@ -41,7 +43,11 @@ def run_local(change: Callable[[list[str]], list[str]], code: str) -> str:
         timeout=30,
         **local._identity(compose_limits().uid),  # type: ignore[arg-type]
     )
-    return done.stdout.strip() if done.returncode == 0 else f"! {done.stderr.strip()[-200:]}"
+    return (
+        done.stdout.strip()
+        if done.returncode == 0
+        else f"! {done.stderr.strip()[-200:]}"
+    )
 
 
 def same(walls: list[str]) -> list[str]:
@@ -82,7 +88,13 @@ for folder, _, names in os.walk("/proc/sys"):
 print(opened)
 """
 USERNS = "print(ctypes.CDLL(None).unshare(0x10000000))"
-SHARED = ("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup")
+SHARED = (
+    "--unshare-user",
+    "--unshare-ipc",
+    "--unshare-pid",
+    "--unshare-uts",
+    "--unshare-cgroup",
+)
 LOCAL_WALLS = {
     "no network": (
         replaced("--unshare-all", *SHARED),
@@ -99,7 +111,11 @@ LOCAL_WALLS = {
         SETTINGS,
         lambda said: said == "[]",
     ),
-    "no user namespace": (without("--disable-userns"), USERNS, lambda said: said == "-1"),
+    "no user namespace": (
+        without("--disable-userns"),
+        USERNS,
+        lambda said: said == "-1",
+    ),
     "/dev is read-only": (
         without("--remount-ro", "/dev"),
         "open('/dev/planted', 'w').close()",
@@ -138,7 +154,9 @@ def test_a_wall_of_local_holds_and_without_it_the_attack_works(wall):
 
 @LOCAL
 def test_without_the_filter_sockets_can_be_made():
-    code = "import socket; print(socket.socket(socket.AF_INET, socket.SOCK_DGRAM).family)"
+    code = (
+        "import socket; print(socket.socket(socket.AF_INET, socket.SOCK_DGRAM).family)"
+    )
     said = {}
     for filtered in (1, 0):
         command = [*local._bubblewrap(), f"--seccomp={filtered}"]
@@ -196,7 +214,9 @@ except OSError:
     pass
 print(count < 9000)
 """
-CAPABILITIES = "print(*[line.split()[1].lstrip('0') for line in open('/proc/self/status') if {}])"
+CAPABILITIES = (
+    "print(*[line.split()[1].lstrip('0') for line in open('/proc/self/status') if {}])"
+)
 ROOM = {WORK: "exec,size=64m,uid=61234,gid=61234,mode=0700"}
 DOCKER_WALLS = {
     "no network": ({"network_mode": "bridge"}, NET, "lo"),

@@ -25,7 +25,9 @@ LONG = episode(
     Segment("env", "o", (9,)),
     Segment("policy", "b", (10,), (-2.0,)),
 )
-SHORT = episode(Segment("prompt", "p", (5,)), Segment("policy", "a", (1,), (-1.0,)), passed=False)
+SHORT = episode(
+    Segment("prompt", "p", (5,)), Segment("policy", "a", (1,), (-1.0,)), passed=False
+)
 
 
 def test_every_entry_is_about_the_token_in_its_place():
@@ -33,7 +35,10 @@ def test_every_entry_is_about_the_token_in_its_place():
     assert batch.token_ids.tolist() == [[5, 6, 7, 8, 9, 10], [5, 1, 0, 0, 0, 0]]
     assert batch.real.tolist() == [[True] * 6, [True, True] + [False] * 4]
     assert batch.action_mask.int().tolist() == [[0, 0, 1, 1, 0, 1], [0, 1, 0, 0, 0, 0]]
-    assert batch.old_logprobs.tolist() == [[0, 0, -0.5, -0.25, 0, -2], [0, -1, 0, 0, 0, 0]]
+    assert batch.old_logprobs.tolist() == [
+        [0, 0, -0.5, -0.25, 0, -2],
+        [0, -1, 0, 0, 0, 0],
+    ]
     assert batch.rewards.tolist() == [1.0, 0.0]
     assert batch.verified.tolist() == [True, False]
     assert batch.group.tolist() == [4, 4]
@@ -42,8 +47,15 @@ def test_every_entry_is_about_the_token_in_its_place():
 
 def test_dtypes_are_those_that_the_losses_expect():
     batch = collate([LONG], [0], pad_id=0)
-    assert batch.token_ids.dtype == batch.group.dtype == batch.lengths.dtype == torch.int64
-    assert batch.real.dtype == batch.action_mask.dtype == batch.verified.dtype == torch.bool
+    assert (
+        batch.token_ids.dtype == batch.group.dtype == batch.lengths.dtype == torch.int64
+    )
+    assert (
+        batch.real.dtype
+        == batch.action_mask.dtype
+        == batch.verified.dtype
+        == torch.bool
+    )
     assert batch.old_logprobs.dtype == batch.rewards.dtype == torch.float32
 
 
@@ -66,13 +78,19 @@ def test_the_reward_is_the_verdict_and_not_the_score():
 
 
 def test_an_episode_without_a_verdict_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"episode 1 .*train/0/a.*no verdict.*SandboxError: gone"):
+    with pytest.raises(
+        ValueError, match=r"episode 1 .*train/0/a.*no verdict.*SandboxError: gone"
+    ):
         collate([LONG, episode(*LONG.segments, passed=None)], [0, 0], pad_id=0)
 
 
-@pytest.mark.parametrize(("episodes", "group"), [([], []), ([LONG], []), ([LONG], [0, 0])])
+@pytest.mark.parametrize(
+    ("episodes", "group"), [([], []), ([LONG], []), ([LONG], [0, 0])]
+)
 def test_groups_that_do_not_match_the_episodes_are_refused(episodes, group):
-    with pytest.raises(ValueError, match=f"got {len(episodes)} episodes and {len(group)} groups"):
+    with pytest.raises(
+        ValueError, match=f"got {len(episodes)} episodes and {len(group)} groups"
+    ):
         collate(episodes, group, pad_id=0)
 
 

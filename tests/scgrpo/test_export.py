@@ -41,7 +41,10 @@ def test_the_folder_is_a_model_with_a_card(run, tmp_path, which):
 
 
 def test_what_the_run_lacks_is_refused_with_what_it_has(run, tmp_path, capsys):
-    for which, hint in (("7", "no checkpoint 7; it keeps the steps"), ("oldest", "`best`")):
+    for which, hint in (
+        ("7", "no checkpoint 7; it keeps the steps"),
+        ("oldest", "`best`"),
+    ):
         with pytest.raises(SystemExit, match="2"):
             main([str(run), "--out", str(tmp_path / "out"), "--checkpoint", which])
         assert hint in capsys.readouterr().err

@@ -26,9 +26,14 @@ from scgrpo.runs.log import read_metrics
 from scgrpo.training import checkpoint
 
 KILLS = 20
-ENDLESS = 1_000_000  # steps, so that no machine is fast enough to end before the last kill
+ENDLESS = (
+    1_000_000  # steps, so that no machine is fast enough to end before the last kill
+)
 MORE = 6
-LIVES = (0.05, 1.5)  # of what this machine takes to load the model and save for the first time
+LIVES = (
+    0.05,
+    1.5,
+)  # of what this machine takes to load the model and save for the first time
 PATIENCE_S = 60
 FORKS = multiprocessing.get_context("forkserver")
 
@@ -71,7 +76,9 @@ def told(run: Path) -> list[Mapping[str, Any]]:
 
 def first_save_s(run: Path, config: TrainConfig) -> float:
     """Seconds from a life's start to its first checkpoint, here and now."""
-    server = FORKS.Process(target=int)  # the first of all waits for the server's own start
+    server = FORKS.Process(
+        target=int
+    )  # the first of all waits for the server's own start
     server.start()
     server.join()
     began = time.monotonic()
@@ -108,7 +115,9 @@ def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path):
         life.start()
         life.join()
         assert life.exitcode == 0
-    assert len(moments) > 3, f"the kills came at steps {moments}: too few different ones"
+    assert len(moments) > 3, (
+        f"the kills came at steps {moments}: too few different ones"
+    )
     assert [row["step"] for row in told(whole)] == list(range(1, steps + 1))
     assert told(killed) == told(whole)
     last = [checkpoint.latest(run / "checkpoints") for run in (whole, killed)]
@@ -133,12 +142,16 @@ def test_a_disk_that_turns_read_only_stops_the_run_and_costs_no_more_than_the_st
         if self.step == 6:
             # The folder as it stands, and nothing can be written to it any more.
             for how in (["--bind"], ["-o", "bind,remount,ro"]):
-                subprocess.run(["mount", *how, kept, kept], check=True, capture_output=True)
+                subprocess.run(
+                    ["mount", *how, kept, kept], check=True, capture_output=True
+                )
         save(self)
 
     monkeypatch.setattr(TrainingLoop, "_save", turned)
     try:
-        with pytest.raises(DiskError, match="step-000006: the disk is read-only: choose a folder"):
+        with pytest.raises(
+            DiskError, match="step-000006: the disk is read-only: choose a folder"
+        ):
             learn(broken, config)
     except subprocess.CalledProcessError as error:
         pytest.skip(f"mounting wants root: {error.stderr.decode()[-100:]}")

@@ -43,7 +43,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model=str(blank),
         levels=(0,),
         limits=LIMITS,
-        warm_start=WarmStartConfig("always", episodes=18, steps=60, tasks_per_step=9, lr=1e-2),
+        warm_start=WarmStartConfig(
+            "always", episodes=18, steps=60, tasks_per_step=9, lr=1e-2
+        ),
         dtype="float32",
         device="cpu",
     )
@@ -100,7 +102,9 @@ def weights(run: Path, step: int) -> dict[str, Any]:
     return load_file(run / "checkpoints" / f"step-{step:06d}" / "model.safetensors")
 
 
-def test_a_resumed_run_repeats_the_uninterrupted_one_exactly(tiny, config, one_thread, tmp_path):
+def test_a_resumed_run_repeats_the_uninterrupted_one_exactly(
+    tiny, config, one_thread, tmp_path
+):
     whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
     learn(whole, config, one_thread, tiny)
     learn(parts, replace(config, steps=2), one_thread, tiny)
@@ -111,7 +115,9 @@ def test_a_resumed_run_repeats_the_uninterrupted_one_exactly(tiny, config, one_t
         assert torch.equal(weight, weights(parts, 4)[name]), name
     # The run did something: tokens had a gradient and the weights moved.
     assert any(row.get("train/tokens") for row in told(whole))
-    assert any(not torch.equal(weights(whole, 2)[n], w) for n, w in weights(whole, 4).items())
+    assert any(
+        not torch.equal(weights(whole, 2)[n], w) for n, w in weights(whole, 4).items()
+    )
 
 
 def test_a_bfloat16_run_resumes_with_its_full_precision_masters(tiny, config, tmp_path):
@@ -162,7 +168,9 @@ class InterruptedRollouts(Rollouts):
         return super().__call__(*args, **options)
 
 
-def test_an_interrupt_during_episodes_keeps_every_finished_step(tiny, config, one_thread, tmp_path):
+def test_an_interrupt_during_episodes_keeps_every_finished_step(
+    tiny, config, one_thread, tmp_path
+):
     config = replace(config, save_every=100, steps=3)
     whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
     learn(whole, config, one_thread, tiny)
@@ -221,7 +229,9 @@ def test_a_gradient_that_stays_not_finite_ends_the_run(
     run = new_run(tmp_path, "run")
     monkeypatch.setattr(MasterAdamW, "step", broken({2, 3, 4}))
     caplog.set_level("INFO", "scgrpo.loop")
-    with pytest.raises(TrainingError, match=r"not finite in the last 3 steps, up to step 4.*lr"):
+    with pytest.raises(
+        TrainingError, match=r"not finite in the last 3 steps, up to step 4.*lr"
+    ):
         learn(run, replace(config, steps=9), one_thread, tiny)
     rows = told(run)
     assert [row["train/skipped"] for row in rows] == [0.0, 1.0, 1.0, 1.0]
@@ -231,7 +241,9 @@ def test_a_gradient_that_stays_not_finite_ends_the_run(
     assert all(torch.equal(first[name], last[name]) for name in first)
 
 
-def test_single_bad_gradients_are_skipped(tiny, config, one_thread, tmp_path, monkeypatch):
+def test_single_bad_gradients_are_skipped(
+    tiny, config, one_thread, tmp_path, monkeypatch
+):
     run = new_run(tmp_path, "run")
     monkeypatch.setattr(MasterAdamW, "step", broken({1, 2, 4}))
     learn(run, config, one_thread, tiny)
@@ -247,13 +259,19 @@ def test_references_that_the_model_does_not_use_are_reported_once(
     assert caplog.text.count("references move the policy by") == 1
 
 
-def test_a_model_that_computes_nothing_finite_ends_the_run(tiny, config, one_thread, tmp_path):
+def test_a_model_that_computes_nothing_finite_ends_the_run(
+    tiny, config, one_thread, tmp_path
+):
     run = new_run(tmp_path, "run")
     with TrainingLoop(run, replace(config, group=8), one_thread, tiny) as learner:
-        episodes = one_thread(learner.policy, one_thread.env.tasks("train", 0)[:3], group=8, seed=0)
+        episodes = one_thread(
+            learner.policy, one_thread.env.tasks("train", 0)[:3], group=8, seed=0
+        )
         with torch.no_grad():
             learner.model.get_output_embeddings().weight.fill_(math.nan)
-        with pytest.raises(TrainingError, match="step 1 cannot be learned from: divergence"):
+        with pytest.raises(
+            TrainingError, match="step 1 cannot be learned from: divergence"
+        ):
             learner._update(1, [], episodes)
 
 
@@ -299,7 +317,9 @@ def test_a_rise_of_one_cause_is_counted_shown_and_warned_of_once(
     assert [row["episodes/count"] for row in rows] == [12.0] * 3
     assert [row["episodes/void"] for row in rows] == [0.0, 6.0, 6.0]
     (line,) = caplog.messages
-    assert line.startswith("step 2: 6 of 12 episodes (0 of 12 before) errored by ENOSPC. They")
+    assert line.startswith(
+        "step 2: 6 of 12 episodes (0 of 12 before) errored by ENOSPC. They"
+    )
     assert " s, errored: ENOSPC 6\n" in capsys.readouterr().err
 
 
@@ -333,7 +353,13 @@ def test_every_algorithm_trains_the_toy(tiny, config, one_thread, tmp_path, algo
     teacher = str(make_tiny(tmp_path / "teacher", hidden=16, layers=1, heads=2, seed=1))
     learn(
         run,
-        replace(config, algo=algo, teacher=teacher if algo == "opd" else "", steps=2, save_every=2),
+        replace(
+            config,
+            algo=algo,
+            teacher=teacher if algo == "opd" else "",
+            steps=2,
+            save_every=2,
+        ),
         one_thread,
         tiny,
     )
@@ -345,7 +371,9 @@ def test_every_algorithm_trains_the_toy(tiny, config, one_thread, tmp_path, algo
 
 def test_dynamic_sampling_refills_up_to_its_cap(tiny, config, one_thread, tmp_path):
     run = new_run(tmp_path, "dapo")
-    with TrainingLoop(run, replace(config, algo="dapo", group=2), one_thread, tiny) as learner:
+    with TrainingLoop(
+        run, replace(config, algo="dapo", group=2), one_thread, tiny
+    ) as learner:
         found = []
         for step in range(1, 7):
             tasks, episodes, rounds = learner._groups(step)

@@ -20,7 +20,9 @@ CAP = 2.0
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=32, layers=2, heads=2)
+    path = make_tiny(
+        tmp_path_factory.mktemp("models") / "tiny", hidden=32, layers=2, heads=2
+    )
     model, _ = load(path)
     with torch.no_grad():
         for weight in model.parameters():
@@ -52,7 +54,12 @@ def test_the_teacher_attends_to_everything_that_the_policy_attended_to(setup: Se
     assert given.references is not None
     assert given.divergence is not None
     openings = reference_openings(
-        setup.chat, trainer.limits, rows, [0] * 6, given.references, given.references.reference
+        setup.chat,
+        trainer.limits,
+        rows,
+        [0] * 6,
+        given.references,
+        given.references.reference,
     )
     assert len(openings) == 6
     for row, episode in enumerate(rows):
@@ -64,27 +71,40 @@ def test_the_teacher_attends_to_everything_that_the_policy_attended_to(setup: Se
         wanted = torch.zeros(len(acts))
         wanted[len(own) :] = kl
         wanted[~acts] = 0
-        torch.testing.assert_close(given.divergence[row, : len(acts)], wanted, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            given.divergence[row, : len(acts)], wanted, rtol=1e-4, atol=1e-5
+        )
     assert given.divergence.max() > 1e-2
 
 
 def off_policy(setup: Setup, episode: Episode) -> Episode:
     """As an engine would have sampled it: a token's odds are the model's over FACTORS, by turns."""
     opening = episode.segments[0].token_ids
-    logprobs, place, segments = predictions(setup, opening, episode), 0, [episode.segments[0]]
+    logprobs, place, segments = (
+        predictions(setup, opening, episode),
+        0,
+        [episode.segments[0]],
+    )
     for segment in episode.segments[1:]:
         end = place + len(segment.token_ids)
         if segment.source == "policy":
             mine = logprobs[range(place, end), segment.token_ids]
             odd = [math.log(FACTORS[t % 2]) for t in range(place, end)]
-            segment = replace(segment, logprobs=tuple((mine - torch.tensor(odd)).tolist()))
+            segment = replace(
+                segment, logprobs=tuple((mine - torch.tensor(odd)).tolist())
+            )
         segments.append(segment)
         place = end
     return replace(episode, segments=tuple(segments))
 
 
-def test_a_token_counts_by_its_probability_here_over_the_engines_up_to_the_cap(setup: Setup):
-    rows = [off_policy(setup, e) for e in setup.group("Guess 4-6.", [True, False, False, True])]
+def test_a_token_counts_by_its_probability_here_over_the_engines_up_to_the_cap(
+    setup: Setup,
+):
+    rows = [
+        off_policy(setup, e)
+        for e in setup.group("Guess 4-6.", [True, False, False, True])
+    ]
     batch = setup.trainer(GRPO).forward(rows, [0] * 4).batch
     advantage = GRPO.advantage(batch.rewards, batch.group)
     ratio = torch.zeros(batch.action_mask.shape)
@@ -96,14 +116,21 @@ def test_a_token_counts_by_its_probability_here_over_the_engines_up_to_the_cap(s
     ratio = ratio * acts
     found, log = setup.gradient(GRPO, rows, [0] * 4, importance_cap=CAP)
     close(found, setup.naive(rows, GRPO.weight(acts) * ratio.clamp(max=CAP), advantage))
-    assert log["train/importance_capped"] == pytest.approx(float((ratio > CAP).sum() / acts.sum()))
+    assert log["train/importance_capped"] == pytest.approx(
+        float((ratio > CAP).sum() / acts.sum())
+    )
     assert 0.2 < log["train/importance_capped"] < 0.8
     drift = float(ratio[acts].log().abs().mean())
     assert log["train/logprob_mismatch"] == pytest.approx(drift, rel=1e-4)
 
 
-def test_the_mismatch_is_logged_and_scales_nothing_where_the_same_weights_sampled(setup: Setup):
-    rows = [off_policy(setup, e) for e in setup.group("Guess 4-6.", [True, False, False, True])]
+def test_the_mismatch_is_logged_and_scales_nothing_where_the_same_weights_sampled(
+    setup: Setup,
+):
+    rows = [
+        off_policy(setup, e)
+        for e in setup.group("Guess 4-6.", [True, False, False, True])
+    ]
     batch = setup.trainer(GRPO).forward(rows, [0] * 4).batch
     advantage = GRPO.advantage(batch.rewards, batch.group)
     found, log = setup.gradient(GRPO, rows, [0] * 4)

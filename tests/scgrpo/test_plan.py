@@ -16,7 +16,9 @@ from scgrpo.train import main
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2)
+    return make_tiny(
+        tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2
+    )
 
 
 def said(capsys, *arguments: str) -> dict[str, str]:

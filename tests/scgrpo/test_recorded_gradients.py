@@ -75,7 +75,9 @@ def measurement(folder: Path, name: str) -> tuple[float, float, float]:
     setup = Setup(fixed_model(folder / "model", hidden=32, layers=2))
     options: dict[str, Any] = {}
     if name == "opd":
-        options["teacher"] = load(fixed_model(folder / "teacher", hidden=48, layers=1))[0]
+        options["teacher"] = load(fixed_model(folder / "teacher", hidden=48, layers=1))[
+            0
+        ]
         use_packed(options["teacher"])
     gradient, log = setup.gradient(ALGORITHMS[name], *outcomes(setup), **options)
     direction = waves(len(gradient), 0.5)
@@ -96,5 +98,7 @@ def test_the_gradient_is_the_recorded_one(tmp_path: Path, name: str):
 if __name__ == "__main__":
     for algorithm in ALGORITHMS:
         with tempfile.TemporaryDirectory() as scratch:
-            numbers = ", ".join(f"{value:.7g}" for value in measurement(Path(scratch), algorithm))
+            numbers = ", ".join(
+                f"{value:.7g}" for value in measurement(Path(scratch), algorithm)
+            )
         print(f'    "{algorithm}": ({numbers}),')

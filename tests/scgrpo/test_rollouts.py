@@ -30,13 +30,16 @@ class Echo(TextEnv):
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         return [
-            Task(f"{split}/{level}/{word}", split, level, word, word) for word in ("a", "b", "c")
+            Task(f"{split}/{level}/{word}", split, level, word, word)
+            for word in ("a", "b", "c")
         ]
 
     def reply(self, text: str) -> str | Verdict:
         if text == "break":
             raise SandboxError("the box is gone")
-        return Verdict(passed=text == self.task.prompt, score=float(text == self.task.prompt))
+        return Verdict(
+            passed=text == self.task.prompt, score=float(text == self.task.prompt)
+        )
 
     def random_turn(self, rng: Any) -> str:
         return str(rng.integers(1_000_000))
@@ -103,7 +106,11 @@ def test_episodes_come_back_in_order_with_their_tasks(play: Rollouts):
     policy = ScriptedPolicy(lambda chat: chat[0]["content"].replace("c", "x"))
     seen: dict[int, str] = {}
     episodes = play(
-        policy, tasks, group=3, seed=0, on_episode=lambda i, e: seen.update({i: e.task.prompt})
+        policy,
+        tasks,
+        group=3,
+        seed=0,
+        on_episode=lambda i, e: seen.update({i: e.task.prompt}),
     )
     assert [e.task.prompt for e in episodes] == list("aaabbbccc")
     assert [e.verified for e in episodes] == [True] * 6 + [False] * 3
@@ -111,7 +118,9 @@ def test_episodes_come_back_in_order_with_their_tasks(play: Rollouts):
     assert seen == dict(enumerate("aaabbbccc"))
 
 
-def test_every_episode_has_a_seed_of_its_own_that_follows_from_the_steps(play: Rollouts):
+def test_every_episode_has_a_seed_of_its_own_that_follows_from_the_steps(
+    play: Rollouts,
+):
     tasks = play.env.tasks("train", 0)
     first = play(None, tasks, group=2, seed=5)
     again = play(None, tasks, group=2, seed=5)
@@ -124,16 +133,22 @@ def test_every_episode_has_a_seed_of_its_own_that_follows_from_the_steps(play: R
 
 def test_a_broken_episode_has_no_verdict_and_the_others_go_on(play: Rollouts):
     tasks = play.env.tasks("train", 0)
-    policy = ScriptedPolicy(lambda c: "break" if c[0]["content"] == "b" else c[0]["content"])
+    policy = ScriptedPolicy(
+        lambda c: "break" if c[0]["content"] == "b" else c[0]["content"]
+    )
     episodes = play(policy, tasks, group=1, seed=0)
     assert [e.stop for e in episodes] == [Stop.FINISHED, Stop.ERROR, Stop.FINISHED]
     assert episodes[1].error == "SandboxError: the box is gone"
     assert success_rate(episodes) == 1.0
 
 
-def test_progress_names_the_causes_of_errored_episodes_and_is_silent_without(play, capsys):
+def test_progress_names_the_causes_of_errored_episodes_and_is_silent_without(
+    play, capsys
+):
     tasks = play.env.tasks("train", 0)
-    policy = ScriptedPolicy(lambda c: "break" if c[0]["content"] == "b" else c[0]["content"])
+    policy = ScriptedPolicy(
+        lambda c: "break" if c[0]["content"] == "b" else c[0]["content"]
+    )
     play(policy, tasks, group=2, seed=0, description="training")
     assert "success 100 %, errored: SandboxError 2\n" in capsys.readouterr().err
     play(policy, tasks[:1], group=2, seed=0, description="training")

@@ -65,7 +65,10 @@ def words() -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = BpeTrainer(
-        vocab_size=500, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+        vocab_size=500,
+        special_tokens=SPECIAL,
+        initial_alphabet=alphabet,
+        show_progress=False,
     )
     tokenizer.train_from_iterator([Path(__file__).read_text()], trainer)
     return tokenizer
@@ -132,7 +135,9 @@ def test_what_was_sampled_is_what_is_fed_and_learned_from(
 ):
     env = make_env(name)
     otherwise = 0
-    with HFPolicy(model, tokenizer, slots=1, cache_tokens=LIMITS.episode_tokens) as policy:
+    with HFPolicy(
+        model, tokenizer, slots=1, cache_tokens=LIMITS.episode_tokens
+    ) as policy:
         chat = policy.chat
         for seed, task in enumerate(some_tasks(env)):
             policy.updated()  # forgets the opening, so that it is fed again
@@ -145,7 +150,10 @@ def test_what_was_sampled_is_what_is_fed_and_learned_from(
             assert fed == ids[: len(fed)]
             assert len(fed) >= max(t for t, acts in enumerate(mask) if acts)
             # Each author's text is encoded once, and a turn's text is its ids'.
-            assert list(opening_of(episode)) == chat.opening(episode.messages, episode.tools)[1]
+            assert (
+                list(opening_of(episode))
+                == chat.opening(episode.messages, episode.tools)[1]
+            )
             for segment in episode.turns:
                 assert segment.text == chat.text(segment.token_ids)
                 otherwise += chat.ids(segment.text) != list(segment.token_ids)
@@ -215,10 +223,14 @@ def test_the_gradient_reaches_exactly_the_positions_that_predict_actions(
         assert moved.tolist() == [*by_ids[tuple(ids)][1:], False]
 
 
-def played(tokenizer: PreTrainedTokenizerFast, model: LlamaForCausalLM) -> list[Episode]:
+def played(
+    tokenizer: PreTrainedTokenizerFast, model: LlamaForCausalLM
+) -> list[Episode]:
     """Two groups of four, played side by side, with two successes in each."""
     with (
-        HFPolicy(model, tokenizer, slots=8, cache_tokens=LIMITS.episode_tokens) as policy,
+        HFPolicy(
+            model, tokenizer, slots=8, cache_tokens=LIMITS.episode_tokens
+        ) as policy,
         Rollouts("toy_guess", LIMITS, threads=8) as rollouts,
     ):
         tasks = rollouts.env.tasks("train", 2)[:2]

@@ -16,7 +16,9 @@ from scgrpo.train import train
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)  # where others use the cores too; under two minutes where not
+@pytest.mark.timeout(
+    1200
+)  # where others use the cores too; under two minutes where not
 def test_a_blank_model_learns_to_guess(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCGRPO_CACHE", str(tmp_path / "cache"))
     threads = torch.get_num_threads()
@@ -36,7 +38,9 @@ def test_a_blank_model_learns_to_guess(tmp_path: Path, monkeypatch: pytest.Monke
                 credit=CreditOptions(alpha_div=0.0),
                 limits=Limits(turn_tokens=4, episode_tokens=200),
                 # Guesses at random that read no reply: what is right is left to find.
-                warm_start=WarmStartConfig(episodes=96, steps=150, tasks_per_step=9, lr=3e-3),
+                warm_start=WarmStartConfig(
+                    episodes=96, steps=150, tasks_per_step=9, lr=3e-3
+                ),
                 device="cpu",
                 dtype="float32",
                 runs=tmp_path / "runs",
@@ -49,4 +53,6 @@ def test_a_blank_model_learns_to_guess(tmp_path: Path, monkeypatch: pytest.Monke
     start, end = np.mean(success[:10]), np.mean(success[-20:])
     env = ToyGuess()
     assert start < env.chance(0) + 0.1, f"a start of {start:.2f} where chance is 0.56"
-    assert end > 0.9 * env.optimum(0), f"from {start:.2f} to {end:.2f}, where 1 is the optimum"
+    assert end > 0.9 * env.optimum(0), (
+        f"from {start:.2f} to {end:.2f}, where 1 is the optimum"
+    )

@@ -21,7 +21,9 @@ MINUTE = 60
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2)
+    return make_tiny(
+        tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2
+    )
 
 
 def arguments(tiny: Path, runs: Path, *extra: str) -> list[str]:
@@ -93,7 +95,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("extra", "message"), WRONG)
-def test_bad_settings_end_with_2_and_what_was_meant(tiny, tmp_path, capsys, extra, message):
+def test_bad_settings_end_with_2_and_what_was_meant(
+    tiny, tmp_path, capsys, extra, message
+):
     code, said = ended(arguments(tiny, tmp_path, *extra), capsys)
     assert code == 2
     assert message in said
@@ -126,8 +130,12 @@ def test_help_prints_every_field_with_its_default(capsys):
     assert str(TrainConfig().steps) in page
 
 
-def test_a_resumed_run_goes_on_with_its_own_settings_and_refuses_others(tiny, tmp_path, capsys):
-    code, said = ended(arguments(tiny, tmp_path, "name=a", "steps=1", "lr=1e-3"), capsys)
+def test_a_resumed_run_goes_on_with_its_own_settings_and_refuses_others(
+    tiny, tmp_path, capsys
+):
+    code, said = ended(
+        arguments(tiny, tmp_path, "name=a", "steps=1", "lr=1e-3"), capsys
+    )
     assert code == 0, said
     base = [f"runs={tmp_path}", "name=a", "resume=true"]
     # Nothing but the steps may differ, also where what is asked for is the default.
@@ -135,15 +143,24 @@ def test_a_resumed_run_goes_on_with_its_own_settings_and_refuses_others(tiny, tm
         (["limits.turn_tokens=5"], "limits.turn_tokens: the run has 3, got 5"),
         (["lr=2e-5"], "lr: the run has 0.001, got 2e-05"),
         (["algo=grpo"], "algo: the run has sc_grpo, got grpo"),
-        (["seed=1", "group=4"], "group: the run has 2, got 4; seed: the run has 0, got 1"),
+        (
+            ["seed=1", "group=4"],
+            "group: the run has 2, got 4; seed: the run has 0, got 1",
+        ),
     ):
         code, said = ended([*base, *extra], capsys)
         assert code == 2
         assert key in said
-    assert [row["step"] for row in read_metrics(tmp_path / "a" / "metrics.jsonl")] == [1]
+    assert [row["step"] for row in read_metrics(tmp_path / "a" / "metrics.jsonl")] == [
+        1
+    ]
     code, said = ended([*base, "steps=3", "lr=1e-3"], capsys)
     assert code == 0, said
-    assert [row["step"] for row in read_metrics(tmp_path / "a" / "metrics.jsonl")] == [1, 2, 3]
+    assert [row["step"] for row in read_metrics(tmp_path / "a" / "metrics.jsonl")] == [
+        1,
+        2,
+        3,
+    ]
     kept = settings.load(TrainConfig, tmp_path / "a" / "config.yaml")
     assert (kept.env, kept.lr, kept.limits.turn_tokens) == ("toy_guess", 1e-3, 3)
     assert kept.steps == 3
@@ -158,7 +175,9 @@ def test_a_killed_run_goes_on_and_ends_whole(tiny, tmp_path, capsys):
     process.stderr.close()
     left = read_metrics(tmp_path / "a" / "metrics.jsonl")[-1]["step"]
     goal = left + 2
-    resume = arguments(tiny, tmp_path, "name=a", "resume=true", f"steps={goal}", "save_every=2")
+    resume = arguments(
+        tiny, tmp_path, "name=a", "resume=true", f"steps={goal}", "save_every=2"
+    )
     code, said = ended(resume, capsys)
     assert code == 0, said
     assert "going on from" in said
@@ -184,8 +203,13 @@ def test_a_full_disk_ends_with_1_and_says_what_to_do(tiny, tmp_path, capsys):
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("mounting a small disk needs root")
     try:
-        code, said = ended(arguments(tiny, tmp_path, "name=a", "steps=9", "save_every=1"), capsys)
+        code, said = ended(
+            arguments(tiny, tmp_path, "name=a", "steps=9", "save_every=1"), capsys
+        )
         assert code == 1
-        assert "the disk is full: free some space, or choose a folder on another disk" in said
+        assert (
+            "the disk is full: free some space, or choose a folder on another disk"
+            in said
+        )
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)

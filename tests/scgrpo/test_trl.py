@@ -24,14 +24,18 @@ from scgrpo.models.load import load, make_tiny
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    trl = pytest.importorskip("trl", reason="the reference implementation is not installed")
+    trl = pytest.importorskip(
+        "trl", reason="the reference implementation is not installed"
+    )
 
 DRIFT = {"gspo": 1e-2}
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2)
+    return make_tiny(
+        tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2
+    )
 
 
 def theirs(tiny: Path, out: Path, algorithm: Algorithm, loss_type: str) -> Any:
@@ -63,7 +67,9 @@ def theirs(tiny: Path, out: Path, algorithm: Algorithm, loss_type: str) -> Any:
 
 
 def flat(model: torch.nn.Module) -> torch.Tensor:
-    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+    grads = [
+        torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()
+    ]
     return torch.cat([g.flatten() for g in grads])
 
 
@@ -119,4 +125,6 @@ def test_loss_and_gradient_are_those_of_trl(tiny, tmp_path, algorithm, loss_type
     torch.testing.assert_close(loss, wanted, rtol=1e-5, atol=1e-7)
     scale = flat(trainer.model).abs().max()
     assert scale > 0
-    torch.testing.assert_close(flat(own) / scale, flat(trainer.model) / scale, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        flat(own) / scale, flat(trainer.model) / scale, rtol=0, atol=1e-5
+    )

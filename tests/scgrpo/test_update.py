@@ -48,7 +48,9 @@ class Recorder:
         self.gradients: list[torch.Tensor] = []
 
     def step(self, *, lr: float, max_norm: float) -> float:
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.weights()]
+        grads = [
+            torch.zeros_like(p) if p.grad is None else p.grad for p in self.weights()
+        ]
         self.gradients.append(torch.cat([g.flatten() for g in grads]).clone())
         self.model.zero_grad(set_to_none=True)
         return float(self.gradients[-1].norm())
@@ -59,7 +61,9 @@ class Recorder:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=32, layers=2, heads=2)
+    path = make_tiny(
+        tmp_path_factory.mktemp("models") / "tiny", hidden=32, layers=2, heads=2
+    )
     model, _ = load(path)
     with torch.no_grad():
         for weight in model.parameters():
@@ -90,7 +94,11 @@ class Setup:
         )
 
     def episode(
-        self, prompt: str, turns: Sequence[str], replies: Sequence[str], passed: bool | None
+        self,
+        prompt: str,
+        turns: Sequence[str],
+        replies: Sequence[str],
+        passed: bool | None,
     ) -> Episode:
         segments = [Segment("prompt", prompt)]
         for turn, reply in zip(turns, [*replies, None], strict=True):
@@ -102,7 +110,9 @@ class Setup:
             tools=(),
             segments=tuple(segments),
             stop=Stop.ERROR if passed is None else Stop.FINISHED,
-            verdict=None if passed is None else Verdict(passed=passed, score=float(passed)),
+            verdict=None
+            if passed is None
+            else Verdict(passed=passed, score=float(passed)),
         )
         return spoken(made, self.chat)
 
@@ -117,13 +127,19 @@ class Setup:
         return rows
 
     def gradient(
-        self, algorithm: Algorithm, episodes: list[Episode], group: list[int], **options: Any
+        self,
+        algorithm: Algorithm,
+        episodes: list[Episode],
+        group: list[int],
+        **options: Any,
     ) -> tuple[torch.Tensor, dict[str, float]]:
         trainer = self.trainer(algorithm, **options)
         log = trainer.update(episodes, group, lr=1.0).log
         return trainer.optimizer.gradients[0], log  # pyright: ignore[reportAttributeAccessIssue]
 
-    def naive(self, episodes: list[Episode], weight: torch.Tensor, advantage: torch.Tensor):
+    def naive(
+        self, episodes: list[Episode], weight: torch.Tensor, advantage: torch.Tensor
+    ):
         """The gradient of sum weight * ratio * advantage, one plain forward pass per episode."""
         self.own.zero_grad(set_to_none=True)
         for row, episode in enumerate(episodes):
@@ -135,7 +151,10 @@ class Setup:
                     mine = advantage[row] if advantage.dim() == 1 else advantage[row, t]
                     loss = -weight[row, t] * mine * (new - new.detach()).exp()
                     loss.backward(retain_graph=True)
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.own.parameters()]
+        grads = [
+            torch.zeros_like(p) if p.grad is None else p.grad
+            for p in self.own.parameters()
+        ]
         return torch.cat([g.flatten() for g in grads])
 
 
@@ -150,7 +169,9 @@ def close(one: torch.Tensor, two: torch.Tensor) -> None:
     torch.testing.assert_close(one / scale, two / scale, rtol=0, atol=1e-5)
 
 
-def credited(trainer: PolicyUpdate, rows: list[Episode], batch: Batch) -> tuple[Credit, torch.Tensor]:
+def credited(
+    trainer: PolicyUpdate, rows: list[Episode], batch: Batch
+) -> tuple[Credit, torch.Tensor]:
     credit = trainer.credit(trainer.forward(rows, batch.group.tolist()))
     return credit, credit.advantage
 
@@ -207,9 +228,13 @@ def test_tokens_of_the_environment_are_attended_to_but_not_learned(setup: Setup)
 
 
 @pytest.mark.parametrize("passed", [[False, True, False, False], [True] * 4])
-def test_groups_with_one_or_only_successes_are_bit_identical_to_grpo(setup: Setup, passed):
+def test_groups_with_one_or_only_successes_are_bit_identical_to_grpo(
+    setup: Setup, passed
+):
     # The fourth group gives both algorithms something to learn.
-    rows = setup.group("Guess 4-6.", passed) + setup.group("Guess 7-9.", [True, False, False])
+    rows = setup.group("Guess 4-6.", passed) + setup.group(
+        "Guess 7-9.", [True, False, False]
+    )
     group = [0] * 4 + [1] * 3
     mine, log = setup.gradient(SC_GRPO, rows, group)
     theirs, _ = setup.gradient(GRPO, rows, group)
@@ -224,7 +249,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[int, ...], list, 
     before = forward_module.predicting_states
 
     def spy(model, prefix, branches, masks):
-        seen.append((tuple(prefix), [tuple(b) for b in branches], [tuple(m) for m in masks]))
+        seen.append(
+            (tuple(prefix), [tuple(b) for b in branches], [tuple(m) for m in masks])
+        )
         return before(model, prefix, branches, masks)
 
     monkeypatch.setattr(forward_module, "predicting_states", spy)
@@ -237,12 +264,19 @@ def test_teacher_and_student_read_the_same_response_ids(setup: Setup, monkeypatc
     given, _ = credited(setup.trainer(), rows, collate(rows, [0] * 4, pad_id=0))
     own = rows[0].segments[0].token_ids
     student = {
-        b: m for prefix, bs, ms in seen if prefix == own for b, m in zip(bs, ms, strict=True)
+        b: m
+        for prefix, bs, ms in seen
+        if prefix == own
+        for b, m in zip(bs, ms, strict=True)
     }
-    teacher = [(p, b, m) for p, bs, ms in seen if p != own for b, m in zip(bs, ms, strict=True)]
+    teacher = [
+        (p, b, m) for p, bs, ms in seen if p != own for b, m in zip(bs, ms, strict=True)
+    ]
     assert len(teacher) == 4
     for prefix, branch, mask in teacher:
-        row = next(i for i, r in enumerate(rows) if tuple(r.token_ids[len(own) :]) == branch)
+        row = next(
+            i for i, r in enumerate(rows) if tuple(r.token_ids[len(own) :]) == branch
+        )
         assert student[branch] == mask
         reference = rows[int(given.references.reference[row])]
         assert reference is not rows[row]
@@ -250,7 +284,9 @@ def test_teacher_and_student_read_the_same_response_ids(setup: Setup, monkeypatc
         for turn in reference.turns:
             assert f"Action {reference.turns.index(turn) + 1}:\n{turn.text}" in shown
         # The teacher's prompt is the student's with a longer system message, then the same task.
-        task = setup.chat.ids("<|im_start|>user\nGuess 4-6.<|im_end|>\n<|im_start|>assistant\n")
+        task = setup.chat.ids(
+            "<|im_start|>user\nGuess 4-6.<|im_end|>\n<|im_start|>assistant\n"
+        )
         assert list(prefix[-len(task) :]) == task
         assert list(own[-len(task) :]) == task
 
@@ -284,7 +320,9 @@ def test_a_pass_that_is_kept_gives_the_gradient_of_one_that_is_computed_again(
     setup: Setup, pack_tokens: int
 ):
     rows, group = mixed(setup)
-    again, log = setup.gradient(SC_GRPO, rows, group, kept_tokens=0, pack_tokens=pack_tokens)
+    again, log = setup.gradient(
+        SC_GRPO, rows, group, kept_tokens=0, pack_tokens=pack_tokens
+    )
     kept, same = setup.gradient(SC_GRPO, rows, group, pack_tokens=pack_tokens)
     close(kept, again)
     assert same == pytest.approx(log, rel=1e-4)
@@ -297,11 +335,15 @@ def test_the_order_of_rows_does_not_change_the_gradient(setup: Setup):
     group = [3, 3, 3, 3, 8, 8, 8]
     expected, _ = setup.gradient(SINGLE, rows, group)
     order = [5, 0, 6, 3, 1, 4, 2]
-    found, _ = setup.gradient(SINGLE, [rows[i] for i in order], [group[i] for i in order])
+    found, _ = setup.gradient(
+        SINGLE, [rows[i] for i in order], [group[i] for i in order]
+    )
     close(found, expected)
 
 
-def test_episodes_without_a_verdict_leave_their_group_and_n_is_counted_anew(setup: Setup):
+def test_episodes_without_a_verdict_leave_their_group_and_n_is_counted_anew(
+    setup: Setup,
+):
     rows = setup.group("Guess 4-6.", [True, None, True, None, None])
     other = setup.group("Guess 7-9.", [True, False])
     found, log = setup.gradient(SC_GRPO, rows + other, [0] * 5 + [1] * 2)
@@ -321,8 +363,12 @@ def test_a_batch_without_any_verdict_takes_no_step(setup: Setup):
     assert not trainer.optimizer.gradients  # pyright: ignore[reportAttributeAccessIssue]
 
 
-@pytest.mark.parametrize("limits", [ReferenceLimits(tokens=20), ReferenceLimits(input_tokens=120)])
-def test_a_reference_that_does_not_fit_is_counted_and_the_row_is_plain(setup: Setup, limits):
+@pytest.mark.parametrize(
+    "limits", [ReferenceLimits(tokens=20), ReferenceLimits(input_tokens=120)]
+)
+def test_a_reference_that_does_not_fit_is_counted_and_the_row_is_plain(
+    setup: Setup, limits
+):
     rows = setup.group("Guess 4-6.", [True, False, True, False])
     found, log = setup.gradient(SC_GRPO, rows, [0] * 4, limits=limits)
     plain, _ = setup.gradient(GRPO, rows, [0] * 4)
@@ -357,7 +403,9 @@ def test_every_control_gives_a_weight_and_a_gradient(setup: Setup, control):
     if control in ("shuffled", "constant"):
         torch.testing.assert_close(given.weight.sum(1), plain.weight.sum(1))
     if control == "constant":
-        assert all(w[m].unique().numel() == 1 for w, m in zip(given.weight, mask, strict=True))
+        assert all(
+            w[m].unique().numel() == 1 for w, m in zip(given.weight, mask, strict=True)
+        )
     if control == "wrong_ref":
         same = batch.group == batch.group[given.references.reference.clamp_min(0)]
         assert not same[weighted].any()
@@ -369,7 +417,9 @@ def test_every_control_gives_a_weight_and_a_gradient(setup: Setup, control):
 def test_a_contrast_looks_at_a_failed_reference_too(setup: Setup):
     rows = setup.group("Guess 4-6.", [True, True, False, False])
     batch = collate(rows, [0] * 4, pad_id=0)
-    algorithm = replace(SC_GRPO, credit=SelfConditioned(CreditOptions(contrastive=True)))
+    algorithm = replace(
+        SC_GRPO, credit=SelfConditioned(CreditOptions(contrastive=True))
+    )
     given, _ = credited(setup.trainer(algorithm), rows, batch)
     wrong = given.references.wrong_reference.tolist()
     assert wrong[2:] == [3, 2]
@@ -388,7 +438,10 @@ def test_an_episode_that_never_acted_counts_and_teaches_nothing(setup: Setup):
     found, _ = setup.gradient(SC_GRPO, [*rows[:3], silent], [0] * 4)
     batch = collate([*rows[:3], silent], [0] * 4, pad_id=0)
     given, advantage = credited(setup.trainer(), [*rows[:3], silent], batch)
-    close(found, setup.naive(rows[:3], GRPO.weight(batch.action_mask) * given.weight, advantage))
+    close(
+        found,
+        setup.naive(rows[:3], GRPO.weight(batch.action_mask) * given.weight, advantage),
+    )
     other = setup.group("Guess 7-9.", [False, False])
     quiet = [replace(e, segments=e.segments[:1]) for e in other]
     assert setup.gradient(SC_GRPO, quiet, [0, 0])[0].abs().max() == 0
@@ -401,7 +454,9 @@ def test_uniform_groups_can_be_left_out_of_the_denominator(setup: Setup):
     found, _ = setup.gradient(dropping, mixed_rows + solved, [0, 0, 1, 1])
     alone, _ = setup.gradient(GRPO, mixed_rows, [0, 0])
     assert torch.equal(found, alone)
-    assert setup.trainer(dropping).update(solved, [0, 0], lr=1.0).log == {"episodes/void": 0.0}
+    assert setup.trainer(dropping).update(solved, [0, 0], lr=1.0).log == {
+        "episodes/void": 0.0
+    }
 
 
 def test_in_a_group_without_success_the_reference_row_learns_nothing(setup: Setup):
@@ -428,7 +483,9 @@ def test_the_record_names_episodes_by_their_place_among_all_of_the_step(setup: S
     # Without a success one of the two is the other's reference.
     assert {found[5].reference, found[6].reference} in ({None, 5}, {None, 6})
     batch = collate([rows[i] for i in (1, 2, 3, 5, 6)], [0, 0, 0, 1, 1], pad_id=0)
-    given, advantage = credited(setup.trainer(), [rows[i] for i in (1, 2, 3, 5, 6)], batch)
+    given, advantage = credited(
+        setup.trainer(), [rows[i] for i in (1, 2, 3, 5, 6)], batch
+    )
     for row, place in enumerate((1, 2, 3, 5, 6)):
         mask = batch.action_mask[row]
         assert found[place].weight == given.weight[row][mask].tolist()
@@ -437,7 +494,9 @@ def test_the_record_names_episodes_by_their_place_among_all_of_the_step(setup: S
 
 
 def test_the_record_of_dropped_groups_has_no_credit(setup: Setup):
-    rows = setup.group("Guess 4-6.", [True, True]) + setup.group("Guess 7-9.", [True, False])
+    rows = setup.group("Guess 4-6.", [True, True]) + setup.group(
+        "Guess 7-9.", [True, False]
+    )
     trainer = setup.trainer(DAPO)
     update = trainer.update(rows, [0, 0, 1, 1], lr=1.0)
     found = {row.episode: row for row in update.credit_rows}
@@ -455,8 +514,12 @@ def test_the_recorded_entropy_is_that_of_the_plain_distribution(setup: Setup):
     assert not found[12].entropy  # a group of successes alone needs no pass
     for place in (0, 3, 5, 9):
         ids = torch.tensor([rows[place].token_ids])
-        own = torch.distributions.Categorical(logits=setup.own(input_ids=ids).logits[0]).entropy()
-        wanted = [own[t - 1].item() for t, acts in enumerate(rows[place].action_mask) if acts]
+        own = torch.distributions.Categorical(
+            logits=setup.own(input_ids=ids).logits[0]
+        ).entropy()
+        wanted = [
+            own[t - 1].item() for t, acts in enumerate(rows[place].action_mask) if acts
+        ]
         assert found[place].entropy == pytest.approx(wanted, abs=1e-4)
 
 
@@ -473,16 +536,27 @@ def pulled(
     for row, opening in openings.items():
         own, rest = rows[row].segments[0].token_ids, rows[row].token_ids
         rest = rest[len(own) :]
-        log_s = setup.own(input_ids=torch.tensor([[*own, *rest]])).logits[0].log_softmax(-1)
+        log_s = (
+            setup.own(input_ids=torch.tensor([[*own, *rest]])).logits[0].log_softmax(-1)
+        )
         with torch.no_grad():
-            log_t = teacher(input_ids=torch.tensor([[*opening, *rest]])).logits[0].log_softmax(-1)
+            log_t = (
+                teacher(input_ids=torch.tensor([[*opening, *rest]]))
+                .logits[0]
+                .log_softmax(-1)
+            )
         for t, acts in enumerate(rows[row].action_mask):
             if acts:
                 place = t - len(own) + len(opening)
                 ids = torch.tensor([rows[row].token_ids[t]])
-                apart = DIVERGENCES[kind](log_s[t - 1 : t], log_t[place - 1 : place], ids)
+                apart = DIVERGENCES[kind](
+                    log_s[t - 1 : t], log_t[place - 1 : place], ids
+                )
                 (weight[row, t] * apart).sum().backward(retain_graph=True)
-    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in setup.own.parameters()]
+    grads = [
+        torch.zeros_like(p) if p.grad is None else p.grad
+        for p in setup.own.parameters()
+    ]
     return torch.cat([g.flatten() for g in grads])
 
 
@@ -503,7 +577,9 @@ def test_the_gradient_is_that_of_the_divergence_from_the_policy_with_the_solutio
     assert log["train/logprob_mismatch"] > 0
 
 
-def test_another_model_teaches_on_the_tokens_that_were_sampled(setup: Setup, tmp_path: Path):
+def test_another_model_teaches_on_the_tokens_that_were_sampled(
+    setup: Setup, tmp_path: Path
+):
     rows, group = mixed(setup)
     path = make_tiny(tmp_path / "teacher", hidden=48, layers=1, heads=2)
     teacher, plain = load(path)[0], load(path)[0]
@@ -514,23 +590,35 @@ def test_another_model_teaches_on_the_tokens_that_were_sampled(setup: Setup, tmp
     close(found, pulled(setup, rows, openings, weight, plain, "sampled"))
 
 
-def test_self_distillation_adds_its_divergence_to_grpo_where_another_succeeded(setup: Setup):
-    rows = setup.group("Guess 4-6.", [True, False, True]) + setup.group("Guess 1-3.", [False] * 2)
+def test_self_distillation_adds_its_divergence_to_grpo_where_another_succeeded(
+    setup: Setup,
+):
+    rows = setup.group("Guess 4-6.", [True, False, True]) + setup.group(
+        "Guess 1-3.", [False] * 2
+    )
     group = [0, 0, 0, 1, 1]
     both, log = setup.gradient(DISTILL_FORWARD, rows, group)
     plain, _ = setup.gradient(GRPO, rows, group)
-    alone, _ = setup.gradient(replace(DISTILL_FORWARD, advantage=no_reward), rows, group)
+    alone, _ = setup.gradient(
+        replace(DISTILL_FORWARD, advantage=no_reward), rows, group
+    )
     close(both, plain + alone)
     assert alone.abs().max() > 0
     # The two that nobody of their group can teach have no part in it.
-    assert log["distill/tokens"] == sum(len(t.token_ids) for row in rows[:3] for t in row.turns)
-    twice = replace(DISTILL_FORWARD, distill=Distillation("peer", "forward", coefficient=2.0))
+    assert log["distill/tokens"] == sum(
+        len(t.token_ids) for row in rows[:3] for t in row.turns
+    )
+    twice = replace(
+        DISTILL_FORWARD, distill=Distillation("peer", "forward", coefficient=2.0)
+    )
     close(setup.gradient(twice, rows, group)[0], plain + 2 * alone)
 
 
 def test_a_reference_too_long_to_distil_from_is_counted(setup: Setup):
     rows = setup.group("Guess 4-6.", [True, False, True])
-    found, log = setup.gradient(DISTILL_FORWARD, rows, [0] * 3, limits=ReferenceLimits(tokens=20))
+    found, log = setup.gradient(
+        DISTILL_FORWARD, rows, [0] * 3, limits=ReferenceLimits(tokens=20)
+    )
     assert log["distill/overflow"] == 3.0
     assert torch.equal(found, setup.gradient(GRPO, rows, [0] * 3)[0])
 

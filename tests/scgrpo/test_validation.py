@@ -56,7 +56,9 @@ def learn(run: Path, config: TrainConfig, play: Rollouts) -> None:
 
 def test_success_of_each_split_and_the_gap(play):
     # `id` windows of three at 2 and 5: middle 3 and 6. `ood/difficulty` has windows of 15.
-    found = validate(play, ScriptedPolicy(["3", "6"]), ValidationConfig(tasks=100), 0, seed=1)
+    found = validate(
+        play, ScriptedPolicy(["3", "6"]), ValidationConfig(tasks=100), 0, seed=1
+    )
     env = ToyGuess()
     held, shifted = (
         sum(t.payload["number"] in (3, 6) for t in tasks) / len(tasks)

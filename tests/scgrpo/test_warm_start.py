@@ -28,7 +28,9 @@ LIMITS = Limits(turn_tokens=4, episode_tokens=200)
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2)
+    return make_tiny(
+        tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +65,9 @@ def test_a_scripted_episode_gets_the_ids_that_a_model_would_have_made(tiny: Path
         f"<|im_start|>assistant\n{second}<|im_end|>"
     )
     assert told.token_ids == chat.ids(text)
-    acted = [i for i, acts in zip(told.token_ids, told.action_mask, strict=True) if acts]
+    acted = [
+        i for i, acts in zip(told.token_ids, told.action_mask, strict=True) if acts
+    ]
     assert acted == chat.ids(f"{first}<|im_end|>{second}<|im_end|>")
     assert (told.verdict, told.task) == (episode.verdict, episode.task)
 
@@ -85,7 +89,9 @@ def test_it_learns_to_end_its_turns(tiny: Path, tmp_path: Path):
     assert second[chat.end_id] > 0.75
 
 
-def test_it_runs_once_for_the_same_inputs(tiny: Path, tmp_path: Path, cache: Path, caplog):
+def test_it_runs_once_for_the_same_inputs(
+    tiny: Path, tmp_path: Path, cache: Path, caplog
+):
     caplog.set_level(logging.INFO, "scgrpo")
     with Rollouts("toy_guess", LIMITS) as play:
         for name in ("one", "two"):
@@ -147,7 +153,9 @@ class Instructed(ToyGuess):
 def test_the_cache_key_changes_with_every_input(tiny: Path, tmp_path: Path):
     env = ToyGuess()
 
-    def key(model: Path = tiny, env=env, level=0, config=SHORT, dtype="float32", seed=0) -> str:
+    def key(
+        model: Path = tiny, env=env, level=0, config=SHORT, dtype="float32", seed=0
+    ) -> str:
         return cache_key(model, env, level, config, dtype, seed)
 
     other = tmp_path / "other"
@@ -173,7 +181,9 @@ def test_the_cache_key_changes_with_every_input(tiny: Path, tmp_path: Path):
     ]
     assert len(set(keys)) == len(keys)
     # What only decides whether there is a warm start does not make it another one.
-    assert key(config=replace(SHORT, mode="auto", below=0.5, measure_episodes=4)) == key()
+    assert (
+        key(config=replace(SHORT, mode="auto", below=0.5, measure_episodes=4)) == key()
+    )
 
 
 def test_what_is_saved_is_whole(tiny: Path, tmp_path: Path):
@@ -185,7 +195,9 @@ def test_what_is_saved_is_whole(tiny: Path, tmp_path: Path):
     load(tmp_path / "deep" / "warm")
 
 
-@pytest.mark.parametrize("field", ["episodes", "steps", "measure_episodes", "tasks_per_step", "lr"])
+@pytest.mark.parametrize(
+    "field", ["episodes", "steps", "measure_episodes", "tasks_per_step", "lr"]
+)
 def test_settings_that_teach_nothing_are_refused(field: str):
     with pytest.raises(ValueError, match=f"warm_start.{field} must be"):
         WarmStartConfig(**{field: 0})

@@ -35,8 +35,12 @@ def install() -> ModuleType:
 def test_a_client_without_an_engine_is_no_sandbox(
     install: ModuleType, monkeypatch, capsys, there: set[str], answers: bool, said: str
 ):
-    monkeypatch.setattr(install.shutil, "which", lambda name: name if name in there else None)
-    monkeypatch.setattr(install.subprocess, "call", lambda *_, **__: 0 if answers else 1)
+    monkeypatch.setattr(
+        install.shutil, "which", lambda name: name if name in there else None
+    )
+    monkeypatch.setattr(
+        install.subprocess, "call", lambda *_, **__: 0 if answers else 1
+    )
     monkeypatch.setattr(install.os, "geteuid", lambda: 1000)
     install.install_sandbox()
     assert said in capsys.readouterr().out

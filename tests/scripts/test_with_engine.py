@@ -43,7 +43,9 @@ def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_an_engine_is_started_for_the_command_and_stopped_after_it(engine: Path) -> None:
+def test_an_engine_is_started_for_the_command_and_stopped_after_it(
+    engine: Path,
+) -> None:
     done = run(engine, "docker info && echo reached; exit 3")
     assert done.returncode == 3
     assert "reached" in done.stdout

@@ -14,7 +14,9 @@ def _raises(name: str, raised: str, steals: str = _NO_END, before: str = "") -> 
     return Attack(name, EVIDENCE, steals, code)
 
 
-def _does(name: str, steals: str, code: str, *, strong: bool = False, slow: bool = False) -> Attack:
+def _does(
+    name: str, steals: str, code: str, *, strong: bool = False, slow: bool = False
+) -> Attack:
     return Attack(name, EVIDENCE, steals, code, strong=strong, slow=slow)
 
 
@@ -97,7 +99,9 @@ ATTACKS = (
     _does("sys.exit as it is imported", _NO_END, "import sys\nsys.exit(0)\n"),
     _does("os._exit as it is imported", _NO_END, "import os\nos._exit(0)\n"),
     _does(
-        "exec of a program that succeeds", _NO_END, "import os\nos.execv('/bin/true', ['true'])\n"
+        "exec of a program that succeeds",
+        _NO_END,
+        "import os\nos.execv('/bin/true', ['true'])\n",
     ),
     _does(
         "a fork whose parent ends",
@@ -111,8 +115,16 @@ ATTACKS = (
         "import os\nos.fork()\n",
         strong=True,
     ),
-    _does("a report that is only printed", "a line that anybody can print is a verdict", _LOUD),
-    _does("a report that is only a file", "a file that anybody can write is a verdict", _RESULTS),
+    _does(
+        "a report that is only printed",
+        "a line that anybody can print is a verdict",
+        _LOUD,
+    ),
+    _does(
+        "a report that is only a file",
+        "a file that anybody can write is a verdict",
+        _RESULTS,
+    ),
     _does(
         "skipped tests",
         "a skipped test counts as passed",

@@ -55,7 +55,9 @@ def answer(value):
 
 def _answers(name: str, text: str, steals: str = _FORGED) -> Attack:
     """One answer in place of the driver's on every descriptor, and the end."""
-    return _reach(f"the answer {name}", steals, f"{SEND}send({text}, '\\n')\nos._exit(0)\n")
+    return _reach(
+        f"the answer {name}", steals, f"{SEND}send({text}, '\\n')\nos._exit(0)\n"
+    )
 
 
 _BROKEN = "a wrong answer becomes an error on demand and leaves the group, which lifts the rest"

@@ -14,7 +14,9 @@ def _gives(name: str, value: str, steals: str = _LIES, before: str = "") -> Atta
     return Attack(name, EVIDENCE, steals, code)
 
 
-def _does(name: str, steals: str, code: str, *, strong: bool = False, slow: bool = False) -> Attack:
+def _does(
+    name: str, steals: str, code: str, *, strong: bool = False, slow: bool = False
+) -> Attack:
     return Attack(name, EVIDENCE, steals, code, strong=strong, slow=slow)
 
 
@@ -89,10 +91,14 @@ for name in ("int", "str", "list", "dict", "float", "bool", "Exception"):
 ATTACKS = (
     _gives("an object equal to all", "Any()", before=_ANY),
     *_LIARS,
-    _gives("an object that says it is a bool", "Mask(function(*a, **k))", before=_CLASS),
+    _gives(
+        "an object that says it is a bool", "Mask(function(*a, **k))", before=_CLASS
+    ),
     _gives("a mock", "mock.MagicMock()", before="from unittest import mock\n"),
     _gives("not a number", "float('nan')"),
-    _gives("a signalling number", "Decimal('sNaN')", before="from decimal import Decimal\n"),
+    _gives(
+        "a signalling number", "Decimal('sNaN')", before="from decimal import Decimal\n"
+    ),
     _gives("infinity", "float('inf')"),
     _gives("NotImplemented", "NotImplemented"),
     _gives(

@@ -14,7 +14,14 @@ from typing import TypeAlias
 from envs.code.bugs import operators
 from envs.parsing import parse
 
-__all__ = ["HELD_OUT_OPERATORS", "OPERATORS", "Mutation", "functions", "mutate", "mutations"]
+__all__ = [
+    "HELD_OUT_OPERATORS",
+    "OPERATORS",
+    "Mutation",
+    "functions",
+    "mutate",
+    "mutations",
+]
 
 Change: TypeAlias = "tuple[int, int, int, str]"
 """Line (from 1), first column, column after the last (both from 0), new text."""
@@ -75,7 +82,9 @@ def mutations(text: str) -> list[Mutation]:
     return [found[key] for key in sorted(found)]
 
 
-def functions(body: Sequence[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+def functions(
+    body: Sequence[ast.stmt], prefix: str
+) -> Iterator[tuple[str, ast.FunctionDef]]:
     """Top-level functions and methods with their qualified names."""
     for node in body:
         if isinstance(node, ast.FunctionDef):
@@ -96,15 +105,25 @@ def _inside(function: ast.FunctionDef) -> Iterator[ast.AST]:
             waiting.extend(node.body)
         elif isinstance(node, ast.AnnAssign):
             waiting.extend([node.value] if node.value else [])
-        elif not isinstance(node, ast.JoinedStr):  # columns inside f-strings are wrong before 3.12
+        elif not isinstance(
+            node, ast.JoinedStr
+        ):  # columns inside f-strings are wrong before 3.12
             waiting.extend(ast.iter_child_nodes(node))
 
 
 def _between(
-    left: ast.expr, right: ast.expr, symbol: str, others: Sequence[str], lines: Sequence[str]
+    left: ast.expr,
+    right: ast.expr,
+    symbol: str,
+    others: Sequence[str],
+    lines: Sequence[str],
 ) -> Iterator[Change]:
     """Replacements of the operator that stands between two operands on one line."""
-    if left.end_lineno is None or left.end_col_offset is None or left.end_lineno != right.lineno:
+    if (
+        left.end_lineno is None
+        or left.end_col_offset is None
+        or left.end_lineno != right.lineno
+    ):
         return
     gap = lines[left.end_lineno - 1][left.end_col_offset : right.col_offset]
     match = re.search(r"\s+".join(map(re.escape, symbol.split())), gap)
@@ -146,7 +165,9 @@ _ARITHMETIC: dict[type[ast.operator], tuple[str, tuple[str, ...]]] = {
 def _comparison(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     if isinstance(node, ast.Compare):
         operands = [node.left, *node.comparators]
-        for left, kind, right in zip(operands, node.ops, node.comparators, strict=False):
+        for left, kind, right in zip(
+            operands, node.ops, node.comparators, strict=False
+        ):
             symbol, others = _COMPARISON[type(kind)]
             yield from _between(left, right, symbol, others, lines)
 
@@ -171,7 +192,9 @@ def _boolean(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         operand = node.operand
         gap = lines[node.lineno - 1][node.col_offset : operand.col_offset]
-        if node.lineno == operand.lineno and gap.strip() == "not":  # no bracket in between
+        if (
+            node.lineno == operand.lineno and gap.strip() == "not"
+        ):  # no bracket in between
             yield node.lineno, node.col_offset, operand.col_offset, ""
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield (
@@ -196,7 +219,11 @@ def _constant(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     elif isinstance(value, float):
         for other in (value + 1.0, value / 2):
             yield *span, repr(other)
-    elif isinstance(value, str) and len(value) <= 1 and lines[node.lineno - 1][span[1]] in "'\"":
+    elif (
+        isinstance(value, str)
+        and len(value) <= 1
+        and lines[node.lineno - 1][span[1]] in "'\""
+    ):
         quote = lines[node.lineno - 1][span[1]]
         for other in ("", " ", "_"):
             if other != value:
@@ -217,11 +244,22 @@ def _off_by_one(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     if isinstance(node, ast.Subscript):
         index = node.slice
         bounds = [index.lower, index.upper] if isinstance(index, ast.Slice) else [index]
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
+    elif (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "range"
+    ):
         bounds = list(node.args)
     for bound in bounds:
-        if isinstance(bound, ast.Name | ast.Call | ast.BinOp) and bound.end_col_offset is not None:
-            where = (bound.end_lineno or bound.lineno, bound.end_col_offset, bound.end_col_offset)
+        if (
+            isinstance(bound, ast.Name | ast.Call | ast.BinOp)
+            and bound.end_col_offset is not None
+        ):
+            where = (
+                bound.end_lineno or bound.lineno,
+                bound.end_col_offset,
+                bound.end_col_offset,
+            )
             yield *where, " + 1"
             yield *where, " - 1"
 

@@ -63,7 +63,14 @@ _FUNCTIONS = (
     ("abs", "int", "bool", "float", "round"),
     ("isinstance", "issubclass", "hasattr", "callable", "zip"),
 )
-_EXCEPTIONS = ("ValueError", "TypeError", "KeyError", "IndexError", "RuntimeError", "EOFError")
+_EXCEPTIONS = (
+    "ValueError",
+    "TypeError",
+    "KeyError",
+    "IndexError",
+    "RuntimeError",
+    "EOFError",
+)
 _METHODS_BY_NAME = {row[0]: row[1:] for row in _METHODS}
 _FUNCTIONS_BY_NAME = {row[0]: row[1:] for row in _FUNCTIONS}
 
@@ -72,12 +79,16 @@ def _on_one_line(node: ast.expr) -> bool:
     return node.lineno == node.end_lineno and node.end_col_offset is not None
 
 
-def swapped_arguments(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, int, int, str]]:
+def swapped_arguments(
+    node: ast.AST, lines: Sequence[str]
+) -> Iterator[tuple[int, int, int, str]]:
     """Two neighbouring arguments of a call in each other's place."""
     arguments = node.args if isinstance(node, ast.Call) else []
     for left, right in zip(arguments, arguments[1:], strict=False):
         starred = isinstance(left, ast.Starred) or isinstance(right, ast.Starred)
-        same_line = left.lineno == right.lineno and _on_one_line(left) and _on_one_line(right)
+        same_line = (
+            left.lineno == right.lineno and _on_one_line(left) and _on_one_line(right)
+        )
         if starred or not same_line:
             continue
         text = lines[left.lineno - 1]
@@ -85,7 +96,12 @@ def swapped_arguments(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int
         second = text[right.col_offset : right.end_col_offset]
         between = text[left.end_col_offset : right.col_offset]
         if right.end_col_offset is not None and not isinstance(left, ast.GeneratorExp):
-            yield left.lineno, left.col_offset, right.end_col_offset, f"{second}{between}{first}"
+            yield (
+                left.lineno,
+                left.col_offset,
+                right.end_col_offset,
+                f"{second}{between}{first}",
+            )
 
 
 def jump(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, int, int, str]]:
@@ -98,7 +114,9 @@ def jump(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, int, int, s
                 yield node.lineno, node.col_offset, node.end_col_offset, other
 
 
-def condition(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, int, int, str]]:
+def condition(
+    node: ast.AST, lines: Sequence[str]
+) -> Iterator[tuple[int, int, int, str]]:
     """A condition with one half left out, or one that always or never holds."""
     if isinstance(node, ast.BoolOp) and len(node.values) == 2 and _on_one_line(node):
         for kept in node.values:
@@ -110,7 +128,9 @@ def condition(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, int, i
             yield test.lineno, test.col_offset, test.end_col_offset or 0, word
 
 
-def called_method(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, int, int, str]]:
+def called_method(
+    node: ast.AST, lines: Sequence[str]
+) -> Iterator[tuple[int, int, int, str]]:
     """A method of text, lists, dictionaries or patterns that is mistaken for a relative."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         function = node.func
@@ -119,7 +139,9 @@ def called_method(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, in
             yield function.end_lineno or 0, end - len(function.attr), end, other
 
 
-def called_function(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, int, int, str]]:
+def called_function(
+    node: ast.AST, lines: Sequence[str]
+) -> Iterator[tuple[int, int, int, str]]:
     """A built-in function that is mistaken for a relative."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         name = node.func
@@ -127,7 +149,9 @@ def called_function(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, 
             yield name.lineno, name.col_offset, name.end_col_offset or 0, other
 
 
-def exception(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, int, int, str]]:
+def exception(
+    node: ast.AST, lines: Sequence[str]
+) -> Iterator[tuple[int, int, int, str]]:
     """Another exception than the one that is raised or caught."""
     found: list[ast.expr | None] = []
     if isinstance(node, ast.Raise):
@@ -141,7 +165,9 @@ def exception(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, int, i
                     yield one.lineno, one.col_offset, one.end_col_offset or 0, other
 
 
-def slice_bound(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, int, int, str]]:
+def slice_bound(
+    node: ast.AST, lines: Sequence[str]
+) -> Iterator[tuple[int, int, int, str]]:
     """A slice that lacks a bound, or has its bounds or its end turned round."""
     if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Slice):
         return
@@ -153,5 +179,11 @@ def slice_bound(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, int,
         "" if bound is None else text[bound.col_offset : bound.end_col_offset]
         for bound in (bounds.lower, bounds.upper)
     )
-    for other in (f"{high}:{low}", f"{low}:", f":{high}", ":", f"{low or high}:{low or high}"):
+    for other in (
+        f"{high}:{low}",
+        f"{low}:",
+        f":{high}",
+        ":",
+        f"{low or high}:{low or high}",
+    ):
         yield bounds.lineno, bounds.col_offset, bounds.end_col_offset or 0, other

@@ -92,7 +92,9 @@ class CodeDebug(ToolEnv):
         """Make the change to that line; final."""
         choices = candidates(self.task.payload)
         if line not in choices:
-            return f"no change to line {line}, choose from {', '.join(map(str, choices))}"
+            return (
+                f"no change to line {line}, choose from {', '.join(map(str, choices))}"
+            )
         self._lines[line - 1] = choices[line]
         return _verdict(judge(self._sandboxes(), self.task.payload, self._lines))
 
@@ -110,7 +112,11 @@ class CodeDebug(ToolEnv):
         lines = [*self._lines[: line - 1], text, *self._lines[line:]]
         self._lines = lines
         found = judge(self._sandboxes(), self.task.payload, lines)
-        return _verdict(found) if found.shown else f"line {line} replaced, {self._outcome(found)}"
+        return (
+            _verdict(found)
+            if found.shown
+            else f"line {line} replaced, {self._outcome(found)}"
+        )
 
     def oracle(self, task: Task) -> list[str]:
         """The right lines, one after the other."""
@@ -142,7 +148,9 @@ class CodeDebug(ToolEnv):
             return render_call("pick", line=choices[int(rng.integers(len(choices)))])
         shown = self.task.payload["visible"]
         if rng.integers(2):
-            return render_call("eval", expression=shown[int(rng.integers(len(shown)))][0])
+            return render_call(
+                "eval", expression=shown[int(rng.integers(len(shown)))][0]
+            )
         place, other = (int(one) for one in rng.integers(len(self._lines), size=2))
         return render_call("fix", line=place + 1, text=self._lines[other].strip())
 
@@ -169,7 +177,9 @@ class CodeDebug(ToolEnv):
 
 def _right(task: Task) -> list[tuple[int, str]]:
     right = task.payload["right"]
-    return [(number, right[number - 1].strip()) for number, _, _ in task.payload["bugs"]]
+    return [
+        (number, right[number - 1].strip()) for number, _, _ in task.payload["bugs"]
+    ]
 
 
 def _verdict(found: Judged) -> Verdict:

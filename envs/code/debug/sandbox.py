@@ -79,7 +79,10 @@ def judge(pool: SandboxPool, payload: Mapping[str, Any], code: Sequence[str]) ->
     given = answer.value
     if not isinstance(given, list) or len(given) != len(pairs):
         return Judged(shown=False, hidden=0.0, timed_out=answer.timed_out)
-    held = [same(encode(literal(value)), one) for (_, value), one in zip(pairs, given, strict=True)]
+    held = [
+        same(encode(literal(value)), one)
+        for (_, value), one in zip(pairs, given, strict=True)
+    ]
     return Judged(all(held[:shown]), fmean(held[shown:]), timed_out=False)
 
 
@@ -98,7 +101,9 @@ def evaluate(
     script = ["\n".join(code) + "\n", "\n".join(check_lines(payload)[:-1])]
     request = json.dumps({"script": script, "expression": expression}).encode() + b"\n"
     command = ["python", "-c", _EVALUATE]
-    done = in_sandbox(pool, lambda box: box.run(command, timeout_s=DEADLINE_S, stdin=request))
+    done = in_sandbox(
+        pool, lambda box: box.run(command, timeout_s=DEADLINE_S, stdin=request)
+    )
     if done.timed_out:
         return "timed out"
     lines = done.stdout.decode(errors="replace").splitlines()

@@ -14,7 +14,16 @@ from envs.code.debug.snippets import TIMED_OUT, Snippet, outcomes, snippets
 from envs.supply import TaskSource
 from envs.types import Task
 
-__all__ = ["Bug", "broken", "bugs", "candidates", "check_lines", "task_of", "tasks_of", "twin_of"]
+__all__ = [
+    "Bug",
+    "broken",
+    "bugs",
+    "candidates",
+    "check_lines",
+    "task_of",
+    "tasks_of",
+    "twin_of",
+]
 
 # By level: how many functions, and how many of them are broken.
 _SIZES = ((1, 1), (1, 1), (1, 1), (3, 1), (11, 2))
@@ -24,7 +33,9 @@ _LEAST_FAILING = 3
 _MOST_MUTANTS = 16
 _TOLD_CHARS, _LINE_CHARS = 40, 64
 # What these give differs between processes.
-_UNSTABLE = frozenset({"hash", "id", "iter", "map", "zip", "reversed", "enumerate", "ascii"})
+_UNSTABLE = frozenset(
+    {"hash", "id", "iter", "map", "zip", "reversed", "enumerate", "ascii"}
+)
 _ITEMS = ("item", "value", "each", "part", "cur", "step")
 _RESULTS = ("result", "found", "acc", "res", "state", "mem")
 
@@ -64,7 +75,11 @@ def bugs(snippet: Snippet, held_out: bool) -> tuple[Bug, ...]:
         if told and len(text) <= _LINE_CHARS:
             pairs = enumerate(zip(told, snippet.values, strict=True))
             fails = tuple(place for place, pair in pairs if not _equal(*pair))
-            found += [Bug(one.line, text, told, fails)] if len(fails) >= _LEAST_FAILING else []
+            found += (
+                [Bug(one.line, text, told, fails)]
+                if len(fails) >= _LEAST_FAILING
+                else []
+            )
     return tuple(found)
 
 
@@ -104,10 +119,14 @@ def candidates(payload: Mapping[str, Any]) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def task_of(task_id: str, split: str, level: int, family: str, payload: Mapping[str, Any]) -> Task:
+def task_of(
+    task_id: str, split: str, level: int, family: str, payload: Mapping[str, Any]
+) -> Task:
     """The task that shows a payload."""
     lines = [*broken(payload), "", *check_lines(payload)]
-    text = "\n".join(f"{number} {line}".rstrip() for number, line in enumerate(lines, start=1))
+    text = "\n".join(
+        f"{number} {line}".rstrip() for number, line in enumerate(lines, start=1)
+    )
     numbers = [str(number) for number, _, _ in payload["bugs"]]
     if len(payload["visible"]) == 1:
         told = payload["bugs"][0][2]
@@ -115,7 +134,9 @@ def task_of(task_id: str, split: str, level: int, family: str, payload: Mapping[
     else:
         text += "\nThe assertion fails."
     if level == 0:
-        shown = (f"{number}: {line.strip()}" for number, line in candidates(payload).items())
+        shown = (
+            f"{number}: {line.strip()}" for number, line in candidates(payload).items()
+        )
         text += "\n".join([" Pick the change that mends it:", *shown])
     elif level == 1:
         text += f" Wrong: line {' and '.join(numbers)}."
@@ -174,7 +195,8 @@ def _plan(
         if len(chosen) == wanted:
             break
         if call in other.fails and all(
-            other.line != one.line and _both_fail(snippet, one, other, call) for one in chosen
+            other.line != one.line and _both_fail(snippet, one, other, call)
+            for one in chosen
         ):
             chosen.append(other)
     return (chosen, call) if len(chosen) == wanted else None
@@ -188,7 +210,9 @@ def _both_fail(snippet: Snippet, one: Bug, other: Bug, call: int) -> bool:
     return bool(told) and not _equal(told[0], snippet.values[call])
 
 
-def _payload(rng: Random, placed: Sequence[tuple[Snippet, list[Bug], int]]) -> dict[str, Any]:
+def _payload(
+    rng: Random, placed: Sequence[tuple[Snippet, list[Bug], int]]
+) -> dict[str, Any]:
     names = {"V": rng.choice(_ITEMS), "R": rng.choice(_RESULTS)}
 
     def named(text: str) -> str:

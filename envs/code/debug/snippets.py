@@ -22,7 +22,9 @@ from envs.supply import split_of
 
 __all__ = ["OWNERS", "Snippet", "outcomes", "snippets"]
 
-OWNERS = ("train",) * 10 + ("id",) * 3 + ("ood/difficulty",) * 3 + ("ood/composition",) * 4
+OWNERS = (
+    ("train",) * 10 + ("id",) * 3 + ("ood/difficulty",) * 3 + ("ood/composition",) * 4
+)
 """Which split owns a snippet, by the hash of its key modulo 20."""
 TIMED_OUT = "does not end"
 _CONSTANTS = {"K": (2, 3, 4, 5, 6, 7), "J": (1, 2, 3, 5, 8, 9)}
@@ -31,10 +33,35 @@ _CALLS, _DRAWS = 14, 60
 _CALL_CHARS, _VALUE_CHARS = 44, 30
 _MOST_LINES, _LARGEST = 1000, 10**15
 _RAISED = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
-_WORDS = ("red", "Blue", "green", "sky", "Oak", "pine", "42", "7", "level", "noon", "a", "tea")
-_TEXTS = ("aabbc", "Hello you", "a-b-c", "x1y22", "noon", "  pad ", "Tea time", "AbBa", "k=v=w")
+_WORDS = (
+    "red",
+    "Blue",
+    "green",
+    "sky",
+    "Oak",
+    "pine",
+    "42",
+    "7",
+    "level",
+    "noon",
+    "a",
+    "tea",
+)
+_TEXTS = (
+    "aabbc",
+    "Hello you",
+    "a-b-c",
+    "x1y22",
+    "noon",
+    "  pad ",
+    "Tea time",
+    "AbBa",
+    "k=v=w",
+)
 
-_TEMPLATES = (Path(__file__).parents[2] / "data" / "code_debug" / "functions.py").read_text("utf-8")
+_TEMPLATES = (
+    Path(__file__).parents[2] / "data" / "code_debug" / "functions.py"
+).read_text("utf-8")
 
 
 @dataclass(frozen=True)
@@ -58,7 +85,11 @@ class Snippet:
 @cache
 def snippets(split: str) -> tuple[Snippet, ...]:
     """Every snippet that a split owns, in the templates' order."""
-    found = (one for text in _TEMPLATES.strip().split("\n\n") for one in _versions(text, split))
+    found = (
+        one
+        for text in _TEMPLATES.strip().split("\n\n")
+        for one in _versions(text, split)
+    )
     return tuple(one for one in found if len(one.calls) == _CALLS)
 
 
@@ -98,7 +129,9 @@ def _called(key: str, name: str, code: str) -> tuple[tuple[str, ...], tuple[str,
     pairs = [
         (call, value)
         for call, value in zip(calls, outcomes(code, calls), strict=True)
-        if len(value) <= _VALUE_CHARS and not value.startswith("raises") and value != TIMED_OUT
+        if len(value) <= _VALUE_CHARS
+        and not value.startswith("raises")
+        and value != TIMED_OUT
     ][:_CALLS]
     return tuple(call for call, _ in pairs), tuple(value for _, value in pairs)
 
@@ -109,7 +142,9 @@ def _argument(name: str, rng: Random) -> Any:
         return [rng.randint(-6, 20) for _ in range(rng.randint(4, 6))]
     if name == "grid":
         width = rng.randint(2, 3)
-        return [[rng.randint(-3, 9) for _ in range(width)] for _ in range(rng.randint(2, 3))]
+        return [
+            [rng.randint(-3, 9) for _ in range(width)] for _ in range(rng.randint(2, 3))
+        ]
     if name == "words":
         return rng.sample(_WORDS, 4)
     if name == "word":
@@ -130,7 +165,9 @@ def _outcome(call: str, space: dict[str, Any], loops: bool) -> str:
         nonlocal lines
         lines += event == "line"
         # A product that grows in a loop takes forever in few lines.
-        large = any(isinstance(one, int) and one > _LARGEST for one in frame.f_locals.values())
+        large = any(
+            isinstance(one, int) and one > _LARGEST for one in frame.f_locals.values()
+        )
         if large or lines > _MOST_LINES:
             raise TimeoutError
         return count

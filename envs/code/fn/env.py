@@ -67,7 +67,9 @@ class CodeFn(ToolEnv):
     splits = ("train", "id", "ood/composition", "ood/surface", "ood/domain")
     levels = (0, 1, 2, 3, 4)
     max_turns = 6
-    instructions = 'Submit once all passed. Reply with one call, such as {"name": "submit"}'
+    instructions = (
+        'Submit once all passed. Reply with one call, such as {"name": "submit"}'
+    )
 
     def __init__(self, sandboxes: SandboxPool | None = None) -> None:
         super().__init__()
@@ -110,7 +112,11 @@ class CodeFn(ToolEnv):
         if self._code is None:
             return f"{self.offered()[0]} first"
         problem = problem_of(self.task)
-        return self._judged(self._code) if problem is None else self._checked(problem, self._code)
+        return (
+            self._judged(self._code)
+            if problem is None
+            else self._checked(problem, self._code)
+        )
 
     def checks(self) -> Mapping[str, float]:
         """The share of the visible calls that were right in the last run, 0 before one."""
@@ -127,14 +133,20 @@ class CodeFn(ToolEnv):
             return "all passed"
         call, right = list(wanted.items())[failed[0]]
         gave = run.values[failed[0]] if run.values else "nothing"
-        gave = gave[1:] if gave.startswith("!") else f"{call} gave {gave}, wanted {right}"
+        gave = (
+            gave[1:] if gave.startswith("!") else f"{call} gave {gave}, wanted {right}"
+        )
         return f"{len(failed)} failed\n{gave}"
 
     def _judged(self, code: str) -> Verdict:
         wanted = calls_of(self.task, hidden=True)
         run = self._called(code, wanted)
         failed = run.failures(list(wanted.values()))
-        detail = f"{len(failed)} of {len(wanted)} hidden calls fail" if failed else "all pass"
+        detail = (
+            f"{len(failed)} of {len(wanted)} hidden calls fail"
+            if failed
+            else "all pass"
+        )
         return Verdict(not failed, float(not failed), detail)
 
     def _checked(self, problem: Problem, code: str) -> Verdict:
@@ -186,7 +198,9 @@ class CodeFn(ToolEnv):
         calls = [render_call("submit")] if self._code is not None else []
         if self.task.level == 0:
             numbers = range(1, len(spec["options"]) + 1)
-            calls += [render_call("fill", option=n) for n in numbers if n not in self._tried]
+            calls += [
+                render_call("fill", option=n) for n in numbers if n not in self._tried
+            ]
         else:
             stages = drawn(Random(int(rng.integers(2**31))), 2, True)
             problem = problem_of(self.task)

@@ -57,7 +57,11 @@ class Problem:
 
         None where it has no `>>>`, and for a problem whose example is wrong.
         """
-        found = [] if self.name in WRONG else doctest.DocTestParser().get_examples(self.prompt)
+        found = (
+            []
+            if self.name in WRONG
+            else doctest.DocTestParser().get_examples(self.prompt)
+        )
         wanted: dict[str, str] = {}
         for one in found:
             # The parser takes the end of the docstring for a part of the last value.

@@ -42,7 +42,9 @@ def check_fault(pool: SandboxPool, problem: Problem, code: str) -> str:
     calls = recorded(pool, problem.name)
     made = [[problem.entry, arguments] for arguments in calls.arguments]
     asked = {"module": "solution", "calls": made}
-    values = in_sandbox(pool, lambda box: request(box, {"solution.py": code}, asked, DEADLINE_S)).value
+    values = in_sandbox(
+        pool, lambda box: request(box, {"solution.py": code}, asked, DEADLINE_S)
+    ).value
     if not isinstance(values, list) or len(values) != len(calls.arguments):
         return "the run broke off, took too long, or gave too much"
     if values == calls.values:

@@ -57,7 +57,11 @@ class Run:
     def failures(self, wanted: Sequence[str]) -> list[int]:
         """Which calls gave something else, all where nothing is known."""
         got = self.values if len(self.values) == len(wanted) else ("!",) * len(wanted)
-        return [i for i, (one, right) in enumerate(zip(got, wanted, strict=True)) if one != right]
+        return [
+            i
+            for i, (one, right) in enumerate(zip(got, wanted, strict=True))
+            if one != right
+        ]
 
 
 def run_calls(

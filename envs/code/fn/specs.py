@@ -62,13 +62,22 @@ def _last(told: str, retold: str, code: str, *numbers: int) -> Operation:
 
 OPERATIONS: Mapping[str, Operation] = {
     "even": _list(
-        "keep the even numbers", "drop whatever is odd", "[x for x in {xs} if x % 2 == 0]"
+        "keep the even numbers",
+        "drop whatever is odd",
+        "[x for x in {xs} if x % 2 == 0]",
     ),
     "odd": _list(
-        "keep the odd numbers", "drop whatever is even", "[x for x in {xs} if x % 2 == 1]"
+        "keep the odd numbers",
+        "drop whatever is even",
+        "[x for x in {xs} if x % 2 == 1]",
     ),
     "above": _list(
-        "keep the numbers above {k}", "drop all up to {k}", "[x for x in {xs} if x > {k}]", 0, 2, 4
+        "keep the numbers above {k}",
+        "drop all up to {k}",
+        "[x for x in {xs} if x > {k}]",
+        0,
+        2,
+        4,
     ),
     "below": _list(
         "keep the numbers below {k}",
@@ -94,16 +103,30 @@ OPERATIONS: Mapping[str, Operation] = {
         4,
         5,
     ),
-    "add": _list("add {k} to each", "raise each by {k}", "[x + {k} for x in {xs}]", 1, 2, 3, 5),
+    "add": _list(
+        "add {k} to each", "raise each by {k}", "[x + {k} for x in {xs}]", 1, 2, 3, 5
+    ),
     "less": _list(
-        "subtract {k} from each", "lower each by {k}", "[x - {k} for x in {xs}]", 1, 2, 4
+        "subtract {k} from each",
+        "lower each by {k}",
+        "[x - {k} for x in {xs}]",
+        1,
+        2,
+        4,
     ),
     "times": _list(
-        "multiply each by {k}", "make each {k} times as large", "[x * {k} for x in {xs}]", 2, 3, 4
+        "multiply each by {k}",
+        "make each {k} times as large",
+        "[x * {k} for x in {xs}]",
+        2,
+        3,
+        4,
     ),
     "square": _list("square each", "multiply each by itself", "[x * x for x in {xs}]"),
     "negate": _list("negate each", "flip the sign of each", "[-x for x in {xs}]"),
-    "absolute": _list("take absolute values", "drop the signs", "[abs(x) for x in {xs}]"),
+    "absolute": _list(
+        "take absolute values", "drop the signs", "[abs(x) for x in {xs}]"
+    ),
     "remainder": _list(
         "take each modulo {k}",
         "replace each by its remainder modulo {k}",
@@ -127,19 +150,31 @@ OPERATIONS: Mapping[str, Operation] = {
         6,
     ),
     "reverse": _list("reverse the list", "put the last first", "{xs}[::-1]"),
-    "rising": _list("sort from small to large", "put them in rising order", "sorted({xs})"),
+    "rising": _list(
+        "sort from small to large", "put them in rising order", "sorted({xs})"
+    ),
     "falling": _list(
-        "sort from large to small", "put them in falling order", "sorted({xs}, reverse=True)"
+        "sort from large to small",
+        "put them in falling order",
+        "sorted({xs}, reverse=True)",
     ),
     "unique": _list(
-        "keep the first of equal numbers", "drop repetitions", "list(dict.fromkeys({xs}))"
+        "keep the first of equal numbers",
+        "drop repetitions",
+        "list(dict.fromkeys({xs}))",
     ),
     "head": _list("keep the first {k}", "cut after {k}", "{xs}[:{k}]", 2, 3, 4),
-    "tail": _list("drop the first {k}", "start behind the first {k}", "{xs}[{k}:]", 1, 2, 3),
+    "tail": _list(
+        "drop the first {k}", "start behind the first {k}", "{xs}[{k}:]", 1, 2, 3
+    ),
     "end": _list("keep the last {k}", "leave {k} at the end", "{xs}[-{k}:]", 2, 3, 4),
     "shorten": _list("drop the last {k}", "cut {k} off the end", "{xs}[:-{k}]", 1, 2),
     "every": _list(
-        "keep one in {k}, from the first", "take steps of {k} from the first", "{xs}[::{k}]", 2, 3
+        "keep one in {k}, from the first",
+        "take steps of {k} from the first",
+        "{xs}[::{k}]",
+        2,
+        3,
     ),
     "differences": _list(
         "take the differences of neighbours, later minus earlier",
@@ -162,7 +197,9 @@ OPERATIONS: Mapping[str, Operation] = {
         "[sum({xs}[: i + 1]) for i in range(len({xs}))]",
     ),
     "sum": _last("return the sum", "give back what they add up to", "sum({xs})"),
-    "count": _last("return how many are left", "give back the number of them", "len({xs})"),
+    "count": _last(
+        "return how many are left", "give back the number of them", "len({xs})"
+    ),
     "largest": _last(
         "return the largest, 0 if none is left",
         "give back the maximum or 0",
@@ -179,7 +216,13 @@ OPERATIONS: Mapping[str, Operation] = {
         "max({xs}, default=0) - min({xs}, default=0)",
     ),
     "count_of": _last(
-        "return how often {k} occurs", "give back the number of {k}s", "{xs}.count({k})", 1, 2, 3, 4
+        "return how often {k} occurs",
+        "give back the number of {k}s",
+        "{xs}.count({k})",
+        1,
+        2,
+        3,
+        4,
     ),
     "squares": _last(
         "return the sum of the squares",
@@ -187,12 +230,16 @@ OPERATIONS: Mapping[str, Operation] = {
         "sum(x * x for x in {xs})",
     ),
     "different": _last(
-        "return how many different numbers are left", "count without repetitions", "len(set({xs}))"
+        "return how many different numbers are left",
+        "count without repetitions",
+        "len(set({xs}))",
     ),
 }
 
 
-def code_of(stages: Sequence[Stage], name: str, xs: str, blank: int | None = None) -> str:
+def code_of(
+    stages: Sequence[Stage], name: str, xs: str, blank: int | None = None
+) -> str:
     """The function, a line for each stage; the expression of stage `blank` is left out."""
     lines = [f"def {name}({xs}):"]
     for place, (operation, k) in enumerate(stages):
@@ -238,7 +285,10 @@ def inputs(seed: str, count: int) -> list[list[int]]:
     """Lists to call it with; every seventh is empty."""
     rng = Random(seed)
     return [
-        [rng.randint(LOWEST, HIGHEST) for _ in range(rng.randint(4, LONGEST) if i % 7 != 6 else 0)]
+        [
+            rng.randint(LOWEST, HIGHEST)
+            for _ in range(rng.randint(4, LONGEST) if i % 7 != 6 else 0)
+        ]
         for i in range(count)
     ]
 
@@ -266,7 +316,9 @@ def others(
     found: list[Stage] = []
     for name in rng.sample(names, len(names)):
         stage = _numbered(rng, name)
-        values = _values([*stages[:place], stage, *stages[place + 1 :]], calls[:VISIBLE])
+        values = _values(
+            [*stages[:place], stage, *stages[place + 1 :]], calls[:VISIBLE]
+        )
         if values not in seen:
             seen.add(values)
             found.append(stage)
@@ -282,7 +334,10 @@ def needed(stages: Sequence[Stage], calls: Sequence[Sequence[int]]) -> bool:
         return False
     fewer = ([*stages[:i], *stages[i + 1 :]] for i in range(len(stages)))
     return not any(
-        all(repr(outcome(left, xs)) == value for xs, value in zip(calls, values, strict=True))
+        all(
+            repr(outcome(left, xs)) == value
+            for xs, value in zip(calls, values, strict=True)
+        )
         for left in fewer
     )
 

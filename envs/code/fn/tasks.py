@@ -26,7 +26,15 @@ from envs.code.fn.specs import (
 from envs.supply import TaskSource, split_of
 from envs.types import Task
 
-__all__ = ["DOMAIN", "calls_of", "problem_of", "reference", "submitted", "tasks_of", "twin_of"]
+__all__ = [
+    "DOMAIN",
+    "calls_of",
+    "problem_of",
+    "reference",
+    "submitted",
+    "tasks_of",
+    "twin_of",
+]
 
 DOMAIN = "ood/domain"
 # By level: how many operations.
@@ -112,7 +120,12 @@ def _drawn(rng: Random, task_id: str, split: str, level: int) -> Task:
 
 
 def _spec(
-    rng: Random, split: str, level: int, stages: list[Stage], place: int, wrong: list[Stage]
+    rng: Random,
+    split: str,
+    level: int,
+    stages: list[Stage],
+    place: int,
+    wrong: list[Stage],
 ) -> dict[str, Any]:
     again = split == "ood/surface"
     options = rng.sample([stages[place], *wrong], len(wrong) + 1) if level == 0 else []
@@ -128,7 +141,9 @@ def _spec(
     }
 
 
-def _task(task_id: str, split: str, level: int, spec: dict[str, Any], family: str) -> Task:
+def _task(
+    task_id: str, split: str, level: int, spec: dict[str, Any], family: str
+) -> Task:
     words = told(spec["stages"], again=spec["again"])
     name, xs = spec["name"], spec["xs"]
     example = f"{name}({inputs(spec['key'], 1)[0]})"
@@ -155,8 +170,12 @@ def _problem_task(problem: Problem, level: int) -> Task:
         spec["options"] = [one.name for one in options]
         spec["answer"] = options.index(problem) + 1
         prompt += "\n" + _listed([f"\n{one.body.rstrip()}" for one in options])
-    return Task(f"{DOMAIN}/{level}/{problem.name}", DOMAIN, level, problem.name, prompt, spec)
+    return Task(
+        f"{DOMAIN}/{level}/{problem.name}", DOMAIN, level, problem.name, prompt, spec
+    )
 
 
 def _listed(options: Sequence[str]) -> str:
-    return "\n".join(f"{number}) {option}" for number, option in enumerate(options, start=1))
+    return "\n".join(
+        f"{number}) {option}" for number, option in enumerate(options, start=1)
+    )

@@ -110,10 +110,14 @@ def hide_tests(text: str) -> str:
     for group in parse(text).body:
         if isinstance(group, ast.ClassDef):
             methods = [node for node in group.body if isinstance(node, ast.FunctionDef)]
-            for node in [node for node in methods if node.name.startswith("test")][1::2]:
+            for node in [node for node in methods if node.name.startswith("test")][
+                1::2
+            ]:
                 gone.update(_span(node))
     lines = text.split("\n")
-    return "\n".join(line for number, line in enumerate(lines, start=1) if number not in gone)
+    return "\n".join(
+        line for number, line in enumerate(lines, start=1) if number not in gone
+    )
 
 
 def _span(node: ast.FunctionDef) -> range:
@@ -126,7 +130,9 @@ def _bundled(name: str) -> tuple[str, str]:
     """Text of a module that this tree holds, and of its tests."""
     folder = _folders().get(name)
     if folder is None:
-        raise ValueError(f"no source {name!r} in {DATA}; wanted one of {', '.join(names())}")
+        raise ValueError(
+            f"no source {name!r} in {DATA}; wanted one of {', '.join(names())}"
+        )
     module, tests = folder / f"{name}.py", folder / f"test_{name}.py"
     return module.read_text("utf-8"), tests.read_text("utf-8")
 
@@ -137,7 +143,9 @@ def _folders() -> dict[str, Path]:
         path.name: path
         for kind in ("micro", "stdlib")
         for path in sorted((DATA / kind).iterdir())
-        if path.is_dir() and path.name.isidentifier() and (path / f"{path.name}.py").exists()
+        if path.is_dir()
+        and path.name.isidentifier()
+        and (path / f"{path.name}.py").exists()
     }
 
 

@@ -109,7 +109,9 @@ class SweLite(ToolEnv):
         packages = [(row.package, row.broken) for row in rows_in(task)]
         if task.level == REPOSITORY:
             idle = corpus.source(task.payload["idle"])
-            packages = sorted([*packages, (idle, idle.text)], key=lambda one: one[0].name)
+            packages = sorted(
+                [*packages, (idle, idle.text)], key=lambda one: one[0].name
+            )
         self._workspace = Workspace(*packages)
         self._tested, self._passing = {}, 0.0
         self._tried = []
@@ -135,7 +137,9 @@ class SweLite(ToolEnv):
     def workspace(self) -> Workspace:
         """The policy's files. Raises RuntimeError outside an episode."""
         if self._workspace is None:
-            raise RuntimeError("there is no workspace outside an episode: call reset() first")
+            raise RuntimeError(
+                "there is no workspace outside an episode: call reset() first"
+            )
         return self._workspace
 
     @tool
@@ -199,7 +203,9 @@ class SweLite(ToolEnv):
         failed = sum(len(run.failed(wanted[path])) for path, run in runs.items())
         self._passing = 1 - failed / sum(map(len, wanted.values()))
         detailed = self.task.level > 0 and self.task.split != "ood/surface"
-        told = {path: summary(run, wanted[path], detailed) for path, run in runs.items()}
+        told = {
+            path: summary(run, wanted[path], detailed) for path, run in runs.items()
+        }
         if self.task.level < REPOSITORY:
             return "\n".join(told.values())
         return "\n".join(f"{path}: {text}" for path, text in told.items())
@@ -219,7 +225,9 @@ class SweLite(ToolEnv):
             return "nothing changed yet"
         if space.texts != self._tested:
             return "run the tests first"
-        judged = [path for path in given if path in rows or space.texts[path] != given[path]]
+        judged = [
+            path for path in given if path in rows or space.texts[path] != given[path]
+        ]
         verdicts = [
             grade(
                 self._sandboxes(),
@@ -250,7 +258,9 @@ class SweLite(ToolEnv):
         Raises ValueError at other levels, where the right line stays right.
         """
         if task.level != 0:
-            raise ValueError(f"only level 0 has twins, got a task of level {task.level}")
+            raise ValueError(
+                f"only level 0 has twins, got a task of level {task.level}"
+            )
         return task_of([rows_in(task)[0].turned()], task.split, 0)
 
     def chance(self, level: int) -> float:
@@ -269,7 +279,11 @@ class SweLite(ToolEnv):
         """
         if self.task.level == 0:
             numbers = range(1, len(self.row.candidates) + 1)
-            calls = [render_call("apply", candidate=n) for n in numbers if n not in self._tried]
+            calls = [
+                render_call("apply", candidate=n)
+                for n in numbers
+                if n not in self._tried
+            ]
             calls += [render_call("submit")] if self._tried else []
             return calls[int(rng.integers(len(calls)))]
         name = str(rng.choice(self.offered()))
@@ -283,7 +297,11 @@ class SweLite(ToolEnv):
         if self.task.level == REPOSITORY:
             path = {"path": self.workspace.source.file}
             arguments |= path if name == "read" else {}
-            arguments |= {**path, "line": place + 1, "text": "pass"} if name == "edit_file" else {}
+            arguments |= (
+                {**path, "line": place + 1, "text": "pass"}
+                if name == "edit_file"
+                else {}
+            )
         return render_call(name, **arguments)
 
     def get_state(self) -> dict[str, Any]:

@@ -55,7 +55,11 @@ class SuiteRun:
 
 
 def run_suite(
-    pool: SandboxPool, files: Mapping[str, str], module: str, *, timeout_s: float = DEADLINE_S
+    pool: SandboxPool,
+    files: Mapping[str, str],
+    module: str,
+    *,
+    timeout_s: float = DEADLINE_S,
 ) -> SuiteRun:
     """Runs a test module among the files, in a sandbox of its own that is wiped afterwards.
 
@@ -64,12 +68,18 @@ def run_suite(
     return in_sandbox(pool, lambda box: _run(box, files, module, timeout_s))
 
 
-def _run(box: Sandbox, files: Mapping[str, str], module: str, timeout_s: float) -> SuiteRun:
+def _run(
+    box: Sandbox, files: Mapping[str, str], module: str, timeout_s: float
+) -> SuiteRun:
     request = Request(module)
     # Half a surrogate pair, which a policy can write, makes a bad file and not a broken sandbox.
-    box.write({path: text.encode(errors="surrogatepass") for path, text in files.items()})
+    box.write(
+        {path: text.encode(errors="surrogatepass") for path, text in files.items()}
+    )
     done = box.run(
-        ["python", "-c", program("driver.py")], timeout_s=timeout_s, stdin=request.line()
+        ["python", "-c", program("driver.py")],
+        timeout_s=timeout_s,
+        stdin=request.line(),
     )
     # Output past the cap ends the run: the report, which comes last, is then missing.
     evidence = request.read(b"" if done.truncated else done.stdout)
@@ -82,7 +92,9 @@ def run_visible(pool: SandboxPool, source: Source, text: str) -> SuiteRun:
     return run_suite(pool, files, f"test_{source.name}")
 
 
-def grade(pool: SandboxPool, source: Source, text: str, fail_to_pass: Collection[str]) -> Verdict:
+def grade(
+    pool: SandboxPool, source: Source, text: str, fail_to_pass: Collection[str]
+) -> Verdict:
     """Passed where the witness sees the right module and every test passes, hidden ones included.
 
     `text` is the submitted version of the one file that a task lets a policy change; everything
@@ -104,7 +116,9 @@ def grade(pool: SandboxPool, source: Source, text: str, fail_to_pass: Collection
     seen, run = in_sandbox(pool, deed)
     different = sum(1 for _ in differences(right, seen))
     still = run.failed(fail_to_pass)
-    broken = run.failed([test for test in source.all_ids if test not in set(fail_to_pass)])
+    broken = run.failed(
+        [test for test in source.all_ids if test not in set(fail_to_pass)]
+    )
     passed = not still and not broken and not different
     parts = {
         "fixed": 1 - len(still) / max(len(fail_to_pass), 1),
@@ -121,7 +135,9 @@ def grade(pool: SandboxPool, source: Source, text: str, fail_to_pass: Collection
             detail += f": {run.evidence.fault[:200]}"
     elif different:
         total = sum(map(len, right.values()))
-        detail = f"the tests pass, but {different} of {total} calls give what is not right"
+        detail = (
+            f"the tests pass, but {different} of {total} calls give what is not right"
+        )
     return Verdict(passed, float(passed), detail, parts)
 
 
@@ -141,13 +157,19 @@ def summary(run: SuiteRun, wanted: Sequence[str], detailed: bool) -> str:
     if not detailed:
         return text
     named = next((test for test in ("import", *failed) if run.reasons.get(test)), "")
-    return f"{text}\n{named}: {run.reasons[named]}" if named else f"{text}\nthe run broke off"
+    return (
+        f"{text}\n{named}: {run.reasons[named]}"
+        if named
+        else f"{text}\nthe run broke off"
+    )
 
 
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:
     """Passed where all are; parts are means, the detail is of the first that failed."""
     passed = all(verdict.passed for verdict in verdicts)
-    detail = next((one.detail for one in verdicts if not one.passed), verdicts[0].detail)
+    detail = next(
+        (one.detail for one in verdicts if not one.passed), verdicts[0].detail
+    )
     names = verdicts[0].parts if all(verdict.parts for verdict in verdicts) else ()
     parts = {name: fmean(one.parts[name] for one in verdicts) for name in names}
     return Verdict(passed, float(passed), detail, parts)

@@ -31,7 +31,9 @@ class Package:
     tests: str
 
 
-def _package(name: str, version: str, sha256: str, licence: str, *paths: str) -> Package:
+def _package(
+    name: str, version: str, sha256: str, licence: str, *paths: str
+) -> Package:
     reader = "the split ood/domain of swe_lite"
     release = Release(name, version, f"{name}-{version}.tar.gz", sha256, reader)
     return Package(release, licence, *paths)

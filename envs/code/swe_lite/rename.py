@@ -12,7 +12,13 @@ __all__ = ["rename_locals"]
 
 _BY_NAME = frozenset({"locals", "vars", "eval", "exec"})
 
-_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
+_NAMED = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ExceptHandler,
+    ast.MatchAs,
+    ast.MatchStar,
+)
 
 
 def rename_locals(text: str) -> str:
@@ -40,7 +46,9 @@ def _renamed(function: ast.FunctionDef) -> Iterator[tuple[int, int, str, str]]:
         (node for node in nodes if isinstance(node, ast.Name)),
         key=lambda node: (node.lineno, node.col_offset),
     )
-    if _BY_NAME & {node.id for node in names} or any(isinstance(n, ast.ClassDef) for n in nodes):
+    if _BY_NAME & {node.id for node in names} or any(
+        isinstance(n, ast.ClassDef) for n in nodes
+    ):
         return
     kept = {name for node in nodes for name in _bound_otherwise(node)}
     stored = {node.id for node in names if isinstance(node.ctx, ast.Store)} - kept

@@ -60,12 +60,18 @@ class Row:
     def to_json(self) -> dict[str, Any]:
         """Plain data, without `renamed` where that is false."""
         found = {**vars(self), "bugs": tuple(dict(vars(bug)) for bug in self.bugs)}
-        return found if self.renamed else {k: v for k, v in found.items() if k != "renamed"}
+        return (
+            found
+            if self.renamed
+            else {k: v for k, v in found.items() if k != "renamed"}
+        )
 
     @property
     def package(self) -> corpus.Source:
         """The source, right."""
-        return corpus.renamed(self.source) if self.renamed else corpus.source(self.source)
+        return (
+            corpus.renamed(self.source) if self.renamed else corpus.source(self.source)
+        )
 
     @property
     def function(self) -> str:
@@ -107,7 +113,9 @@ class Row:
     def turned(self) -> Self:
         """The row with the last candidate in front."""
         candidates = (*self.candidates[-1:], *self.candidates[:-1])
-        return replace(self, candidates=candidates, answer=self.answer % len(candidates) + 1)
+        return replace(
+            self, candidates=candidates, answer=self.answer % len(candidates) + 1
+        )
 
 
 @cache
@@ -127,7 +135,9 @@ def write(tests: Mapping[str, Any], table: Sequence[Row]) -> None:
 
 def write_sources(entries: Mapping[str, Any]) -> None:
     """Writes `sources.json`: by source, its tests and what its witness is good for."""
-    (corpus.DATA / "sources.json").write_text(json.dumps(entries, indent=1) + "\n", "ascii")
+    (corpus.DATA / "sources.json").write_text(
+        json.dumps(entries, indent=1) + "\n", "ascii"
+    )
 
 
 @cache
@@ -139,14 +149,18 @@ def witnessed() -> tuple[Row, ...]:
         for row in entry.get("witness", {}).get("unseen", ())
     }
     guarded = {name for name, entry in corpus.test_ids().items() if "witness" in entry}
-    return tuple(row for row in rows() if row.source in guarded and row.id not in unseen)
+    return tuple(
+        row for row in rows() if row.source in guarded and row.id not in unseen
+    )
 
 
 @cache
 def _spans(source: str) -> Mapping[str, range]:
     """Line numbers of every function, by its qualified name."""
     found = functions(parse(corpus.source(source).text).body, "")
-    return {name: range(node.lineno, (node.end_lineno or 0) + 1) for name, node in found}
+    return {
+        name: range(node.lineno, (node.end_lineno or 0) + 1) for name, node in found
+    }
 
 
 def _picked(text: str, numbers: Sequence[int]) -> list[str]:

@@ -116,12 +116,16 @@ def _file(row: Row) -> str:
     failing = [test for test in row.failing if test not in hidden]
     if row.renamed:
         return f"Bug in {row.source}.py. Tests that fail: {len(failing)}."
-    return "\n".join([f"Bug in {row.source}.py. These tests fail:", *failing[:NAMED_TESTS]])
+    return "\n".join(
+        [f"Bug in {row.source}.py. These tests fail:", *failing[:NAMED_TESTS]]
+    )
 
 
 def _repository(names: Sequence[str]) -> str:
     """Level 4: the modules, without a word on which are wrong."""
-    return f"Some tests of this repository fail. Its modules: {', '.join(sorted(names))}."
+    return (
+        f"Some tests of this repository fail. Its modules: {', '.join(sorted(names))}."
+    )
 
 
 def _listing(text: Sequence[str], numbers: Sequence[int]) -> str:

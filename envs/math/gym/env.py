@@ -115,7 +115,9 @@ def _closed_questions(split: str, source: str) -> Mapping[str, int]:
     return found
 
 
-def _drawn(rng: Random, split: str, level: int, source: str) -> tuple[str, Fraction] | None:
+def _drawn(
+    rng: Random, split: str, level: int, source: str
+) -> tuple[str, Fraction] | None:
     """A question of a family and its answer; None where another split's or none of ours."""
     item = asked(source, level, split == "ood/difficulty", rng.randrange(INDICES))
     if item is None or not in_split(_family(source, item[0]), split, "ood/difficulty"):
@@ -150,7 +152,9 @@ def _task(
         split=split,
         level=level,
         family=_family(source, question),
-        prompt="\n".join([question, *([f"Choose: {' '.join(listed)}"] if listed else [])]),
+        prompt="\n".join(
+            [question, *([f"Choose: {' '.join(listed)}"] if listed else [])]
+        ),
         payload={
             "source": source,
             "question": question,

@@ -72,7 +72,11 @@ def _settings(name: str, level: int, hard: bool) -> Mapping[str, Any]:
         "decimal_chain_sum": terms | digits | places,
         "dice": {"num_dice": 2 + level // 2, "max_dice_size": 6 + 2 * level},
         "gcd": {"min_numbers": few, "max_numbers": few, "max_value": 60 * 4**level},
-        "lcm": {"min_numbers": 2, "max_numbers": 2 + level // 2, "max_value": 12 + 12 * level},
+        "lcm": {
+            "min_numbers": 2,
+            "max_numbers": 2 + level // 2,
+            "max_value": 12 + 12 * level,
+        },
         "leg_counting": {
             "min_animals": 1 + more,
             "max_animals": 2 + more,
@@ -171,7 +175,9 @@ def _is_prime(number: int) -> bool:
 
 def _odds(question: str) -> Fraction | None:
     """The share of the throws that reach the target."""
-    found = re.search(r"dice: (.+?)\. What are the odds of rolling ([0-9]+) or", question)
+    found = re.search(
+        r"dice: (.+?)\. What are the odds of rolling ([0-9]+) or", question
+    )
     if found is None:
         return None
     ways = {0: 1}

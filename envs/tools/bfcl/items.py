@@ -32,7 +32,9 @@ DOMAIN = "ood/domain"
 CATEGORIES = ("base", "miss_func", "miss_param", "long_context")
 # Items of so many gold calls belong to a level, the rest to the last.
 MOST_CALLS = (3, 4, 5, 7)
-MORE_FUNCTIONS = "I have updated some more functions you can choose from. What about now?"
+MORE_FUNCTIONS = (
+    "I have updated some more functions you can choose from. What about now?"
+)
 
 _BROKEN = Path(__file__).parents[2] / "data" / "tool_files" / "bfcl_broken.json"
 # Digits and powers beyond these would keep the process busy for hours.
@@ -50,7 +52,9 @@ def items() -> Mapping[str, Item]:
     found = {}
     for category in CATEGORIES:
         name = f"BFCL_v4_multi_turn_{category}"
-        answers = {row["id"]: row["ground_truth"] for row in rows(f"possible_answer/{name}")}
+        answers = {
+            row["id"]: row["ground_truth"] for row in rows(f"possible_answer/{name}")
+        }
         for row in rows(name):
             found[row["id"]] = {**row, "gold": answers[row["id"]]}
     return found
@@ -159,7 +163,9 @@ class BfclWorld:
             for name in names
         }
         every = functions(tuple(self._item["involved_classes"]))
-        return {name: function for name, function in every.items() if name not in missing}
+        return {
+            name: function for name, function in every.items() if name not in missing
+        }
 
     def _finished(self) -> str | Verdict:
         """The user's next message, or the verdict after the last one or a wrong state."""
@@ -209,7 +215,9 @@ def _returned(apps: Mapping[str, Any], name: str, arguments: Mapping[str, Any]) 
     """What a function of the simulators returns, in the leaderboard's words."""
     for key in _BOUNDED:
         if isinstance(value := arguments.get(key), int) and abs(value) > _BOUND:
-            return f"Error during execution: {key} must be between -{_BOUND} and {_BOUND}"
+            return (
+                f"Error during execution: {key} must be between -{_BOUND} and {_BOUND}"
+            )
     app = apps[owner(name)]
     with _LOCK, localcontext(), mpmath.workdps(mpmath.mp.dps):
         try:
@@ -239,7 +247,9 @@ _RAISED = (
 
 def _same(one: Any, other: Any) -> bool:
     """Whether two simulators have equal public attributes."""
-    wanted = {key: value for key, value in vars(other).items() if not key.startswith("_")}
+    wanted = {
+        key: value for key, value in vars(other).items() if not key.startswith("_")
+    }
     return all(getattr(one, key) == value for key, value in wanted.items())
 
 

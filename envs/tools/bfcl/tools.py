@@ -35,7 +35,9 @@ def rendered(written: str) -> str:
 @cache
 def _documents(class_name: str) -> Mapping[str, Mapping[str, Any]]:
     """The published description of each function of a class."""
-    return {row["name"]: row for row in rows(f"multi_turn_func_doc/{CLASSES[class_name]}")}
+    return {
+        row["name"]: row for row in rows(f"multi_turn_func_doc/{CLASSES[class_name]}")
+    }
 
 
 @cache
@@ -62,7 +64,9 @@ def functions(
 ) -> Mapping[str, Callable[..., Call]]:
     """By name, functions that return a call as `(name, arguments)`, `finish` last."""
     found = {
-        name: _function(document) for c in class_names for name, document in _documents(c).items()
+        name: _function(document)
+        for c in class_names
+        for name, document in _documents(c).items()
     }
     about = "The user's request is done, or cannot be done: wait for the next message."
     nothing = {"type": "dict", "properties": {}, "required": []}

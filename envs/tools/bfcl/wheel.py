@@ -73,5 +73,7 @@ def simulator(name: str) -> type[Any]:
         finally:
             sys.path.remove(path)
     if not str(module.__file__).startswith(path):
-        raise ImportError(f"got bfcl_eval from {module.__file__}, wanted it from {path}")
+        raise ImportError(
+            f"got bfcl_eval from {module.__file__}, wanted it from {path}"
+        )
     return getattr(module, name)

@@ -108,14 +108,18 @@ def draw(rng: Random, level: int, *, unseen: bool) -> dict[str, Any]:
         direct = {JOBS[kind].apps[0]: kind for kind in kinds}
         offered = [_ENDING[direct[app]] for app in APPS if app in direct]
     else:
-        asked = _asked(rng, (_UNSEEN if unseen else _SEEN)[level], 4 if unseen and level > 1 else 0)
+        asked = _asked(
+            rng, (_UNSEEN if unseen else _SEEN)[level], 4 if unseen and level > 1 else 0
+        )
         apps = {app for kind in asked for app in JOBS[kind].apps}
         apps |= {*APPS[:3]} if level > 1 else set()
         # As many as the shift says, though a plan of level 1 touches one alone.
         while len(apps) < (4 if unseen else 1):
             apps.add(rng.choice(APPS))
         changing = {tool for app in apps for tool in WRITES[app]}
-        offered = [tool for tool in TOOLS if tool in changing or tool in (*READS, "finish")]
+        offered = [
+            tool for tool in TOOLS if tool in changing or tool in (*READS, "finish")
+        ]
     names = iter(rng.sample(_PEOPLE, len(_PEOPLE)))
     titles = iter(rng.sample(_EVENTS, len(_EVENTS)))
     count = 2 if level == 0 else 3
@@ -179,11 +183,19 @@ def _items(
 
 def _event(rng: Random, title: str) -> dict[str, str]:
     """An event early in the day, so that the first hours are not always free."""
-    return {"title": title, "day": rng.choice(_DAYS), "hour": str(rng.choice(HOURS[:4]))}
+    return {
+        "title": title,
+        "day": rng.choice(_DAYS),
+        "hour": str(rng.choice(HOURS[:4])),
+    }
 
 
 def _jobs(
-    rng: Random, kinds: Sequence[str], state: State, names: Iterator[str], titles: Iterator[str]
+    rng: Random,
+    kinds: Sequence[str],
+    state: State,
+    names: Iterator[str],
+    titles: Iterator[str],
 ) -> list[dict[str, str]]:
     """A job of each kind with its fields; no two are about the same item."""
     items = {app: rng.sample(list(state[app]), len(state[app])) for app in state}
@@ -206,7 +218,10 @@ def _jobs(
             return rng.choice([event["day"] for event in state["calendar"].values()])
         return next({"to": names, "event": titles, "heading": free}[field])
 
-    return [{"kind": kind, **{field: value(field) for field in _fields(kind)}} for kind in kinds]
+    return [
+        {"kind": kind, **{field: value(field) for field in _fields(kind)}}
+        for kind in kinds
+    ]
 
 
 # By a job's field, the app of the item that it is about, and the item's field; "" for its id.

@@ -75,7 +75,9 @@ class ToolFiles(TextEnv):
 
     def __init__(self) -> None:
         super().__init__()
-        self._world: _World = _DeskWorld({"level": 0, "state": {}, "jobs": [], "offered": []})
+        self._world: _World = _DeskWorld(
+            {"level": 0, "state": {}, "jobs": [], "offered": []}
+        )
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The tasks of a split at a level, in the order in which they are drawn.
@@ -89,7 +91,9 @@ class ToolFiles(TextEnv):
     def begin(self, task: Task) -> None:
         """Lays the desk as the task describes it, or starts the simulators."""
         payload = task.payload
-        self._world = bfcl.BfclWorld(_item(task)) if "item" in payload else _DeskWorld(payload)
+        self._world = (
+            bfcl.BfclWorld(_item(task)) if "item" in payload else _DeskWorld(payload)
+        )
 
     def turn_budget(self, task: Task) -> int:
         """Three turns where the first change ends it, else fifteen; more for long gold calls."""
@@ -113,7 +117,9 @@ class ToolFiles(TextEnv):
         """Searches what it needs, does every request, and finishes."""
         if "item" in task.payload:
             return bfcl.turns(_item(task))
-        return [render_call(name, **given) for name, given in files_tasks.plan(task.payload)]
+        return [
+            render_call(name, **given) for name, given in files_tasks.plan(task.payload)
+        ]
 
     def critical(self, task: Task) -> list[str]:
         """The last argument of each call that changes something, or its last gold calls."""
@@ -121,7 +127,9 @@ class ToolFiles(TextEnv):
             return bfcl.last_changes(_item(task))
         given = [given for _, given in files_tasks.writes(task.payload)]
         last = [render_call("", **dict([list(each.items())[-1]])) for each in given]
-        return list(dict.fromkeys(turn.partition('"arguments": {')[2][:-2] for turn in last))
+        return list(
+            dict.fromkeys(turn.partition('"arguments": {')[2][:-2] for turn in last)
+        )
 
     def twin(self, task: Task) -> Task:
         """The same task where two items have exchanged a value that the right calls hang on."""
@@ -129,7 +137,9 @@ class ToolFiles(TextEnv):
             raise ValueError(f"{task.id} has no twin: its records are not ours to edit")
         case = files_tasks.flipped(task.payload)
         if case is None:
-            raise ValueError(f"no exchange of two values flips what is right in {task.id}")
+            raise ValueError(
+                f"no exchange of two values flips what is right in {task.id}"
+            )
         return files_tasks.as_task(task.id, task.split, case)
 
     def chance(self, level: int) -> float:
@@ -206,8 +216,18 @@ class _DeskWorld:
         passed = now == wanted
         wrong = [app for app in wanted if now[app] != wanted[app]]
         detail = "done" if passed else f"not as it should be: {', '.join(wrong)}"
-        due = [(app, item) for app in wanted for item in wanted[app] if item not in start[app]]
-        due += [(app, item) for app in wanted for item in start[app] if item not in wanted[app]]
+        due = [
+            (app, item)
+            for app in wanted
+            for item in wanted[app]
+            if item not in start[app]
+        ]
+        due += [
+            (app, item)
+            for app in wanted
+            for item in start[app]
+            if item not in wanted[app]
+        ]
         right = sum((item in now[app]) == (item in wanted[app]) for app, item in due)
         parts = {"changes": right / len(due)}
         return Verdict(passed=passed, score=float(passed), detail=detail, parts=parts)
@@ -215,7 +235,9 @@ class _DeskWorld:
     def random_turn(self, rng: np.random.Generator) -> str:
         """A uniform offered tool, with uniform arguments out of what the desk holds."""
         name = str(rng.choice(list(self._functions)))
-        properties = schema_of(self._functions[name])["function"]["parameters"]["properties"]
+        properties = schema_of(self._functions[name])["function"]["parameters"][
+            "properties"
+        ]
         return render_call(name, **{key: self._value(key, rng) for key in properties})
 
     def snapshot(self) -> Any:
@@ -234,9 +256,18 @@ class _DeskWorld:
             return int(rng.integers(9, 18))
         if argument == "app":
             return str(rng.choice(list(state)))
-        apps = [own[argument]] if argument in own else [app for app in APPS if app in state]
+        apps = (
+            [own[argument]]
+            if argument in own
+            else [app for app in APPS if app in state]
+        )
         keys = [key for app in apps for key in state[app]]
         if argument in (*own, "item"):
             return str(rng.choice(keys or ["nothing"]))
-        values = [value for app in apps for item in state[app].values() for value in item.values()]
+        values = [
+            value
+            for app in apps
+            for item in state[app].values()
+            for value in item.values()
+        ]
         return str(rng.choice([*keys, *values] or ["nothing"]))

@@ -151,12 +151,18 @@ def _remove_pin(job: Job, state: State) -> Iterator[Step]:
 
 def _send_phone(job: Job, state: State) -> Iterator[Step]:
     yield _listed("contacts")
-    yield "send_mail", {"to": job["to"], "text": state["contacts"][job["contact"]]["phone"]}
+    yield (
+        "send_mail",
+        {"to": job["to"], "text": state["contacts"][job["contact"]]["phone"]},
+    )
 
 
 def _note_total(job: Job, state: State) -> Iterator[Step]:
     yield _read(job["file"])
-    yield "add_note", {"title": job["heading"], "text": state["files"][job["file"]]["total"]}
+    yield (
+        "add_note",
+        {"title": job["heading"], "text": state["files"][job["file"]]["total"]},
+    )
 
 
 def _note_hour(job: Job, state: State) -> Iterator[Step]:
@@ -180,13 +186,21 @@ _F, _M, _C, _P, _N = "files", "mail", "calendar", "contacts", "notes"
 
 JOBS = {
     "delete_total": Kind((_F,), "Delete the file with total {total}.", _delete_total),
-    "move_closed": Kind((_F,), "Move every closed file to the folder {folder}.", _move_closed),
+    "move_closed": Kind(
+        (_F,), "Move every closed file to the folder {folder}.", _move_closed
+    ),
     "archive_from": Kind((_M,), "Archive the mail from {sender}.", _archive_from),
     "cancel_title": Kind((_C,), "Cancel the event {title}.", _cancel_title),
     "send_total": Kind((_F, _M), "Send {to} the total in {file}.", _send_total),
-    "add_asked": Kind((_M, _C), "Add the event that {sender} asks for by mail.", _add_asked),
-    "save_code": Kind((_M, _F), "Write the code in the mail from {sender} to {new}.", _save_code),
-    "write_hour": Kind((_C, _F), "Write the hour of the event {title} to {new}.", _write_hour),
+    "add_asked": Kind(
+        (_M, _C), "Add the event that {sender} asks for by mail.", _add_asked
+    ),
+    "save_code": Kind(
+        (_M, _F), "Write the code in the mail from {sender} to {new}.", _save_code
+    ),
+    "write_hour": Kind(
+        (_C, _F), "Write the hour of the event {title} to {new}.", _write_hour
+    ),
     "tell_hour": Kind((_C, _M), "Send {to} the hour of the event {title}.", _tell_hour),
     "if_closed": Kind(
         (_F, _M, _C),
@@ -198,13 +212,21 @@ JOBS = {
         "Add the event {event} on {day} at the first free hour from 9 on, and send {to} that hour.",
         _first_free,
     ),
-    "remove_phone": Kind((_P,), "Remove the contact with phone {phone}.", _remove_phone),
+    "remove_phone": Kind(
+        (_P,), "Remove the contact with phone {phone}.", _remove_phone
+    ),
     "remove_pin": Kind((_N,), "Remove the note with pin {pin}.", _remove_pin),
     "send_phone": Kind((_P, _M), "Send {to} the phone of {contact}.", _send_phone),
-    "note_total": Kind((_F, _N), "Add a note {heading} with the total in {file}.", _note_total),
-    "note_hour": Kind((_C, _N), "Add a note {heading} with the hour of {title}.", _note_hour),
+    "note_total": Kind(
+        (_F, _N), "Add a note {heading} with the total in {file}.", _note_total
+    ),
+    "note_hour": Kind(
+        (_C, _N), "Add a note {heading} with the hour of {title}.", _note_hour
+    ),
     "contact_code": Kind(
-        (_M, _P), "Add {sender} to the contacts, as phone the code in the mail.", _contact_code
+        (_M, _P),
+        "Add {sender} to the contacts, as phone the code in the mail.",
+        _contact_code,
     ),
     "save_pin": Kind((_N, _F), "Write the pin of the note {note} to {new}.", _save_pin),
 }

@@ -40,10 +40,16 @@ def tasks(split: str, level: int) -> TaskSource:
     def drawn(rng: Random, task_id: str) -> Task | None:
         case = draw(rng, level, unseen=split == COMPOSITION)
         task = as_task(task_id, split, case)
-        ours = in_split(task.family, split, "") and _fair(case) and flipped(case) is not None
+        ours = (
+            in_split(task.family, split, "")
+            and _fair(case)
+            and flipped(case) is not None
+        )
         return task if ours else None
 
-    return TaskSource("tool_files", split, level, drawn, same=attrgetter("content_hash"))
+    return TaskSource(
+        "tool_files", split, level, drawn, same=attrgetter("content_hash")
+    )
 
 
 def as_task(task_id: str, split: str, case: Case) -> Task:
@@ -52,7 +58,9 @@ def as_task(task_id: str, split: str, case: Case) -> Task:
         id=task_id,
         split=split,
         level=case["level"],
-        family=" ".join(key for items in case["state"].values() for key in sorted(items)),
+        family=" ".join(
+            key for items in case["state"].values() for key in sorted(items)
+        ),
         prompt=_prompt(case),
         payload=case,
     )

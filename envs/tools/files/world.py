@@ -66,7 +66,11 @@ def text(app: str, key: str, item: Mapping[str, str]) -> str:
     if app == "mail":
         event = f"{item['title']} on {item['day']} at {item['hour']}"
         return f"{line(app, key, item)}: Code {item['code']}. Please plan {event}."
-    return f"{line(app, key, item)}: pin {item['pin']}" if app == "notes" else line(app, key, item)
+    return (
+        f"{line(app, key, item)}: pin {item['pin']}"
+        if app == "notes"
+        else line(app, key, item)
+    )
 
 
 class Desk:
@@ -74,7 +78,8 @@ class Desk:
 
     def __init__(self, state: State) -> None:
         self.state: State = {
-            app: {key: dict(item) for key, item in items.items()} for app, items in state.items()
+            app: {key: dict(item) for key, item in items.items()}
+            for app, items in state.items()
         }
         self.changed = 0
 
@@ -102,7 +107,9 @@ class Desk:
         """Move a file to a folder."""
         if file not in self.state["files"]:
             return self._unknown(file)
-        return self._put("files", file, **{**self.state["files"][file], "folder": folder})
+        return self._put(
+            "files", file, **{**self.state["files"][file], "folder": folder}
+        )
 
     def delete_file(self, file: str) -> str:
         """Delete a file."""
@@ -116,7 +123,9 @@ class Desk:
         """Archive a mail."""
         if mail not in self.state["mail"]:
             return self._unknown(mail)
-        return self._put("mail", mail, **{**self.state["mail"][mail], "place": "archive"})
+        return self._put(
+            "mail", mail, **{**self.state["mail"][mail], "place": "archive"}
+        )
 
     def add_event(self, title: str, day: str, hour: int) -> str:
         """Add an event to the calendar."""

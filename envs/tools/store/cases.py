@@ -32,7 +32,9 @@ Case = Mapping[str, Any]
 def decisions(case: Case) -> list[Decision]:
     """What the policy wants done about each request."""
     rules, offered = Rules(**case["rules"]), case["offered"]
-    return [decide(rules, case["state"], case["says"], r, offered) for r in case["requests"]]
+    return [
+        decide(rules, case["state"], case["says"], r, offered) for r in case["requests"]
+    ]
 
 
 def plan(case: Case) -> list[Step]:
@@ -74,11 +76,17 @@ def goal(case: Case) -> State:
 
 def prompt(case: Case) -> str:
     """The policy and the person's message; at level 0 the orders with their status too."""
-    words, state, rules = VOCABULARIES[case["vocabulary"]], case["state"], Rules(**case["rules"])
+    words, state, rules = (
+        VOCABULARIES[case["vocabulary"]],
+        case["state"],
+        Rules(**case["rules"]),
+    )
     lines = [policy_text(rules, words)]
     if not rules.look:
         orders = state["orders"].items()
-        listed = ", ".join(f"{key} {words.status[order['status']]}" for key, order in orders)
+        listed = ", ".join(
+            f"{key} {words.status[order['status']]}" for key, order in orders
+        )
         lines.append(f"{words.order.capitalize()}s: {listed}.")
     name = state["people"][case["person"]]["name"]
     asked = " ".join(_asked(case, request) for request in case["requests"])
@@ -120,12 +128,16 @@ def _edits(case: Case) -> Iterator[Case]:
             yield _edited(case, ("state", "orders", request["order"], "status"), status)
 
 
-def _clause_edits(case: Case, request: Mapping[str, str], clause: str) -> Iterator[Case]:
+def _clause_edits(
+    case: Case, request: Mapping[str, str], clause: str
+) -> Iterator[Case]:
     key, state = request["order"], case["state"]
     order, limit = state["orders"][key], case["rules"]["days"] or 0
     at = ("state", "orders", key)
     if clause == "days":
-        yield _edited(case, (*at, "days"), 1 if order["days"] > limit else 2 * limit + 1)
+        yield _edited(
+            case, (*at, "days"), 1 if order["days"] > limit else 2 * limit + 1
+        )
     elif clause == "gold":
         path = ("state", "people", order["person"], "gold")
         yield _edited(case, path, not state["people"][order["person"]]["gold"])

@@ -64,7 +64,9 @@ class ToolStore(TextEnv):
     splits = SPLITS
     levels = (0, 1, 2, 3, 4)
     max_turns = 15
-    instructions = 'Keep the policy. Reply with one tool call: {"name": ..., "arguments": {...}}'
+    instructions = (
+        'Keep the policy. Reply with one tool call: {"name": ..., "arguments": {...}}'
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,7 +121,8 @@ class ToolStore(TextEnv):
         words, merged = VOCABULARIES[case["vocabulary"]], "update" in case["offered"]
         ops = dict.fromkeys(decision.op for decision in decisions(case))
         return [
-            f'"{words.verbs[op] if merged and op in _MERGED else words.tools[op]}"' for op in ops
+            f'"{words.verbs[op] if merged and op in _MERGED else words.tools[op]}"'
+            for op in ops
         ]
 
     def twin(self, task: Task) -> Task:
@@ -146,7 +149,9 @@ class ToolStore(TextEnv):
         wanted = {
             "find": {"name": names},
             "favour": {"name": names},
-            "look": {"id": [*state["orders"], *(state["items"] if case["level"] > 1 else ())]},
+            "look": {
+                "id": [*state["orders"], *(state["items"] if case["level"] > 1 else ())]
+            },
             "exchange": {"order": list(state["orders"]), "item": list(state["items"])},
             "finish": {},
         }.get(op, {"order": list(state["orders"])})
@@ -170,7 +175,9 @@ class ToolStore(TextEnv):
         self._failed = list(state["failed"])
 
     def _functions(self) -> Mapping[str, Any]:
-        return functions(self.task.payload["vocabulary"], tuple(self.task.payload["offered"]))
+        return functions(
+            self.task.payload["vocabulary"], tuple(self.task.payload["offered"])
+        )
 
     def _judged(self) -> Verdict:
         case, wanted = self.task.payload, goal(self.task.payload)
@@ -186,6 +193,11 @@ class ToolStore(TextEnv):
         asked = [request["order"] for request in case["requests"]]
         right = sum(key not in wrong for key in asked) / len(asked)
         settled = any(op in WRITES for op, _ in self._log)
-        parts = {"state": right if settled else 0.0, "policy": float(settled and not fault)}
+        parts = {
+            "state": right if settled else 0.0,
+            "policy": float(settled and not fault),
+        }
         passed = not wrong and not fault
-        return Verdict(passed=passed, score=float(passed), detail=detail or "settled", parts=parts)
+        return Verdict(
+            passed=passed, score=float(passed), detail=detail or "settled", parts=parts
+        )

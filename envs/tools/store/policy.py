@@ -79,7 +79,9 @@ def decide(
     if wanted == "cancel" and rules.ask_over is not None:
         if state["items"][order["item"]]["price"] <= rules.ask_over:
             return Decision("cancel", "status")
-        return Decision("cancel" if says.get(request["order"], True) else "refuse", "ask")
+        return Decision(
+            "cancel" if says.get(request["order"], True) else "refuse", "ask"
+        )
     if wanted == "return":
         return _returned(rules, order, gold=state["people"][order["person"]]["gold"])
     return Decision(wanted, "status")
@@ -97,7 +99,9 @@ def _returned(rules: Rules, order: Mapping[str, Any], *, gold: bool) -> Decision
     return Decision("refuse", "days")
 
 
-def broken(rules: Rules, state: State, person: str, log: Iterable[Sequence[Any]]) -> str:
+def broken(
+    rules: Rules, state: State, person: str, log: Iterable[Sequence[Any]]
+) -> str:
     """The first hard rule that a log of `(operation, arguments)` breaks; "" where it keeps all.
 
     `state` is the one before the first operation, `person` the name of who asks.
@@ -125,7 +129,9 @@ def broken(rules: Rules, state: State, person: str, log: Iterable[Sequence[Any]]
 
 def policy_text(rules: Rules, words: Words) -> str:
     """The policy in the domain's words; one line where only the status matters."""
-    cancel, give_back, exchange = (words.verbs[op] for op in ("cancel", "return", "exchange"))
+    cancel, give_back, exchange = (
+        words.verbs[op] for op in ("cancel", "return", "exchange")
+    )
     orders, status = f"{words.order}s", words.status
     if rules.days is None:
         return (
@@ -154,5 +160,9 @@ def policy_text(rules: Rules, words: Words) -> str:
             f"Before you {cancel} {orders} with a {words.price} over {rules.ask_over}, ask the "
             f"{words.person}; on a no, refuse."
         )
-    lines.append("Refuse what is not allowed or what no tool can do. Change nothing else.")
-    return "\n".join(["Policy:", *(f"{n}. {line}" for n, line in enumerate(lines, start=1))])
+    lines.append(
+        "Refuse what is not allowed or what no tool can do. Change nothing else."
+    )
+    return "\n".join(
+        ["Policy:", *(f"{n}. {line}" for n, line in enumerate(lines, start=1))]
+    )

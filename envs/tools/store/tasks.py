@@ -19,7 +19,12 @@ SPLITS = ("train", "id", "ood/tools", "ood/domain", "ood/noise")
 VARIANTS = ("renamed", "missing", "extra", "schema")
 
 # Of ten parts of all sets of order numbers, which belong to a split of the shop.
-_PARTS = {"train": range(6), "id": range(6, 8), "ood/tools": range(8, 9), "ood/noise": range(9, 10)}
+_PARTS = {
+    "train": range(6),
+    "id": range(6, 8),
+    "ood/tools": range(8, 9),
+    "ood/noise": range(9, 10),
+}
 
 _PAIRS = (("cancel", "refuse"), ("return", "refuse"), ("cancel", "return"))
 _OFFERED = (
@@ -132,9 +137,13 @@ def _fill(rng: Random, case: dict[str, Any], domain: str, wishes: list[str]) -> 
     count = len(wishes) + 1
     # Two people at level 3 and above: the other one's orders must stay as they are.
     owners = rng.sample(["C1", "C2", "C3"], 2 if level >= 3 else 1)
-    orders = [f"{words.prefixes[0]}{n}" for n in rng.sample(range(100, 1000), count + 1)]
+    orders = [
+        f"{words.prefixes[0]}{n}" for n in rng.sample(range(100, 1000), count + 1)
+    ]
     orders = orders[: count + (level >= 3)]
-    items = [f"{words.prefixes[1]}{n}" for n in rng.sample(range(10, 100), 2 * count + 1)]
+    items = [
+        f"{words.prefixes[1]}{n}" for n in rng.sample(range(10, 100), 2 * count + 1)
+    ]
     names = rng.sample(words.items, len(items))
     case["person"] = owners[0]
     case["state"] = {
@@ -143,14 +152,18 @@ def _fill(rng: Random, case: dict[str, Any], domain: str, wishes: list[str]) -> 
             for key, name in zip(owners, rng.sample(PEOPLE, len(owners)), strict=True)
         },
         "orders": {},
-        "items": {key: _item(rng, case, name) for key, name in zip(items, names, strict=True)},
+        "items": {
+            key: _item(rng, case, name) for key, name in zip(items, names, strict=True)
+        },
     }
     asked = rng.sample(orders[:count], len(wishes))
     ops = dict(zip(asked, wishes, strict=True))
     for place, key in enumerate(orders):
         owner = owners[0] if place < count else owners[1]
         case["state"]["people"][owner]["orders"].append(key)
-        case["state"]["orders"][key] = _order(rng, case, owner, items[place], ops.get(key))
+        case["state"]["orders"][key] = _order(
+            rng, case, owner, items[place], ops.get(key)
+        )
         if level >= 4:
             case["says"][key] = rng.random() < 0.6
     spare = iter(items[count + 1 :])
@@ -163,7 +176,11 @@ def _fill(rng: Random, case: dict[str, Any], domain: str, wishes: list[str]) -> 
 def _item(rng: Random, case: dict[str, Any], name: str) -> dict[str, Any]:
     stock = 0 if rng.random() < 0.35 else rng.randint(1, 5)
     over = case["rules"]["ask_over"]
-    price = rng.randint(10, 200) if over is None or rng.random() < 0.3 else rng.randint(over, 200)
+    price = (
+        rng.randint(10, 200)
+        if over is None or rng.random() < 0.3
+        else rng.randint(over, 200)
+    )
     return {"name": name, "price": price, "stock": stock}
 
 
@@ -175,7 +192,9 @@ def _order(
     if wish == "undo" and "refuse" not in case["offered"]:
         fitting = ("open", "done")
     elif rng.random() > _FITS[level]:
-        fitting = tuple(status for status in STATUSES if status not in fitting) or STATUSES
+        fitting = (
+            tuple(status for status in STATUSES if status not in fitting) or STATUSES
+        )
     spans = ((1, limit), (1, limit), (limit + 1, 2 * limit), (2 * limit + 1, 3 * limit))
     return {
         "person": owner,

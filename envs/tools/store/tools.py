@@ -25,7 +25,9 @@ _MERGED = ("cancel", "return", "exchange")
 
 
 @cache
-def functions(vocabulary: str, offered: tuple[str, ...]) -> Mapping[str, Callable[..., Step]]:
+def functions(
+    vocabulary: str, offered: tuple[str, ...]
+) -> Mapping[str, Callable[..., Step]]:
     """By tool name, functions that turn a call's arguments into `(operation, arguments)`.
 
     `update` among the offered operations is one tool for all three that carry out a wish.
@@ -34,7 +36,9 @@ def functions(vocabulary: str, offered: tuple[str, ...]) -> Mapping[str, Callabl
     return {words.tools[op]: _function(op, words) for op in offered}
 
 
-def rendered(vocabulary: str, offered: tuple[str, ...], op: str, arguments: Mapping) -> str:
+def rendered(
+    vocabulary: str, offered: tuple[str, ...], op: str, arguments: Mapping
+) -> str:
     """The turn that asks for an operation with the tools that are offered."""
     words = VOCABULARIES[vocabulary]
     named = {words.arguments[key]: value for key, value in arguments.items()}
@@ -51,7 +55,9 @@ def _function(op: str, words: Words) -> Callable[..., Step]:
     def step(**arguments: str) -> Step:
         return op, {keys[name]: value for name, value in arguments.items()}
 
-    return _described(step, words.tools[op], _about(op, words), dict.fromkeys(keys, str))
+    return _described(
+        step, words.tools[op], _about(op, words), dict.fromkeys(keys, str)
+    )
 
 
 def _update(words: Words) -> Callable[..., Step]:
@@ -61,7 +67,9 @@ def _update(words: Words) -> Callable[..., Step]:
     def step(**arguments: str) -> Step:
         op = ops[arguments["action"]]
         found = {"order": arguments[order]}
-        return op, found | ({"item": arguments.get(item, "")} if op == "exchange" else {})
+        return op, found | (
+            {"item": arguments.get(item, "")} if op == "exchange" else {}
+        )
 
     about = f"Do one of the actions; {item} only to {words.verbs['exchange']}."
     annotations = {order: str, "action": Literal[tuple(ops)], item: str}
@@ -78,7 +86,11 @@ def _described(
     """The function with the signature and the docstring that its schema is made from."""
     step.__name__, step.__doc__, step.__annotations__ = name, about, dict(annotations)
     parameters = [
-        Parameter(key, Parameter.KEYWORD_ONLY, default="" if key == optional else Parameter.empty)
+        Parameter(
+            key,
+            Parameter.KEYWORD_ONLY,
+            default="" if key == optional else Parameter.empty,
+        )
         for key in annotations
     ]
     step.__signature__ = Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]

@@ -146,12 +146,39 @@ VOCABULARIES = {
     "renamed": replace(
         _SHOP,
         tools={**_SHOP.tools, **_RENAMED},
-        arguments={"order": "purchase_id", "item": "goods_id", "name": "buyer", "id": "record"},
+        arguments={
+            "order": "purchase_id",
+            "item": "goods_id",
+            "name": "buyer",
+            "id": "record",
+        },
     ),
 }
 
 PEOPLE = tuple(
     f"{first} {last}"
-    for first in ("Ann", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gail", "Hugo", "Ida", "Jon")
-    for last in ("Adler", "Brook", "Chen", "Dunn", "Ernst", "Frost", "Grant", "Hale", "Ito", "Jung")
+    for first in (
+        "Ann",
+        "Ben",
+        "Cleo",
+        "Dan",
+        "Eva",
+        "Finn",
+        "Gail",
+        "Hugo",
+        "Ida",
+        "Jon",
+    )
+    for last in (
+        "Adler",
+        "Brook",
+        "Chen",
+        "Dunn",
+        "Ernst",
+        "Frost",
+        "Grant",
+        "Hale",
+        "Ito",
+        "Jung",
+    )
 )

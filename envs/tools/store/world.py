@@ -31,7 +31,11 @@ def copied(state: Mapping[str, Any]) -> State:
 
 
 def applied(
-    state: State, op: str, arguments: Mapping[str, str], says: Mapping[str, bool], words: Words
+    state: State,
+    op: str,
+    arguments: Mapping[str, str],
+    says: Mapping[str, bool],
+    words: Words,
 ) -> tuple[str, bool]:
     """The reply to an operation, and whether it took effect; `state` is changed in place.
 
@@ -52,7 +56,9 @@ def applied(
         return ("yes, go on" if says.get(key, True) else "no, leave it as it is"), True
     if order["outcome"]:
         return f"{key} is settled already", False
-    if op == "exchange" and (problem := _exchanged(state, order, arguments["item"], words)):
+    if op == "exchange" and (
+        problem := _exchanged(state, order, arguments["item"], words)
+    ):
         return problem, False
     order["outcome"] = WRITES[op]
     return "done", True
@@ -64,7 +70,11 @@ def shown(state: State, key: str, words: Words) -> tuple[str, bool]:
         order = state["orders"][key]
         item = state["items"][order["item"]]
         when = f"{words.status[order['status']]} {order['days']} days ago"
-        parts = [f"{item['name']} {order['item']}", f"{words.price} {item['price']}", when]
+        parts = [
+            f"{item['name']} {order['item']}",
+            f"{words.price} {item['price']}",
+            when,
+        ]
         parts += [words.final] if order["final"] else []
         parts += ["settled"] if order["outcome"] else []
         return f"{key}: {', '.join(parts)}", True
@@ -79,7 +89,8 @@ def _found(state: State, name: str, words: Words) -> tuple[str, bool]:
         if person["name"] == name:
             orders = state["orders"]
             listed = ", ".join(
-                f"{key} {state['items'][orders[key]['item']]['name']}" for key in person["orders"]
+                f"{key} {state['items'][orders[key]['item']]['name']}"
+                for key in person["orders"]
             )
             kind = words.gold if person["gold"] else f"not {words.gold}"
             return f"{name}: {kind}; {words.order}s {listed}", True
@@ -100,7 +111,9 @@ def _exchanged(state: State, order: dict[str, Any], key: str, words: Words) -> s
     if item is None:
         return f"no {words.item} {key[:_LONGEST_ID]!r}"
     if key == order["item"] or item["stock"] < 1:
-        return f"{key} has none {words.stock}" if item["stock"] < 1 else "that is the same"
+        return (
+            f"{key} has none {words.stock}" if item["stock"] < 1 else "that is the same"
+        )
     item["stock"] -= 1
     state["items"][order["item"]]["stock"] += 1
     order["item"] = key

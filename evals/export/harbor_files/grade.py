@@ -23,7 +23,12 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-ENV = {"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+ENV = {
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
 USERS = range(61184, 65520)
 END_ALL = "import os, signal; os.kill(-1, signal.SIGKILL)"
 
@@ -46,7 +51,9 @@ class Runner:
             except OSError as error:
                 fault = str(error)
             if fault:
-                sys.exit(f"got {fault}, wanted to be root, and a Python that others may start")
+                sys.exit(
+                    f"got {fault}, wanted to be root, and a Python that others may start"
+                )
 
     def start(self, arguments: list[str], folder: str) -> subprocess.Popen[bytes]:
         """A process of Python in a folder, as the user of submissions."""
@@ -63,7 +70,9 @@ class Runner:
             extra_groups=None if self.user is None else (),
         )
 
-    def run(self, program: str, files: Mapping[str, bytes], request: bytes) -> bytes | None:
+    def run(
+        self, program: str, files: Mapping[str, bytes], request: bytes
+    ) -> bytes | None:
         """What a file of this folder prints, run among the files; None past the deadline."""
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
@@ -141,7 +150,9 @@ def calls_complaint(
 def check_complaint(runner: Runner, text: bytes, entry: str, check: str) -> str:
     """What is wrong with a function that HumanEval's check is about."""
     right = (HERE / "right" / "solution.py").read_bytes()
-    known = runner.ask({"solution.py": right}, module="solution", entry=entry, check=check)
+    known = runner.ask(
+        {"solution.py": right}, module="solution", entry=entry, check=check
+    )
     if not isinstance(known, dict) or not known["passed"]:
         sys.exit("the right solution.py does not pass the check here")
     calls = [[entry, one] for one in known["arguments"]]

@@ -31,7 +31,13 @@ class Engine(Protocol):
     """Whoever samples. Thread-safe; errors are ServerError."""
 
     def sample(
-        self, ids: Sequence[int], *, room: int, seed: int, salt: str, stop_ids: Sequence[int]
+        self,
+        ids: Sequence[int],
+        *,
+        room: int,
+        seed: int,
+        salt: str,
+        stop_ids: Sequence[int],
     ) -> Sampled: ...
 
     def load(self, folder: Path) -> None: ...
@@ -67,7 +73,13 @@ class VLLMServer:
             ) from error
 
     def sample(
-        self, ids: Sequence[int], *, room: int, seed: int, salt: str, stop_ids: Sequence[int]
+        self,
+        ids: Sequence[int],
+        *,
+        room: int,
+        seed: int,
+        salt: str,
+        stop_ids: Sequence[int],
     ) -> Sampled:
         """One completion of the ids. Raises ServerError."""
         answer = self._completions.ask(
@@ -92,10 +104,15 @@ class VLLMServer:
         )
         try:
             choice = answer["choices"][0]
-            sampled, logprobs = choice["token_ids"], choice["logprobs"]["token_logprobs"]
+            sampled, logprobs = (
+                choice["token_ids"],
+                choice["logprobs"]["token_logprobs"],
+            )
             return _checked(sampled, logprobs, choice["finish_reason"] == "length")
         except (KeyError, IndexError, TypeError) as error:
-            raise ServerError(f"the server gave no token ids: {str(answer):.200}") from error
+            raise ServerError(
+                f"the server gave no token ids: {str(answer):.200}"
+            ) from error
 
     def load(self, folder: Path) -> None:
         """Has every worker read the weights, and forgets what it cached. Raises ServerError."""
@@ -144,11 +161,15 @@ class VLLMEngine:
             from vllm import AsyncEngineArgs  # pyright: ignore
             from vllm.v1.engine.async_llm import AsyncLLM  # pyright: ignore
         except ImportError as error:
-            raise ValueError(f'vLLM cannot be used here ({error}): pip install "vllm"') from error
+            raise ValueError(
+                f'vLLM cannot be used here ({error}): pip install "vllm"'
+            ) from error
         self._count, self._lock, self._closed = 0, threading.Lock(), False
         self._adapter: Any = None
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="vllm", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="vllm", daemon=True
+        )
         self._thread.start()
         arguments = AsyncEngineArgs(
             model=str(model), worker_extension_cls=EXTENSION, **{"seed": 0, **options}
@@ -160,7 +181,13 @@ class VLLMEngine:
         self._engine: Any = self._wait(start())
 
     def sample(
-        self, ids: Sequence[int], *, room: int, seed: int, salt: str, stop_ids: Sequence[int]
+        self,
+        ids: Sequence[int],
+        *,
+        room: int,
+        seed: int,
+        salt: str,
+        stop_ids: Sequence[int],
     ) -> Sampled:
         """One completion of the ids. Raises ServerError."""
         from vllm import SamplingParams  # pyright: ignore
@@ -181,11 +208,16 @@ class VLLMEngine:
 
         async def last() -> Any:
             prompt = {"prompt_token_ids": list(ids), "cache_salt": salt}
-            turns = self._engine.generate(prompt, how, request_id=name, lora_request=self._adapter)
+            turns = self._engine.generate(
+                prompt, how, request_id=name, lora_request=self._adapter
+            )
             return [turn async for turn in turns][-1]
 
         done = self._wait(last()).outputs[0]
-        logprobs = [step[i].logprob for step, i in zip(done.logprobs, done.token_ids, strict=True)]
+        logprobs = [
+            step[i].logprob
+            for step, i in zip(done.logprobs, done.token_ids, strict=True)
+        ]
         return _checked(list(done.token_ids), logprobs, done.finish_reason == "length")
 
     def load(self, folder: Path) -> None:
@@ -231,8 +263,12 @@ class VLLMEngine:
             raise ServerError("the engine was closed") from error
 
 
-def _checked(ids: Sequence[int], logprobs: Sequence[float | None], cut: bool) -> Sampled:
+def _checked(
+    ids: Sequence[int], logprobs: Sequence[float | None], cut: bool
+) -> Sampled:
     """Raises ServerError unless every id has its log-probability."""
     if not ids or len(ids) != len(logprobs) or None in logprobs:
-        raise ServerError(f"got {len(ids)} ids and {len(logprobs)} log-probabilities of a turn")
+        raise ServerError(
+            f"got {len(ids)} ids and {len(logprobs)} log-probabilities of a turn"
+        )
     return Sampled([int(i) for i in ids], [float(p or 0.0) for p in logprobs], cut)

@@ -25,7 +25,9 @@ def digest(model: nn.Module, head: Tensor) -> str:
     """
     norms = [p for name, p in model.named_parameters() if name.endswith("norm.weight")]
     if not norms:
-        raise ValueError("the model has no parameter *norm.weight to recognise its version by")
+        raise ValueError(
+            "the model has no parameter *norm.weight to recognise its version by"
+        )
     found = hashlib.sha256()
     for tensor in (norms[-1], head[:ROWS]):
         plain = tensor.detach().to(torch.bfloat16).cpu().contiguous()

@@ -19,7 +19,9 @@ def test_there_are_far_more_than_sixty_attacks_on_grading_each_of_its_own_kind()
     assert set(kinds) == set(KINDS)
     assert kinds["evidence"] + kinds["reach"] >= 140
     assert kinds["lease"] >= 20
-    assert len({one.name for one in BOOK}) == len({one.code for one in BOOK}) == len(BOOK)
+    assert (
+        len({one.name for one in BOOK}) == len({one.code for one in BOOK}) == len(BOOK)
+    )
 
 
 def test_every_attack_says_what_it_steals_and_is_python():
@@ -38,7 +40,9 @@ def test_attacks_that_may_run_without_a_sandbox_stay_in_their_folder():
     """An environment of somebody else's may run them on the machine itself."""
     leaving = []
     for one in BOOK:
-        if not one.strong and not one.name.startswith(("exec of", "a program in place")):
+        if not one.strong and not one.name.startswith(
+            ("exec of", "a program in place")
+        ):
             leaving += [(one.name, word) for word in OUTSIDE.findall(one.code)]
     assert leaving == []
 
@@ -48,7 +52,9 @@ def test_attacks_are_chosen_by_kind_by_name_and_by_a_word():
     assert [one.name for one in chosen(["KeyboardInterrupt"])] == ["KeyboardInterrupt"]
     assert len(chosen(["keyboardinterrupt", "recursion"])) > 2
     assert chosen([]) == list(BOOK)
-    with pytest.raises(ValueError, match="got 'leese', wanted a kind.*did you mean 'lease'"):
+    with pytest.raises(
+        ValueError, match="got 'leese', wanted a kind.*did you mean 'lease'"
+    ):
         chosen(["leese"])
 
 
@@ -70,14 +76,23 @@ def test_attacks_stand_behind_a_wrong_solution_whose_functions_they_wrap():
     )
     for first in (False, True):
         space: dict[str, object] = {}
-        codes = ["seen = 1\n", "def on_call(function, a, k):\n    return [function(*a, **k)]\n"]
+        codes = [
+            "seen = 1\n",
+            "def on_call(function, a, k):\n    return [function(*a, **k)]\n",
+        ]
         exec(wrong_with(wrong, [*codes, codes[1]], first=first), space)
         assert space["f"](7) == [[7]]  # pyright: ignore[reportCallIssue]
         assert space["C"]().m(5) == [[5]]  # pyright: ignore[reportCallIssue]
 
 
 MARK = "print('began', flush=True)\n"
-MISTAKES = ("NameError", "SyntaxError", "ImportError", "ModuleNotFoundError", "UnboundLocalError")
+MISTAKES = (
+    "NameError",
+    "SyntaxError",
+    "ImportError",
+    "ModuleNotFoundError",
+    "UnboundLocalError",
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +119,10 @@ def test_every_attack_runs_as_it_is_meant(pool: SandboxPool):
             done = sandbox.run(["python", "-c", script], timeout_s=5)
         said = done.stderr.decode("utf-8", "replace")
         last = said.strip().rpartition("\n")[2]
-        if last.startswith(MISTAKES) or b"began" not in done.stdout and not done.truncated:
+        if (
+            last.startswith(MISTAKES)
+            or b"began" not in done.stdout
+            and not done.truncated
+        ):
             wrong_ones.append((one.name, last))
     assert wrong_ones == []

@@ -19,7 +19,9 @@ def ended(capsys, *words):
 
 def test_thefts_are_shown_with_what_reproduces_them(capsys, vulnerable):
     name = vulnerable("quiet_is_good")
-    code, said, _ = ended(capsys, name, "--only", "KeyboardInterrupt", "a mock", "--quick")
+    code, said, _ = ended(
+        capsys, name, "--only", "KeyboardInterrupt", "a mock", "--quick"
+    )
     assert code == 1
     lines = said.split("\n")
     assert lines[0] == f"THEFT {name}: KeyboardInterrupt (evidence)"
@@ -62,7 +64,10 @@ def test_an_environment_without_code_is_skipped(capsys):
     [
         ([], "got no environment; name one, as in `code_fn`"),
         (["no_such"], "environment 'no_such' does not exist"),
-        (["code_fn", "--only", "KeybordInterrupt"], "did you mean 'KeyboardInterrupt'?"),
+        (
+            ["code_fn", "--only", "KeybordInterrupt"],
+            "did you mean 'KeyboardInterrupt'?",
+        ),
         (["code_fn", "--fuzz", "-1"], "got --fuzz -1 --learn 0, wanted 0 or more"),
         (["toy_guess", "--backend", "local"], "has no argument `sandboxes`"),
     ],
@@ -74,7 +79,9 @@ def test_bad_arguments_end_with_2(capsys, words, said):
 
 
 def test_a_backend_that_cannot_run_says_why(capsys, monkeypatch):
-    monkeypatch.setattr(command, "sandbox_kinds", lambda: {"docker": "no engine", "local": ""})
+    monkeypatch.setattr(
+        command, "sandbox_kinds", lambda: {"docker": "no engine", "local": ""}
+    )
     code, _, told = ended(capsys, "code_fn", "--backend", "docker")
     assert code == 2
     assert "got --backend docker, which cannot run here: no engine" in told
@@ -92,4 +99,6 @@ def test_interrupted_it_stops(capsys, monkeypatch):
 
 def test_the_book_is_listed(capsys):
     main(["--list"])
-    assert "evidence  KeyboardInterrupt: a test that broke off" in capsys.readouterr().out
+    assert (
+        "evidence  KeyboardInterrupt: a test that broke off" in capsys.readouterr().out
+    )

@@ -46,7 +46,9 @@ def test_changes_of_a_module_keep_what_it_does():
         assert space["f"](1) == 2
 
 
-@pytest.mark.parametrize("line", ["return x", "if x:", "x = 1", "for x in y:", "call(x)"])
+@pytest.mark.parametrize(
+    "line", ["return x", "if x:", "x = 1", "for x in y:", "call(x)"]
+)
 def test_changes_of_a_line_keep_it_a_line(line):
     def body(text):
         rest = "\n        pass" if line.endswith(":") else ""

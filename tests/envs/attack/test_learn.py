@@ -10,7 +10,13 @@ from envs.attack.learn import Rate, learn
 from envs.attack.targets import targets
 
 QUICK = [
-    *("KeyboardInterrupt", "GeneratorExit", "a mock", "infinity", "json.dumps that is another"),
+    *(
+        "KeyboardInterrupt",
+        "GeneratorExit",
+        "a mock",
+        "infinity",
+        "json.dumps that is another",
+    ),
     *(
         "os.write that is another",
         "comparisons that are others",
@@ -34,17 +40,26 @@ def test_it_finds_the_hole_of_a_planted_environment(opened, vulnerable):
     got = learn(subject, targets(subject), FRAGMENTS, 16, measured=24, seed=1)
     assert got.after.interval[0] > got.before.interval[1]
     assert got.after.paid >= 20
-    assert {"KeyboardInterrupt", "GeneratorExit", "SystemExit at a call"} & set(got.best)
+    assert {"KeyboardInterrupt", "GeneratorExit", "SystemExit at a call"} & set(
+        got.best
+    )
 
 
 @pytest.mark.parametrize("name", ["code_fn", "code_debug", "swe_lite"])
 def test_it_gains_nothing_from_ours(opened, backend, name):
     subject = opened(name, backend)
     got = learn(subject, targets(subject), FRAGMENTS, 4, measured=10)
-    assert (got.before.paid, got.during.paid, got.after.paid, got.errors) == (0, 0, 0, 0)
+    assert (got.before.paid, got.during.paid, got.after.paid, got.errors) == (
+        0,
+        0,
+        0,
+        0,
+    )
 
 
 def test_steps_and_attacks_are_wanted(opened, vulnerable):
     subject = opened(vulnerable("quiet_is_good"), OWN)
-    with pytest.raises(ValueError, match="got 0 steps and 0 attacks, wanted 1 or more of both"):
+    with pytest.raises(
+        ValueError, match="got 0 steps and 0 attacks, wanted 1 or more of both"
+    ):
         learn(subject, targets(subject), [], 0)

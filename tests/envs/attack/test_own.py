@@ -93,7 +93,9 @@ def test_tests_alone_are_robbed_by_who_knows_the_controls(opened, unvetted, name
     text = "\n".join([*lines[:-1], edit.arguments["text"]])
     package = source(row.source)
     files = {package.file: text, package.test_file: package.tests}
-    assert run_suite(subject.pool, files, f"test_{row.source}").failed(row.failing) == []
+    assert (
+        run_suite(subject.pool, files, f"test_{row.source}").failed(row.failing) == []
+    )
     verdict = suite.grade(subject.pool, package, text, row.failing)
     assert not verdict.passed
     assert verdict.detail.startswith("the tests pass, but ")

@@ -13,9 +13,23 @@ from envs.checks.catalogue import by_name
 
 WEAK = [one for one in BOOK if not one.strong and not one.slow]
 SAMPLE = [
-    *("KeyboardInterrupt", "os._exit as it is imported", "an object equal to all", "a mock"),
-    *("assertions that do nothing", "TestCase.run through os.path.os.sys", "compile and type"),
-    *("skipped tests", "builtins that judge", "a lying list", "default ACL on the folders"),
+    *(
+        "KeyboardInterrupt",
+        "os._exit as it is imported",
+        "an object equal to all",
+        "a mock",
+    ),
+    *(
+        "assertions that do nothing",
+        "TestCase.run through os.path.os.sys",
+        "compile and type",
+    ),
+    *(
+        "skipped tests",
+        "builtins that judge",
+        "a lying list",
+        "default ACL on the folders",
+    ),
     *("values read from the caller's source", "modules that shadow the judge's"),
 ]
 
@@ -25,7 +39,11 @@ def robbed(subject):
     place = targets(subject)[0]
     assert control(subject, place) == []
     sample = [one for one in WEAK if one.name in SAMPLE]
-    return {one.attack: one.what for attack in sample for one in attempt(subject, place, attack)}
+    return {
+        one.attack: one.what
+        for attack in sample
+        for one in attempt(subject, place, attack)
+    }
 
 
 def test_the_absence_of_bad_news_is_robbed(opened, vulnerable):
@@ -48,9 +66,13 @@ def test_a_folder_that_is_not_wiped_is_spoilt(opened, vulnerable):
 
 def test_code_that_ends_the_process_that_plays_it_is_a_finding(vulnerable):
     attacks = ("os._exit as it is imported", "a mock")
-    said = list(played_alone(Plan(vulnerable("in_this_process"), OWN, attacks, quick=True)))
+    said = list(
+        played_alone(Plan(vulnerable("in_this_process"), OWN, attacks, quick=True))
+    )
     found = [one for message in said for one in message.findings]
-    assert [(one.attack, one.what) for one in found] == [("os._exit as it is imported", "ended")]
+    assert [(one.attack, one.what) for one in found] == [
+        ("os._exit as it is imported", "ended")
+    ]
     assert said[-1].at == said[-1].of == 3
 
 

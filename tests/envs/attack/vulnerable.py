@@ -25,7 +25,14 @@ class Doubling(ToolEnv):
 
     def tasks(self, split, level):
         return [
-            Task(f"{split}/0/{n}", split, 0, f"add {n}", f"Write f(x) = 2x + {n}.", {"n": n})
+            Task(
+                f"{split}/0/{n}",
+                split,
+                0,
+                f"add {n}",
+                f"Write f(x) = 2x + {n}.",
+                {"n": n},
+            )
             for n in self.adds[split]
         ]
 
@@ -45,11 +52,19 @@ class Doubling(ToolEnv):
 
     def ran_in(self, folder, script, **files):
         for name, text in files.items():
-            Path(folder, f"{name}.py").write_bytes(text.encode("utf-8", "surrogatepass"))
-        command = [sys.executable, "-c", f"import sys; sys.path.insert(0, '')\n{script}"]
+            Path(folder, f"{name}.py").write_bytes(
+                text.encode("utf-8", "surrogatepass")
+            )
+        command = [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path.insert(0, '')\n{script}",
+        ]
         quiet = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         try:
-            done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, timeout=2, **quiet)
+            done = subprocess.run(
+                command, cwd=folder, stdout=subprocess.PIPE, timeout=2, **quiet
+            )
         except subprocess.TimeoutExpired:
             return None
         return done.stdout.decode("utf-8", "replace")
@@ -131,7 +146,9 @@ class InThisProcess(Doubling):
         space = {}
         try:
             exec(code, space)
-            return all(space["f"](x) == 2 * x + self.task.payload["n"] for x in range(3))
+            return all(
+                space["f"](x) == 2 * x + self.task.payload["n"] for x in range(3)
+            )
         except Exception:  # noqa: BLE001 - whatever a submission raises
             return False
 

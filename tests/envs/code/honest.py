@@ -33,7 +33,14 @@ class Form(NamedTuple):
 Span: TypeAlias = "tuple[int, int, str]"
 """First column, column after the last, new text."""
 
-FLIPPED = {ast.Lt: ">", ast.LtE: ">=", ast.Gt: "<", ast.GtE: "<=", ast.Eq: "==", ast.NotEq: "!="}
+FLIPPED = {
+    ast.Lt: ">",
+    ast.LtE: ">=",
+    ast.Gt: "<",
+    ast.GtE: "<=",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+}
 OPPOSITE = {ast.NotEq: "==", ast.NotIn: "in", ast.IsNot: "is", ast.Eq: "!="}
 SYMBOLS = {
     ast.Add: "+",
@@ -49,7 +56,15 @@ SYMBOLS = {
     ast.BitOr: "|",
     ast.BitXor: "^",
 }
-PURE = (ast.Name, ast.Constant, ast.Attribute, ast.Subscript, ast.UnaryOp, ast.BinOp, ast.Load)
+PURE = (
+    ast.Name,
+    ast.Constant,
+    ast.Attribute,
+    ast.Subscript,
+    ast.UnaryOp,
+    ast.BinOp,
+    ast.Load,
+)
 PURE_CALLS = frozenset({"len", "abs", "int", "ord", "str"})
 
 
@@ -63,7 +78,9 @@ def forms(text: str, number: int) -> list[Form]:
 
 
 @lru_cache(maxsize=4)
-def _nodes(text: str) -> tuple[Mapping[int, Sequence[ast.AST]], Mapping[ast.AST, ast.AST]]:
+def _nodes(
+    text: str,
+) -> tuple[Mapping[int, Sequence[ast.AST]], Mapping[ast.AST, ast.AST]]:
     """The nodes of each line, and what each node stands in."""
     by_line: dict[int, list[ast.AST]] = {}
     parents: dict[ast.AST, ast.AST] = {}
@@ -116,7 +133,9 @@ class _Writing:
     def text(self, node: ast.AST) -> str:
         """The node's own text, in brackets where it might bind otherwise."""
         own = self.line[node.col_offset : node.end_col_offset]
-        plain = isinstance(node, ast.Name | ast.Constant | ast.Attribute | ast.Subscript | ast.Call)
+        plain = isinstance(
+            node, ast.Name | ast.Constant | ast.Attribute | ast.Subscript | ast.Call
+        )
         return own if plain else f"({own})"
 
     def bare(self, node: ast.AST) -> str:
@@ -165,11 +184,15 @@ def _of_expression(node: ast.AST, writing: _Writing) -> Iterator[tuple[str, Span
     if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
         return
     parent = writing.parents.get(node)
-    if isinstance(parent, ast.match_case | ast.MatchValue | ast.MatchClass | ast.MatchMapping):
+    if isinstance(
+        parent, ast.match_case | ast.MatchValue | ast.MatchClass | ast.MatchMapping
+    ):
         return
     start, end = node.col_offset, node.end_col_offset or 0
     alone = isinstance(node, ast.Constant) and isinstance(parent, ast.Expr)
-    in_brackets = writing.line[start - 1 : start] == "(" or isinstance(node, ast.GeneratorExp)
+    in_brackets = writing.line[start - 1 : start] == "(" or isinstance(
+        node, ast.GeneratorExp
+    )
     if not alone and not in_brackets:
         yield "brackets", (start, end, f"({writing.bare(node)})")
     for name, new in _equal_expressions(node, writing):
@@ -200,7 +223,10 @@ def _equal_expressions(node: ast.expr, writing: _Writing) -> Iterator[tuple[str,
         case ast.ListComp():
             yield "a list of a generator", f"list({writing.bare(node)[1:-1]})"
         case ast.List(elts=[_, *_]):
-            yield "a list of a tuple", f"list(({writing.bare(node)[1:-1].rstrip(', ')},))"
+            yield (
+                "a list of a tuple",
+                f"list(({writing.bare(node)[1:-1].rstrip(', ')},))",
+            )
         case ast.Constant(value=bool(value)):
             yield "the other truth", f"not {not value}"
         case ast.Constant(value=int(value)) if value > 0:
@@ -216,7 +242,13 @@ def _comparison(node: ast.Compare, writing: _Writing) -> Iterator[tuple[str, str
     if len(node.ops) == 2:
         (first, second), middle = node.ops, node.comparators[0]
         if pure(middle) and type(first) in FLIPPED and type(second) in FLIPPED:
-            symbols = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "=="}
+            symbols = {
+                ast.Lt: "<",
+                ast.LtE: "<=",
+                ast.Gt: ">",
+                ast.GtE: ">=",
+                ast.Eq: "==",
+            }
             if type(first) in symbols and type(second) in symbols:
                 yield (
                     "a chain in two",
@@ -232,11 +264,18 @@ def _comparison(node: ast.Compare, writing: _Writing) -> Iterator[tuple[str, str
     if kind in OPPOSITE:
         yield "not the opposite", f"not {text(left)} {OPPOSITE[kind]} {text(right)}"
     if kind in (ast.Is, ast.IsNot) and isinstance(right, ast.Constant):
-        yield "None first", f"{text(right)} {'is' if kind is ast.Is else 'is not'} {text(left)}"
+        yield (
+            "None first",
+            f"{text(right)} {'is' if kind is ast.Is else 'is not'} {text(left)}",
+        )
     if kind in (ast.In, ast.NotIn) and isinstance(right, ast.Tuple) and right.elts:
         word = "in" if kind is ast.In else "not in"
         yield "in a list", f"{text(left)} {word} [{writing.bare(right).strip('() ')}]"
-        if pure(left) and kind is ast.In and all(isinstance(e, ast.Constant) for e in right.elts):
+        if (
+            pure(left)
+            and kind is ast.In
+            and all(isinstance(e, ast.Constant) for e in right.elts)
+        ):
             parts = (f"{text(left)} == {writing.bare(one)}" for one in right.elts)
             yield "or for in", " or ".join(parts)
     if is_number(left) and isinstance(right, ast.Constant):
@@ -245,7 +284,12 @@ def _comparison(node: ast.Compare, writing: _Writing) -> Iterator[tuple[str, str
         if kind is ast.Gt and right.value == 0 and writing.is_condition(node):
             yield "a length alone", text(left)
         if is_number(right) and kind in (ast.Gt, ast.GtE, ast.Lt, ast.LtE):
-            by_one = {ast.Gt: (">=", 1), ast.GtE: (">", -1), ast.Lt: ("<=", -1), ast.LtE: ("<", 1)}
+            by_one = {
+                ast.Gt: (">=", 1),
+                ast.GtE: (">", -1),
+                ast.Lt: ("<=", -1),
+                ast.LtE: ("<", 1),
+            }
             symbol, more = by_one[kind]
             yield "the next number", f"{text(left)} {symbol} {right.value + more}"
 
@@ -256,11 +300,16 @@ def _bool(node: ast.BoolOp, writing: _Writing) -> Iterator[tuple[str, str]]:
     texts = [writing.text(one) for one in node.values]
     if writing.is_condition(node):
         yield "De Morgan", f"not ({f' {other} '.join(f'not {one}' for one in texts)})"
-        yield "all or any", f"{'all' if is_and else 'any'}(bool(f()) for f in ({_lambdas(texts)}))"
+        yield (
+            "all or any",
+            f"{'all' if is_and else 'any'}(bool(f()) for f in ({_lambdas(texts)}))",
+        )
     if len(texts) == 2 and pure(node.values[0]):
         first, second = texts
         choice = (
-            f"{second} if {first} else {first}" if is_and else f"{first} if {first} else {second}"
+            f"{second} if {first} else {first}"
+            if is_and
+            else f"{first} if {first} else {second}"
         )
         yield f"a choice for {word}", choice
 
@@ -309,7 +358,9 @@ def _subscript(node: ast.Subscript, writing: _Writing) -> Iterator[tuple[str, st
                 yield "to the length", f"{a}[{low or ''}:len({a})]"
         return
     match index:
-        case ast.UnaryOp(op=ast.USub(), operand=operand) if pure(value) and is_number(operand):
+        case ast.UnaryOp(op=ast.USub(), operand=operand) if pure(value) and is_number(
+            operand
+        ):
             yield "from the length", f"{a}[len({a}) - {text(operand)}]"
 
 
@@ -321,34 +372,64 @@ def _call(node: ast.Call, writing: _Writing) -> Iterator[tuple[str, str]]:
         case ast.Name(id="range") if len(args) == 1:
             yield "range from 0", f"range(0, {writing.bare(args[0])})"
         case ast.Name(id="range") if len(args) == 2:
-            yield "range by 1", f"range({writing.bare(args[0])}, {writing.bare(args[1])}, 1)"
-        case ast.Name(id="list") if len(args) == 1 and not isinstance(args[0], ast.GeneratorExp):
+            yield (
+                "range by 1",
+                f"range({writing.bare(args[0])}, {writing.bare(args[1])}, 1)",
+            )
+        case ast.Name(id="list") if len(args) == 1 and not isinstance(
+            args[0], ast.GeneratorExp
+        ):
             yield "a list of a star", f"[*{text(args[0])}]"
-        case ast.Name(id="tuple") if len(args) == 1 and not isinstance(args[0], ast.GeneratorExp):
+        case ast.Name(id="tuple") if len(args) == 1 and not isinstance(
+            args[0], ast.GeneratorExp
+        ):
             yield "a tuple of a star", f"(*{text(args[0])},)"
-        case ast.Name(id="sorted") if len(args) == 1 and not isinstance(args[0], ast.GeneratorExp):
+        case ast.Name(id="sorted") if len(args) == 1 and not isinstance(
+            args[0], ast.GeneratorExp
+        ):
             yield "sorted of a list", f"sorted(list({writing.bare(args[0])}))"
-        case ast.Name(id="max" | "min" as name) if len(args) == 2 and all(map(pure, args)):
+        case ast.Name(id="max" | "min" as name) if len(args) == 2 and all(
+            map(pure, args)
+        ):
             a, b = map(text, args)
-            yield "a choice of two", f"{b} if {b} {'>' if name == 'max' else '<'} {a} else {a}"
+            yield (
+                "a choice of two",
+                f"{b} if {b} {'>' if name == 'max' else '<'} {a} else {a}",
+            )
             yield "of a list", f"{name}([{a}, {b}])"
-        case ast.Name(id="isinstance") if len(args) == 2 and isinstance(args[1], ast.Tuple):
+        case ast.Name(id="isinstance") if len(args) == 2 and isinstance(
+            args[1], ast.Tuple
+        ):
             if pure(args[0]):
                 kinds = (writing.bare(one) for one in args[1].elts)
                 a = writing.bare(args[0])
-                yield "isinstance by or", " or ".join(f"isinstance({a}, {one})" for one in kinds)
-        case ast.Name(id="sum" | "any" | "all" as name) if isinstance(args[0], ast.GeneratorExp):
+                yield (
+                    "isinstance by or",
+                    " or ".join(f"isinstance({a}, {one})" for one in kinds),
+                )
+        case ast.Name(id="sum" | "any" | "all" as name) if isinstance(
+            args[0], ast.GeneratorExp
+        ):
             inner = writing.bare(args[0])
             inner = inner[1:-1] if inner.startswith("(") else inner
             if name == "sum" and len(args) == 1:
                 yield "of a list", f"sum([{inner}])"
-        case ast.Attribute(value=ast.Constant(value=str()), attr="join") if len(args) == 1:
+        case ast.Attribute(value=ast.Constant(value=str()), attr="join") if (
+            len(args) == 1
+        ):
             inner = writing.bare(args[0])
             if not isinstance(args[0], ast.GeneratorExp):
                 yield "str.join", f"str.join({writing.bare(node.func.value)}, {inner})"
-                yield "join of a list", f"{writing.bare(node.func.value)}.join(list({inner}))"
+                yield (
+                    "join of a list",
+                    f"{writing.bare(node.func.value)}.join(list({inner}))",
+                )
         case ast.Attribute(value=value, attr="startswith") if len(args) == 1:
-            if isinstance(args[0], ast.Constant) and isinstance(args[0].value, str) and pure(value):
+            if (
+                isinstance(args[0], ast.Constant)
+                and isinstance(args[0].value, str)
+                and pure(value)
+            ):
                 size = len(args[0].value)
                 yield (
                     "startswith by a slice",
@@ -367,7 +448,9 @@ def _f_string(node: ast.JoinedStr, writing: _Writing) -> Iterator[tuple[str, str
             parts.append(repr(one.value))
             continue
         spec = one.format_spec
-        if spec is not None and not all(isinstance(v, ast.Constant) for v in spec.values):
+        if spec is not None and not all(
+            isinstance(v, ast.Constant) for v in spec.values
+        ):
             return
         plain = "".join(v.value for v in spec.values) if spec else ""
         mark = f"!{chr(one.conversion)}" if one.conversion >= 0 else ""
@@ -404,7 +487,9 @@ def _equal_statements(node: ast.stmt, writing: _Writing) -> Iterator[tuple[str, 
                 is_number(value)
                 or isinstance(value, ast.JoinedStr)
                 or (isinstance(value, ast.Constant) and isinstance(value.value, str))
-                or isinstance(op, ast.Sub | ast.Mult | ast.FloorDiv | ast.Mod | ast.LShift)
+                or isinstance(
+                    op, ast.Sub | ast.Mult | ast.FloorDiv | ast.Mod | ast.LShift
+                )
             )
             if safe and pure(_as_value(target)):
                 yield (
@@ -416,13 +501,21 @@ def _equal_statements(node: ast.stmt, writing: _Writing) -> Iterator[tuple[str, 
             yield "unpacked", f"[{name}] = [{bare(value)}]"
             if not _is_global(node, name, writing):
                 yield "annotated", f"{bare(target)}: object = {bare(value)}"
-        case ast.Assign(targets=[ast.Tuple(elts=elts)], value=ast.Tuple(elts=values)) if len(
-            elts
-        ) == len(values) and not any(isinstance(e, ast.Starred) for e in elts + values):
-            yield "lists of both", f"{bare(node.targets[0])} = [{', '.join(map(bare, values))}]"
+        case ast.Assign(
+            targets=[ast.Tuple(elts=elts)], value=ast.Tuple(elts=values)
+        ) if len(elts) == len(values) and not any(
+            isinstance(e, ast.Starred) for e in elts + values
+        ):
+            yield (
+                "lists of both",
+                f"{bare(node.targets[0])} = [{', '.join(map(bare, values))}]",
+            )
         case ast.Return(value=ast.expr() as value):
             yield "a variable before", f"answer_ = {bare(value)}; return answer_"
-            if any(isinstance(one, ast.FunctionDef) for one in _above(node, writing.parents)):
+            if any(
+                isinstance(one, ast.FunctionDef)
+                for one in _above(node, writing.parents)
+            ):
                 yield "if True", f"if True: return {bare(value)}"
         case ast.Return(value=None):
             yield "return None", "return None"
@@ -430,7 +523,9 @@ def _equal_statements(node: ast.stmt, writing: _Writing) -> Iterator[tuple[str, 
             yield "a variable before", f"error_ = {bare(error)}; raise error_"
         case ast.Expr(value=ast.Call(func=ast.Attribute(attr="append"), args=[value])):
             function = node.value.func
-            if not isinstance(value, ast.Starred) and not isinstance(value, ast.GeneratorExp):
+            if not isinstance(value, ast.Starred) and not isinstance(
+                value, ast.GeneratorExp
+            ):
                 yield "extend", f"{bare(function.value)}.extend([{bare(value)}])"
         case ast.Continue() | ast.Break():
             yield "if True", f"if True: {bare(node)}"
@@ -491,7 +586,9 @@ def free(tree: ast.AST, *wanted: str) -> str:
     return next(name for name in names if name not in taken)
 
 
-def places(tree: ast.Module, rng: random.Random, most: int = 4) -> list[ast.FunctionDef]:
+def places(
+    tree: ast.Module, rng: random.Random, most: int = 4
+) -> list[ast.FunctionDef]:
     """Some functions and methods, at random."""
     every = [function for _, function in functions(tree.body, "")]
     return rng.sample(every, min(most, len(every)))
@@ -528,7 +625,8 @@ def own_names(function: ast.FunctionDef) -> set[str]:
     """The function's local names."""
     arguments = function.args
     names = {
-        one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+        one.arg
+        for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
     } | {one.arg for one in (arguments.vararg, arguments.kwarg) if one is not None}
     outer: set[str] = set()
     for node in ast.walk(function):
@@ -553,7 +651,9 @@ STAYS = (
 
 def can_move(value: ast.expr) -> bool:
     """Whether an expression gives the same in a function of its own."""
-    return not any(isinstance(node, STAYS) or stays_in_place(node) for node in ast.walk(value))
+    return not any(
+        isinstance(node, STAYS) or stays_in_place(node) for node in ast.walk(value)
+    )
 
 
 def stays_in_place(node: ast.AST) -> bool:
@@ -572,7 +672,9 @@ def helpers(tree: ast.Module, rng: random.Random) -> None:
         returns = [
             node
             for node in ast.walk(function)
-            if isinstance(node, ast.Return) and node.value is not None and can_move(node.value)
+            if isinstance(node, ast.Return)
+            and node.value is not None
+            and can_move(node.value)
         ]
         nested = {
             inner
@@ -608,7 +710,9 @@ def annotations(tree: ast.Module, rng: random.Random) -> None:
         for argument in (*function.args.args, *function.args.kwonlyargs):
             if argument.arg not in ("self", "cls") and argument.annotation is None:
                 argument.annotation = ast.parse(
-                    rng.choice(["Any", "'Optional[object]'", "object", "'int | str | None'"]),
+                    rng.choice(
+                        ["Any", "'Optional[object]'", "object", "'int | str | None'"]
+                    ),
                     mode="eval",
                 ).body
         function.returns = function.returns or ast.Name("Any", ast.Load())
@@ -621,9 +725,9 @@ def annotations(tree: ast.Module, rng: random.Random) -> None:
         for block in blocks(function):
             for place, node in enumerate(block):
                 match node:
-                    case ast.Assign(targets=[ast.Name(id=name) as target], value=value) if (
-                        name not in outer and rng.random() < 0.3
-                    ):
+                    case ast.Assign(
+                        targets=[ast.Name(id=name) as target], value=value
+                    ) if name not in outer and rng.random() < 0.3:
                         block[place] = ast.AnnAssign(
                             target, ast.Name("Any", ast.Load()), value, simple=1
                         )
@@ -633,8 +737,12 @@ def annotations(tree: ast.Module, rng: random.Random) -> None:
 def docstrings(tree: ast.Module, rng: random.Random) -> None:
     """Functions say what they do, and some texts stand alone."""
     for function in places(tree, rng, 8):
-        if ast.get_docstring(function) is None and not function.name.startswith(("do_", "help_")):
-            note = rng.choice(["What it says.", "See __init__ and __class__.", "Größe ≥ 0 🙂"])
+        if ast.get_docstring(function) is None and not function.name.startswith(
+            ("do_", "help_")
+        ):
+            note = rng.choice(
+                ["What it says.", "See __init__ and __class__.", "Größe ≥ 0 🙂"]
+            )
             function.body.insert(0, ast.Expr(ast.Constant(note)))
         else:
             function.body.insert(1, ast.Expr(ast.Constant("a note on self.__dict__")))
@@ -691,7 +799,9 @@ def other_order(tree: ast.Module, rng: random.Random) -> None:
 
 
 def _sets_constant(node: ast.stmt) -> bool:
-    if not isinstance(node, ast.Assign) or not all(isinstance(t, ast.Name) for t in node.targets):
+    if not isinstance(node, ast.Assign) or not all(
+        isinstance(t, ast.Name) for t in node.targets
+    ):
         return False
     empty = (
         isinstance(node.value, ast.List | ast.Dict)
@@ -712,7 +822,9 @@ def variables(tree: ast.Module, rng: random.Random) -> None:
                 value = node.value if isinstance(node, ast.Return) else None
                 if isinstance(node, ast.If) and not _is_elif(function, block):
                     value = node.test
-                if value is None or any(isinstance(n, ast.NamedExpr) for n in ast.walk(value)):
+                if value is None or any(
+                    isinstance(n, ast.NamedExpr) for n in ast.walk(value)
+                ):
                     continue
                 first = ast.Assign([ast.Name(name, ast.Store())], value)
                 if isinstance(node, ast.Return):
@@ -723,7 +835,9 @@ def variables(tree: ast.Module, rng: random.Random) -> None:
 
 
 def _is_elif(function: ast.AST, block: list[ast.stmt]) -> bool:
-    return any(isinstance(one, ast.If) and one.orelse is block for one in ast.walk(function))
+    return any(
+        isinstance(one, ast.If) and one.orelse is block for one in ast.walk(function)
+    )
 
 
 def while_loops(tree: ast.Module, rng: random.Random) -> None:
@@ -744,7 +858,9 @@ def while_loops(tree: ast.Module, rng: random.Random) -> None:
                     attempt = loop.body[0]
                     assert isinstance(attempt, ast.Try)
                     attempt.body = [
-                        ast.Assign([node.target], ast.parse(f"next({mine})", mode="eval").body)
+                        ast.Assign(
+                            [node.target], ast.parse(f"next({mine})", mode="eval").body
+                        )
                     ]
                     loop.body += node.body
                     call = ast.Call(ast.Name("iter", ast.Load()), [node.iter], [])
@@ -791,16 +907,22 @@ def inner_functions(tree: ast.Module, rng: random.Random) -> None:
     """The body stands in a function inside."""
     for function in places(tree, rng, 3):
         inside = [*ast.walk(function)]
-        if any(isinstance(node, ast.Yield | ast.YieldFrom | ast.Global) for node in inside):
+        if any(
+            isinstance(node, ast.Yield | ast.YieldFrom | ast.Global) for node in inside
+        ):
             continue
         if not all(
-            can_move(n.value) for n in inside if isinstance(n, ast.Expr | ast.Return) and n.value
+            can_move(n.value)
+            for n in inside
+            if isinstance(n, ast.Expr | ast.Return) and n.value
         ):
             continue
         if any(map(stays_in_place, inside)):
             continue
         targets = _targets(function) | {
-            n.id for n in inside if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Del)
+            n.id
+            for n in inside
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Del)
         }
         arguments = own_names(ast.parse(ast.unparse(_without_body(function))).body[0])
         if targets & arguments:
@@ -810,7 +932,10 @@ def inner_functions(tree: ast.Module, rng: random.Random) -> None:
         helper = ast.parse(f"def {name}():\n    pass").body[0]
         assert isinstance(helper, ast.FunctionDef)
         helper.body = function.body[place:] or [ast.Pass()]
-        function.body[place:] = [helper, *ast.parse(f"def f():\n    return {name}()").body[0].body]
+        function.body[place:] = [
+            helper,
+            *ast.parse(f"def f():\n    return {name}()").body[0].body,
+        ]
 
 
 def _without_body(function: ast.FunctionDef) -> ast.FunctionDef:
@@ -849,10 +974,16 @@ def comments(text: str, rng: random.Random) -> str:
     ]
     for row, column in rng.sample(ends, min(8, len(ends))):
         line = lines[row - 1]
-        note = rng.choice(["fixed", "was: os.system('x')", "__class__", "ß → 🙂", "type: ignore"])
+        note = rng.choice(
+            ["fixed", "was: os.system('x')", "__class__", "ß → 🙂", "type: ignore"]
+        )
         if line[column:].strip() == "" and not line.rstrip().endswith("\\"):
             lines[row - 1] = f"{line[:column]}  # {note}"
-    return "\n".join(["# a note", *lines, "# the end"]) if rng.random() < 0.5 else "\n".join(lines)
+    return (
+        "\n".join(["# a note", *lines, "# the end"])
+        if rng.random() < 0.5
+        else "\n".join(lines)
+    )
 
 
 def line_ends(text: str, rng: random.Random) -> str:
@@ -893,7 +1024,15 @@ def line_forms(text: str, rng: random.Random) -> str:
 TREE_CHANGES = {
     function.__name__: by_tree(function)
     for function in (
-        *(helpers, annotations, docstrings, throw_away, imports, other_order, variables),
+        *(
+            helpers,
+            annotations,
+            docstrings,
+            throw_away,
+            imports,
+            other_order,
+            variables,
+        ),
         *(while_loops, early_returns, else_branches, inner_functions, classes),
     )
 }

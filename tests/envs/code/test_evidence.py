@@ -18,7 +18,11 @@ CONTROLS = {"K.test_0": "failed", "K.test_1": "passed"}
 def transcript(**changed: str) -> list[Any]:
     """The events of a run in which everything passed but what is changed."""
     ends = {**dict.fromkeys(TESTS, "passed"), **CONTROLS, **changed}
-    events = [one for test, end in ends.items() for one in (["start", test], ["end", end, "why"])]
+    events = [
+        one
+        for test, end in ends.items()
+        for one in (["start", test], ["end", end, "why"])
+    ]
     return [*events, ["over", len(ends)]]
 
 
@@ -30,7 +34,10 @@ def proved(events: Any) -> list[str]:
 def test_a_whole_run_proves_each_test_that_passed():
     assert proved(transcript()) == [*TESTS]
     assert proved(transcript(**{"A.test_b": "failed"})) == ["A.test_a", "B.test_c"]
-    assert judged(transcript(**{"A.test_b": "failed"}), CONTROLS).reasons["A.test_b"] == "why"
+    assert (
+        judged(transcript(**{"A.test_b": "failed"}), CONTROLS).reasons["A.test_b"]
+        == "why"
+    )
 
 
 @pytest.mark.parametrize("status", ["failed", "skipped", "did not end"])
@@ -66,7 +73,9 @@ def test_an_event_that_is_missing_twice_or_moved_spoils_the_run(place: int):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner)
+    ),
     max_leaves=8,
 )
 NAMES = st.sampled_from([*TESTS, *CONTROLS, "", "other"])
@@ -89,7 +98,9 @@ EVENTS = st.one_of(
 @example([["start", "A.test_a"], ["over", 1]])
 @example(transcript()[:-1] + [["over", True]])
 def test_no_report_of_another_shape_proves_anything(events: Any):
-    ran = [one[1] for one in events if is_start(one)] if isinstance(events, list) else []
+    ran = (
+        [one[1] for one in events if is_start(one)] if isinstance(events, list) else []
+    )
     whole = isinstance(events, list) and events[1::2] and set(CONTROLS) <= set(ran)
     assert proved(events) == [] or (whole and len(set(ran)) == len(ran))
 
@@ -112,7 +123,9 @@ def report(request: Request, events: list[Any]) -> bytes:
 
 def whole(request: Request) -> list[Any]:
     ends = {"A.test_a": "passed", **request.controls()}
-    events = [one for test, end in ends.items() for one in (["start", test], ["end", end, ""])]
+    events = [
+        one for test, end in ends.items() for one in (["start", test], ["end", end, ""])
+    ]
     return [*events, ["over", len(ends)]]
 
 
@@ -121,15 +134,28 @@ def test_only_the_one_line_with_the_nonce_is_the_report():
     good = report(request, whole(request))
     assert request.read(good).failed(["A.test_a"]) == []
     assert request.read(b"OK\n" + good + b"Ran 1 test").failed(["A.test_a"]) == []
-    for output in (b"", good + good, good[1:], good[:-2], b"0" * 32 + good[32:], good[:33] + b"["):
+    for output in (
+        b"",
+        good + good,
+        good[1:],
+        good[:-2],
+        b"0" * 32 + good[32:],
+        good[:33] + b"[",
+    ):
         assert request.read(output).failed(["A.test_a"]) == ["A.test_a"]
 
 
 def test_every_run_has_controls_of_its_own():
     requests = [Request("test_a") for _ in range(50)]
-    assert len({one.nonce for one in requests}) == len({one.control for one in requests}) == 50
+    assert (
+        len({one.nonce for one in requests})
+        == len({one.control for one in requests})
+        == 50
+    )
     assert len({one.kinds for one in requests}) > 40
     for one in requests:
-        assert sorted(one.controls().values()) == ["failed"] * (len(KINDS) - 1) + ["passed"]
+        assert sorted(one.controls().values()) == ["failed"] * (len(KINDS) - 1) + [
+            "passed"
+        ]
         other = Request("test_a")
         assert other.read(report(other, whole(one))).fault

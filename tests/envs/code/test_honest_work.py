@@ -34,7 +34,9 @@ T = TypeVar("T")
 RUN_TESTS, SUBMIT = render_call("run_tests"), render_call("submit")
 
 
-@pytest.fixture(scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(
+    scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)]
+)
 def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
     if reason := {"local": local, "docker": docker}[request.param].available():
         pytest.skip(reason)
@@ -159,7 +161,8 @@ WHOLE: dict[str, Callable[[str], str]] = {
     "comments alone": lambda text: f"# os.system('x')\n{text}# __class__ 🙂\n",
     "written anew": lambda text: ast.unparse(ast.parse(text)) + "\n",
     "typing": lambda text: text.replace(
-        "def to_base(number, base):", "def to_base(number: int, base: int = 10) -> 'str':"
+        "def to_base(number, base):",
+        "def to_base(number: int, base: int = 10) -> 'str':",
     ),
     "while for for": lambda text: text.replace(
         "    for digit in digits.lower():\n",
@@ -238,7 +241,9 @@ def test_every_honest_patch_passes(pool: SandboxPool):
 
 def test_every_name_that_is_harmless_may_be_imported():
     text = source("roman").text
-    modules = {name: allowed for name, allowed in HARMLESS.items() if name != "__future__"}
+    modules = {
+        name: allowed for name, allowed in HARMLESS.items() if name != "__future__"
+    }
     lines = [
         line
         for place, (module, allowed) in enumerate(modules.items())
@@ -262,7 +267,9 @@ def test_every_module_that_is_harmless_can_be_had(pool: SandboxPool):
         for name in allowed
         if module != "__future__"
     ]
-    assert fault_of(pool, "intervals", "\n".join([*lines, source("intervals").text])) == ""
+    assert (
+        fault_of(pool, "intervals", "\n".join([*lines, source("intervals").text])) == ""
+    )
 
 
 def begin(env: SweLite, name: str) -> tuple[Row, Task]:
@@ -278,7 +285,9 @@ def begin(env: SweLite, name: str) -> tuple[Row, Task]:
 
 
 @pytest.mark.parametrize("name", BY_DESIGN)
-def test_what_is_refused_by_design_is_named_and_can_be_taken_back(pool: SandboxPool, name: str):
+def test_what_is_refused_by_design_is_named_and_can_be_taken_back(
+    pool: SandboxPool, name: str
+):
     line, reach = BY_DESIGN[name]
     assert new_reach(source("roman").text, patch(line)) == reach
     env = SweLite(pool)
@@ -293,7 +302,9 @@ def test_what_is_refused_by_design_is_named_and_can_be_taken_back(pool: SandboxP
     assert info["verified"] is None
     env.step(render_call("edit", line=number, text="    pass"))
     for turn in env.oracle(task)[:-2]:
-        call = turn.replace(f'"line": {row.numbers[0]},', f'"line": {_line_now(row, number)},')
+        call = turn.replace(
+            f'"line": {row.numbers[0]},', f'"line": {_line_now(row, number)},'
+        )
         env.step(call)
     assert env.step(RUN_TESTS)[0] == "all passed"
     assert env.step(SUBMIT)[1:3] == (1.0, True)
@@ -310,7 +321,15 @@ def _line_now(row: Row, number: int) -> int:
 SOURCES = tuple(name for name in names() if witness_text(name))
 SLOW = frozenset(
     [
-        *("configparser", "csv", "fileinput", "modulefinder", "optparse", "parse", "plistlib"),
+        *(
+            "configparser",
+            "csv",
+            "fileinput",
+            "modulefinder",
+            "optparse",
+            "parse",
+            "plistlib",
+        ),
         *("rlcompleter", "sched", "zipapp"),
     ]
 )
@@ -325,7 +344,9 @@ LAST = ("other_names", "line_forms", "comments", "line_ends")
 def honest_modules(draw: st.DrawFn) -> tuple[str, tuple[str, ...], int]:
     """A source, up to four changes of its right module, and a seed."""
     name = draw(st.sampled_from(QUICK))
-    allowed = sorted(set(CHANGES) - ({"imports", "annotations"} if name in PUBLIC else set()))
+    allowed = sorted(
+        set(CHANGES) - ({"imports", "annotations"} if name in PUBLIC else set())
+    )
     changes = draw(st.sets(st.sampled_from(allowed), min_size=1, max_size=4))
     order = sorted(changes, key=lambda name: LAST.index(name) if name in LAST else -1)
     return name, tuple(order), draw(st.integers(0, 1000))
@@ -371,7 +392,10 @@ def test_every_change_is_let_be(change: str):
     for name in ("roman", "intervals", "getopt", "shlex"):
         text = source(name).text
         for seed in range(3):
-            assert new_reach(text, change_module(text, [change], seed)) == [], (name, seed)
+            assert new_reach(text, change_module(text, [change], seed)) == [], (
+                name,
+                seed,
+            )
 
 
 # Repairs of one line
@@ -382,7 +406,9 @@ def broken_lines(name: str) -> list[int]:
     return sorted({n for row in rows() if row.source == name for n in row.numbers})
 
 
-def repair_all(name: str, rng: random.Random, share: float = 1.0) -> tuple[str, list[str]]:
+def repair_all(
+    name: str, rng: random.Random, share: float = 1.0
+) -> tuple[str, list[str]]:
     """The right module with an equal form of each line that a row breaks, and these lines."""
     text = source(name).text
     lines, notes = text.split("\n"), []
@@ -462,13 +488,80 @@ def _other(function, way):
     return inner
 """
 STANDARD = (
-    *("abc", "argparse", "array", "asyncio", "base64", "binascii", "bisect", "calendar", "cmath"),
-    *("collections", "contextlib", "copy", "dataclasses", "datetime", "decimal", "difflib", "enum"),
-    *("fractions", "functools", "gc", "hashlib", "heapq", "html", "inspect", "io", "itertools"),
-    *("json", "locale", "logging", "math", "numbers", "operator", "os", "pathlib", "pickle"),
-    *("platform", "pprint", "queue", "random", "re", "secrets", "statistics", "string", "struct"),
-    *("subprocess", "sys", "tempfile", "textwrap", "threading", "time", "timeit", "traceback"),
-    *("types", "typing", "unicodedata", "unittest", "uuid", "warnings", "weakref", "zlib"),
+    *(
+        "abc",
+        "argparse",
+        "array",
+        "asyncio",
+        "base64",
+        "binascii",
+        "bisect",
+        "calendar",
+        "cmath",
+    ),
+    *(
+        "collections",
+        "contextlib",
+        "copy",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "difflib",
+        "enum",
+    ),
+    *(
+        "fractions",
+        "functools",
+        "gc",
+        "hashlib",
+        "heapq",
+        "html",
+        "inspect",
+        "io",
+        "itertools",
+    ),
+    *(
+        "json",
+        "locale",
+        "logging",
+        "math",
+        "numbers",
+        "operator",
+        "os",
+        "pathlib",
+        "pickle",
+    ),
+    *(
+        "platform",
+        "pprint",
+        "queue",
+        "random",
+        "re",
+        "secrets",
+        "statistics",
+        "string",
+        "struct",
+    ),
+    *(
+        "subprocess",
+        "sys",
+        "tempfile",
+        "textwrap",
+        "threading",
+        "time",
+        "timeit",
+        "traceback",
+    ),
+    *(
+        "types",
+        "typing",
+        "unicodedata",
+        "unittest",
+        "uuid",
+        "warnings",
+        "weakref",
+        "zlib",
+    ),
 )
 
 
@@ -537,15 +630,11 @@ def with_cache(problem: Problem) -> str:
 
 
 def equal_first(problem: Problem) -> str:
-    return (
-        f"{EQUAL}{problem.prompt}{problem.body}\n{problem.entry} = _other({problem.entry}, False)\n"
-    )
+    return f"{EQUAL}{problem.prompt}{problem.body}\n{problem.entry} = _other({problem.entry}, False)\n"
 
 
 def equal_second(problem: Problem) -> str:
-    return (
-        f"{EQUAL}{problem.prompt}{problem.body}\n{problem.entry} = _other({problem.entry}, True)\n"
-    )
+    return f"{EQUAL}{problem.prompt}{problem.body}\n{problem.entry} = _other({problem.entry}, True)\n"
 
 
 def with_windows_ends(problem: Problem) -> str:
@@ -613,7 +702,9 @@ def wrap(problem: Problem, place: int) -> tuple[str, str]:
     raise AssertionError(problem.name)
 
 
-def faults_of_solutions(pool: SandboxPool, cases: Sequence[tuple[int, Problem]]) -> list[str]:
+def faults_of_solutions(
+    pool: SandboxPool, cases: Sequence[tuple[int, Problem]]
+) -> list[str]:
     def check(case: tuple[int, Problem]) -> str:
         place, problem = case
         name, code = wrap(problem, place)
@@ -643,7 +734,9 @@ def test_what_a_check_accepts_in_other_types_passes(pool: SandboxPool):
     counted = problems()["HumanEval/111"]
     some = [counted, *list(problems().values())[::11]]
     pairs = [(one, way(one)) for one in some for way in (equal_first, equal_second)]
-    pairs_that_hold = [(problem, code) for problem, code in pairs if accepts(problem, code)]
+    pairs_that_hold = [
+        (problem, code) for problem, code in pairs if accepts(problem, code)
+    ]
     assert len(pairs_that_hold) > len(pairs) // 2
     assert counted in [problem for problem, _ in pairs_that_hold]
     assert all_of(lambda pair: reply_to(CodeFn(pool), *pair), pairs_that_hold) == []
@@ -658,7 +751,11 @@ def fault_of_repair(env: CodeDebug, task: Task, rng: random.Random) -> str:
     right = list(task.payload["right"])
     reward, notes = 0.0, []
     for number, _, _ in task.payload["bugs"]:
-        choices = [one for one in forms("\n".join(right) + "\n", number) if len(one.line) <= 200]
+        choices = [
+            one
+            for one in forms("\n".join(right) + "\n", number)
+            if len(one.line) <= 200
+        ]
         form = rng.choice(choices)
         notes.append(f"{form.name}: {form.line.strip()}")
         reply, reward, *_ = env.step(render_call("fix", line=number, text=form.line))
@@ -666,7 +763,9 @@ def fault_of_repair(env: CodeDebug, task: Task, rng: random.Random) -> str:
 
 
 @pytest.mark.parametrize("level", [1, 2, 3, 4])
-def test_right_lines_of_scripts_pass_however_they_are_written(pool: SandboxPool, level: int):
+def test_right_lines_of_scripts_pass_however_they_are_written(
+    pool: SandboxPool, level: int
+):
     cases = [(split, place) for split in CodeDebug.splits for place in range(0, 40, 8)]
 
     def check(case: tuple[str, int]) -> str:
@@ -679,14 +778,18 @@ def test_right_lines_of_scripts_pass_however_they_are_written(pool: SandboxPool,
     assert all_of(check, cases) == []
 
 
-def test_all_right_lines_of_a_script_may_be_written_otherwise_at_once(pool: SandboxPool):
+def test_all_right_lines_of_a_script_may_be_written_otherwise_at_once(
+    pool: SandboxPool,
+):
     """With names, helpers and loops of the author's own."""
 
     def check(place: int) -> str:
         env = CodeDebug(pool)
         task = env.tasks("train", 4)[place]
         right = "\n".join(task.payload["right"]) + "\n"
-        text = change_module(right, ["helpers", "while_loops", "variables", "throw_away"], place)
+        text = change_module(
+            right, ["helpers", "while_loops", "variables", "throw_away"], place
+        )
         verdict = judge(pool, task.payload, text.split("\n"))
         return "" if verdict.passed else f"{task.id}: {verdict.hidden}"
 

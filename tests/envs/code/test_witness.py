@@ -24,7 +24,9 @@ from sandboxes.backends import bubblewrap as local
 from sandboxes.backends import docker
 
 
-@pytest.fixture(scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(
+    scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)]
+)
 def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
     if reason := {"local": local, "docker": docker}[request.param].available():
         pytest.skip(reason)
@@ -39,7 +41,9 @@ def sample(source: str, count: int) -> list[Row]:
 
 
 @pytest.mark.parametrize("name", corpus.names())
-def test_in_a_sandbox_a_witness_sees_bugs_and_twice_the_same(pool: SandboxPool, name: str):
+def test_in_a_sandbox_a_witness_sees_bugs_and_twice_the_same(
+    pool: SandboxPool, name: str
+):
     package = corpus.source(name)
     right = reference(pool, name)
     with pool.lease() as box:
@@ -175,7 +179,9 @@ def test_fractions_and_decimals_are_the_numbers_that_they_equal():
     assert not same(observe.encode(Fraction(1, 3)), observe.encode(1))
     assert observe.decode(observe.encode(Decimal("2.50"))) == Decimal("2.5")
     assert (
-        observe.encode(Decimal("NaN")) == observe.encode(Decimal("1e400")) == {"object": "Decimal"}
+        observe.encode(Decimal("NaN"))
+        == observe.encode(Decimal("1e400"))
+        == {"object": "Decimal"}
     )
     assert not same({"fraction": "1e999999999"}, {"fraction": "1/1"})
 
@@ -190,7 +196,8 @@ def test_two_floats_are_the_same_within_a_rounding_error_and_no_further():
 
 
 @pytest.mark.parametrize(
-    "answer", [None, 3, "x", {}, [1], [["a"]], [["a", 1]], [["a", []], ["a", []]], [[1, []]]]
+    "answer",
+    [None, 3, "x", {}, [1], [["a"]], [["a", 1]], [["a", []], ["a", []]], [[1, []]]],
 )
 def test_an_answer_of_another_shape_is_none(answer: Any):
     assert cases(answer) is None
@@ -200,5 +207,10 @@ def test_an_answer_of_another_shape_is_none(answer: Any):
 def test_more_fewer_and_other_observations_differ():
     right = {"a": [1, 2], "b": ["x"]}
     assert list(differences(right, {"a": [1, 2], "b": ["x"]})) == []
-    for given_ in ({"a": [1, 2]}, {"a": [1], "b": ["x"]}, {"a": [1, 2, 3], "b": ["x"]}, None):
+    for given_ in (
+        {"a": [1, 2]},
+        {"a": [1], "b": ["x"]},
+        {"a": [1, 2, 3], "b": ["x"]},
+        None,
+    ):
         assert list(differences(right, given_))

@@ -41,7 +41,8 @@ NUMBERS = {
 } | {
     word: 10 * tens
     for tens, word in enumerate(
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"],
+        start=2,
     )
 }
 SIGNS = {"divided by": "/", "plus": "+", "minus": "-", "times": "*", "modulo": "%"}
@@ -83,20 +84,29 @@ def _number(found: re.Match[str]) -> str:
 
 
 def a_task(formula, answer: str, choices=(), level: int = 3) -> Task:
-    payload = {"formula": formula, "answer": answer, "way": "digits", "choices": list(choices)}
+    payload = {
+        "formula": formula,
+        "answer": answer,
+        "way": "digits",
+        "choices": list(choices),
+    }
     return Task(f"train/{level}/x", "train", level, "f", "p", payload)
 
 
 def start(env, monkeypatch, task: Task) -> None:
     monkeypatch.setattr(env, "find", lambda *_: task)
-    env.reset(seed=0, options={"split": task.split, "level": task.level, "task_id": task.id})
+    env.reset(
+        seed=0, options={"split": task.split, "level": task.level, "task_id": task.id}
+    )
 
 
 @pytest.mark.parametrize("split", MathChain.splits)
 def test_the_answers_follow_from_the_prompts(split, env):
     for level in env.levels:
         for task in env.tasks(split, level)[:300]:
-            assert solved_from_the_prompt(task.prompt) == Fraction(task.payload["answer"]), task
+            assert solved_from_the_prompt(task.prompt) == Fraction(
+                task.payload["answer"]
+            ), task
 
 
 @pytest.mark.parametrize("split", MathChain.splits)
@@ -117,10 +127,19 @@ def test_a_twin_differs_in_one_number_and_in_its_answer(split, env):
 
 def test_the_levels_ask_what_the_datasheet_says(env):
     def size(split, level):
-        return {len(re.findall(r"\d+", t.prompt.split("=")[0])) for t in env.tasks(split, level)}
+        return {
+            len(re.findall(r"\d+", t.prompt.split("=")[0]))
+            for t in env.tasks(split, level)
+        }
 
     assert [size("train", level) for level in env.levels] == [{2}, {2}, {3}, {4}, {5}]
-    assert [size("ood/difficulty", n) for n in env.levels] == [{8}, {8}, {10}, {12}, {14}]
+    assert [size("ood/difficulty", n) for n in env.levels] == [
+        {8},
+        {8},
+        {10},
+        {12},
+        {14},
+    ]
     assert all("/" in task.payload["answer"] for task in env.tasks("train", 4))
     assert all(len(set(task.payload["choices"])) == 8 for task in env.tasks("train", 0))
     assert [len(env.tasks("train", level)) for level in env.levels] == [2000] * 5
@@ -141,7 +160,9 @@ def test_the_fourth_wrong_value_ends_the_episode(env, monkeypatch):
     assert ends == [(False, False)] * 3 + [(False, True)]
 
 
-def test_two_values_may_be_chosen_at_level_zero_and_nothing_else_counts(env, monkeypatch):
+def test_two_values_may_be_chosen_at_level_zero_and_nothing_else_counts(
+    env, monkeypatch
+):
     task = a_task(["+", 3, 4], "7", ["5", "6", "7", "8"], level=0)
     start(env, monkeypatch, task)
     assert env.step("5")[0] == "5 is wrong"
@@ -161,7 +182,9 @@ def test_the_calculator_does_a_part(env, monkeypatch):
         "calc: 3 operations, at most 2 a call"
     )
     assert env.step(render_call("calc", expression="12 - 5 / 2"))[0] == "19/2"
-    assert env.step(render_call("calc", expression="1 / 0"))[0] == "calc: division by zero"
+    assert (
+        env.step(render_call("calc", expression="1 / 0"))[0] == "calc: division by zero"
+    )
     assert env.step("19/2")[1] == 1.0
 
 

@@ -45,7 +45,9 @@ def best_rule(tasks: Sequence[Task], turns: int, order: Order) -> float:
 
 
 @pytest.mark.parametrize(("made", "split"), CELLS)
-def test_no_place_among_the_listed_values_is_right_much_more_often_than_by_chance(made, split):
+def test_no_place_among_the_listed_values_is_right_much_more_often_than_by_chance(
+    made, split
+):
     tasks, turns = made().tasks(split, 0), TURNS[made]
     found = {name: best_rule(tasks, turns, order) for name, order in ORDERS.items()}
     # A quarter by chance; the best of 8 places in 300 tasks is up to four standard errors better.
@@ -67,4 +69,6 @@ def test_every_listed_task_has_a_twin_whose_value_is_listed(made, split):
     for task in env.tasks(split, 0):
         twin = env.twin(task)
         assert twin.payload["choices"] == task.payload["choices"]
-        assert twin.payload["answer"] in {*task.payload["choices"]} - {task.payload["answer"]}
+        assert twin.payload["answer"] in {*task.payload["choices"]} - {
+            task.payload["answer"]
+        }

@@ -20,7 +20,11 @@ def python_value(text: str) -> Fraction:
     return eval(exact, {"Fraction": Fraction})
 
 
-@given(st.integers(0, 10**6), st.integers(1, 14), st.sampled_from(["+", "+-*", "+-*/%", "+-//"]))
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 14),
+    st.sampled_from(["+", "+-*", "+-*/%", "+-//"]),
+)
 def test_the_written_formula_has_the_value_for_python_too(seed, terms, operators):
     formula = drawn(Random(seed), terms, operators, 20)
     assert len(leaves(formula)) == terms
@@ -34,7 +38,9 @@ def test_the_written_formula_has_the_value_for_python_too(seed, terms, operators
 @given(st.integers(0, 10**6), st.sampled_from([3, 5, 7, 8]))
 def test_other_bases_name_the_same_numbers(seed, base):
     formula = drawn(Random(seed), 4, "+-*", 99)
-    back = re.sub(r"\d+", lambda found: str(int(found[0], base)), in_base(formula, base))
+    back = re.sub(
+        r"\d+", lambda found: str(int(found[0], base)), in_base(formula, base)
+    )
     assert back == written(formula)
 
 
@@ -43,9 +49,14 @@ def test_writing_by_hand():
     assert written(["-", ["-", 10, 3], 2]) == "10 - 3 - 2"
     assert written(["*", ["+", 1, 2], ["%", 7, 4]]) == "(1 + 2) * (7 % 4)"
     assert written(["gcd", ["lcm", 4, 6], 9]) == "gcd(lcm(4, 6), 9)"
-    assert written(["poly", ["/", 3, 2], 2, 0, -1, 5]) == "p(x) = 2x^3 - x + 5; p(3 / 2)"
+    assert (
+        written(["poly", ["/", 3, 2], 2, 0, -1, 5]) == "p(x) = 2x^3 - x + 5; p(3 / 2)"
+    )
     assert written(["poly", 4, 1, -3]) == "p(x) = x - 3; p(4)"
-    assert in_words(["*", ["+", 17, 20], 99]) == "(seventeen plus twenty) times ninety-nine"
+    assert (
+        in_words(["*", ["+", 17, 20], 99])
+        == "(seventeen plus twenty) times ninety-nine"
+    )
     assert in_words(["%", ["/", 8, 4], 21]) == "eight divided by four modulo twenty-one"
 
 
@@ -63,5 +74,7 @@ def test_an_edit_changes_one_number():
     formula = ["+", ["*", 3, 4], 5]
     seen = [leaves(edit) for edit in edits(formula)]
     assert len(seen) == 3 * 98
-    assert all(sum(a != b for a, b in zip(new, [3, 4, 5], strict=True)) == 1 for new in seen)
+    assert all(
+        sum(a != b for a, b in zip(new, [3, 4, 5], strict=True)) == 1 for new in seen
+    )
     assert seen[0] == [3, 4, 4]

@@ -23,7 +23,9 @@ def test_the_outcome_by_hand():
     assert outcome([ANN, BEN]) == 30
 
 
-@pytest.mark.parametrize("steps", [[["share", 5]], [["take", 12]], [["take", 13], ["add", 5]]])
+@pytest.mark.parametrize(
+    "steps", [[["share", 5]], [["take", 12]], [["take", 13], ["add", 5]]]
+)
 def test_what_cannot_be_counted_has_no_outcome(steps):
     assert outcome([{**ANN, "steps": steps}]) is None
 
@@ -60,7 +62,9 @@ def test_an_edit_changes_one_number():
 
 def test_drawn_steps_come_to_what_is_said():
     for seed in range(300):
-        part, quantity = drawn_part(Random(seed), SEEN[0], "Ann", None, 6, ("add", "share", "take"))
+        part, quantity = drawn_part(
+            Random(seed), SEEN[0], "Ann", None, 6, ("add", "share", "take")
+        )
         assert outcome([part]) == quantity
         assert len(part["steps"]) == 6
 

@@ -43,7 +43,9 @@ def test_the_expressions_make_the_targets_that_the_prompts_say(split, env):
             solution = task.payload["solution"]
             told = sorted(map(int, re.findall(r"\d+", task.prompt)))
             used = [int(number) for number in re.findall(r"\d+", solution)]
-            value = eval(re.sub(r"(\d+)", r"Fraction(\1)", solution), {"Fraction": Fraction})
+            value = eval(
+                re.sub(r"(\d+)", r"Fraction(\1)", solution), {"Fraction": Fraction}
+            )
             assert sorted([*used, int(value)]) == told
             assert value == task.payload["target"]
             assert re.fullmatch(r"[-+*/() 0-9]+", solution)
@@ -60,7 +62,9 @@ def test_where_the_order_is_given_one_way_is_right(env):
 
 def test_the_levels_have_as_many_numbers_as_the_datasheet_says(env):
     def counts(split):
-        return [{len(t.payload["numbers"]) for t in env.tasks(split, n)} for n in env.levels]
+        return [
+            {len(t.payload["numbers"]) for t in env.tasks(split, n)} for n in env.levels
+        ]
 
     assert counts("train") == counts("id") == [{3}, {3}, {3}, {4}, {6}]
     assert counts("ood/difficulty") == [{4}, {5}, {5}, {6}, {7}]
@@ -72,7 +76,12 @@ def test_the_levels_have_as_many_numbers_as_the_datasheet_says(env):
 
 @pytest.mark.parametrize(
     ("puzzle", "expression"),
-    [(GIVEN, "(8 + 3) * 2"), (GIVEN, "2*(3+8)"), (GIVEN, "8.0 * 3 - 2"), (IN_ORDER, "8 + 3 * 2")],
+    [
+        (GIVEN, "(8 + 3) * 2"),
+        (GIVEN, "2*(3+8)"),
+        (GIVEN, "8.0 * 3 - 2"),
+        (IN_ORDER, "8 + 3 * 2"),
+    ],
 )
 def test_an_expression_that_makes_the_target_is_right(puzzle, expression):
     assert judged(expression, puzzle)[0]
@@ -109,14 +118,21 @@ def test_any_other_expression_is_not_and_is_told_why(puzzle, expression, said):
 def test_a_wrong_attempt_may_be_followed_by_another(env, monkeypatch):
     start(env, monkeypatch, kind="countdown", **GIVEN)
     told, reward, terminated, truncated, _ = env.step(attempt("8 * 3 + 2"))
-    assert (told, reward, terminated, truncated) == ("8 * 3 + 2 = 26, not 22", 0.0, False, False)
+    assert (told, reward, terminated, truncated) == (
+        "8 * 3 + 2 = 26, not 22",
+        0.0,
+        False,
+        False,
+    )
     assert env.step(attempt("(8 + 3) * 2"))[1:3] == (1.0, True)
 
 
 FOUR_IN_ORDER = {"numbers": [8, 3, 2, 5], "target": 19, "ordered": True}
 
 
-@pytest.mark.parametrize(("puzzle", "turns"), [(IN_ORDER, 2), (FOUR_IN_ORDER, 6), (GIVEN, 6)])
+@pytest.mark.parametrize(
+    ("puzzle", "turns"), [(IN_ORDER, 2), (FOUR_IN_ORDER, 6), (GIVEN, 6)]
+)
 def test_the_turns_are_bounded(puzzle, turns, env, monkeypatch):
     start(env, monkeypatch, kind="countdown", **puzzle)
     ends = [env.step(attempt("8 - 3 - 2"))[3] for _ in range(turns)]
@@ -149,7 +165,9 @@ def test_the_shortest_way_with_the_jugs_of_the_riddle_has_six_moves():
 def test_the_jugs_take_as_many_moves_as_the_datasheet_says(env):
     for level, (fewest, most) in enumerate([(2, 3), (3, 4), (5, 6), (7, 9), (5, 9)]):
         tasks = of_kind(env, "ood/domain", level, "jugs")
-        assert {len(task.payload["sizes"]) for task in tasks} == {3 if level == 4 else 2}
+        assert {len(task.payload["sizes"]) for task in tasks} == {
+            3 if level == 4 else 2
+        }
         assert all(fewest <= len(env.oracle(task)) <= most for task in tasks)
 
 
@@ -160,7 +178,11 @@ def test_a_hidden_function_is_probed_and_its_value_is_final(env, monkeypatch):
     assert env.step(render_call("probe", x=20))[0] == "x must be from -10 to 10"
     assert env.step(render_call("answer", value=1182))[1:3] == (1.0, True)
     start(env, monkeypatch, **puzzle)
-    assert env.step(render_call("answer", value=1181))[:3] == ("1181 is wrong", 0.0, True)
+    assert env.step(render_call("answer", value=1181))[:3] == (
+        "1181 is wrong",
+        0.0,
+        True,
+    )
 
 
 def test_the_forms_that_are_told_are_those_of_the_functions(env):
@@ -190,7 +212,12 @@ def test_at_level_zero_a_hidden_value_is_one_of_four_that_nothing_else_tells(env
         assert twin["asked"] > 10
         assert twin["asked"] + b in {*listed} - {value}
     assert all(0.15 < count / len(tasks) < 0.35 for count in ranks)
-    assert not [t for n in env.levels[1:] for t in env.tasks("ood/domain", n) if "Ch" in t.prompt]
+    assert not [
+        t
+        for n in env.levels[1:]
+        for t in env.tasks("ood/domain", n)
+        if "Ch" in t.prompt
+    ]
 
 
 @pytest.mark.parametrize("split", MathSearch.splits)

@@ -23,7 +23,12 @@ OPERATIONS = {
 
 def _pattern(sentence: str) -> re.Pattern[str]:
     text = re.escape(sentence)
-    for slot, what in (("who", r"[A-Z]\w+"), ("n", r"(\d+)"), ("a", r"(\d+)"), ("b", r"(\d+)")):
+    for slot, what in (
+        ("who", r"[A-Z]\w+"),
+        ("n", r"(\d+)"),
+        ("a", r"(\d+)"),
+        ("b", r"(\d+)"),
+    ):
         text = text.replace(re.escape(f"{{{slot}}}"), what)
     return re.compile(text.replace(re.escape("{tail}"), ""))
 
@@ -57,8 +62,18 @@ def env():
 
 
 def start(env, monkeypatch, level=2) -> None:
-    part = {"story": "apples", "who": "Ann", "start": 12, "steps": [["add", 3], ["times", 2]]}
-    payload = {"parts": [part], "asides": [], "answer": "30", "choices": ["28", "30"][level:]}
+    part = {
+        "story": "apples",
+        "who": "Ann",
+        "start": 12,
+        "steps": [["add", 3], ["times", 2]],
+    }
+    payload = {
+        "parts": [part],
+        "asides": [],
+        "answer": "30",
+        "choices": ["28", "30"][level:],
+    }
     task = Task(f"train/{level}/x", "train", level, "f", "p", payload)
     monkeypatch.setattr(env, "find", lambda *_: task)
     env.reset(seed=0, options={"split": "train", "level": level, "task_id": task.id})
@@ -106,7 +121,13 @@ def test_the_levels_have_as_many_steps_as_the_datasheet_says(env):
         tasks = [task.payload["parts"] for task in env.tasks(split, level)]
         return {tuple(len(part["steps"]) for part in parts) for parts in tasks}
 
-    assert [steps("train", n) for n in env.levels] == [{(1,)}, {(1,)}, {(2,)}, {(4,)}, {(6,)}]
+    assert [steps("train", n) for n in env.levels] == [
+        {(1,)},
+        {(1,)},
+        {(2,)},
+        {(4,)},
+        {(6,)},
+    ]
     chained = [steps("ood/composition", n) for n in env.levels]
     assert chained == [{(1, 1)}, {(1, 1)}, {(1, 1)}, {(2, 2)}, {(3, 3)}]
     assert all(len(set(task.payload["choices"])) == 4 for task in env.tasks("train", 0))

@@ -78,7 +78,9 @@ class Sums(TextEnv):
         return 0.25
 
     def random_turn(self, rng):
-        return str(rng.choice(self.choices(self.task.payload["low"], min(self.answered, 1))))
+        return str(
+            rng.choice(self.choices(self.task.payload["low"], min(self.answered, 1)))
+        )
 
     def get_state(self):
         return {**super().get_state(), "answered": self.answered}
@@ -118,7 +120,11 @@ class EchoAccepted(Sums):
     name = "echo_accepted"
 
     def reply(self, text):
-        return RIGHT if all(answer in text for answer in self.task.payload["answers"]) else "no"
+        return (
+            RIGHT
+            if all(answer in text for answer in self.task.payload["answers"])
+            else "no"
+        )
 
 
 class ChanceTooLow(Sums):
@@ -210,7 +216,11 @@ class LenientReset(Sums):
     name = "lenient_reset"
 
     def reset(self, *, seed=None, options=None):
-        known = {k: v for k, v in (options or {}).items() if v in (*self.splits, *self.levels)}
+        known = {
+            k: v
+            for k, v in (options or {}).items()
+            if v in (*self.splits, *self.levels)
+        }
         return super().reset(seed=seed, options=known)
 
 
@@ -272,7 +282,10 @@ class Files(ToolEnv):
     name = "files"
     splits = ("train", "id")
     max_turns = 4
-    words = {"train": ("river", "stone", "cloud", "green"), "id": ("light", "bread", "house")}
+    words = {
+        "train": ("river", "stone", "cloud", "green"),
+        "id": ("light", "bread", "house"),
+    }
 
     def __init__(self):
         super().__init__()
@@ -310,7 +323,10 @@ class Files(ToolEnv):
 
     def oracle(self, task):
         answer = task.payload["answer"]
-        return [render_call("write", path="answer.txt", text=answer), render_call("submit")]
+        return [
+            render_call("write", path="answer.txt", text=answer),
+            render_call("submit"),
+        ]
 
     def critical(self, task):
         return [task.payload["answer"]]
@@ -341,7 +357,8 @@ class ReadsItsOwnReport(Files):
     def tasks(self, split, level):
         tasks = super().tasks(split, level)
         return [
-            Task(t.id, split, 0, t.family, f"{t.prompt} See grade.log.", t.payload) for t in tasks
+            Task(t.id, split, 0, t.family, f"{t.prompt} See grade.log.", t.payload)
+            for t in tasks
         ]
 
     def solved(self):
@@ -355,17 +372,27 @@ class OwnTests(Files):
 
     def solved(self):
         with tempfile.TemporaryDirectory() as folder:
-            test = f"assert open('answer.txt').read() == {self.task.payload['answer']!r}\n"
-            for path, text in {"answer.txt": "", "test_all.py": test, **self.files}.items():
+            test = (
+                f"assert open('answer.txt').read() == {self.task.payload['answer']!r}\n"
+            )
+            for path, text in {
+                "answer.txt": "",
+                "test_all.py": test,
+                **self.files,
+            }.items():
                 if "/" not in path and "\0" not in path:
                     Path(folder, path or "x").write_text(text, "utf-8", "replace")
-            done = subprocess.run([sys.executable, "test_all.py"], cwd=folder, capture_output=True)
+            done = subprocess.run(
+                [sys.executable, "test_all.py"], cwd=folder, capture_output=True
+            )
         return done.returncode == 0
 
     def tasks(self, split, level):
         tasks = super().tasks(split, level)
         return [
-            Task(t.id, split, 0, t.family, f"{t.prompt} test_all.py tests it.", t.payload)
+            Task(
+                t.id, split, 0, t.family, f"{t.prompt} test_all.py tests it.", t.payload
+            )
             for t in tasks
         ]
 
@@ -419,7 +446,14 @@ class Code(ToolEnv):
 
     def tasks(self, split, level):
         return [
-            Task(f"{split}/0/{n}", split, 0, f"add {n}", f"Write f(x) = 2x + {n}.", {"n": n})
+            Task(
+                f"{split}/0/{n}",
+                split,
+                0,
+                f"add {n}",
+                f"Write f(x) = 2x + {n}.",
+                {"n": n},
+            )
             for n in self.adds[split]
         ]
 
@@ -462,8 +496,14 @@ class ExitCodeDecides(Code):
 
     def works(self, code):
         test = f"{code}\nassert f(10) == {20 + self.task.payload['n']}\n"
-        command = [sys.executable, "-c", test.encode("utf-8", "replace").replace(b"\0", b"")]
-        done = subprocess.run(command, capture_output=True, timeout=self.limit_s, check=False)
+        command = [
+            sys.executable,
+            "-c",
+            test.encode("utf-8", "replace").replace(b"\0", b""),
+        ]
+        done = subprocess.run(
+            command, capture_output=True, timeout=self.limit_s, check=False
+        )
         return done.returncode == 0
 
 
@@ -475,7 +515,11 @@ class LastLineDecides(Code):
     def works(self, code):
         wanted = repr(str(20 + self.task.payload["n"]))
         test = f"{code}\nprint('passed' if repr(f(10)) == {wanted} else 'failed')\n"
-        command = [sys.executable, "-c", test.encode("utf-8", "replace").replace(b"\0", b"")]
+        command = [
+            sys.executable,
+            "-c",
+            test.encode("utf-8", "replace").replace(b"\0", b""),
+        ]
         done = subprocess.run(command, capture_output=True, timeout=20, check=False)
         return done.stdout.endswith(b"\npassed\n") or done.stdout == b"passed\n"
 
@@ -489,7 +533,9 @@ class ReusesItsFolder(Code):
         wanted = repr(str(20 + self.task.payload["n"]))
         test = f"from code_ import f\nif repr(f(10)) != {wanted}:\n    raise SystemExit(1)\n"
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            Path(folder, "code_.py").write_text(code.replace("\0", ""), "utf-8", "replace")
+            Path(folder, "code_.py").write_text(
+                code.replace("\0", ""), "utf-8", "replace"
+            )
             quiet = {"cwd": folder, "capture_output": True, "timeout": 20}
             subprocess.run([sys.executable, "-c", "import code_"], **quiet)
             Path(folder, "test_all.py").write_text(test)
@@ -501,7 +547,13 @@ class ReusesItsFolder(Code):
 
 
 for found in list(globals().values()):
-    if isinstance(found, type) and issubclass(found, TextEnv) and found.__module__ == __name__:
+    if (
+        isinstance(found, type)
+        and issubclass(found, TextEnv)
+        and found.__module__ == __name__
+    ):
         register(found, "planted")
 # What Gymnasium can make and is no TextEnv.
-register_with_gymnasium("planted/foreign-v0", "gymnasium.envs.toy_text.frozen_lake:FrozenLakeEnv")
+register_with_gymnasium(
+    "planted/foreign-v0", "gymnasium.envs.toy_text.frozen_lake:FrozenLakeEnv"
+)

@@ -35,10 +35,14 @@ def test_the_replies_point_to_the_number(env):
 def test_a_tool_call_is_the_same_guess(env):
     start(env, 6)
     assert env.step(render_call("guess", number=7))[0] == "lower"
-    assert env.step(f"<tool_call>{render_call('guess', number=6)}</tool_call>")[1] == 1.0
+    assert (
+        env.step(f"<tool_call>{render_call('guess', number=6)}</tool_call>")[1] == 1.0
+    )
 
 
-@pytest.mark.parametrize("turn", ["", "six", "6.0", "6 or 7", "9" * 5000, "٦", "+6", "0x6"])
+@pytest.mark.parametrize(
+    "turn", ["", "six", "6.0", "6 or 7", "9" * 5000, "٦", "+6", "0x6"]
+)
 def test_other_turns_are_malformed(env, turn):
     start(env, 6)
     assert env.step(turn)[4]["malformed"] == 1
@@ -60,7 +64,9 @@ def test_binary_search_solves_every_task_and_so_is_the_optimum(env):
         assert env.optimum(level) == 1.0
         for split in env.splits:
             for task in env.tasks(split, level):
-                assert play(env, ScriptedPolicy(env.oracle(task)), task).verified is True
+                assert (
+                    play(env, ScriptedPolicy(env.oracle(task)), task).verified is True
+                )
 
 
 def best_policy(size, guesses):
@@ -115,14 +121,18 @@ def test_the_prompt_is_short_and_holds_no_answer(env):
 def test_the_parts_say_how_far_the_window_is_narrowed_and_states_what_is_known():
     """From 4-6, three numbers: after a guess at its end two are left, in its middle one."""
     env = ToyGuess()
-    task = next(t for t in env.tasks("train", 0) if t.prompt == "Guess 4-6." and t.id[-1] == "6")
+    task = next(
+        t for t in env.tasks("train", 0) if t.prompt == "Guess 4-6." and t.id[-1] == "6"
+    )
     options = {"split": "train", "level": 0, "task_id": task.id}
     _, start = env.reset(options=options)
     assert start["parts"] == {"narrowed": 0.0}
     started = env.state_hash()
     _, _, _, _, after_four = env.step("4")
     narrowed = env.state_hash()
-    assert after_four["parts"] == {"narrowed": pytest.approx(1 - math.log(2) / math.log(3))}
+    assert after_four["parts"] == {
+        "narrowed": pytest.approx(1 - math.log(2) / math.log(3))
+    }
     env.reset(options=options)
     assert env.step("5")[4]["parts"] == {"narrowed": 1.0}
     # What is no guess narrows nothing and leaves the state as it was.

@@ -22,14 +22,21 @@ END = 2
 @pytest.fixture(scope="module")
 def characters(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
     """One token for each character."""
-    return load(make_tiny(tmp_path_factory.mktemp("tiny"), hidden=8, layers=1, heads=1))[1]
+    return load(
+        make_tiny(tmp_path_factory.mktemp("tiny"), hidden=8, layers=1, heads=1)
+    )[1]
 
 
-def episode(tokenizer: PreTrainedTokenizerBase, *turns: str, end: tuple[int, ...] = ()) -> Episode:
+def episode(
+    tokenizer: PreTrainedTokenizerBase, *turns: str, end: tuple[int, ...] = ()
+) -> Episode:
     segments = [Segment("prompt", "p")]
     for turn in turns:
         ids = (*tokenizer.encode(turn, add_special_tokens=False), *end)
-        segments += [Segment("policy", turn, ids, (-0.1,) * len(ids)), Segment("env", "no")]
+        segments += [
+            Segment("policy", turn, ids, (-0.1,) * len(ids)),
+            Segment("env", "no"),
+        ]
     task = Task("train/0/x", "train", 0, "f", "p")
     verdict = Verdict(passed=True, score=1.0)
     return Episode(task, (), (), tuple(segments[:-1]), Stop.FINISHED, verdict)
@@ -41,7 +48,9 @@ def marked(flags: np.ndarray) -> str:
 
 def test_a_span_is_a_whole_word_and_its_turn_decides_with_all_its_tokens(characters):
     """15 and 50 hold a 5 and are other guesses."""
-    found = deciding(episode(characters, "15", "50", "5", end=(END,)), ["5"], characters)
+    found = deciding(
+        episode(characters, "15", "50", "5", end=(END,)), ["5"], characters
+    )
     assert marked(found.span) == "..." + "..." + "x."
     assert marked(found.turn) == "..." + "..." + "xx"
     assert found.places.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
@@ -57,13 +66,17 @@ def test_of_a_named_argument_the_value_decides(characters):
 
 
 def test_a_span_that_is_a_text_decides_whole_and_each_of_several_counts(characters):
-    found = deciding(episode(characters, 'e "a+1" "b"', "x"), ['"a+1"', '"b"'], characters)
+    found = deciding(
+        episode(characters, 'e "a+1" "b"', "x"), ['"a+1"', '"b"'], characters
+    )
     assert marked(found.span) == "..xxxxx.xxx" + "."
     assert marked(found.turn) == "x" * 11 + "."
 
 
 def test_an_episode_without_the_span_or_without_turns_has_no_deciding_token(characters):
-    found = deciding(episode(characters, '{"candidate":3}'), ['"candidate": 3'], characters)
+    found = deciding(
+        episode(characters, '{"candidate":3}'), ['"candidate": 3'], characters
+    )
     assert not found.turn.any()
     assert not found.rivals.any()
     silent = Episode(
@@ -81,7 +94,9 @@ def test_a_tokenizer_that_drops_the_space_of_a_single_token_does_not_shift_the_s
     tmp_path: Path,
 ):
     words = ["▁pick", "▁number", "▁3", "▁now", "<unk>"]
-    made = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    made = Tokenizer(
+        WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>")
+    )
     made.pre_tokenizer = Metaspace()
     made.decoder = decoders.Metaspace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>")

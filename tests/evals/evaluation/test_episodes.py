@@ -28,7 +28,12 @@ class Counted:
     version = 0
 
     def __init__(
-        self, *, breaks: int = 99, interrupted: int = 99, hangs: int = 99, tokens: int = 0
+        self,
+        *,
+        breaks: int = 99,
+        interrupted: int = 99,
+        hangs: int = 99,
+        tokens: int = 0,
     ) -> None:
         self.seeds: list[int] = []
         self._breaks, self._interrupted, self._hangs = breaks, interrupted, hangs
@@ -43,7 +48,9 @@ class Counted:
         if len(self.seeds) > self._hangs:
             self._closed.wait()
             raise RuntimeError("the policy was closed")
-        opened = ScriptedPolicy(["3", "2"]).begin(messages, tools, limits=limits, seed=seed)
+        opened = ScriptedPolicy(["3", "2"]).begin(
+            messages, tools, limits=limits, seed=seed
+        )
         if self._tokens:
             speak = opened.generate
             opened.generate = lambda: replace(speak(), tokens=self._tokens)
@@ -99,7 +106,9 @@ def told(groups):
     return [[replace(episode, wall_s=0.0) for episode in group] for group in groups]
 
 
-def test_an_interrupted_evaluation_ends_with_the_episodes_of_an_uninterrupted_one(play, tmp_path):
+def test_an_interrupted_evaluation_ends_with_the_episodes_of_an_uninterrupted_one(
+    play, tmp_path
+):
     whole = run(play, tmp_path / "whole.jsonl", one := Counted())
     with pytest.raises(KeyboardInterrupt):
         run(play, tmp_path / "cut.jsonl", Counted(interrupted=5))
@@ -115,7 +124,9 @@ def test_seeds_are_those_of_the_task_and_fewer_rollouts_have_the_first_of_them()
     assert len(set(eight) | set(rollout_seeds(CELL, second, 8, 0))) == 16
     assert rollout_seeds(CELL, first, 3, 0) == eight[:3]
     assert not set(eight) & set(rollout_seeds(CELL, first, 8, 1))
-    assert all(0 <= number < 2**63 for number in eight)  # what a column of a data set holds
+    assert all(
+        0 <= number < 2**63 for number in eight
+    )  # what a column of a data set holds
 
 
 def test_a_spent_token_budget_stops_and_keeps_what_ended(play, tmp_path):
@@ -136,12 +147,18 @@ def test_the_time_ends_even_a_turn_that_hangs(play, tmp_path):
         run(play, path, Counted(hangs=3), budget=Budget(minutes=0.01))
     assert time.monotonic() - begun < 10
     # What the end broke is no error of the model.
-    assert [[e.verified for e in group] for group in on_disk(path)] == [[True] * 3, [], []]
+    assert [[e.verified for e in group] for group in on_disk(path)] == [
+        [True] * 3,
+        [],
+        [],
+    ]
 
 
 def test_a_budget_that_is_spent_plays_nothing(play, tmp_path):
     with pytest.raises(BudgetSpent):
-        run(play, tmp_path / "x.jsonl", policy := Counted(), budget=Budget(minutes=1e-9))
+        run(
+            play, tmp_path / "x.jsonl", policy := Counted(), budget=Budget(minutes=1e-9)
+        )
     assert policy.seeds == []
 
 
@@ -186,7 +203,9 @@ def test_episodes_of_a_task_that_changed_do_not_count(play, tmp_path):
     path = tmp_path / "x.jsonl"
     (group, *_) = run(play, path, Counted(), tasks=TASKS[:1])
     same = TASKS[0]
-    changed = Task(same.id, same.split, same.level, same.family, "Guess 1-9.", same.payload)
+    changed = Task(
+        same.id, same.split, same.level, same.family, "Guess 1-9.", same.payload
+    )
     assert on_disk(path, tasks=[same]) == [group]
     assert on_disk(path, tasks=[changed]) == [[]]
 

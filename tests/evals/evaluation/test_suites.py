@@ -42,7 +42,9 @@ def test_preferred_levels_are_those_that_an_environment_has():
 
 
 def test_a_level_that_an_environment_lacks_is_refused():
-    with pytest.raises(ValueError, match="toy_guess has no level 7; wanted --levels among 0 1 2 3"):
+    with pytest.raises(
+        ValueError, match="toy_guess has no level 7; wanted --levels among 0 1 2 3"
+    ):
         cells(TOY, levels=[0, 7])
 
 

@@ -79,7 +79,11 @@ def task(env: TextEnv, tmp_path: Path) -> Path:
 def test_hidden_tests_and_answers_stay_out_of_the_environment(env, tmp_path, level):
     for source in env.tasks("id", level)[:20]:
         folder = write_task(tmp_path, env, source, IMAGE)
-        shown = {path.name: path for path in (folder / "environment").rglob("*") if path.is_file()}
+        shown = {
+            path.name: path
+            for path in (folder / "environment").rglob("*")
+            if path.is_file()
+        }
         seen = "\n".join(path.read_text() for path in shown.values())
         assert {"Dockerfile", "hide.py"} < set(shown)
         for row in rows_in(source):
@@ -127,7 +131,9 @@ unittest.TestCase.run = lambda self, result: result.startTest(self) or result.st
 
 
 @pytest.mark.parametrize(("name", "split", "level", "start"), CASES)
-def test_the_given_code_that_patches_the_test_runner_gets_0(tmp_path, name, split, level, start):
+def test_the_given_code_that_patches_the_test_runner_gets_0(
+    tmp_path, name, split, level, start
+):
     env = made(name)
     folder = write_task(tmp_path, env, first(env, level, start, split), IMAGE)
     app = folder / "environment" / "app"
@@ -152,7 +158,9 @@ def test_the_grader_tells_the_repair_from_what_is_none(task, tmp_path):
     assert judged(task, app, tmp_path) == "0\n"
 
 
-@pytest.mark.parametrize(("split", "level"), [("id", 0), ("ood/surface", 3), ("ood/domain", 1)])
+@pytest.mark.parametrize(
+    ("split", "level"), [("id", 0), ("ood/surface", 3), ("ood/domain", 1)]
+)
 def test_hidden_calls_and_the_function_stay_out_of_the_environment(
     functions, tmp_path, split, level
 ):
@@ -161,10 +169,14 @@ def test_hidden_calls_and_the_function_stay_out_of_the_environment(
         app = folder / "environment" / "app"
         seen = "\n".join(path.read_text() for path in app.iterdir())
         right = (folder / "solution" / "solution.py").read_text()
-        judge = json.loads((folder / "tests" / "wanted.json").read_text())["modules"]["solution"]
+        judge = json.loads((folder / "tests" / "wanted.json").read_text())["modules"][
+            "solution"
+        ]
         assert right == reference(task)
         assert right not in seen
-        for call in calls_of(task, hidden=True).keys() - calls_of(task, hidden=False).keys():
+        for call in (
+            calls_of(task, hidden=True).keys() - calls_of(task, hidden=False).keys()
+        ):
             assert call not in seen
             arguments = ast.literal_eval(call.removeprefix(judge["entry"])[:-1] + ",)")
             assert encode([*arguments]) in judge["arguments"]
@@ -173,8 +185,12 @@ def test_hidden_calls_and_the_function_stay_out_of_the_environment(
 
 
 @pytest.mark.parametrize(("split", "level"), [("id", 2), ("ood/domain", 2)])
-def test_the_grader_tells_the_function_from_what_is_none(functions, tmp_path, split, level):
-    folder = write_task(tmp_path / "out", functions, first(functions, level, "", split), IMAGE)
+def test_the_grader_tells_the_function_from_what_is_none(
+    functions, tmp_path, split, level
+):
+    folder = write_task(
+        tmp_path / "out", functions, first(functions, level, "", split), IMAGE
+    )
     app = folder / "environment" / "app"
     solution = app / "solution.py"
     right = (folder / "solution" / "solution.py").read_text()
@@ -191,23 +207,38 @@ def test_all_functions_get_1_and_all_beginnings_0(functions, tmp_path):
     """One of each split and level; HumanEval's whole is in the sandbox's own tests."""
     for split in functions.splits:
         for level in functions.levels:
-            folder = write_task(tmp_path, functions, first(functions, level, "", split), IMAGE)
+            folder = write_task(
+                tmp_path, functions, first(functions, level, "", split), IMAGE
+            )
             assert judged(folder, folder / "solution", tmp_path) == "1\n"
             assert judged(folder, folder / "environment" / "app", tmp_path) == "0\n"
 
 
-def test_the_command_writes_as_many_as_asked_and_refuses_what_is_not_there(tmp_path, capsys):
+def test_the_command_writes_as_many_as_asked_and_refuses_what_is_not_there(
+    tmp_path, capsys
+):
     main(["swe_lite", "--level", "2", "--tasks", "2", "--out", str(tmp_path / "x")])
     assert len(list((tmp_path / "x").iterdir())) == 2
     for extra, sentence in (
         (["swe_lite", "--split", "train "], "got --split train "),
-        (["swe_lite", "--level", "9"], "got --level 9, wanted one of swe_lite's: 0, 1, 2, 3, 4"),
+        (
+            ["swe_lite", "--level", "9"],
+            "got --level 9, wanted one of swe_lite's: 0, 1, 2, 3, 4",
+        ),
         (["swe_lite", "--tasks", "0"], "got --tasks 0, wanted at least 1"),
-        (["toy_guess", "--level", "0"], "got toy_guess, wanted one of code_fn, swe_lite"),
-        (["swe_lite", "--level", "2", "--tasks", "2", "--out", str(tmp_path / "x")], "exists"),
+        (
+            ["toy_guess", "--level", "0"],
+            "got toy_guess, wanted one of code_fn, swe_lite",
+        ),
+        (
+            ["swe_lite", "--level", "2", "--tasks", "2", "--out", str(tmp_path / "x")],
+            "exists",
+        ),
     ):
         with pytest.raises(SystemExit) as stopped:
-            main([*extra, *([] if "--out" in extra else ["--out", str(tmp_path / "y")])])
+            main(
+                [*extra, *([] if "--out" in extra else ["--out", str(tmp_path / "y")])]
+            )
         assert stopped.value.code == 2
         assert sentence in capsys.readouterr().err
 

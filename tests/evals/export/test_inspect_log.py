@@ -14,7 +14,9 @@ from envs.toy.guess import ToyGuess
 from evals.export.inspect_log import main
 from scgrpo.policies.scripted import ScriptedPolicy
 
-inspect_ai = pytest.importorskip("inspect_ai", reason="the extra `inspect` is not installed")
+inspect_ai = pytest.importorskip(
+    "inspect_ai", reason="the extra `inspect` is not installed"
+)
 
 TASK = ToyGuess().tasks("train", 1)[4]  # 5 in 1 to 7, three guesses
 
@@ -28,7 +30,10 @@ def file(tmp_path) -> Path:
     """Found in two guesses, not found in three, and broken."""
     env = registry.make("toy_guess")
     path = tmp_path / "mine.jsonl"
-    played = [play(env, ScriptedPolicy(turns), TASK) for turns in (["4", "5"], ["1", "2", "3"])]
+    played = [
+        play(env, ScriptedPolicy(turns), TASK)
+        for turns in (["4", "5"], ["1", "2", "3"])
+    ]
     write_episodes(path, [*played, play(env, ScriptedPolicy(broken), TASK)])
     return path
 
@@ -66,11 +71,25 @@ def test_an_episode_without_a_verdict_is_in_no_mean(file):
 
 def test_there_and_back_keeps_words_and_verdicts(file, tmp_path):
     exported(file)
-    main(["import", str(tmp_path / "logs" / "mine.eval"), "--out", str(tmp_path / "back")])
-    before, after = list(read_episodes(file)), list(read_episodes(tmp_path / "back/mine.jsonl"))
+    main(
+        [
+            "import",
+            str(tmp_path / "logs" / "mine.eval"),
+            "--out",
+            str(tmp_path / "back"),
+        ]
+    )
+    before, after = (
+        list(read_episodes(file)),
+        list(read_episodes(tmp_path / "back/mine.jsonl")),
+    )
     for one, other in zip(before, after, strict=True):
         assert [t.text for t in one.turns] == [t.text for t in other.turns]
-        assert (one.verified, one.stop, one.error) == (other.verified, other.stop, other.error)
+        assert (one.verified, one.stop, one.error) == (
+            other.verified,
+            other.stop,
+            other.error,
+        )
         assert (one.task.id, one.task.split, one.env) == (
             other.task.id,
             other.task.split,
@@ -87,7 +106,10 @@ def test_a_log_that_inspect_made_itself_is_read(tmp_path):
     from inspect_ai.solver import generate
 
     sums = Task(
-        dataset=[Sample(input="1 + 1?", target="2"), Sample(input="2 + 2?", target="5")],
+        dataset=[
+            Sample(input="1 + 1?", target="2"),
+            Sample(input="2 + 2?", target="5"),
+        ],
         solver=generate(),
         scorer=match(),
         name="sums",
@@ -96,11 +118,15 @@ def test_a_log_that_inspect_made_itself_is_read(tmp_path):
     for output in outputs:  # else it downloads a tokenizer to count
         output.usage = ModelUsage(input_tokens=5, output_tokens=1, total_tokens=6)
     model = get_model("mockllm/model", custom_outputs=outputs)
-    (log,) = eval(sums, model=model, log_dir=str(tmp_path), display="none", max_connections=1)
+    (log,) = eval(
+        sums, model=model, log_dir=str(tmp_path), display="none", max_connections=1
+    )
     main(["import", str(log.location), "--out", str(tmp_path / "back")])
     (file,) = (tmp_path / "back").glob("*.jsonl")
     found = list(read_episodes(file))
-    assert [(e.task.prompt, e.turns[0].text, e.turns[0].length, e.verified) for e in found] == [
+    assert [
+        (e.task.prompt, e.turns[0].text, e.turns[0].length, e.verified) for e in found
+    ] == [
         ("1 + 1?", "2", 1, True),
         ("2 + 2?", "4", 1, False),
     ]
@@ -108,7 +134,10 @@ def test_a_log_that_inspect_made_itself_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("verb", "text", "hint"),
-    [("import", "no log", "no log that inspect-ai reads"), ("export", "", "holds one environment")],
+    [
+        ("import", "no log", "no log that inspect-ai reads"),
+        ("export", "", "holds one environment"),
+    ],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path, capsys, verb, text, hint):
     (tmp_path / "a.eval").write_text(text)

@@ -17,7 +17,9 @@ from evals.statistics import Estimate
 from scgrpo.runs.disk import DiskError
 
 
-def score(value, low, high, *, by="family", errors=0, error="", causes=None, bound=math.nan):
+def score(
+    value, low, high, *, by="family", errors=0, error="", causes=None, bound=math.nan
+):
     success = Estimate(value, low, high, 50, 100, 18, by)
     pass_at = {1: value, 2: math.nan}
     numbers = (0.031, 4.44, 90.0, 1.5, {}, 3.6, 0.02, causes or {}, bound)
@@ -36,9 +38,14 @@ def report(**options) -> Report:
             "warm-started": score(0.21, 0.15, 0.28),
             "trained": score(0.2, 0.14, 0.27, **options),
         },
-        (Difference("trained", "warm-started", unclear), Difference("trained", "base", better)),
+        (
+            Difference("trained", "warm-started", unclear),
+            Difference("trained", "base", better),
+        ),
     )
-    return Report([row], {"sampling": "sampled at temperature 1", "seed": 0, "run": None})
+    return Report(
+        [row], {"sampling": "sampled at temperature 1", "seed": 0, "run": None}
+    )
 
 
 def shown(of: Report) -> list[str]:
@@ -68,7 +75,10 @@ def test_what_is_missing_of_a_stopped_evaluation_is_said():
     missing = {"trained": {"swe_lite level 0 ood/domain": 7}}
     facts = {**made.facts, "stopped": "--max-minutes 5 are over", "missing": missing}
     page = markdown(Report(made.rows, facts))
-    assert "- Incomplete: --max-minutes 5 are over. The numbers are of the episodes" in page
+    assert (
+        "- Incomplete: --max-minutes 5 are over. The numbers are of the episodes"
+        in page
+    )
     assert "- Missing episodes of trained: 7 on swe_lite level 0 ood/domain." in page
 
 
@@ -89,8 +99,12 @@ def test_errors_are_listed_by_cause_and_a_cause_of_many_bends_the_rate():
         "counts."
     ) in lines
     (line,) = (line for line in lines if line.startswith("Warning"))
-    assert line.startswith(f"Warning: of 105 episodes of {on} many errored: 3.8 % by ENOSPC. ")
-    assert line.endswith("With all 6 errored episodes as failures success is 18.0 %, not 20.0 %.")
+    assert line.startswith(
+        f"Warning: of 105 episodes of {on} many errored: 3.8 % by ENOSPC. "
+    )
+    assert line.endswith(
+        "With all 6 errored episodes as failures success is 18.0 %, not 20.0 %."
+    )
     text = " ".join(shown(report(errors=5, causes=causes, bound=0.18)))
     assert line in text
 
@@ -99,7 +113,9 @@ def test_errors_are_listed_by_cause_and_a_cause_of_many_bends_the_rate():
     ("episodes", "count", "warned"),
     [(100, 3, True), (10, 2, False), (150, 3, False), (149, 3, True), (1000, 21, True)],
 )
-def test_a_cause_is_many_from_three_episodes_and_over_two_per_cent(episodes, count, warned):
+def test_a_cause_is_many_from_three_episodes_and_over_two_per_cent(
+    episodes, count, warned
+):
     about = {"episodes": episodes - count, "errors": count, "causes": {"ENOSPC": count}}
     about |= {"success": {"value": 0.5}, "success_bound": None}
     line = warning("x", "cell", about)
@@ -109,7 +125,12 @@ def test_a_cause_is_many_from_three_episodes_and_over_two_per_cent(episodes, cou
 
 def test_a_report_without_errors_or_of_an_earlier_version_says_nothing_of_causes():
     assert not any("Errored" in line or "Warning" in line for line in shown(report()))
-    old = {"success": {"value": 0.5}, "episodes": 5, "errors": 5, "error": "KeyError: 'x'"}
+    old = {
+        "success": {"value": 0.5},
+        "episodes": 5,
+        "errors": 5,
+        "error": "KeyError: 'x'",
+    }
     assert causes_line("x", "cell", old) == warning("x", "cell", old) == ""
 
 
@@ -135,7 +156,11 @@ def test_json_holds_every_number_and_null_for_none(tmp_path):
     made = report(causes={"ENOSPC": 3}, bound=0.19)
     path, page = write(made, tmp_path / "evals", "x")
     data = json.loads(path.read_text())
-    assert data["facts"] == {"sampling": "sampled at temperature 1", "seed": 0, "run": None}
+    assert data["facts"] == {
+        "sampling": "sampled at temperature 1",
+        "seed": 0,
+        "run": None,
+    }
     (row,) = data["rows"]
     assert (row["env"], row["level"], row["split"]) == ("swe_lite", 0, "ood/domain")
     assert row["scores"]["trained"]["success"]["high"] == 0.27

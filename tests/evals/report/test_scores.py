@@ -18,7 +18,9 @@ TASKS = [Task(f"id/0/{i}", "id", 0, family, "?") for i, family in enumerate("aab
 TOOL = {"type": "function", "function": {"name": "look"}}
 
 
-def episode(task, passed, *, turns=1, malformed=0, wall_s=1.0, cut=False, tools=(TOOL,)):
+def episode(
+    task, passed, *, turns=1, malformed=0, wall_s=1.0, cut=False, tools=(TOOL,)
+):
     """One with `turns` turns of two tokens; void for passed=None."""
     verdict = None if passed is None else Verdict(passed, float(passed))
     spoken = Segment("policy", "x", (1, 2), (-1.0, -1.0), cut=cut)
@@ -36,8 +38,14 @@ def episode(task, passed, *, turns=1, malformed=0, wall_s=1.0, cut=False, tools=
 
 
 BASE = [
-    [episode(TASKS[0], False, turns=4, malformed=3, wall_s=3.0), episode(TASKS[0], True, turns=2)],
-    [episode(TASKS[1], False), episode(TASKS[1], None, turns=5, malformed=5, wall_s=99.0)],
+    [
+        episode(TASKS[0], False, turns=4, malformed=3, wall_s=3.0),
+        episode(TASKS[0], True, turns=2),
+    ],
+    [
+        episode(TASKS[1], False),
+        episode(TASKS[1], None, turns=5, malformed=5, wall_s=99.0),
+    ],
     [episode(TASKS[2], None), episode(TASKS[2], None)],
     [episode(TASKS[3], False), episode(TASKS[3], False)],
 ]
@@ -66,7 +74,9 @@ def test_causes_are_counted_and_the_bound_has_every_errored_episode_failed():
 
 
 def test_a_later_try_does_not_take_an_errored_episode_from_causes_and_bound():
-    full = replace(episode(TASKS[0], None), error="OSError: [Errno 28] No space left on device")
+    full = replace(
+        episode(TASKS[0], None), error="OSError: [Errno 28] No space left on device"
+    )
     first = [[full, TRAINED[0][1]], *TRAINED[1:]]
     row = compare(CELL, TASKS, {"a": BASE, "b": TRAINED}, 2, {"a": BASE, "b": first})
     score = row.scores["b"]
@@ -84,7 +94,10 @@ def test_without_errors_the_bound_is_the_rate():
 
 
 def test_cut_turns_are_a_share_of_turns_and_only_tool_tasks_have_tool_calls():
-    groups = [[episode(TASKS[0], True, turns=3, cut=True, tools=())], [episode(TASKS[1], True)]]
+    groups = [
+        [episode(TASKS[0], True, turns=3, cut=True, tools=())],
+        [episode(TASKS[1], True)],
+    ]
     score = compare(CELL, TASKS[:2], {"model": groups}, 1).scores["model"]
     assert score.cut == pytest.approx(3 / 4)
     assert score.tool_calls == pytest.approx(1 / 2)

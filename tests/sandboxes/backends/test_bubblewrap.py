@@ -16,12 +16,17 @@ from sandboxes.backends import identities
 from sandboxes.inside.settings import hidden_modules
 from sandboxes.limits import compose_limits
 
-pytestmark = pytest.mark.skipif(bool(local.available()), reason=f"local: {local.available()}")
+pytestmark = pytest.mark.skipif(
+    bool(local.available()), reason=f"local: {local.available()}"
+)
 
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Sandbox]:
-    with open_pool(SandboxConfig(backend="local", size=1)) as pool, pool.lease() as leased:
+    with (
+        open_pool(SandboxConfig(backend="local", size=1)) as pool,
+        pool.lease() as leased,
+    ):
         yield leased
 
 
@@ -55,15 +60,22 @@ def test_there_is_no_network(box):
 def test_the_kernel_knows_the_box_as_an_ordinary_user(box):
     inside = set()
     for pid in descendants(os.getpid()):
-        with open(f"/proc/{pid}/cmdline") as command, open(f"/proc/{pid}/status") as status:
-            if command.read().startswith("/usr/bin/python3\0-m\0sandboxes.inside.runner"):
+        with (
+            open(f"/proc/{pid}/cmdline") as command,
+            open(f"/proc/{pid}/status") as status,
+        ):
+            if command.read().startswith(
+                "/usr/bin/python3\0-m\0sandboxes.inside.runner"
+            ):
                 inside |= {line for line in status if line.startswith("Uid:")}
     (line,) = inside
     (uid,) = set(map(int, line.split()[1:]))
     first = compose_limits().uid
     assert uid == os.geteuid() or first < uid <= first + identities.MOST
     printed(box, f"import os; assert os.getuid() == {compose_limits().uid}")
-    held = printed(box, "print([l for l in open('/proc/self/status') if l.startswith('Cap')])")
+    held = printed(
+        box, "print([l for l in open('/proc/self/status') if l.startswith('Cap')])"
+    )
     assert held.count("0000000000000000") == 5
 
 
@@ -77,12 +89,22 @@ for folder, _, names in os.walk('/'):
         print(folder)
 """
     assert set(printed(box, code).split()) == set(compose_limits().folders_mib)
-    for path in ("/dev/pts/x", "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname"):
+    for path in (
+        "/dev/pts/x",
+        "/proc/sys/kernel/core_pattern",
+        "/proc/sys/kernel/hostname",
+    ):
         assert python(box, f"open({path!r}, 'w')").exit_code == 1
 
 
 def test_nothing_of_this_machine_can_be_read(box):
-    for path in (__file__, "/etc/shadow", "/root/.bashrc", sys.prefix, "/var/run/docker.sock"):
+    for path in (
+        __file__,
+        "/etc/shadow",
+        "/root/.bashrc",
+        sys.prefix,
+        "/var/run/docker.sock",
+    ):
         assert printed(box, f"import os; print(os.path.exists({path!r}))") == "False"
 
 
@@ -90,7 +112,9 @@ def test_no_new_namespace_or_mount(box):
     libc = "import ctypes; libc = ctypes.CDLL(None); "
     for flag in (0x10000000, 0x20000, 0x40000000):
         assert printed(box, f"{libc}print(libc.unshare({flag}))") == "-1"
-    assert printed(box, f"{libc}print(libc.mount(b'x', b'/work', b'tmpfs', 0, 0))") == "-1"
+    assert (
+        printed(box, f"{libc}print(libc.mount(b'x', b'/work', b'tmpfs', 0, 0))") == "-1"
+    )
 
 
 TOUCH_THE_RUNNER = """
@@ -128,16 +152,23 @@ except OSError:
     print(count)
 """
     assert 10 < int(printed(box, code)) <= compose_limits().pids
-    done = python(box, "import os\nwhile True:\n  try: os.fork()\n  except OSError: pass", 1.5)
+    done = python(
+        box, "import os\nwhile True:\n  try: os.fork()\n  except OSError: pass", 1.5
+    )
     assert done.timed_out
-    assert printed(box, "import os; print(sum(n.isdigit() for n in os.listdir('/proc')))") == "2"
+    assert (
+        printed(box, "import os; print(sum(n.isdigit() for n in os.listdir('/proc')))")
+        == "2"
+    )
 
 
 def test_memory_and_disk_end(box):
     limits = compose_limits()
     code = f"bytearray({2 * limits.memory_mib} << 20)"
     assert b"MemoryError" in python(box, code).stderr
-    fill = f"for n in range(20): open(str(n), 'wb').write(bytes({limits.fsize_mib} << 20))"
+    fill = (
+        f"for n in range(20): open(str(n), 'wb').write(bytes({limits.fsize_mib} << 20))"
+    )
     assert b"No space left" in python(box, fill).stderr
     box.reset()
     code = f"open('x', 'wb').truncate(({limits.fsize_mib} << 20) + 1)"
@@ -149,13 +180,13 @@ def test_hidden_modules_are_nowhere(box, program):
     for name in hidden_modules():
         done = box.run([program, "-c", f"import {name}"], timeout_s=20)
         assert b"ModuleNotFoundError" in done.stderr
-    found = (
-        "{d + '/' + n for d, _, names in os.walk('/') for n in names if n.split('.')[0] in hidden}"
-    )
+    found = "{d + '/' + n for d, _, names in os.walk('/') for n in names if n.split('.')[0] in hidden}"
     code = f"import os; hidden = {hidden_modules()}; print(*{found}, sep='\\n')"
     paths = printed(box, code).split()
     # Other things of these names: the kernel's files, and a module of a package that stays.
-    others = [path for path in paths if path.startswith("/proc/") or "/distutils/" in path]
+    others = [
+        path for path in paths if path.startswith("/proc/") or "/distutils/" in path
+    ]
     assert paths == others
 
 
@@ -187,7 +218,9 @@ def descendants(pid: int) -> set[int]:
 
 
 def test_everything_dies_with_an_owner_that_is_killed():
-    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE) as owner:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER], stdout=subprocess.PIPE
+    ) as owner:
         assert owner.stdout is not None
         assert b"ready" in owner.stdout.readline()
         until = time.monotonic() + 20
@@ -196,7 +229,9 @@ def test_everything_dies_with_an_owner_that_is_killed():
         assert len(below) >= 6
         owner.kill()
     until = time.monotonic() + 10
-    while (left := [p for p in below if os.path.exists(f"/proc/{p}")]) and time.monotonic() < until:
+    while (
+        left := [p for p in below if os.path.exists(f"/proc/{p}")]
+    ) and time.monotonic() < until:
         time.sleep(0.05)
     assert left == []
 

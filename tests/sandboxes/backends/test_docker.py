@@ -103,7 +103,9 @@ def test_a_container_has_the_limits_of_the_compose_file(started):
 
 
 @pytest.mark.docker
-def test_a_container_killed_while_a_command_runs_is_an_error_within_seconds(started, own_ids):
+def test_a_container_killed_while_a_command_runs_is_an_error_within_seconds(
+    started, own_ids
+):
     before = own_ids()
     with open_pool(CONFIG) as pool:
         with pool.lease() as box:
@@ -120,7 +122,9 @@ def test_a_container_killed_while_a_command_runs_is_an_error_within_seconds(star
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("words", [0, 2_000_000], ids=["in a command", "before it has begun"])
+@pytest.mark.parametrize(
+    "words", [0, 2_000_000], ids=["in a command", "before it has begun"]
+)
 def test_a_container_ends_with_its_client_at_any_moment(started, words):
     argv = ["python", "-c", "import time; time.sleep(600)", *["a"] * words]
     job = json.dumps({"argv": argv, "cwd": "."}).encode()
@@ -159,7 +163,9 @@ def test_twenty_deaths_leave_no_container_and_no_open_file(own_ids, alone):
             with closing(docker.from_env()) as engine:
                 (name,) = {
                     one.id
-                    for one in engine.containers.list(filters={"label": f"scgrpo.owner={owner()}"})
+                    for one in engine.containers.list(
+                        filters={"label": f"scgrpo.owner={owner()}"}
+                    )
                 } - before
                 engine.containers.get(name).kill()
             with pytest.raises(SandboxError):
@@ -271,7 +277,9 @@ def part(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("early", [0, 5, 8, 11, None], ids="{} bytes".format)
-def test_what_comes_in_one_piece_with_the_engines_answer_is_not_lost(tmp_path: Path, early):
+def test_what_comes_in_one_piece_with_the_engines_answer_is_not_lost(
+    tmp_path: Path, early
+):
     path, hello = f"{tmp_path}/engine.sock", pack({"hello": "v1"})
     sent = part(hello[:9]) + part(hello[9:])
     cut = len(sent) if early is None else early
@@ -290,7 +298,9 @@ def test_what_comes_in_one_piece_with_the_engines_answer_is_not_lost(tmp_path: P
         door.listen()
         thread = threading.Thread(target=answer)
         thread.start()
-        with closing(docker.DockerClient(base_url=f"unix://{path}", version="1.41")) as client:
+        with closing(
+            docker.DockerClient(base_url=f"unix://{path}", version="1.41")
+        ) as client:
             stream = EngineStream(client.api.exec_start("x", socket=True))
             with closing(stream):
                 assert stream.receive(len(hello), time.monotonic() + 5) == hello

@@ -22,7 +22,11 @@ def uids_of_runners() -> list[int]:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         if words[0] == b"/usr/bin/python3" and b"sandboxes.inside.runner" in words:
             status = Path(f"/proc/{pid}/status").read_text()
-            found += [int(line.split()[1]) for line in status.splitlines() if line[:4] == "Uid:"]
+            found += [
+                int(line.split()[1])
+                for line in status.splitlines()
+                if line[:4] == "Uid:"
+            ]
     return found
 
 
@@ -44,12 +48,15 @@ def test_sandboxes_of_bubblewrap_are_different_users_to_the_kernel():
 @pytest.mark.docker
 def test_containers_of_our_own_are_different_users_to_the_kernel(client, alone):
     before = set(identities._IN_USE)
-    code = "import os; print(os.getuid(), os.getgid(), *[os.stat(p).st_uid for p in {}])"
+    code = (
+        "import os; print(os.getuid(), os.getgid(), *[os.stat(p).st_uid for p in {}])"
+    )
     folders = tuple(compose_limits().folders_mib)
     with open_pool(SandboxConfig(backend="docker", size=2)) as pool:
         boxes = [pool.lease() for _ in range(2)]
         said = [
-            box.run(["python", "-c", code.format(folders)], timeout_s=20).stdout for box in boxes
+            box.run(["python", "-c", code.format(folders)], timeout_s=20).stdout
+            for box in boxes
         ]
         (one,), (other,) = (set(map(int, words.split())) for words in said)
         assert {one, other} == identities._IN_USE - before
@@ -88,4 +95,7 @@ def test_a_container_for_another_user_differs_in_nothing_else():
     uid = compose_limits().uid
     assert str(own["command"]) == str(file["command"]).replace(str(uid), "61999")
     assert str(own["tmpfs"]) == str(file["tmpfs"]).replace(str(uid), "61999")
-    assert {key for key in file if str(file[key]) != str(own[key])} == {"command", "tmpfs"}
+    assert {key for key in file if str(file[key]) != str(own[key])} == {
+        "command",
+        "tmpfs",
+    }

@@ -15,7 +15,17 @@ from sandboxes.client.lease import LeasedSandbox
 from sandboxes.client.pool import StreamPool
 from sandboxes.client.stream import StreamSandbox
 
-BROKEN = ("ENOSPC", "EDQUOT", "EACCES", "EPERM", "EIO", "EROFS", "EMFILE", "ENFILE", "ENOMEM")
+BROKEN = (
+    "ENOSPC",
+    "EDQUOT",
+    "EACCES",
+    "EPERM",
+    "EIO",
+    "EROFS",
+    "EMFILE",
+    "ENFILE",
+    "ENOMEM",
+)
 HONEST = ("ENAMETOOLONG", "ENOTDIR", "EFBIG", "EISDIR", "ELOOP")
 FILES = {"main.py": b"print('well')\n"}
 RUN = ["python", "main.py"]
@@ -57,7 +67,9 @@ def write_and_run(box: Sandbox) -> bytes:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_fresh_sandbox_that_takes_no_file_is_replaced_and_the_work_is_done(pool, worn, name):
+def test_a_fresh_sandbox_that_takes_no_file_is_replaced_and_the_work_is_done(
+    pool, worn, name
+):
     worn.error = name
     assert in_sandbox(pool, write_and_run) == b"well\n"
     assert len(worn.started) == 2
@@ -110,10 +122,15 @@ def full(files: Mapping[str, bytes]) -> None:
         ([{str(number): b"" for number in range(8192)}], False),
         ([{f"{number}/./a": b"" for number in range(4000)}], True),
         ([{f"{number}/a": b"" for number in range(4096)}], False),
-        ([{str(number): b"x" for number in range(8000)}, {"large": bytes(40 << 20)}], False),
+        (
+            [{str(number): b"x" for number in range(8000)}, {"large": bytes(40 << 20)}],
+            False,
+        ),
     ],
 )
-def test_want_of_room_for_more_than_there_ever_was_is_the_writers_own(worn, writes, is_broken):
+def test_want_of_room_for_more_than_there_ever_was_is_the_writers_own(
+    worn, writes, is_broken
+):
     """64 MiB in pages of 4 KiB, and 8,192 files and folders, the working folder among them."""
     given_back: list[StreamSandbox] = []
     box = LeasedSandbox(worn(), given_back.append)
@@ -137,7 +154,10 @@ FAILING: dict[str, Callable[[], dict[str, bytes]]] = {
 @pytest.mark.docker
 @pytest.mark.parametrize("name", FAILING)
 def test_a_container_is_not_blamed_for_its_user(client, name):
-    with open_pool(SandboxConfig(backend="docker", size=1)) as pool, pool.lease() as box:
+    with (
+        open_pool(SandboxConfig(backend="docker", size=1)) as pool,
+        pool.lease() as box,
+    ):
         with pytest.raises((OSError, ValueError)):
             box.write(FAILING[name]())
         box.reset()

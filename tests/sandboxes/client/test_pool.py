@@ -48,10 +48,14 @@ def test_a_wrong_setting_says_what_is_wanted(config, words):
         SandboxConfig(**config)
 
 
-def test_a_machine_without_any_backend_says_what_to_install_and_runs_nothing(monkeypatch):
+def test_a_machine_without_any_backend_says_what_to_install_and_runs_nothing(
+    monkeypatch,
+):
     monkeypatch.setattr(docker_boxes, "available", lambda hosts=(): "no engine answers")
     monkeypatch.setattr(local_boxes, "available", lambda: "bubblewrap is not installed")
-    with pytest.raises(SandboxError, match="no engine answers.*not installed.*Install Docker or"):
+    with pytest.raises(
+        SandboxError, match="no engine answers.*not installed.*Install Docker or"
+    ):
         open_pool(SandboxConfig(allow_unsafe=True))
 
 
@@ -67,7 +71,9 @@ print("sandboxes.backends.unsafe" in sys.modules)
 """
 
 
-def test_where_nothing_isolates_no_backend_but_unsafe_itself_runs_plain_processes(tmp_path):
+def test_where_nothing_isolates_no_backend_but_unsafe_itself_runs_plain_processes(
+    tmp_path,
+):
     """On a machine without engine and bubblewrap, and with leave to be unsafe."""
     bare = {"PATH": str(tmp_path), "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
     done = subprocess.run(
@@ -77,7 +83,9 @@ def test_where_nothing_isolates_no_backend_but_unsafe_itself_runs_plain_processe
         text=True,
         timeout=60,
     )
-    assert done.stdout == "auto refused\ndocker refused\nlocal refused\nFalse\n", done.stderr
+    assert done.stdout == "auto refused\ndocker refused\nlocal refused\nFalse\n", (
+        done.stderr
+    )
 
 
 def test_plain_processes_are_reached_from_one_place_alone():
@@ -93,11 +101,17 @@ def test_plain_processes_are_reached_from_one_place_alone():
 
 def ways_to_unsafe(tree: ast.Module) -> Iterator[str]:
     """The condition above each import of the module `sandboxes.backends.unsafe`, by whatever name."""
-    above = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    above = {
+        child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)
+    }
     for node in ast.walk(tree):
         if "sandboxes.backends.unsafe" in imported(node):
             parent = above[node]
-            yield ast.unparse(parent.test) if isinstance(parent, ast.If) else "no condition"
+            yield (
+                ast.unparse(parent.test)
+                if isinstance(parent, ast.If)
+                else "no condition"
+            )
 
 
 def imported(node: ast.AST) -> list[str]:
@@ -107,7 +121,11 @@ def imported(node: ast.AST) -> list[str]:
     if isinstance(node, ast.ImportFrom):
         module = node.module or "sandboxes"
         return [module, *(f"{module}.{name.name}" for name in node.names)]
-    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+    return (
+        [node.value]
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        else []
+    )
 
 
 def test_auto_says_why_it_is_not_docker(monkeypatch):
@@ -142,10 +160,14 @@ def test_many_threads_never_share_a_box():
     def work(number: int) -> None:
         for _ in range(3):
             with pool.lease() as box:
-                empty = box.run(["python", "-c", "import os; print(os.listdir())"], timeout_s=20)
+                empty = box.run(
+                    ["python", "-c", "import os; print(os.listdir())"], timeout_s=20
+                )
                 box.write({"who": str(number).encode()})
                 box.run(["python", "-c", "import time; time.sleep(0.01)"], timeout_s=20)
-                seen.append(empty.stdout == b"[]\n" and box.read("who") == str(number).encode())
+                seen.append(
+                    empty.stdout == b"[]\n" and box.read("who") == str(number).encode()
+                )
 
     with unsafe(2) as pool:
         threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
@@ -224,7 +246,10 @@ def test_a_broken_box_is_replaced():
     [
         ({"hosts": ("engine:2375",)}, "wanted unix:///path or tcp://address:port"),
         ({"hosts": ("ssh://me@there",)}, "ssh -N -L /tmp/engine.sock:.* me@there"),
-        ({"hosts": ("tcp://127.0.0.1:1",), "backend": "local"}, "wanted backend=docker"),
+        (
+            {"hosts": ("tcp://127.0.0.1:1",), "backend": "local"},
+            "wanted backend=docker",
+        ),
     ],
 )
 def test_a_wrong_address_of_an_engine_says_what_is_wanted(config, words):

@@ -40,7 +40,9 @@ def test_a_frame_comes_back_as_it_went():
     assert len(frame) == LENGTHS.size + header_size
 
 
-@pytest.mark.parametrize("sizes", [(MAX_HEADER + 1, 0), (0, MAX_PAYLOAD + 1), (2**32 - 1,) * 2])
+@pytest.mark.parametrize(
+    "sizes", [(MAX_HEADER + 1, 0), (0, MAX_PAYLOAD + 1), (2**32 - 1,) * 2]
+)
 def test_lengths_past_the_limits_are_refused_unread(sizes):
     with pytest.raises(SpoiltFrame):
         lengths(LENGTHS.pack(*sizes))
@@ -90,8 +92,14 @@ def talk() -> Iterator[Callable[..., StreamSandbox]]:
         LENGTHS.pack(2**31, 0),
         LENGTHS.pack(4, 0) + b"null",
         pack({}),
-        pack({"status": "x", "late": False, "truncated": False, "wall_s": 1, "stdout": 0}),
-        pack({"status": 0, "late": False, "truncated": False, "wall_s": 1, "stdout": 0}, 9) + b"s",
+        pack(
+            {"status": "x", "late": False, "truncated": False, "wall_s": 1, "stdout": 0}
+        ),
+        pack(
+            {"status": 0, "late": False, "truncated": False, "wall_s": 1, "stdout": 0},
+            9,
+        )
+        + b"s",
     ],
 )
 def test_whatever_a_lying_box_answers_is_a_broken_box(talk, answer):
@@ -106,7 +114,10 @@ def test_a_box_that_says_nothing_is_given_up_after_the_deadline(monkeypatch):
     monkeypatch.setattr("sandboxes.client.stream.SILENCE_S", 0.2)
     ours, theirs = socket.socketpair()
     theirs.sendall(HELLO)
-    with theirs, StreamSandbox(SocketStream(ours), Isolation.NONE, "v1", lambda: None) as box:
+    with (
+        theirs,
+        StreamSandbox(SocketStream(ours), Isolation.NONE, "v1", lambda: None) as box,
+    ):
         begun = time.monotonic()
         with pytest.raises(SandboxError):
             box.run(["python", "-c", "1"], timeout_s=0.1)
@@ -116,13 +127,20 @@ def test_a_box_that_says_nothing_is_given_up_after_the_deadline(monkeypatch):
 DONE = pack({"status": 0, "late": False, "truncated": False, "wall_s": 1, "stdout": 0})
 
 
-@pytest.mark.parametrize(("said", "waited_for"), [(pack({"ending": True}), True), (b"", False)])
-def test_a_box_that_says_that_it_kills_is_given_the_time_to(monkeypatch, said, waited_for):
+@pytest.mark.parametrize(
+    ("said", "waited_for"), [(pack({"ending": True}), True), (b"", False)]
+)
+def test_a_box_that_says_that_it_kills_is_given_the_time_to(
+    monkeypatch, said, waited_for
+):
     monkeypatch.setattr("sandboxes.client.stream.SILENCE_S", 0.1)
     ours, theirs = socket.socketpair()
     theirs.sendall(HELLO + said)
     slow = threading.Timer(0.6, theirs.sendall, [DONE])
-    with theirs, StreamSandbox(SocketStream(ours), Isolation.NONE, "v1", lambda: None) as box:
+    with (
+        theirs,
+        StreamSandbox(SocketStream(ours), Isolation.NONE, "v1", lambda: None) as box,
+    ):
         slow.start()
         if waited_for:
             assert box.run(["python", "-c", "1"], timeout_s=0.1).exit_code == 0
@@ -199,7 +217,9 @@ def test_a_door_where_nobody_hands_anything_over_is_given_up(door):
     assert 0.3 <= time.monotonic() - begun < 2
 
 
-@pytest.mark.parametrize("hello", [pack({"hello": "v2"}), pack({"busy": True}), b"SSH-2.0\r\n"])
+@pytest.mark.parametrize(
+    "hello", [pack({"hello": "v2"}), pack({"busy": True}), b"SSH-2.0\r\n"]
+)
 def test_a_box_of_another_kind_is_not_taken(hello):
     ours, theirs = socket.socketpair()
     ended: list[bool] = []
@@ -207,7 +227,9 @@ def test_a_box_of_another_kind_is_not_taken(hello):
         theirs.sendall(hello)
         theirs.shutdown(socket.SHUT_WR)
         with pytest.raises(SandboxError):
-            StreamSandbox(SocketStream(ours), Isolation.NONE, "v1", lambda: ended.append(True))
+            StreamSandbox(
+                SocketStream(ours), Isolation.NONE, "v1", lambda: ended.append(True)
+            )
     assert ended == [True]
 
 
@@ -231,4 +253,6 @@ def test_a_runner_hangs_up_on_a_client_that_talks_nonsense(bytes_sent):
             with pytest.raises((EOFError, OSError)):
                 stream.receive(1, time.monotonic() + 5)
         with pool.lease() as lease:
-            assert lease.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
+            assert (
+                lease.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
+            )

@@ -31,10 +31,15 @@ def test_the_base_holds_python_its_loader_and_no_other_program(base):
     programs = [
         Path(name).name
         for name, member in base.items()
-        if member.isfile() and member.mode & 0o111 and ".so" not in name and "/python3." not in name
+        if member.isfile()
+        and member.mode & 0o111
+        and ".so" not in name
+        and "/python3." not in name
     ]
     programs += [name for name in base if "/bin/" in name and base[name].isfile()]
-    assert {Path(name).name for name in programs} == {Path(sys.executable).resolve().name}
+    assert {Path(name).name for name in programs} == {
+        Path(sys.executable).resolve().name
+    }
     assert any("ld-linux" in name for name in base)
     assert base["usr/bin/python3"].issym() or base["usr/bin/python3"].isfile()
 
@@ -54,8 +59,12 @@ def test_the_base_has_the_library_and_not_its_own_tests(base):
 
 def test_the_base_has_the_locale_of_its_environment_and_each_time_zone_once(base):
     if not any(base_image.locale_files()) or not any(base_image.time_zone_files()):
-        pytest.skip("this machine has none to take along; `python -m sandboxes.doctor` says so")
-    assert any(re.fullmatch(r"usr/lib/locale/C\.(utf8|UTF-8)/LC_CTYPE", name) for name in base)
+        pytest.skip(
+            "this machine has none to take along; `python -m sandboxes.doctor` says so"
+        )
+    assert any(
+        re.fullmatch(r"usr/lib/locale/C\.(utf8|UTF-8)/LC_CTYPE", name) for name in base
+    )
     assert base["usr/share/zoneinfo/Europe/Berlin"].size > 500
     assert "usr/share/zoneinfo/tzdata.zi" in base
     assert not any(name.startswith("usr/share/zoneinfo/posix/") for name in base)
@@ -95,11 +104,21 @@ def test_hiding_takes_the_compiled_module_along(tmp_path: Path):
     cache = tmp_path / "__pycache__"
     cache.mkdir()
     kept = [tmp_path / "shlexer.py", cache / "shlexer.cpython-311.pyc"]
-    gone = [tmp_path / "shlex.py", cache / "shlex.cpython-311.pyc", cache / "shlex.x.opt-1.pyc"]
+    gone = [
+        tmp_path / "shlex.py",
+        cache / "shlex.cpython-311.pyc",
+        cache / "shlex.x.opt-1.pyc",
+    ]
     for path in (*kept, *gone):
         path.write_bytes(b"")
     prepare_image.hide(tmp_path, ["shlex"])
-    assert [path.exists() for path in (*kept, *gone)] == [True, True, False, False, False]
+    assert [path.exists() for path in (*kept, *gone)] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
     with pytest.raises(ValueError, match="'shlex'"):
         prepare_image.hide(tmp_path, ["shlex"])
 
@@ -120,7 +139,9 @@ def test_an_image_of_other_inputs_is_not_taken(client, context):
 @pytest.fixture
 def other_checkout(client, tmp_path: Path) -> Iterator[Callable[[str], str]]:
     """Runs code in a checkout whose runner differs by a line; what it printed."""
-    shutil.copytree(build.CONTEXT, tmp_path / "sandboxes", ignore=lambda *_: {"__pycache__"})
+    shutil.copytree(
+        build.CONTEXT, tmp_path / "sandboxes", ignore=lambda *_: {"__pycache__"}
+    )
     shutil.copy(build.COMPOSE_FILE, tmp_path)
     with (tmp_path / "sandboxes" / "runner.py").open("a") as file:
         file.write(f"# the runner of {tmp_path}\n")
@@ -138,7 +159,9 @@ def other_checkout(client, tmp_path: Path) -> Iterator[Callable[[str], str]]:
         return done.stdout
 
     yield run
-    name = run("from sandboxes.image.build import image_name; print(image_name())").strip()
+    name = run(
+        "from sandboxes.image.build import image_name; print(image_name())"
+    ).strip()
     with suppress(ImageNotFound):
         client.images.remove(name)
 
@@ -151,13 +174,21 @@ WORKS = (
 
 
 @pytest.mark.docker
-def test_two_checkouts_with_other_code_have_an_image_each(client, alone, other_checkout, tmp_path):
+def test_two_checkouts_with_other_code_have_an_image_each(
+    client, alone, other_checkout, tmp_path
+):
     ours = build.prepare_image(client)
     assert other_checkout(WORKS) == "b'7\\n'\n"
-    theirs = re.findall("^SCGRPO_SANDBOX_IMAGE=(.*)$", (tmp_path / ".env").read_text(), re.M)
+    theirs = re.findall(
+        "^SCGRPO_SANDBOX_IMAGE=(.*)$", (tmp_path / ".env").read_text(), re.M
+    )
     assert theirs
     assert theirs != [build.image_name()]
-    assert client.images.get(build.image_name()).id == ours.id != client.images.get(theirs[0]).id
+    assert (
+        client.images.get(build.image_name()).id
+        == ours.id
+        != client.images.get(theirs[0]).id
+    )
     assert build.remembered("SCGRPO_SANDBOX_IMAGE") == build.image_name()
 
 

@@ -41,10 +41,16 @@ def box() -> Iterator[Sandbox]:
         ["-c", "raise SystemExit"],
         ["-c", "import os; os._exit(9)"],
         ["-c", "import atexit; atexit.register(print, 'last'); print('first')"],
-        ["-c", "import threading as t; t.Timer(0.05, print, ['late']).start(); print('early')"],
+        [
+            "-c",
+            "import threading as t; t.Timer(0.05, print, ['late']).start(); print('early')",
+        ],
         ["-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"],
         ["-c", "import signal; print(signal.getsignal(2), signal.getsignal(13))"],
-        ["-c", "import sys; print('sandboxes' in sys.modules, sys.stdin.read(), sys.orig_argv[1])"],
+        [
+            "-c",
+            "import sys; print('sandboxes' in sys.modules, sys.stdin.read(), sys.orig_argv[1])",
+        ],
         ["-c", "import sandboxes.inside.runner"],
         ["-m", "pack.inner", "a"],
         ["-m", "pack.missing"],
@@ -77,7 +83,9 @@ def test_a_missing_program_or_folder_is_a_result(box):
 
 def test_a_command_runs_in_the_folder_asked_for(box):
     code = "import os; print(os.listdir())"
-    assert b"inner.py" in box.run(["python", "-c", code], timeout_s=20, cwd="pack").stdout
+    assert (
+        b"inner.py" in box.run(["python", "-c", code], timeout_s=20, cwd="pack").stdout
+    )
 
 
 def test_two_runs_see_different_random_numbers(box):

@@ -52,7 +52,9 @@ RULE = LastTokens(2)
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2)
+    return make_tiny(
+        tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2
+    )
 
 
 @pytest.fixture
@@ -100,7 +102,10 @@ def test_a_rule_from_outside_trains_and_the_run_remembers_it(outside, config):
     assert settings.load(TrainConfig, run / "config.yaml").algo == "my_rules:LAST"
 
     # Resumed without a word about it, the run goes on with the same rule.
-    assert train(TrainConfig(runs=config.runs, resume=True, steps=2), {"resume", "steps"}) == run
+    assert (
+        train(TrainConfig(runs=config.runs, resume=True, steps=2), {"resume", "steps"})
+        == run
+    )
     assert [row["step"] for row in read_metrics(run / "metrics.jsonl")] == [1, 2]
     assert all(w[-2:] == [1.0, 1.0] for w in weights(run, 2) if len(w) > 1)
     with pytest.raises(ValueError, match="algo: the run has my_rules:LAST, got grpo"):
@@ -111,21 +116,41 @@ def test_a_run_whose_rule_is_gone_says_what_is_missing(outside, config, monkeypa
     run = train(replace(config, algo="my_rules:LAST"))
     (outside / "my_rules.py").unlink()
     monkeypatch.delitem(sys.modules, "my_rules")
-    with pytest.raises(ValueError, match=r"module 'my_rules' of algo='my_rules:LAST' cannot be"):
-        train(TrainConfig(runs=config.runs, name=run.name, resume=True), {"resume", "name"})
+    with pytest.raises(
+        ValueError, match=r"module 'my_rules' of algo='my_rules:LAST' cannot be"
+    ):
+        train(
+            TrainConfig(runs=config.runs, name=run.name, resume=True),
+            {"resume", "name"},
+        )
 
 
 @pytest.mark.parametrize(
     ("algo", "said"),
     [
-        ("my_rules:LST", "got nothing of that name in .*my_rules.py; did you mean LAST?"),
-        ("my_rules:RULE", "wants an Algorithm, got a LastTokens in .*; it has LAST, NO_BRANCH"),
-        ("my_rule:LAST", "module 'my_rule' .* cannot be found: is its folder on PYTHONPATH"),
+        (
+            "my_rules:LST",
+            "got nothing of that name in .*my_rules.py; did you mean LAST?",
+        ),
+        (
+            "my_rules:RULE",
+            "wants an Algorithm, got a LastTokens in .*; it has LAST, NO_BRANCH",
+        ),
+        (
+            "my_rule:LAST",
+            "module 'my_rule' .* cannot be found: is its folder on PYTHONPATH",
+        ),
         ("my_rules.py:LAST", "module 'my_rules.py' .* cannot be found"),
-        ("./my_rules:LAST", r"wanted module:NAME as in my_rules:MINE: a module as `import`"),
+        (
+            "./my_rules:LAST",
+            r"wanted module:NAME as in my_rules:MINE: a module as `import`",
+        ),
         ("my_rules:", "wanted module:NAME"),
         ("math:pi", r"got a float in .*; make one: replace\(GRPO, credit=my_rule\)"),
-        ("my_rules", "unknown algorithm algo='my_rules'; .*or module:NAME for one of your own"),
+        (
+            "my_rules",
+            "unknown algorithm algo='my_rules'; .*or module:NAME for one of your own",
+        ),
     ],
 )
 def test_a_wrong_name_is_refused_before_anything_is_loaded(
@@ -152,14 +177,20 @@ def test_an_error_inside_the_authors_module_is_raised_as_it_is(outside):
 
 
 def test_settings_that_the_rule_does_not_read_are_refused(outside):
-    with pytest.raises(ValueError, match=r"credit.\* has no effect with algo=my_rules:LAST"):
+    with pytest.raises(
+        ValueError, match=r"credit.\* has no effect with algo=my_rules:LAST"
+    ):
         TrainConfig(algo="my_rules:LAST", credit=CreditOptions(percentile=0.5))
-    with pytest.raises(ValueError, match=r"reference.\* has no effect with algo=my_rules:LAST"):
+    with pytest.raises(
+        ValueError, match=r"reference.\* has no effect with algo=my_rules:LAST"
+    ):
         TrainConfig(algo="my_rules:LAST", reference=ReferenceLimits(tokens=64))
 
 
 def test_options_that_were_not_given_stay_the_authors(outside):
-    config = TrainConfig(algo="my_rules:NO_BRANCH", credit=CreditOptions(percentile=0.5))
+    config = TrainConfig(
+        algo="my_rules:NO_BRANCH", credit=CreditOptions(percentile=0.5)
+    )
     rule = config.algorithm().credit
     assert getattr(rule, "options") == CreditOptions(alpha_div=0.0, percentile=0.5)  # noqa: B009
 
@@ -169,7 +200,9 @@ def test_our_own_names_mean_the_presets(name: str):
     assert find_algorithm(name) is ALGORITHMS[name]
 
 
-def test_the_example_weighs_tokens_by_their_entropy(config, monkeypatch: pytest.MonkeyPatch):
+def test_the_example_weighs_tokens_by_their_entropy(
+    config, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.syspath_prepend(EXAMPLES)
     run = train(replace(config, algo="credit_rule:HESITATION"))
     (row,) = read_metrics(run / "metrics.jsonl")
@@ -179,7 +212,9 @@ def test_the_example_weighs_tokens_by_their_entropy(config, monkeypatch: pytest.
     for line in lines:
         entropy = torch.tensor(line["entropy"])
         wanted = entropy / (entropy + row["credit/mean_entropy"])
-        assert line["weight"][: len(entropy)] == pytest.approx(wanted.tolist(), rel=1e-3)
+        assert line["weight"][: len(entropy)] == pytest.approx(
+            wanted.tolist(), rel=1e-3
+        )
 
 
 def test_the_example_is_about_ten_lines_of_rule():

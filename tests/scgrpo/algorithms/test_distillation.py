@@ -36,7 +36,9 @@ def test_forward_ends_at_the_arithmetic_mean_of_the_teachers():
 
 def test_reverse_ends_at_the_geometric_mean_of_the_teachers():
     product = (SHARES @ TEACHERS.log()).exp()
-    assert optimum("reverse") == pytest.approx((product / product.sum()).tolist(), abs=1e-3)
+    assert optimum("reverse") == pytest.approx(
+        (product / product.sum()).tolist(), abs=1e-3
+    )
 
 
 def test_forward_and_reverse_are_pytorchs_kl():
@@ -59,7 +61,9 @@ def test_sampled_has_the_gradient_of_reverse_on_average():
     logits = torch.randn(5, requires_grad=True)
     log_t = torch.randn(1, 5).log_softmax(-1)
     log_s = logits.log_softmax(-1)[None]
-    (wanted,) = torch.autograd.grad(DIVERGENCES["reverse"](log_s, log_t, IDS)[0], logits)
+    (wanted,) = torch.autograd.grad(
+        DIVERGENCES["reverse"](log_s, log_t, IDS)[0], logits
+    )
     found = torch.zeros(5)
     for token in range(5):
         log_s = logits.log_softmax(-1)[None]
@@ -85,10 +89,14 @@ def test_the_teacher_has_no_gradient_and_chunks_change_nothing():
 def test_vocabularies_of_different_size_are_refused():
     states = torch.zeros(1, 4)
     with pytest.raises(ValueError, match="choose a teacher of the same family"):
-        token_divergences("forward", (nn.Linear(4, 9), states), (nn.Linear(4, 8), states), IDS)
+        token_divergences(
+            "forward", (nn.Linear(4, 9), states), (nn.Linear(4, 8), states), IDS
+        )
 
 
-@pytest.mark.parametrize("wrong", [("nobody", "forward"), ("peer", "sideways"), ("peer", "jsd", 0)])
+@pytest.mark.parametrize(
+    "wrong", [("nobody", "forward"), ("peer", "sideways"), ("peer", "jsd", 0)]
+)
 def test_what_is_no_distillation_is_refused(wrong):
     with pytest.raises(ValueError, match="Distillation"):
         Distillation(*wrong)

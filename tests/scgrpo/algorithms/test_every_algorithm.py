@@ -34,12 +34,16 @@ PLAYED: dict[str, list[Episode]] = {}
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2)
+    return make_tiny(
+        tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2
+    )
 
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("models") / "teacher", hidden=32, layers=1, heads=2)
+    return make_tiny(
+        tmp_path_factory.mktemp("models") / "teacher", hidden=32, layers=1, heads=2
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +62,15 @@ def played(env: TextEnv) -> list[Episode]:
         right = env.oracle(task)
         others = (turn for seed in range(50) for turn in _random_turns(env, seed))
         wrong = next(turn for turn in others if turn not in right)
-        scripts = [right, [wrong, *right][-env.turn_budget(task) :], [wrong], [wrong, wrong]]
-        PLAYED[env.name] = [play(env, ScriptedPolicy(script), task) for script in scripts]
+        scripts = [
+            right,
+            [wrong, *right][-env.turn_budget(task) :],
+            [wrong],
+            [wrong, wrong],
+        ]
+        PLAYED[env.name] = [
+            play(env, ScriptedPolicy(script), task) for script in scripts
+        ]
     return PLAYED[env.name]
 
 
@@ -96,7 +107,9 @@ def test_episodes_of_either_kind_give_every_algorithm_a_gradient(
     log = trainer.update(episodes, [0] * len(episodes), lr=1e-3).log
     assert math.isfinite(log["train/gradient_norm"])
     assert log["train/gradient_norm"] > 0
-    assert any(not torch.equal(p, q) for p, q in zip(before, model.parameters(), strict=True))
+    assert any(
+        not torch.equal(p, q) for p, q in zip(before, model.parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("algo", sorted(ALGORITHMS))

@@ -41,9 +41,9 @@ def test_zscored_is_centered_over_the_population_std():
 
 @given(value=st.floats(-10, 10, width=32), size=st.integers(1, 9))
 def test_a_group_of_equal_rewards_gets_exactly_zero(value, size):
-    assert zscored(torch.full((size,), value), torch.zeros(size, dtype=torch.int64)).tolist() == (
-        [0.0] * size
-    )
+    assert zscored(
+        torch.full((size,), value), torch.zeros(size, dtype=torch.int64)
+    ).tolist() == ([0.0] * size)
 
 
 def test_a_tiny_spread_is_not_blown_up():
@@ -55,7 +55,9 @@ def test_a_tiny_spread_is_not_blown_up():
 def test_uniform_looks_at_each_group_alone():
     rewards = torch.tensor([1.0, 0.0, 1.0, 0.0, 0.0])
     assert uniform(rewards, torch.tensor([0, 1, 0, 1, 2])).tolist() == [True] * 5
-    assert uniform(rewards, torch.tensor([0, 0, 1, 1, 2])).tolist() == [False] * 4 + [True]
+    assert uniform(rewards, torch.tensor([0, 0, 1, 1, 2])).tolist() == [False] * 4 + [
+        True
+    ]
 
 
 def test_per_episode_is_one_over_episodes_and_own_length():
@@ -112,7 +114,12 @@ def test_an_advantage_per_token_is_taken_as_it_is():
 @pytest.mark.parametrize("rubbish", [math.nan, math.inf, -math.inf, 1e30])
 def test_what_stands_at_tokens_of_weight_zero_does_no_harm(rubbish):
     logprobs = torch.tensor([[0.0, rubbish]], requires_grad=True)
-    inputs = (logprobs, torch.zeros(1, 2), torch.tensor([1.0]), torch.tensor([[1.0, 0.0]]))
+    inputs = (
+        logprobs,
+        torch.zeros(1, 2),
+        torch.tensor([1.0]),
+        torch.tensor([[1.0, 0.0]]),
+    )
     loss = surrogate(*inputs, 0.2, 0.2)
     loss.backward()
     assert loss.item() == -1.0
@@ -132,7 +139,14 @@ def test_micro_batches_give_loss_gradient_and_clip_fraction_of_the_whole(seed, c
     scale = torch.tensor(0.7, requires_grad=True)
 
     def losses(rows):
-        pieces = (scale * inputs[rows], old[rows], advantage[rows], weight[rows], 0.2, 0.2)
+        pieces = (
+            scale * inputs[rows],
+            old[rows],
+            advantage[rows],
+            weight[rows],
+            0.2,
+            0.2,
+        )
         return surrogate(*pieces), clip_fraction(*pieces)
 
     whole, whole_clipped = losses(slice(None))
@@ -150,22 +164,45 @@ def test_on_policy_the_gradient_is_the_policy_gradient():
     # pi = pi_old: d loss / d logprob = -weight * A, whatever the clip.
     logprobs = torch.randn(2, 5).requires_grad_()
     advantage = torch.tensor([2.0, -1.0])
-    loss = surrogate(logprobs, logprobs.detach(), advantage, per_episode(MASK), 0.2, 0.2)
+    loss = surrogate(
+        logprobs, logprobs.detach(), advantage, per_episode(MASK), 0.2, 0.2
+    )
     loss.backward()
     torch.testing.assert_close(logprobs.grad, -per_episode(MASK) * advantage[:, None])
 
 
 def test_presets_differ_in_their_line_alone():
-    names = ["grpo", "sc_grpo", "dapo", "dr_grpo", "gspo", "rloo", "reinforce_pp", "entropy_80_20"]
-    names += ["process_grpo", "gigpo", "distill_forward", "distill_reverse", "distill_both"]
+    names = [
+        "grpo",
+        "sc_grpo",
+        "dapo",
+        "dr_grpo",
+        "gspo",
+        "rloo",
+        "reinforce_pp",
+        "entropy_80_20",
+    ]
+    names += [
+        "process_grpo",
+        "gigpo",
+        "distill_forward",
+        "distill_reverse",
+        "distill_both",
+    ]
     names += ["opsd", "opsd_jsd", "opd"]
-    assert {name: value.name for name, value in ALGORITHMS.items()} == {n: n for n in names}
+    assert {name: value.name for name, value in ALGORITHMS.items()} == {
+        n: n for n in names
+    }
     assert GRPO.credit is credit.uniform
-    assert replace(SC_GRPO, name="grpo", source=GRPO.source, credit=credit.uniform) == GRPO
+    assert (
+        replace(SC_GRPO, name="grpo", source=GRPO.source, credit=credit.uniform) == GRPO
+    )
     assert SC_GRPO.credit == SelfConditioned(CreditOptions())
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 0.2), (1.0, 0.2), (0.2, 0.0), (math.nan, 0.2)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 0.2), (1.0, 0.2), (0.2, 0.0), (math.nan, 0.2)]
+)
 def test_a_clip_that_clips_nothing_or_everything_is_refused(low, high):
     with pytest.raises(ValueError, match="want 0 < clip_low < 1 and clip_high > 0"):
         replace(GRPO, clip_low=low, clip_high=high)
@@ -173,20 +210,32 @@ def test_a_clip_that_clips_nothing_or_everything_is_refused(low, high):
 
 def test_the_advantages_of_the_field():
     # Group 0: 1, 0, 0 with mean 1/3; group 1: 1, 1. The batch: mean 3/5, std sqrt(6)/5.
-    rewards, group = torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0]), torch.tensor([0, 0, 1, 0, 1])
+    rewards, group = (
+        torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0]),
+        torch.tensor([0, 0, 1, 0, 1]),
+    )
     third = 1 / 3
-    assert centered(rewards, group).tolist() == pytest.approx([2 * third, -third, 0, -third, 0])
+    assert centered(rewards, group).tolist() == pytest.approx(
+        [2 * third, -third, 0, -third, 0]
+    )
     # The others of the first are 0 and 0; those of the second 1 and 0.
-    assert leave_one_out(rewards, group).tolist() == pytest.approx([1.0, -0.5, 0, -0.5, 0])
+    assert leave_one_out(rewards, group).tolist() == pytest.approx(
+        [1.0, -0.5, 0, -0.5, 0]
+    )
     up, down = 2 / math.sqrt(6), -3 / math.sqrt(6)
-    assert batch_normalised(rewards, group).tolist() == pytest.approx([up, down, up, down, up])
+    assert batch_normalised(rewards, group).tolist() == pytest.approx(
+        [up, down, up, down, up]
+    )
     assert leave_one_out(torch.tensor([1.0]), torch.tensor([0])).tolist() == [0.0]
 
 
 def test_the_normalisations_of_the_field():
     assert per_token(MASK).tolist() == [[0, 0.25, 0.25, 0, 0.25], [0.25, 0, 0, 0, 0]]
     eighth = 1 / 8
-    assert per_budget(4)(MASK).tolist() == [[0, eighth, eighth, 0, eighth], [eighth, 0, 0, 0, 0]]
+    assert per_budget(4)(MASK).tolist() == [
+        [0, eighth, eighth, 0, eighth],
+        [eighth, 0, 0, 0, 0],
+    ]
 
 
 def test_the_overlong_penalty_grows_over_the_last_share_of_the_budget():
@@ -207,9 +256,18 @@ def test_only_the_tokens_of_highest_entropy_among_the_actions_are_kept():
 def test_a_sequence_ratio_is_the_geometric_mean_of_the_tokens():
     # Episode 7: ratios 2 and 8, mean 4, clipped to 1.2; episode 9: ratio 0.9.
     logprobs = torch.tensor([2.0, 0.9, 8.0]).log()
-    inputs = (logprobs, torch.zeros(3), torch.ones(3), torch.tensor([0.25, 0.5, 0.25]), 0.2, 0.2)
+    inputs = (
+        logprobs,
+        torch.zeros(3),
+        torch.ones(3),
+        torch.tensor([0.25, 0.5, 0.25]),
+        0.2,
+        0.2,
+    )
     sequence = torch.tensor([7, 9, 7])
-    assert surrogate(*inputs, sequence).item() == pytest.approx(-(0.5 * 1.2 + 0.5 * 0.9))
+    assert surrogate(*inputs, sequence).item() == pytest.approx(
+        -(0.5 * 1.2 + 0.5 * 0.9)
+    )
     assert clip_fraction(*inputs, sequence).item() == pytest.approx(0.5)
 
 

@@ -21,7 +21,9 @@ def episodes() -> list[Episode]:
     """Found in two turns, and not found in two, from the same state."""
     env = ToyGuess()
     task = next(t for t in env.tasks("train", 0) if t.payload["number"] == 3)
-    return [play(env, ScriptedPolicy(turns), task) for turns in (["2", "3"], ["2", "1"])]
+    return [
+        play(env, ScriptedPolicy(turns), task) for turns in (["2", "3"], ["2", "1"])
+    ]
 
 
 def test_a_turn_owes_the_scores_that_follow_it():
@@ -81,6 +83,8 @@ def test_groups_share_neither_scores_nor_states():
 
 
 def test_an_episode_that_never_acted_has_no_turns():
-    silent = [replace(e, segments=e.segments[:1], states=(), progress=()) for e in episodes()]
+    silent = [
+        replace(e, segments=e.segments[:1], states=(), progress=()) for e in episodes()
+    ]
     for advantages in (gigpo_advantages, process_advantages):
         assert [f.tolist() for f in advantages(silent, GROUP)] == [[], []]

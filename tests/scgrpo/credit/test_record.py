@@ -27,12 +27,23 @@ from scgrpo.rollouts import Rollouts
 from scgrpo.runs.folders import new_run
 
 LIMITS = Limits(turn_tokens=4, episode_tokens=200)
-KEYS = ["episode", "group", "reference", "case", "advantage", "divergence", "weight", "entropy"]
+KEYS = [
+    "episode",
+    "group",
+    "reference",
+    "case",
+    "advantage",
+    "divergence",
+    "weight",
+    "entropy",
+]
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2)
+    return make_tiny(
+        tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2
+    )
 
 
 @pytest.fixture
@@ -62,11 +73,15 @@ def learn(run: Path, config: TrainConfig) -> None:
 
 
 def rows(run: Path, step: int) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in credit_path(run, step).read_text().splitlines()]
+    return [
+        json.loads(line) for line in credit_path(run, step).read_text().splitlines()
+    ]
 
 
 @pytest.mark.parametrize("algo", ["sc_grpo", "grpo", "dapo"])
-def test_a_run_keeps_a_line_of_credit_for_every_line_of_episodes(config, tmp_path, algo):
+def test_a_run_keeps_a_line_of_credit_for_every_line_of_episodes(
+    config, tmp_path, algo
+):
     run = new_run(tmp_path, algo)
     learn(run, replace(config, algo=algo))
     for step in (1, 2):
@@ -98,7 +113,9 @@ def test_a_resumed_run_keeps_the_same_credit_and_none_of_another_try(config, tmp
     stale.write_text("of a try that was killed\n")
     learn(parts, replace(config, resume=True))
     for step in (1, 2):
-        assert credit_path(parts, step).read_text() == credit_path(whole, step).read_text()
+        assert (
+            credit_path(parts, step).read_text() == credit_path(whole, step).read_text()
+        )
     assert [path.name for path in stale.parent.iterdir()].count(stale.name) == 1
     assert len(list(stale.parent.iterdir())) == 2
 
@@ -130,13 +147,17 @@ def test_rows_of_the_batch_get_their_places_in_the_file():
     batch = Batch(none, mask, mask, none, none[:, 0], torch.tensor([0, 1]), none[:, 0])
     credit = Credit(values / 4, torch.tensor([0.5, -1.0]), values, references)
     first, second = credit_rows([1, 4], batch, credit, entropy)
-    assert first == CreditRow(1, 0, 4, "diversity", 0.5, [0.5, 0.25], [0.125, 0.0625], [1.5, 0.5])
+    assert first == CreditRow(
+        1, 0, 4, "diversity", 0.5, [0.5, 0.25], [0.125, 0.0625], [1.5, 0.5]
+    )
     assert second == CreditRow(4, 1, None, "diversity", -1.0, [2.0], [0.5], ())
 
 
 def test_a_file_is_sorted_short_and_holds_null_for_what_is_not_finite(tmp_path):
     path = credit_path(tmp_path, 12)
-    known = CreditRow(0, 0, 1, "weighted", 1 / 3, [1.23456e-7, math.inf], [2 / 3, 1.0], [math.nan])
+    known = CreditRow(
+        0, 0, 1, "weighted", 1 / 3, [1.23456e-7, math.inf], [2 / 3, 1.0], [math.nan]
+    )
     write_credit(path, [*skipped_rows([1], [7], "void"), known])
     assert path == tmp_path / "credit" / "step-000012.jsonl"
     assert path.read_text().splitlines() == [

@@ -16,7 +16,10 @@ CONTRAST = CreditOptions(contrastive=True)
 
 def routed(verified, group, options=DEFAULT, seed=0):
     return assign_references(
-        torch.tensor(verified).bool(), torch.tensor(group), np.random.default_rng(seed), options
+        torch.tensor(verified).bool(),
+        torch.tensor(group),
+        np.random.default_rng(seed),
+        options,
     )
 
 
@@ -77,7 +80,9 @@ def test_the_draw_is_uniform_over_the_verified_others():
     # 3 verified of 5: a verified row has 2 to choose from, a failed one 3.
     counts = [Counter() for _ in range(5)]
     for seed in range(600):
-        for row, ref in enumerate(routed([1, 1, 1, 0, 0], [0] * 5, seed=seed).reference.tolist()):
+        for row, ref in enumerate(
+            routed([1, 1, 1, 0, 0], [0] * 5, seed=seed).reference.tolist()
+        ):
             counts[row][ref] += 1
     assert set(counts[0]) == {1, 2}
     assert set(counts[4]) == {0, 1, 2}
@@ -90,7 +95,9 @@ def test_a_shared_draw_is_as_uniform_for_each_and_gives_a_group_two_references()
     verified = [1, 1, 1, 0, 0]
     counts = [Counter() for _ in range(5)]
     for seed in range(600):
-        found = routed(verified, [0] * 5, CreditOptions(shared_draw=True), seed).reference.tolist()
+        found = routed(
+            verified, [0] * 5, CreditOptions(shared_draw=True), seed
+        ).reference.tolist()
         for row, ref in enumerate(found):
             counts[row][ref] += 1
         first = found[4]
@@ -115,12 +122,21 @@ def test_without_a_verified_episode_all_are_scored_against_one_uniform_draw():
 
 def test_the_same_seed_draws_the_same_references():
     batch = ([1, 1, 1, 0] * 4, [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4)
-    assert torch.equal(routed(*batch, seed=3).reference, routed(*batch, seed=3).reference)
-    assert not torch.equal(routed(*batch, seed=3).reference, routed(*batch, seed=4).reference)
+    assert torch.equal(
+        routed(*batch, seed=3).reference, routed(*batch, seed=3).reference
+    )
+    assert not torch.equal(
+        routed(*batch, seed=3).reference, routed(*batch, seed=4).reference
+    )
 
 
 def test_groups_need_not_stand_together():
-    assert routed([1, 1, 1, 1, 0, 0], [0, 7, 0, 7, 0, 7]).reference[:4].tolist() == [2, 3, 0, 1]
+    assert routed([1, 1, 1, 1, 0, 0], [0, 7, 0, 7, 0, 7]).reference[:4].tolist() == [
+        2,
+        3,
+        0,
+        1,
+    ]
 
 
 def test_a_lone_failed_episode_has_nothing_to_be_scored_against():
@@ -186,7 +202,9 @@ def test_overflow_takes_both_references_and_is_counted():
     left = references.without(torch.tensor([True, False, False, False, True, True]))
     assert left.reference[0] == left.wrong_reference[0] == -1
     assert torch.equal(left.reference[1:4], references.reference[1:4])
-    assert left.overflow.tolist() == [True] + [False] * 5, "row 4 and 5 had nothing to lose"
+    assert left.overflow.tolist() == [True] + [False] * 5, (
+        "row 4 and 5 had nothing to lose"
+    )
     again = left.without(torch.tensor([True, True, False, False, False, False]))
     assert again.overflow.tolist() == [True, True] + [False] * 4
 

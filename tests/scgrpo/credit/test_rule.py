@@ -51,7 +51,9 @@ def test_a_rule_reads_entropy_and_divergence_without_a_prompt_of_its_own(setup: 
 
 
 @pytest.mark.parametrize("algorithm", [ENTROPY_80_20, SC_GRPO])
-def test_each_kept_graph_is_freed_once_it_was_used(setup: Setup, monkeypatch, algorithm):
+def test_each_kept_graph_is_freed_once_it_was_used(
+    setup: Setup, monkeypatch, algorithm
+):
     rows, group = mixed(setup)
     kept: list[weakref.ref[torch.Tensor]] = []
     before = forward_module.predicting_states
@@ -97,19 +99,32 @@ def test_a_pass_that_is_asked_for_twice_is_made_once(setup: Setup, monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda f, a: Credit(a, a), r"weight has shape \(16,\), wanted \(16, \d+\): start from"),
-        (lambda f, a: Credit(f.batch.action_mask.float(), a[:3]), r"advantage has shape \(3,\)"),
+        (
+            lambda f, a: Credit(a, a),
+            r"weight has shape \(16,\), wanted \(16, \d+\): start from",
+        ),
+        (
+            lambda f, a: Credit(f.batch.action_mask.float(), a[:3]),
+            r"advantage has shape \(3,\)",
+        ),
         (
             lambda f, a: Credit(f.batch.action_mask.float().requires_grad_(), a),
             r"weight has a gradient, wanted a constant: detach\(\) it",
         ),
         (lambda f, a: Credit(f.batch.action_mask / 0.0, a), "weight is not finite"),
-        (lambda f, a: Credit(f.batch.action_mask.float(), a * math.nan), "advantage is not finite"),
+        (
+            lambda f, a: Credit(f.batch.action_mask.float(), a * math.nan),
+            "advantage is not finite",
+        ),
     ],
 )
-def test_credit_that_cannot_be_used_is_refused_with_what_to_do(setup: Setup, wrong, said):
+def test_credit_that_cannot_be_used_is_refused_with_what_to_do(
+    setup: Setup, wrong, said
+):
     rows, group = mixed(setup)
-    algorithm = replace(GRPO, credit=lambda forward, advantage, rng: wrong(forward, advantage))
+    algorithm = replace(
+        GRPO, credit=lambda forward, advantage, rng: wrong(forward, advantage)
+    )
     with pytest.raises(ValueError, match=f"the credit rule's {said}"):
         setup.trainer(algorithm).update(rows, group, lr=1.0)
 

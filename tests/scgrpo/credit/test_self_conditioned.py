@@ -28,13 +28,17 @@ def routes_of(reference, case=None, wrong=None) -> References:
     refs = torch.tensor(reference)
     return References(
         reference=refs,
-        wrong_reference=torch.full_like(refs, -1) if wrong is None else torch.tensor(wrong),
+        wrong_reference=torch.full_like(refs, -1)
+        if wrong is None
+        else torch.tensor(wrong),
         case=torch.tensor([int(Case.WEIGHTED)] * len(refs) if case is None else case),
         overflow=torch.zeros_like(refs, dtype=torch.bool),
     )
 
 
-def weigh(divergence, mask, references, options=DEFAULT, *, seed=0, entropy=None, **given):
+def weigh(
+    divergence, mask, references, options=DEFAULT, *, seed=0, entropy=None, **given
+):
     return weights(
         torch.as_tensor(divergence, dtype=torch.float32),
         entropy,
@@ -63,28 +67,42 @@ def random_batch(seed, rows=12, tokens=6):
 def test_w_is_d_over_d_plus_the_75th_percentile():
     # The active values 0, 1, 2, 3, 8 have their 75th percentile at place 3: c = 3.
     w = weigh([[0, 1, 2], [3, 8, 99]], [[1, 1, 1], [1, 1, 0]], routes_of([1, 0]))
-    torch.testing.assert_close(w, torch.tensor([[0, 1 / 4, 2 / 5], [1 / 2, 8 / 11, 1.0]]))
+    torch.testing.assert_close(
+        w, torch.tensor([[0, 1 / 4, 2 / 5], [1 / 2, 8 / 11, 1.0]])
+    )
 
 
 def test_the_percentile_interpolates():
     # 0, 1, 2, 4: place 2.25, c = 2 + 0.25 * 2 = 2.5. The option moves it: place 1.5, c = 1.5.
-    values, mask, references = [[0, 1, 2, 4], [0] * 4], [[1] * 4, [0] * 4], routes_of([1, 0])
+    values, mask, references = (
+        [[0, 1, 2, 4], [0] * 4],
+        [[1] * 4, [0] * 4],
+        routes_of([1, 0]),
+    )
     assert weigh(values, mask, references)[0, 1].item() == pytest.approx(1 / 3.5)
     half = CreditOptions(percentile=0.5)
     assert weigh(values, mask, references, half)[0, 1].item() == pytest.approx(1 / 2.5)
 
 
 def test_c_has_a_floor():
-    values, mask, references = [[1e-4, 0, 0, 0], [0] * 4], [[1] * 4, [0] * 4], routes_of([1, 0])
+    values, mask, references = (
+        [[1e-4, 0, 0, 0], [0] * 4],
+        [[1] * 4, [0] * 4],
+        routes_of([1, 0]),
+    )
     assert weigh(values, mask, references)[0].tolist() == pytest.approx([0.5, 0, 0, 0])
     low = CreditOptions(floor=3e-4)
-    assert weigh(values, mask, references, low)[0].tolist() == pytest.approx([0.25, 0, 0, 0])
+    assert weigh(values, mask, references, low)[0].tolist() == pytest.approx(
+        [0.25, 0, 0, 0]
+    )
 
 
 @given(seed=seeds)
 def test_w_is_in_0_1_where_a_reference_speaks_and_1_elsewhere(seed):
     verified, group, divergence, mask = random_batch(seed)
-    references = assign_references(verified, group, np.random.default_rng(seed), DEFAULT)
+    references = assign_references(
+        verified, group, np.random.default_rng(seed), DEFAULT
+    )
     w = weigh(divergence, mask, references)
     active = mask & references.weighted[:, None]
     assert ((w[active] >= 0) & (w[active] < 1)).all()
@@ -94,14 +112,18 @@ def test_w_is_in_0_1_where_a_reference_speaks_and_1_elsewhere(seed):
 def test_masked_tokens_and_unweighted_rows_do_not_enter_the_percentile():
     mask, references = [[1, 1, 0], [1, 0, 0], [1, 1, 1]], routes_of([1, 0, -1])
     calm = weigh([[1, 2, 0], [3, 0, 0], [0, 0, 0]], mask, references)
-    loud = weigh([[1, 2, 1e6], [3, math.nan, 1e6], [1e6, math.inf, 5]], mask, references)
+    loud = weigh(
+        [[1, 2, 1e6], [3, math.nan, 1e6], [1e6, math.inf, 5]], mask, references
+    )
     assert torch.equal(calm, loud)
 
 
 @given(seed=seeds)
 def test_permuting_rows_leaves_w_unchanged(seed):
     verified, group, divergence, mask = random_batch(seed)
-    references = assign_references(verified, group, np.random.default_rng(seed), DEFAULT)
+    references = assign_references(
+        verified, group, np.random.default_rng(seed), DEFAULT
+    )
     order = torch.randperm(12, generator=torch.Generator().manual_seed(seed))
     moved = replace(references, reference=references.reference[order])
     w = weigh(divergence, mask, references)
@@ -155,7 +177,10 @@ def test_renorm_gives_the_active_tokens_mean_1(seed):
 
 def test_renorm_of_no_divergence_at_all_is_weight_1():
     w = weigh(
-        [[0, 0], [0, 0]], [[1, 1], [1, 1]], routes_of([1, 0]), CreditOptions(renorm_mean1=True)
+        [[0, 0], [0, 0]],
+        [[1, 1], [1, 1]],
+        routes_of([1, 0]),
+        CreditOptions(renorm_mean1=True),
     )
     assert (w == 1).all()
 
@@ -182,9 +207,13 @@ def test_shuffled_keeps_each_episodes_weights_but_not_their_places(seed):
     _, _, divergence, mask = random_batch(seed)
     references = routes_of([1, -1, *range(10)])
     plain = weigh(divergence, mask, references)
-    w = weigh(divergence, mask, references, CreditOptions(control="shuffled"), seed=seed)
+    w = weigh(
+        divergence, mask, references, CreditOptions(control="shuffled"), seed=seed
+    )
     for row in range(12):
-        assert torch.equal(w[row, mask[row]].sort().values, plain[row, mask[row]].sort().values)
+        assert torch.equal(
+            w[row, mask[row]].sort().values, plain[row, mask[row]].sort().values
+        )
         assert (w[row, ~mask[row]] == 1).all()
     assert (w[1] == 1).all()
 
@@ -205,7 +234,9 @@ def test_constant_is_each_episodes_own_mean():
     options = CreditOptions(control="constant", percentile=1.0)
     w = weigh([[9, 1, 2], [3, 8, 9]], mask, routes_of([1, 0]), options)
     first, second = (1 / 9 + 2 / 10) / 2, (3 / 11 + 8 / 16) / 2
-    torch.testing.assert_close(w, torch.tensor([[1, first, first], [second, second, 1]]))
+    torch.testing.assert_close(
+        w, torch.tensor([[1, first, first], [second, second, 1]])
+    )
 
 
 def test_entropy_takes_the_place_of_the_divergence_and_of_its_percentile():
@@ -223,7 +254,9 @@ def test_entropy_takes_the_place_of_the_divergence_and_of_its_percentile():
 
 def credited(verified, group, divergence, mask, options=DEFAULT, seed=0):
     """Base advantage, credited advantage, w and references of a batch."""
-    references = assign_references(verified, group, np.random.default_rng(seed), options)
+    references = assign_references(
+        verified, group, np.random.default_rng(seed), options
+    )
     w = weigh(divergence, mask, references, options)
     base = GRPO.advantage(verified.float(), group)
     return base, advantages(base, group, references, w, mask, options), w, references
@@ -239,13 +272,20 @@ def test_the_diversity_advantage_by_hand():
     got = advantages(torch.zeros(4), torch.zeros(4), references, w, mask, DEFAULT)
     torch.testing.assert_close(got, torch.tensor([-edge, 0, edge, 0]))
     double = advantages(
-        torch.zeros(4), torch.zeros(4), references, w, mask, CreditOptions(alpha_div=0.2)
+        torch.zeros(4),
+        torch.zeros(4),
+        references,
+        w,
+        mask,
+        CreditOptions(alpha_div=0.2),
     )
     torch.testing.assert_close(double, 2 * got)
 
 
 @given(seed=seeds)
-def test_without_verified_episodes_the_advantages_sum_to_0_and_the_reference_gets_0(seed):
+def test_without_verified_episodes_the_advantages_sum_to_0_and_the_reference_gets_0(
+    seed,
+):
     _, group, divergence, mask = random_batch(seed)
     none = torch.zeros(12, dtype=torch.bool)
     _, advantage, w, references = credited(none, group, divergence, mask, seed=seed)
@@ -255,7 +295,12 @@ def test_without_verified_episodes_the_advantages_sum_to_0_and_the_reference_get
     rows = ~references.weighted
     weight = GRPO.weight(mask) * w
     loss = surrogate(
-        torch.randn(12, 6)[rows], torch.zeros(12, 6)[rows], advantage[rows], weight[rows], 0.2, 0.2
+        torch.randn(12, 6)[rows],
+        torch.zeros(12, 6)[rows],
+        advantage[rows],
+        weight[rows],
+        0.2,
+        0.2,
     )
     assert loss.item() == 0.0
 
@@ -272,7 +317,9 @@ def test_the_diversity_advantage_replaces_that_of_shaped_rewards():
     references = routes_of([2, 2, -1], case=[int(Case.DIVERSITY)] * 3)
     w = torch.tensor([[0.2], [0.4], [1.0]])
     base = torch.tensor([1.0, -0.5, -0.5])
-    got = advantages(base, torch.zeros(3), references, w, torch.ones(3, 1).bool(), DEFAULT)
+    got = advantages(
+        base, torch.zeros(3), references, w, torch.ones(3, 1).bool(), DEFAULT
+    )
     torch.testing.assert_close(got, torch.tensor([-0.1, 0.1, 0]), rtol=1e-4, atol=0)
     assert base.tolist() == [1.0, -0.5, -0.5]
 
@@ -287,7 +334,9 @@ def test_tokens_past_the_length_of_the_reference_do_not_change_its_scores(seed):
     past = mask.cumsum(1) > mask[3].sum()
     other = torch.where(past, torch.rand(4, 8, generator=draw), w)
     group = torch.zeros(4)
-    one, two = (advantages(group, group, references, v, mask, DEFAULT) for v in (w, other))
+    one, two = (
+        advantages(group, group, references, v, mask, DEFAULT) for v in (w, other)
+    )
     assert torch.equal(one, two)
 
 
@@ -305,7 +354,9 @@ def test_an_episode_that_never_acted_makes_no_nan(silent):
     mask = torch.ones(4, 2).bool()
     mask[silent] = False
     references = routes_of([3, 3, 3, -1], case=[int(Case.DIVERSITY)] * 4)
-    got = advantages(torch.zeros(4), torch.zeros(4), references, torch.rand(4, 2), mask, DEFAULT)
+    got = advantages(
+        torch.zeros(4), torch.zeros(4), references, torch.rand(4, 2), mask, DEFAULT
+    )
     assert got.isfinite().all()
     assert got[silent] == 0
 
@@ -399,7 +450,9 @@ def test_the_summary_by_hand():
     mask = torch.tensor([[1, 1], [1, 0], [1, 0], [1, 0], [1, 1], [1, 1]]).bool()
     divergence = torch.tensor([[0, 1], [9, 9], [2, 9], [3, 9], [9, 9], [9, 9.0]])
     w = torch.tensor([[0.1, 0.3], [1, 1], [0.2, 1], [0.4, 1], [1, 1], [1, 1]])
-    log = summary(divergence, w, mask, torch.tensor([0, 0, 1, 1, 1, 2]), references, DEFAULT)
+    log = summary(
+        divergence, w, mask, torch.tensor([0, 0, 1, 1, 1, 2]), references, DEFAULT
+    )
     assert log == pytest.approx(
         {
             "credit/mean_d": 1.5,

@@ -50,7 +50,9 @@ MINUTE = 60
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=32, layers=2, heads=2)
+    path = make_tiny(
+        tmp_path_factory.mktemp("models") / "tiny", hidden=32, layers=2, heads=2
+    )
     model, _ = load(path)
     with torch.no_grad():
         for weight in model.parameters():
@@ -89,7 +91,8 @@ def on_two(
     FORKS.set_forkserver_preload(["scgrpo.update"])
     port = free_port()
     lives = [
-        FORKS.Process(target=as_rank, args=(r, port, asked or {}, work, *args)) for r in range(2)
+        FORKS.Process(target=as_rank, args=(r, port, asked or {}, work, *args))
+        for r in range(2)
     ]
     for life in lives:
         life.start()
@@ -119,9 +122,13 @@ def three_steps(ranks: Ranks, folder: Path, out: Path, rank: int = 0) -> None:
         optimizer = MasterAdamW(model.parameters(), lr=1e-3, ranks=ranks)
         gradients: list[torch.Tensor] = []
 
-        def keep(*_: Any, adam: Any = optimizer, into: list[torch.Tensor] = gradients) -> None:
+        def keep(
+            *_: Any, adam: Any = optimizer, into: list[torch.Tensor] = gradients
+        ) -> None:
             pairs = zip(adam.parameters, adam._masters, strict=True)
-            given = [gathered(p, part.grad) for p, part in pairs if part.grad is not None]
+            given = [
+                gathered(p, part.grad) for p, part in pairs if part.grad is not None
+            ]
             into.append(torch.cat([g.flatten() for g in given]).clone())
 
         optimizer._adam.register_step_pre_hook(keep)
@@ -162,7 +169,9 @@ def test_two_processes_take_the_steps_of_one(
     three_steps(SINGLE_PROCESS, tiny, tmp_path, rank)
     torch.set_num_threads(threads)
     assert on_two(three_steps, tiny, tmp_path, rank, asked=asked) == [0, 0]
-    alone, *both = (torch.load(tmp_path / f"{name}.pt") for name in ("1-0", "2-0", "2-1"))
+    alone, *both = (
+        torch.load(tmp_path / f"{name}.pt") for name in ("1-0", "2-0", "2-1")
+    )
     for algo in ALGOS:
         one = alone[algo]
         assert one["gradient"].norm() > 1e-3
@@ -173,14 +182,18 @@ def test_two_processes_take_the_steps_of_one(
         assert set.union(*shares) == set(one["mine"])
         for two in (found[algo] for found in both):
             assert two["ids"] == one["ids"]
-            torch.testing.assert_close(two["gradient"], one["gradient"], rtol=0, atol=1e-5)
+            torch.testing.assert_close(
+                two["gradient"], one["gradient"], rtol=0, atol=1e-5
+            )
             for mine, wanted in zip(two["weights"], one["weights"], strict=True):
                 torch.testing.assert_close(mine, wanted, rtol=0, atol=1e-5)
             for mine, wanted in zip(two["logs"], one["logs"], strict=True):
                 assert mine == pytest.approx(wanted, rel=1e-3, abs=1e-5)
             assert two["credited"] == one["credited"]
         # Not nearly, but to the bit: else the ranks would drift apart.
-        for mine, other in zip(*(found[algo]["weights"] for found in both), strict=True):
+        for mine, other in zip(
+            *(found[algo]["weights"] for found in both), strict=True
+        ):
             assert torch.equal(mine, other)
 
 
@@ -219,10 +232,14 @@ def test_what_the_first_rank_refuses_the_others_do_not_wait_for(tmp_path: Path):
 
 
 @pytest.mark.parametrize("key", sorted(UNSUPPORTED))
-def test_a_launch_that_would_share_the_model_in_another_way_is_refused(monkeypatch, key: str):
+def test_a_launch_that_would_share_the_model_in_another_way_is_refused(
+    monkeypatch, key: str
+):
     monkeypatch.setenv(key, "true")
     with (
-        pytest.raises(ValueError, match=f"launched with {UNSUPPORTED[key]}.*--fsdp_version 2"),
+        pytest.raises(
+            ValueError, match=f"launched with {UNSUPPORTED[key]}.*--fsdp_version 2"
+        ),
         joined(torch.device("cpu")),
     ):
         pass
@@ -233,12 +250,22 @@ def test_a_launch_that_would_share_the_model_in_another_way_is_refused(monkeypat
     [
         ("FSDP_VERSION", "1", "got --fsdp_version 1, wanted 2: launch with"),
         ("FSDP_OFFLOAD_PARAMS", "true", "wanted false: offloading is not supported"),
-        ("FSDP_RESHARD_AFTER_FORWARD", "false", "wanted true: a layer is always given back"),
+        (
+            "FSDP_RESHARD_AFTER_FORWARD",
+            "false",
+            "wanted true: a layer is always given back",
+        ),
         ("FSDP_ACTIVATION_CHECKPOINTING", "true", "set activation_checkpointing=true"),
-        ("ACCELERATE_MIXED_PRECISION", "bf16", "got --mixed_precision bf16, wanted no: dtype="),
+        (
+            "ACCELERATE_MIXED_PRECISION",
+            "bf16",
+            "got --mixed_precision bf16, wanted no: dtype=",
+        ),
     ],
 )
-def test_what_a_launch_asks_for_in_vain_is_refused(monkeypatch, key: str, value: str, said: str):
+def test_what_a_launch_asks_for_in_vain_is_refused(
+    monkeypatch, key: str, value: str, said: str
+):
     for name, given in (FSDP | {key: value}).items():
         monkeypatch.setenv(name, given)
     with pytest.raises(ValueError, match=said), joined(torch.device("cpu")):
@@ -279,13 +306,17 @@ def test_recomputed_activations_give_the_same_gradient(tiny: Path):
 
         optimizer._adam.register_step_pre_hook(keep)
         rng = np.random.default_rng(0)
-        trainer = PolicyUpdate(model, chat, ALGORITHMS["grpo"], optimizer, rng, max_grad_norm=1e9)
+        trainer = PolicyUpdate(
+            model, chat, ALGORITHMS["grpo"], optimizer, rng, max_grad_norm=1e9
+        )
         episodes = [spoken(e, chat) for e in played]
         trainer.update(episodes, [i // GROUP for i in range(len(episodes))], lr=1e-3)
         gradients.append(torch.cat([g.flatten() for g in kept]))
         calls.append(count[0])
         assert not any(
-            part.training for part in model.modules() if "Dropout" in type(part).__name__
+            part.training
+            for part in model.modules()
+            if "Dropout" in type(part).__name__
         )
     assert calls[0] > 0
     assert calls[1] == 2 * calls[0]
@@ -336,26 +367,41 @@ def test_a_launched_run_on_two_processes_learns_what_one_does(
     first = ["name=two", "steps=2", "validation.every=2"]
     said = launched(tmp_path, *settings, *first, flags=flags)
     assert said.count("run: ") == 1
-    how = "the model's layers are sharded" if flags == FSDP_FLAGS else "each with the model"
+    how = (
+        "the model's layers are sharded"
+        if flags == FSDP_FLAGS
+        else "each with the model"
+    )
     assert f"processes: 2, {how}" in said
     said = launched(tmp_path, "name=two", "resume=true", "steps=3", flags=flags)
     assert said.count("going on from") == 1
     one, two = tmp_path / "one", tmp_path / "two"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "latest", "one", "two"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "cache",
+        "latest",
+        "one",
+        "two",
+    ]
     rows = [read_metrics(run / "metrics.jsonl") for run in (one, two)]
     assert [row["step"] for row in rows[1]] == [1, 2, 3]
     assert [row["step"] for row in read_metrics(two / "validation.jsonl")] == [2]
     for step in (1, 2, 3):
         name = f"step-{step:06d}.jsonl"
-        ids = [[e.token_ids for e in read_episodes(run / "episodes" / name)] for run in (one, two)]
+        ids = [
+            [e.token_ids for e in read_episodes(run / "episodes" / name)]
+            for run in (one, two)
+        ]
         assert ids[0] == ids[1]
         assert (two / "credit" / name).is_file()
     for mine, wanted in zip(*reversed(rows), strict=True):
         assert mine["train/loss"] == pytest.approx(wanted["train/loss"], abs=1e-5)
-        assert mine["train/gradient_norm"] == pytest.approx(wanted["train/gradient_norm"], rel=1e-3)
+        assert mine["train/gradient_norm"] == pytest.approx(
+            wanted["train/gradient_norm"], rel=1e-3
+        )
     assert any(row["train/gradient_norm"] > 0 for row in rows[1])
     last = [
-        load_file(run / "checkpoints" / "step-000003" / "model.safetensors") for run in (one, two)
+        load_file(run / "checkpoints" / "step-000003" / "model.safetensors")
+        for run in (one, two)
     ]
     for weight, wanted in last[1].items():
         torch.testing.assert_close(wanted, last[0][weight], rtol=0, atol=1e-5)

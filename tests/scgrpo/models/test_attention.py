@@ -70,12 +70,16 @@ def test_a_tree_equals_separate_forward_passes_in_value_and_gradient(key_heads: 
     towards = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(2))
     (states * towards).sum().backward()
     (wanted * towards).sum().backward()
-    for (name, mine), theirs in zip(packed.named_parameters(), own.parameters(), strict=True):
+    for (name, mine), theirs in zip(
+        packed.named_parameters(), own.parameters(), strict=True
+    ):
         if theirs.grad is None:
             assert mine.grad is None, name
             continue
         scale = theirs.grad.abs().max()
-        torch.testing.assert_close(mine.grad / scale, theirs.grad / scale, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            mine.grad / scale, theirs.grad / scale, rtol=1e-5, atol=1e-5
+        )
 
 
 def test_a_tree_in_bfloat16_stays_within_its_rounding():
@@ -84,7 +88,10 @@ def test_a_tree_in_bfloat16_stays_within_its_rounding():
     layout = TreeLayout(len(prefix), [5, 9])
     states = hidden_states(packed, torch.tensor([*prefix, *sum(branches, [])]), layout)
     wanted = torch.cat(
-        [own_states(own, prefix), *(own_states(own, prefix + b)[len(prefix) :] for b in branches)]
+        [
+            own_states(own, prefix),
+            *(own_states(own, prefix + b)[len(prefix) :] for b in branches),
+        ]
     )
     # Two layers of bf16, whose rounding is 2**-8; the states are of size 1.
     assert states.dtype == torch.bfloat16
@@ -98,7 +105,9 @@ def test_a_branch_sees_nothing_of_its_neighbours():
     prefix, first, second, other = ids_of(6, 5, 4, 5)
     layout = TreeLayout(6, [5, 4])
     one = hidden_states(packed, torch.tensor(prefix + first + second), layout)
-    two = hidden_states(packed, torch.tensor(prefix + other + second), TreeLayout(6, [5, 4]))
+    two = hidden_states(
+        packed, torch.tensor(prefix + other + second), TreeLayout(6, [5, 4])
+    )
     assert torch.equal(one[:6], two[:6])
     assert not torch.equal(one[6:11], two[6:11])
     torch.testing.assert_close(one[11:], two[11:], rtol=1e-6, atol=1e-6)
@@ -118,7 +127,9 @@ def test_slots_fed_piece_by_piece_equal_one_forward_pass():
         rows = [i for i in range(4) if cuts[i][piece] > done[i]]
         feeds = [(slots[i], done[i], cuts[i][piece] - done[i]) for i in rows]
         ids = [t for i in rows for t in sequences[i][done[i] : cuts[i][piece]]]
-        states = hidden_states(packed, torch.tensor(ids), SlotLayout(cache, feeds, heads))
+        states = hidden_states(
+            packed, torch.tensor(ids), SlotLayout(cache, feeds, heads)
+        )
         for i, part in zip(rows, states.split([n for _, _, n in feeds]), strict=True):
             found[i].append(part)
             done[i] = cuts[i][piece]
@@ -149,15 +160,23 @@ REFUSED = [
     ),
     (
         Qwen2ForCausalLM,
-        Qwen2Config(**SMALL, use_sliding_window=True, sliding_window=16, max_window_layers=0),
+        Qwen2Config(
+            **SMALL, use_sliding_window=True, sliding_window=16, max_window_layers=0
+        ),
         "layers of the kind sliding_attention",
     ),
     (
         Gemma2ForCausalLM,
-        Gemma2Config(**SMALL, head_dim=8, layer_types=["full_attention"] * 2, sliding_window=None),
+        Gemma2Config(
+            **SMALL, head_dim=8, layer_types=["full_attention"] * 2, sliding_window=None
+        ),
         "caps its logits",
     ),
-    (CohereForCausalLM, CohereConfig(**SMALL, logit_scale=0.5), r"scales its logits \(logit_scale"),
+    (
+        CohereForCausalLM,
+        CohereConfig(**SMALL, logit_scale=0.5),
+        r"scales its logits \(logit_scale",
+    ),
     (
         BloomForCausalLM,
         BloomConfig(vocab_size=60, hidden_size=32, n_layer=1, n_head=2),

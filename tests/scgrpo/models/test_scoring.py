@@ -39,7 +39,9 @@ def test_log_probabilities_entropies_and_gradients_are_the_naive_ones(chunk: int
 
     naive = states.clone().requires_grad_()
     distribution = torch.distributions.Categorical(logits=head(naive))
-    torch.testing.assert_close(logprobs, distribution.log_prob(targets), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        logprobs, distribution.log_prob(targets), rtol=1e-5, atol=1e-6
+    )
     torch.testing.assert_close(entropy, distribution.entropy(), rtol=1e-5, atol=1e-6)
     (distribution.log_prob(targets) * weight).sum().backward()
     torch.testing.assert_close(mine.grad, naive.grad, rtol=1e-5, atol=1e-5)
@@ -52,7 +54,9 @@ def test_known_scores_are_handed_on_with_the_gradient_of_computed_ones(chunk: in
     mine, weight = states.clone().requires_grad_(), torch.linspace(-1, 2, A)
     naive = torch.distributions.Categorical(logits=head(states))
     _, known = divergence(head, states, states, targets)
-    torch.testing.assert_close(known.logprobs, naive.log_prob(targets), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        known.logprobs, naive.log_prob(targets), rtol=1e-5, atol=1e-6
+    )
     torch.testing.assert_close(known.entropy, naive.entropy(), rtol=1e-5, atol=1e-6)
     gradients = []
     for scores in (None, known):
@@ -72,7 +76,9 @@ def test_a_frozen_output_layer_passes_the_gradient_on(chunk: int):
     head.weight.requires_grad_(False)
     mine, naive = (states.clone().requires_grad_() for _ in range(2))
     token_scores(head, mine, targets).logprobs.sum().backward()
-    torch.distributions.Categorical(logits=head(naive)).log_prob(targets).sum().backward()
+    torch.distributions.Categorical(logits=head(naive)).log_prob(
+        targets
+    ).sum().backward()
     torch.testing.assert_close(mine.grad, naive.grad, rtol=1e-5, atol=1e-5)
     assert head.weight.grad is None
 

@@ -22,7 +22,9 @@ def completion(text="3", *, finish="stop", prompt=10, tokens=1, calls=None) -> s
         "completion_tokens": tokens,
         "total_tokens": prompt + tokens,
     }
-    return json.dumps({"choices": [{"message": message, "finish_reason": finish}], "usage": usage})
+    return json.dumps(
+        {"choices": [{"message": message, "finish_reason": finish}], "usage": usage}
+    )
 
 
 class Scripted:
@@ -31,7 +33,9 @@ class Scripted:
     The first request of a policy, which asks for one token, is answered apart.
     """
 
-    def __init__(self, answer: Callable[[int, dict], Answer], hello: Answer = None) -> None:
+    def __init__(
+        self, answer: Callable[[int, dict], Answer], hello: Answer = None
+    ) -> None:
         self.bodies: list[dict] = []
         self.times: list[float] = []
         self.headers: list[dict[str, str]] = []

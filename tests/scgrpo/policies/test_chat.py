@@ -53,14 +53,19 @@ TOOL = {
     "function": {
         "name": "apply",
         "description": "Apply a candidate.",
-        "parameters": {"type": "object", "properties": {"candidate": {"type": "integer"}}},
+        "parameters": {
+            "type": "object",
+            "properties": {"candidate": {"type": "integer"}},
+        },
     },
 }
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2)
+    return make_tiny(
+        tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2
+    )
 
 
 @pytest.fixture
@@ -74,7 +79,9 @@ def rendered(tokenizer, messages, tools=None) -> str:
     )
 
 
-def spoken(chat: Chat, messages, turns: list[str], replies: list[str], *, ended: bool) -> list[int]:
+def spoken(
+    chat: Chat, messages, turns: list[str], replies: list[str], *, ended: bool
+) -> list[int]:
     """The ids of a conversation as a policy appends them."""
     ids = chat.opening(messages, ())[1]
     for turn, reply in zip(turns, replies, strict=True):
@@ -86,7 +93,9 @@ def spoken(chat: Chat, messages, turns: list[str], replies: list[str], *, ended:
 @pytest.mark.parametrize("ended", [True, False])
 @pytest.mark.parametrize("opening", [[USER], [SYSTEM, USER]])
 @pytest.mark.parametrize("template", [SMOL, THINKING])
-def test_appended_ids_are_the_templates_own_rendering(tokenizer, template, opening, ended):
+def test_appended_ids_are_the_templates_own_rendering(
+    tokenizer, template, opening, ended
+):
     tokenizer.chat_template = template
     chat = Chat(tokenizer)
     turns, replies = ["41", "40 + 2"], ["higher", " found\n"]
@@ -135,7 +144,9 @@ def test_a_template_that_knows_tools_gets_their_schemas(tokenizer):
 
 
 @pytest.mark.parametrize("opening", [[USER], [SYSTEM, USER]])
-def test_a_template_without_tools_gets_one_line_each_in_the_system_message(tokenizer, opening):
+def test_a_template_without_tools_gets_one_line_each_in_the_system_message(
+    tokenizer, opening
+):
     text, _ = Chat(tokenizer).opening(opening, [TOOL])
     line = "apply(candidate: integer): Apply a candidate."
     system = f"Repair it.\n{line}" if SYSTEM in opening else line
@@ -158,5 +169,7 @@ def test_a_tokenizer_without_a_template_is_refused(tokenizer):
 
 def test_a_template_whose_end_is_no_end_token_is_refused(tokenizer):
     tokenizer.chat_template = SMOL.replace("<|im_end|>", "[end]")
-    with pytest.raises(ValueError, match=r"ends a turn with '\[end\]\\n.*set tokenizer.eos_token"):
+    with pytest.raises(
+        ValueError, match=r"ends a turn with '\[end\]\\n.*set tokenizer.eos_token"
+    ):
         Chat(tokenizer)

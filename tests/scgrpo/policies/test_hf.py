@@ -26,7 +26,9 @@ OPENINGS = [
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory):
-    folder = make_tiny(tmp_path_factory.mktemp("models") / "t", hidden=16, layers=1, heads=2)
+    folder = make_tiny(
+        tmp_path_factory.mktemp("models") / "t", hidden=16, layers=1, heads=2
+    )
     return load(folder)[1]
 
 
@@ -75,7 +77,9 @@ def converse(policy: HFPolicy, opening, seed: int, turns: int = 4) -> list[Segme
 
 
 @torch.no_grad()
-def check(segments: list[Segment], own: LlamaForCausalLM, *, greedy: bool = False) -> int:
+def check(
+    segments: list[Segment], own: LlamaForCausalLM, *, greedy: bool = False
+) -> int:
     """Holds every turn against one full forward pass over all ids; returns the tokens checked."""
     ids = [i for s in segments for i in s.token_ids]
     logprobs = own(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
@@ -85,7 +89,9 @@ def check(segments: list[Segment], own: LlamaForCausalLM, *, greedy: bool = Fals
             before = logprobs[place - 1 : place - 1 + len(segment.token_ids)]
             sampled = torch.tensor(segment.token_ids)
             wanted = before.gather(1, sampled[:, None])[:, 0]
-            torch.testing.assert_close(torch.tensor(segment.logprobs), wanted, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(
+                torch.tensor(segment.logprobs), wanted, rtol=1e-4, atol=1e-4
+            )
             if greedy:
                 assert before.argmax(-1).tolist() == list(segment.token_ids)
             checked += len(sampled)
@@ -103,7 +109,9 @@ def test_many_conversations_equal_full_forward_passes(make, temperature: float):
         done = list(pool.map(lambda job: converse(policy, *job), jobs))
     tokens = sum(check(segments, own, greedy=temperature == 0.0) for segments in done)
     assert tokens > 200
-    assert {len(s.token_ids) for segments in done for s in segments if s.source == "env"} != {0}
+    assert {
+        len(s.token_ids) for segments in done for s in segments if s.source == "env"
+    } != {0}
 
 
 def test_a_copied_opening_gives_what_computing_it_gives(make):
@@ -144,7 +152,9 @@ def test_the_weights_may_not_change_under_a_conversation(make):
 
 def test_the_same_seed_gives_the_same_tokens_and_another_one_others(make):
     policy = make(models()[0])
-    ids = [[s.token_ids for s in converse(policy, OPENINGS[0], seed)] for seed in (3, 3, 4)]
+    ids = [
+        [s.token_ids for s in converse(policy, OPENINGS[0], seed)] for seed in (3, 3, 4)
+    ]
     assert ids[0] == ids[1]
     assert ids[0] != ids[2]
 
@@ -223,10 +233,14 @@ def test_a_cut_turn_gets_its_end_token_from_the_environment(make, tokenizer):
     assert reply.logprobs == ()
 
 
-def test_an_end_of_text_ends_the_turn_and_the_template_still_gets_its_own_end(make, tokenizer):
+def test_an_end_of_text_ends_the_turn_and_the_template_still_gets_its_own_end(
+    make, tokenizer
+):
     tokenizer = load_with_eos(tokenizer, "<|endoftext|>")
     model, _ = models()
-    model.set_output_embeddings(Script([*tokenizer.encode("ab"), tokenizer.eos_token_id, 40]))
+    model.set_output_embeddings(
+        Script([*tokenizer.encode("ab"), tokenizer.eos_token_id, 40])
+    )
     with (
         HFPolicy(model, tokenizer, cache_tokens=160) as policy,
         policy.begin(OPENINGS[2], (), limits=LIMITS, seed=0) as conversation,
@@ -321,7 +335,9 @@ def test_a_broken_engine_reaches_those_who_wait_and_those_who_come(make):
         assert gate.reached.wait(30)
         gate.go_on.set()
         for future in waiting:
-            with pytest.raises(PolicyClosed, match="its engine broke: CUDA error: device lost"):
+            with pytest.raises(
+                PolicyClosed, match="its engine broke: CUDA error: device lost"
+            ):
                 future.result(timeout=30)
     with pytest.raises(PolicyClosed, match="device lost"):
         policy.begin(OPENINGS[0], (), limits=LIMITS, seed=0)
@@ -338,13 +354,17 @@ def test_nobody_hangs_where_the_engine_breaks_in_a_way_that_nobody_foresaw(make)
 
 def test_limits_past_the_cache_are_refused(make):
     policy = make(models()[0], cache_tokens=100)
-    with pytest.raises(ValueError, match="160 tokens but the cache holds 100; raise cache_tokens"):
+    with pytest.raises(
+        ValueError, match="160 tokens but the cache holds 100; raise cache_tokens"
+    ):
         policy.begin(OPENINGS[0], (), limits=LIMITS, seed=0)
 
 
 @pytest.mark.parametrize("temperature", [-1.0, 0.5, 2.0])
 def test_a_temperature_that_would_bias_training_is_refused(make, temperature: float):
-    with pytest.raises(ValueError, match=r"temperature must be 1 \(sample\) or 0 \(greedy\)"):
+    with pytest.raises(
+        ValueError, match=r"temperature must be 1 \(sample\) or 0 \(greedy\)"
+    ):
         make(models()[0], temperature=temperature)
 
 

@@ -58,7 +58,9 @@ def test_one_script_serves_many_conversations():
 def test_random_turns_depend_on_the_seed_alone():
     env = ToyGuess()
     task = env.tasks("train", 4)[62]
-    played = [texts(play(env, RandomPolicy(env), task, seed=seed)) for seed in (1, 1, 2)]
+    played = [
+        texts(play(env, RandomPolicy(env), task, seed=seed)) for seed in (1, 1, 2)
+    ]
     assert played[0] == played[1] != played[2]
     assert texts(play(ToyGuess(), RandomPolicy(env), task, seed=1)) == played[0]
 
@@ -74,5 +76,7 @@ def test_random_turns_do_not_follow_the_environments_own_randomness():
 
 
 def test_random_turns_need_an_environment_that_makes_them():
-    with pytest.raises(ValueError, match="RandomPolicy needs a TextEnv, got CartPoleEnv"):
+    with pytest.raises(
+        ValueError, match="RandomPolicy needs a TextEnv, got CartPoleEnv"
+    ):
         RandomPolicy(gymnasium.make("CartPole-v1"))

@@ -22,7 +22,10 @@ TOOLS = [
         "function": {
             "name": "guess",
             "description": "Guess.",
-            "parameters": {"type": "object", "properties": {"number": {"type": "integer"}}},
+            "parameters": {
+                "type": "object",
+                "properties": {"number": {"type": "integer"}},
+            },
         },
     }
 ]
@@ -35,7 +38,9 @@ def policy(scripted: Scripted, **options):
     with scripted.running() as address:
         options = {"timeout_s": 5.0, "tries": 3, "wait_s": 0.05, **options}
         temperature = options.pop("temperature", 1.0)
-        with ServerPolicy(Server(address, "m", **options), temperature=temperature) as opened:
+        with ServerPolicy(
+            Server(address, "m", **options), temperature=temperature
+        ) as opened:
             yield opened
 
 
@@ -45,7 +50,9 @@ def say(opened: ServerPolicy, *, limits=LIMITS, tools=(), seed=0):
 
 
 def test_a_turn_asks_for_the_whole_distribution_at_the_seed_and_counts_tokens():
-    scripted = Scripted(lambda n, body: (200, {}, completion("4", tokens=7, finish="length")))
+    scripted = Scripted(
+        lambda n, body: (200, {}, completion("4", tokens=7, finish="length"))
+    )
     with policy(scripted) as opened:
         turn = say(opened, limits=Limits(turn_tokens=7), seed=2**40 + 5)
     assert (turn.text, turn.length, turn.cut, turn.token_ids) == ("4", 7, True, ())
@@ -66,7 +73,10 @@ def test_a_turn_asks_for_the_whole_distribution_at_the_seed_and_counts_tokens():
 def test_tools_are_text_that_stops_at_a_call_and_replies_are_the_user_s():
     call = '<tool_call>{"name": "guess"}'
     scripted = Scripted(lambda n, body: (200, {}, completion(call)))
-    with policy(scripted) as opened, opened.begin(MESSAGES, TOOLS, limits=LIMITS, seed=0) as chat:
+    with (
+        policy(scripted) as opened,
+        opened.begin(MESSAGES, TOOLS, limits=LIMITS, seed=0) as chat,
+    ):
         assert "guess(number: integer): Guess." in chat.prompt.text
         assert chat.generate().text == f"{call}</tool_call>"
         chat.append("too low")
@@ -94,7 +104,10 @@ def test_native_tools_are_schemas_and_their_calls_become_text():
         turn = chat.generate()
         chat.append("too low")
         chat.generate()
-    assert turn.text == '<tool_call>{"name": "guess", "arguments": {"number": 3}}</tool_call>'
+    assert (
+        turn.text
+        == '<tool_call>{"name": "guess", "arguments": {"number": 3}}</tool_call>'
+    )
     assert scripted.bodies[0]["tools"] == TOOLS
     assert scripted.bodies[0]["messages"] == MESSAGES
     said, answered = scripted.bodies[1]["messages"][1:]
@@ -121,7 +134,11 @@ def refusing(*names):
     def hello(body):
         for name in names:
             if name in body:
-                return 400, {}, json.dumps({"error": {"message": f"unknown argument: {name}"}})
+                return (
+                    400,
+                    {},
+                    json.dumps({"error": {"message": f"unknown argument: {name}"}}),
+                )
         return 200, {}, completion()
 
     return hello
@@ -165,7 +182,9 @@ def test_what_passes_is_asked_for_again():
 def test_a_busy_server_is_left_alone_as_long_as_it_asks_by_every_thread():
     scripted = Scripted(
         lambda n, body: (
-            (429, {"retry-after": "1"}, "slow down") if n == 1 else (200, {}, completion())
+            (429, {"retry-after": "1"}, "slow down")
+            if n == 1
+            else (200, {}, completion())
         )
     )
     with policy(scripted, tries=1) as opened:
@@ -188,7 +207,9 @@ def test_a_busy_server_is_left_alone_as_long_as_it_asks_by_every_thread():
 def test_a_date_to_come_again_is_understood():
     date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 3))
     scripted = Scripted(
-        lambda n, body: (429, {"retry-after": date}, "") if n == 1 else (200, {}, completion())
+        lambda n, body: (
+            (429, {"retry-after": date}, "") if n == 1 else (200, {}, completion())
+        )
     )
     with policy(scripted) as opened:
         say(opened)
@@ -198,7 +219,10 @@ def test_a_date_to_come_again_is_understood():
 def test_a_wait_beyond_patience_is_an_error_now():
     scripted = Scripted(lambda n, body: (429, {"retry-after": "3600"}, "quota"))
     begun = time.monotonic()
-    with policy(scripted) as opened, pytest.raises(ServerError, match="again in 3600 s"):
+    with (
+        policy(scripted) as opened,
+        pytest.raises(ServerError, match="again in 3600 s"),
+    ):
         say(opened)
     assert time.monotonic() - begun < 5
 
@@ -206,7 +230,9 @@ def test_a_wait_beyond_patience_is_an_error_now():
 def test_a_server_that_is_gone_is_given_up_once_for_all():
     scripted = Scripted(lambda n, body: "close")
     with policy(scripted, tries=2) as opened:
-        with pytest.raises(ServerError, match=r"gave no answer in \d+ s: RemoteProtocolError"):
+        with pytest.raises(
+            ServerError, match=r"gave no answer in \d+ s: RemoteProtocolError"
+        ):
             say(opened)
         assert "gave no answer" in opened.failure
         asked = len(scripted.bodies)
@@ -277,7 +303,9 @@ def test_the_key_is_sent_and_a_wrong_one_is_named_but_never_shown(monkeypatch):
     assert scripted.headers[0]["Authorization"] == "Bearer sk-secret"
     wrong = Scripted(lambda n, body: None, hello=(401, {}, "bad key sk-secret"))
     with (
-        pytest.raises(ValueError, match="HTTP 401: bad key .*. The key in KEY_OF_TEST is") as said,
+        pytest.raises(
+            ValueError, match="HTTP 401: bad key .*. The key in KEY_OF_TEST is"
+        ) as said,
         policy(wrong, api_key_env="KEY_OF_TEST"),
     ):
         pass
@@ -289,7 +317,9 @@ def test_a_key_that_is_asked_for_and_not_there_is_said():
     wrong = Scripted(lambda n, body: None, hello=(401, {}, "who are you"))
     with pytest.raises(ValueError, match="Name a key by --api-key-env"), policy(wrong):
         pass
-    with pytest.raises(ValueError, match="the environment variable NO_KEY_1 is not set"):
+    with pytest.raises(
+        ValueError, match="the environment variable NO_KEY_1 is not set"
+    ):
         Completions(Server("http://h/v1", api_key_env="NO_KEY_1"))
 
 
@@ -301,7 +331,10 @@ def test_a_server_without_counts_or_without_the_model_is_refused():
     ):
         pass
     scripted = Scripted(lambda n, body: None)
-    with scripted.running() as address, pytest.raises(ValueError, match="'other'; it serves m"):
+    with (
+        scripted.running() as address,
+        pytest.raises(ValueError, match="'other'; it serves m"),
+    ):
         ServerPolicy(Server(address, "other"))
 
 

@@ -71,9 +71,14 @@ def test_a_folder_that_cannot_be_made_says_why_and_what_to_do(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("option", "message"),
-    [("size=1m,nr_inodes=3", "the disk is full: free some"), ("ro", "the disk is read-only")],
+    [
+        ("size=1m,nr_inodes=3", "the disk is full: free some"),
+        ("ro", "the disk is read-only"),
+    ],
 )
-def test_a_full_or_read_only_disk_says_so(option: str, message: str, tmp_path: Path) -> None:
+def test_a_full_or_read_only_disk_says_so(
+    option: str, message: str, tmp_path: Path
+) -> None:
     mount = ["mount", "-t", "tmpfs", "-o", option, "tmpfs", str(tmp_path)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("mounting a small disk needs root")

@@ -64,7 +64,9 @@ def test_a_line_torn_by_a_kill_is_dropped_and_the_next_is_whole(tmp_path: Path) 
     assert steps(tmp_path) == [1, 3]
 
 
-def test_a_broken_line_in_the_middle_is_an_error_with_its_number(tmp_path: Path) -> None:
+def test_a_broken_line_in_the_middle_is_an_error_with_its_number(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nnonsense\n{"step": 3}\n')
     with pytest.raises(ValueError, match="line 2"):
         read_metrics(tmp_path / "metrics.jsonl")
@@ -89,7 +91,11 @@ def test_tensorboard_reads_the_curve_after_a_resume(tmp_path: Path) -> None:
         metrics.write(3, reward=30.0)
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
-    assert [(e.step, e.value) for e in events.Scalars("reward")] == [(1, 1.0), (2, 2.0), (3, 30.0)]
+    assert [(e.step, e.value) for e in events.Scalars("reward")] == [
+        (1, 1.0),
+        (2, 2.0),
+        (3, 30.0),
+    ]
 
 
 def test_a_full_disk_is_said_while_writing(tmp_path: Path) -> None:
@@ -97,7 +103,10 @@ def test_a_full_disk_is_said_while_writing(tmp_path: Path) -> None:
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("mounting a small disk needs root")
     try:
-        with Metrics(tmp_path) as metrics, pytest.raises(DiskError, match="the disk is full"):
+        with (
+            Metrics(tmp_path) as metrics,
+            pytest.raises(DiskError, match="the disk is full"),
+        ):
             write_without_end(metrics)
         assert steps(tmp_path)[:2] == [0, 1]
     finally:
@@ -105,7 +114,9 @@ def test_a_full_disk_is_said_while_writing(tmp_path: Path) -> None:
 
 
 def test_in_a_pipe_progress_is_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    done = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW], capture_output=True, text=True, check=True
+    )
     assert done.stdout == ""
     middle, last = done.stderr.splitlines()
     assert middle == "half way"
@@ -158,7 +169,11 @@ def test_messages_go_to_the_terminal_once(capsys: pytest.CaptureFixture[str]) ->
     finally:
         for name in ("scgrpo", "envs", "sandboxes", "evals"):
             one = logging.getLogger(name)
-            one.handlers, one.level, one.propagate = list(before[0]), before[1], before[2]
+            one.handlers, one.level, one.propagate = (
+                list(before[0]),
+                before[1],
+                before[2],
+            )
 
 
 TRACK = """
@@ -189,14 +204,21 @@ def tracked(tracker: str, folder: Path) -> None:
 def test_trackio_gets_every_step_of_one_run(tmp_path: Path) -> None:
     tracked("trackio", tmp_path)
     with sqlite3.connect(tmp_path / "trackio" / "scgrpo.db") as database:
-        rows = database.execute("select run_name, step, metrics from metrics order by step")
-        found = [(name, step, json.loads(values)["reward"]) for name, step, values in rows]
+        rows = database.execute(
+            "select run_name, step, metrics from metrics order by step"
+        )
+        found = [
+            (name, step, json.loads(values)["reward"]) for name, step, values in rows
+        ]
     assert found == [("run", step, step / 4) for step in (1, 2, 3, 4)]
 
 
 @pytest.mark.slow
 def test_wandb_gets_both_parts_of_a_run_under_one_id(tmp_path: Path) -> None:
     tracked("wandb", tmp_path)
-    ids = {path.stem.partition("-")[2] for path in tmp_path.glob("wandb/offline-run-*/*.wandb")}
+    ids = {
+        path.stem.partition("-")[2]
+        for path in tmp_path.glob("wandb/offline-run-*/*.wandb")
+    }
     assert len(ids) == 1
     assert ids.pop().startswith("run-")

@@ -86,7 +86,9 @@ class Settings:
         ("env_kwargs.deep.size=4", "env_kwargs", {"deep": {"size": 4}}),
     ],
 )
-def test_an_argument_sets_its_field_and_no_other(argument: str, name: str, value: object) -> None:
+def test_an_argument_sets_its_field_and_no_other(
+    argument: str, name: str, value: object
+) -> None:
     got = read(Settings, ["env=x", argument])
     expected = {"env": "x", name: value}
     assert got == Settings(**expected)  # pyright: ignore[reportArgumentType]
@@ -110,7 +112,10 @@ def test_a_switch_takes_no_value_and_an_option_takes_the_next_argument() -> None
         ("steps=true", "steps: got True, wanted int"),
         ("steps=", "steps: got None, wanted int"),
         ("resume=maybe", "resume: got 'maybe', wanted true|false"),
-        ("algo=sc_grop", "algo: got 'sc_grop', wanted grpo|sc_grpo; did you mean sc_grpo"),
+        (
+            "algo=sc_grop",
+            "algo: got 'sc_grop', wanted grpo|sc_grpo; did you mean sc_grpo",
+        ),
         ("levels=0,a", "levels[1]: got 'a', wanted int"),
         ("levels=[0", "levels: got '[0', wanted list of int"),
         ("optimizer.lr=fast", "optimizer.lr: got 'fast', wanted float"),
@@ -120,7 +125,9 @@ def test_a_switch_takes_no_value_and_an_option_takes_the_next_argument() -> None
         ("config=/no/such.yaml", "config=/no/such.yaml: there is no such file"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_got_and_wanted(argument: str, message: str) -> None:
+def test_what_cannot_be_used_is_refused_with_got_and_wanted(
+    argument: str, message: str
+) -> None:
     with pytest.raises(SettingsError) as caught:
         read(Settings, ["env=x", argument])
     assert message in str(caught.value)
@@ -159,7 +166,9 @@ def test_a_bad_config_file_is_refused(text: str, message: str, tmp_path: Path) -
 
 
 @given(
-    env=st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=8),
+    env=st.text(
+        st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=8
+    ),
     steps=st.integers(1, 10**12),
     lora_rank=st.none() | st.integers(),
     levels=st.lists(st.integers(), max_size=3).map(tuple),
@@ -171,7 +180,9 @@ def test_saved_settings_load_equal(
     tmp_path_factory: pytest.TempPathFactory, lr: float, **fields: Any
 ) -> None:
     path = tmp_path_factory.mktemp("settings") / "config.yaml"
-    given_settings = Settings(**fields, optimizer=Optimizer(lr=lr), env_kwargs={"a": [1, "b"]})
+    given_settings = Settings(
+        **fields, optimizer=Optimizer(lr=lr), env_kwargs={"a": [1, "b"]}
+    )
     settings.save(given_settings, path)
     assert settings.load(Settings, path) == given_settings
 
@@ -180,7 +191,9 @@ def test_help_names_every_field_with_type_default_and_meaning(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        settings.parse(Settings, ["steps=2", "--help"], prog="demo", examples=["demo env=toy"])
+        settings.parse(
+            Settings, ["steps=2", "--help"], prog="demo", examples=["demo env=toy"]
+        )
     assert caught.value.code == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "Settings of a small command." in lines
@@ -193,7 +206,9 @@ def test_help_names_every_field_with_type_default_and_meaning(
     assert lines[-1] == "demo env=toy"
 
 
-def test_the_command_line_ends_with_2_and_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_ends_with_2_and_the_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit) as caught:
         settings.parse(Settings, ["env=x", "stepz=1"], prog="demo")
     assert caught.value.code == 2
@@ -205,9 +220,14 @@ def test_the_command_line_ends_with_2_and_the_reason(capsys: pytest.CaptureFixtu
 def test_the_settings_page_is_that_of_the_code():
     page = Path(__file__).parents[3] / "docs" / "settings.md"
     done = subprocess.run(
-        [sys.executable, "-m", "scgrpo.config"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "scgrpo.config"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert page.read_text() == done.stdout, "run: python -m scgrpo.config > docs/settings.md"
+    assert page.read_text() == done.stdout, (
+        "run: python -m scgrpo.config > docs/settings.md"
+    )
 
 
 @dataclass(frozen=True)
@@ -224,4 +244,6 @@ class Faster:
 
 def test_a_groups_defaults_are_those_of_the_settings_around_it():
     assert "float = 5.0" in help_text(Faster, prog="x")
-    assert "| `optimizer.lr` | float | 5.0 | step size at the first step |" in markdown(Faster)
+    assert "| `optimizer.lr` | float | 5.0 | step size at the first step |" in markdown(
+        Faster
+    )

@@ -18,7 +18,9 @@ from scgrpo.warm_start import spoken
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2)
+    return make_tiny(
+        tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2
+    )
 
 
 def test_a_teacher_of_the_same_tokens_has_no_gradient(folder: Path):
@@ -37,9 +39,13 @@ def test_a_teacher_with_another_tokenizer_is_refused_with_what_differs(
     changed.save_pretrained(other)
     _, tokenizer = load(folder)
     cpu = torch.device("cpu")
-    with pytest.raises(ValueError, match="has another tokenizer: 0 of the model's .* tokens"):
+    with pytest.raises(
+        ValueError, match="has another tokenizer: 0 of the model's .* tokens"
+    ):
         load_teacher(str(other), tokenizer, dtype=torch.float32, device=cpu)
-    with pytest.raises(ValueError, match="has another tokenizer: 1 of the model's .* tokens"):
+    with pytest.raises(
+        ValueError, match="has another tokenizer: 1 of the model's .* tokens"
+    ):
         load_teacher(str(folder), changed, dtype=torch.float32, device=cpu)
 
 
@@ -83,12 +89,16 @@ def test_the_solution_goes_into_the_system_message_and_nowhere_else(folder: Path
     assert "solution" not in own
 
 
-@pytest.mark.parametrize("limits", [ReferenceLimits(tokens=10), ReferenceLimits(input_tokens=60)])
+@pytest.mark.parametrize(
+    "limits", [ReferenceLimits(tokens=10), ReferenceLimits(input_tokens=60)]
+)
 def test_a_solution_that_does_not_fit_leaves_the_row_out(folder: Path, limits):
     chat = Chat(load(folder)[1])
     row = episode(chat)
     assert gold_openings(chat, limits, [row], lambda task: ["4"]) == {}
     assert (
-        gold_openings(chat, replace(limits, tokens=512, input_tokens=4096), [row], lambda task: [])
+        gold_openings(
+            chat, replace(limits, tokens=512, input_tokens=4096), [row], lambda task: []
+        )
         == {}
     )

@@ -84,7 +84,9 @@ def test_the_reference_prompt_is_not_repeated():
 def test_the_neutral_guide_claims_no_success():
     messages = taught(reference("submit", passed=False), verified=False)
     assert messages is not None
-    claim = re.compile(r"correct|verif|success|solv|pass|right|solution|guid", re.IGNORECASE)
+    claim = re.compile(
+        r"correct|verif|success|solv|pass|right|solution|guid", re.IGNORECASE
+    )
     assert NEUTRAL_GUIDE in messages[0]["content"]
     assert not claim.search(messages[0]["content"])
     assert claim.search(VERIFIED_GUIDE)

@@ -48,12 +48,20 @@ def errored(error: Exception) -> Episode:
         (KeyError("a: b"), "KeyError"),
         (PolicyClosed(), "PolicyClosed"),
         (SandboxError("Docker cannot start a container: 500"), "sandbox_docker"),
-        (SandboxError("all 1000 user ids for sandboxes are in use"), "sandbox_none_free"),
         (
-            SandboxError("a fresh sandbox does not take a file: No space left on device; replace"),
+            SandboxError("all 1000 user ids for sandboxes are in use"),
+            "sandbox_none_free",
+        ),
+        (
+            SandboxError(
+                "a fresh sandbox does not take a file: No space left on device; replace"
+            ),
             "sandbox_no_room",
         ),
-        (SandboxError("a fresh sandbox does not take a file: Read-only"), "sandbox_no_file"),
+        (
+            SandboxError("a fresh sandbox does not take a file: Read-only"),
+            "sandbox_no_file",
+        ),
         (SandboxError("no sandbox started in time"), "sandbox_start_timeout"),
         (SandboxError("this lease is over"), "sandbox_closed"),
         (SandboxError("something new"), "SandboxError"),

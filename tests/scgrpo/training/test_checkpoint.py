@@ -52,10 +52,14 @@ class Training:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2)
+    return make_tiny(
+        tmp_path_factory.mktemp("models") / "tiny", hidden=16, layers=1, heads=2
+    )
 
 
-def test_training_goes_on_from_a_checkpoint_bit_for_bit(tiny: Path, tmp_path: Path) -> None:
+def test_training_goes_on_from_a_checkpoint_bit_for_bit(
+    tiny: Path, tmp_path: Path
+) -> None:
     first = Training(tiny)
     first.step()
     path = first.save(tmp_path, 1)
@@ -76,7 +80,9 @@ def test_transformers_loads_a_checkpoint_folder(tiny: Path, tmp_path: Path) -> N
     assert torch.equal(loaded.lm_head.weight, training.model.lm_head.weight)
 
 
-def test_a_lora_checkpoint_holds_the_adapter_and_restores_it(tiny: Path, tmp_path: Path) -> None:
+def test_a_lora_checkpoint_holds_the_adapter_and_restores_it(
+    tiny: Path, tmp_path: Path
+) -> None:
     from peft import LoraConfig, get_peft_model
 
     def adapted() -> Training:
@@ -105,7 +111,10 @@ def test_only_the_newest_are_kept(tiny: Path, tmp_path: Path) -> None:
     training = Training(tiny)
     for step in (1, 2, 3):
         training.save(tmp_path, step, keep=2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000002", "step-000003"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step-000002",
+        "step-000003",
+    ]
     assert latest(tmp_path) == tmp_path / "step-000003"
 
 
@@ -150,7 +159,9 @@ def test_what_a_killed_save_left_is_no_checkpoint_and_is_cleared(
     assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
 
 
-def test_a_failed_save_of_the_same_step_keeps_the_old_one(tiny: Path, tmp_path: Path) -> None:
+def test_a_failed_save_of_the_same_step_keeps_the_old_one(
+    tiny: Path, tmp_path: Path
+) -> None:
     training = Training(tiny)
     path = training.save(tmp_path, 1)
 
@@ -158,7 +169,9 @@ def test_a_failed_save_of_the_same_step_keeps_the_old_one(tiny: Path, tmp_path: 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     training.model.save_pretrained = fails
-    with pytest.raises(DiskError, match=r"step-000001: the disk is full: free some space"):
+    with pytest.raises(
+        DiskError, match=r"step-000001: the disk is full: free some space"
+    ):
         training.save(tmp_path, 1)
     assert latest(tmp_path) == path
 
@@ -185,7 +198,9 @@ def test_a_full_disk_keeps_the_checkpoint_before_it(tiny: Path, tmp_path: Path) 
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_state_that_only_pickled_code_could_restore_is_refused(tiny: Path, tmp_path: Path) -> None:
+def test_state_that_only_pickled_code_could_restore_is_refused(
+    tiny: Path, tmp_path: Path
+) -> None:
     training = Training(tiny)
     with pytest.raises(ValueError, match=r"state\['rng'\]: got a Generator"):
         checkpoint.save(

@@ -17,7 +17,9 @@ def test_it_starts_at_the_lowest_level():
     assert LevelCurriculum([3, 1]).level == 1
 
 
-@pytest.mark.parametrize(("success", "level"), [(0.81, 2), (0.8, 1), (0.5, 1), (0.1, 1), (0.09, 0)])
+@pytest.mark.parametrize(
+    ("success", "level"), [(0.81, 2), (0.8, 1), (0.5, 1), (0.1, 1), (0.09, 0)]
+)
 def test_it_moves_once_the_window_is_full(success: float, level: int):
     controller = fed(LevelCurriculum([0, 1, 2], window=4), 1.0, 4)
     assert controller.level == 1

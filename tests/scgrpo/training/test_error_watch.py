@@ -13,7 +13,9 @@ from scgrpo.training.error_watch import ErrorWatch, chance_of, errors_in_words
 
 TASK = Task("train/0/a", "train", 0, "a", "?")
 GOOD = Episode(TASK, (), (), (), Stop.FINISHED, Verdict(True, 1.0))
-FULL = Episode(TASK, (), (), (), Stop.ERROR, None, error="OSError: [Errno 28] No space left")
+FULL = Episode(
+    TASK, (), (), (), Stop.ERROR, None, error="OSError: [Errno 28] No space left"
+)
 BUG = replace(FULL, error="KeyError: 'x'")
 
 
@@ -21,7 +23,9 @@ def row(errors: int, cause: str = "ENOSPC", count: int = 32) -> dict[str, Any]:
     return {"episodes/count": float(count), f"errors/{cause}": float(errors)}
 
 
-def warnings(caplog: pytest.LogCaptureFixture, *rows: dict, past: tuple = ()) -> list[str]:
+def warnings(
+    caplog: pytest.LogCaptureFixture, *rows: dict, past: tuple = ()
+) -> list[str]:
     watch = ErrorWatch(past)
     with caplog.at_level(logging.WARNING, "scgrpo.training.error_watch"):
         for step, each in enumerate(rows, start=1):
@@ -74,7 +78,9 @@ def test_a_climb_too_slow_for_one_step_is_seen_over_ten(caplog):
     (line,) = warnings(caplog, *climb)
     # Beta(1, 199 + 1376): (320/1895) (319/1894) ... (315/1890) = 2.2e-5 for six; 8.6e-4 for the
     # four of a step before.
-    assert line.startswith("step 53: 6 of 320 episodes of the last 10 steps (0 of 1376 before)")
+    assert line.startswith(
+        "step 53: 6 of 320 episodes of the last 10 steps (0 of 1376 before)"
+    )
 
 
 def test_a_resumed_run_remembers_counts_and_warnings(caplog):

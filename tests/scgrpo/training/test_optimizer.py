@@ -15,7 +15,9 @@ def weight(dtype: torch.dtype, value: float = 0.05) -> nn.Parameter:
     return nn.Parameter(torch.full((8,), value, dtype=dtype))
 
 
-def descend(optimizer: MasterAdamW, parameter: nn.Parameter, steps: int, lr: float = 2e-5) -> None:
+def descend(
+    optimizer: MasterAdamW, parameter: nn.Parameter, steps: int, lr: float = 2e-5
+) -> None:
     for _ in range(steps):
         parameter.sum().backward()
         optimizer.step(lr=lr, max_norm=1.0)
@@ -84,7 +86,9 @@ def test_a_saved_optimizer_goes_on_identically(dtype: torch.dtype):
             (parameter * (1 - number % 3)).sum().backward()
             optimizer.step(lr=2e-5, max_norm=1.0)
         assert torch.equal(first, second)
-    for mine, theirs in zip(one.state_dict()["masters"], two.state_dict()["masters"], strict=True):
+    for mine, theirs in zip(
+        one.state_dict()["masters"], two.state_dict()["masters"], strict=True
+    ):
         assert torch.equal(mine, theirs)
 
 
@@ -126,7 +130,9 @@ def eight_bit(parameter: nn.Parameter, lr: float = 1e-3) -> MasterAdamW:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_eight_bit_moments_take_about_the_same_steps_in_a_quarter_of_the_memory(dtype):
     torch.manual_seed(0)
-    start = torch.randn(64, 128).to(dtype)  # bitsandbytes leaves tensors under 4096 in fp32
+    start = torch.randn(64, 128).to(
+        dtype
+    )  # bitsandbytes leaves tensors under 4096 in fp32
     one, two = nn.Parameter(start.clone()), nn.Parameter(start.clone())
     mine, full = eight_bit(one), MasterAdamW([two], lr=1e-3)
     for number in range(10):
@@ -135,7 +141,10 @@ def test_eight_bit_moments_take_about_the_same_steps_in_a_quarter_of_the_memory(
             optimizer.step(lr=1e-3, max_norm=1e9)
     moved = (full._masters[0] - start).norm()
     assert (mine._masters[0] - full._masters[0]).norm() < 0.05 * moved
-    sizes = [sum(t.nbytes for t in tensors(o.state_dict()["adam"]["state"])) for o in (mine, full)]
+    sizes = [
+        sum(t.nbytes for t in tensors(o.state_dict()["adam"]["state"]))
+        for o in (mine, full)
+    ]
     assert sizes[0] < 0.3 * sizes[1]
 
 
@@ -158,7 +167,9 @@ def test_an_eight_bit_optimizer_goes_on_identically_after_a_checkpoint(tmp_path)
 
 def test_a_library_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
-    with pytest.raises(ValueError, match=r"optimizer=adamw_8bit wants bitsandbytes.*pip install"):
+    with pytest.raises(
+        ValueError, match=r"optimizer=adamw_8bit wants bitsandbytes.*pip install"
+    ):
         adam_of("adamw_8bit")
 
 
@@ -168,4 +179,9 @@ def tensors(state: Any) -> list[torch.Tensor]:
         return [state]
     if not isinstance(state, dict):
         return []
-    return [t for key, value in state.items() if "qmap" not in str(key) for t in tensors(value)]
+    return [
+        t
+        for key, value in state.items()
+        if "qmap" not in str(key)
+        for t in tensors(value)
+    ]

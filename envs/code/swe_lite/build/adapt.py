@@ -11,10 +11,14 @@ from itertools import accumulate
 
 __all__ = ["adapt"]
 
-_DEPRECATED = re.compile(r"^(\w+) = warnings_helper\.import_deprecated\(.\1.\)$", re.MULTILINE)
+_DEPRECATED = re.compile(
+    r"^(\w+) = warnings_helper\.import_deprecated\(.\1.\)$", re.MULTILINE
+)
 _NO_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\(?=[^\n'\"\\abfnrtvxuUN0-7])")
 # `doctest` loads `pdb` and so `cmd`, which is one of the hidden modules.
-_NOT_IN_A_BOX = frozenset({"test", "subprocess", "multiprocessing", "socket", "tkinter", "doctest"})
+_NOT_IN_A_BOX = frozenset(
+    {"test", "subprocess", "multiprocessing", "socket", "tkinter", "doctest"}
+)
 
 
 def adapt(text: str) -> str:
@@ -29,14 +33,18 @@ def adapt(text: str) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom) and _unavailable(node):
             cut.update(_lines(node))
-            gone.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+            gone.update(
+                (alias.asname or alias.name).partition(".")[0] for alias in node.names
+            )
     before = -1
     while before != len(gone) + len(cut):
         before = len(gone) + len(cut)
         for node in tree.body:
             cut.update(number for one in _lost(node, gone) for number in _lines(one))
     lines = text.split("\n")
-    return "\n".join(line for number, line in enumerate(lines, start=1) if number not in cut)
+    return "\n".join(
+        line for number, line in enumerate(lines, start=1) if number not in cut
+    )
 
 
 def _escaped(text: str) -> str:

@@ -35,7 +35,18 @@ _ROOT = Path(__file__).resolve().parents[4]
 _MOST_BYTES = 1 << 30
 _MOST_FILE_BYTES = 1 << 26
 _ISOLATED = (
-    *("bwrap", "--ro-bind", "/", "/", "--tmpfs", "/tmp", "--dev", "/dev", "--proc", "/proc"),
+    *(
+        "bwrap",
+        "--ro-bind",
+        "/",
+        "/",
+        "--tmpfs",
+        "/tmp",
+        "--dev",
+        "/dev",
+        "--proc",
+        "/proc",
+    ),
     *("--unshare-all", "--uid", "61234", "--gid", "61234", "--cap-drop", "ALL"),
     *("--die-with-parent", "--new-session", "--chdir", "/tmp"),
 )
@@ -48,7 +59,15 @@ class Bench:
     """
 
     def __init__(self, hash_seed: int) -> None:
-        command = [*_ISOLATED, "--ro-bind", str(_ROOT), str(_ROOT), sys.executable, "-m", __name__]
+        command = [
+            *_ISOLATED,
+            "--ro-bind",
+            str(_ROOT),
+            str(_ROOT),
+            sys.executable,
+            "-m",
+            __name__,
+        ]
         self._worker = subprocess.Popen(
             command,
             env={
@@ -91,14 +110,18 @@ class Bench:
         with contextlib.suppress(ValueError):
             return json.loads(answer["output"])
 
-    def _ask(self, files: Mapping[str, str], request: Mapping[str, Any]) -> dict[str, Any]:
+    def _ask(
+        self, files: Mapping[str, str], request: Mapping[str, Any]
+    ) -> dict[str, Any]:
         assert self._worker.stdin is not None
         assert self._worker.stdout is not None
         self._worker.stdin.write(json.dumps({**request, "files": dict(files)}) + "\n")
         self._worker.stdin.flush()
         line = self._worker.stdout.readline()
         if not line:
-            raise RuntimeError("the interpreter that runs the suites has ended: is bwrap there?")
+            raise RuntimeError(
+                "the interpreter that runs the suites has ended: is bwrap there?"
+            )
         return json.loads(line)
 
 
@@ -108,7 +131,9 @@ class _Absent:
     def __init__(self, names: list[str]) -> None:
         self.names = set(names)
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Any = None, target: Any = None
+    ) -> ModuleSpec | None:
         if name in self.names and not os.path.exists(f"{name}.py"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return None

@@ -76,7 +76,9 @@ class Trials:
         """Whether the bugs fail the same tests in every interpreter."""
         runs = self.lab.run_again(mutate(self.text, *one.bugs))
         again = (self._few(self._caught(run, one.bugs)) for run in runs)
-        return all(other is not None and other.failing == one.failing for other in again)
+        return all(
+            other is not None and other.failing == one.failing for other in again
+        )
 
     def wrong(self, bug: Mutation, killed: Sequence[Killed]) -> list[Bugs]:
         """Three wrong candidates of a line; none where it gives no fair ones."""
@@ -99,7 +101,9 @@ class Trials:
         caught: dict[Bugs, bool] = {}
         for triple in self._triples(bug, self._pool(bug, same)):
             if all(caught.get(one, True) for one in triple):
-                caught |= {one: self._breaks(*one) for one in triple if one not in caught}
+                caught |= {
+                    one: self._breaks(*one) for one in triple if one not in caught
+                }
                 if all(caught[one] for one in triple):
                     return [*triple]
         return []
@@ -116,13 +120,15 @@ class Trials:
         """Triples of the pool, those first in which the right line has the places drawn for it."""
         lines = {one: self._line(bug.line, *one) for one in pool}
         right, broken = self._line(bug.line), self._line(bug.line, bug)
-        drawn = [int(CANDIDATES * self._share(bug, about)) for about in ("others", "bug")]
+        drawn = [
+            int(CANDIDATES * self._share(bug, about)) for about in ("others", "bug")
+        ]
 
         def off(triple: tuple[Bugs, ...]) -> tuple[float, float]:
             got = places(right, [lines[one] for one in triple], broken)
-            return sum(abs(a - b) for a, b in zip(got, drawn, strict=True)), self._share(
-                bug, triple
-            )
+            return sum(
+                abs(a - b) for a, b in zip(got, drawn, strict=True)
+            ), self._share(bug, triple)
 
         return sorted(combinations(pool, CANDIDATES - 1), key=off)
 
@@ -134,7 +140,8 @@ class Trials:
     ) -> list[Bugs]:
         """Three wrong candidates of two lines; none where others of the spans are too few."""
         firsts, seconds = (
-            self._same_span(bug, killed)[:2] or self._decoy(bug) for bug in (first, second)
+            self._same_span(bug, killed)[:2] or self._decoy(bug)
+            for bug in (first, second)
         )
         # One line repaired and the other broken anew are bugs known to be caught; both anew not.
         for a, b in product(firsts, seconds):
@@ -152,7 +159,9 @@ class Trials:
         text = mutate(self.text, *bugs)
         if self._caught(self.lab.run(text), bugs) is None:
             return False
-        return all(self._caught(run, bugs) is not None for run in self.lab.run_again(text))
+        return all(
+            self._caught(run, bugs) is not None for run in self.lab.run_again(text)
+        )
 
     def _caught(self, run: SuiteRun, bugs: Bugs) -> Killed | None:
         source = self.lab.source

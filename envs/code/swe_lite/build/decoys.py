@@ -25,16 +25,28 @@ _ALIKE = (_COMPARISONS, _LOGIC, _SIGNS, _ASSIGNED)
 def decoys(text: str, bug: Mutation) -> list[Mutation]:
     """Other wrong texts for the characters that the bug changes; tests need not catch them."""
     span = (bug.line, bug.column, bug.end)
-    known = [one.after for one in others(text, bug) if (one.line, one.column, one.end) == span]
+    known = [
+        one.after
+        for one in others(text, bug)
+        if (one.line, one.column, one.end) == span
+    ]
     texts = dict.fromkeys([*known, *_written(bug)])
-    found = [replace(bug, after=after) for after in texts if after not in (bug.before, bug.after)]
+    found = [
+        replace(bug, after=after)
+        for after in texts
+        if after not in (bug.before, bug.after)
+    ]
     return [one for one in found if _parses(mutate(text, one))]
 
 
 def others(text: str, bug: Mutation) -> list[Mutation]:
     """Mutations of the text, by held-out operators only where the bug's is one."""
     held_out = bug.operator in HELD_OUT_OPERATORS
-    return [one for one in mutations(text) if held_out or one.operator not in HELD_OUT_OPERATORS]
+    return [
+        one
+        for one in mutations(text)
+        if held_out or one.operator not in HELD_OUT_OPERATORS
+    ]
 
 
 def _parses(text: str) -> bool:
@@ -71,7 +83,9 @@ def _constants(before: str) -> Iterator[str]:
         yield from (f"{before[0]}{other}{before[0]}" for other in _CHARACTERS)
     else:
         # A negative number would bind otherwise, as in `mutate`.
-        yield from (repr(value + more) for more in (1, -1, 2, -2, 3, 10) if value + more >= 0)
+        yield from (
+            repr(value + more) for more in (1, -1, 2, -2, 3, 10) if value + more >= 0
+        )
 
 
 def _arguments(before: str) -> Sequence[str]:
@@ -84,7 +98,9 @@ def _conditions(before: str) -> Iterator[str]:
     yield from ("True", "False", f"not ({before})")
     test = ast.parse(f"({before})", mode="eval").body
     if isinstance(test, ast.BoolOp):
-        halves = [ast.get_source_segment(f"({before})", one) or "" for one in test.values]
+        halves = [
+            ast.get_source_segment(f"({before})", one) or "" for one in test.values
+        ]
         yield from halves
         yield from (f"not {half}" for half in halves)
         yield (" or " if isinstance(test.op, ast.And) else " and ").join(halves)

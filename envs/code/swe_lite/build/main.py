@@ -74,16 +74,24 @@ def baseline(benches: Sequence[Bench], source: Source) -> Lab:
     """
     lab = Lab(source, benches, timeout_s=30)
     runs = [lab.run(source.text), *lab.run_again(source.text)]
-    names = {name for name, reason in runs[0].reasons.items() if not reason.startswith("skipped")}
+    names = {
+        name
+        for name, reason in runs[0].reasons.items()
+        if not reason.startswith("skipped")
+    }
     files = {source.file: source.text, source.test_file: source.visible}
     alone = benches[0].run(files, f"test_{source.name}", lab.timeout_s)
     visible = names & set(alone.reasons)
     if not visible < names or any(run.timed_out or run.failed(names) for run in runs):
         raise ValueError(f"{source.name} must pass all its tests, got {runs}")
     if alone.failed(visible):
-        raise ValueError(f"{source.name}: the visible tests must pass alone, got {alone}")
+        raise ValueError(
+            f"{source.name}: the visible tests must pass alone, got {alone}"
+        )
     known = replace(
-        source, all_ids=tuple(sorted(names)), hidden_ids=frozenset(names) - frozenset(visible)
+        source,
+        all_ids=tuple(sorted(names)),
+        hidden_ids=frozenset(names) - frozenset(visible),
     )
     slowest_s = max(run.wall_s for run in runs)
     return Lab(known, benches, max(LEAST_DEADLINE_S, DEADLINE_FACTOR * slowest_s))
@@ -106,7 +114,10 @@ def _build_one(name: str, folder: Path, fill: Sequence[str]) -> None:
     part.write_text(json.dumps(found), "ascii")
     part.rename(path)
     sizes = Counter(row.split for row in made)
-    print(f"{name}: {len(source.all_ids)} tests, {len(made)} tasks {dict(sizes)}", flush=True)
+    print(
+        f"{name}: {len(source.all_ids)} tests, {len(made)} tasks {dict(sizes)}",
+        flush=True,
+    )
 
 
 def collect(folder: Path) -> tuple[dict[str, Any], list[Row]]:

@@ -17,7 +17,16 @@ from envs.code.swe_lite.table import Row
 __all__ = ["filled", "rows_of", "split_of"]
 
 HELD_OUT = frozenset(
-    {"gridpath", "money", "netrc", "optparse", "quopri", "semver", "symtable", *pypi.PACKAGES}
+    {
+        "gridpath",
+        "money",
+        "netrc",
+        "optparse",
+        "quopri",
+        "semver",
+        "symtable",
+        *pypi.PACKAGES,
+    }
 )
 """Sources of `ood/domain`; no other split breaks them."""
 
@@ -73,7 +82,9 @@ def rows_of(lab: Suites, old: Sequence[Row]) -> list[Row]:
     made: list[Row] = []
     for function in dict.fromkeys(one.function for one in mutations(lab.source.text)):
         split = split_of(name, function, known)
-        maker = _Maker(lab, split, function, [row for row in old if row.function == function])
+        maker = _Maker(
+            lab, split, function, [row for row in old if row.function == function]
+        )
         made += maker.rows(TRIED_IF_SLOW if slow else None)
     return made
 
@@ -91,7 +102,9 @@ def filled(lab: Suites, old: Sequence[Row]) -> list[Row]:
 class _Maker:
     """Makes the rows of one function."""
 
-    def __init__(self, lab: Suites, split: str, function: str, old: Sequence[Row]) -> None:
+    def __init__(
+        self, lab: Suites, split: str, function: str, old: Sequence[Row]
+    ) -> None:
         self.lab = lab
         self.split = split
         self.function = function
@@ -124,7 +137,9 @@ class _Maker:
         """The function's mutations by operators of the split."""
         found = [one for one in mutations(self.text) if one.function == self.function]
         held_out = self.split == "ood/composition"
-        return [one for one in found if (one.operator in HELD_OUT_OPERATORS) == held_out]
+        return [
+            one for one in found if (one.operator in HELD_OUT_OPERATORS) == held_out
+        ]
 
     def _places_shuffled(self, found: Sequence[Mutation]) -> list[Mutation]:
         """One mutation of each resulting text, those of one span together."""
@@ -132,7 +147,8 @@ class _Maker:
         where = {one: f"{one.line} {one.column} {one.end}" for one in distinct.values()}
         name = self.lab.source.name
         return sorted(
-            distinct.values(), key=lambda one: (stable_share(f"{name} {where[one]}"), str(one))
+            distinct.values(),
+            key=lambda one: (stable_share(f"{name} {where[one]}"), str(one)),
         )
 
     def _tried(self, found: Sequence[Mutation]) -> list[Killed]:
@@ -157,9 +173,13 @@ class _Maker:
     def _pairs(self, killed: Sequence[Killed]) -> Iterator[Row]:
         """Tasks of two lines, both bugs at once."""
         choices = combinations(killed, 2)
-        found = [pair for pair in choices if pair[0].bugs[0].line != pair[1].bugs[0].line]
+        found = [
+            pair for pair in choices if pair[0].bugs[0].line != pair[1].bugs[0].line
+        ]
         uses: Counter[int] = Counter()
-        for pair in sorted(found, key=lambda p: stable_share(self._key(p[0].bugs + p[1].bugs))):
+        for pair in sorted(
+            found, key=lambda p: stable_share(self._key(p[0].bugs + p[1].bugs))
+        ):
             first, second = sorted(pair, key=lambda one: one.bugs[0].line)
             lines = (first.bugs[0].line, second.bugs[0].line)
             if max(uses[line] for line in lines) >= PER_LINE:
@@ -173,7 +193,9 @@ class _Maker:
     def _key(self, bugs: Bugs) -> str:
         return f"{self.lab.source.name} {bugs}"
 
-    def _patch(self, bugs: Sequence[Mutation], numbers: Sequence[int]) -> tuple[str, ...]:
+    def _patch(
+        self, bugs: Sequence[Mutation], numbers: Sequence[int]
+    ) -> tuple[str, ...]:
         text = mutate(self.text, *bugs).split("\n")
         return tuple(text[number - 1] for number in numbers)
 
@@ -190,7 +212,9 @@ class _Maker:
         length = sum(len(line.strip()) for lines in shown for line in lines)
         fair = len(set(shown)) == CANDIDATES + 1 and length <= MOST_CHARS[len(numbers)]
         return Row(
-            id="-".join([name, *map(str, numbers), f"{int(1e8 * stable_share(key)):08d}"]),
+            id="-".join(
+                [name, *map(str, numbers), f"{int(1e8 * stable_share(key)):08d}"]
+            ),
             split=self.split,
             family=f"{name}:{self.function}",
             source=name,

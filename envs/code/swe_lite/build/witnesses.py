@@ -65,7 +65,11 @@ def report_of(name: str) -> Report:
     table = [row for row in rows() if row.source == name]
     with ExitStack() as stack:
         benches = [stack.enter_context(Bench(seed)) for seed in range(REPEATS)]
-        runs = [_observed(bench, package, package.text, 30.0) for bench in benches for _ in (0, 1)]
+        runs = [
+            _observed(bench, package, package.text, 30.0)
+            for bench in benches
+            for _ in (0, 1)
+        ]
         right = runs[0][0]
         problems = list(dict.fromkeys(_problems(right, [seen for seen, _ in runs])))
         if not right:
@@ -74,7 +78,9 @@ def report_of(name: str) -> Report:
         limit_s = max(LEAST_DEADLINE_S, 10 * seconds)
         unseen = [row for row in table if not _shows(benches[0], row, right, limit_s)]
     count = sum(map(len, right.values()))
-    return Report(problems, len(right), count, seconds, table if problems else unseen, table)
+    return Report(
+        problems, len(right), count, seconds, table if problems else unseen, table
+    )
 
 
 def _observed(
@@ -88,7 +94,9 @@ def _observed(
     return cases(answer), time.monotonic() - started
 
 
-def _problems(right: Observations | None, others: Sequence[Observations | None]) -> Iterator[str]:
+def _problems(
+    right: Observations | None, others: Sequence[Observations | None]
+) -> Iterator[str]:
     if not right:
         yield "the right module gives nothing: does the witness import, and is it quick?"
         return
@@ -112,7 +120,9 @@ def main() -> None:
     """Tries the named sources, or all; exits with 1 where one has problems or unseen bugs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="default: all")
-    parser.add_argument("--write", action="store_true", help="put what comes out into the table")
+    parser.add_argument(
+        "--write", action="store_true", help="put what comes out into the table"
+    )
     arguments = parser.parse_args()
     entries = dict(corpus.test_ids())
     good = True

@@ -20,7 +20,9 @@ def changed(code: str) -> dict[str, set[str]]:
     text = f"def f(a, b):\n    {code}\n"
     found: dict[str, set[str]] = {}
     for one in mutations(text):
-        found.setdefault(one.operator, set()).add(mutate(text, one).split("\n")[1].strip())
+        found.setdefault(one.operator, set()).add(
+            mutate(text, one).split("\n")[1].strip()
+        )
     return found
 
 
@@ -177,5 +179,9 @@ def test_every_mutation_of_the_corpus_parses_and_changes_one_line(name: str):
 
 
 def test_every_operator_occurs_in_the_corpus():
-    used = {one.operator for name in corpus.names() for one in mutations(corpus.source(name).text)}
+    used = {
+        one.operator
+        for name in corpus.names()
+        for one in mutations(corpus.source(name).text)
+    }
     assert used == set(OPERATORS)

@@ -53,7 +53,9 @@ def test_what_is_no_line_of_the_code_is_out_of_reach(env, place):
     assert env.get_state()["lines"] == before
 
 
-@pytest.mark.parametrize("text", ["pass\nx = 1", "pass\rx = 1", "x" * 201, "pass\n\nx = 1\n"])
+@pytest.mark.parametrize(
+    "text", ["pass\nx = 1", "pass\rx = 1", "x" * 201, "pass\n\nx = 1\n"]
+)
 def test_a_fix_is_one_line(env, text):
     started(env, 2)
     before = env.get_state()["lines"]
@@ -111,7 +113,9 @@ def test_eval_sees_the_state_and_a_fix_changes_it(env):
     assert env.step(render_call("eval", expression="1 + 1"))[0] == "2"
     told = env.step(render_call("eval", expression=call))[0]
     assert told != value
-    assert env.step(render_call("eval", expression="1 / 0"))[0].startswith("ZeroDivisionError")
+    assert env.step(render_call("eval", expression="1 / 0"))[0].startswith(
+        "ZeroDivisionError"
+    )
 
 
 def test_what_solves_a_task_fails_on_its_twin(env):

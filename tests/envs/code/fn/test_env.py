@@ -131,7 +131,9 @@ def test_the_operations_do_what_they_say():
         "squares": 94,
         "different": 4,
     }
-    found = {name: outcome([[name, one.numbers[0]]], xs) for name, one in OPERATIONS.items()}
+    found = {
+        name: outcome([[name, one.numbers[0]]], xs) for name, one in OPERATIONS.items()
+    }
     assert found == shown
 
 
@@ -139,9 +141,16 @@ def test_levels_and_splits_have_as_many_operations_as_the_datasheet_says():
     env = CodeFn()
 
     def counts(split):
-        return [{len(t.payload["stages"]) for t in env.tasks(split, n)} for n in env.levels]
+        return [
+            {len(t.payload["stages"]) for t in env.tasks(split, n)} for n in env.levels
+        ]
 
-    assert counts("train") == counts("id") == counts("ood/surface") == [{2}, {1}, {2}, {3}, {4}]
+    assert (
+        counts("train")
+        == counts("id")
+        == counts("ood/surface")
+        == [{2}, {1}, {2}, {3}, {4}]
+    )
     assert counts("ood/composition") == [{3}, {3}, {4}, {5}, {6}]
     assert [len(env.tasks("train", level)) for level in env.levels] == [2000] * 5
     assert [len(env.tasks("ood/domain", level)) for level in env.levels] == [164] * 5
@@ -151,7 +160,9 @@ def test_a_function_is_tried_and_submitted(env, monkeypatch):
     start(env, monkeypatch)
     assert env.step(render_call("submit"))[0] == "run first"
     wrong = env.step(render_call("run", code="def solve(xs):\n    return sum(xs)\n"))[0]
-    assert wrong.startswith("3 failed\nsolve([") or wrong.startswith("2 failed\nsolve([")
+    assert wrong.startswith("3 failed\nsolve([") or wrong.startswith(
+        "2 failed\nsolve(["
+    )
     assert " wanted " in wrong
     assert played(env, RIGHT) == ("all passed", 1.0, "all pass")
 
@@ -204,8 +215,12 @@ def test_no_wanted_value_enters_the_box(sandboxes):
 
 
 def domain(env, level: int, name: str = FIRST) -> Task:
-    task = next(t for t in env.tasks("ood/domain", level) if t.payload["problem"] == name)
-    env.reset(seed=0, options={"split": "ood/domain", "level": level, "task_id": task.id})
+    task = next(
+        t for t in env.tasks("ood/domain", level) if t.payload["problem"] == name
+    )
+    env.reset(
+        seed=0, options={"split": "ood/domain", "level": level, "task_id": task.id}
+    )
     return task
 
 
@@ -274,15 +289,21 @@ def test_no_problem_of_human_eval_is_passed_by_one_answer(answer, sandboxes):
     passed = [
         problem.name
         for problem in [*problems().values()][::4]
-        if not check_fault(sandboxes, problem, f"def {problem.entry}(*a):\n    return {answer!r}\n")
+        if not check_fault(
+            sandboxes, problem, f"def {problem.entry}(*a):\n    return {answer!r}\n"
+        )
     ]
     assert passed == []
 
 
 @pytest.mark.slow
-def test_every_solution_of_human_eval_passes_with_a_throw_away_name_and_what_it_imports(sandboxes):
+def test_every_solution_of_human_eval_passes_with_a_throw_away_name_and_what_it_imports(
+    sandboxes,
+):
     for problem in problems().values():
-        front = "import sys, collections.abc\nfor _ in range(1):\n    pass\n_ = sys.argv\n"
+        front = (
+            "import sys, collections.abc\nfor _ in range(1):\n    pass\n_ = sys.argv\n"
+        )
         code = f"{front}{problem.prompt}{problem.body}\nif __name__ == '__main__':\n    print(1)\n"
         assert check_fault(sandboxes, problem, code) == "", problem.name
 
@@ -337,7 +358,9 @@ def printing(text: str) -> str:
 
 
 @pytest.mark.parametrize("depth", [200, 900, 950, 980, 50_000])
-def test_an_answer_nested_too_deep_is_a_wrong_one_and_no_error(depth, env, sandboxes, monkeypatch):
+def test_an_answer_nested_too_deep_is_a_wrong_one_and_no_error(
+    depth, env, sandboxes, monkeypatch
+):
     """Else a policy turns its failures into errored episodes, which leave the group."""
     deep = f"b'[' * {depth} + b']' * {depth}"
     start(env, monkeypatch)

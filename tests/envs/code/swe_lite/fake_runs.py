@@ -13,13 +13,18 @@ def answer(stdin: bytes, passes: bool) -> ExecResult:
     request = json.loads(stdin)
     if "witness" in request:
         return ExecResult(0, json.dumps([["a case", [passes]]]).encode(), b"")
-    ends = dict.fromkeys(corpus.source(request["module"].removeprefix("test_")).all_ids, passes)
+    ends = dict.fromkeys(
+        corpus.source(request["module"].removeprefix("test_")).all_ids, passes
+    )
     for place, kind in enumerate(request["kinds"]):
         ends[f"{request['control']}.test_{place}"] = kind == "pass"
     events = [
         event
         for test, passed in ends.items()
-        for event in (["start", test], ["end", "passed" if passed else "failed", "wrong"])
+        for event in (
+            ["start", test],
+            ["end", "passed" if passed else "failed", "wrong"],
+        )
     ]
     report = json.dumps([*events, ["over", len(ends)]])
     return ExecResult(0, f"{request['nonce']} {report}\n".encode(), b"")

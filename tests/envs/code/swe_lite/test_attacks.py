@@ -171,7 +171,9 @@ for fd in range(256):
 SLEEP = "\nimport time\ntime.sleep(60)\n"
 
 
-@pytest.fixture(scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(
+    scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)]
+)
 def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
     if reason := {"local": local, "docker": docker}[request.param].available():
         pytest.skip(reason)
@@ -187,7 +189,9 @@ def row() -> Row:
 def attacked(row: Row, attack: str) -> str:
     """The broken module with an attack at its end, which finds a perfect report in RESULTS."""
     tests = source(row.source).all_ids
-    ends = [event for test in tests for event in (["start", test], ["end", "passed", ""])]
+    ends = [
+        event for test in tests for event in (["start", test], ["end", "passed", ""])
+    ]
     results = json.dumps([*ends, ["over", len(tests)]])
     return f"{row.broken}\nRESULTS = {results!r}\n{attack}"
 
@@ -278,8 +282,12 @@ def test_controls_are_no_wall_and_the_witness_is(pool: SandboxPool, row: Row):
     assert run_anyway(pool, row, attacked(row, SELECTIVE)).failed(row.failing) == []
 
 
-@pytest.mark.parametrize("end", ["raise KeyboardInterrupt", "raise ValueError(10**5000)"])
-def test_a_test_that_breaks_off_or_cannot_say_why_has_not_passed(pool: SandboxPool, end: str):
+@pytest.mark.parametrize(
+    "end", ["raise KeyboardInterrupt", "raise ValueError(10**5000)"]
+)
+def test_a_test_that_breaks_off_or_cannot_say_why_has_not_passed(
+    pool: SandboxPool, end: str
+):
     row = next(row for row in rows() if row.id == "colorsys-42-19878849")
     package = source(row.source)
     text = f"""{package.text}
@@ -316,9 +324,9 @@ def test_the_original_cannot_be_imported_in_a_box(pool: SandboxPool, module: str
 def test_every_standard_library_source_is_hidden():
     from envs.code.swe_lite.corpus import DATA
 
-    assert sorted(path.name for path in (DATA / "stdlib").iterdir() if path.is_dir()) == sorted(
-        HIDDEN_MODULES
-    )
+    assert sorted(
+        path.name for path in (DATA / "stdlib").iterdir() if path.is_dir()
+    ) == sorted(HIDDEN_MODULES)
 
 
 ORIGINAL = "import os\n\ndef f(a):\n    return os.path.join(a, len(a))\n"
@@ -358,7 +366,10 @@ ORIGINAL = "import os\n\ndef f(a):\n    return os.path.join(a, len(a))\n"
         ("def _help(): pass\n_help()", []),
         ("def g(type, input=1): return type(input)", []),
         ("class A:\n    type = 1\n    def g(self): return type(3)", ["type"]),
-        ("class A:\n    def __init__(self): self._a = 1\n    def g(self): return self._a", []),
+        (
+            "class A:\n    def __init__(self): self._a = 1\n    def g(self): return self._a",
+            [],
+        ),
         ("f._code", ["._code"]),
         ("def __init_subclass__(): pass", ["def __init_subclass__"]),
     ],
@@ -372,7 +383,9 @@ def test_honest_repairs_may_start_with_a_mark_or_a_coding_line(start: str):
     assert new_reach(ORIGINAL, start + ORIGINAL) == []
 
 
-@pytest.mark.parametrize("text", ["if", "\0", "(" * 1000, "# coding: none\n", "def f[T](x: T: 1"])
+@pytest.mark.parametrize(
+    "text", ["if", "\0", "(" * 1000, "# coding: none\n", "def f[T](x: T: 1"]
+)
 def test_what_cannot_be_read_here_is_refused(text: str):
     """The Python of a box may be another one than this, and read what this one cannot."""
     assert new_reach(ORIGINAL, f"{text}\n{ORIGINAL}") == ["text that is no Python"]
@@ -385,7 +398,9 @@ def in_utf_7(code: str) -> str:
 
 
 @pytest.mark.parametrize("way", ["utf-7", "byte order mark"])
-def test_code_that_only_the_import_sees_is_vetted(pool: SandboxPool, row: Row, way: str):
+def test_code_that_only_the_import_sees_is_vetted(
+    pool: SandboxPool, row: Row, way: str
+):
     text = attacked(row, SELECTIVE)
     if way == "utf-7":
         added = text.removeprefix(row.broken)
@@ -398,7 +413,11 @@ def test_code_that_only_the_import_sees_is_vetted(pool: SandboxPool, row: Row, w
 
 @pytest.mark.parametrize(
     "line",
-    ["x = [len(f) for f in range(3)]", "os.path.exists('x')", "raise ValueError(max(1, 2))"],
+    [
+        "x = [len(f) for f in range(3)]",
+        "os.path.exists('x')",
+        "raise ValueError(max(1, 2))",
+    ],
 )
 def test_honest_repairs_reach_nothing_new(line: str):
     assert new_reach(ORIGINAL, f"{ORIGINAL}\n{line}\n") == []

@@ -48,7 +48,9 @@ def start(env: SweLite, split: str, level: int, index: int = 0) -> Task:
     return task
 
 
-def play_turns(env: SweLite, task: Task, turns: list[str]) -> tuple[bool | None, list[str]]:
+def play_turns(
+    env: SweLite, task: Task, turns: list[str]
+) -> tuple[bool | None, list[str]]:
     """Whether the turns passed, and the replies."""
     env.reset(options={"split": task.split, "level": task.level, "task_id": task.id})
     replies, info = [], {}
@@ -88,7 +90,9 @@ def test_another_file_in_an_sdists_place_is_refused(tmp_path, monkeypatch):
     release = pypi.PACKAGES["parse"].release
     (tmp_path / "releases").mkdir()
     (tmp_path / "releases" / release.file).write_bytes(b"other")
-    with pytest.raises(ImportError, match=r"is not parse 1.19.0 as published: remove it"):
+    with pytest.raises(
+        ImportError, match=r"is not parse 1.19.0 as published: remove it"
+    ):
         pypi.read.__wrapped__("parse")
 
 
@@ -102,7 +106,9 @@ def test_the_table_is_small_and_soon_loaded():
 
 def test_bugs_of_fourteen_operators_come_from_twenty_modules_of_the_library():
     assert {bug.operator for row in rows() for bug in row.bugs} == set(OPERATORS)
-    library = {path.name for path in (corpus.DATA / "stdlib").iterdir() if path.is_dir()}
+    library = {
+        path.name for path in (corpus.DATA / "stdlib").iterdir() if path.is_dir()
+    }
     assert len({row.source for row in rows()} & library) >= 20
 
 
@@ -143,7 +149,9 @@ def test_every_row_holds_the_right_patch_once_and_never_the_bug():
         right, buggy = tuple(row.right), tuple(row.buggy)
         assert row.with_lines(row.right) == row.package.text != row.broken
         if row.candidates:
-            assert [c for c in row.candidates if c == right] == [row.candidates[row.answer - 1]]
+            assert [c for c in row.candidates if c == right] == [
+                row.candidates[row.answer - 1]
+            ]
             assert buggy not in row.candidates
             assert len(set(row.candidates)) == 4
         hidden = corpus.source(row.source).hidden_ids
@@ -176,7 +184,11 @@ def test_looking_alike_does_not_give_the_right_candidate_away(split):
 
 def _picked_by(scores: list[float], answer: int) -> float:
     """Chance of the right one where the highest score is picked, ties at random."""
-    best = [place for place, score in enumerate(scores, start=1) if score > max(scores) - 1e-9]
+    best = [
+        place
+        for place, score in enumerate(scores, start=1)
+        if score > max(scores) - 1e-9
+    ]
     return (answer in best) / len(best)
 
 
@@ -209,7 +221,9 @@ def test_level_0_prompts_are_short_and_hold_every_candidate():
     for task in SweLite(FakePool(broken)).tasks("train", 0):
         row = Row.from_json(task.payload)
         assert len(task.prompt) < 600
-        assert all(line.strip() in task.prompt for lines in row.candidates for line in lines)
+        assert all(
+            line.strip() in task.prompt for lines in row.candidates for line in lines
+        )
 
 
 def test_level_3_names_failing_visible_tests_and_neither_line_nor_function():
@@ -219,7 +233,10 @@ def test_level_3_names_failing_visible_tests_and_neither_line_nor_function():
             first, *tests = task.prompt.split("\n")
             if split == "ood/surface":
                 seen = set(row.failing) - corpus.source(row.source).hidden_ids
-                assert task.prompt == f"Bug in {row.source}.py. Tests that fail: {len(seen)}."
+                assert (
+                    task.prompt
+                    == f"Bug in {row.source}.py. Tests that fail: {len(seen)}."
+                )
                 continue
             assert first == f"Bug in {row.source}.py. These tests fail:"
             assert 1 <= len(tests) <= 3
@@ -234,7 +251,9 @@ def test_more_turns_where_the_bug_is_to_be_found(env: SweLite, level: int, turns
 
 
 @pytest.mark.parametrize("split", SweLite.splits)
-def test_level_4_is_two_broken_sources_of_the_split_and_a_right_one(env: SweLite, split: str):
+def test_level_4_is_two_broken_sources_of_the_split_and_a_right_one(
+    env: SweLite, split: str
+):
     own = {row.id: row for row in rows() if row.split == split}
     for task in env.tasks(split, 4):
         broken_rows = rows_in(task)
@@ -243,7 +262,9 @@ def test_level_4_is_two_broken_sources_of_the_split_and_a_right_one(env: SweLite
         assert all(own[row.id] == row for row in broken_rows)
         assert task.payload["idle"] in {row.source for row in own.values()}
         listed = ", ".join(sorted(names))
-        assert task.prompt == f"Some tests of this repository fail. Its modules: {listed}."
+        assert (
+            task.prompt == f"Some tests of this repository fail. Its modules: {listed}."
+        )
 
 
 def test_a_repository_needs_every_repair_and_no_new_bug(env: SweLite):
@@ -255,9 +276,14 @@ def test_a_repository_needs_every_repair_and_no_new_bug(env: SweLite):
         rest = [call for place, call in enumerate(calls) if place != missing]
         verified, replies = play_turns(env, task, rest)
         assert verified is False
-        assert sorted("all passed" in line for line in replies[1].split("\n")[:3]) != [True] * 3
+        assert (
+            sorted("all passed" in line for line in replies[1].split("\n")[:3])
+            != [True] * 3
+        )
     idle = corpus.source(task.payload["idle"])
-    number = next(n for n, line in enumerate(idle.text.split("\n"), 1) if "return" in line)
+    number = next(
+        n for n, line in enumerate(idle.text.split("\n"), 1) if "return" in line
+    )
     harm = render_call("edit_file", path=idle.file, line=number, text="pass")
     assert play_turns(env, task, [*calls[:2], harm, *calls[2:]])[0] is False
 
@@ -283,7 +309,9 @@ def test_surface_says_neither_tests_nor_tracebacks(env: SweLite):
         task = start(env, "ood/surface", level)
         lines = env.step(RUN)[0].split("\n")
         assert len(lines) == (3 if level == 4 else 1)
-        assert all(re.fullmatch(r"(\w+\.py: )?(\d+ failed|all passed)", line) for line in lines)
+        assert all(
+            re.fullmatch(r"(\w+\.py: )?(\d+ failed|all passed)", line) for line in lines
+        )
         assert not any(test in task.prompt for test in env.row.failing)
 
 
@@ -370,7 +398,9 @@ def test_run_tests_counts_the_visible_tests(env: SweLite):
 def test_apply_runs_the_tests(env: SweLite):
     start(env, "train", 0)
     answer = env.row.answer
-    assert re.fullmatch(r"\d+ failed", env.step(render_call("apply", candidate=answer % 4 + 1))[0])
+    assert re.fullmatch(
+        r"\d+ failed", env.step(render_call("apply", candidate=answer % 4 + 1))[0]
+    )
     assert env.step(render_call("apply", candidate=answer))[0] == "all passed"
 
 
@@ -390,7 +420,9 @@ def test_a_file_that_does_not_compile_fails_every_test(env: SweLite):
     wanted = f"{total} failed\nimport: SyntaxError: invalid syntax"
     assert env.step(RUN)[0].startswith(wanted)
     assert (
-        play_turns(env, task, [render_call("edit", line=number, text="if if"), RUN, SUBMIT])[0]
+        play_turns(
+            env, task, [render_call("edit", line=number, text="if if"), RUN, SUBMIT]
+        )[0]
         is False
     )
 
@@ -412,14 +444,19 @@ def test_reading_tools_answer_from_the_workspace_alone(env: SweLite):
     assert env.step(render_call("ls"))[0] == f"{source.file}\n{source.test_file}"
     first = env.workspace.text.split("\n")[0]
     assert env.step(render_call("read"))[0].startswith(f"1: {first}\n2: ")
-    assert env.step(render_call("read", path=source.test_file, line=2))[0].startswith("2: ")
-    assert env.step(render_call("grep", text="import unittest"))[0].startswith(source.test_file)
+    assert env.step(render_call("read", path=source.test_file, line=2))[0].startswith(
+        "2: "
+    )
+    assert env.step(render_call("grep", text="import unittest"))[0].startswith(
+        source.test_file
+    )
     assert env.step(render_call("grep", text="no such text"))[0] == "no line holds it"
     assert env.step(render_call("grep", text=""))[0] == "grep needs a text"
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "../corpus.py", "envs/code/swe_lite/corpus.py", "\x00", ".."]
+    "path",
+    ["/etc/passwd", "../corpus.py", "envs/code/swe_lite/corpus.py", "\x00", ".."],
 )
 def test_no_path_leads_out_of_the_workspace(env: SweLite, path: str):
     start(env, "train", 2)
@@ -431,7 +468,9 @@ def test_lines_that_do_not_exist_are_refused(env: SweLite, line: int):
     start(env, "train", 2)
     before = env.workspace.text
     assert env.step(render_call("read", line=line))[0].startswith(f"no line {line}")
-    assert env.step(render_call("edit", line=line, text="x"))[0].startswith(f"no line {line}")
+    assert env.step(render_call("edit", line=line, text="x"))[0].startswith(
+        f"no line {line}"
+    )
     assert env.workspace.text == before
 
 
@@ -443,7 +482,9 @@ def test_replies_stay_short(env: SweLite):
 
 def test_a_file_cannot_grow_without_end(env: SweLite):
     start(env, "train", 2)
-    replies = [env.step(render_call("edit", line=1, text="x" * 150_000))[0] for _ in range(3)]
+    replies = [
+        env.step(render_call("edit", line=1, text="x" * 150_000))[0] for _ in range(3)
+    ]
     assert "longer than" in replies[-1]
 
 
@@ -462,7 +503,9 @@ def test_the_oracle_passes(env: SweLite, split: str, level: int):
 
 
 @pytest.mark.parametrize("split", SweLite.splits)
-def test_a_wrong_candidate_fails_and_no_change_cannot_be_submitted(env: SweLite, split: str):
+def test_a_wrong_candidate_fails_and_no_change_cannot_be_submitted(
+    env: SweLite, split: str
+):
     task = sample(env, split, 0, 1)[0]
     answer = Row.from_json(task.payload).answer
     for candidate in {1, 2, 3, 4} - {answer}:
@@ -567,7 +610,11 @@ def broken(argv: Sequence[str], files: dict[str, bytes], stdin: bytes) -> ExecRe
     raise SandboxError("the box is gone")
 
 
-def as_if_right(argv: Sequence[str], files: dict[str, bytes], stdin: bytes) -> ExecResult:
+def as_if_right(
+    argv: Sequence[str], files: dict[str, bytes], stdin: bytes
+) -> ExecResult:
     """Answers like a sandbox where all tests pass exactly for right code."""
-    (source,) = (corpus.source(path[:-3]) for path in files if path[:-3] in corpus.names())
+    (source,) = (
+        corpus.source(path[:-3]) for path in files if path[:-3] in corpus.names()
+    )
     return answer(stdin, files[source.file].decode() == source.text)

@@ -17,7 +17,9 @@ from sandboxes.backends.fake import FakePool
 from tests.envs.code.swe_lite.fake_runs import answer
 
 MANY = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
@@ -38,7 +40,9 @@ def breaking(times: int, passes: bool = True) -> tuple[FakePool, list[int]]:
     """Boxes of which the first ones break, and a list that grows with each one that ran."""
     runs: list[int] = []
 
-    def handler(argv: Sequence[str], files: dict[str, bytes], stdin: bytes) -> ExecResult:
+    def handler(
+        argv: Sequence[str], files: dict[str, bytes], stdin: bytes
+    ) -> ExecResult:
         runs.append(len(runs))
         if len(runs) <= times:
             raise SandboxError("the box is lost")
@@ -52,7 +56,9 @@ def test_a_box_that_breaks_is_replaced_once(row: Row, times: int):
     boxes, runs = breaking(times)
     package = source(row.source)
     assert grade(boxes, package, package.text, row.failing).passed
-    assert len(runs) == 3 + times  # the right module's witness, the submission's, its tests
+    assert (
+        len(runs) == 3 + times
+    )  # the right module's witness, the submission's, its tests
     boxes, runs = breaking(times)
     assert run_visible(boxes, package, package.text).failed(package.visible_ids) == []
     assert len(runs) == 1 + times
@@ -109,7 +115,11 @@ WORDS = st.text(st.characters(exclude_characters="\r\n\0\f"), max_size=30)
 @example([windows, cut], "é \u2028 \ud83d\ude00 🙂", True)
 @example([], "\ud800", False)
 def test_right_code_passes_however_it_is_written(
-    pool: SandboxPool, row: Row, changes: list[Callable[[str], str]], words: str, mark: bool
+    pool: SandboxPool,
+    row: Row,
+    changes: list[Callable[[str], str]],
+    words: str,
+    mark: bool,
 ):
     package = source(row.source)
     text = f"{package.text}\n# a note: {words}\n"
@@ -121,7 +131,9 @@ def test_right_code_passes_however_it_is_written(
 
 def is_no_python(text: str, detail: str) -> bool:
     """Half a surrogate pair is no UTF-8, and the interpreter may say so."""
-    return "text that is no Python" in detail and any("\ud800" <= one <= "\udfff" for one in text)
+    return "text that is no Python" in detail and any(
+        "\ud800" <= one <= "\udfff" for one in text
+    )
 
 
 @MANY
@@ -130,7 +142,9 @@ def is_no_python(text: str, detail: str) -> bool:
 @example("\0", 3)
 @example("'''", 5)
 @example("\\\n", 7)
-def test_whatever_is_written_gets_a_verdict(pool: SandboxPool, row: Row, words: str, line: int):
+def test_whatever_is_written_gets_a_verdict(
+    pool: SandboxPool, row: Row, words: str, line: int
+):
     lines = row.broken.split("\n")
     lines.insert(line, words)
     text = "\n".join(lines)

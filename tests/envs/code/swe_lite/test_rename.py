@@ -8,7 +8,9 @@ from envs.code.swe_lite.rename import rename_locals
 
 def test_locals_are_numbered_in_order_and_parameters_stay():
     text = "def f(a):\n    total = a + 1  # sum\n    other = [one for one in a]\n    return total\n"
-    wanted = "def f(a):\n    v1 = a + 1  # sum\n    v2 = [v3 for v3 in a]\n    return v1\n"
+    wanted = (
+        "def f(a):\n    v1 = a + 1  # sum\n    v2 = [v3 for v3 in a]\n    return v1\n"
+    )
     assert rename_locals(text) == wanted
 
 

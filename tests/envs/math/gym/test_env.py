@@ -33,7 +33,10 @@ WORKED = {
     "count_bits": ("... binary representation of the number 304?", 3),
     "count_primes": ("... numbers there are between 19 and 40 (inclusive) ?", 5),
     "decimal_chain_sum": ("... arithmetic problem: 0.05 - 9.5 =", Fraction(-189, 20)),
-    "dice": ("I have these dice: 1d6, 1d4. What are the odds of rolling 9 or", Fraction(1, 8)),
+    "dice": (
+        "I have these dice: 1d6, 1d4. What are the odds of rolling 9 or",
+        Fraction(1, 8),
+    ),
     "gcd": ("... of these numbers: 12, 18, 8. Give only", 2),
     "lcm": ("... of these numbers: 4, 6, 9", 36),
     "leg_counting": ("... if you have 5 birds, 1 praying mantis, 2 jellyfishs?", 16),
@@ -59,7 +62,9 @@ def test_reasoning_gym_and_our_arithmetic_nearly_always_agree(name):
 
 
 def test_what_reasoning_gym_rounds_or_leaves_open_is_not_asked(env):
-    assert solved("basic_arithmetic", "Calculate 2 / -( 62 * 63 + 3908 ).") == Fraction(-1, 3907)
+    assert solved("basic_arithmetic", "Calculate 2 / -( 62 * 63 + 3908 ).") == Fraction(
+        -1, 3907
+    )
     assert solved("simple_equations", "Solve for q: 0 = 0") is None
     for split in env.splits:
         for level in env.levels:
@@ -133,7 +138,9 @@ def test_a_wrong_value_is_told_and_another_may_follow(env):
 
 def test_four_wrong_values_end_the_episode(env):
     task = start(env, 2)
-    ends = [env.step(str(Fraction(task.payload["answer"]) + n))[1:4] for n in (1, 2, 3, 4)]
+    ends = [
+        env.step(str(Fraction(task.payload["answer"]) + n))[1:4] for n in (1, 2, 3, 4)
+    ]
     assert ends == [(0.0, False, False)] * 3 + [(0.0, False, True)]
 
 
@@ -147,7 +154,11 @@ def test_an_installed_reasoning_gym_is_left_alone(tmp_path):
         "print([n for n in sys.modules if n.startswith('reasoning_gym')], again is before)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{code}"],
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{code}",
+        ],
         capture_output=True,
         text=True,
         timeout=120,
@@ -157,11 +168,15 @@ def test_an_installed_reasoning_gym_is_left_alone(tmp_path):
 
 def test_without_the_wheel_it_says_what_to_do(env, monkeypatch, tmp_path):
     monkeypatch.setenv("SCGRPO_CACHE", str(tmp_path))
-    missing = Release("reasoning-gym", "0.0.0.nothing", "none.whl", "0" * 64, reader="math_gym")
+    missing = Release(
+        "reasoning-gym", "0.0.0.nothing", "none.whl", "0" * 64, reader="math_gym"
+    )
     monkeypatch.setattr(gym_wheel, "WHEEL", missing)
     gym_wheel._modules.cache_clear()
     try:
-        with pytest.raises(ImportError, match=r"math_gym reads reasoning-gym.*run: pip download"):
+        with pytest.raises(
+            ImportError, match=r"math_gym reads reasoning-gym.*run: pip download"
+        ):
             gym_wheel.legs()
     finally:
         gym_wheel._modules.cache_clear()

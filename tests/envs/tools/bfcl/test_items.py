@@ -98,7 +98,9 @@ def test_verdicts_are_those_of_the_leaderboards_own_checker(official, number):
         # One step holds all calls of a message.
         steps = [[each] if each else [] for each in calls]
         category = key.rpartition("_")[0]
-        theirs = official(steps, item["gold"], item, category, f"altered{number}")["valid"]
+        theirs = official(steps, item["gold"], item, category, f"altered{number}")[
+            "valid"
+        ]
         ours = judged(item, turns({**item, "gold": calls}))
         if isinstance(ours, Malformed):
             # Calls before a function is offered are refused here, and played there.
@@ -110,7 +112,9 @@ def test_verdicts_are_those_of_the_leaderboards_own_checker(official, number):
     assert not differing
     assert len(verdicts) > 100
     # Unchanged they win, with a call left out they lose, and else some do either.
-    assert set(verdicts) == {0: {True}, 1: {False}, 5: {False}}.get(number, {True, False})
+    assert set(verdicts) == {0: {True}, 1: {False}, 5: {False}}.get(
+        number, {True, False}
+    )
 
 
 def test_functions_that_are_missing_come_with_their_schemas():
@@ -130,12 +134,23 @@ def test_functions_that_are_missing_come_with_their_schemas():
 def test_schemas_have_the_published_names_types_and_required_arguments():
     kinds = {"dict": "object", "float": "number"}
     for class_name, file in bfcl_wheel.CLASSES.items():
-        item = {"id": "x", "involved_classes": [class_name], "initial_config": {}, "gold": []}
-        schemas = {s["function"]["name"]: s["function"] for s in BfclWorld(item).tools()}
+        item = {
+            "id": "x",
+            "involved_classes": [class_name],
+            "initial_config": {},
+            "gold": [],
+        }
+        schemas = {
+            s["function"]["name"]: s["function"] for s in BfclWorld(item).tools()
+        }
         for row in bfcl_wheel.rows(f"multi_turn_func_doc/{file}"):
             parameters = schemas.pop(row["name"])["parameters"]
-            assert set(parameters["required"]) == set(row["parameters"].get("required", ()))
-            assert {key: schema["type"] for key, schema in parameters["properties"].items()} == {
+            assert set(parameters["required"]) == set(
+                row["parameters"].get("required", ())
+            )
+            assert {
+                key: schema["type"] for key, schema in parameters["properties"].items()
+            } == {
                 key: kinds.get(schema["type"], schema["type"])
                 for key, schema in row["parameters"]["properties"].items()
             }
@@ -147,7 +162,9 @@ def test_what_python_raises_in_a_simulator_is_an_answer():
     world = BfclWorld(item)
     answer = world.play(render_call("divide", a=1.0, b=0))
     assert "zero" in str(answer)
-    assert str(world.play(render_call("power", base=1e300, exponent=2.0))).startswith("Error")
+    assert str(world.play(render_call("power", base=1e300, exponent=2.0))).startswith(
+        "Error"
+    )
 
 
 def test_numbers_that_would_keep_the_process_busy_are_refused():
@@ -216,12 +233,16 @@ def test_another_file_in_the_wheels_place_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("SCGRPO_CACHE", str(tmp_path))
     (tmp_path / "releases").mkdir()
     (tmp_path / "releases" / bfcl_wheel.WHEEL.file).write_bytes(b"other")
-    with pytest.raises(ImportError, match="is not bfcl-eval .* as published: remove it"):
+    with pytest.raises(
+        ImportError, match="is not bfcl-eval .* as published: remove it"
+    ):
         bfcl_wheel.wheel.__wrapped__()
 
 
 def test_without_a_package_index_the_error_says_where_to_put_the_wheel(tmp_path):
-    code = "from envs.tools.files.env import ToolFiles; ToolFiles().tasks('ood/domain', 0)"
+    code = (
+        "from envs.tools.files.env import ToolFiles; ToolFiles().tasks('ood/domain', 0)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={
@@ -236,5 +257,7 @@ def test_without_a_package_index_the_error_says_where_to_put_the_wheel(tmp_path)
         timeout=120,
     )
     last = done.stderr.strip().split("\n")[-1]
-    assert last.startswith("ImportError: the split ood/domain of tool_files reads bfcl-eval")
+    assert last.startswith(
+        "ImportError: the split ood/domain of tool_files reads bfcl-eval"
+    )
     assert f"put {bfcl_wheel.WHEEL.file} into {tmp_path / 'releases'}" in last

@@ -42,7 +42,10 @@ STATE = {
 # By kind, a job and the changes that it asks for, worked out by hand.
 BY_HAND = {
     "delete_total": ({"total": "420"}, [("delete_file", {"file": "menu2.txt"})]),
-    "move_closed": ({"folder": "old"}, [("move_file", {"file": "tax1.txt", "folder": "old"})]),
+    "move_closed": (
+        {"folder": "old"},
+        [("move_file", {"file": "tax1.txt", "folder": "old"})],
+    ),
     "archive_from": ({"sender": "Ana"}, [("archive_mail", {"mail": "M11"})]),
     "cancel_title": ({"title": "chess"}, [("cancel_event", {"event": "E20"})]),
     "send_total": (
@@ -61,7 +64,10 @@ BY_HAND = {
         {"title": "lunch", "new": "a.txt"},
         [("write_file", {"file": "a.txt", "text": "9"})],
     ),
-    "tell_hour": ({"title": "chess", "to": "Ben"}, [("send_mail", {"to": "Ben", "text": "11"})]),
+    "tell_hour": (
+        {"title": "chess", "to": "Ben"},
+        [("send_mail", {"to": "Ben", "text": "11"})],
+    ),
     "if_closed": (
         {"file": "menu2.txt", "sender": "Ana", "title": "lunch"},
         [("cancel_event", {"event": "E10"})],
@@ -87,7 +93,10 @@ BY_HAND = {
         {"heading": "sofa", "title": "lunch"},
         [("add_note", {"title": "sofa", "text": "9"})],
     ),
-    "contact_code": ({"sender": "Ana"}, [("add_contact", {"name": "Ana", "phone": "777"})]),
+    "contact_code": (
+        {"sender": "Ana"},
+        [("add_contact", {"name": "Ana", "phone": "777"})],
+    ),
     "save_pin": (
         {"note": "car", "new": "a.txt"},
         [("write_file", {"file": "a.txt", "text": "808"})],
@@ -119,7 +128,12 @@ def apps_of(task):
 @pytest.mark.parametrize("kind", JOBS)
 def test_a_job_asks_for_the_changes_worked_out_by_hand(kind):
     fields, wanted = BY_HAND[kind]
-    case = {"level": 1, "state": STATE, "jobs": [{"kind": kind, **fields}], "offered": []}
+    case = {
+        "level": 1,
+        "state": STATE,
+        "jobs": [{"kind": kind, **fields}],
+        "offered": [],
+    }
     assert writes(case) == wanted
 
 
@@ -137,7 +151,10 @@ def test_the_goal_of_a_deletion_lacks_the_file_and_no_more():
 
 def test_a_state_is_the_same_in_whatever_order_things_were_added():
     one, two = Desk(STATE), Desk(STATE)
-    events = [{"title": "gym", "day": "Friday", "hour": 9}, {"title": "a", "day": "b", "hour": 1}]
+    events = [
+        {"title": "gym", "day": "Friday", "hour": 9},
+        {"title": "a", "day": "b", "hour": 1},
+    ]
     for desk, order in ((one, events), (two, events[::-1])):
         for event in order:
             assert desk.add_event(**event) == "done"
@@ -150,7 +167,10 @@ def test_a_state_is_the_same_in_whatever_order_things_were_added():
 def test_items_show_what_they_hold():
     desk = Desk(STATE)
     assert desk.list_items("mail") == "M11 from Ana"
-    assert desk.read_item("M11") == "M11 from Ana: Code 777. Please plan gym on Friday at 12."
+    assert (
+        desk.read_item("M11")
+        == "M11 from Ana: Code 777. Please plan gym on Friday at 12."
+    )
     assert desk.list_items("files") == "tax1.txt in home\nmenu2.txt in home"
     assert desk.read_item("tax1.txt") == "tax1.txt in home: total 310, closed"
     assert desk.list_items("calendar") == "E10 lunch, Monday 9\nE20 chess, Monday 11"
@@ -165,8 +185,16 @@ def test_items_show_what_they_hold():
 
 def test_what_is_not_there_is_said_and_changes_nothing():
     desk = Desk(STATE)
-    assert desk.list_items("notepad").startswith("there is no app 'notepad'; apps: files, mail")
-    for tool in ("delete_file", "archive_mail", "cancel_event", "remove_note", "read_item"):
+    assert desk.list_items("notepad").startswith(
+        "there is no app 'notepad'; apps: files, mail"
+    )
+    for tool in (
+        "delete_file",
+        "archive_mail",
+        "cancel_event",
+        "remove_note",
+        "read_item",
+    ):
         assert getattr(desk, tool)("x") == "there is no 'x'"
     assert desk.write_file("tax1.txt", "") == "there is such a file already"
     assert (desk.state, desk.changed) == (STATE, 0)
@@ -197,7 +225,12 @@ def test_a_change_left_out_or_one_too_many_fails(env, split, level):
         turns = env.oracle(task)
         changes = [render_call(name, **given) for name, given in writes(task.payload)]
         for change in changes:
-            assert played(env, task, [turn for turn in turns if turn != change] + [""] * 15)[0] == 0
+            assert (
+                played(
+                    env, task, [turn for turn in turns if turn != change] + [""] * 15
+                )[0]
+                == 0
+            )
         if level:
             more = render_call("write_file", file="more.txt", text="1")
             if "write_file" in task.payload["offered"]:
@@ -219,7 +252,12 @@ def test_level_zero_ends_at_the_first_change(env):
     (right,) = env.oracle(task)
     wrong = env.oracle(env.twin(task))[0]
     assert played(env, task, [wrong, right])[0] == 0.0
-    assert played(env, task, ['{"name": "delete_file", "arguments": {"file": "x"}}', right])[0] == 1
+    assert (
+        played(
+            env, task, ['{"name": "delete_file", "arguments": {"file": "x"}}', right]
+        )[0]
+        == 1
+    )
 
 
 def test_apps_of_the_splits_are_as_many_as_they_say(env):
@@ -231,10 +269,16 @@ def test_apps_of_the_splits_are_as_many_as_they_say(env):
             assert len(task.payload["state"]) >= 4
             assert level < 2 or len(apps_of(task)) >= 4
     joined = {
-        split: {JOBS[job["kind"]].apps for t in env.tasks(split, 4) for job in t.payload["jobs"]}
+        split: {
+            JOBS[job["kind"]].apps
+            for t in env.tasks(split, 4)
+            for job in t.payload["jobs"]
+        }
         for split in ("train", COMPOSITION)
     }
-    assert {("files", "notes"), ("mail", "contacts")} <= joined[COMPOSITION] - joined["train"]
+    assert {("files", "notes"), ("mail", "contacts")} <= joined[COMPOSITION] - joined[
+        "train"
+    ]
 
 
 def test_no_change_of_a_goal_can_be_left_out(env):
@@ -262,7 +306,9 @@ def test_level_zero_offers_two_tools_in_a_short_prompt(env):
     for task in env.tasks("train", 0)[:100]:
         _, info = env.reset(options={"split": "train", "level": 0, "task_id": task.id})
         assert len(info["tools"]) == 2
-        text = json.dumps(info["tools"]) + "".join(m["content"] for m in info["messages"])
+        text = json.dumps(info["tools"]) + "".join(
+            m["content"] for m in info["messages"]
+        )
         # English and JSON have about three and a half characters a token.
         assert len(text) < 1000
         assert len(env.oracle(task)[0]) < 80
@@ -306,7 +352,9 @@ def test_a_snapshot_remembers_what_was_done(env):
 
 def test_what_an_item_holds_stays_out_of_what_the_policy_is_shown(env):
     for task in env.tasks("train", 2)[:50]:
-        prompt, info = env.reset(options={"split": "train", "level": 2, "task_id": task.id})
+        prompt, info = env.reset(
+            options={"split": "train", "level": 2, "task_id": task.id}
+        )
         seen = prompt + json.dumps([info["messages"], info["tools"]])
         codes = [item.get("code") for item in task.payload["state"]["mail"].values()]
         assert not any(code in seen for code in codes)

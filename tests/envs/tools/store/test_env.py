@@ -26,7 +26,13 @@ def env():
 
 
 def state(status="open", *, days=3, final=False, gold=False, price=40, stock=2):
-    order = {"person": "C1", "item": "P1", "status": status, "days": days, "final": final}
+    order = {
+        "person": "C1",
+        "item": "P1",
+        "status": status,
+        "days": days,
+        "final": final,
+    }
     return {
         "people": {"C1": {"name": "Ann Chen", "gold": gold, "orders": ["O1"]}},
         "orders": {"O1": {**order, "outcome": ""}},
@@ -49,7 +55,9 @@ def played(env, task, turns):
     return result
 
 
-ALL = Rules(days=10, look=True, stock=True, gold=True, find=True, final=True, ask_over=50)
+ALL = Rules(
+    days=10, look=True, stock=True, gold=True, find=True, final=True, ask_over=50
+)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +70,24 @@ ALL = Rules(days=10, look=True, stock=True, gold=True, find=True, final=True, as
         ("cancel", {"price": 51}, False, Decision("refuse", "ask")),
         ("return", {"status": "done", "days": 10}, True, Decision("return", "days")),
         ("return", {"status": "done", "days": 11}, True, Decision("refuse", "gold")),
-        ("return", {"status": "done", "days": 20, "gold": True}, True, Decision("return", "gold")),
-        ("return", {"status": "done", "days": 21, "gold": True}, True, Decision("refuse", "days")),
-        ("return", {"status": "done", "final": True}, True, Decision("refuse", "final")),
+        (
+            "return",
+            {"status": "done", "days": 20, "gold": True},
+            True,
+            Decision("return", "gold"),
+        ),
+        (
+            "return",
+            {"status": "done", "days": 21, "gold": True},
+            True,
+            Decision("refuse", "days"),
+        ),
+        (
+            "return",
+            {"status": "done", "final": True},
+            True,
+            Decision("refuse", "final"),
+        ),
         ("exchange", {"stock": 1}, True, Decision("exchange", "stock")),
         ("exchange", {"stock": 0}, True, Decision("refuse", "stock")),
         ("exchange", {"status": "done"}, True, Decision("refuse", "status")),
@@ -80,8 +103,12 @@ def test_the_policy_decides_by_its_clauses(op, facts, says, wanted):
 
 def test_what_no_tool_can_do_is_refused():
     request = {"op": "cancel", "order": "O1", "item": ""}
-    assert decide(Rules(), state(), {}, request, ["return"]) == Decision("refuse", "tool")
-    assert decide(Rules(), state(), {}, request, ["update"]) == Decision("cancel", "status")
+    assert decide(Rules(), state(), {}, request, ["return"]) == Decision(
+        "refuse", "tool"
+    )
+    assert decide(Rules(), state(), {}, request, ["update"]) == Decision(
+        "cancel", "status"
+    )
 
 
 FIND = ("find", {"name": "Ann Chen"})
@@ -95,7 +122,10 @@ CANCEL = ("cancel", {"order": "O1"})
     [
         ([FIND, LOOK, ASK, CANCEL], ""),
         ([LOOK, ASK, CANCEL], "before Ann Chen was looked up"),
-        ([("find", {"name": "Ben Chen"}), LOOK, ASK, CANCEL], "before Ann Chen was looked up"),
+        (
+            [("find", {"name": "Ben Chen"}), LOOK, ASK, CANCEL],
+            "before Ann Chen was looked up",
+        ),
         ([FIND, ASK, CANCEL], "before it was looked up"),
         ([FIND, ("look", {"id": "P1"}), ASK, CANCEL], "before it was looked up"),
         ([FIND, LOOK, CANCEL], "before Ann Chen was asked"),
@@ -113,14 +143,22 @@ def test_an_exchange_moves_one_item_and_settles_the_order_once():
     step = "exchange", {"order": "O1", "item": "P2"}
     assert applied(now, *step, {}, words) == ("done", True)
     assert (now["items"]["P1"]["stock"], now["items"]["P2"]["stock"]) == (1, 0)
-    assert (now["orders"]["O1"]["item"], now["orders"]["O1"]["outcome"]) == ("P2", "exchanged")
+    assert (now["orders"]["O1"]["item"], now["orders"]["O1"]["outcome"]) == (
+        "P2",
+        "exchanged",
+    )
     before = copied(now)
-    assert applied(now, "cancel", {"order": "O1"}, {}, words) == ("O1 is settled already", False)
+    assert applied(now, "cancel", {"order": "O1"}, {}, words) == (
+        "O1 is settled already",
+        False,
+    )
     assert now == before
 
 
 @pytest.mark.parametrize(("split", "level"), CELLS)
-def test_there_are_as_many_tasks_as_promised_and_each_decides_something(env, split, level):
+def test_there_are_as_many_tasks_as_promised_and_each_decides_something(
+    env, split, level
+):
     tasks = env.tasks(split, level)
     assert len(tasks) == (TRAIN_TASKS if split == "train" else OTHER_TASKS)
     assert len({task.content_hash for task in tasks}) == len(tasks)
@@ -138,7 +176,9 @@ def test_the_oracle_solves_a_task_and_fails_its_twin(env, split, level):
         assert played(env, twin, env.oracle(twin))[0] == 1.0
         assert played(env, twin, turns)[0] == 0.0
         del env.find
-        changed = [key for key in task.payload if task.payload[key] != twin.payload[key]]
+        changed = [
+            key for key in task.payload if task.payload[key] != twin.payload[key]
+        ]
         assert len(changed) == 1
         assert changed[0] in ("state", "says")
 
@@ -152,7 +192,9 @@ def test_nothing_everything_and_the_end_at_once_score_zero(env, split, level):
         assert played(env, task, [end] * 2)[1]["verified"] is False
         assert played(env, task, [""] * 15)[1]["verified"] is False
         env.reset(options={"split": split, "level": level, "task_id": task.id})
-        everything = [env.random_turn(np.random.default_rng(n)) for n in range(40) if n != level]
+        everything = [
+            env.random_turn(np.random.default_rng(n)) for n in range(40) if n != level
+        ]
         assert played(env, task, [*everything[:13], end, end])[1]["verified"] is False
         refusals = [
             render_call(words.tools["refuse"], **{words.arguments["order"]: key})
@@ -208,7 +250,11 @@ def test_the_goal_changes_only_what_was_asked_for(env):
 def test_level_four_takes_ten_calls_and_meets_every_exception(env):
     plans = [plan(task.payload) for task in env.tasks("train", 4)[:300]]
     assert Counter(map(len, plans)).most_common(1)[0][0] == max(map(len, plans)) == 10
-    clauses = {d.clause for task in env.tasks("train", 4)[:300] for d in decisions(task.payload)}
+    clauses = {
+        d.clause
+        for task in env.tasks("train", 4)[:300]
+        for d in decisions(task.payload)
+    }
     assert clauses == {"status", "days", "gold", "final", "stock", "ask"}
 
 
@@ -216,7 +262,9 @@ def test_level_zero_offers_two_tools_in_a_short_prompt(env):
     for task in env.tasks("train", 0)[:100]:
         _, info = env.reset(options={"split": "train", "level": 0, "task_id": task.id})
         assert len(info["tools"]) == 2
-        text = json.dumps(info["tools"]) + "".join(m["content"] for m in info["messages"])
+        text = json.dumps(info["tools"]) + "".join(
+            m["content"] for m in info["messages"]
+        )
         # English and JSON have about three and a half characters a token.
         assert len(text) < 1000
 
@@ -284,13 +332,19 @@ def test_the_tools_shift_renames_hides_adds_and_merges(env):
         kinds["extra"] += "delete_order" in names
         kinds["schema"] += "update_order" in names
         kinds["missing"] += len(names) == 6 and "update_order" not in names
-    assert kinds == dict.fromkeys(("renamed", "extra", "schema", "missing"), OTHER_TASKS // 4)
+    assert kinds == dict.fromkeys(
+        ("renamed", "extra", "schema", "missing"), OTHER_TASKS // 4
+    )
 
 
 def test_the_merged_tool_takes_one_of_three_actions(env):
-    task = next(t for t in env.tasks("ood/tools", 2) if "update" in t.payload["offered"])
+    task = next(
+        t for t in env.tasks("ood/tools", 2) if "update" in t.payload["offered"]
+    )
     env.reset(options={"split": "ood/tools", "level": 2, "task_id": task.id})
-    update = next(t["function"] for t in env.tools() if t["function"]["name"] == "update_order")
+    update = next(
+        t["function"] for t in env.tools() if t["function"]["name"] == "update_order"
+    )
     actions = update["parameters"]["properties"]["action"]["enum"]
     assert actions == ["cancel", "return", "exchange"]
     assert update["parameters"]["required"] == ["order", "action"]

@@ -62,10 +62,18 @@ def serving(model_folder: Path, scratch: Path, *more: str, **own: str) -> Iterat
         "--host", "127.0.0.1", "--port", str(port), "--max-model-len", "1024",
         "--enforce-eager", "--dtype", "float32", "--worker-extension-cls", EXTENSION, *more,
     ]  # fmt: skip
-    own |= {"VLLM_SERVER_DEV_MODE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": str(ROOT)}
+    own |= {
+        "VLLM_SERVER_DEV_MODE": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "PYTHONPATH": str(ROOT),
+    }
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, stdout=out, stderr=out, env={**os.environ, **own}, start_new_session=True
+            command,
+            stdout=out,
+            stderr=out,
+            env={**os.environ, **own},
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + START_S
@@ -80,16 +88,22 @@ def serving(model_folder: Path, scratch: Path, *more: str, **own: str) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(
+    model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     with serving(model_folder, tmp_path_factory.mktemp("vllm")) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def adapter_server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def adapter_server(
+    model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     options = ["--enable-lora", "--max-lora-rank", str(RANK)]
     own = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
-    with serving(model_folder, tmp_path_factory.mktemp("vllm_lora"), *options, **own) as url:
+    with serving(
+        model_folder, tmp_path_factory.mktemp("vllm_lora"), *options, **own
+    ) as url:
         yield url
 
 
@@ -115,13 +129,17 @@ def scores(model: torch.nn.Module, ids: list[int], ends: int) -> torch.Tensor:
 def test_ids_are_kept_and_their_logprobs_are_the_models(server, loaded, tmp_path):
     model, tokenizer = loaded
     with VLLMPolicy(model, tokenizer, VLLMServer(Server(server)), tmp_path) as policy:
-        episode = play(ToyGuess(), policy, ToyGuess().tasks("train", 2)[5], limits=LIMITS, seed=3)
+        episode = play(
+            ToyGuess(), policy, ToyGuess().tasks("train", 2)[5], limits=LIMITS, seed=3
+        )
     assert episode.error == ""
     assert len(episode.turns) > 1
     ids, mask = episode.token_ids, episode.action_mask
     with torch.no_grad():
         logits = model(torch.tensor([ids])).logits[0, :-1].float().log_softmax(-1)
-    found = logits.gather(1, torch.tensor(ids[1:])[:, None])[:, 0][torch.tensor(mask[1:])]
+    found = logits.gather(1, torch.tensor(ids[1:])[:, None])[:, 0][
+        torch.tensor(mask[1:])
+    ]
     said = torch.tensor([p for t in episode.turns for p in t.logprobs])
     assert (found - said).abs().max() < 1e-3
 
@@ -179,7 +197,9 @@ def assert_followed(run: Path) -> None:
     rows = read_metrics(run / "metrics.jsonl")
     assert [row["step"] for row in rows] == [1, 2]
     assert all(row["episodes/stop_error"] == 0 for row in rows)
-    mismatch = [row["train/logprob_mismatch"] for row in rows if "train/logprob_mismatch" in row]
+    mismatch = [
+        row["train/logprob_mismatch"] for row in rows if "train/logprob_mismatch" in row
+    ]
     assert mismatch
     assert max(mismatch) < 1e-3
 
@@ -189,14 +209,18 @@ def test_a_run_trains_through_the_server(server, model_folder, tmp_path):
 
 
 @pytest.mark.timeout(START_S)
-def test_the_server_samples_from_the_last_adapter_alone(adapter_server, loaded, tmp_path):
+def test_the_server_samples_from_the_last_adapter_alone(
+    adapter_server, loaded, tmp_path
+):
     base, tokenizer = loaded
     torch.manual_seed(0)
     # Not the usual start, which changes nothing.
     options = PeftOptions(r=RANK, target_modules="all-linear", init_lora_weights=False)
     model: Any = get_peft_model(base, options).eval()
     prompt = tokenizer.encode("The capital of France is")
-    with VLLMPolicy(model, tokenizer, VLLMServer(Server(adapter_server)), tmp_path) as policy:
+    with VLLMPolicy(
+        model, tokenizer, VLLMServer(Server(adapter_server)), tmp_path
+    ) as policy:
         for version in range(3):
             if version:
                 with torch.no_grad():
@@ -213,8 +237,12 @@ def test_the_server_samples_from_the_last_adapter_alone(adapter_server, loaded, 
 
 
 @pytest.mark.timeout(START_S)
-def test_a_run_trains_adapters_through_the_server(adapter_server, model_folder, tmp_path):
-    run = train(trained(model_folder, adapter_server, tmp_path, lora=LoraConfig(rank=RANK)))
+def test_a_run_trains_adapters_through_the_server(
+    adapter_server, model_folder, tmp_path
+):
+    run = train(
+        trained(model_folder, adapter_server, tmp_path, lora=LoraConfig(rank=RANK))
+    )
     assert_followed(run)
 
 
@@ -241,7 +269,9 @@ def test_the_engine_in_this_process_follows_all_weights_and_adapters(
 
 def test_a_server_of_another_kind_is_refused(tmp_path):
     with pytest.raises(ValueError, match="VLLM_SERVER_DEV_MODE=1"):
-        VLLMServer(Server(f"http://127.0.0.1:{free_port()}/v1", tries=1, patience_s=1.0))
+        VLLMServer(
+            Server(f"http://127.0.0.1:{free_port()}/v1", tries=1, patience_s=1.0)
+        )
 
 
 @pytest.mark.parametrize(("ids", "logprobs"), [([], []), ([1], []), ([1], [None])])
@@ -251,7 +281,8 @@ def test_a_turn_without_every_logprob_is_refused(ids, logprobs):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"kind": "vllm_server"}, {"base_url": "http://x/v1"}, {"options": {"a": 1}}]
+    "wrong",
+    [{"kind": "vllm_server"}, {"base_url": "http://x/v1"}, {"options": {"a": 1}}],
 )
 def test_settings_that_do_not_belong_together_are_refused(wrong):
     with pytest.raises(ValueError, match="engine"):

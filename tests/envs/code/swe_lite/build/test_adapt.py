@@ -45,14 +45,18 @@ def test_what_uses_the_test_package_goes_with_its_decorators():
     left = adapt(TEXT)
     names: dict[str, object] = {}
     exec(compile(left, "left", "exec"), names)
-    assert {name for name in names if not name.startswith("__")} == {"unittest", "SIZE", "Kept"}
-    assert [name for name in vars(names["Kept"]) if name.startswith("test")] == ["test_plain"]
+    assert {name for name in names if not name.startswith("__")} == {
+        "unittest",
+        "SIZE",
+        "Kept",
+    }
+    assert [name for name in vars(names["Kept"]) if name.startswith("test")] == [
+        "test_plain"
+    ]
 
 
 def test_deprecated_modules_are_imported_plainly():
-    text = (
-        "from test.support import warnings_helper\nuu = warnings_helper.import_deprecated('uu')\n"
-    )
+    text = "from test.support import warnings_helper\nuu = warnings_helper.import_deprecated('uu')\n"
     assert adapt(text) == "import uu\n"
 
 

@@ -33,7 +33,9 @@ def test_right_code_passes_and_a_row_fails_what_it_says(bench: Bench):
         source = corpus.source(name)
         assert run(bench, name, source.text).failed(source.all_ids) == []
         row = next(row for row in rows() if row.source == name and not row.renamed)
-        assert sorted(run(bench, name, row.broken).failed(source.all_ids)) == sorted(row.failing)
+        assert sorted(run(bench, name, row.broken).failed(source.all_ids)) == sorted(
+            row.failing
+        )
 
 
 def test_a_loop_is_ended_and_the_next_run_is_clean(bench: Bench):
@@ -55,4 +57,6 @@ def test_a_bug_cannot_write_outside_nor_reach_the_network(bench: Bench, tmp_path
 
 
 def test_what_a_box_hides_is_hidden(bench: Bench):
-    assert run(bench, "roman", "import shlex\n").reasons == {"import": "ModuleNotFoundError"}
+    assert run(bench, "roman", "import shlex\n").reasons == {
+        "import": "ModuleNotFoundError"
+    }

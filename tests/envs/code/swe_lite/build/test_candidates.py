@@ -21,7 +21,9 @@ TESTS = ("A.test_hidden", "A.test_shown")
 def bug_of(code: str, operator: str, after: str) -> tuple[str, Mutation]:
     """A module whose function has that line, and the bug that writes `after` there."""
     text = f"def f(a, b):\n    {code}\n"
-    return text, next(m for m in mutations(text) if (m.operator, m.after) == (operator, after))
+    return text, next(
+        m for m in mutations(text) if (m.operator, m.after) == (operator, after)
+    )
 
 
 def lines(text: str, found: list[Mutation]) -> set[str]:
@@ -38,7 +40,12 @@ def lines(text: str, found: list[Mutation]) -> set[str]:
         ("g(a[b])", "off_by_one", " + 1", {"g(a[b - 1])", "g(a[b * 2])"}),
         ("g(7)", "constant", "0", {"g(5)", "g(6)", "g(8)", "g(9)"}),
         ("a += b", "arithmetic", "-=", {"a *= b", "a = b", "a //= b"}),
-        ("if a and b: g()", "condition", "a", {"if b: g()", "if a or b: g()", "if True: g()"}),
+        (
+            "if a and b: g()",
+            "condition",
+            "a",
+            {"if b: g()", "if a or b: g()", "if True: g()"},
+        ),
     ],
 )
 def test_a_span_with_few_bugs_has_three_other_wrong_texts(code, operator, after, some):
@@ -116,7 +123,9 @@ def test_too_few_candidates_are_none():
 
 def test_where_a_span_has_too_few_the_bug_may_stay_and_another_place_be_wrong_too():
     text, bug = bug_of("g(a, b) + 1", "argument", "b, a")
-    found = candidates(Lab({"g(a, b) + 1", "g(a) + 1", "g(b) + 1", "g(a, a) + 1"}), text, bug)
+    found = candidates(
+        Lab({"g(a, b) + 1", "g(a) + 1", "g(b) + 1", "g(a, a) + 1"}), text, bug
+    )
     assert len({*found}) == 3
     staying = {line for line in found if line.startswith("g(b, a)")}
     assert len(staying) >= 2
