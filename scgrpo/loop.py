@@ -278,7 +278,7 @@ class TrainingLoop:
         if all(e.verdict is None for e in episodes):
             raise TrainingError(
                 f"no episode of step {step} has a verdict "
-                f"({in_words(count_causes(episodes))}); the first broke with: "
+                f"({describe_causes(count_causes(episodes))}); the first broke with: "
                 f"{episodes[0].error}. Mend that, then go on with resume=true"
             )
 

@@ -24,7 +24,7 @@ def causes_line(label: str, cell: object, score: Mapping[str, Any]) -> str:
     if not causes:
         return ""
     total = sum(causes.values())
-    line = f"Errored episodes of {label} on {cell}: {in_words(causes)}, of {_episodes(score)}."
+    line = f"Errored episodes of {label} on {cell}: {describe_causes(causes)}, of {_episodes(score)}."
     if later := total - score["errors"]:
         line += f" For {later} of these {total} a later try counts."
     return line

@@ -45,7 +45,7 @@ def root_folder() -> Path:
         (_PACKAGE / name).read_bytes()
         for name in ("image/base_image.py", "backends/rootfs.py")
     )
-    version = f"{sys.version} {sys.base_prefix} {box_digest()}".encode()
+    version = f"{sys.version} {sys.base_prefix} {inside_digest()}".encode()
     name = f"python-{hashlib.sha256(makers + version).hexdigest()[:16]}"
     try:
         cache_folder = _cache_folder()
