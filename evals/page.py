@@ -6,7 +6,6 @@ import argparse
 import base64
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from evals.evaluation.models import RUNS
 from evals.report import charts
 from evals.report.errors import causes_line, warning
 from evals.report.microscope import evaluation_episodes, microscope
-from scgrpo.runs.disk import DiskError, disk_errors_explained
+from scgrpo.runs.disk import DiskError, write_atomically
 from scgrpo.runs.folders import CONFIG, find_run
 from scgrpo.runs.log import read_metrics
 
@@ -110,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = [_run_folder(name) for name in arguments.runs]
         text = page(found, episodes=arguments.episodes)
         path = arguments.out or found[-1] / "evals" / "report.html"
-        _write(path, text)
+        write_atomically(path, text)
         print(f"report: {path} ({len(text.encode()) / 1e6:.1f} MB)", file=sys.stderr)
     except DiskError as error:
         print(f"{PROG}: {error}", file=sys.stderr)
@@ -301,18 +300,6 @@ def _point(
         for key in ("value", "low", "high")
     }
     return {"suite": suite, of: name, **ends}
-
-
-def _write(path: Path, text: str) -> None:
-    """In one step: whoever looks finds the old page or the new one."""
-    scratch = path.with_name(f".{path.name}-{os.getpid()}")
-    with disk_errors_explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            scratch.write_text(text)
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from evals.comparison.results import Result
 from evals.comparison.verdicts import LEVEL, Comparison, Tax
-from scgrpo.runs.disk import disk_errors_explained
+from scgrpo.runs.disk import write_atomically
 
 __all__ = ["markdown", "show", "write"]
 
@@ -88,10 +88,8 @@ def write(
         "notes": list(notes),
     }
     path, page = folder / f"{name}.json", folder / f"{name}.md"
-    with disk_errors_explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_finite(data), indent=2, allow_nan=False) + "\n")
-        page.write_text(markdown(comparisons, taxes, notes))
+    write_atomically(path, json.dumps(_finite(data), indent=2, allow_nan=False) + "\n")
+    write_atomically(page, markdown(comparisons, taxes, notes))
     return path, page
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from rich.table import Table
 from evals.report.errors import causes_line, warning
 from evals.report.scores import Row
 from evals.statistics import MIN_FAMILIES, Estimate
-from scgrpo.runs.disk import disk_errors_explained
+from scgrpo.runs.disk import write_atomically
 
 __all__ = ["Report", "markdown", "show", "write"]
 
@@ -88,14 +87,7 @@ def write(report: Report, folder: Path, name: str) -> tuple[Path, Path]:
         folder / f"{name}.md": markdown(report),
     }
     for path, text in texts.items():
-        with disk_errors_explained(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            scratch = path.with_name(f".{path.name}-{os.getpid()}")
-            try:
-                scratch.write_text(text)
-                scratch.replace(path)
-            finally:
-                scratch.unlink(missing_ok=True)
+        write_atomically(path, text)
     json_path, markdown_path = texts
     return json_path, markdown_path
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.statistics import Estimate
-from scgrpo.runs.disk import disk_errors_explained
+from scgrpo.runs.disk import write_atomically
 
 __all__ = ["Sheet", "interval", "markdown", "show", "write"]
 
@@ -81,14 +80,7 @@ def write(sheet: Sheet, folder: Path, name: str) -> tuple[Path, Path]:
         markdown(sheet),
     )
     for path, text in zip(paths, texts, strict=True):
-        scratch = path.with_name(f".{path.name}-{os.getpid()}")
-        with disk_errors_explained(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                scratch.write_text(text)
-                scratch.replace(path)
-            finally:
-                scratch.unlink(missing_ok=True)
+        write_atomically(path, text)
     return paths
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from scgrpo.batch import Batch
 from scgrpo.credit import Case, Credit
-from scgrpo.runs.disk import disk_errors_explained
+from scgrpo.runs.disk import write_atomically
 
 __all__ = ["CreditRow", "credit_path", "skipped_rows", "credit_rows", "write_credit"]
 
@@ -110,14 +109,7 @@ def write_credit(path: Path, rows: Iterable[CreditRow]) -> None:
         json.dumps(_short(asdict(row)), separators=(",", ":"), allow_nan=False) + "\n"
         for row in sorted(rows, key=lambda row: row.episode)
     )
-    scratch = path.with_name(f".{path.name}-{os.getpid()}")
-    with disk_errors_explained(path):
-        path.parent.mkdir(exist_ok=True)
-        try:
-            scratch.write_text("".join(lines))
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
+    write_atomically(path, "".join(lines))
 
 
 def _short(value: object) -> object:

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["DiskError", "disk_errors_explained", "atomic_folder", "remove_scratch"]
+__all__ = [
+    "DiskError",
+    "atomic_folder",
+    "disk_errors_explained",
+    "link_atomically",
+    "remove_scratch",
+    "write_atomically",
+]
 
 ADVICE = {
     errno.ENOSPC: "the disk is full: free some space, or choose a folder on another disk",
@@ -42,6 +49,41 @@ def disk_errors_explained(path: Path) -> Iterator[None]:
         raise DiskError(f"cannot write {path}: {advice}") from error
 
 
+def write_atomically(path: Path, data: str | bytes) -> None:
+    """Writes the file in one step: a reader sees the old content or the new one, never a part.
+
+    Makes the parent folder if there is none; text is encoded as UTF-8. After a failure the old
+    file is unchanged and no temporary file is left.
+    Raises DiskError when the disk is full or cannot be written.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    # In the same folder, because a rename is atomic only within one file system.
+    scratch = path.with_name(f".{path.name}-{os.getpid()}")
+    with disk_errors_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            scratch.write_bytes(content)
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def link_atomically(link: Path, target: str) -> None:
+    """Points the link at the folder `target`, a path relative to it, in one step.
+
+    A reader finds the old folder or the new one. Raises DiskError when the disk cannot be
+    written.
+    """
+    scratch = link.with_name(f".{link.name}-{os.getpid()}")
+    with disk_errors_explained(link):
+        scratch.unlink(missing_ok=True)
+        try:
+            scratch.symlink_to(target, target_is_directory=True)
+            scratch.replace(link)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """A scratch folder beside `target` that takes its place in one step when the block succeeds.
@@ -66,9 +108,12 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def remove_scratch(folder: Path, name: str) -> None:
-    """Deletes what a killed process left of `atomic_folder(folder / name)`; `name` may be a glob."""
-    for left in folder.glob(f".{name}-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Deletes the scratch folders of killed processes that wrote `folder / name`.
+
+    `name` may be a glob.
+    """
+    for path in folder.glob(f".{name}-*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -8,11 +8,10 @@ runs/latest -> <name>
 from __future__ import annotations
 
 import difflib
-import os
 import time
 from pathlib import Path
 
-from scgrpo.runs.disk import disk_errors_explained
+from scgrpo.runs.disk import disk_errors_explained, link_atomically
 
 __all__ = ["all_runs", "find_run", "new_run", "newest_run"]
 
@@ -43,7 +42,7 @@ def new_run(root: Path, name: str = "") -> Path:
             ) from error
         for folder in FOLDERS:
             (run / folder).mkdir()
-        _point_latest(root, name)
+        link_atomically(root / LATEST, name)
     return run
 
 
@@ -78,11 +77,3 @@ def all_runs(root: Path) -> list[Path]:
         path.parent for path in root.glob("*/checkpoints") if path.parent.name != LATEST
     ]
     return sorted(found, key=lambda run: (run.stat().st_mtime_ns, run.name))
-
-
-def _point_latest(root: Path, name: str) -> None:
-    """Moves the link in one step, so that a reader always finds a run."""
-    scratch = root / f".{LATEST}-{os.getpid()}"
-    scratch.unlink(missing_ok=True)
-    scratch.symlink_to(name, target_is_directory=True)
-    scratch.replace(root / LATEST)

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from scgrpo.runs.disk import disk_errors_explained
+from scgrpo.runs.disk import disk_errors_explained, write_atomically
 
 __all__ = [
     "METRICS",
@@ -55,7 +55,7 @@ class Metrics:
             run.mkdir(parents=True, exist_ok=True)
             for path in (self._metrics, self._validation):
                 kept = [row for row in read_metrics(path) if row["step"] <= last_step]
-                _replace(path, "".join(map(_line, kept)))
+                write_atomically(path, "".join(map(_line, kept)))
                 self._files[path] = path.open("ab", buffering=0)
             # Events after the step are hidden by TensorBoard, which never rewrites a file.
             self._board = SummaryWriter(run / "tensorboard", purge_step=last_step + 1)
@@ -264,10 +264,3 @@ def _line(row: dict[str, Any]) -> str:
         for key, value in row.items()
     }
     return json.dumps(finite, allow_nan=False) + "\n"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes the file in one step: a process killed here leaves the old one."""
-    scratch = path.with_name(f".{path.name}-{os.getpid()}")
-    scratch.write_text(text)
-    scratch.replace(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from scgrpo.distributed.sharding import load_weights
 from scgrpo.models import load as models
-from scgrpo.runs.disk import atomic_folder, disk_errors_explained, remove_scratch
+from scgrpo.runs.disk import atomic_folder, link_atomically, remove_scratch
 
 __all__ = [
     "BEST",
@@ -93,11 +92,7 @@ def save(
 
 def mark_best(path: Path) -> None:
     """Points the link `best` beside a checkpoint at it, in one step; it is then never deleted."""
-    scratch = path.with_name(f".{BEST}-{os.getpid()}")
-    with disk_errors_explained(path):
-        scratch.unlink(missing_ok=True)
-        scratch.symlink_to(path.name, target_is_directory=True)
-        scratch.replace(path.with_name(BEST))
+    link_atomically(path.with_name(BEST), path.name)
 
 
 def load_into(path: Path, model: Any, optimizer: Stateful | None) -> dict[str, Any]:
