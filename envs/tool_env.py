@@ -41,17 +41,17 @@ class ToolEnv(TextEnv):
     a turn, is counted in `info["malformed"]`, and is answered with what is wrong.
     """
 
-    def offered(self) -> Sequence[str]:
+    def tool_names(self) -> Sequence[str]:
         """Names of the tools for `self.task`; all of them, in the order of definition."""
         return _tools_of(type(self))
 
     def tools(self) -> Sequence[Mapping[str, Any]]:
         """The schemas of the offered tools."""
-        return [schema_of(getattr(self, name)) for name in self.offered()]
+        return [schema_of(getattr(self, name)) for name in self.tool_names()]
 
     def reply(self, text: str) -> str | Verdict:
         """Runs the tool that the turn calls."""
-        answer = call({name: getattr(self, name) for name in self.offered()}, text)
+        answer = call({name: getattr(self, name) for name in self.tool_names()}, text)
         if isinstance(answer, Malformed):
             self.malformed += 1
             return answer.sentence

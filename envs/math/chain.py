@@ -98,7 +98,7 @@ class MathChain(ToolEnv):
         """Two turns where values are listed, else four."""
         return CHOICE_TURNS if task.level == 0 else self.max_turns
 
-    def offered(self) -> Sequence[str]:
+    def tool_names(self) -> Sequence[str]:
         """The calculator, above level 0."""
         return () if self.task.level == 0 else ("calc",)
 

@@ -112,7 +112,7 @@ class MathSearch(ToolEnv):
         ways = len(IN_ORDER) ** (len(task.payload["numbers"]) - 1)
         return int(CLOSED_SHARE * ways) if task.payload["ordered"] else COUNTDOWN_TURNS
 
-    def offered(self) -> Sequence[str]:
+    def tool_names(self) -> Sequence[str]:
         """The tools of the task's kind of puzzle."""
         kind = self.task.payload["kind"]
         return {

@@ -90,7 +90,7 @@ class MathWord(ToolEnv):
         """Nothing is noted yet."""
         self._notes = {}
 
-    def offered(self) -> Sequence[str]:
+    def tool_names(self) -> Sequence[str]:
         """The scratchpad, above level 0."""
         return () if self.task.level == 0 else ("note",)
 

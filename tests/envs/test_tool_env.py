@@ -49,7 +49,7 @@ class BetterBox(Box):
 class ShutBox(Box):
     """Offers no look."""
 
-    def offered(self):
+    def tool_names(self):
         return ["open"]
 
 

@@ -78,7 +78,7 @@ class CodeDebug(ToolEnv):
         """The policy's copy of the code is the broken one."""
         self._lines = broken(task.payload)
 
-    def offered(self) -> Sequence[str]:
+    def tool_names(self) -> Sequence[str]:
         """`eval`, and `pick` or `fix`."""
         return ("eval", "pick" if self.task.level == 0 else "fix")
 

@@ -86,7 +86,7 @@ class CodeFn(ToolEnv):
         """Nothing is written yet."""
         self._code, self._tried, self._passing = None, [], 0.0
 
-    def offered(self) -> Sequence[str]:
+    def tool_names(self) -> Sequence[str]:
         """The tools of the task's level."""
         return ("fill" if self.task.level == 0 else "run", "submit")
 
@@ -110,7 +110,7 @@ class CodeFn(ToolEnv):
     def submit(self) -> str | Verdict:
         """Finish."""
         if self._code is None:
-            return f"{self.offered()[0]} first"
+            return f"{self.tool_names()[0]} first"
         problem = problem_of(self.task)
         return (
             self._judged(self._code)

@@ -124,7 +124,7 @@ class SweLite(ToolEnv):
         """More turns where the bug has to be found first."""
         return _TURNS.get(task.level, self.max_turns)
 
-    def offered(self) -> Sequence[str]:
+    def tool_names(self) -> Sequence[str]:
         """The tools of the task's level."""
         return _TOOLS[self.task.level]
 
@@ -286,7 +286,7 @@ class SweLite(ToolEnv):
             ]
             calls += [render_call("submit")] if self._tried else []
             return calls[int(rng.integers(len(calls)))]
-        name = str(rng.choice(self.offered()))
+        name = str(rng.choice(self.tool_names()))
         lines = self.workspace.text.split("\n")
         place = int(rng.integers(len(lines)))
         arguments: dict[str, Any] = {
