@@ -32,6 +32,7 @@ from evals.evaluation.suites import ALL, Cell, cells, choose, open_envs
 from evals.report.report import Report, show, write
 from evals.report.scores import Row, compare
 from sandboxes import SandboxError
+from sandboxes.commands import CommandError
 from scgrpo.policies.server import ServerPolicy
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.disk import DiskError
@@ -43,7 +44,7 @@ __all__ = ["Evaluation", "EvaluationError", "main", "plan", "play_missing", "run
 logger = logging.getLogger("evals.run")
 
 
-class EvaluationError(RuntimeError):
+class EvaluationError(CommandError):
     """The evaluation has no result; the message says why and what to do."""
 
 

@@ -8,6 +8,8 @@ from enum import Enum
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
+from sandboxes.commands import CommandError
+
 __all__ = ["ExecResult", "Isolation", "Sandbox", "SandboxError", "SandboxPool"]
 
 
@@ -21,7 +23,7 @@ class Isolation(Enum):
     VM = "vm"
 
 
-class SandboxError(RuntimeError):
+class SandboxError(CommandError):
     """The box broke (engine gone, container lost, image missing), not the code inside it.
 
     Never shown to a policy as output and never scored as a wrong answer.

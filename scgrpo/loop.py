@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from envs.store import write_episodes
 from envs.types import Episode, Stop, Task
 from sandboxes import SandboxError
+from sandboxes.commands import CommandError
 from scgrpo.config import LoraConfig, TrainConfig
 from scgrpo.credit.record import credit_path, write_credit
 from scgrpo.distributed.ranks import SINGLE_PROCESS, PeerLostError, Ranks
@@ -54,7 +55,7 @@ REDRAWS = 20
 logger = logging.getLogger(__name__)
 
 
-class TrainingError(RuntimeError):
+class TrainingError(CommandError):
     """Training cannot go on; the message says why and what to do."""
 
 

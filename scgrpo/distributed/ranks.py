@@ -23,6 +23,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from sandboxes.commands import CommandError
+
 __all__ = ["SINGLE_PROCESS", "PeerLostError", "Ranks", "is_main_process", "joined"]
 
 PATIENCE = timedelta(
@@ -48,7 +50,7 @@ FSDP_WANTED = {
 T = TypeVar("T")
 
 
-class PeerLostError(RuntimeError):
+class PeerLostError(CommandError):
     """Another process of the training is gone, or could not go on; the message says what to do."""
 
 

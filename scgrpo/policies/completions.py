@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from sandboxes.commands import CommandError
+
 __all__ = ["Completions", "Server", "ServerError"]
 
 CONNECT_S = 10.0
@@ -25,7 +27,7 @@ LATER = (408, 409, 425, 429)
 KEYS = (401, 403)
 
 
-class ServerError(RuntimeError):
+class ServerError(CommandError):
     """The server gives no usable answer; the message says what it said.
 
     `refused` says that it understood the request and does not want it.

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.rollout import Limits
 from envs.types import Message, Segment
+from sandboxes.commands import CommandError
 from scgrpo.models.scoring import output_layer
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.engines.vllm import Engine, Sampled
@@ -28,7 +29,7 @@ __all__ = ["StaleWeights", "VLLMPolicy"]
 KEEP_WEIGHTS = 1
 
 
-class StaleWeights(RuntimeError):
+class StaleWeights(CommandError):
     """The engine computes with other weights than the trainer; the message says what to do."""
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from sandboxes.commands import CommandError
+
 __all__ = [
     "DiskError",
     "atomic_folder",
@@ -33,7 +35,7 @@ ADVICE = {
 }
 
 
-class DiskError(RuntimeError):
+class DiskError(CommandError):
     """The disk did not take what was written; the message names the path and the way out."""
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from sandboxes.commands import CommandError
 from scgrpo.distributed.sharding import load_weights
 from scgrpo.models import load as models
 from scgrpo.runs.disk import atomic_folder, link_atomically, remove_scratch
@@ -46,7 +47,7 @@ class Stateful(Protocol):
     def load_state_dict(self, state: dict[str, Any], /) -> None: ...
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(CommandError):
     """A checkpoint that cannot be trusted: a file is missing, torn or changed."""
 
 

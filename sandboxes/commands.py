@@ -1,0 +1,62 @@
+"""How a command of this project ends: one place for exit codes and for what is printed then.
+
+| exit code | when |
+|---|---|
+| 0 | done |
+| 1 | something failed; the message says what, and what to do |
+| 2 | bad arguments or settings |
+| 3 | a budget is spent; finished work is kept |
+| 130 | Ctrl-C |
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["BAD_INPUT", "INTERRUPTED", "CommandError", "exit_codes"]
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+class CommandError(RuntimeError):
+    """A failure whose message is for the user; a command prints it without a traceback."""
+
+    exit_code = 1
+
+
+@contextmanager
+def exit_codes(
+    prog: str,
+    *,
+    interrupted: str = "stopped",
+    bad_input: tuple[type[Exception], ...] = (),
+) -> Iterator[None]:
+    """Turns the errors of a command's body into one line on stderr and an exit code.
+
+    `prog` stands before each message; `interrupted` is what Ctrl-C prints. Errors of the types
+    `bad_input` count as bad arguments, besides ValueError and Gymnasium's own errors. Any other
+    error is a bug and keeps its traceback.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\n{prog}: {interrupted}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except CommandError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if not isinstance(error, (ValueError, *bad_input, *_gymnasium_errors())):
+            raise
+        print(f"{prog}: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+def _gymnasium_errors() -> tuple[type[Exception], ...]:
+    # A command that never imported Gymnasium has none of its errors to handle, and sandboxes do
+    # not depend on it.
+    module = sys.modules.get("gymnasium.error")
+    return () if module is None else (module.Error,)
