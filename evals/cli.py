@@ -1,52 +1,101 @@
-"""The command `scgrpo`: finds the module behind each word and calls its `main`."""
+"""`scgrpo`: the one command. A verb names a module; the module is imported when it is called.
+
+Arguments, help, messages and exit codes (see `sandboxes.commands`) are the module's own.
+`python -m MODULE` is the same command.
+"""
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
+import os
 import sys
 from collections.abc import Sequence
+
+from sandboxes.commands import BAD_INPUT
 
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("scgrpo.train", "learn from verified episodes"),
+    "eval": ("evals.run", "measure a run, a model or a server on splits"),
+    "compare": ("evals.compare", "is B better than A? paired by task"),
+    "report": ("evals.page", "one HTML page of curves, tables and credit"),
+    "show": ("evals.show", "a run in the terminal"),
+    "credit": ("evals.credit", "does credit fall on the critical tokens?"),
+    "twins": ("evals.twins", "minimal pairs: is a small edit of a task noticed?"),
+    "baselines": ("evals.baselines", "random, oracle and base model everywhere"),
+    "replay": ("evals.replay", "execute saved episodes again"),
+    "export hf": ("scgrpo.export", "a checkpoint as a Hugging Face folder"),
+    "export inspect": ("evals.export.inspect_log", "episodes from and to Inspect logs"),
+    "export harbor": ("evals.export.harbor", "tasks in Harbor's format"),
+    "settings": ("scgrpo.config", "every setting of train, as Markdown"),
     "envs list": ("envs.list", "the catalogue of environments"),
     "envs play": ("envs.play", "play an environment by hand"),
     "envs check": ("envs.check", "prove an environment sound"),
     "envs attack": (
         "envs.attack.__main__",
-        "try to steal from an environment that runs code",
+        "try to steal reward from code environments",
     ),
+    "envs releases": ("envs.releases", "fetch the data that environments are made of"),
+    "sandbox doctor": ("sandboxes.doctor", "what this machine can isolate"),
+    "sandbox build": ("sandboxes.image.build", "make the sandbox's image"),
+    "sandbox soak": ("sandboxes.soak", "a thousand leases that leave nothing behind"),
+    "bench": ("benchmarks.__main__", "speed and memory, as ratios to peers"),
 }
-"""The words of a command, the module whose `main` it calls, and what it does."""
+"""The words of a command, the module whose `main(argv)` it calls, and what it does."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command that the words name; what follows them is the module's own."""
+    """Runs the command that the first words name; the words after them are its arguments."""
     words = list(sys.argv[1:] if argv is None else argv)
-    for name, (module, _) in COMMANDS.items():
-        parts = name.split()
-        if words[: len(parts)] == parts:
-            importlib.import_module(module).main(words[len(parts) :])
-            return
-    said = [word for word in words if not word.startswith("-")][:2]
-    if not said or any(name.split()[: len(said)] == said for name in COMMANDS):
-        print(_help())
-        sys.exit(0 if {"-h", "--help"} & set(words) else 2)
-    print(f"scgrpo: unknown command {' '.join(said)!r}; {_hint(said)}", file=sys.stderr)
-    sys.exit(2)
+    name = next((name for name in COMMANDS if _names(words, name)), None)
+    if name is None:
+        _help_or_refuse(words)
+        return
+    module, _ = COMMANDS[name]
+
+    # As `python -m` does, so that environments and algorithms of the current folder are found.
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, "")
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        _refuse(f"`scgrpo {name}` runs in the root of a checkout of the repository")
+    importlib.import_module(module).main(words[len(name.split()) :])
 
 
-def _hint(said: Sequence[str]) -> str:
-    near = difflib.get_close_matches(" ".join(said), COMMANDS, n=1, cutoff=0.5)
-    lasts = {name.split()[-1]: name for name in COMMANDS}
-    last = difflib.get_close_matches(said[-1], lasts, n=1)
-    near = near or [lasts[word] for word in last]
+def _names(words: Sequence[str], name: str) -> bool:
+    parts = name.split()
+    return list(words[: len(parts)]) == parts
+
+
+def _help_or_refuse(words: Sequence[str]) -> None:
+    """Prints the commands, all or those of a group, or ends with a hint for a wrong word."""
+    verbs = [word for word in words if not word.startswith("-")][:2]
+    group = [name for name in COMMANDS if name.split()[: len(verbs)] == verbs]
+    if not group:
+        _refuse(f"unknown command {' '.join(verbs)!r}; {_hint(verbs)}")
+    print(_help(group))
+    if not {"-h", "--help"} & set(words):
+        sys.exit(BAD_INPUT)
+
+
+def _refuse(message: str) -> None:
+    print(f"scgrpo: {message}", file=sys.stderr)
+    sys.exit(BAD_INPUT)
+
+
+def _hint(verbs: Sequence[str]) -> str:
+    near = difflib.get_close_matches(" ".join(verbs), COMMANDS, n=1, cutoff=0.5)
+    # `scgrpo check` is a likely slip for `scgrpo envs check`.
+    last_words = {name.split()[-1]: name for name in COMMANDS}
+    last = difflib.get_close_matches(verbs[-1], last_words, n=1)
+    near = near or [last_words[word] for word in last]
     return f"did you mean {near[0]!r}?" if near else "`scgrpo --help` lists them"
 
 
-def _help() -> str:
-    lines = [f"  scgrpo {name:14}{about}" for name, (_, about) in COMMANDS.items()]
+def _help(names: Sequence[str]) -> str:
+    lines = [f"  scgrpo {name:15} {COMMANDS[name][1]}" for name in names]
     return "\n".join(
         ["usage: scgrpo COMMAND [ARGUMENT ...]", "", *lines, "", "Each takes --help."]
     )

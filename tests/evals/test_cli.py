@@ -1,8 +1,11 @@
-"""The command `scgrpo` finds modules by words."""
+"""The command `scgrpo` calls modules by words."""
 
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -10,8 +13,10 @@ import pytest
 
 from evals.cli import COMMANDS, main
 
+ROOT = Path(__file__).resolve().parents[2]
 
-def ended(capsys, *words):
+
+def exit_of(capsys, *words):
     with pytest.raises(SystemExit) as stop:
         main(words)
     return stop.value.code, *capsys.readouterr()
@@ -23,20 +28,35 @@ def test_every_command_is_a_module_with_a_main():
         assert about
 
 
-def test_the_words_after_a_command_are_its_own(capsys):
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_helps_under_its_own_name(name, capsys):
+    code, printed, errors = exit_of(capsys, *name.split(), "--help")
+    assert code == 0, errors
+    assert f"scgrpo {name}" in printed
+
+
+def test_the_words_after_a_command_are_its_arguments(capsys):
     main(["envs", "list"])
     assert "code_fn" in capsys.readouterr().out
-    code, said, _ = ended(capsys, "envs", "attack", "--help")
-    assert code == 0
-    assert "python -m envs.attack code_fn" in said
 
 
-@pytest.mark.parametrize(("words", "code"), [(["--help"], 0), ([], 2), (["envs"], 2)])
+@pytest.mark.parametrize(("words", "code"), [(["--help"], None), ([], 2)])
 def test_help_lists_the_commands(capsys, words, code):
-    got, said, _ = ended(capsys, *words)
-    assert got == code
+    if code is None:
+        main(words)
+        printed = capsys.readouterr().out
+    else:
+        got, printed, _ = exit_of(capsys, *words)
+        assert got == code
     for name in COMMANDS:
-        assert f"scgrpo {name}" in said
+        assert f"scgrpo {name}" in printed
+
+
+def test_a_group_lists_its_own_commands(capsys):
+    main(["sandbox", "--help"])
+    printed = capsys.readouterr().out
+    assert "scgrpo sandbox doctor" in printed
+    assert "scgrpo train" not in printed
 
 
 @pytest.mark.parametrize(
@@ -48,13 +68,44 @@ def test_help_lists_the_commands(capsys, words, code):
     ],
 )
 def test_an_unknown_word_gets_a_near_one(capsys, words, hint):
-    code, _, said = ended(capsys, *words)
+    code, _, printed = exit_of(capsys, *words)
     assert code == 2
-    assert said == f"scgrpo: unknown command {' '.join(words[:2])!r}; {hint}\n"
+    assert printed == f"scgrpo: unknown command {' '.join(words[:2])!r}; {hint}\n"
+
+
+def test_an_environment_of_the_current_folder_is_known_to_the_command(tmp_path):
+    """The installed script does not have that folder on its path by itself."""
+    example = ROOT / "examples" / "reverse_words.py"
+    (tmp_path / "my_words.py").write_text(example.read_text())
+    name = "my_words:acme/reverse"
+    script = "import sys; sys.path.remove(''); from evals.cli import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "envs", "list", name],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "acme/reverse" in done.stdout
+
+
+def test_importing_the_command_imports_no_other_package():
+    script = (
+        "import sys, evals.cli; "
+        "print([name for name in ('torch', 'numpy', 'gymnasium', 'docker') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "[]\n", done.stderr
 
 
 def test_the_project_installs_it():
-    project = tomllib.loads(
-        Path(__file__).parents[2].joinpath("pyproject.toml").read_text()
-    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["scripts"]["scgrpo"] == "evals.cli:main"
