@@ -7,8 +7,9 @@ RUN := .venv/bin/python
 # their episodes differ made malformed turns grow until nothing else was left.
 TRAIN ?= levels=0 credit.alpha_div=0
 EVAL ?= --tasks 40 --rollouts 1
+WORKERS ?= 2
 
-.PHONY: train report test test-vllm check bench soak doctor setup
+.PHONY: train report test test-all test-vllm check bench soak doctor setup
 .DEFAULT_GOAL := test
 
 setup: $(READY)
@@ -24,8 +25,13 @@ report: $(READY)
 	$(RUN) -m evals.credit
 	$(RUN) -m evals.page
 
+# One process for each of two cores; the tests that want the machine alone come last.
 test: $(READY)
-	scripts/with_engine $(RUN) -m pytest $(ARGS)
+	scripts/with_engine $(RUN) -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+# What a release needs: nothing is sampled.
+test-all: $(READY)
+	scripts/with_engine $(RUN) -m pytest -n $(WORKERS) --dist loadgroup --all $(ARGS)
 
 test-vllm: $(READY)
 	scripts/test_vllm.sh $(ARGS)

@@ -1,10 +1,15 @@
-"""Fixtures that several packages' tests share."""
+"""How the tests run - what is taken each day, what shares the machine - and common fixtures."""
 
 from __future__ import annotations
 
+import fcntl
 import inspect
-from collections.abc import Callable, Iterator
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from datetime import UTC, date, datetime
 from typing import Any
 
 import hypothesis
@@ -12,10 +17,155 @@ import pytest
 
 from envs import registry
 from envs.base import TextEnv
+from tests.daily import Day
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+DAY = pytest.StashKey[Day]()
+ALONE = "alone"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Says how much is tested."""
+    group = parser.getgroup("how much is tested")
+    group.addoption(
+        "--all", action="store_true", help="everything; else a sample of large sets"
+    )
+    group.addoption(
+        "--day", metavar="YYYY-MM-DD", help="the samples of that day, not of today's"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fixes the day for this run; workers are told their controller's, also past midnight."""
+    # Several processes test at the same time, and the models are too small for more threads.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    config.option.day = config.option.day or str(datetime.now(UTC).date())
+    try:
+        config.stash[DAY] = Day(
+            date.fromisoformat(config.option.day), config.option.all
+        )
+    except ValueError as error:
+        raise pytest.UsageError(
+            f"--day: {error}, wanted a day such as 2026-11-28"
+        ) from error
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Says what is tested, and how to repeat it."""
+    return f"taken: {config.stash[DAY]}" + again(config)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Where something failed, says with which day it fails again."""
+    if terminalreporter.stats.get("failed") and (told := again(config)):
+        terminalreporter.write_line(f"this run took {config.stash[DAY]}{told}")
+
+
+def again(config: pytest.Config) -> str:
+    """How to take the same sample again; nothing where all is taken."""
+    day = config.stash[DAY]
+    return "" if day.whole else f"; the same again: --day {day.date}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Adds the day to a failure that depends on it."""
+    report = yield
+    sampled = item.get_closest_marker("daily") or "day" in getattr(
+        item, "fixturenames", ()
+    )
+    if report.failed and sampled:
+        report.sections.append(
+            ("sample", f"{item.config.stash[DAY]}{again(item.config)}")
+        )
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leaves out what is another day's, and puts first what takes long, last what runs alone."""
+    left_out = _of_other_days(config.stash[DAY], items)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        kept = set(items) - set(left_out)
+        items[:] = [item for item in items if item in kept]
+    for item in items:
+        if item.get_closest_marker(ALONE):
+            item.add_marker(pytest.mark.xdist_group(ALONE))
+    if config.getoption("dist", "no") != "no" or hasattr(config, "workerinput"):
+        long = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(
+            key=lambda item: (
+                bool(item.get_closest_marker(ALONE)),
+                item.path not in long,
+            )
+        )
+
+
+def _of_other_days(day: Day, items: list[pytest.Item]) -> list[pytest.Item]:
+    """Cases of tests marked `daily(count, per=...)` whose turn is another day."""
+    cases: defaultdict[tuple[str, ...], list[pytest.Item]] = defaultdict(list)
+    counts: dict[tuple[str, ...], int] = {}
+    for item in items:
+        if mark := item.get_closest_marker("daily"):
+            assert isinstance(item, pytest.Function), item
+            per = mark.kwargs.get("per")
+            shown = repr(item.callspec.params[per]) if per else ""
+            key = (item.nodeid.partition("[")[0], shown)
+            cases[key].append(item)
+            counts[key] = mark.args[0]
+    left_out: list[pytest.Item] = []
+    for key, found in cases.items():
+        taken = day.some(found, counts[key], " ".join(key))
+        left_out += [item for item in found if item not in taken]
+    return left_out
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Gives one worker what shares something: an environment's tasks, or the fixtures of a file."""
+    from xdist.scheduler import LoadGroupScheduling
+
+    of_an_environment = re.compile(rf"[\[-]({'|'.join(registry.names())})[\]-]")
+
+    class Scheduling(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            group = super()._split_scope(nodeid)
+            if group != nodeid:
+                return group
+            # Each process draws an environment's tasks once, which takes seconds.
+            found = of_an_environment.search(nodeid)
+            return found[1] if found else nodeid.partition("::")[0]
+
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Waits until nothing else is tested where a test wants the machine alone."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    folder = os.open(item.config.rootpath, os.O_RDONLY)
+    try:
+        fcntl.flock(
+            folder, fcntl.LOCK_EX if item.get_closest_marker(ALONE) else fcntl.LOCK_SH
+        )
+        return (yield)
+    finally:
+        # Not by closing alone: a process that a test forked holds the folder open too.
+        fcntl.flock(folder, fcntl.LOCK_UN)
+        os.close(folder)
+
+
+@pytest.fixture(scope="session")
+def day(request: pytest.FixtureRequest) -> Day:
+    """Which part of a large set is taken today."""
+    return request.config.stash[DAY]
 
 
 @pytest.fixture(scope="session")

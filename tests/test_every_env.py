@@ -9,6 +9,7 @@ import math
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -31,8 +32,12 @@ NO_CHOICE = {("tool_files", "ood/domain")}
 TASKS_PER_SPLIT = 2
 
 
-def some_tasks(env):
-    """A few tasks of every split at every level, spread out evenly."""
+def some_tasks(env, day):
+    """A few tasks of every split at every level, spread out evenly; some of them each day."""
+    return day.some(spread_tasks(env), 6, env.name)
+
+
+def spread_tasks(env):
     for split in env.splits:
         for level in env.levels:
             tasks = env.tasks(split, level)
@@ -68,6 +73,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.daily(2)  # the check `deterministic` takes every environment each day
 @every_env
 def test_a_seed_gives_the_same_task_in_every_process(name):
     first, second = (
@@ -110,9 +116,9 @@ def test_tasks_say_where_they_belong(name, make_env):
 
 
 @every_env
-def test_the_oracle_scores_one_and_holds_the_critical_spans(name, make_env):
+def test_the_oracle_scores_one_and_holds_the_critical_spans(name, make_env, day):
     env = make_env(name)
-    for task in some_tasks(env):
+    for task in some_tasks(env, day):
         turns = env.oracle(task)
         episode = play(env, ScriptedPolicy(turns), task)
         assert episode.verified is True, (task.id, episode.error, episode.verdict)
@@ -171,6 +177,7 @@ def test_a_turn_outside_an_episode_says_to_reset(name, make_env):
         env.step(env.oracle(task)[-1])
 
 
+@pytest.mark.daily(1, per="name")
 @every_env
 @pytest.mark.parametrize("action", [None, 7, b"x", ["x"], {"name": "submit"}])
 def test_an_action_that_is_no_text_is_told_and_costs_nothing(name, action, make_env):
@@ -193,29 +200,30 @@ def deciding(env, task):
 
 
 @every_env
-def test_what_solves_a_task_fails_on_its_twin_and_the_other_way_round(name, make_env):
+def test_what_solves_a_task_fails_on_its_twin_and_the_other_way_round(
+    name, make_env, day
+):
     env = make_env(name)
-    flipped = 0
-    for split in env.splits:
-        for level in env.levels if split == env.splits[0] else env.levels[:1]:
-            task = env.tasks(split, level)[0]
-            try:
-                twin = env.twin(task)
-            except ValueError:
-                continue
-            assert (twin.split, twin.level) == (split, level)
-            assert twin.content_hash != task.content_hash
-            for one, other in ((task, twin), (twin, task)):
-                env.find = lambda *_, one=one: one
-                assert (
-                    play(env, ScriptedPolicy(env.oracle(one)), one).verified is True
-                ), one.id
-                crossed = play(env, ScriptedPolicy(deciding(env, other)), one)
-                assert crossed.verified is False, (one.id, crossed.error)
-            flipped += 1
-    assert flipped >= len(env.levels)
+    cells = [(env.splits[0], level) for level in env.levels]
+    cells += [(split, env.levels[0]) for split in env.splits[1:]]
+    pairs = []
+    for task in (env.tasks(split, level)[0] for split, level in cells):
+        with suppress(ValueError):  # a task without a twin
+            pairs.append((task, env.twin(task)))
+    assert len(pairs) >= len(env.levels)
+    for task, twin in day.some(pairs, 3, name):
+        assert (twin.split, twin.level) == (task.split, task.level)
+        assert twin.content_hash != task.content_hash
+        for one, other in ((task, twin), (twin, task)):
+            env.find = lambda *_, one=one: one
+            assert play(env, ScriptedPolicy(env.oracle(one)), one).verified is True, (
+                one.id
+            )
+            crossed = play(env, ScriptedPolicy(deciding(env, other)), one)
+            assert crossed.verified is False, (one.id, crossed.error)
 
 
+@pytest.mark.daily(1, per="name")
 @every_env
 @pytest.mark.parametrize(
     "turn", ["", "garbage", "\x00\ud800🙂", '{"name": "submit"', "echo"]
@@ -232,9 +240,9 @@ def test_turns_without_sense_score_zero(name, turn, make_env):
 
 
 @every_env
-def test_an_episode_is_re_entered_from_a_snapshot(name, make_env):
+def test_an_episode_is_re_entered_from_a_snapshot(name, make_env, day):
     env, other = make_env(name), make_env(name)
-    task = max(some_tasks(env), key=lambda task: len(env.oracle(task)))
+    task = max(some_tasks(env, day), key=lambda task: len(env.oracle(task)))
     turns = env.oracle(task)
     half = len(turns) // 2
     env.reset(options={"split": task.split, "level": task.level, "task_id": task.id})
@@ -245,6 +253,10 @@ def test_an_episode_is_re_entered_from_a_snapshot(name, make_env):
     other.set_state(state)
     results = [other.step(turn) for turn in turns[half:]]
     assert results[-1][1:4] == (1.0, True, False)
+
+
+def boxed(env):
+    return "sandboxes" in inspect.signature(type(env)).parameters
 
 
 def chance_share(env, split, episodes):
@@ -263,28 +275,27 @@ def chance_share(env, split, episodes):
 
 @pytest.mark.slow
 @every_env
-def test_chance_solves_level_zero_as_often_as_it_claims(name, make_env):
+def test_chance_solves_level_zero_as_often_as_it_claims(name, make_env, day):
     env = make_env(name)
     claimed = env.chance(env.levels[0])
     assert claimed >= LEAST_CHANCE
+    episodes = day.count(30, EPISODES) if boxed(env) else EPISODES
     # Four standard errors: a true claim fails here once in fifteen thousand seeds.
-    tolerance = 4 * math.sqrt(claimed * (1 - claimed) / EPISODES)
-    assert abs(chance_share(env, "train", EPISODES) - claimed) <= tolerance
+    tolerance = 4 * math.sqrt(claimed * (1 - claimed) / episodes)
+    assert abs(chance_share(env, "train", episodes) - claimed) <= tolerance
 
 
 @pytest.mark.slow
 @every_env
 def test_chance_solves_level_zero_of_every_split_often_enough_to_learn_from(
-    name, make_env
+    name, make_env, day
 ):
     env = make_env(name)
-    boxed = "sandboxes" in inspect.signature(type(env)).parameters
     # One in four is told from one in ten by few episodes in boxes, nine in a hundred by many.
-    episodes = 60 if boxed else 2000
+    episodes = 60 if boxed(env) else 2000
+    splits = [split for split in env.splits if (name, split) not in NO_CHOICE]
     shares = {
-        split: chance_share(env, split, episodes)
-        for split in env.splits
-        if (name, split) not in NO_CHOICE
+        split: chance_share(env, split, episodes) for split in day.some(splits, 1, name)
     }
     assert {
         split: share for split, share in shares.items() if share < LEAST_CHANCE

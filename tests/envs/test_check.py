@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import os
+import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 
 import gymnasium
@@ -15,12 +19,17 @@ import pytest
 
 from envs import check as command
 from envs import registry
+from envs.base import TextEnv
 from envs.check import check, main
+from envs.checks import supply, verdicts
 from envs.checks.catalogue import CHECKS, by_name
-from envs.checks.env_under_test import EnvUnderTest
+from envs.checks.env_under_test import PATIENCE_S, EnvUnderTest
+from envs.checks.fresh import in_fresh_process
 from envs.checks.lasting import outlived
-from envs.checks.run import run_alone, run_check
+from envs.checks.run import Result, run_alone, run_check
 from envs.checks.turns import closing_calls, with_text
+from envs.types import Task
+from tests.daily import Day
 
 PLANTED = Path(__file__).with_name("planted")
 CODE_CHECKS = ("exit", "forge", "sleep")
@@ -195,9 +204,65 @@ def test_what_an_author_left_out_is_skipped_and_named(monkeypatch):
         assert "knows no" in found[name].detail
 
 
+class OnTheDay(EnvUnderTest):
+    """An environment of which the checks see some of their tasks, others each day."""
+
+    def __init__(self, name: str, day: Day) -> None:
+        self.day = day
+        super().__init__(name, quick=True)
+        self.patience_s = PATIENCE_S  # other tests run at the same time
+
+    @cached_property
+    def _some(self) -> list[Task]:
+        return list(super().some())
+
+    def some(self) -> Iterator[Task]:
+        yield from self.day.some(self._some, 2, self.name)
+
+    def few(self) -> list[Task]:
+        return self.day.some(super().few(), 1, self.name)
+
+    def sample(self, split: str, level: int, count: int) -> list[Task]:
+        return self.day.some(super().sample(split, level, count), 8, self.name)
+
+
+class OfOneCell(OnTheDay):
+    """An environment that knows one split at one level only: other processes draw but these."""
+
+    def make(self) -> TextEnv:
+        env = super().make()
+        split, level = self.day.one(
+            [*itertools.product(env.splits, env.levels)], self.name
+        )
+        env.splits, env.levels = (split,), (level,)
+        return env
+
+
+def results_of_the_day(name: str, day: Day) -> Iterator[Result]:
+    """Every check, in this process: what it would do to an unsound environment is planted above."""
+
+    def drawn_there(_: str, *, hash_seed: int) -> list[str]:
+        with closing(one_cell.make()) as env:
+            return in_fresh_process(
+                name, hash_seed=hash_seed, pickled=pickle.dumps(env)
+            )
+
+    with (
+        OnTheDay(name, day) as subject,
+        OfOneCell(name, day) as one_cell,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        # Fewest that tell a rate from what is claimed.
+        patch.setitem(verdicts.CHANCE_EPISODES, True, verdicts.FEWEST_EPISODES)
+        patch.setattr(supply, "in_fresh_process", drawn_there)
+        for item in CHECKS:
+            drawing = item.name in ("pickle", "deterministic")
+            yield run_check(item, one_cell if drawing else subject)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", registry.names())
-def test_our_environments_are_sound(name):
+def test_our_environments_are_sound(name, day, tmp_path, monkeypatch):
     if "sandboxes" in inspect.signature(type(registry.make(name).unwrapped)).parameters:
         from envs.code.testing import shared_pool
         from sandboxes import SandboxError
@@ -206,12 +271,20 @@ def test_our_environments_are_sound(name):
             shared_pool()
         except SandboxError as error:
             pytest.skip(f"no sandbox on this machine: {error}")
-    assert not failures(results(name))
+    if day.whole:
+        assert not failures(results(name))
+        return
+    monkeypatch.chdir(tmp_path)
+    found = {result.check: result for result in results_of_the_day(name, day)}
+    assert not failures(found)
+    assert len(found) == len(CHECKS)
+    assert os.listdir(tmp_path) == []
 
 
 ASYNC = {"shared_memory": False, "context": "spawn"}
 
 
+@pytest.mark.daily(3, per="mode")  # the check `vector` takes every environment each day
 @pytest.mark.parametrize("name", registry.names())
 @pytest.mark.parametrize(("mode", "options"), [("sync", {}), ("async", ASYNC)])
 def test_make_vec_gives_what_each_environment_gives_alone(name, mode, options):

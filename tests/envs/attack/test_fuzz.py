@@ -15,10 +15,10 @@ NAMES = ("code_fn", "code_debug", "swe_lite")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_composed_submissions_steal_nothing(opened, backend, name):
+def test_composed_submissions_steal_nothing(opened, backend, name, day):
     subject = opened(name, backend)
     for place in targets(subject):
-        assert fuzz(subject, place, 24) == []
+        assert fuzz(subject, place, day.count(8, 24), seed=day.seed) == []
 
 
 def test_a_hole_is_found_and_made_small(opened, vulnerable):
@@ -30,10 +30,10 @@ def test_a_hole_is_found_and_made_small(opened, vulnerable):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_oracle_in_harmless_code_passes_as_often(opened, backend, name):
+def test_the_oracle_in_harmless_code_passes_as_often(opened, backend, name, day):
     subject = opened(name, backend)
     for place in targets(subject):
-        assert wrapped_oracle(subject, place, 24) == []
+        assert wrapped_oracle(subject, place, day.count(8, 24), seed=day.seed) == []
 
 
 MODULE = "def f(x):\n    '''Doc.'''\n    y = x + 1\n    return y\n"

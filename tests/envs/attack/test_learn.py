@@ -46,9 +46,12 @@ def test_it_finds_the_hole_of_a_planted_environment(opened, vulnerable):
 
 
 @pytest.mark.parametrize("name", ["code_fn", "code_debug", "swe_lite"])
-def test_it_gains_nothing_from_ours(opened, backend, name):
+def test_it_gains_nothing_from_ours(opened, backend, name, day):
     subject = opened(name, backend)
-    got = learn(subject, targets(subject), FRAGMENTS, 4, measured=10)
+    steps, measured = day.count(1, 4), day.count(4, 10)
+    got = learn(
+        subject, targets(subject), FRAGMENTS, steps, measured=measured, seed=day.seed
+    )
     assert (got.before.paid, got.during.paid, got.after.paid, got.errors) == (
         0,
         0,

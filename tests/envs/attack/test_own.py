@@ -6,7 +6,7 @@ import pytest
 
 from envs.attack.book import BOOK
 from envs.attack.engine import attempt, control, probed
-from envs.attack.model import LEASE
+from envs.attack.model import KINDS, LEASE
 from envs.attack.targets import targets
 from envs.code.swe_lite import env as swe_lite
 from envs.code.swe_lite import grading as suite
@@ -19,7 +19,16 @@ OWN = ("code_fn", "code_debug", "swe_lite")
 OFTEN = 20
 
 
-def unpaid(subject, place, attacks=BOOK):
+def of_the_day(day, share, *where):
+    """One in so many attacks of each kind, others each day and elsewhere."""
+    found = []
+    for kind in KINDS:
+        kin = [one for one in BOOK if one.kind == kind and not one.slow]
+        found += day.some(kin, -(-len(kin) // share), f"{kind} {where}")
+    return found
+
+
+def unpaid(subject, place, attacks):
     """Findings of all attacks at one place; the oracle follows those that could leave something."""
     found = []
     for number, attack in enumerate(attacks):
@@ -32,22 +41,24 @@ def unpaid(subject, place, attacks=BOOK):
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_nothing_is_stolen(opened, backend, name):
+def test_nothing_is_stolen(opened, backend, name, day):
     subject = opened(name, backend)
     for place in targets(subject):
         if place.name.endswith("before"):
             continue
         assert control(subject, place) == []
         assert probed(subject, place)
-        assert unpaid(subject, place) == []
+        assert (
+            unpaid(subject, place, of_the_day(day, 8, name, backend, place.name)) == []
+        )
 
 
-def test_code_before_the_solution_steals_nothing_either(opened):
+def test_code_before_the_solution_steals_nothing_either(opened, day):
     subject = opened("code_fn", "local")
     places = [place for place in targets(subject) if place.name.endswith("before")]
     assert len(places) == 2
     for place in places:
-        assert unpaid(subject, place, BOOK[::3]) == []
+        assert unpaid(subject, place, day.some(BOOK[::3], 8, place.name)) == []
 
 
 @pytest.fixture
@@ -67,10 +78,11 @@ LONG = (
 
 
 @pytest.mark.slow
-def test_the_witness_holds_without_the_vetting(opened, backend, unvetted):
+def test_the_witness_holds_without_the_vetting(opened, backend, unvetted, day):
     subject = opened("swe_lite", backend)
     place = next(place for place in targets(subject) if "intervals" in place.name)
-    quick = [one for one in BOOK if not any(word in one.name for word in LONG)]
+    attacks = of_the_day(day, 6, backend)
+    quick = [one for one in attacks if not any(word in one.name for word in LONG)]
     assert unpaid(subject, place, quick) == []
 
 
@@ -103,8 +115,8 @@ def test_tests_alone_are_robbed_by_who_knows_the_controls(opened, unvetted, name
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OWN)
-def test_what_runs_into_the_deadline_steals_nothing(opened, name):
+def test_what_runs_into_the_deadline_steals_nothing(opened, name, day):
     subject = opened(name, "local")
     place = targets(subject)[0]
-    for attack in [one for one in BOOK if one.slow]:
+    for attack in day.some([one for one in BOOK if one.slow], 1, name):
         assert attempt(subject, place, attack) == []

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from envs.code.debug.env import CodeDebug
@@ -28,6 +29,7 @@ from sandboxes.backends import bubblewrap as local
 from sandboxes.backends import docker
 from sandboxes.base import SandboxPool
 from sandboxes.inside.settings import hidden_modules
+from tests.daily import Day
 from tests.envs.code.honest import CHANGES, change_module, forms
 
 T = TypeVar("T")
@@ -37,10 +39,15 @@ RUN_TESTS, SUBMIT = render_call("run_tests"), render_call("submit")
 @pytest.fixture(
     scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)]
 )
-def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
+def backend(request: pytest.FixtureRequest) -> str:
     if reason := {"local": local, "docker": docker}[request.param].available():
         pytest.skip(reason)
-    with open_pool(SandboxConfig(backend=request.param, size=1)) as opened:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def pool(backend: str) -> Iterator[SandboxPool]:
+    with open_pool(SandboxConfig(backend=backend, size=1)) as opened:
         yield opened
 
 
@@ -229,14 +236,14 @@ def test_there_are_many_honest_patches_and_each_changes_the_module():
     assert len(set(PATCHES.values()) - {source("roman").text}) == len(PATCHES)
 
 
-def test_every_honest_patch_passes(pool: SandboxPool):
+def test_every_honest_patch_passes(pool: SandboxPool, backend: str, day: Day):
     row = next(row for row in rows() if row.source == "roman")
 
     def check(name: str) -> str:
         verdict = grade(pool, row.package, PATCHES[name], row.failing)
         return "" if verdict.passed else f"{name}: {verdict.detail}"
 
-    assert all_of(check, PATCHES) == []
+    assert all_of(check, day.some(PATCHES, 30, backend)) == []
 
 
 def test_every_name_that_is_harmless_may_be_imported():
@@ -353,20 +360,20 @@ def honest_modules(draw: st.DrawFn) -> tuple[str, tuple[str, ...], int]:
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=120,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(honest_modules())
-def test_right_modules_pass_however_they_are_written(
-    pool: SandboxPool, case: tuple[str, tuple[str, ...], int]
-):
-    name, changes, seed = case
-    text = change_module(source(name).text, changes, seed)
-    assert fault_of(pool, name, text, f"{changes} {seed}") == ""
+def test_right_modules_pass_however_they_are_written(pool: SandboxPool, day: Day):
+    @seeded(day.seed)
+    @settings(
+        max_examples=day.count(30, 120),
+        database=None,
+        suppress_health_check=[*HealthCheck],
+    )
+    @given(honest_modules())
+    def each_passes(case: tuple[str, tuple[str, ...], int]) -> None:
+        name, changes, number = case
+        text = change_module(source(name).text, changes, number)
+        assert fault_of(pool, name, text, f"{changes} {number}") == ""
+
+    each_passes()
 
 
 INNOCENT = {
@@ -427,14 +434,16 @@ def test_every_row_has_a_repair_that_is_written_otherwise():
         assert all(len(forms(text, number)) >= 2 for number in broken_lines(name))
 
 
-def test_repairs_that_are_written_otherwise_pass(pool: SandboxPool):
+def test_repairs_that_are_written_otherwise_pass(
+    pool: SandboxPool, backend: str, day: Day
+):
     """All lines that any row of a source breaks, each in an equal form, at once."""
 
     def check(name: str) -> str:
         text, notes = repair_all(name, random.Random(name))
         return fault_of(pool, name, text, notes)
 
-    assert all_of(check, SOURCES) == []
+    assert all_of(check, day.some(SOURCES, len(SOURCES) // 4, backend)) == []
 
 
 def test_no_repair_of_one_line_is_refused():
@@ -722,11 +731,13 @@ def test_solutions_of_humaneval_pass_however_they_are_wrapped(pool: SandboxPool)
 
 
 @pytest.mark.slow
-def test_all_solutions_of_humaneval_pass_however_they_are_wrapped(pool: SandboxPool):
+def test_all_solutions_of_humaneval_pass_however_they_are_wrapped(
+    pool: SandboxPool, backend: str, day: Day
+):
     """Every problem, in a wrapping by turns."""
     cases = list(enumerate(problems().values(), start=1))
     assert len(cases) == 164
-    assert faults_of_solutions(pool, cases) == []
+    assert faults_of_solutions(pool, day.some(cases, 33, backend)) == []
 
 
 def test_what_a_check_accepts_in_other_types_passes(pool: SandboxPool):
@@ -764,7 +775,7 @@ def fault_of_repair(env: CodeDebug, task: Task, rng: random.Random) -> str:
 
 @pytest.mark.parametrize("level", [1, 2, 3, 4])
 def test_right_lines_of_scripts_pass_however_they_are_written(
-    pool: SandboxPool, level: int
+    pool: SandboxPool, level: int, day: Day
 ):
     cases = [(split, place) for split in CodeDebug.splits for place in range(0, 40, 8)]
 
@@ -775,7 +786,7 @@ def test_right_lines_of_scripts_pass_however_they_are_written(
             env, env.tasks(split, level)[place], random.Random(f"{split} {place}")
         )
 
-    assert all_of(check, cases) == []
+    assert all_of(check, day.some(cases, 10)) == []
 
 
 def test_all_right_lines_of_a_script_may_be_written_otherwise_at_once(
