@@ -23,42 +23,57 @@ Problem = TypeVar("Problem")
 def read_value(text: str) -> Fraction | None:
     """The value that a turn gives as final; None for a turn that gives none or several.
 
-    Either the whole turn is the value, or its last line is `Answer: <value>` and no other `Answer:`
-    stands before. A value is a whole number, a decimal or a fraction in ASCII digits; white space
-    around it is ignored, anything else beside it makes it no value.
+    Either the whole turn is the value, or its last line is `Answer: <value>` and no other
+    `Answer:` comes before. A value is a whole number, a decimal or a fraction in ASCII digits.
+    White space around it is ignored; any other neighbour makes it no value.
     """
-    found = _VALUE.fullmatch(text.strip()) or _marked(text)
-    if found is None:
+    match = _VALUE.fullmatch(text.strip())
+    if match is None:
+        match = _match_after_mark(text)
+    if match is None:
         return None
-    value, rest = found.groups()
+
+    whole, rest = match.groups()
+    if rest is None:
+        return Fraction(int(whole))
     try:
-        return Fraction(int(value)) if rest is None else Fraction(value + rest)
+        return Fraction(whole + rest)
     except ZeroDivisionError:
         return None
 
 
-def _marked(text: str) -> re.Match[str] | None:
+def _match_after_mark(text: str) -> re.Match[str] | None:
     """The value behind the only `Answer:`, which begins the last line."""
-    last = text.strip().rpartition("\n")[2].strip()
-    mark = _MARK.match(last)
-    if mark is None or len(_MARK.findall(text)) > 1:
+    last_line = text.strip().rpartition("\n")[2].strip()
+    mark = _MARK.match(last_line)
+    if mark is None:
         return None
-    return _VALUE.fullmatch(last[mark.end() :].strip())
+    # A turn that lists several answers has committed to none of them.
+    if len(_MARK.findall(text)) > 1:
+        return None
+    behind = last_line[mark.end() :]
+    return _VALUE.fullmatch(behind.strip())
 
 
 def one_of_several(
-    rng: Random, draw: Callable[[], tuple[Problem, int]], count: int, rank: int
+    rng: Random,
+    draw: Callable[[], tuple[Problem, int]],
+    count: int,
+    rank: int,
 ) -> tuple[Problem, list[str]]:
-    """A problem, and a list of values in random order: the answers of `count`, of which it is one.
+    """One of `count` problems with different answers, and all their answers in random order.
 
-    Wrong values made up around the right one give it away, by its rank or as the most usual answer.
-    Here any listed value could as well have been asked for. `rank` says which one is, by size from
-    0: a caller that refuses some problems draws it before, so that all ranks stay as frequent.
+    Distractors invented around the right answer give it away, by its rank or as the most usual
+    value. Here every listed value answers a problem that could have been the question. `rank` picks
+    the problem by the size of its answer, from 0: a caller that rejects some problems draws `rank`
+    once, before its retries, so that all ranks stay equally frequent.
     """
-    found: dict[int, Problem] = {}
-    while len(found) < count:
+    problems: dict[int, Problem] = {}
+    while len(problems) < count:
         problem, answer = draw()
-        found.setdefault(answer, problem)
-    listed = list(found)
-    rng.shuffle(listed)
-    return found[sorted(listed)[rank]], [str(value) for value in listed]
+        problems.setdefault(answer, problem)
+
+    answers = list(problems)
+    rng.shuffle(answers)
+    right = sorted(answers)[rank]
+    return problems[right], [str(answer) for answer in answers]

@@ -1,4 +1,4 @@
-"""Exact arithmetic on text: an expression is parsed, walked with limits, and never executed."""
+"""Exact arithmetic on text: parses an expression and walks it within limits, never runs it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ MAX_CHARS = 200
 MAX_EXPONENT = 16
 MAX_NUMBER = 10**18
 
+_NOT_UNDERSTOOD = "only numbers, + - * / % ** and parentheses are understood"
 _ALLOWED = re.compile(r"[0-9a-z_+\-*/%(). ]*")
 # Python warns of `1or`, reads `1_0` and `1e9`, and none of them is arithmetic here.
 _GLUED = re.compile(r"[0-9.][a-z_]")
@@ -38,47 +39,63 @@ def evaluate(
 ) -> Fraction:
     """The exact value of an expression. No text raises anything but CalcError.
 
-    Numbers (decimals are exact), `names`, parentheses, + - * / % **. Refused: over 200 characters,
-    over `max_operations` binary operators, exponents over 16, a numerator or denominator over
-    10**18 on the way.
+    Numbers (decimals are exact), `names`, parentheses, + - * / % **.
+
+    Raises CalcError: over 200 characters, over `max_operations` binary operators, exponents over
+    16, or a numerator or denominator over 10**18 on the way.
     """
     if len(text) > MAX_CHARS:
         raise CalcError(f"{len(text)} characters, at most {MAX_CHARS} are read")
     text = text.translate(_TYPED).strip()
     if not _ALLOWED.fullmatch(text) or _GLUED.search(text):
-        raise CalcError("only numbers, + - * / % ** and parentheses are understood")
+        raise CalcError(_NOT_UNDERSTOOD)
+
     try:
         tree = parse(text, "eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise CalcError("no arithmetic expression") from None
-    count = sum(isinstance(node, ast.BinOp) for node in ast.walk(tree))
-    if count > max_operations:
-        raise CalcError(f"{count} operations, at most {max_operations} a call")
+
+    # Counted before any value is computed, so that refusing is cheap.
+    nodes = ast.walk(tree)
+    operations = sum(isinstance(node, ast.BinOp) for node in nodes)
+    if operations > max_operations:
+        raise CalcError(f"{operations} operations, at most {max_operations} a call")
     return _value(tree, text, names or {})
 
 
 def apply(operator: str, left: Fraction, right: Fraction) -> Fraction:
-    """One of + - * / % ** on exact numbers. Raises CalcError where it has no value or is huge.
+    """One of + - * / % ** on exact numbers.
 
-    % takes whole numbers, a left one of 0 or more and a right one of 1 or more.
+    % takes whole numbers: 0 or more on the left, 1 or more on the right.
+
+    Raises CalcError: when the operation has no value, or a huge one.
     """
     if operator == "+":
-        found = left + right
+        result = left + right
     elif operator == "-":
-        found = left - right
+        result = left - right
     elif operator == "*":
-        found = left * right
+        result = left * right
     elif operator == "**":
-        found = _power(left, right)
+        result = _power(left, right)
     elif operator == "/":
-        if right == 0:
-            raise CalcError("division by zero")
-        found = left / right
-    elif left.denominator == right.denominator == 1 and left >= 0 and right >= 1:
-        found = left % right
+        result = _quotient(left, right)
     else:
+        result = _remainder(left, right)
+    return _within_limits(result)
+
+
+def _quotient(left: Fraction, right: Fraction) -> Fraction:
+    if right == 0:
+        raise CalcError("division by zero")
+    return left / right
+
+
+def _remainder(left: Fraction, right: Fraction) -> Fraction:
+    whole = left.denominator == right.denominator == 1
+    if not whole or left < 0 or right < 1:
         raise CalcError("% takes whole numbers, 0 or more by 1 or more")
-    return _bounded(found)
+    return left % right
 
 
 def _power(base: Fraction, exponent: Fraction) -> Fraction:
@@ -90,26 +107,42 @@ def _power(base: Fraction, exponent: Fraction) -> Fraction:
     return Fraction(base ** int(exponent))
 
 
-def _bounded(value: Fraction) -> Fraction:
-    if abs(value.numerator) > MAX_NUMBER or value.denominator > MAX_NUMBER:
+def _within_limits(value: Fraction) -> Fraction:
+    """The value itself. Raises CalcError when it is too large to compute with."""
+    size = max(abs(value.numerator), value.denominator)
+    if size > MAX_NUMBER:
         raise CalcError("too large a number")
     return value
 
 
 def _value(node: ast.expr, text: str, names: Mapping[str, Fraction]) -> Fraction:
-    """Depth is bounded by the length of the text."""
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        left, right = _value(node.left, text, names), _value(node.right, text, names)
-        return apply(_OPERATORS[type(node.op)], left, right)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        inner = _value(node.operand, text, names)
-        return -inner if isinstance(node.op, ast.USub) else inner
+    """The value of a node; recursion is bounded by the length of the text."""
+    if isinstance(node, ast.BinOp):
+        operator = _OPERATORS.get(type(node.op))
+        if operator is not None:
+            left = _value(node.left, text, names)
+            right = _value(node.right, text, names)
+            return apply(operator, left, right)
+
+    if isinstance(node, ast.UnaryOp):
+        if isinstance(node.op, ast.USub):
+            return -_value(node.operand, text, names)
+        if isinstance(node.op, ast.UAdd):
+            return _value(node.operand, text, names)
+
+    # By exact type: True and False are constants of a subclass of int.
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         # From the text: a float has lost digits already.
-        return _bounded(Fraction(ast.get_source_segment(text, node) or "0"))
+        digits = ast.get_source_segment(text, node)
+        return _within_limits(Fraction(digits or "0"))
+
     if isinstance(node, ast.Name):
-        if node.id not in names:
-            known = ", ".join(names) or "none"
-            raise CalcError(f"no value for {node.id[:20]!r}; known: {known}")
-        return names[node.id]
-    raise CalcError("only numbers, + - * / % ** and parentheses are understood")
+        return _named_value(node.id, names)
+    raise CalcError(_NOT_UNDERSTOOD)
+
+
+def _named_value(name: str, names: Mapping[str, Fraction]) -> Fraction:
+    if name not in names:
+        choices = ", ".join(names) or "none"
+        raise CalcError(f"no value for {name[:20]!r}; known: {choices}")
+    return names[name]

@@ -14,13 +14,13 @@ from envs.math.answers import NO_VALUE, one_of_several, read_value
 from envs.math.calc import CalcError, evaluate
 from envs.math.formula import (
     Formula,
-    drawn,
     edits,
     in_base,
     in_words,
+    infix,
     leaves,
+    random_formula,
     value,
-    written,
 )
 from envs.supply import TaskSource, in_split
 from envs.tool_env import ToolEnv, tool
@@ -33,8 +33,9 @@ CHOICES = 8
 CHOICE_TURNS = 2
 CALC_OPERATIONS = 2
 BASES = (3, 5, 7, 8)
+_FUNCTIONS = ("gcd", "lcm", "poly")
 _CHANCE = (CHOICE_TURNS / CHOICES, 0.45, 0.03, 0.02, 0.0)
-# By level: how many numbers, from 1 to which, joined by which operators.
+# By level: how many numbers, the largest one, and the operators between them.
 _SEEN = ((2, 30, "+"), (2, 99, "+-*"), (3, 50, "+-*"), (4, 20, "+-*/%"), (5, 9, "+-//"))
 _LONG = (
     (8, 30, "+"),
@@ -46,7 +47,7 @@ _LONG = (
 
 
 class MathChain(ToolEnv):
-    """Compute the exact value of a formula; a wrong value is told, and another may follow.
+    """Compute the exact value of a formula; a wrong value is reported, and another may follow.
 
     | | |
     |---|---|
@@ -64,7 +65,7 @@ class MathChain(ToolEnv):
     | level 4 | five numbers up to 9 in nested fractions; the value is no whole number |
     | `train`, `id` | different sets of numbers, drawn alike |
     | `ood/difficulty` | 8, 8, 10, 12 and 14 numbers, by level |
-    | `ood/surface` | drawn like `id`, but told in English words, or in base 3, 5, 7 or 8 |
+    | `ood/surface` | drawn like `id`, but written in English words, or in base 3, 5, 7 or 8 |
     | `ood/domain` | gcd at level 0; gcd and lcm; from level 2 polynomials at a point too |
     | size | 2,000 tasks of `train` and 300 of every other split, at each level |
     | family | the set of numbers; every split has its own |
@@ -92,10 +93,11 @@ class MathChain(ToolEnv):
 
     def begin(self, task: Task) -> None:
         """Nothing is tried or computed yet."""
-        self._tried, self._result = [], None
+        self._tried = []
+        self._result = None
 
     def turn_budget(self, task: Task) -> int:
-        """Two turns where values are listed, else four."""
+        """Two turns if values are listed, else four."""
         return CHOICE_TURNS if task.level == 0 else self.max_turns
 
     def tool_names(self) -> Sequence[str]:
@@ -104,9 +106,10 @@ class MathChain(ToolEnv):
 
     def reply(self, text: str) -> str | Verdict:
         """Judges a value, else runs the tool that the turn calls."""
-        given = read_value(text)
-        if given is not None:
-            return self._judged(given)
+        value_read = read_value(text)
+        if value_read is not None:
+            return self._judge(value_read)
+        # Only a brace can begin a call: other prose gets the hint about values.
         if "{" in text:
             return super().reply(text)
         self.malformed += 1
@@ -122,10 +125,13 @@ class MathChain(ToolEnv):
         return self._result
 
     def oracle(self, task: Task) -> list[str]:
-        """A first step in the calculator where there is one, and the value."""
-        step = _first_step(task.payload["formula"]) if task.level > 0 else None
-        first = [] if step is None else [render_call("calc", expression=written(step))]
-        return [*first, task.payload["answer"]]
+        """A first step in the calculator if there is one, and the value."""
+        turns = []
+        step = _first_step(task.payload["formula"])
+        if task.level > 0 and step is not None:
+            turns.append(render_call("calc", expression=infix(step)))
+        turns.append(task.payload["answer"])
+        return turns
 
     def critical(self, task: Task) -> list[str]:
         """The value, in the last turn."""
@@ -133,10 +139,10 @@ class MathChain(ToolEnv):
 
     def twin(self, task: Task) -> Task:
         """The same formula with one number changed, so that its value differs."""
-        found = _twin(task)
-        if found is None:
+        twin = _twin(task)
+        if twin is None:
             raise ValueError(f"no single number changes the value of {task.id}")
-        return found
+        return twin
 
     def chance(self, level: int) -> float:
         """Success rate on `train` of `random_turn` at every turn; above level 0 measured."""
@@ -145,45 +151,46 @@ class MathChain(ToolEnv):
     def random_turn(self, rng: np.random.Generator) -> str:
         """An untried listed value; above level 0 a calculation, or the result of the last one."""
         if self.task.level == 0:
-            untried = [
-                choice
-                for choice in self.task.payload["choices"]
-                if choice not in self._tried
-            ]
+            choices = self.task.payload["choices"]
+            untried = [choice for choice in choices if choice not in self._tried]
             return str(rng.choice(untried))
+
         if self._result is not None and self._result not in self._tried:
             return self._result
         numbers = self.numbers()
         left, right = rng.choice(len(numbers), size=2, replace=False)
         operator = rng.choice(["+", "-", "*"])
-        return render_call(
-            "calc", expression=f"{numbers[left]} {operator} {numbers[right]}"
-        )
+        expression = f"{numbers[left]} {operator} {numbers[right]}"
+        return render_call("calc", expression=expression)
 
     def numbers(self) -> Sequence[Any]:
-        """The prompt's, for random turns."""
+        """The numbers of the prompt, for random turns."""
         return leaves(self.task.payload["formula"])
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot, the values tried so far and the last result of the calculator."""
-        return {**super().get_state(), "tried": [*self._tried], "result": self._result}
+        state = super().get_state()
+        state["tried"] = list(self._tried)
+        state["result"] = self._result
+        return state
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters the episode with what was tried and computed."""
         super().set_state(state)
-        self._tried, self._result = list(state["tried"]), state["result"]
+        self._tried = list(state["tried"])
+        self._result = state["result"]
 
-    def _judged(self, given: Fraction) -> str | Verdict:
-        shown, payload = str(given), self.task.payload
-        if shown == payload["answer"]:
+    def _judge(self, value_read: Fraction) -> str | Verdict:
+        text = str(value_read)
+        if text == self.task.payload["answer"]:
             return _RIGHT
-        listed = payload["choices"]
-        if listed and shown not in listed:
-            return f"{shown} is not listed"
-        if shown in self._tried:
-            return f"{shown} was tried"
-        self._tried.append(shown)
-        return f"{shown} is wrong"
+        choices = self.task.payload["choices"]
+        if choices and text not in choices:
+            return f"{text} is not listed"
+        if text in self._tried:
+            return f"{text} was tried"
+        self._tried.append(text)
+        return f"{text} is wrong"
 
 
 _RIGHT = Verdict(passed=True, score=1.0, detail="right")
@@ -193,100 +200,130 @@ _RIGHT = Verdict(passed=True, score=1.0, detail="right")
 def _tasks(split: str, level: int) -> TaskSource:
     def draw(rng: Random, task_id: str) -> Task:
         if level == 0:
-            return _closed(rng, task_id, split)
-        formula, _ = _drawn(rng, split, level)
-        return _task(task_id, split, level, formula, _way(rng, split), [])
+            return _choice_task(rng, task_id, split)
+        formula, _ = _draw_formula(rng, split, level)
+        notation = _notation(rng, split)
+        return _task(task_id, split, level, formula, notation, [])
 
     return TaskSource(MathChain.name, split, level, draw)
 
 
-def _closed(rng: Random, task_id: str, split: str) -> Task:
-    """A task of level 0: the values of several formulas, one of which is asked."""
+def _choice_task(rng: Random, task_id: str, split: str) -> Task:
+    """A task of level 0: the values of several formulas, and one of the formulas to compute."""
     rank = rng.randrange(CHOICES)
     while True:
-        formula, listed = one_of_several(
-            rng, lambda: _drawn(rng, split, 0), CHOICES, rank
+        formula, choices = one_of_several(
+            rng,
+            lambda: _draw_formula(rng, split, 0),
+            CHOICES,
+            rank,
         )
-        task = _task(task_id, split, 0, formula, _way(rng, split), listed)
+        notation = _notation(rng, split)
+        task = _task(task_id, split, 0, formula, notation, choices)
         if _twin(task) is not None:
             return task
 
 
 def _twin(task: Task) -> Task | None:
-    """One number changed, and another value, which is listed where any are."""
-    listed, answer = task.payload["choices"], task.payload["answer"]
-    for formula in edits(task.payload["formula"]):
+    """The task with one number changed, so that another value is right: a listed one, if any are.
+
+    None when no single number does that.
+    """
+    payload = task.payload
+    choices = payload["choices"]
+    for formula in edits(payload["formula"]):
         try:
-            found = str(value(formula))
+            answer = str(value(formula))
         except CalcError:
             continue
-        if found != answer and (not listed or found in listed):
-            return _task(
-                task.id, task.split, task.level, formula, task.payload["way"], listed
-            )
+        if answer == payload["answer"]:
+            continue
+        if choices and answer not in choices:
+            continue
+        return _task(
+            task.id,
+            task.split,
+            task.level,
+            formula,
+            payload["way"],
+            choices,
+        )
     return None
 
 
-def _drawn(rng: Random, split: str, level: int) -> tuple[Formula, int]:
-    """A formula that belongs to the split and is worth asking, and its value, rounded down."""
+def _draw_formula(rng: Random, split: str, level: int) -> tuple[Formula, int]:
+    """A formula of the split that is worth asking, and its value, rounded down."""
     while True:
-        if split == "ood/domain":
-            formula = _unseen(rng, level)
-        else:
-            terms, most, operators = (_LONG if split == "ood/difficulty" else _SEEN)[
-                level
-            ]
-            formula = drawn(rng, terms, operators, most)
+        formula = _candidate(rng, split, level)
         if not in_split(_family(formula), split, "ood/surface"):
             continue
         try:
-            found = value(formula)
+            answer = value(formula)
         except CalcError:
             continue
-        if _asks(level, split, found):
-            return formula, int(found)
+        if _fits_level(level, split, answer):
+            return formula, int(answer)
 
 
-def _asks(level: int, split: str, found: Fraction) -> bool:
+def _candidate(rng: Random, split: str, level: int) -> Formula:
+    if split == "ood/domain":
+        return _unseen_formula(rng, level)
+    shapes = _LONG if split == "ood/difficulty" else _SEEN
+    terms, largest, operators = shapes[level]
+    return random_formula(rng, terms, operators, largest)
+
+
+def _fits_level(level: int, split: str, answer: Fraction) -> bool:
     """Whether a value is of the kind that the level is about."""
     if split == "ood/domain":
-        return level > 0 or found > 1
-    fractional = found.denominator > 1
-    return fractional == (level == 4) or level == 3
+        # A gcd of 1 is too good a guess.
+        return level > 0 or answer > 1
+    if level == 3:
+        return True
+    fractional = answer.denominator > 1
+    return fractional == (level == 4)
 
 
-def _unseen(rng: Random, level: int) -> Formula:
-    """Greatest common divisors, least common multiples and polynomials."""
+def _unseen_formula(rng: Random, level: int) -> Formula:
+    """A greatest common divisor, a least common multiple or a polynomial."""
     name = "gcd" if level == 0 else rng.choice(["gcd", "lcm"])
     if level < 2:
         factor = rng.randint(2, 12)
-        return [name, *(factor * n for n in rng.sample(range(1, 9), 2))]
+        left, right = rng.sample(range(1, 9), 2)
+        return [name, factor * left, factor * right]
     if rng.random() < 0.5:
-        degree = min(level, 3)
-        x = (
-            rng.randint(2, 9)
-            if level < 4
-            else ["/", rng.randint(1, 9), rng.choice([2, 3, 5])]
-        )
-        return [
-            "poly",
-            x,
-            rng.randint(1, 9),
-            *(rng.randint(-9, 9) for _ in range(degree)),
-        ]
+        return _random_polynomial(rng, level)
+
     factor = rng.randint(2, 6 + level)
     numbers = [factor * n for n in rng.sample(range(1, 10), level)]
-    other = "lcm" if name == "gcd" else "gcd"
-    return (
-        [name, *numbers] if level == 2 else [name, [other, *numbers[:2]], *numbers[2:]]
-    )
+    if level == 2:
+        return [name, *numbers]
+    inner_name = "lcm" if name == "gcd" else "gcd"
+    inner = [inner_name, *numbers[:2]]
+    return [name, inner, *numbers[2:]]
 
 
-def _way(rng: Random, split: str) -> str | int:
+def _random_polynomial(rng: Random, level: int) -> Formula:
+    degree = min(level, 3)
+    x = rng.randint(2, 9) if level < 4 else _random_fraction(rng)
+    leading = rng.randint(1, 9)
+    others = [rng.randint(-9, 9) for _ in range(degree)]
+    return ["poly", x, leading, *others]
+
+
+def _random_fraction(rng: Random) -> Formula:
+    numerator = rng.randint(1, 9)
+    denominator = rng.choice([2, 3, 5])
+    return ["/", numerator, denominator]
+
+
+def _notation(rng: Random, split: str) -> str | int:
     """How a formula is written: `digits`, `words` or a base."""
     if split != "ood/surface":
         return "digits"
-    return rng.choice(["words", rng.choice(BASES)])
+    # The base is drawn first, and even if it is not used.
+    base = rng.choice(BASES)
+    return rng.choice(["words", base])
 
 
 def _task(
@@ -294,44 +331,49 @@ def _task(
     split: str,
     level: int,
     formula: Formula,
-    way: str | int,
-    listed: Sequence[str],
+    notation: str | int,
+    choices: Sequence[str],
 ) -> Task:
-    if way == "digits":
-        question = f"{written(formula)} = ?"
-    elif way == "words":
-        question = f"{in_words(formula)} = ?"
-    else:
-        question = f"Numbers in base {way}, answer in base 10: {in_base(formula, int(way))} = ?"
+    prompt = _question(formula, notation)
+    if choices:
+        prompt += f"\nChoose: {' '.join(choices)}"
     return Task(
         id=task_id,
         split=split,
         level=level,
         family=_family(formula),
-        prompt="\n".join(
-            [question, *([f"Choose: {' '.join(listed)}"] if listed else [])]
-        ),
+        prompt=prompt,
         payload={
             "formula": formula,
             "answer": str(value(formula)),
-            "way": way,
-            "choices": list(listed),
+            "way": notation,
+            "choices": list(choices),
         },
     )
 
 
+def _question(formula: Formula, notation: str | int) -> str:
+    if notation == "digits":
+        return f"{infix(formula)} = ?"
+    if notation == "words":
+        return f"{in_words(formula)} = ?"
+    text = in_base(formula, int(notation))
+    return f"Numbers in base {notation}, answer in base 10: {text} = ?"
+
+
 def _family(formula: Formula) -> str:
-    """The numbers, sorted, with the names of functions before them."""
+    """The numbers, sorted, with the name of an outermost function before them."""
     numbers = " ".join(map(str, sorted(leaves(formula))))
-    return (
-        f"{formula[0]} {numbers}" if formula[0] in ("gcd", "lcm", "poly") else numbers
-    )
+    name = formula[0]
+    return f"{name} {numbers}" if name in _FUNCTIONS else numbers
 
 
 def _first_step(formula: Formula) -> Formula | None:
     """The leftmost operation on two plain numbers; None for functions."""
-    if isinstance(formula, int) or formula[0] in ("gcd", "lcm", "poly"):
+    if isinstance(formula, int) or formula[0] in _FUNCTIONS:
         return None
     left, right = formula[1:]
-    inner = _first_step(left) or _first_step(right)
-    return inner if inner is not None else formula
+    inner = _first_step(left)
+    if inner is None:
+        inner = _first_step(right)
+    return formula if inner is None else inner

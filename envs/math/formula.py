@@ -1,4 +1,4 @@
-"""Formulas as nested JSON lists: drawn at random, valued exactly, written in several ways.
+"""Formulas as nested JSON lists: sampled, evaluated exactly, and written in several ways.
 
 A formula is a whole number or a list: `["+", left, right]` with one of + - * / %; `["gcd", ...]`
 and `["lcm", ...]` of two or three formulas; `["poly", x, c_n, ..., c_0]`, a polynomial at x.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from functools import reduce
 from random import Random
 from typing import Any
 
@@ -19,19 +18,25 @@ from envs.math.calc import CalcError, apply
 
 __all__ = [
     "Formula",
-    "drawn",
     "edits",
     "in_base",
     "in_words",
+    "infix",
     "leaves",
+    "random_formula",
     "value",
-    "written",
 ]
 
 Formula = Any
 
 _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "%": 2}
-_SPOKEN = {"+": "plus", "-": "minus", "*": "times", "/": "divided by", "%": "modulo"}
+_OPERATOR_WORDS = {
+    "+": "plus",
+    "-": "minus",
+    "*": "times",
+    "/": "divided by",
+    "%": "modulo",
+}
 _ONES = [
     "zero",
     "one",
@@ -55,120 +60,162 @@ _ONES = [
     "nineteen",
 ]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-MOST_EDITED = 99
-# Products of larger numbers are no head work.
-MOST_FACTOR = 12
+MAX_EDITED = 99
+# Products of larger numbers cannot be computed in the head.
+MAX_FACTOR = 12
 
 
 def value(formula: Formula) -> Fraction:
-    """The exact value. Raises CalcError where there is none, as for a division by zero."""
+    """The exact value. Raises CalcError when there is none, as for a division by zero."""
     if isinstance(formula, int):
         return Fraction(formula)
     name, *parts = formula
     values = [value(part) for part in parts]
+
     if name in _PRECEDENCE:
-        return apply(name, *values)
+        left, right = values
+        return apply(name, left, right)
     if name == "poly":
         x, *coefficients = values
-        return reduce(
-            lambda so_far, c: apply("+", apply("*", so_far, x), c), coefficients
-        )
+        return _polynomial_at(x, coefficients)
+
     if any(v.denominator != 1 or v < 1 for v in values):
         raise CalcError(f"{name} takes whole numbers of 1 or more")
     function = math.gcd if name == "gcd" else math.lcm
-    return Fraction(function(*(v.numerator for v in values)))
+    return Fraction(function(*[v.numerator for v in values]))
 
 
-def drawn(rng: Random, terms: int, operators: str, most: int) -> Formula:
-    """A random tree of so many numbers from 1 to `most`; it may have no value."""
+def _polynomial_at(x: Fraction, coefficients: Sequence[Fraction]) -> Fraction:
+    """Horner's rule, with the limits of `apply` on every step."""
+    total = coefficients[0]
+    for coefficient in coefficients[1:]:
+        product = apply("*", total, x)
+        total = apply("+", product, coefficient)
+    return total
+
+
+def random_formula(rng: Random, terms: int, operators: str, largest: int) -> Formula:
+    """A random tree of `terms` numbers from 1 to `largest`; it may have no value."""
     if terms == 1:
-        return rng.randint(1, most)
+        return rng.randint(1, largest)
     operator = rng.choice(operators)
     if operator == "*":
-        most = min(most, MOST_FACTOR)
-    # A modulus is a plain number, as people write it.
-    left = terms - 1 if operator == "%" else rng.randint(1, terms - 1)
-    return [
-        operator,
-        drawn(rng, left, operators, most),
-        drawn(rng, terms - left, operators, most),
-    ]
+        largest = min(largest, MAX_FACTOR)
+
+    # A modulus is a single number, as people write it.
+    left_terms = terms - 1 if operator == "%" else rng.randint(1, terms - 1)
+    left = random_formula(rng, left_terms, operators, largest)
+    right = random_formula(rng, terms - left_terms, operators, largest)
+    return [operator, left, right]
 
 
 def leaves(formula: Formula) -> list[int]:
     """The numbers in it, from left to right."""
     if isinstance(formula, int):
         return [formula]
-    return [leaf for part in formula[1:] for leaf in leaves(part)]
+    numbers = []
+    for part in formula[1:]:
+        numbers += leaves(part)
+    return numbers
 
 
 def edits(formula: Formula) -> Iterator[Formula]:
-    """The formula with one number changed, to each of 1 to 99, the last number first."""
+    """The formula with one number changed to another of 1 to 99.
+
+    The last number is changed first, and each to the nearest values first.
+    """
     if isinstance(formula, int):
-        near = sorted(range(1, MOST_EDITED + 1), key=lambda other: abs(other - formula))
-        yield from (other for other in near if other != formula)
+        yield from _nearest_numbers(formula)
         return
     for place in range(len(formula) - 1, 0, -1):
+        before = formula[:place]
+        after = formula[place + 1 :]
         for part in edits(formula[place]):
-            yield [*formula[:place], part, *formula[place + 1 :]]
+            yield [*before, part, *after]
 
 
-def written(formula: Formula, number: Callable[[int], str] = str) -> str:
-    """As people and Python write it, with the fewest parentheses; `p(x) = ...; p(3)` for a poly."""
+def _nearest_numbers(number: int) -> list[int]:
+    candidates = [n for n in range(1, MAX_EDITED + 1) if n != number]
+    return sorted(candidates, key=lambda n: abs(n - number))
+
+
+def infix(formula: Formula, number: Callable[[int], str] = str) -> str:
+    """As people and Python write it, with the fewest parentheses; `p(x) = ...; p(3)` for a poly.
+
+    `number` writes a single number.
+    """
     if isinstance(formula, int):
         return number(formula)
     name, *parts = formula
     if name == "poly":
         x, *coefficients = parts
-        return f"p(x) = {_polynomial(coefficients)}; p({written(x)})"
+        return f"p(x) = {_polynomial(coefficients)}; p({infix(x)})"
+
     if name not in _PRECEDENCE:
-        return f"{name}({', '.join(written(part, number) for part in parts)})"
-    left, right = (
-        _operand(name, part, place, number) for place, part in enumerate(parts)
-    )
+        arguments = [infix(part, number) for part in parts]
+        return f"{name}({', '.join(arguments)})"
+
+    left = _operand(name, parts[0], 0, number)
+    right = _operand(name, parts[1], 1, number)
     return f"{left} {name} {right}"
 
 
 def in_words(formula: Formula) -> str:
     """With numbers of up to 99 and operators as English words."""
-    return " ".join(
-        _SPOKEN.get(token, token) for token in written(formula, _word).split(" ")
-    )
+    tokens = infix(formula, _word).split(" ")
+    return " ".join(_OPERATOR_WORDS.get(token, token) for token in tokens)
 
 
 def in_base(formula: Formula, base: int) -> str:
     """With numbers in another base."""
-    return written(formula, lambda n: np.base_repr(n, base))
+    return infix(formula, lambda n: np.base_repr(n, base))
 
 
 def _operand(
-    operator: str, part: Formula, place: int, number: Callable[[int], str]
+    operator: str,
+    part: Formula,
+    place: int,
+    number: Callable[[int], str],
 ) -> str:
-    """A side of an operation, in parentheses where the other reading would win."""
-    text = written(part, number)
+    """A side of an operation, in parentheses when it would be read otherwise without them.
+
+    `place` is 0 for the left side and 1 for the right one.
+    """
+    text = infix(part, number)
     if isinstance(part, int) or part[0] not in _PRECEDENCE:
         return text
-    # Operators group to the left, so an equal one on the right needs them.
-    loose = _PRECEDENCE[part[0]] < _PRECEDENCE[operator] + place
-    return f"({text})" if loose else text
+    # Operators group to the left, so an equal one on the right needs parentheses.
+    binds_looser = _PRECEDENCE[part[0]] < _PRECEDENCE[operator] + place
+    return f"({text})" if binds_looser else text
 
 
 def _polynomial(coefficients: Sequence[int]) -> str:
     """`2x^2 - 3x + 1`; coefficients of 0 are left out."""
     degree = len(coefficients) - 1
-    found = ""
-    for place, c in enumerate(coefficients):
-        power = degree - place
-        if c == 0:
+    text = ""
+    for place, coefficient in enumerate(coefficients):
+        if coefficient == 0:
             continue
-        sign = ("-" if c < 0 else "") if not found else (" - " if c < 0 else " + ")
-        size = "" if abs(c) == 1 and power else str(abs(c))
-        found += sign + size + ("", "x")[power > 0] + (f"^{power}" if power > 1 else "")
-    return found
+        if text:
+            text += " - " if coefficient < 0 else " + "
+        elif coefficient < 0:
+            text += "-"
+        text += _monomial(abs(coefficient), degree - place)
+    return text
+
+
+def _monomial(size: int, power: int) -> str:
+    """`3x^2`, `x`, `5`."""
+    if power == 0:
+        return str(size)
+    factor = "" if size == 1 else str(size)
+    exponent = "" if power == 1 else f"^{power}"
+    return f"{factor}x{exponent}"
 
 
 def _word(number: int) -> str:
     if number < len(_ONES):
         return _ONES[number]
     tens, ones = divmod(number, 10)
-    return _TENS[tens - 2] + (f"-{_ONES[ones]}" if ones else "")
+    word = _TENS[tens - 2]
+    return f"{word}-{_ONES[ones]}" if ones else word

@@ -17,13 +17,13 @@ from envs.math.calc import CalcError, evaluate
 from envs.math.narrative import (
     KINDS,
     Part,
-    drawn_part,
     edits,
     first_step,
-    interrupted,
     numbers,
     outcome,
-    told,
+    random_asides,
+    random_part,
+    sentences,
 )
 from envs.math.stories import HELD_OUT, NAMES, SEEN
 from envs.supply import TaskSource, in_split
@@ -35,7 +35,7 @@ __all__ = ["MathWord"]
 
 CHOICES = 4
 NOTE_OPERATIONS = 2
-# By level: how many steps, and in each of two chained parts.
+# By level: how many steps in one story, and in each of two chained ones.
 _STEPS = (1, 1, 2, 4, 6)
 _CHAINED = (1, 1, 1, 2, 3)
 _CHANCE = (1 / CHOICES, 0.17, 0.01, 0.01, 0.01)
@@ -96,16 +96,19 @@ class MathWord(ToolEnv):
 
     def reply(self, text: str) -> str | Verdict:
         """Judges a value, else runs the tool that the turn calls."""
-        given = read_value(text)
-        if given is not None:
-            right = str(given) == self.task.payload["answer"]
-            return Verdict(
-                right, float(right), "right" if right else f"{given} is wrong"
-            )
+        value = read_value(text)
+        if value is not None:
+            return self._verdict(value)
+        # Only a brace can begin a call: other prose gets the hint about values.
         if "{" in text:
             return super().reply(text)
         self.malformed += 1
         return NO_VALUE
+
+    def _verdict(self, value: Fraction) -> Verdict:
+        right = str(value) == self.task.payload["answer"]
+        detail = "right" if right else f"{value} is wrong"
+        return Verdict(right, float(right), detail)
 
     @tool
     def note(self, line: str) -> str:
@@ -122,18 +125,19 @@ class MathWord(ToolEnv):
             )
         except CalcError as error:
             return f"note: {error}"
-        # At the end, where the last one is looked for.
+        # A name that is noted again moves to the end: a random turn reads the last note.
         self._notes.pop(name, None)
         self._notes[name] = value
         return f"{name} = {value}"
 
     def oracle(self, task: Task) -> list[str]:
         """The first step as a note above level 0, and the value."""
-        step = f"x = {first_step(task.payload['parts'])}"
-        return [
-            *([render_call("note", line=step)] if task.level else []),
-            task.payload["answer"],
-        ]
+        turns = []
+        if task.level > 0:
+            step = first_step(task.payload["parts"])
+            turns.append(render_call("note", line=f"x = {step}"))
+        turns.append(task.payload["answer"])
+        return turns
 
     def critical(self, task: Task) -> list[str]:
         """The value, in the last turn."""
@@ -141,10 +145,10 @@ class MathWord(ToolEnv):
 
     def twin(self, task: Task) -> Task:
         """The same story with one number changed, so that the value differs."""
-        found = _twin(task)
-        if found is None:
+        twin = _twin(task)
+        if twin is None:
             raise ValueError(f"no single number changes the value of {task.id}")
-        return found
+        return twin
 
     def chance(self, level: int) -> float:
         """Success rate on `train` of `random_turn` at every turn; above level 0 measured."""
@@ -152,90 +156,113 @@ class MathWord(ToolEnv):
 
     def random_turn(self, rng: np.random.Generator) -> str:
         """A listed value; above level 0 a note, and then its result."""
+        payload = self.task.payload
         if self.task.level == 0:
-            return str(rng.choice(self.task.payload["choices"]))
+            return str(rng.choice(payload["choices"]))
         if self._notes:
-            return str(list(self._notes.values())[-1])
-        known = numbers(self.task.payload["parts"])
-        left, right = rng.choice(len(known), size=2, replace=False)
+            last = list(self._notes.values())[-1]
+            return str(last)
+        values = numbers(payload["parts"])
+        left, right = rng.choice(len(values), size=2, replace=False)
         operator = rng.choice(["+", "-", "*"])
-        return render_call("note", line=f"x = {known[left]} {operator} {known[right]}")
+        line = f"x = {values[left]} {operator} {values[right]}"
+        return render_call("note", line=line)
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot and the notes."""
-        return {
-            **super().get_state(),
-            "notes": {k: str(v) for k, v in self._notes.items()},
-        }
+        notes = {name: str(value) for name, value in self._notes.items()}
+        return {**super().get_state(), "notes": notes}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters the episode with its notes."""
         super().set_state(state)
-        self._notes = {name: Fraction(value) for name, value in state["notes"].items()}
+        notes = state["notes"].items()
+        self._notes = {name: Fraction(value) for name, value in notes}
 
 
 @cache
 def _tasks(split: str, level: int) -> TaskSource:
     def draw(rng: Random, task_id: str) -> Task:
         if level == 0:
-            return _closed(rng, task_id, split)
-        parts, _ = _drawn(rng, split, level)
-        return _task(task_id, split, level, parts, _asides(rng, split, parts), [])
+            return _choice_task(rng, task_id, split)
+        parts, _ = _draw_parts(rng, split, level)
+        asides = _asides(rng, split, parts)
+        return _task(task_id, split, level, parts, asides, [])
 
     return TaskSource(MathWord.name, split, level, draw)
 
 
-def _closed(rng: Random, task_id: str, split: str) -> Task:
-    """A task of level 0: the outcomes of several stories, one of which is asked."""
+def _choice_task(rng: Random, task_id: str, split: str) -> Task:
+    """A task of level 0: the outcomes of several stories, and one of the stories to follow."""
     rank = rng.randrange(CHOICES)
     while True:
-        parts, listed = one_of_several(
-            rng, lambda: _drawn(rng, split, 0), CHOICES, rank
+        parts, choices = one_of_several(
+            rng,
+            lambda: _draw_parts(rng, split, 0),
+            CHOICES,
+            rank,
         )
-        task = _task(task_id, split, 0, parts, _asides(rng, split, parts), listed)
+        asides = _asides(rng, split, parts)
+        task = _task(task_id, split, 0, parts, asides, choices)
         if _twin(task) is not None:
             return task
 
 
 def _twin(task: Task) -> Task | None:
-    """One number changed, and another value, which is listed where any are."""
-    listed, answer = task.payload["choices"], task.payload["answer"]
-    for parts in edits(task.payload["parts"]):
-        found = outcome(parts)
-        if found is None or str(found) == answer:
+    """The task with one number changed, so that another value is right: a listed one, if any are.
+
+    None when no single number does that.
+    """
+    payload = task.payload
+    choices = payload["choices"]
+    for parts in edits(payload["parts"]):
+        answer = outcome(parts)
+        if answer is None or str(answer) == payload["answer"]:
             continue
-        if not listed or str(found) in listed:
-            return _task(
-                task.id, task.split, task.level, parts, task.payload["asides"], listed
-            )
+        if choices and str(answer) not in choices:
+            continue
+        return _task(
+            task.id,
+            task.split,
+            task.level,
+            parts,
+            payload["asides"],
+            choices,
+        )
     return None
 
 
-def _drawn(rng: Random, split: str, level: int) -> tuple[list[Part], int]:
-    """One story, or two of which the second begins with the first's outcome; and the answer."""
+def _draw_parts(rng: Random, split: str, level: int) -> tuple[list[Part], int]:
+    """One story, or two if they are chained, and the answer."""
     chained = split == "ood/composition"
     count = (_CHAINED if chained else _STEPS)[level]
     templates = HELD_OUT if split == "ood/domain" else SEEN
     kinds = KINDS[:2] if level == 0 else KINDS
+
     while True:
+        # Two of each are drawn for a single story too: a seed fixes the tasks by its draws.
         story, next_story = rng.sample(templates, 2)
         who, next_who = rng.sample(NAMES, 2)
-        part, quantity = drawn_part(rng, story, who, None, count, kinds)
-        parts = [part]
+        part, quantity = random_part(rng, story, who, None, count, kinds)
         if chained:
-            part, quantity = drawn_part(
-                rng, next_story, next_who, quantity, count, kinds
+            second, answer = random_part(
+                rng,
+                next_story,
+                next_who,
+                quantity,
+                count,
+                kinds,
             )
-            parts.append(part)
-        elif not in_split(_family(parts), split, "ood/noise"):
-            continue
-        return parts, quantity
+            return [part, second], answer
+        if in_split(_family([part]), split, "ood/noise"):
+            return [part], quantity
 
 
 def _asides(rng: Random, split: str, parts: Sequence[Part]) -> list[list[Any]]:
     if split != "ood/noise":
         return []
-    return interrupted(rng, parts[0]["who"], rng.randint(1, 3), len(told(parts)))
+    count = rng.randint(1, 3)
+    return random_asides(rng, parts[0]["who"], count, len(sentences(parts)))
 
 
 def _task(
@@ -244,28 +271,36 @@ def _task(
     level: int,
     parts: Sequence[Part],
     asides: Sequence[Sequence[Any]],
-    listed: Sequence[str],
+    choices: Sequence[str],
 ) -> Task:
-    sentences = told(parts)
-    for place, aside in sorted(asides, key=lambda item: item[0], reverse=True):
-        sentences.insert(place, aside)
-    choices = [f"Choose: {' '.join(listed)}"] if listed else []
+    prompt = _story_text(parts, asides)
+    if choices:
+        prompt += f"\nChoose: {' '.join(choices)}"
     return Task(
         id=task_id,
         split=split,
         level=level,
         family=_family(parts),
-        prompt="\n".join([" ".join(sentences), *choices]),
+        prompt=prompt,
         payload={
             "parts": list(parts),
             "asides": [list(aside) for aside in asides],
             "answer": str(outcome(parts)),
-            "choices": list(listed),
+            "choices": list(choices),
         },
     )
 
 
+def _story_text(parts: Sequence[Part], asides: Sequence[Sequence[Any]]) -> str:
+    texts = sentences(parts)
+    # From the back, so that an insertion moves none of the places still to come.
+    for place, aside in sorted(asides, key=lambda item: item[0], reverse=True):
+        texts.insert(place, aside)
+    return " ".join(texts)
+
+
 def _family(parts: Sequence[Part]) -> str:
     """The templates, and the numbers that matter, sorted."""
-    templates = " ".join(part["story"] for part in parts)
-    return f"{templates} {' '.join(map(str, sorted(numbers(parts))))}"
+    words = [part["story"] for part in parts]
+    words += [str(number) for number in sorted(numbers(parts))]
+    return " ".join(words)

@@ -1,4 +1,4 @@
-"""Formulas: what is written is what is valued."""
+"""Formulas: the written text has the formula's value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.math.calc import CalcError
-from envs.math.formula import drawn, edits, in_base, in_words, leaves, value, written
+from envs.math.formula import (
+    edits,
+    in_base,
+    in_words,
+    infix,
+    leaves,
+    random_formula,
+    value,
+)
 
 
 def python_value(text: str) -> Fraction:
@@ -26,33 +34,31 @@ def python_value(text: str) -> Fraction:
     st.sampled_from(["+", "+-*", "+-*/%", "+-//"]),
 )
 def test_the_written_formula_has_the_value_for_python_too(seed, terms, operators):
-    formula = drawn(Random(seed), terms, operators, 20)
+    formula = random_formula(Random(seed), terms, operators, 20)
     assert len(leaves(formula)) == terms
     try:
         found = value(formula)
     except CalcError:
         return
-    assert python_value(written(formula)) == found
+    assert python_value(infix(formula)) == found
 
 
 @given(st.integers(0, 10**6), st.sampled_from([3, 5, 7, 8]))
 def test_other_bases_name_the_same_numbers(seed, base):
-    formula = drawn(Random(seed), 4, "+-*", 99)
+    formula = random_formula(Random(seed), 4, "+-*", 99)
     back = re.sub(
         r"\d+", lambda found: str(int(found[0], base)), in_base(formula, base)
     )
-    assert back == written(formula)
+    assert back == infix(formula)
 
 
 def test_writing_by_hand():
-    assert written(["-", 10, ["-", 3, 2]]) == "10 - (3 - 2)"
-    assert written(["-", ["-", 10, 3], 2]) == "10 - 3 - 2"
-    assert written(["*", ["+", 1, 2], ["%", 7, 4]]) == "(1 + 2) * (7 % 4)"
-    assert written(["gcd", ["lcm", 4, 6], 9]) == "gcd(lcm(4, 6), 9)"
-    assert (
-        written(["poly", ["/", 3, 2], 2, 0, -1, 5]) == "p(x) = 2x^3 - x + 5; p(3 / 2)"
-    )
-    assert written(["poly", 4, 1, -3]) == "p(x) = x - 3; p(4)"
+    assert infix(["-", 10, ["-", 3, 2]]) == "10 - (3 - 2)"
+    assert infix(["-", ["-", 10, 3], 2]) == "10 - 3 - 2"
+    assert infix(["*", ["+", 1, 2], ["%", 7, 4]]) == "(1 + 2) * (7 % 4)"
+    assert infix(["gcd", ["lcm", 4, 6], 9]) == "gcd(lcm(4, 6), 9)"
+    assert infix(["poly", ["/", 3, 2], 2, 0, -1, 5]) == "p(x) = 2x^3 - x + 5; p(3 / 2)"
+    assert infix(["poly", 4, 1, -3]) == "p(x) = x - 3; p(4)"
     assert (
         in_words(["*", ["+", 17, 20], 99])
         == "(seventeen plus twenty) times ninety-nine"

@@ -6,7 +6,14 @@ from random import Random
 
 import pytest
 
-from envs.math.narrative import drawn_part, edits, first_step, numbers, outcome, told
+from envs.math.narrative import (
+    edits,
+    first_step,
+    numbers,
+    outcome,
+    random_part,
+    sentences,
+)
 from envs.math.stories import HELD_OUT, NAMES, SEEN, STORIES
 
 ANN = {
@@ -31,7 +38,7 @@ def test_what_cannot_be_counted_has_no_outcome(steps):
 
 
 def test_two_chained_stories_are_told_by_hand():
-    assert told([{**ANN, "steps": [["packs", 2, 6]]}, BEN]) == [
+    assert sentences([{**ANN, "steps": [["packs", 2, 6]]}, BEN]) == [
         "Ann has 12 apples.",
         "Ann buys 2 bags of 6 apples.",
         "Ben has as many books as Ann now has apples.",
@@ -62,7 +69,7 @@ def test_an_edit_changes_one_number():
 
 def test_drawn_steps_come_to_what_is_said():
     for seed in range(300):
-        part, quantity = drawn_part(
+        part, quantity = random_part(
             Random(seed), SEEN[0], "Ann", None, 6, ("add", "share", "take")
         )
         assert outcome([part]) == quantity
