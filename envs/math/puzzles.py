@@ -1,4 +1,4 @@
-"""Puzzles that are searched, not computed: countdown, water jugs, hidden functions."""
+"""Puzzles that take search: countdown, water jugs, hidden polynomials."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ __all__ = [
     "POURS",
     "Puzzle",
     "countdown",
-    "grown",
-    "hidden",
-    "hidden_value",
     "in_order",
-    "joined",
-    "judged",
-    "jugs",
+    "join",
+    "jug_puzzle",
     "jugs_path",
+    "judge",
+    "litres_after",
     "never_held",
     "only_ways",
     "other_argument",
-    "poured",
+    "polynomial_puzzle",
+    "polynomial_value",
+    "random_expression",
 ]
 
 Puzzle = dict[str, Any]
 
-MOST = 999
-JUG_LITRES, SMALL_JUG_LITRES = 16, 10
-# Beyond what can be probed.
-ASKED_FROM, ASKED_TO = 11, 40
+MAX_VALUE = 999
+MAX_JUG_LITRES, MAX_SMALL_JUG_LITRES = 16, 10
+# Beyond the arguments that can be probed.
+MIN_ASKED, MAX_ASKED = 11, 40
 IN_ORDER = "+-*"
 POURS = ("fill", "empty", "pour")
 
@@ -45,58 +45,72 @@ _JOINS = re.compile("[-+*/\u00d7\u00f7\u2212]")
 _NUMBER = re.compile(r"[0-9.]+")
 
 
-def judged(expression: str, puzzle: Mapping[str, Any]) -> tuple[bool, str]:
-    """Whether an expression solves a countdown, and what to say of it.
+def judge(expression: str, puzzle: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether an expression solves a countdown, and the reply to it if it does not.
 
-    It must use every number once, joined by + - * / alone; where the order is fixed, in that order,
-    without parentheses and without /.
+    It must use every number once, joined by + - * / alone. If the puzzle fixes the order, it must
+    keep that order, without parentheses and without /.
     """
-    numbers, target = puzzle["numbers"], puzzle["target"]
+    numbers = puzzle["numbers"]
     try:
         value = evaluate(expression, max_operations=len(numbers) - 1)
-        used = [Fraction(found) for found in _NUMBER.findall(expression)]
+        used = [Fraction(digits) for digits in _NUMBER.findall(expression)]
     except (CalcError, ValueError) as error:
         return False, str(error)
-    wanted = list(map(Fraction, numbers))
-    if puzzle["ordered"] and (used != wanted or re.search(r"[()/\u00f7]", expression)):
-        return False, f"write {' ? '.join(map(str, numbers))} with +, - or * for each ?"
-    # As many numbers as wanted have one join fewer, so one more is a sign or a power.
-    if (
-        sorted(used) != sorted(wanted)
-        or len(_JOINS.findall(expression)) != len(numbers) - 1
-    ):
+
+    required = [Fraction(number) for number in numbers]
+    if puzzle["ordered"]:
+        regrouped = re.search(r"[()/\u00f7]", expression)
+        if used != required or regrouped:
+            gaps = " ? ".join(map(str, numbers))
+            return False, f"write {gaps} with +, - or * for each ?"
+
+    # The right numbers have one join fewer, so one more is a sign or a power.
+    joins = len(_JOINS.findall(expression))
+    if sorted(used) != sorted(required) or joins != len(numbers) - 1:
         listed = ", ".join(map(str, numbers))
         return False, f"use each of {listed} once, joined by + - * / and nothing else"
+
+    target = puzzle["target"]
     return value == target, f"{expression.strip()} = {value}, not {target}"
 
 
 def in_order(numbers: Sequence[int]) -> Iterator[tuple[str, int]]:
     """Every expression of the numbers in this order with + - *, and its value."""
-    for signs in itertools.product(IN_ORDER, repeat=len(numbers) - 1):
-        terms = [numbers[0]]
-        for sign, number in zip(signs, numbers[1:], strict=True):
+    first, *rest = numbers
+    for signs in itertools.product(IN_ORDER, repeat=len(rest)):
+        # A product belongs to one term, so the value is the sum of the terms.
+        terms = [first]
+        for sign, number in zip(signs, rest, strict=True):
             if sign == "*":
                 terms[-1] *= number
+            elif sign == "+":
+                terms.append(number)
             else:
-                terms.append(number if sign == "+" else -number)
-        yield joined(numbers, signs), sum(terms)
+                terms.append(-number)
+        yield join(numbers, signs), sum(terms)
 
 
 def only_ways(numbers: Sequence[int]) -> dict[int, str]:
-    """The values that one expression of the numbers in this order has alone, from 1 to 999."""
+    """By value from 1 to 999, the only expression in this order that has it.
+
+    Values that several expressions have are left out.
+    """
     ways = list(in_order(numbers))
-    often = Counter(value for _, value in ways)
-    return {
-        value: text for text, value in ways if often[value] == 1 and 1 <= value <= MOST
-    }
+    counts = Counter(value for _, value in ways)
+    only = {}
+    for text, value in ways:
+        if counts[value] == 1 and 1 <= value <= MAX_VALUE:
+            only[value] = text
+    return only
 
 
-def joined(numbers: Sequence[int], signs: Sequence[str]) -> str:
-    """`8 + 3 * 2`."""
-    rest = (
-        f" {sign} {number}" for sign, number in zip(signs, numbers[1:], strict=True)
-    )
-    return str(numbers[0]) + "".join(rest)
+def join(numbers: Sequence[int], signs: Sequence[str]) -> str:
+    """The numbers with a sign between each two: `8 + 3 * 2`."""
+    text = str(numbers[0])
+    for sign, number in zip(signs, numbers[1:], strict=True):
+        text += f" {sign} {number}"
+    return text
 
 
 def countdown(
@@ -105,71 +119,103 @@ def countdown(
     *,
     ordered: bool,
     signs: str,
-    wanted: int | None = None,
+    target: int | None = None,
 ) -> Puzzle | None:
-    """A target that the numbers make, `wanted` if any, and an expression that does.
+    """A value that the numbers make, `target` if any, and an expression that does.
 
-    None where the draw fails. In order, no other signs make the target. Out of order, every step
-    on the way is a whole positive number.
+    In order, no other signs make it. Out of order, every step on the way is a whole positive
+    number. None when the draw fails: it is then to be repeated with other numbers.
     """
-    if ordered:
-        ways = only_ways(numbers)
-        # The twin wants another one.
-        found = rng.choice(sorted(ways.items())) if len(ways) > 1 else None
-    else:
-        found = grown(rng, numbers, signs)
-    if found is None or wanted not in (None, found[0]):
+    way = _only_way(rng, numbers) if ordered else random_expression(rng, numbers, signs)
+    if way is None:
         return None
-    target, solution = found
+    value, solution = way
+    if target is not None and value != target:
+        return None
     return {
         "kind": "countdown",
         "numbers": list(numbers),
-        "target": target,
+        "target": value,
         "ordered": ordered,
         "solution": solution,
     }
 
 
-def grown(rng: Random, numbers: Sequence[int], signs: str) -> tuple[int, str] | None:
+def _only_way(rng: Random, numbers: Sequence[int]) -> tuple[int, str] | None:
+    ways = only_ways(numbers)
+    # The twin needs another one.
+    if len(ways) < 2:
+        return None
+    return rng.choice(sorted(ways.items()))
+
+
+def random_expression(
+    rng: Random, numbers: Sequence[int], signs: str
+) -> tuple[int, str] | None:
     """The value of a random expression of all numbers, and the expression.
 
-    None where a step leaves the whole positive numbers, or is too large.
+    None when a step leaves the whole positive numbers, or is too large.
     """
     parts = [(str(number), number) for number in numbers]
     while len(parts) > 1:
-        (left, a), (right, b) = (parts.pop(rng.randrange(len(parts))) for _ in range(2))
+        left, a = parts.pop(rng.randrange(len(parts)))
+        right, b = parts.pop(rng.randrange(len(parts)))
         sign = rng.choice(signs)
-        if sign == "/" and (b < 2 or a % b):
-            return None
-        value = {"+": a + b, "-": a - b, "*": a * b, "/": a // max(1, b)}[sign]
-        if not 1 <= value <= MOST:
+        value = _countdown_step(a, sign, b)
+        if value is None:
             return None
         parts.append((f"({left} {sign} {right})", value))
-    ((expression, value),) = parts
+
+    expression, value = parts[0]
+    # The outermost parentheses say nothing.
     return value, expression[1:-1]
 
 
-def poured(
-    sizes: Sequence[int], litres: Sequence[int], move: Sequence[Any]
+def _countdown_step(a: int, sign: str, b: int) -> int | None:
+    """The result if it is a whole number from 1 to 999, else None."""
+    if sign == "+":
+        value = a + b
+    elif sign == "-":
+        value = a - b
+    elif sign == "*":
+        value = a * b
+    elif b < 2 or a % b:
+        return None
+    else:
+        value = a // b
+    return value if 1 <= value <= MAX_VALUE else None
+
+
+def litres_after(
+    sizes: Sequence[int],
+    litres: Sequence[int],
+    move: Sequence[Any],
 ) -> list[int]:
     """What the jugs hold after `(fill, jug)`, `(empty, jug)` or `(pour, from, to)`."""
     after = list(litres)
-    place = sizes.index(move[1])
-    if move[0] == "fill":
-        after[place] = sizes[place]
-    elif move[0] == "empty":
-        after[place] = 0
+    kind = move[0]
+    source = sizes.index(move[1])
+    if kind == "fill":
+        after[source] = sizes[source]
+    elif kind == "empty":
+        after[source] = 0
     else:
-        other = sizes.index(move[2])
-        amount = min(after[place], sizes[other] - after[other])
-        after[place] -= amount
-        after[other] += amount
+        target = sizes.index(move[2])
+        room = sizes[target] - after[target]
+        amount = min(after[source], room)
+        after[source] -= amount
+        after[target] += amount
     return after
 
 
 def _moves(sizes: Sequence[int]) -> list[tuple[Any, ...]]:
-    one = [(kind, size) for size in sizes for kind in POURS[:2]]
-    return [*one, *(("pour", a, b) for a, b in itertools.permutations(sizes, 2))]
+    moves: list[tuple[Any, ...]] = []
+    for size in sizes:
+        moves.append(("fill", size))
+        moves.append(("empty", size))
+    for source, target in itertools.permutations(sizes, 2):
+        moves.append(("pour", source, target))
+    return moves
 
 
 @cache
@@ -178,82 +224,98 @@ def jugs_path(sizes: tuple[int, ...]) -> Mapping[int, list[tuple[Any, ...]]]:
     start = tuple(0 for _ in sizes)
     paths: dict[tuple[int, ...], list[tuple[Any, ...]]] = {start: []}
     amounts: dict[int, list[tuple[Any, ...]]] = {0: []}
+    moves = _moves(sizes)
+
+    # Breadth first: the queue grows while it is read, and the first path is a shortest one.
     queue = [start]
     for state in queue:
-        for move in _moves(sizes):
-            after = tuple(poured(sizes, state, move))
-            if after not in paths:
-                paths[after] = [*paths[state], move]
-                queue.append(after)
-                for amount in after:
-                    amounts.setdefault(amount, paths[after])
+        for move in moves:
+            after = tuple(litres_after(sizes, state, move))
+            if after in paths:
+                continue
+            paths[after] = [*paths[state], move]
+            queue.append(after)
+            for amount in after:
+                amounts.setdefault(amount, paths[after])
     return amounts
 
 
-def jugs(rng: Random, count: int, shortest: int, longest: int) -> Puzzle:
-    """Jugs and an amount that takes between so many and so many moves."""
+def jug_puzzle(rng: Random, count: int, shortest: int, longest: int) -> Puzzle:
+    """Jugs and an amount that takes between `shortest` and `longest` moves."""
+    largest = MAX_JUG_LITRES if count == 2 else MAX_SMALL_JUG_LITRES
     while True:
-        most = JUG_LITRES if count == 2 else SMALL_JUG_LITRES
-        sizes = tuple(sorted(rng.sample(range(2, most + 1), count), reverse=True))
+        sample = rng.sample(range(2, largest + 1), count)
+        sizes = tuple(sorted(sample, reverse=True))
         paths = jugs_path(sizes)
         targets = [n for n, path in paths.items() if shortest <= len(path) <= longest]
-        target = rng.choice(targets) if targets else None
-        # The twin wants another amount, which these moves never make.
+        if not targets:
+            continue
+        target = rng.choice(targets)
+        # The twin needs another amount, which these moves never make.
         if target and never_held(sizes, target):
             return {"kind": "jugs", "sizes": list(sizes), "target": target}
 
 
 def never_held(sizes: tuple[int, ...], target: int) -> list[int]:
     """Amounts that no jug holds on the shortest way to the target, the nearest first."""
-    paths, litres, held = jugs_path(sizes), [0] * len(sizes), {0}
+    paths = jugs_path(sizes)
+    litres = [0] * len(sizes)
+    amounts = {0}
     for move in paths[target]:
-        litres = poured(sizes, litres, move)
-        held.update(litres)
-    return sorted(paths.keys() - held, key=lambda amount: (len(paths[amount]), amount))
+        litres = litres_after(sizes, litres, move)
+        amounts.update(litres)
+
+    others = paths.keys() - amounts
+    return sorted(others, key=lambda amount: (len(paths[amount]), amount))
 
 
-def hidden(rng: Random, degree: int, top: int, choices: int = 0) -> Puzzle:
-    """A polynomial with whole coefficients, lowest first; its degree 0 stands for x + b.
+def polynomial_puzzle(rng: Random, degree: int, top: int, choices: int = 0) -> Puzzle:
+    """A hidden polynomial with whole coefficients, lowest first; degree 0 stands for x + b.
 
-    With `choices`, the values of so many functions x + b are listed, of which it is one.
+    With `choices`, lists the values of that many functions x + b, and hides one of the functions.
     """
-    lead = [rng.choice([-1, 1]) * rng.randint(2, top)] if degree else [1]
+    leading = rng.choice([-1, 1]) * rng.randint(2, top) if degree else 1
     middle = [rng.randint(-top, top) for _ in range(max(0, degree - 1))]
-    coefficients = [rng.randint(-top, top), *middle, *lead]
-    known, asked = rng.randint(-9, 9), rng.randint(ASKED_FROM, ASKED_TO)
-    puzzle = {
+    constant = rng.randint(-top, top)
+    known = rng.randint(-9, 9)
+    asked = rng.randint(MIN_ASKED, MAX_ASKED)
+    puzzle: Puzzle = {
         "kind": "hidden",
-        "coefficients": coefficients,
+        "coefficients": [constant, *middle, leading],
         "known": known,
         "asked": asked,
     }
     if not choices:
         return puzzle
-    bs = rng.sample(range(-top, top + 1), choices)
+
+    constants = rng.sample(range(-top, top + 1), choices)
+    puzzle["coefficients"] = [rng.choice(constants), 1]
     # Far enough from 0 for a twin: every listed value is also one of another argument from 11.
     asked += 2 * top
-    return {
-        **puzzle,
-        "coefficients": [rng.choice(bs), 1],
-        "asked": asked,
-        "choices": [asked + b for b in bs],
-    }
+    puzzle["asked"] = asked
+    puzzle["choices"] = [asked + constant for constant in constants]
+    return puzzle
 
 
 def other_argument(puzzle: Mapping[str, Any]) -> int:
-    """The nearest argument that cannot be probed with another value, a listed one if any are."""
-    coefficients, asked = puzzle["coefficients"], puzzle["asked"]
-    known, listed = hidden_value(coefficients, asked), puzzle.get("choices")
+    """The nearest argument out of reach of probes with another value: a listed one, if any are."""
+    coefficients = puzzle["coefficients"]
+    asked = puzzle["asked"]
+    answer = polynomial_value(coefficients, asked)
+    choices = puzzle.get("choices")
 
-    def another(value: int) -> bool:
-        return value != known and (not listed or value in listed)
+    step = 0
+    while True:
+        step += 1
+        for x in (asked + step, asked - step):
+            value = polynomial_value(coefficients, x)
+            if x < MIN_ASKED or value == answer:
+                continue
+            if not choices or value in choices:
+                return x
 
-    near = (asked + sign * step for step in itertools.count(1) for sign in (1, -1))
-    return next(
-        x for x in near if x >= ASKED_FROM and another(hidden_value(coefficients, x))
-    )
 
-
-def hidden_value(coefficients: Sequence[int], x: int) -> int:
-    """f(x)."""
-    return sum(c * x**power for power, c in enumerate(coefficients))
+def polynomial_value(coefficients: Sequence[int], x: int) -> int:
+    """f(x), for coefficients with the lowest power first."""
+    terms = [c * x**power for power, c in enumerate(coefficients)]
+    return sum(terms)

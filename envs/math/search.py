@@ -1,4 +1,4 @@
-"""Puzzles that take search: try, read what came out, try better."""
+"""math_search: reach a number by trying, reading the result, and trying better."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from envs.math.puzzles import (
     POURS,
     Puzzle,
     countdown,
-    grown,
-    hidden,
-    hidden_value,
     in_order,
-    joined,
-    judged,
-    jugs,
+    join,
+    judge,
+    jug_puzzle,
     jugs_path,
+    litres_after,
     never_held,
     only_ways,
     other_argument,
-    poured,
+    polynomial_puzzle,
+    polynomial_value,
+    random_expression,
 )
 from envs.supply import TaskSource, in_split
 from envs.tool_env import ToolEnv, tool
@@ -36,23 +36,26 @@ from envs.types import Task, Verdict
 __all__ = ["MathSearch"]
 
 COUNTDOWN_TURNS = 6
-# So many of the ways to put signs can be tried, whatever the number of signs.
-CLOSED_SHARE = Fraction(2, 9)
+# In a fixed order there are 3**(n - 1) ways to put signs. The turns cover this share of them for
+# every n, so that chance stays 2/9 and trying all of them is no strategy.
+ORDERED_SHARE = Fraction(2, 9)
 CHOICES = 4
 TOP = 12
-PROBES_FROM, PROBES_TO = -10, 10
+MIN_PROBE, MAX_PROBE = -10, 10
 # By level: how many numbers.
-_SEEN, _LONG = (3, 3, 3, 4, 6), (4, 5, 5, 6, 7)
+_SEEN = (3, 3, 3, 4, 6)
+_LONG = (4, 5, 5, 6, 7)
 # By level: how many jugs, and the fewest and most moves of a shortest solution.
 _JUGS = ((2, 2, 3), (2, 3, 4), (2, 5, 6), (2, 7, 9), (3, 5, 9))
 # By level: degree and largest coefficient.
 _HIDDEN = ((0, 20), (1, 9), (2, 5), (2, 9), (3, 5))
 _FORMS = ("x + b", "a*x + b", "a*x^2 + b*x + c", "a*x^3 + b*x^2 + c*x + d")
-_CHANCE = (float(CLOSED_SHARE), 0.25, 0.25, 0.08, 0.01)
+_TOOLS = {"countdown": ("attempt",), "jugs": POURS, "hidden": ("probe", "answer")}
+_CHANCE = (float(ORDERED_SHARE), 0.25, 0.25, 0.08, 0.01)
 
 
 class MathSearch(ToolEnv):
-    """Reach a number by trying: every try says what came of it.
+    """Reach a number by trying: every reply says what the attempt gave.
 
     | | |
     |---|---|
@@ -106,69 +109,72 @@ class MathSearch(ToolEnv):
         self._litres = [0] * len(task.payload.get("sizes", ()))
 
     def turn_budget(self, task: Task) -> int:
-        """Two in nine of the ways to put signs in order, six for other countdowns, else twelve."""
-        if task.payload["kind"] != "countdown":
+        """2/9 of the ways to put signs in order (see ORDERED_SHARE); else six, or twelve."""
+        puzzle = task.payload
+        if puzzle["kind"] != "countdown":
             return self.max_turns
-        ways = len(IN_ORDER) ** (len(task.payload["numbers"]) - 1)
-        return int(CLOSED_SHARE * ways) if task.payload["ordered"] else COUNTDOWN_TURNS
+        if not puzzle["ordered"]:
+            return COUNTDOWN_TURNS
+        gaps = len(puzzle["numbers"]) - 1
+        ways = len(IN_ORDER) ** gaps
+        return int(ORDERED_SHARE * ways)
 
     def tool_names(self) -> Sequence[str]:
         """The tools of the task's kind of puzzle."""
-        kind = self.task.payload["kind"]
-        return {
-            "countdown": ("attempt",),
-            "jugs": POURS,
-            "hidden": ("probe", "answer"),
-        }[kind]
+        return _TOOLS[self.task.payload["kind"]]
 
     @tool
     def attempt(self, expression: str) -> str | Verdict:
         """Try an expression, such as (3 + 5) * 2."""
         self._tried.append(expression[:200])
-        solved, said = judged(expression, self.task.payload)
-        return Verdict(True, 1.0, "right") if solved else said
+        solved, reply = judge(expression, self.task.payload)
+        return _RIGHT if solved else reply
 
     @tool
     def fill(self, jug: int) -> str | Verdict:
         """Fill the jug of that size."""
-        return self._poured("fill", jug)
+        return self._move("fill", jug)
 
     @tool
     def empty(self, jug: int) -> str | Verdict:
         """Empty the jug of that size."""
-        return self._poured("empty", jug)
+        return self._move("empty", jug)
 
     @tool
     def pour(self, source: int, target: int) -> str | Verdict:
         """Pour from a jug into another, until it is full or the first is empty."""
-        return self._poured("pour", source, target)
+        return self._move("pour", source, target)
 
     @tool
     def probe(self, x: int) -> str:
         """Ask for f(x), x from -10 to 10."""
-        if not PROBES_FROM <= x <= PROBES_TO:
-            return f"x must be from {PROBES_FROM} to {PROBES_TO}"
+        if not MIN_PROBE <= x <= MAX_PROBE:
+            return f"x must be from {MIN_PROBE} to {MAX_PROBE}"
         self._tried.append(str(x))
-        return f"f({x}) = {hidden_value(self.task.payload['coefficients'], x)}"
+        value = polynomial_value(self.task.payload["coefficients"], x)
+        return f"f({x}) = {value}"
 
     @tool
     def answer(self, value: int) -> Verdict:
         """Give the value that is asked for; it is final."""
-        puzzle = self.task.payload
-        right = value == hidden_value(puzzle["coefficients"], puzzle["asked"])
-        return Verdict(right, float(right), "right" if right else f"{value} is wrong")
+        if value == _hidden_answer(self.task.payload):
+            return _RIGHT
+        return Verdict(False, 0.0, f"{value} is wrong")
 
-    def _poured(self, *move: Any) -> str | Verdict:
-        sizes, target = self.task.payload["sizes"], self.task.payload["target"]
-        if unknown := [jug for jug in move[1:] if jug not in sizes]:
-            return f"there is no jug of {unknown[0]}: {' and '.join(map(str, sizes))}"
-        if len(move) == 3 and move[1] == move[2]:
+    def _move(self, kind: str, *jugs: int) -> str | Verdict:
+        sizes = self.task.payload["sizes"]
+        for jug in jugs:
+            if jug not in sizes:
+                listed = " and ".join(map(str, sizes))
+                return f"there is no jug of {jug}: {listed}"
+        if len(jugs) != len(set(jugs)):
             return "pour into another jug"
-        self._litres = poured(sizes, self._litres, move)
-        if target in self._litres:
-            return Verdict(True, 1.0, "right")
-        held = (f"{size}: {n}" for size, n in zip(sizes, self._litres, strict=True))
-        return ", ".join(held)
+
+        self._litres = litres_after(sizes, self._litres, (kind, *jugs))
+        if self.task.payload["target"] in self._litres:
+            return _RIGHT
+        amounts = zip(sizes, self._litres, strict=True)
+        return ", ".join(f"{size}: {litres}" for size, litres in amounts)
 
     def oracle(self, task: Task) -> list[str]:
         """The expression, the moves, or the probes that settle the function and its value."""
@@ -176,13 +182,14 @@ class MathSearch(ToolEnv):
         if puzzle["kind"] == "countdown":
             return [render_call("attempt", expression=puzzle["solution"])]
         if puzzle["kind"] == "jugs":
-            return [
-                _move_call(move)
-                for move in jugs_path(tuple(puzzle["sizes"]))[puzzle["target"]]
-            ]
-        probes = [render_call("probe", x=x) for x in range(len(puzzle["coefficients"]))]
-        value = hidden_value(puzzle["coefficients"], puzzle["asked"])
-        return [*probes, render_call("answer", value=value)]
+            paths = jugs_path(tuple(puzzle["sizes"]))
+            return [_move_call(move) for move in paths[puzzle["target"]]]
+
+        # As many values as coefficients settle a polynomial.
+        unknowns = len(puzzle["coefficients"])
+        turns = [render_call("probe", x=x) for x in range(unknowns)]
+        turns.append(render_call("answer", value=_hidden_answer(puzzle)))
+        return turns
 
     def critical(self, task: Task) -> list[str]:
         """The expression, the last move, or the value."""
@@ -191,11 +198,11 @@ class MathSearch(ToolEnv):
             return [puzzle["solution"]]
         if puzzle["kind"] == "jugs":
             return [self.oracle(task)[-1]]
-        return [str(hidden_value(puzzle["coefficients"], puzzle["asked"]))]
+        return [str(_hidden_answer(puzzle))]
 
     def twin(self, task: Task) -> Task:
         """Another target that the solution of this one misses; another argument."""
-        return _task(task.id, task.split, task.level, _edited(task.payload))
+        return _task(task.id, task.split, task.level, _twin(task.payload))
 
     def chance(self, level: int) -> float:
         """Success rate on `train` of `random_turn` at every turn; above level 0 measured."""
@@ -207,89 +214,118 @@ class MathSearch(ToolEnv):
         if puzzle["kind"] == "countdown":
             return render_call("attempt", expression=self._random_expression(rng))
         if puzzle["kind"] == "jugs":
-            a, b = (int(jug) for jug in rng.choice(puzzle["sizes"], 2, replace=False))
-            return _move_call((str(rng.choice(POURS)), a, b))
+            source, target = rng.choice(puzzle["sizes"], 2, replace=False)
+            kind = str(rng.choice(POURS))
+            return _move_call((kind, int(source), int(target)))
         if rng.random() < 0.2:
-            listed = puzzle.get("choices") or range(-100, 100)
-            return render_call("answer", value=int(rng.choice(listed)))
-        return render_call("probe", x=int(rng.integers(PROBES_FROM, PROBES_TO + 1)))
+            values = puzzle.get("choices") or range(-100, 100)
+            return render_call("answer", value=int(rng.choice(values)))
+        x = rng.integers(MIN_PROBE, MAX_PROBE + 1)
+        return render_call("probe", x=int(x))
 
     def _random_expression(self, rng: np.random.Generator) -> str:
         puzzle = self.task.payload
         if puzzle["ordered"]:
-            ways = [
-                text
-                for text, _ in in_order(puzzle["numbers"])
-                if text not in self._tried
-            ]
-            return str(rng.choice(ways))
+            texts = [text for text, _ in in_order(puzzle["numbers"])]
+            untried = [text for text in texts if text not in self._tried]
+            return str(rng.choice(untried))
         numbers = [int(number) for number in rng.permutation(puzzle["numbers"])]
-        return joined(numbers, list(rng.choice(list("+-*/"), len(numbers) - 1)))
+        signs = rng.choice(list("+-*/"), len(numbers) - 1)
+        return join(numbers, list(signs))
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot, what was tried, and what the jugs hold."""
-        return {
-            **super().get_state(),
-            "tried": list(self._tried),
-            "litres": list(self._litres),
-        }
+        state = super().get_state()
+        state["tried"] = list(self._tried)
+        state["litres"] = list(self._litres)
+        return state
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters the episode where it was."""
         super().set_state(state)
-        self._tried, self._litres = list(state["tried"]), list(state["litres"])
+        self._tried = list(state["tried"])
+        self._litres = list(state["litres"])
+
+
+_RIGHT = Verdict(passed=True, score=1.0, detail="right")
+
+
+def _hidden_answer(puzzle: Mapping[str, Any]) -> int:
+    return polynomial_value(puzzle["coefficients"], puzzle["asked"])
 
 
 def _move_call(move: Sequence[Any]) -> str:
-    if move[0] == "pour":
+    """The turn that makes a move; what follows the one jug of `fill` and `empty` is ignored."""
+    kind = move[0]
+    if kind == "pour":
         return render_call("pour", source=move[1], target=move[2])
-    return render_call(move[0], jug=move[1])
+    return render_call(kind, jug=move[1])
 
 
 @cache
 def _tasks(split: str, level: int) -> TaskSource:
     def draw(rng: Random, task_id: str) -> Task:
-        return _task(task_id, split, level, _drawn(rng, split, level))
+        puzzle = _draw_puzzle(rng, split, level)
+        return _task(task_id, split, level, puzzle)
 
     return TaskSource(MathSearch.name, split, level, draw)
 
 
-def _drawn(rng: Random, split: str, level: int) -> Puzzle:
-    if split == "ood/domain":
-        if rng.random() < 0.5:
-            return jugs(rng, *_JUGS[level])
-        return hidden(rng, *_HIDDEN[level], choices=CHOICES if level == 0 else 0)
+def _draw_puzzle(rng: Random, split: str, level: int) -> Puzzle:
+    if split != "ood/domain":
+        return _draw_countdown(rng, split, level)
+    if rng.random() < 0.5:
+        return jug_puzzle(rng, *_JUGS[level])
+    degree, top = _HIDDEN[level]
+    choices = CHOICES if level == 0 else 0
+    return polynomial_puzzle(rng, degree, top, choices)
+
+
+def _draw_countdown(rng: Random, split: str, level: int) -> Puzzle:
     count = (_LONG if split == "ood/difficulty" else _SEEN)[level]
-    signs, lowest = ("+-*" if level < 2 else "+-*/"), (2 if level == 0 else 1)
-    wanted = 24 if count == 4 and level and rng.random() < 0.5 else None
+    signs = "+-*" if level < 2 else "+-*/"
+    lowest = 2 if level == 0 else 1
+    # Four numbers are the classic game, whose target is 24: half of them ask for it.
+    classic = count == 4 and level > 0 and rng.random() < 0.5
+    target = 24 if classic else None
+
     while True:
         numbers = [rng.randint(lowest, TOP) for _ in range(count)]
-        if in_split(_numbers_family(numbers), split, "ood/difficulty"):
-            puzzle = countdown(
-                rng, numbers, ordered=level == 0, signs=signs, wanted=wanted
-            )
-            if puzzle is not None:
-                return puzzle
+        if not in_split(_numbers_family(numbers), split, "ood/difficulty"):
+            continue
+        puzzle = countdown(
+            rng,
+            numbers,
+            ordered=level == 0,
+            signs=signs,
+            target=target,
+        )
+        if puzzle is not None:
+            return puzzle
 
 
-def _edited(puzzle: Mapping[str, Any]) -> Puzzle:
+def _twin(puzzle: Mapping[str, Any]) -> Puzzle:
     """The puzzle with one number changed, so that this one's solution fails."""
     if puzzle["kind"] == "hidden":
         return {**puzzle, "asked": other_argument(puzzle)}
     if puzzle["kind"] == "jugs":
-        return {
-            **puzzle,
-            "target": never_held(tuple(puzzle["sizes"]), puzzle["target"])[0],
-        }
+        sizes = tuple(puzzle["sizes"])
+        nearest = never_held(sizes, puzzle["target"])[0]
+        return {**puzzle, "target": nearest}
     if puzzle["ordered"]:
         ways = only_ways(puzzle["numbers"])
         target = min(ways.keys() - {puzzle["target"]})
         return {**puzzle, "solution": ways[target], "target": target}
+
+    # Seeded by the puzzle itself: a task has the same twin in every process.
     rng = Random(f"twin {puzzle['numbers']} {puzzle['target']}")
     while True:
-        found = grown(rng, puzzle["numbers"], "+-*")
-        if found is not None and found[0] != puzzle["target"]:
-            return {**puzzle, "solution": found[1], "target": found[0]}
+        way = random_expression(rng, puzzle["numbers"], "+-*")
+        if way is None:
+            continue
+        target, solution = way
+        if target != puzzle["target"]:
+            return {**puzzle, "solution": solution, "target": target}
 
 
 def _task(task_id: str, split: str, level: int, puzzle: Puzzle) -> Task:
@@ -298,32 +334,46 @@ def _task(task_id: str, split: str, level: int, puzzle: Puzzle) -> Task:
         split=split,
         level=level,
         family=_family(puzzle),
-        prompt=_told(puzzle),
+        prompt=_prompt(puzzle),
         payload=dict(puzzle),
     )
 
 
-def _told(puzzle: Mapping[str, Any]) -> str:
+def _prompt(puzzle: Mapping[str, Any]) -> str:
     if puzzle["kind"] == "jugs":
-        *most, last = map(str, puzzle["sizes"])
-        return (
-            f"Empty jugs hold {', '.join(most)} and {last} litres. Fill, empty and pour until one "
-            f"of them has exactly {puzzle['target']}."
-        )
+        return _jugs_prompt(puzzle)
     if puzzle["kind"] == "hidden":
-        coefficients, known = puzzle["coefficients"], puzzle["known"]
-        form = _FORMS[0 if coefficients[-1] == 1 else len(coefficients) - 1]
-        question = (
-            f"f(x) = {form} with hidden whole numbers; f({known}) = "
-            f"{hidden_value(coefficients, known)}. What is f({puzzle['asked']})?"
-        )
-        listed = " ".join(map(str, puzzle.get("choices", ())))
-        return f"{question}\nChoose: {listed}" if listed else question
+        return _polynomial_prompt(puzzle)
     numbers = [str(number) for number in puzzle["numbers"]]
+    target = puzzle["target"]
     if puzzle["ordered"]:
-        return f"{' ? '.join(numbers)} = {puzzle['target']}. Put +, - or * for each ?."
+        gaps = " ? ".join(numbers)
+        return f"{gaps} = {target}. Put +, - or * for each ?."
     listed = f"{', '.join(numbers[:-1])} and {numbers[-1]}"
-    return f"Make {puzzle['target']} from {listed}: each once, with + - * / and parentheses."
+    return f"Make {target} from {listed}: each once, with + - * / and parentheses."
+
+
+def _jugs_prompt(puzzle: Mapping[str, Any]) -> str:
+    *sizes, last = map(str, puzzle["sizes"])
+    return (
+        f"Empty jugs hold {', '.join(sizes)} and {last} litres. Fill, empty and pour until one "
+        f"of them has exactly {puzzle['target']}."
+    )
+
+
+def _polynomial_prompt(puzzle: Mapping[str, Any]) -> str:
+    coefficients = puzzle["coefficients"]
+    known = puzzle["known"]
+    value = polynomial_value(coefficients, known)
+    degree = len(coefficients) - 1
+    # x + b alone has a leading coefficient of 1.
+    form = _FORMS[0] if coefficients[-1] == 1 else _FORMS[degree]
+    question = (
+        f"f(x) = {form} with hidden whole numbers; f({known}) = "
+        f"{value}. What is f({puzzle['asked']})?"
+    )
+    listed = " ".join(map(str, puzzle.get("choices", ())))
+    return f"{question}\nChoose: {listed}" if listed else question
 
 
 def _family(puzzle: Mapping[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""Math word problems from GSM-style families: environment, families, the wheel they come from."""
+"""math_gym: problems of reasoning-gym, the families they come from, and the wheel behind them."""

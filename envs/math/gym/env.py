@@ -1,4 +1,4 @@
-"""Arithmetic and algebra of reasoning-gym, judged by our own extraction and exact comparison."""
+"""math_gym: arithmetic and algebra of reasoning-gym, with our own reading and exact comparison."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from random import Random
 
 from envs.math.answers import one_of_several
 from envs.math.chain import CHOICE_TURNS, CHOICES, MathChain
-from envs.math.gym.families import HELD_OUT, SEEN, asked, edits, solved, whole_only
+from envs.math.gym.families import HELD_OUT, SEEN, edits, question_at, solve, whole_only
 from envs.supply import TaskSource, in_split
 from envs.types import Task
 
 __all__ = ["MathGym"]
 
 INDICES = 2**31
-QUESTIONS_DRAWN = 400
+MIN_DRAWS = 400
 _CHANCE = (CHOICE_TURNS / CHOICES, 0.08, 0.05, 0.04, 0.04)
 
 
 class MathGym(MathChain):
-    """Solve a problem of reasoning-gym exactly; a wrong value is told, and another may follow.
+    """Solve a problem of reasoning-gym exactly; a wrong value is reported, and another may follow.
 
     | | |
     |---|---|
@@ -59,82 +59,116 @@ class MathGym(MathChain):
 
     def twin(self, task: Task) -> Task:
         """The same question with one number changed, so that its answer differs."""
-        found = _twin(task)
-        if found is None:
+        twin = _twin(task)
+        if twin is None:
             raise ValueError(f"no single number changes the answer of {task.id}")
-        return found
+        return twin
 
     def chance(self, level: int) -> float:
         """Success rate on `train` of `random_turn` at every turn; above level 0 measured."""
         return _CHANCE[level]
 
     def numbers(self) -> Sequence[str]:
-        """The prompt's, for random turns."""
+        """The numbers of the prompt, for random turns."""
         return _numbers(self.task.payload["question"])
 
 
 @cache
 def _tasks(split: str, level: int) -> TaskSource:
+    names = HELD_OUT if split == "ood/domain" else SEEN
+
     def draw(rng: Random, task_id: str) -> Task:
-        names = HELD_OUT if split == "ood/domain" else SEEN
         if level == 0:
-            return _closed(rng, task_id, split, rng.choice(whole_only(names)))
+            source = rng.choice(whole_only(names))
+            return _choice_task(rng, task_id, split, source)
         while True:
             source = rng.choice(names)
-            found = _drawn(rng, split, level, source)
-            if found is not None:
-                return _task(task_id, split, level, source, *found, [])
+            item = _draw_question(rng, split, level, source)
+            if item is not None:
+                question, answer = item
+                return _task(task_id, split, level, source, question, answer, [])
 
     return TaskSource(MathGym.name, split, level, draw)
 
 
-def _closed(rng: Random, task_id: str, split: str, source: str) -> Task:
-    """A task of level 0: answers of several of the family's questions, one of which is asked."""
-    answers = _closed_questions(split, source)
+def _choice_task(rng: Random, task_id: str, split: str, source: str) -> Task:
+    """A task of level 0: answers of several of the family's questions, and one of them to solve."""
+    answers = _choice_questions(split, source)
     items = list(answers.items())
     rank = rng.randrange(CHOICES)
     while True:
-        question, listed = one_of_several(rng, lambda: rng.choice(items), CHOICES, rank)
+        question, choices = one_of_several(
+            rng,
+            lambda: rng.choice(items),
+            CHOICES,
+            rank,
+        )
         answer = Fraction(answers[question])
-        task = _task(task_id, split, 0, source, question, answer, listed)
+        task = _task(task_id, split, 0, source, question, answer, choices)
         if _twin(task) is not None:
             return task
 
 
 @cache
-def _closed_questions(split: str, source: str) -> Mapping[str, int]:
-    """Questions of a family and their answers, whole and not negative, of which enough differ."""
+def _choice_questions(split: str, source: str) -> Mapping[str, int]:
+    """Questions of a family and their answers: whole, not negative, and enough different ones."""
     rng = Random(f"{MathGym.name} {split} {source}")
-    found: dict[str, int] = {}
+    answers: dict[str, int] = {}
     draws = 0
-    while draws < QUESTIONS_DRAWN or len({*found.values()}) < CHOICES:
+    while draws < MIN_DRAWS or len(set(answers.values())) < CHOICES:
         draws += 1
-        item = _drawn(rng, split, 0, source)
-        if item is not None and item[1].denominator == 1 and item[1] >= 0:
-            found[item[0]] = int(item[1])
-    return found
+        item = _draw_question(rng, split, 0, source)
+        if item is None:
+            continue
+        question, answer = item
+        if answer.denominator == 1 and answer >= 0:
+            answers[question] = int(answer)
+    return answers
 
 
-def _drawn(
-    rng: Random, split: str, level: int, source: str
+def _draw_question(
+    rng: Random,
+    split: str,
+    level: int,
+    source: str,
 ) -> tuple[str, Fraction] | None:
-    """A question of a family and its answer; None where another split's or none of ours."""
-    item = asked(source, level, split == "ood/difficulty", rng.randrange(INDICES))
-    if item is None or not in_split(_family(source, item[0]), split, "ood/difficulty"):
+    """A question of a family and its answer.
+
+    None when it belongs to another split, or when our own arithmetic does not agree.
+    """
+    hard = split == "ood/difficulty"
+    item = question_at(source, level, hard, rng.randrange(INDICES))
+    if item is None:
         return None
-    return item if solved(source, item[0]) == item[1] else None
+    question, answer = item
+    if not in_split(_family(source, question), split, "ood/difficulty"):
+        return None
+    return item if solve(source, question) == answer else None
 
 
 def _twin(task: Task) -> Task | None:
-    """The question with one number changed, and another answer, which is listed where any are."""
-    listed, payload = task.payload["choices"], task.payload
+    """The task with one number changed, so that another answer is right: a listed one, if any are.
+
+    None when no single number does that.
+    """
+    payload = task.payload
+    source = payload["source"]
+    choices = payload["choices"]
     for question in edits(payload["question"]):
-        found = solved(payload["source"], question)
-        if found is None or str(found) == payload["answer"]:
+        answer = solve(source, question)
+        if answer is None or str(answer) == payload["answer"]:
             continue
-        if not listed or str(found) in listed:
-            cell = task.id, task.split, task.level
-            return _task(*cell, payload["source"], question, found, listed)
+        if choices and str(answer) not in choices:
+            continue
+        return _task(
+            task.id,
+            task.split,
+            task.level,
+            source,
+            question,
+            answer,
+            choices,
+        )
     return None
 
 
@@ -145,28 +179,30 @@ def _task(
     source: str,
     question: str,
     answer: Fraction,
-    listed: Sequence[str],
+    choices: Sequence[str],
 ) -> Task:
+    prompt = question
+    if choices:
+        prompt += f"\nChoose: {' '.join(choices)}"
     return Task(
         id=task_id,
         split=split,
         level=level,
         family=_family(source, question),
-        prompt="\n".join(
-            [question, *([f"Choose: {' '.join(listed)}"] if listed else [])]
-        ),
+        prompt=prompt,
         payload={
             "source": source,
             "question": question,
             "answer": str(answer),
-            "choices": list(listed),
+            "choices": list(choices),
         },
     )
 
 
 def _family(source: str, question: str) -> str:
     """Reasoning-gym's family and the numbers, sorted."""
-    return f"{source} {' '.join(sorted(_numbers(question)))}"
+    numbers = sorted(_numbers(question))
+    return f"{source} {' '.join(numbers)}"
 
 
 def _numbers(question: str) -> list[str]:

@@ -1,8 +1,8 @@
 """Generators of reasoning-gym, from its wheel: fetched once, pinned by hash, never vendored.
 
-By the open-thought project, Apache-2.0. It is no dependency: importing it whole wants eleven other
-packages, and the generators read here want sympy alone, which torch brings. Its own scorers are not
-used: some give an echoed question full score.
+By the open-thought project, Apache-2.0. It is no dependency: importing all of it takes eleven other
+packages, while the generators used here need sympy alone, which torch brings. Its own scorers are
+not used: some give an echoed question full score.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ _LOCK = threading.Lock()
 def dataset(name: str, **settings: Any) -> Any:
     """A generator; the item of an index is the same in every process.
 
-    Raises ImportError where the wheel cannot be had.
+    Raises ImportError: when the wheel is not cached and cannot be fetched.
     """
     return _modules()["factory"].create_dataset(name, seed=0, **settings)
 
 
 def legs() -> Mapping[str, int]:
-    """How many each animal of `leg_counting` has."""
+    """How many legs each animal of `leg_counting` has."""
     return _modules()[MODULES["leg_counting"]].ANIMALS
 
 
@@ -65,26 +65,31 @@ def _modules() -> Mapping[str, ModuleType]:
     """The wheel's modules. They leave no trace in `sys.modules`, where another one may be."""
     path = str(WHEEL.path())
     # factory and coaching import each other, and only this order works.
-    wanted = ["coaching", "factory", *MODULES.values()]
+    names = ["coaching", "factory", *MODULES.values()]
     with _LOCK:
-        others = _forgotten()
+        installed = _pop_modules()
         try:
-            for name in ("", ".algebra", ".algorithmic", ".arithmetic"):
-                sys.modules[_ROOT + name] = _bare(_ROOT + name, path)
-            return {name: importlib.import_module(f"{_ROOT}.{name}") for name in wanted}
+            for package in ("", ".algebra", ".algorithmic", ".arithmetic"):
+                name = _ROOT + package
+                sys.modules[name] = _empty_package(name, path)
+            modules = {}
+            for name in names:
+                modules[name] = importlib.import_module(f"{_ROOT}.{name}")
+            return modules
         finally:
-            _forgotten()
-            sys.modules.update(others)
+            _pop_modules()
+            sys.modules.update(installed)
 
 
-def _bare(name: str, path: str) -> ModuleType:
+def _empty_package(name: str, path: str) -> ModuleType:
     """A package without its `__init__`, which would import every generator."""
     spec = ModuleSpec(name, None, is_package=True)
-    spec.submodule_search_locations = [f"{path}/{name.replace('.', '/')}"]
+    folder = name.replace(".", "/")
+    spec.submodule_search_locations = [f"{path}/{folder}"]
     return module_from_spec(spec)
 
 
-def _forgotten() -> dict[str, ModuleType]:
+def _pop_modules() -> dict[str, ModuleType]:
     """Takes the package and its modules out of `sys.modules`."""
     names = [name for name in sys.modules if name.partition(".")[0] == _ROOT]
     return {name: sys.modules.pop(name) for name in names}

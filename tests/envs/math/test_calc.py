@@ -33,12 +33,12 @@ def test_a_value_is_what_python_computes(text):
     try:
         found = evaluate(text, max_operations=99)
     except CalcError as error:
-        told = str(error)
+        message = str(error)
         assert (
-            "division by zero" in told
-            or "% takes" in told
-            or "large" in told
-            or "200" in told
+            "division by zero" in message
+            or "% takes" in message
+            or "large" in message
+            or "200" in message
         )
     else:
         assert found == python_value(text)

@@ -146,7 +146,7 @@ def test_the_levels_ask_what_the_datasheet_says(env):
     assert {len(env.tasks(s, n)) for s in env.splits[1:] for n in env.levels} == {300}
 
 
-def test_a_wrong_value_is_told_and_another_may_follow(env, monkeypatch):
+def test_a_wrong_value_is_reported_and_another_may_follow(env, monkeypatch):
     start(env, monkeypatch, a_task(["/", 7, 2], "7/2"))
     assert env.step("3")[0] == "3 is wrong"
     assert env.step("I think it is\nAnswer: 4")[0] == "4 is wrong"
@@ -171,8 +171,8 @@ def test_two_values_may_be_chosen_at_level_zero_and_nothing_else_counts(
     assert env.step("9")[0] == "9 is not listed"
     assert env.step("7")[1] == 1.0
     start(env, monkeypatch, task)
-    told, _, _, _, info = env.step(render_call("calc", expression="3 + 4"))
-    assert "there is no tool" in told
+    reply, _, _, _, info = env.step(render_call("calc", expression="3 + 4"))
+    assert "there is no tool" in reply
     assert info["malformed"] == 1
 
 
@@ -190,8 +190,8 @@ def test_the_calculator_does_a_part(env, monkeypatch):
 
 def test_a_turn_without_a_value_says_how_to_give_one(env, monkeypatch):
     start(env, monkeypatch, a_task(["+", 3, 4], "7"))
-    told, _, _, _, info = env.step("it is 7 or 8")
-    assert told.startswith("no value found: write it alone")
+    reply, _, _, _, info = env.step("it is 7 or 8")
+    assert reply.startswith("no value found: write it alone")
     assert info["malformed"] == 1
 
 

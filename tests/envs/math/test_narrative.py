@@ -1,4 +1,4 @@
-"""Word problems: what the steps do, and how they are told, by hand."""
+"""Word problems: what the steps do, and how they are written, by hand."""
 
 from __future__ import annotations
 

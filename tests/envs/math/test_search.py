@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 
-from envs.math.puzzles import judged, jugs_path, never_held
+from envs.math.puzzles import judge, jugs_path, never_held
 from envs.math.search import MathSearch
 from envs.toolspec import render_call
 from envs.types import Task
@@ -41,12 +41,12 @@ def test_the_expressions_make_the_targets_that_the_prompts_say(split, env):
     for level in env.levels:
         for task in env.tasks(split, level)[:200]:
             solution = task.payload["solution"]
-            told = sorted(map(int, re.findall(r"\d+", task.prompt)))
+            in_prompt = sorted(map(int, re.findall(r"\d+", task.prompt)))
             used = [int(number) for number in re.findall(r"\d+", solution)]
             value = eval(
                 re.sub(r"(\d+)", r"Fraction(\1)", solution), {"Fraction": Fraction}
             )
-            assert sorted([*used, int(value)]) == told
+            assert sorted([*used, int(value)]) == in_prompt
             assert value == task.payload["target"]
             assert re.fullmatch(r"[-+*/() 0-9]+", solution)
 
@@ -84,11 +84,11 @@ def test_the_levels_have_as_many_numbers_as_the_datasheet_says(env):
     ],
 )
 def test_an_expression_that_makes_the_target_is_right(puzzle, expression):
-    assert judged(expression, puzzle)[0]
+    assert judge(expression, puzzle)[0]
 
 
 @pytest.mark.parametrize(
-    ("puzzle", "expression", "said"),
+    ("puzzle", "expression", "part"),
     [
         (GIVEN, "8 * 3 - 2 + 0", "operations"),
         (GIVEN, "22", "use each of 8, 3, 2 once"),
@@ -109,16 +109,16 @@ def test_an_expression_that_makes_the_target_is_right(puzzle, expression):
         (IN_ORDER, "8 / 3 + 2", "write 8 ? 3 ? 2 with"),
     ],
 )
-def test_any_other_expression_is_not_and_is_told_why(puzzle, expression, said):
-    right, told = judged(expression, puzzle)
+def test_any_other_expression_is_not_and_the_reply_says_why(puzzle, expression, part):
+    right, reply = judge(expression, puzzle)
     assert not right
-    assert said in told
+    assert part in reply
 
 
 def test_a_wrong_attempt_may_be_followed_by_another(env, monkeypatch):
     start(env, monkeypatch, kind="countdown", **GIVEN)
-    told, reward, terminated, truncated, _ = env.step(attempt("8 * 3 + 2"))
-    assert (told, reward, terminated, truncated) == (
+    reply, reward, terminated, truncated, _ = env.step(attempt("8 * 3 + 2"))
+    assert (reply, reward, terminated, truncated) == (
         "8 * 3 + 2 = 26, not 22",
         0.0,
         False,
@@ -150,7 +150,7 @@ def test_jugs_are_filled_emptied_and_poured(env, monkeypatch):
         (render_call("fill", jug=4), "there is no jug of 4: 5 and 3"),
         (render_call("fill", jug=5), "5: 5, 3: 2"),
     ]
-    assert [env.step(move)[0] for move, _ in moves] == [told for _, told in moves]
+    assert [env.step(move)[0] for move, _ in moves] == [reply for _, reply in moves]
     assert env.step(render_call("pour", source=5, target=3))[1:3] == (1.0, True)
 
 

@@ -137,8 +137,8 @@ def test_the_levels_have_as_many_steps_as_the_datasheet_says(env):
 
 def test_the_first_value_is_final(env, monkeypatch):
     start(env, monkeypatch)
-    told, reward, terminated, _, _ = env.step("28")
-    assert (told, reward, terminated) == ("28 is wrong", 0.0, True)
+    reply, reward, terminated, _, _ = env.step("28")
+    assert (reply, reward, terminated) == ("28 is wrong", 0.0, True)
     start(env, monkeypatch)
     assert env.step("12 + 3 = 15, twice that.\nAnswer: 30")[1:3] == (1.0, True)
 
@@ -151,7 +151,7 @@ def test_notes_compute_and_are_kept(env, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "reply"),
     [
         ("12 + 3", "note: write a name of letters"),
         ("= 3", "note: write a name of letters"),
@@ -164,15 +164,15 @@ def test_notes_compute_and_are_kept(env, monkeypatch):
         ("x = " + " " * 300_000 + "=", "note: 300002 characters, at most 200"),
     ],
 )
-def test_a_note_that_cannot_be_taken_says_why(line, told, env, monkeypatch):
+def test_a_refused_note_says_why(line, reply, env, monkeypatch):
     start(env, monkeypatch)
-    assert env.step(note(line))[0].startswith(told)
+    assert env.step(note(line))[0].startswith(reply)
 
 
 def test_there_is_no_scratchpad_where_values_are_listed(env, monkeypatch):
     start(env, monkeypatch, level=0)
-    told, _, _, _, info = env.step(note("x = 12 + 3"))
-    assert "there is no tool" in told
+    reply, _, _, _, info = env.step(note("x = 12 + 3"))
+    assert "there is no tool" in reply
     assert info["malformed"] == 1
 
 

@@ -12,7 +12,7 @@ from envs import registry
 from envs.math.answers import NO_VALUE
 from envs.math.gym import wheel as gym_wheel
 from envs.math.gym.env import MathGym
-from envs.math.gym.families import HELD_OUT, SEEN, asked, edits, solved
+from envs.math.gym.families import HELD_OUT, SEEN, edits, question_at, solve
 from envs.releases import Release
 
 
@@ -48,29 +48,29 @@ WORKED = {
 @pytest.mark.parametrize("name", [*SEEN, *HELD_OUT])
 def test_our_own_arithmetic_reads_a_question(name):
     question, answer = WORKED[name]
-    assert solved(name, question) == answer
+    assert solve(name, question) == answer
 
 
 @pytest.mark.parametrize("name", [*SEEN, *HELD_OUT])
 def test_reasoning_gym_and_our_arithmetic_nearly_always_agree(name):
     for level in range(5):
-        items = [asked(name, level, False, 7919 * n) for n in range(200)]
-        wrong = [item for item in items if item and solved(name, item[0]) != item[1]]
+        items = [question_at(name, level, False, 7919 * n) for n in range(200)]
+        wrong = [item for item in items if item and solve(name, item[0]) != item[1]]
         allowed = {"basic_arithmetic": 12, "simple_equations": 6}.get(name, 0)
         assert len(wrong) <= allowed, wrong[:3]
         assert len({item[0] for item in items if item}) > 10
 
 
 def test_what_reasoning_gym_rounds_or_leaves_open_is_not_asked(env):
-    assert solved("basic_arithmetic", "Calculate 2 / -( 62 * 63 + 3908 ).") == Fraction(
+    assert solve("basic_arithmetic", "Calculate 2 / -( 62 * 63 + 3908 ).") == Fraction(
         -1, 3907
     )
-    assert solved("simple_equations", "Solve for q: 0 = 0") is None
+    assert solve("simple_equations", "Solve for q: 0 = 0") is None
     for split in env.splits:
         for level in env.levels:
             for task in env.tasks(split, level):
-                found = solved(task.payload["source"], task.payload["question"])
-                assert str(found) == task.payload["answer"], task
+                answer = solve(task.payload["source"], task.payload["question"])
+                assert str(answer) == task.payload["answer"], task
 
 
 def test_out_of_domain_families_are_held_out(env):
@@ -127,7 +127,7 @@ def test_only_the_bare_value_counts(env, level):
         assert env.step(right)[1:3] == (1.0, True)
 
 
-def test_a_wrong_value_is_told_and_another_may_follow(env):
+def test_a_wrong_value_is_reported_and_another_may_follow(env):
     task = start(env, 2)
     wrong = [str(Fraction(task.payload["answer"]) + n) for n in (1, 2)]
     assert env.step(wrong[0])[0] == f"{wrong[0]} is wrong"
