@@ -6,204 +6,28 @@ way is refused before it runs. This is a first filter and no proof: what guards 
 witness (see `witness.py`).
 
 Honest code is let be: throw-away names, private helpers, arguments and variables that are named
-like a builtin, annotations, and what is `HARMLESS` of the standard library. Standard library only:
-the graders of exported tasks run this file in their containers.
+like a builtin, annotations, and what is `HARMLESS` of the standard library (see `vet_tables.py`).
+Standard library only: the graders of exported tasks run this file in their containers.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib
-import itertools
-import math
 import re
-import string
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from types import ModuleType
 from typing import NamedTuple
 
+from envs.code.vet_tables import ATTRIBUTES_OUT, DUNDERS, HARMLESS, WAYS_OUT
 from envs.parsing import parse
 
-__all__ = ["HARMLESS", "UNREADABLE", "new_reach"]
+__all__ = ["UNREADABLE", "new_reach"]
 
 UNREADABLE = "text that is no Python"
 """What a submission brings in that cannot be parsed here."""
-
-WAYS_OUT = frozenset(
-    [
-        *(
-            "eval",
-            "exec",
-            "compile",
-            "open",
-            "input",
-            "breakpoint",
-            "exit",
-            "quit",
-            "help",
-        ),
-        *(
-            "globals",
-            "locals",
-            "vars",
-            "getattr",
-            "setattr",
-            "delattr",
-            "type",
-            "memoryview",
-        ),
-    ]
-)
-"""Builtins that run text, open files, or find things by their name."""
-
-ATTRIBUTES_OUT = frozenset(
-    [
-        # A generator that runs knows who called it, and so the tests.
-        *(
-            "gi_frame",
-            "cr_frame",
-            "ag_frame",
-            "tb_frame",
-            "f_back",
-            "f_code",
-            "f_locals",
-        ),
-        *("f_globals", "f_builtins", "gi_code", "cr_code", "ag_code", "co_consts"),
-        *(
-            "os",
-            "sys",
-            "builtins",
-            "modules",
-            "unittest",
-            "importlib",
-            "inspect",
-            "gc",
-            "ctypes",
-        ),
-        *("posix", "subprocess", "_os", "_sys"),
-        # They follow the attributes that a text names: "{0.gi_frame}".format(x).
-        *("format", "format_map", "vformat"),
-    ]
-)
-
-DUNDERS = frozenset(
-    [
-        *(
-            "__init__",
-            "__post_init__",
-            "__repr__",
-            "__str__",
-            "__len__",
-            "__iter__",
-            "__next__",
-        ),
-        *(
-            "__enter__",
-            "__exit__",
-            "__call__",
-            "__name__",
-            "__doc__",
-            "__slots__",
-            "__all__",
-        ),
-        *(
-            "__contains__",
-            "__getitem__",
-            "__setitem__",
-            "__lt__",
-            "__add__",
-            "__debug__",
-        ),
-        *("__version__", "__author__", "__license__", "__match_args__"),
-    ]
-)
-"""Special names that a class or a module of its own may have, and that lead nowhere."""
-
-
-def _public(module: ModuleType) -> tuple[str, ...]:
-    return tuple(name for name in vars(module) if not name.startswith("_"))
-
-
-HARMLESS = {
-    "bisect": ("bisect", "bisect_left", "bisect_right", "insort"),
-    "collections": ("Counter", "OrderedDict", "defaultdict", "deque", "namedtuple"),
-    "collections.abc": ("Callable", "Iterable", "Iterator", "Mapping", "Sequence"),
-    "copy": ("copy", "deepcopy"),
-    "dataclasses": ("dataclass", "field", "replace"),
-    "decimal": ("Decimal",),
-    "fractions": ("Fraction",),
-    "functools": ("cache", "cmp_to_key", "lru_cache", "partial", "reduce", "wraps"),
-    "heapq": ("heapify", "heappop", "heappush", "nlargest", "nsmallest"),
-    "itertools": _public(itertools),
-    "math": _public(math),
-    "operator": ("add", "itemgetter", "mul", "neg", "sub"),
-    "os.path": (
-        "basename",
-        "dirname",
-        "exists",
-        "isdir",
-        "isfile",
-        "join",
-        "split",
-        "splitext",
-    ),
-    "re": (
-        *(
-            "compile",
-            "escape",
-            "findall",
-            "finditer",
-            "fullmatch",
-            "match",
-            "search",
-            "split",
-        ),
-        *(
-            "sub",
-            "subn",
-            "IGNORECASE",
-            "MULTILINE",
-            "DOTALL",
-            "VERBOSE",
-            "ASCII",
-            "I",
-            "M",
-            "S",
-        ),
-    ),
-    "statistics": ("fmean", "mean", "median"),
-    "string": tuple(
-        name
-        for name in _public(string)
-        if name.startswith(("ascii", "dig", "hex", "oct", "pun"))
-    ),
-    "typing": (
-        *(
-            "Any",
-            "Callable",
-            "ClassVar",
-            "Dict",
-            "Final",
-            "Generator",
-            "Generic",
-            "Iterable",
-        ),
-        *(
-            "Iterator",
-            "List",
-            "Literal",
-            "Mapping",
-            "NamedTuple",
-            "NoReturn",
-            "Optional",
-        ),
-        *("Sequence", "Set", "Tuple", "Type", "TypeVar", "Union", "cast"),
-    ),
-    "__future__": ("annotations",),
-}
-"""Module -> names of it that any submission may use, and what leads to no other module."""
 
 _FIELD = re.compile(r"\{[^{}:!]*[.\[]")
 """A field of a format that follows an attribute or an index, before its own format begins."""
@@ -213,6 +37,7 @@ _SPECIAL = re.compile(r"^__\w|\w__$|\b__\w+__\b")
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 class Use(NamedTuple):
@@ -221,7 +46,7 @@ class Use(NamedTuple):
     | field | meaning |
     |---|---|
     | what | as a refusal names it |
-    | where | qualified name of the function around it; empty where any place will do |
+    | where | qualified name of the function around it; empty if any place will do |
     """
 
     what: str
@@ -239,22 +64,21 @@ def new_reach(original: str, submitted: str) -> list[str]:
     """
     try:
         tree = parse(submitted.encode(errors="surrogatepass"))
-        known = _reader_of(original)
-        reader = _Reader(_changed(tree, _unchanged(original, submitted)), known)
-        uses = Counter(reader.uses())
+        original_reader = _reader_of(original)
+        statements = _statements_outside(tree, _unchanged_lines(original, submitted))
+        uses = Counter(_Reader(statements, original_reader).uses())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return [UNREADABLE]
-    return sorted(
-        {
-            use.what
-            for use, count in uses.items()
-            if (
-                count > known.counts[use]
-                if use.where
-                else use.what not in known.anywhere
-            )
-        }
-    )
+
+    reach: set[str] = set()
+    for use, count in uses.items():
+        if use.where:
+            is_new = count > original_reader.counts[use]
+        else:
+            is_new = use.what not in original_reader.anywhere
+        if is_new:
+            reach.add(use.what)
+    return sorted(reach)
 
 
 @lru_cache(maxsize=64)
@@ -262,26 +86,30 @@ def _reader_of(original: str) -> _Reader:
     return _Reader(parse(original).body)
 
 
-def _changed(tree: ast.Module, unchanged: range) -> list[ast.stmt]:
+def _statements_outside(tree: ast.Module, unchanged: range) -> list[ast.stmt]:
     """The statements of a module that do not stand whole in unchanged lines."""
     return [
         statement
         for statement in tree.body
-        if not (statement.lineno in unchanged and statement.end_lineno in unchanged)
+        if statement.lineno not in unchanged or statement.end_lineno not in unchanged
     ]
 
 
-def _unchanged(original: str, submitted: str) -> range:
+def _unchanged_lines(original: str, submitted: str) -> range:
     """Numbers of the lines at the submission's start that are the original's; none if in doubt.
 
     What stands there needs no reading, which is most of the work.
     """
+    # These make Python count or decode lines in another way than `split` does.
     if "coding" in submitted[:200] or {"\r", "\f", "\ufeff"} & set(submitted):
         return range(0)
+    count = 0
     pairs = zip(original.split("\n"), submitted.split("\n"), strict=False)
-    return range(
-        1, 1 + sum(1 for _ in itertools.takewhile(lambda two: two[0] == two[1], pairs))
-    )
+    for original_line, submitted_line in pairs:
+        if original_line != submitted_line:
+            break
+        count += 1
+    return range(1, count + 1)
 
 
 class _Reader:
@@ -294,13 +122,14 @@ class _Reader:
         self, statements: Sequence[ast.stmt], original: _Reader | None = None
     ) -> None:
         self._statements = statements
-        self.imported: dict[str, str] = dict(original.imported) if original else {}
-        self.own: set[str] = set(original.own) if original else set()
-        self._deleted: set[str] = set()
+        # Name -> the dotted name of what it was imported as.
+        self.imports: dict[str, str] = dict(original.imports) if original else {}
+        self.attributes: set[str] = set(original.attributes) if original else set()
+        self._deleted_names: set[str] = set()
         for statement in statements:
-            self.imported.update(_imported(statement))
-            self.own.update(_own_attributes(statement))
-            self._deleted.update(_deleted(statement))
+            self.imports.update(_import_bindings(statement))
+            self.attributes.update(_class_attributes(statement))
+            self._deleted_names.update(_deletions(statement))
 
     @cached_property
     def counts(self) -> Counter[Use]:
@@ -319,51 +148,62 @@ class _Reader:
         for statement in self._statements:
             for node in ast.walk(statement):
                 yield from _import_uses(node)
-            yield from self._inside(statement, "", local)
-            local |= frozenset(_assigned(statement)) - self._deleted
+            yield from self._uses_below(statement, "", local)
+            local |= frozenset(_assignments(statement)) - self._deleted_names
 
-    def _inside(
+    def _uses_below(
         self, node: ast.AST, where: str, local: frozenset[str]
     ) -> Iterator[Use]:
-        """Uses below a node. `local`: names that functions around it bind, so no builtins."""
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        """Uses of a node and below it.
+
+        `local`: names that functions around it bind, so no builtins.
+        """
+        if isinstance(node, _Definition):
             if _is_new_dunder(node.name):
                 yield Use(f"def {node.name}", where or "the module")
             where = f"{where}.{node.name}".lstrip(".")
         if isinstance(node, _Function | _Comprehension):
-            local = local | _bound(node)
-        yield from self._used(node, where or "the module", local)
-        if self._chain(node, local):
-            return
-        if _is_docstring(node):
+            local = local | _local_names(node)
+        yield from self._uses_of(node, where or "the module", local)
+
+        # A chain was read whole.
+        if self._chain(node, local) or _is_docstring(node):
             return
         for child in ast.iter_child_nodes(node):
-            yield from self._inside(child, where, local)
+            yield from self._uses_below(child, where, local)
 
-    def _used(self, node: ast.AST, where: str, local: frozenset[str]) -> Iterator[Use]:
-        if chain := self._chain(node, local):
+    def _uses_of(
+        self, node: ast.AST, where: str, local: frozenset[str]
+    ) -> Iterator[Use]:
+        """Uses of a node alone."""
+        chain = self._chain(node, local)
+        if chain:
             yield from _chain_uses(chain, where)
         elif isinstance(node, ast.Name):
-            if node.id in self.imported and node.id not in local:
-                if _is_module(self.imported[node.id]):
-                    yield Use(f"{node.id} as a value")
-            elif node.id not in local and (_is_taken(node) or _is_new_dunder(node.id)):
-                yield Use(node.id, where)
+            if node.id not in local:
+                yield from self._name_uses(node, where)
         elif isinstance(node, ast.Attribute):
-            yield from self._attribute(node, where)
+            yield from self._attribute_uses(node, where)
         elif isinstance(node, ast.MatchClass):
-            yield from (
-                use for name in node.kwd_attrs for use in _attribute_uses(name, where)
-            )
+            for name in node.kwd_attrs:
+                yield from _attribute_uses(name, where)
         elif isinstance(node, ast.Constant) and _names_special(node.value):
             yield Use(f"the text {str(node.value)[:40]!r}")
 
-    def _attribute(self, node: ast.Attribute, where: str) -> Iterator[Use]:
+    def _name_uses(self, node: ast.Name, where: str) -> Iterator[Use]:
+        """Uses of a name that no function around it binds."""
+        if node.id in self.imports:
+            if _is_module(self.imports[node.id]):
+                yield Use(f"{node.id} as a value")
+        elif _reads_way_out(node) or _is_new_dunder(node.id):
+            yield Use(node.id, where)
+
+    def _attribute_uses(self, node: ast.Attribute, where: str) -> Iterator[Use]:
         receiver = node.value
-        if node.attr == "format" and _is_plain_format(receiver):
+        if node.attr == "format" and _is_harmless_format(receiver):
             return
-        mine = isinstance(receiver, ast.Name) and receiver.id in ("self", "cls")
-        if mine and node.attr in self.own and not _is_dunder(node.attr):
+        of_self = isinstance(receiver, ast.Name) and receiver.id in ("self", "cls")
+        if of_self and node.attr in self.attributes and not _is_dunder(node.attr):
             return
         yield from _attribute_uses(node.attr, where)
 
@@ -375,18 +215,21 @@ class _Reader:
             node = node.value
         if not parts or not isinstance(node, ast.Name) or node.id in local:
             return ""
-        if node.id not in self.imported:
+        if node.id not in self.imports:
             return ""
-        return ".".join([self.imported[node.id], *reversed(parts)])
+        return ".".join([self.imports[node.id], *reversed(parts)])
 
 
-def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
+def _import_bindings(tree: ast.AST) -> Iterator[tuple[str, str]]:
     """Each name that an import binds, with the dotted name of what it stands for."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                first = alias.name.partition(".")[0]
-                yield (alias.asname, alias.name) if alias.asname else (first, first)
+                if alias.asname:
+                    yield alias.asname, alias.name
+                else:
+                    first = alias.name.partition(".")[0]
+                    yield first, first
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 yield alias.asname or alias.name, f"{node.module}.{alias.name}"
@@ -394,9 +237,9 @@ def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 def _import_uses(node: ast.AST) -> Iterator[Use]:
     if isinstance(node, ast.Import):
-        yield from (
-            Use(f"import {a.name}") for a in node.names if a.name not in HARMLESS
-        )
+        for alias in node.names:
+            if alias.name not in HARMLESS:
+                yield Use(f"import {alias.name}")
     elif isinstance(node, ast.ImportFrom):
         for alias in node.names:
             if node.level or alias.name not in HARMLESS.get(node.module or "", ()):
@@ -404,13 +247,14 @@ def _import_uses(node: ast.AST) -> Iterator[Use]:
 
 
 def _chain_uses(chain: str, where: str) -> Iterator[Use]:
-    module, _, name = chain.rpartition(".")
+    """Uses of a dotted chain: of its attributes if it begins harmlessly, else of it whole."""
+    module, _, _ = chain.rpartition(".")
     while module and module not in HARMLESS:
-        module, _, name = module.rpartition(".")
-    rest = chain[len(module) + 1 :].split(".")
-    if module and rest[0] in HARMLESS[module]:
+        module, _, _ = module.rpartition(".")
+    name, *attributes = chain[len(module) + 1 :].split(".")
+    if module and name in HARMLESS[module]:
         # What follows is an attribute of a function or a class, as of any other value.
-        for attribute in rest[1:]:
+        for attribute in attributes:
             yield from _attribute_uses(attribute, where)
     else:
         yield Use(chain)
@@ -429,16 +273,16 @@ def _is_dunder(name: str) -> bool:
     return name.startswith("__") and name.endswith("__")
 
 
-def _is_taken(node: ast.Name) -> bool:
-    """Whether a way out is read; a variable of that name is none."""
-    return node.id in WAYS_OUT and isinstance(node.ctx, ast.Load)
-
-
 def _is_new_dunder(name: str) -> bool:
     return _is_dunder(name) and name not in DUNDERS
 
 
-def _is_plain_format(node: ast.AST) -> bool:
+def _reads_way_out(node: ast.Name) -> bool:
+    """Whether a way out is read; a variable of that name is none."""
+    return node.id in WAYS_OUT and isinstance(node.ctx, ast.Load)
+
+
+def _is_harmless_format(node: ast.AST) -> bool:
     """Whether it is a text whose fields follow no attribute and no index."""
     text = node.value if isinstance(node, ast.Constant) else None
     return isinstance(text, str) and not _FIELD.search(text)
@@ -446,7 +290,7 @@ def _is_plain_format(node: ast.AST) -> bool:
 
 def _names_special(value: object) -> bool:
     """Whether a text could name a special attribute, as `getattr` would take it."""
-    if not isinstance(value, str) or value in (*DUNDERS, "__main__"):
+    if not isinstance(value, str) or value in DUNDERS or value == "__main__":
         return False
     return _SPECIAL.search(value) is not None
 
@@ -458,7 +302,7 @@ def _is_docstring(node: ast.AST) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_module(dotted: str) -> bool:
-    """Whether an imported thing is a module; so is what cannot be found out.
+    """Whether an imported thing is a module; what cannot be imported here counts as one.
 
     Only what the original imports too, or what is harmless, gets as far as to matter.
     """
@@ -468,28 +312,31 @@ def _is_module(dotted: str) -> bool:
     if name in HARMLESS.get(module, ()):
         return False
     try:
-        return isinstance(getattr(importlib.import_module(module), name), ModuleType)
+        value = getattr(importlib.import_module(module), name)
     except Exception:  # noqa: BLE001 - a name of the submission's may stand for anything
         return True
+    return isinstance(value, ModuleType)
 
 
-def _assigned(statement: ast.stmt) -> Iterator[str]:
+def _assignments(statement: ast.stmt) -> Iterator[str]:
     """Names that a simple assignment binds."""
     targets: list[ast.expr] = []
     if isinstance(statement, ast.Assign):
         targets = statement.targets
     elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
         targets = [statement.target]
-    yield from (one.id for one in targets if isinstance(one, ast.Name))
+    for target in targets:
+        if isinstance(target, ast.Name):
+            yield target.id
 
 
-def _deleted(tree: ast.AST) -> Iterator[str]:
+def _deletions(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del):
             yield node.id
 
 
-def _own_attributes(tree: ast.AST) -> Iterator[str]:
+def _class_attributes(tree: ast.AST) -> Iterator[str]:
     """Methods and attributes that classes of the module define."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
@@ -497,35 +344,43 @@ def _own_attributes(tree: ast.AST) -> Iterator[str]:
                 if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
                     yield item.name
                 else:
-                    yield from _assigned(item)
+                    yield from _assignments(item)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             yield node.attr
 
 
-def _bound(scope: ast.AST) -> frozenset[str]:
+def _local_names(scope: ast.AST) -> frozenset[str]:
     """Names that a function or a comprehension binds, and so never takes from the builtins."""
-    bound: set[str] = set()
-    passed: set[str] = set()
+    local: set[str] = set()
+    outer: set[str] = set()
     if isinstance(scope, _Function):
-        arguments = scope.args
-        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-        every += [one for one in (arguments.vararg, arguments.kwarg) if one is not None]
-        bound.update(one.arg for one in every)
-        inside = scope.body if isinstance(scope.body, list) else [scope.body]
+        local.update(_parameters(scope.args))
+        body = scope.body if isinstance(scope.body, list) else [scope.body]
     else:
-        inside = list(ast.iter_child_nodes(scope))
-    waiting: list[ast.AST] = list(inside)
+        body = ast.iter_child_nodes(scope)
+
+    # Inner functions and classes bind their own names; only what they are called is local here.
+    waiting: list[ast.AST] = list(body)
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            bound.add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            bound.add(node.name)
+            local.add(node.id)
+        elif isinstance(node, _Definition):
+            local.add(node.name)
             continue
         elif isinstance(node, ast.ExceptHandler) and node.name:
-            bound.add(node.name)
+            local.add(node.name)
         elif isinstance(node, ast.Global | ast.Nonlocal):
-            passed.update(node.names)
+            outer.update(node.names)
         if not isinstance(node, ast.Lambda | _Comprehension):
             waiting += ast.iter_child_nodes(node)
-    return frozenset(bound - passed)
+    return frozenset(local - outer)
+
+
+def _parameters(arguments: ast.arguments) -> Iterator[str]:
+    """Names of all parameters of a function."""
+    starred = (arguments.vararg, arguments.kwarg)
+    for group in (arguments.posonlyargs, arguments.args, arguments.kwonlyargs, starred):
+        for argument in group:
+            if argument is not None:
+                yield argument.arg

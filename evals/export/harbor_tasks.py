@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from envs import parsing
-from envs.code import driver, evidence, observe, values, vet
+from envs.code import driver, evidence, observe, values, vet, vet_tables
 from envs.code.fn.tasks import calls_of, problem_of, reference
 from envs.code.swe_lite import corpus
 from envs.code.swe_lite.grading import DEADLINE_S
@@ -73,8 +73,13 @@ class Export:
 def _common(image: str, prompt: str, judges: Mapping[str, Any]) -> dict[str, str]:
     """What every task has. `judges`: module -> how `harbor_grade` judges it."""
     parts = (driver, evidence, observe, values, vet)
-    # Where `vet` looks for it.
-    shared = {"tests/envs/__init__.py": "", "tests/envs/parsing.py": _text_of(parsing)}
+    # What `vet` imports, by the names that it has in this tree.
+    shared = {
+        "tests/envs/__init__.py": "",
+        "tests/envs/parsing.py": _text_of(parsing),
+        "tests/envs/code/__init__.py": "",
+        "tests/envs/code/vet_tables.py": _text_of(vet_tables),
+    }
     return {
         "instruction.md": prompt,
         "environment/Dockerfile": DOCKERFILE.format(

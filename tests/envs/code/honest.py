@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeAlias
 
 from envs.code.bugs.mutate import functions
 from envs.code.swe_lite.rename import rename_locals
-from envs.code.vet import ATTRIBUTES_OUT, HARMLESS, WAYS_OUT
+from envs.code.vet_tables import ATTRIBUTES_OUT, HARMLESS, WAYS_OUT
 
 # One line
 
