@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,13 +13,18 @@ import gymnasium
 
 __all__ = ["Identity", "identity"]
 
+_NOT_OURS = ("builtins", "gymnasium", "typing")
+
 
 @dataclass(frozen=True)
 class Identity:
     """An environment: its Gymnasium id with the version, and the SHA-256 of its code.
 
-    The code is every module beside the environment's class and beside the classes of ours that it
-    is made from; of a class outside a package its module alone. `env` is empty for an environment
+    The code is that of the environment's class and of the classes of ours that it is made from. Of
+    a class in a package within a package, such as `envs.code.swe_lite`, it is the whole family:
+    every module below `envs/code`, which all its environments share, but for `build` folders,
+    which make data before any episode. Of a class in a top-level package it is the modules of that
+    folder alone, and outside a package the class's own module. `env` is empty for an environment
     that was not made by Gymnasium, `source` for one without a file.
     """
 
@@ -28,32 +34,42 @@ class Identity:
 
 def identity(env: gymnasium.Env[str, str]) -> Identity:
     """The identity of an environment, wrapped or not."""
-    return Identity(
-        "" if env.spec is None else env.spec.id, _source(type(env.unwrapped))
-    )
+    name = "" if env.spec is None else env.spec.id
+    return Identity(name, _source(type(env.unwrapped)))
 
 
 @cache
 def _source(env_class: type) -> str:
-    files: set[Path] = set()
+    files: dict[str, Path] = {}
     for part in env_class.__mro__:
-        module = sys.modules.get(part.__module__)
-        file = getattr(module, "__file__", None)
-        if file is None or part.__module__.partition(".")[0] in (
-            "builtins",
-            "gymnasium",
-            "typing",
-        ):
-            continue
-        path = Path(file)
-        files.update(
-            path.parent.glob("*.py") if getattr(module, "__package__", "") else [path]
-        )
+        files.update(_modules_of(part))
     if not files:
         return ""
+
     digest = hashlib.sha256()
-    for path in sorted(files, key=lambda path: (path.parent.name, path.name)):
-        digest.update(
-            f"{path.parent.name}/{path.name}".encode() + b"\0" + path.read_bytes()
-        )
+    for name, path in sorted(files.items()):
+        digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def _modules_of(part: type) -> Iterator[tuple[str, Path]]:
+    """The files that count as code of a class, each with its path from above its top package."""
+    module = sys.modules.get(part.__module__)
+    file = getattr(module, "__file__", None)
+    if file is None or part.__module__.partition(".")[0] in _NOT_OURS:
+        return
+    path = Path(file)
+    package = getattr(module, "__package__", "") or ""
+    packages = package.split(".") if package else []
+    if len(packages) < 2:
+        siblings = path.parent.glob("*.py") if packages else [path]
+        for sibling in siblings:
+            yield "/".join([*packages, sibling.name]), sibling
+        return
+
+    # `path` lies as many folders below the family's as there are packages after the first two.
+    family = path.parents[len(packages) - 2]
+    for member in family.rglob("*.py"):
+        inner = member.relative_to(family)
+        if "build" not in inner.parts:
+            yield "/".join([*packages[:2], inner.as_posix()]), member

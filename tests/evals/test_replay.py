@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import replace
 
 import pytest
 
 from envs import registry
-from envs.identity import _source, identity
 from envs.rollout import play
 from envs.store import CHECKSUM, _digest, _dumps, read_episodes, write_episodes
 from envs.toy.guess import ToyGuess
@@ -179,21 +177,3 @@ def test_swe_lite_episodes_prove_themselves_in_a_sandbox(tmp_path, make_env, cap
     assert "verdict: passed is False in the file, True now" in said(
         path, capsys, *named
     )
-
-
-def test_the_identity_changes_with_the_code_and_not_with_the_instance(
-    tmp_path, monkeypatch
-):
-    first, second = registry.make("toy_guess"), registry.make("toy_guess")
-    assert identity(first) == identity(second)
-    assert identity(first).env == "scgrpo/toy_guess-v0"
-    module = tmp_path / "own_env.py"
-    module.write_text(
-        "from envs.toy.guess import ToyGuess\nclass Own(ToyGuess):\n    pass\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    own = importlib.import_module("own_env").Own
-    before = _source(own)
-    module.write_text(module.read_text() + "# another one\n")
-    _source.cache_clear()
-    assert _source(own) != before

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from envs.code.swe_lite.build.adapt import adapt
+from envs.code.swe_lite.adapt import adapt
 from envs.releases import Release
 
 __all__ = ["PACKAGES", "RELEASES", "Package", "read"]

@@ -14,7 +14,7 @@ import sysconfig
 from pathlib import Path
 
 from envs.code.swe_lite import corpus
-from envs.code.swe_lite.build.adapt import adapt
+from envs.code.swe_lite.adapt import adapt
 
 __all__ = ["main"]
 

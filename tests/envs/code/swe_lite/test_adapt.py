@@ -2,7 +2,7 @@
 
 import pytest
 
-from envs.code.swe_lite.build.adapt import adapt
+from envs.code.swe_lite.adapt import adapt
 
 TEXT = """\
 import subprocess
