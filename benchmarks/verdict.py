@@ -49,7 +49,7 @@ def _swe_lite(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
     def tests(package: corpus.Source) -> None:
         assert not new_reach(package.text, package.text)
         files = {package.file: package.text, package.test_file: package.tests}
-        assert not run_suite(pool, files, f"test_{package.name}").failed(
+        assert not run_suite(pool, files, f"test_{package.name}").failures(
             package.all_ids
         )
 
@@ -73,7 +73,9 @@ def _human_eval(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
             "solution.py": problem.prompt + problem.body,
             "test_solution.py": suite,
         }
-        assert not run_suite(pool, files, "test_solution").failed(["Hidden.test_check"])
+        assert not run_suite(pool, files, "test_solution").failures(
+            ["Hidden.test_check"]
+        )
 
     return [
         (lambda p=p: verdict(p), lambda p=p: tests(p))
@@ -98,7 +100,9 @@ def _code_debug(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
             "test_script.py": "\n".join(suite),
         }
         run = run_suite(pool, files, "test_script")
-        assert not run.failed([f"Check.test_{number}" for number in range(len(pairs))])
+        assert not run.failures(
+            [f"Check.test_{number}" for number in range(len(pairs))]
+        )
 
     payloads = [dict(tasks_of("id", 2)[number].payload) for number in range(SCRIPTS)]
     return [(lambda p=p: verdict(p), lambda p=p: tests(p)) for p in payloads]

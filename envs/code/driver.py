@@ -13,7 +13,7 @@ Standard output: one line, the nonce, a space, and a JSON list of events, null f
 |---|---|
 | ["start", test] | a test began |
 | ["end", status, reason] | it ended: passed, failed, skipped, or did not end |
-| ["over", count] | the suite is over, after so many tests |
+| ["over", count] | the suite is over, after `count` tests |
 | ["broke", reason] | something else ended it, or the module cannot be imported |
 """
 
@@ -31,7 +31,7 @@ REPORT_BYTES = 56_000
 REASON_CHARS = 100
 
 
-def described(kind: type[BaseException] | None, error: object) -> str:
+def description(kind: type[BaseException] | None, error: object) -> str:
     """The exception's class and the first line of its text, which may be beyond printing."""
     name = getattr(kind, "__name__", kind)
     try:
@@ -42,7 +42,10 @@ def described(kind: type[BaseException] | None, error: object) -> str:
 
 
 def add_control(module: ModuleType, name: str, kinds: list[str]) -> None:
-    """A test class with a random name: one of its tests must pass, and all others must fail."""
+    """Adds a test class with a random name to a module.
+
+    One of its tests must pass, and all others must fail. `kinds`: what each test does, in order.
+    """
     import unittest
 
     calls: dict[str, tuple[str, tuple[object, ...]]] = {
@@ -56,15 +59,16 @@ def add_control(module: ModuleType, name: str, kinds: list[str]) -> None:
         "fail": ("fail", ()),
     }
 
+    # A function of its own, so that each test closes over its own method and arguments.
     def test(
-        name: str, arguments: tuple[object, ...]
+        method: str, arguments: tuple[object, ...]
     ) -> Callable[[unittest.TestCase], None]:
-        return lambda case: getattr(case, name)(*arguments)
+        return lambda case: getattr(case, method)(*arguments)
 
-    tests: dict[str, object] = {
-        f"test_{place}": test(*calls[kind]) for place, kind in enumerate(kinds)
-    }
-    tests["__module__"] = module.__name__
+    tests: dict[str, object] = {"__module__": module.__name__}
+    for number, kind in enumerate(kinds):
+        method, arguments = calls[kind]
+        tests[f"test_{number}"] = test(method, arguments)
     setattr(module, name, type(name, (unittest.TestCase,), tests))
 
 
@@ -81,7 +85,8 @@ def run_suite(request: Mapping[str, Any], pipe: int) -> None:
     class Report(unittest.TestResult):
         def startTest(self, test: unittest.TestCase) -> None:
             # Only unittest's own word for a success makes it one.
-            self.status, self.reason = "did not end", ""
+            self.status = "did not end"
+            self.reason = ""
             send("start", test.id().partition(".")[2])
             self.testsRun += 1
 
@@ -89,7 +94,8 @@ def run_suite(request: Mapping[str, Any], pipe: int) -> None:
             send("end", self.status, self.reason)
 
         def note(self, kind: type[BaseException] | None, error: object) -> None:
-            self.status, self.reason = "failed", described(kind, error)
+            self.status = "failed"
+            self.reason = description(kind, error)
 
         def addError(self, test: object, err: tuple) -> None:
             self.note(*err[:2])
@@ -102,15 +108,18 @@ def run_suite(request: Mapping[str, Any], pipe: int) -> None:
                 self.note(*err[:2])
 
         def addSkip(self, test: object, reason: str) -> None:
-            self.status, self.reason = "skipped", f"skipped: {reason}"[:REASON_CHARS]
+            self.status = "skipped"
+            self.reason = f"skipped: {reason}"[:REASON_CHARS]
 
         def addUnexpectedSuccess(self, test: object) -> None:
-            self.status, self.reason = "failed", "passed, where a failure was expected"
+            self.status = "failed"
+            self.reason = "passed, where a failure was expected"
 
         def addExpectedFailure(self, test: object, err: tuple) -> None:
             self.status = "passed"
 
         def addSuccess(self, test: object) -> None:
+            # A failed subtest came before: unittest reports a success all the same.
             if self.status == "did not end":
                 self.status = "passed"
 
@@ -128,32 +137,41 @@ def child(go: int, pipe: int) -> NoReturn:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
+
     request = json.loads(os.read(go, 2000))
     try:
         run_suite(request, pipe)
     except BaseException as error:  # noqa: BLE001 - what ended the run is its report
-        line = json.dumps(["broke", described(type(error), error)])
+        line = json.dumps(["broke", description(type(error), error)])
         os.write(pipe, line.encode() + b"\n")
     finally:
         os._exit(0)
 
 
 def events(report: BinaryIO) -> list[Any]:
-    """The events that a child sent; None for a line that is none, and at the end for a cut."""
+    """The events that a child sent.
+
+    None stands for a line that is not JSON, and at the end for a report that is truncated.
+    """
     data = report.read(REPORT_BYTES)
-    sent: list[Any] = []
-    for line in data.split(b"\n"):
+    *lines, rest = data.split(b"\n")
+    # Without an end of its last line the report broke off there; what it holds may still be JSON.
+    if rest:
+        lines.append(rest)
+
+    received: list[Any] = []
+    for line in lines:
         try:
-            sent.append(json.loads(line))
+            received.append(json.loads(line))
         except (ValueError, RecursionError):
-            # What follows the last line's end is empty.
-            sent.append(None)
-    if sent and not data[data.rfind(b"\n") + 1 :]:
-        sent.pop()
-    return sent + [None] * bool(report.read(1))
+            received.append(None)
+    if report.read(1):
+        received.append(None)
+    return received
 
 
 def main() -> None:
+    """Forks the submission's process, then reads the nonce and writes the report."""
     report, pipe = os.pipe()
     go, start = os.pipe()
     if os.fork() == 0:
@@ -162,13 +180,16 @@ def main() -> None:
         child(go, pipe)
     os.close(pipe)
     os.close(go)
+
+    # Before the nonce is read, so that no process of this user can look for it here.
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     request = json.loads(sys.stdin.readline())
     nonce = request.pop("nonce")
     os.write(start, json.dumps(request).encode())
+
     with os.fdopen(report, "rb") as lines:
-        sent = events(lines)
-    sys.stdout.write(f"{nonce} {json.dumps(sent)}\n")
+        received = events(lines)
+    sys.stdout.write(f"{nonce} {json.dumps(received)}\n")
 
 
 if __name__ == "__main__":

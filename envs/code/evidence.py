@@ -1,8 +1,8 @@
-"""What the report of a test run proves: the only place that takes a test for passed.
+"""What the report of a test run proves: the only place that decides whether a test passed.
 
-A pass is evidence, never the absence of bad news: a test counts where the report says, once and in
-order, that it began, that it ended, and that it passed, and where the whole run ended as a run
-does. Each run also holds control tests of a random name, of which one must pass and all others
+A pass is evidence, never the absence of bad news: a test counts if the report says, once and in
+order, that it began, that it ended, and that it passed, and if the whole run ended as a run
+does. Each run also holds control tests of a random name: one of them must pass and all others
 must fail, so a run in which everything passes by patching or forging proves nothing.
 
 Standard library only: the graders of exported tasks run this file in their containers.
@@ -17,12 +17,21 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Evidence", "Request", "judged"]
+__all__ = ["Evidence", "Request", "evidence_of"]
 
 KINDS = ("pass", "equal", "true", "false", "in", "is", "raises", "fail")
 """Controls of `driver.py`; only the first must pass."""
 
 STATUSES = ("passed", "failed", "skipped", "did not end")
+
+
+def _random_class_name() -> str:
+    letter = secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    return letter + secrets.token_hex(6)
+
+
+def _shuffle_kinds() -> tuple[str, ...]:
+    return tuple(random.SystemRandom().sample(KINDS, len(KINDS)))
 
 
 @dataclass(frozen=True)
@@ -39,14 +48,8 @@ class Request:
 
     module: str
     nonce: str = field(default_factory=lambda: secrets.token_hex(16))
-    control: str = field(
-        default_factory=lambda: (
-            secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") + secrets.token_hex(6)
-        )
-    )
-    kinds: tuple[str, ...] = field(
-        default_factory=lambda: tuple(random.SystemRandom().sample(KINDS, len(KINDS)))
-    )
+    control: str = field(default_factory=_random_class_name)
+    kinds: tuple[str, ...] = field(default_factory=_shuffle_kinds)
 
     def line(self) -> bytes:
         """What `driver.py` reads from standard input."""
@@ -54,10 +57,11 @@ class Request:
 
     def controls(self) -> dict[str, str]:
         """Control test -> the status that it must have."""
-        return {
-            f"{self.control}.test_{place}": "passed" if kind == KINDS[0] else "failed"
-            for place, kind in enumerate(self.kinds)
-        }
+        statuses: dict[str, str] = {}
+        for number, kind in enumerate(self.kinds):
+            status = "passed" if kind == KINDS[0] else "failed"
+            statuses[f"{self.control}.test_{number}"] = status
+        return statuses
 
     def read(self, output: bytes) -> Evidence:
         """What the standard output of `driver.py` proves."""
@@ -69,7 +73,7 @@ class Request:
             events = json.loads(reports[0][len(self.nonce) :])
         except (ValueError, RecursionError):
             return Evidence({}, "the report is no JSON")
-        return judged(events, self.controls())
+        return evidence_of(events, self.controls())
 
 
 @dataclass(frozen=True)
@@ -79,66 +83,92 @@ class Evidence:
     | field | meaning |
     |---|---|
     | reasons | test -> why it is no success, "" for a proven pass; without the controls |
-    | fault | why the report as a whole proves nothing; empty where it is sound |
+    | fault | why the report as a whole proves nothing; empty if it is sound |
     """
 
     reasons: Mapping[str, str]
     fault: str = ""
 
-    def failed(self, wanted: Collection[str]) -> list[str]:
-        """The tests named in advance that are not proven to have passed."""
-        return [test for test in wanted if self.fault or self.reasons.get(test) != ""]
+    def failures(self, tests: Collection[str]) -> list[str]:
+        """Which of the tests, named in advance, are not proven to have passed."""
+        if self.fault:
+            return list(tests)
+        return [test for test in tests if self.reasons.get(test) != ""]
 
 
-def judged(events: Any, controls: Mapping[str, str]) -> Evidence:
+class _Reading:
+    """Follows the events of a report one by one; the first thing that is wrong is its fault."""
+
+    def __init__(self) -> None:
+        self.statuses: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
+        self.fault = ""
+        self.over = False
+        self._running: str | None = None
+
+    def complain(self, fault: str) -> None:
+        self.fault = self.fault or fault
+
+    def event(self, event: Any) -> None:
+        if self.over:
+            self.complain("an event came after the end")
+        match event:
+            case ["start", str(test)]:
+                self._start(test)
+            case ["end", str(status), str(reason)] if status in STATUSES:
+                self._end(status, reason)
+            # A bool is an int to `match`, but no driver counts in booleans.
+            case ["over", int(count)] if not isinstance(count, bool):
+                self._finish(count)
+            case ["broke", str(reason)]:
+                self._break_off(reason)
+            case _:
+                self.complain("a line is no event")
+
+    def _start(self, test: str) -> None:
+        if self._running is not None:
+            self.complain(f"{test} began before {self._running} had ended")
+        if test in self.statuses:
+            self.complain(f"{test} ran twice")
+        self._running = test
+        self.statuses[test] = "did not end"
+        self.reasons[test] = "did not end"
+
+    def _end(self, status: str, reason: str) -> None:
+        if self._running is None:
+            self.complain("a test ended that had not begun")
+            return
+        self.statuses[self._running] = status
+        self.reasons[self._running] = "" if status == "passed" else reason or status
+        self._running = None
+
+    def _finish(self, count: int) -> None:
+        self.over = True
+        if self._running is not None or count != len(self.statuses):
+            reports = len(self.statuses)
+            self.complain(f"over after {count} tests, of which {reports} were told")
+
+    def _break_off(self, reason: str) -> None:
+        # Without any test it was the import that failed.
+        culprit = (self._running or "the run") if self.statuses else "import"
+        self.reasons[culprit] = reason or "broke off"
+        self.complain(f"the run broke off: {reason}")
+
+
+def evidence_of(events: Any, controls: Mapping[str, str]) -> Evidence:
     """What a list of events proves (see `driver.py`); any JSON value may stand in its place.
 
     `controls`: test -> the status that it must have.
     """
-    statuses: dict[str, str] = {}
-    reasons: dict[str, str] = {}
-    running: str | None = None
-    fault, over = "", False
+    reading = _Reading()
     for event in events if isinstance(events, list) else [None]:
-        if over:
-            fault = fault or "an event came after the end"
-        match event:
-            case ["start", str(test)]:
-                if running is not None:
-                    fault = fault or f"{test} began before {running} had ended"
-                if test in statuses:
-                    fault = fault or f"{test} ran twice"
-                running, statuses[test], reasons[test] = (
-                    test,
-                    "did not end",
-                    "did not end",
-                )
-            case ["end", str(status), str(reason)] if status in STATUSES:
-                if running is None:
-                    fault = fault or "a test ended that had not begun"
-                    continue
-                statuses[running] = status
-                reasons[running] = "" if status == "passed" else reason or status
-                running = None
-            case ["over", int(count)] if not isinstance(count, bool):
-                over = True
-                if running is not None or count != len(statuses):
-                    fault = (
-                        fault
-                        or f"over after {count} tests, of which {len(statuses)} were told"
-                    )
-            case ["broke", str(reason)]:
-                reasons["import" if not statuses else running or "the run"] = (
-                    reason or "broke off"
-                )
-                fault = fault or f"the run broke off: {reason}"
-            case _:
-                fault = fault or "a line is no event"
-    if not over:
-        fault = fault or "the run broke off"
-    for test, wanted in controls.items():
-        if statuses.get(test) != wanted:
-            got = statuses.get(test, "missing")
-            fault = fault or f"a control test that must be {wanted} is {got}"
-        reasons.pop(test, None)
-    return Evidence(reasons, fault)
+        reading.event(event)
+    if not reading.over:
+        reading.complain("the run broke off")
+
+    for test, expected in controls.items():
+        status = reading.statuses.get(test, "missing")
+        if status != expected:
+            reading.complain(f"a control test that must be {expected} is {status}")
+        reading.reasons.pop(test, None)
+    return Evidence(reading.reasons, reading.fault)

@@ -25,12 +25,12 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-MOST_CHARS = 2000
-MOST_DEPTH = 50
+MAX_CHARS = 2000
+MAX_DEPTH = 50
 
 
 class Raised:
-    """That a call raised, and an exception of which class."""
+    """Stands for a call that raised; `name` is the exception's class."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -49,10 +49,25 @@ def encode(value: Any, depth: int = 0) -> Any:
 
     Subclasses of the plain types are written as these; any other object as the name of its class.
     """
-    if depth > MOST_DEPTH:
+    # Methods are called on the plain types: a subclass of the submission's may override them.
+    if depth > MAX_DEPTH:
         return {"object": "deeper than can be written"}
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int | float | complex | Fraction | Decimal):
+        return _encode_number(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bytes | bytearray):
+        return {type(value).__name__: bytes(value).hex()}
+    if isinstance(value, list | dict | tuple | set | frozenset):
+        return _encode_container(value, depth + 1)
+    if isinstance(value, Raised):
+        return {"raised": value.name}
+    return {"object": type(value).__name__}
+
+
+def _encode_number(value: Any) -> Any:
     if isinstance(value, int):
         return {"int": hex(value)} if abs(value) >= 2**63 else int(value)
     if isinstance(value, float):
@@ -61,65 +76,61 @@ def encode(value: Any, depth: int = 0) -> Any:
         return {"complex": complex.__repr__(value)}
     if isinstance(value, Fraction):
         return {"fraction": f"{int(value.numerator)}/{int(value.denominator)}"}
-    if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) < 300:
-        return encode(Fraction(value))
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, bytes | bytearray):
-        return {type(value).__name__: bytes(value).hex()}
+    # A decimal with a huge exponent would be a fraction of that many digits.
+    if value.is_finite() and abs(value.adjusted()) < 300:
+        return _encode_number(Fraction(value))
+    return {"object": type(value).__name__}
+
+
+def _encode_container(value: Any, depth: int) -> Any:
+    """`depth`: that of the items."""
     if isinstance(value, list):
-        return [encode(one, depth + 1) for one in list.__iter__(value)]
+        return [encode(item, depth) for item in list.__iter__(value)]
     if isinstance(value, dict):
         pairs = dict.items(value)
-        return {
-            "dict": [[encode(k, depth + 1), encode(v, depth + 1)] for k, v in pairs]
-        }
+        return {"dict": [[encode(k, depth), encode(v, depth)] for k, v in pairs]}
     if isinstance(value, tuple):
-        return {"tuple": [encode(one, depth + 1) for one in tuple.__iter__(value)]}
-    if isinstance(value, set | frozenset):
-        return {
-            "set": sorted((encode(one, depth + 1) for one in value), key=json.dumps)
-        }
-    if isinstance(value, Raised):
-        return {"raised": value.name}
-    return {"object": type(value).__name__}
+        return {"tuple": [encode(item, depth) for item in tuple.__iter__(value)]}
+    items = [encode(item, depth) for item in value]
+    return {"set": sorted(items, key=json.dumps)}
+
+
+_SCALARS: dict[str, Callable[[Any], Any]] = {
+    "int": lambda text: int(text, 16),
+    "float": float,
+    "complex": complex,
+    "fraction": Fraction,
+    "bytes": bytes.fromhex,
+    "bytearray": bytearray.fromhex,
+    "raised": Raised,
+}
+"""How a value is read whose JSON is an object with this key and a text."""
 
 
 def decode(written: Any) -> Any:
     """The value that `encode` wrote; for a value that it could not write, a new object."""
     if isinstance(written, list):
-        return [decode(one) for one in written]
+        return [decode(item) for item in written]
     if not isinstance(written, dict):
         return written
+
     ((kind, inner),) = written.items()
     if kind == "dict":
         return {decode(key): decode(value) for key, value in inner}
     if kind == "tuple":
-        return tuple(decode(one) for one in inner)
+        return tuple(decode(item) for item in inner)
     if kind == "set":
-        return {decode(one) for one in inner}
-    if kind == "int":
-        return int(inner, 16)
-    if kind == "float":
-        return float(inner)
-    if kind == "complex":
-        return complex(inner)
-    if kind == "fraction":
-        return Fraction(inner)
-    if kind == "bytes":
-        return bytes.fromhex(inner)
-    if kind == "bytearray":
-        return bytearray.fromhex(inner)
-    if kind == "raised":
-        return Raised(inner)
+        return {decode(item) for item in inner}
+    if kind in _SCALARS:
+        return _SCALARS[kind](inner)
     return object()
 
 
 def short(value: Any) -> Any:
-    """The value as JSON, or its digest where that is long."""
+    """The value as JSON, or its digest if that is long."""
     written = encode(value)
     text = json.dumps(written)
-    if len(text) <= MOST_CHARS:
+    if len(text) <= MAX_CHARS:
         return written
     return {"sha256": hashlib.sha256(text.encode()).hexdigest()}
 
@@ -129,45 +140,45 @@ def observations(case: Callable[[], Any]) -> list[Any]:
 
     An exception is the last of them.
     """
+    written: list[Any] = []
     try:
         value = case()
         if not inspect.isgenerator(value):
             return [short(value)]
-        written = []
-        try:
-            for one in value:
-                written.append(short(one))
-        except BaseException as error:  # noqa: BLE001 - see `outcome`
-            written.append(short(Raised(type(error).__name__)))
-        return written
+        for item in value:
+            written.append(short(item))
     except BaseException as error:  # noqa: BLE001 - see `outcome`
-        return [short(Raised(type(error).__name__))]
+        written.append(short(Raised(type(error).__name__)))
+    return written
 
 
-def witnessed(request: Mapping[str, Any]) -> list[Any]:
+def witness_cases(request: Mapping[str, Any]) -> list[Any]:
     """Every public function of a witness module, and what it gives."""
-    names = vars(__import__(request["witness"]))
-    return [
-        [name, observations(case)]
-        for name, case in list(names.items())
-        if inspect.isfunction(case)
-        and not name.startswith("_")
-        and case.__module__ == request["witness"]
-    ]
+    module = request["witness"]
+    names = vars(__import__(module))
+
+    cases = []
+    # A copy: a case may bind names of its module while it runs.
+    for name, case in list(names.items()):
+        is_case = inspect.isfunction(case) and case.__module__ == module
+        if is_case and not name.startswith("_"):
+            cases.append([name, observations(case)])
+    return cases
 
 
-def called(request: Mapping[str, Any]) -> list[Any]:
+def call_values(request: Mapping[str, Any]) -> list[Any]:
     """What each call of a function of the module gives."""
     module = outcome(__import__, request["module"])
     if isinstance(module, Raised):
         return [encode(module)] * len(request["calls"])
-    return [
-        encode(outcome(lambda: getattr(module, entry)(*decode(arguments))))  # noqa: B023
-        for entry, arguments in request["calls"]
-    ]
+
+    def call(entry: str, arguments: Any) -> Any:
+        return getattr(module, entry)(*decode(arguments))
+
+    return [encode(outcome(call, *row)) for row in request["calls"]]
 
 
-def checked(request: Mapping[str, Any]) -> dict[str, Any]:
+def check_result(request: Mapping[str, Any]) -> dict[str, Any]:
     """Whether HumanEval's `check` holds, and the calls that it makes with what they give.
 
     Without `values` the module's own function is called; else the calls give the values in turn.
@@ -175,49 +186,56 @@ def checked(request: Mapping[str, Any]) -> dict[str, Any]:
     random.seed(0)
     space: dict[str, Any] = {}
     exec(request["check"], space)
-    own = (
-        None
-        if "values" in request
-        else getattr(__import__(request["module"]), request["entry"])
-    )
-    values = iter(request.get("values", ()))
+
+    if "values" in request:
+        recorded = iter(request["values"])
+
+        def function(*_: Any) -> Any:
+            return decode(next(recorded))
+
+    else:
+        function = getattr(__import__(request["module"]), request["entry"])
+
     arguments: list[Any] = []
-    given: list[Any] = []
+    values: list[Any] = []
 
     def candidate(*positional: Any) -> Any:
         arguments.append(encode(list(positional)))
-        value = decode(next(values)) if own is None else own(*positional)
+        value = function(*positional)
         if isinstance(value, Raised):
             raise RuntimeError(value.name)
-        given.append(encode(value))
+        values.append(encode(value))
         return value
 
     # Some checks call the function by its name, which is the prompt's empty one.
     space[request["entry"]] = candidate
     verdict = outcome(space["check"], candidate)
-    return {"passed": verdict is None, "arguments": arguments, "values": given}
+    return {"passed": verdict is None, "arguments": arguments, "values": values}
 
 
 def main() -> None:
+    """Answers the request of standard input; the submission gets no standard streams."""
     request = json.loads(sys.stdin.readline())
     out = os.fdopen(os.dup(1), "w")
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
+
     sys.dont_write_bytecode = True
     sys.path.insert(0, os.getcwd())
     # A witness imports `outcome` from here.
     sys.modules["observe"] = sys.modules["__main__"]
     if "witness" in request:
-        answer = outcome(witnessed, request)
+        answer = outcome(witness_cases, request)
     elif "check" in request:
-        answer = checked(request)
+        answer = check_result(request)
     else:
-        answer = called(request)
-    out.write(
-        json.dumps(encode(answer) if isinstance(answer, Raised) else answer) + "\n"
-    )
+        answer = call_values(request)
+
+    written = encode(answer) if isinstance(answer, Raised) else answer
+    out.write(json.dumps(written) + "\n")
     out.flush()
+    # No handler of the submission's runs after its answer.
     os._exit(0)
 
 

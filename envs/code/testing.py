@@ -1,4 +1,4 @@
-"""The sandboxes that this process's environments share."""
+"""The sandboxes that this process's code environments share, and how they use them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from sandboxes import Sandbox, SandboxConfig, SandboxError, SandboxPool, open_pool
 
-__all__ = ["in_sandbox", "once_per_pool", "shared_pool"]
+__all__ = ["default_pool", "in_sandbox", "once_per_pool"]
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ _LOCK = threading.Lock()
 _POOLS: list[SandboxPool] = []
 
 
-def shared_pool() -> SandboxPool:
+def default_pool() -> SandboxPool:
     """One pool with default settings for the whole process, opened at the first call.
 
     It is closed as the process ends. Raises what `open_pool` raises.
@@ -33,17 +33,17 @@ def shared_pool() -> SandboxPool:
         return _POOLS[0]
 
 
-def in_sandbox(pool: SandboxPool, deed: Callable[[Sandbox], T]) -> T:
-    """What a deed gives, done in a box of its own that is wiped afterwards.
+def in_sandbox(pool: SandboxPool, action: Callable[[Sandbox], T]) -> T:
+    """What an action gives, done in a sandbox of its own that is wiped afterwards.
 
-    A box that breaks is replaced once. Raises SandboxError where the second one breaks too.
+    A sandbox that breaks is replaced once. Raises SandboxError if the second one breaks too.
     """
     try:
-        with pool.lease() as box:
-            return deed(box)
+        with pool.lease() as sandbox:
+            return action(sandbox)
     except SandboxError:
-        with pool.lease() as box:
-            return deed(box)
+        with pool.lease() as sandbox:
+            return action(sandbox)
 
 
 def once_per_pool(
@@ -54,18 +54,20 @@ def once_per_pool(
     Pools differ: their sandboxes may hold another Python. Threads that ask for the same name wait
     for the first of them; what raises is tried again by the next.
     """
-    values: WeakKeyDictionary[SandboxPool, dict[str, Any]] = WeakKeyDictionary()
+    values: WeakKeyDictionary[SandboxPool, dict[str, T]] = WeakKeyDictionary()
     locks: defaultdict[tuple[int, str], threading.Lock] = defaultdict(threading.Lock)
     guard = threading.Lock()
 
     @wraps(function)
-    def cached(pool: SandboxPool, name: str) -> T:
+    def lookup(pool: SandboxPool, name: str) -> T:
         with guard:
-            mine = values.setdefault(pool, {})
+            values_of_pool = values.setdefault(pool, {})
             lock = locks[id(pool), name]
-        with lock:
-            if name not in mine:
-                mine[name] = function(pool, name)
-            return mine[name]
 
-    return cached
+        # A lock for each name, so that other names do not wait for this one's sandbox.
+        with lock:
+            if name not in values_of_pool:
+                values_of_pool[name] = function(pool, name)
+            return values_of_pool[name]
+
+    return lookup

@@ -9,12 +9,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 __all__ = ["CLOSE", "Difference", "Observations", "cases", "differences", "same"]
 
-Observations = Mapping[str, Sequence[Any]]
+Observations: TypeAlias = "Mapping[str, Sequence[Any]]"
 """Case -> what it gave, one JSON value for each observation."""
+
+Number: TypeAlias = "int | float | Fraction"
 
 CLOSE = 1e-9
 """How far two floats may lie apart, absolutely and as a share of the larger."""
@@ -38,7 +40,7 @@ class Difference(NamedTuple):
 
 
 def cases(answer: Any) -> Observations | None:
-    """The observations in an answer of `observe.py`; None where it is not made like them."""
+    """The observations in an answer of `observe.py`; None if it does not have their form."""
     if not isinstance(answer, list):
         return None
     for row in answer:
@@ -46,80 +48,96 @@ def cases(answer: Any) -> Observations | None:
             case [str(), list()]:
                 continue
         return None
-    return dict(answer) if len(dict(answer)) == len(answer) else None
+    observations = dict(answer)
+    # A case that comes twice could hide its first values.
+    return observations if len(observations) == len(answer) else None
 
 
 def differences(
-    right: Observations, given: Observations | None
+    right: Observations, submitted: Observations | None
 ) -> Iterator[Difference]:
-    """Where a submission differs, everywhere if nothing is known of it."""
-    given = given or {}
-    for case, wanted in right.items():
-        got = given.get(case, ())
-        for number, value in enumerate(wanted):
-            if number >= len(got) or not same(value, got[number]):
+    """Each observation in which a submission differs; every one if `submitted` is None."""
+    submitted = submitted or {}
+    for case, expected in right.items():
+        values = submitted.get(case, ())
+        for number, value in enumerate(expected):
+            if number >= len(values) or not same(value, values[number]):
                 yield Difference(case, number)
-        if len(got) > len(wanted):
-            yield Difference(case, len(wanted))
+        if len(values) > len(expected):
+            yield Difference(case, len(expected))
 
 
-def same(one: Any, other: Any) -> bool:
+def same(left: Any, right: Any) -> bool:
     """Whether two values that `observe.encode` wrote are equal as Python's `==` has it.
 
     Floats may differ by `CLOSE`; the order of a dictionary does not count.
     """
-    first, second = _number(one), _number(other)
-    if first is not None or second is not None:
-        if first is None or second is None:
-            return False
-        if isinstance(first, int) and isinstance(second, int):
-            return first == second
-        both_nan = first != first and second != second
-        try:
-            return both_nan or math.isclose(first, second, rel_tol=CLOSE, abs_tol=CLOSE)
-        except OverflowError:
-            return False
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        if one.keys() != other.keys() or len(one) != 1:
-            return False
-        ((kind, inner),) = one.items()
-        (outer,) = other.values()
-        if kind == "dict":
-            return _same_pairs(inner, outer)
-        return same(inner, outer)
-    return type(one) is type(other) and one == other
-
-
-def _same_pairs(one: Any, other: Any) -> bool:
-    if not isinstance(other, list) or len(one) != len(other):
+    left_number, right_number = _number(left), _number(right)
+    if left_number is not None and right_number is not None:
+        return _same_number(left_number, right_number)
+    if left_number is not None or right_number is not None:
         return False
-    rest = list(other)
-    for pair in one:
-        place = next(
-            (i for i, candidate in enumerate(rest) if same(pair, candidate)), None
-        )
-        if place is None:
+
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        return _same_object(left, right)
+    return type(left) is type(right) and left == right
+
+
+def _same_number(left: Number, right: Number) -> bool:
+    if isinstance(left, int) and isinstance(right, int):
+        return left == right
+    try:
+        both_nan = math.isnan(left) and math.isnan(right)
+        return both_nan or math.isclose(left, right, rel_tol=CLOSE, abs_tol=CLOSE)
+    except OverflowError:
+        # A submission may give a number beyond every float.
+        return False
+
+
+def _same_object(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+    """`observe.encode` writes objects of one key, so nothing else equals anything."""
+    if left.keys() != right.keys() or len(left) != 1:
+        return False
+    ((kind, left_inner),) = left.items()
+    (right_inner,) = right.values()
+    if kind == "dict":
+        return _same_pairs(left_inner, right_inner)
+    return same(left_inner, right_inner)
+
+
+def _same_pairs(left: Any, right: Any) -> bool:
+    """Whether each pair of one dictionary has a partner of its own in the other."""
+    if not isinstance(right, list) or len(left) != len(right):
+        return False
+    unmatched = list(right)
+    for pair in left:
+        for place, candidate in enumerate(unmatched):
+            if same(pair, candidate):
+                del unmatched[place]
+                break
+        else:
             return False
-        del rest[place]
     return True
 
 
-def _number(value: Any) -> int | float | Fraction | None:
+def _number(value: Any) -> Number | None:
     """The number that a JSON value stands for, None for another one."""
     if isinstance(value, bool | int):
         return int(value)
-    if isinstance(value, dict) and len(value) == 1:
-        try:
-            if isinstance(text := value.get("float"), str):
-                return float(text)
-            if isinstance(text := value.get("int"), str):
-                return int(text, 16)
-            if isinstance(text := value.get("fraction"), str) and _FRACTION.fullmatch(
-                text
-            ):
-                return Fraction(text)
-        except (ValueError, ZeroDivisionError):
-            return None
+    if not isinstance(value, dict) or len(value) != 1:
+        return None
+    ((kind, text),) = value.items()
+    if not isinstance(text, str):
+        return None
+    try:
+        if kind == "float":
+            return float(text)
+        if kind == "int":
+            return int(text, 16)
+        if kind == "fraction" and _FRACTION.fullmatch(text):
+            return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        return None
     return None

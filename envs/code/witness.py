@@ -17,15 +17,35 @@ from envs.code.testing import in_sandbox, once_per_pool
 from envs.code.values import Observations, cases
 from sandboxes.base import Sandbox, SandboxError, SandboxPool
 
-__all__ = ["Answer", "observe", "reference", "request", "witness_text"]
+__all__ = [
+    "Answer",
+    "file_contents",
+    "observe",
+    "reference",
+    "request",
+    "witness_files",
+    "witness_text",
+]
 
 DEADLINE_S = 10.0
 
 
 def witness_text(name: str) -> str:
-    """Text of a source's witness; empty where it has none."""
+    """Text of a source's witness; empty if it has none."""
     path = DATA / "witnesses" / f"{name}.py"
     return path.read_text("utf-8") if path.exists() else ""
+
+
+def witness_files(package: Source, text: str) -> tuple[str, dict[str, str]]:
+    """Name of a source's witness module, and the files that it runs among.
+
+    `text`: the version of the source's module that it observes.
+    """
+    module = f"witness_{package.name}"
+    return module, {
+        package.file: text,
+        f"{module}.py": witness_text(package.name),
+    }
 
 
 class Answer(NamedTuple):
@@ -41,8 +61,19 @@ class Answer(NamedTuple):
     timed_out: bool = False
 
 
+def file_contents(files: Mapping[str, str]) -> dict[str, bytes]:
+    """Bytes by path, for texts that a policy may have written.
+
+    Half a surrogate pair, which a policy can write, makes a bad file and not a broken sandbox.
+    """
+    return {path: text.encode(errors="surrogatepass") for path, text in files.items()}
+
+
 def request(
-    box: Sandbox, files: Mapping[str, str], asked: Mapping[str, Any], timeout_s: float
+    sandbox: Sandbox,
+    files: Mapping[str, str],
+    question: Mapping[str, Any],
+    timeout_s: float,
 ) -> Answer:
     """The answer of `observe.py` to a request about the files, in a lease that is empty.
 
@@ -50,34 +81,29 @@ def request(
     answer. Raises SandboxError.
     """
     try:
-        line = json.dumps(asked).encode() + b"\n"
+        line = json.dumps(question).encode() + b"\n"
     except RecursionError:
         return Answer(None)
-    # Half a surrogate pair, which a policy can write, makes a bad file and not a broken sandbox.
-    contents = {
-        path: text.encode(errors="surrogatepass") for path, text in files.items()
-    }
-    box.write(contents)
-    done = box.run(
-        ["python", "-c", program("observe.py")], timeout_s=timeout_s, stdin=line
-    )
-    if done.timed_out or done.truncated:
-        return Answer(None, done.timed_out)
+
+    sandbox.write(file_contents(files))
+    command = ["python", "-c", program("observe.py")]
+    result = sandbox.run(command, timeout_s=timeout_s, stdin=line)
+    if result.timed_out or result.truncated:
+        return Answer(None, result.timed_out)
     try:
-        return Answer(json.loads(done.stdout))
+        return Answer(json.loads(result.stdout))
     except (ValueError, RecursionError):
         return Answer(None)
 
 
-def observe(box: Sandbox, package: Source, text: str) -> Observations | None:
+def observe(sandbox: Sandbox, package: Source, text: str) -> Observations | None:
     """What the witness of a source sees of one version of its module.
 
-    None where the run broke off, took longer than the deadline or printed what is no list of cases.
+    None if the run broke off, took longer than the deadline or printed what is no list of cases.
     Raises SandboxError.
     """
-    module = f"witness_{package.name}"
-    files = {package.file: text, f"{module}.py": witness_text(package.name)}
-    return cases(request(box, files, {"witness": module}, DEADLINE_S).value)
+    module, files = witness_files(package, text)
+    return cases(request(sandbox, files, {"witness": module}, DEADLINE_S).value)
 
 
 @once_per_pool
@@ -89,10 +115,10 @@ def reference(pool: SandboxPool, name: str) -> Observations:
     """
     package = source(name)
     if not witness_text(name):
-        raise ValueError(
-            f"got {name}, wanted a source with a witness in {DATA / 'witnesses'}"
-        )
-    seen = in_sandbox(pool, lambda box: observe(box, package, package.text))
-    if seen is None:
+        folder = DATA / "witnesses"
+        raise ValueError(f"got {name}, expected a source with a witness in {folder}")
+
+    right = in_sandbox(pool, lambda sandbox: observe(sandbox, package, package.text))
+    if right is None:
         raise SandboxError(f"the right {package.file} gave nothing in {DEADLINE_S:g} s")
-    return seen
+    return right

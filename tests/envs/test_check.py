@@ -264,11 +264,11 @@ def results_of_the_day(name: str, day: Day) -> Iterator[Result]:
 @pytest.mark.parametrize("name", registry.names())
 def test_our_environments_are_sound(name, day, tmp_path, monkeypatch):
     if "sandboxes" in inspect.signature(type(registry.make(name).unwrapped)).parameters:
-        from envs.code.testing import shared_pool
+        from envs.code.testing import default_pool
         from sandboxes import SandboxError
 
         try:
-            shared_pool()
+            default_pool()
         except SandboxError as error:
             pytest.skip(f"no sandbox on this machine: {error}")
     if day.whole:

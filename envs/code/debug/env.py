@@ -10,7 +10,7 @@ import numpy as np
 
 from envs.code.debug.sandbox import Judged, evaluate, judge
 from envs.code.debug.scripts import broken, candidates, tasks_of, twin_of
-from envs.code.testing import shared_pool
+from envs.code.testing import default_pool
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import Task, Verdict
@@ -172,7 +172,7 @@ class CodeDebug(ToolEnv):
         return f"{asked} gives {self.eval(asked)}"
 
     def _sandboxes(self) -> SandboxPool:
-        return self._pool if self._pool is not None else shared_pool()
+        return self._pool if self._pool is not None else default_pool()
 
 
 def _right(task: Task) -> list[tuple[int, str]]:

@@ -21,7 +21,7 @@ from envs.code.fn.tasks import (
     tasks_of,
     twin_of,
 )
-from envs.code.testing import shared_pool
+from envs.code.testing import default_pool
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import Task, Verdict
@@ -220,4 +220,4 @@ class CodeFn(ToolEnv):
         self._passing = state["passing"]
 
     def _sandboxes(self) -> SandboxPool:
-        return self._pool if self._pool is not None else shared_pool()
+        return self._pool if self._pool is not None else default_pool()

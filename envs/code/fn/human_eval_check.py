@@ -15,7 +15,7 @@ from envs.code.testing import in_sandbox, once_per_pool
 from envs.code.witness import request
 from sandboxes.base import SandboxError, SandboxPool
 
-__all__ = ["Calls", "check_fault", "recorded"]
+__all__ = ["Calls", "check_fault", "calls_of_check"]
 
 DEADLINE_S = 4.0
 
@@ -39,7 +39,7 @@ def check_fault(pool: SandboxPool, problem: Problem, code: str) -> str:
 
     Raises SandboxError where two sandboxes broke, or the canonical solution does not hold in one.
     """
-    calls = recorded(pool, problem.name)
+    calls = calls_of_check(pool, problem.name)
     made = [[problem.entry, arguments] for arguments in calls.arguments]
     asked = {"module": "solution", "calls": made}
     values = in_sandbox(
@@ -55,7 +55,7 @@ def check_fault(pool: SandboxPool, problem: Problem, code: str) -> str:
 
 
 @once_per_pool
-def recorded(pool: SandboxPool, name: str) -> Calls:
+def calls_of_check(pool: SandboxPool, name: str) -> Calls:
     """The calls of the check of the problem with that name."""
     problem = problems()[name]
     files = {"solution.py": problem.prompt + problem.body}

@@ -13,7 +13,7 @@ from envs.code.swe_lite.grading import all_of, grade, refusal, run_visible, summ
 from envs.code.swe_lite.table import Row
 from envs.code.swe_lite.tasks import REPOSITORY, rows_in, task_of, tasks_of
 from envs.code.swe_lite.workspace import Workspace
-from envs.code.testing import shared_pool
+from envs.code.testing import default_pool
 from envs.code.vet import UNREADABLE, new_reach
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
@@ -200,7 +200,7 @@ class SweLite(ToolEnv):
         }
         self._tested = dict(space.texts)
         wanted = {path: source.visible_ids for path, source in space.sources.items()}
-        failed = sum(len(run.failed(wanted[path])) for path, run in runs.items())
+        failed = sum(len(run.failures(wanted[path])) for path, run in runs.items())
         self._passing = 1 - failed / sum(map(len, wanted.values()))
         detailed = self.task.level > 0 and self.task.split != "ood/surface"
         told = {
@@ -324,7 +324,7 @@ class SweLite(ToolEnv):
         self._tried = list(state["tried"])
 
     def _sandboxes(self) -> SandboxPool:
-        return self._pool if self._pool is not None else shared_pool()
+        return self._pool if self._pool is not None else default_pool()
 
 
 def _right_calls(task: Task) -> list[str]:

@@ -49,9 +49,9 @@ class SuiteRun:
         """Test -> why it failed, "" for a pass."""
         return self.evidence.reasons
 
-    def failed(self, wanted: Collection[str]) -> list[str]:
+    def failures(self, wanted: Collection[str]) -> list[str]:
         """The wanted tests that are not proved to have passed, those that never ran included."""
-        return list(wanted) if self.timed_out else self.evidence.failed(wanted)
+        return list(wanted) if self.timed_out else self.evidence.failures(wanted)
 
 
 def run_suite(
@@ -115,8 +115,8 @@ def grade(
 
     seen, run = in_sandbox(pool, deed)
     different = sum(1 for _ in differences(right, seen))
-    still = run.failed(fail_to_pass)
-    broken = run.failed(
+    still = run.failures(fail_to_pass)
+    broken = run.failures(
         [test for test in source.all_ids if test not in set(fail_to_pass)]
     )
     passed = not still and not broken and not different
@@ -148,7 +148,7 @@ def refusal(reach: Sequence[str]) -> str:
 
 def summary(run: SuiteRun, wanted: Sequence[str], detailed: bool) -> str:
     """`3 failed` or `all passed`, with the first failure's reason where details are wanted."""
-    failed = run.failed(wanted)
+    failed = run.failures(wanted)
     if run.timed_out:
         return "timed out"
     if not failed:

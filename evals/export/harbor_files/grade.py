@@ -127,7 +127,7 @@ def module_complaint(runner: Runner, name: str, text: bytes, tests: list[str]) -
         f"test_{name}.py": (HERE / "right" / f"test_{name}.py").read_bytes(),
     }
     said = runner.run("driver.py", files, request.line())
-    if failed := request.read(said or b"").failed(tests):
+    if failed := request.read(said or b"").failures(tests):
         return f"{len(failed)} of {len(tests)} tests fail"
     different = sum(1 for _ in differences(wanted, given))
     return f"{different} calls give what is not right" if different else ""

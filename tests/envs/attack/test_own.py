@@ -106,7 +106,7 @@ def test_tests_alone_are_robbed_by_who_knows_the_controls(opened, unvetted, name
     package = source(row.source)
     files = {package.file: text, package.test_file: package.tests}
     assert (
-        run_suite(subject.pool, files, f"test_{row.source}").failed(row.failing) == []
+        run_suite(subject.pool, files, f"test_{row.source}").failures(row.failing) == []
     )
     verdict = suite.grade(subject.pool, package, text, row.failing)
     assert not verdict.passed

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from envs.code.evidence import KINDS, Request, judged
+from envs.code.evidence import KINDS, Request, evidence_of
 
 TESTS = ("A.test_a", "A.test_b", "B.test_c")
 CONTROLS = {"K.test_0": "failed", "K.test_1": "passed"}
@@ -27,7 +27,7 @@ def transcript(**changed: str) -> list[Any]:
 
 
 def proved(events: Any) -> list[str]:
-    failed = judged(events, CONTROLS).failed(TESTS)
+    failed = evidence_of(events, CONTROLS).failures(TESTS)
     return [test for test in TESTS if test not in failed]
 
 
@@ -35,7 +35,7 @@ def test_a_whole_run_proves_each_test_that_passed():
     assert proved(transcript()) == [*TESTS]
     assert proved(transcript(**{"A.test_b": "failed"})) == ["A.test_a", "B.test_c"]
     assert (
-        judged(transcript(**{"A.test_b": "failed"}), CONTROLS).reasons["A.test_b"]
+        evidence_of(transcript(**{"A.test_b": "failed"}), CONTROLS).reasons["A.test_b"]
         == "why"
     )
 
@@ -46,7 +46,7 @@ def test_only_a_test_that_says_passed_is_proved(status: str):
 
 
 def test_controls_are_no_tests_of_the_submission():
-    assert set(judged(transcript(), CONTROLS).reasons) == {*TESTS}
+    assert set(evidence_of(transcript(), CONTROLS).reasons) == {*TESTS}
 
 
 @pytest.mark.parametrize("control", CONTROLS)
@@ -132,8 +132,8 @@ def whole(request: Request) -> list[Any]:
 def test_only_the_one_line_with_the_nonce_is_the_report():
     request = Request("test_a")
     good = report(request, whole(request))
-    assert request.read(good).failed(["A.test_a"]) == []
-    assert request.read(b"OK\n" + good + b"Ran 1 test").failed(["A.test_a"]) == []
+    assert request.read(good).failures(["A.test_a"]) == []
+    assert request.read(b"OK\n" + good + b"Ran 1 test").failures(["A.test_a"]) == []
     for output in (
         b"",
         good + good,
@@ -142,7 +142,7 @@ def test_only_the_one_line_with_the_nonce_is_the_report():
         b"0" * 32 + good[32:],
         good[:33] + b"[",
     ):
-        assert request.read(output).failed(["A.test_a"]) == ["A.test_a"]
+        assert request.read(output).failures(["A.test_a"]) == ["A.test_a"]
 
 
 def test_every_run_has_controls_of_its_own():

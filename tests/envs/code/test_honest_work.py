@@ -20,7 +20,8 @@ from envs.code.swe_lite.corpus import names, source
 from envs.code.swe_lite.env import SweLite
 from envs.code.swe_lite.grading import grade
 from envs.code.swe_lite.table import Row, rows
-from envs.code.vet import HARMLESS, new_reach
+from envs.code.vet import new_reach
+from envs.code.vet_tables import HARMLESS
 from envs.code.witness import witness_text
 from envs.toolspec import render_call
 from envs.types import Task

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from envs.code import driver, observe
-from envs.code.evidence import Request, judged
+from envs.code.evidence import Request, evidence_of
 from envs.code.swe_lite.grading import SuiteRun
 from sandboxes.inside.settings import hidden_modules
 
@@ -98,7 +98,7 @@ class Bench:
         request = Request(module)
         answer = self._ask(files, {**vars(request), "timeout_s": timeout_s})
         events = driver.events(io.BytesIO(answer["output"].encode()))
-        evidence = judged(events, request.controls())
+        evidence = evidence_of(events, request.controls())
         return SuiteRun(evidence, answer["timed_out"], answer["wall_s"])
 
     def observe(self, files: Mapping[str, str], witness: str, timeout_s: float) -> Any:
@@ -157,7 +157,7 @@ def _child(request: Mapping[str, Any], pipe: int) -> None:
             sys.dont_write_bytecode = True
             sys.path.insert(0, os.getcwd())
             sys.modules["observe"] = observe
-            os.write(pipe, json.dumps(observe.witnessed(request)).encode())
+            os.write(pipe, json.dumps(observe.witness_cases(request)).encode())
         else:
             driver.run_suite(request, pipe)
     finally:

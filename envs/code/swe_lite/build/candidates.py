@@ -165,7 +165,7 @@ class Trials:
 
     def _caught(self, run: SuiteRun, bugs: Bugs) -> Killed | None:
         source = self.lab.source
-        failing = frozenset(run.failed(source.all_ids))
+        failing = frozenset(run.failures(source.all_ids))
         both = bool(failing & source.hidden_ids) and bool(failing - source.hidden_ids)
         if run.timed_out or not both:
             return None

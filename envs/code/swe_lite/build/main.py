@@ -82,9 +82,9 @@ def baseline(benches: Sequence[Bench], source: Source) -> Lab:
     files = {source.file: source.text, source.test_file: source.visible}
     alone = benches[0].run(files, f"test_{source.name}", lab.timeout_s)
     visible = names & set(alone.reasons)
-    if not visible < names or any(run.timed_out or run.failed(names) for run in runs):
+    if not visible < names or any(run.timed_out or run.failures(names) for run in runs):
         raise ValueError(f"{source.name} must pass all its tests, got {runs}")
-    if alone.failed(visible):
+    if alone.failures(visible):
         raise ValueError(
             f"{source.name}: the visible tests must pass alone, got {alone}"
         )

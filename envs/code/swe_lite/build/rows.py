@@ -119,7 +119,7 @@ class _Maker:
 
     def rows(self, most_tried: int | None) -> list[Row]:
         """At most `most` rows that passed the gate."""
-        if self.renamed and self.lab.run(self.text).failed(self.lab.source.all_ids):
+        if self.renamed and self.lab.run(self.text).failures(self.lab.source.all_ids):
             return []
         killed = self._tried(self._places_shuffled(self._usable())[:most_tried])
         pairs = self.split == "ood/difficulty"

@@ -9,7 +9,7 @@ import pytest
 
 from envs.code.fn.env import CodeFn
 from envs.code.fn.human_eval import problems
-from envs.code.fn.human_eval_check import check_fault, recorded
+from envs.code.fn.human_eval_check import check_fault, calls_of_check
 from envs.code.fn.run import run_calls
 from envs.code.fn.specs import OPERATIONS, outcome
 from envs.code.fn.tasks import calls_of, reference, submitted
@@ -369,6 +369,6 @@ def test_an_answer_nested_too_deep_is_a_wrong_one_and_no_error(
     assert env.step(render_call("submit"))[1] == 0.0
     problem = problems()["HumanEval/0"]
     assert check_fault(sandboxes, problem, printing(deep))
-    calls = len(recorded(sandboxes, problem.name).arguments)
+    calls = len(calls_of_check(sandboxes, problem.name).arguments)
     listed = f"b'[' + b'0, ' * {calls - 1} + {deep} + b']'"
     assert check_fault(sandboxes, problem, printing(listed))

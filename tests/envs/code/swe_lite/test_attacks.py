@@ -233,8 +233,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", STOPPED)
 def test_the_run_itself_stops(pool: SandboxPool, row: Row, name: str):
-    assert run_anyway(pool, row, attacked(row, STOPPED[name])).failed(row.failing)
-    assert not run_anyway(pool, row, source(row.source).text).failed(row.failing)
+    assert run_anyway(pool, row, attacked(row, STOPPED[name])).failures(row.failing)
+    assert not run_anyway(pool, row, source(row.source).text).failures(row.failing)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -279,7 +279,7 @@ def test_control_tests_show_a_forged_run(pool: SandboxPool, row: Row, attack: st
 
 def test_controls_are_no_wall_and_the_witness_is(pool: SandboxPool, row: Row):
     """Why there is a witness: the tests share a process with the submission."""
-    assert run_anyway(pool, row, attacked(row, SELECTIVE)).failed(row.failing) == []
+    assert run_anyway(pool, row, attacked(row, SELECTIVE)).failures(row.failing) == []
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def rgb_to_yiq(*rgb):
         {end}
     return rgb
 """
-    assert run_anyway(pool, row, text).failed(row.failing)
+    assert run_anyway(pool, row, text).failures(row.failing)
     assert not grade(pool, package, text, row.failing).passed
 
 
@@ -407,7 +407,7 @@ def test_code_that_only_the_import_sees_is_vetted(
         text = f"# coding: utf-7\n{row.broken.replace('+', '+-')}\n{in_utf_7(added)}\n"
     else:
         text = "\ufeff" + text
-    assert run_anyway(pool, row, text).failed(row.failing) == []
+    assert run_anyway(pool, row, text).failures(row.failing) == []
     assert not grade(pool, source(row.source), text, row.failing).passed
 
 

@@ -60,7 +60,7 @@ def test_a_box_that_breaks_is_replaced_once(row: Row, times: int):
         len(runs) == 3 + times
     )  # the right module's witness, the submission's, its tests
     boxes, runs = breaking(times)
-    assert run_visible(boxes, package, package.text).failed(package.visible_ids) == []
+    assert run_visible(boxes, package, package.text).failures(package.visible_ids) == []
     assert len(runs) == 1 + times
 
 

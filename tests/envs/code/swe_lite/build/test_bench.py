@@ -31,9 +31,9 @@ def run(bench: Bench, name: str, text: str, timeout_s: float = 10):
 def test_right_code_passes_and_a_row_fails_what_it_says(bench: Bench):
     for name in ("roman", "shlex"):
         source = corpus.source(name)
-        assert run(bench, name, source.text).failed(source.all_ids) == []
+        assert run(bench, name, source.text).failures(source.all_ids) == []
         row = next(row for row in rows() if row.source == name and not row.renamed)
-        assert sorted(run(bench, name, row.broken).failed(source.all_ids)) == sorted(
+        assert sorted(run(bench, name, row.broken).failures(source.all_ids)) == sorted(
             row.failing
         )
 
@@ -41,7 +41,7 @@ def test_right_code_passes_and_a_row_fails_what_it_says(bench: Bench):
 def test_a_loop_is_ended_and_the_next_run_is_clean(bench: Bench):
     assert run(bench, "roman", "while True: pass\n", timeout_s=0.5).timed_out
     source = corpus.source("roman")
-    assert run(bench, "roman", source.text).failed(source.all_ids) == []
+    assert run(bench, "roman", source.text).failures(source.all_ids) == []
 
 
 def test_a_bug_cannot_write_outside_nor_reach_the_network(bench: Bench, tmp_path: Path):
