@@ -69,7 +69,7 @@ def turn_by_turn(model: Any, chat: Chat, tasks: Sequence[Task]) -> int:
     for env, task in zip(envs, tasks, strict=True):
         options = {"split": task.split, "level": task.level, "task_id": task.id}
         _, info = env.reset(options=options)
-        histories.append(chat.opening(info["messages"], info["tools"])[1])
+        histories.append(chat.prompt(info["messages"], info["tools"])[1])
     live = list(range(len(tasks)))
     while live:
         turns = batch_of_turns(model, chat, [histories[row] for row in live])

@@ -61,7 +61,7 @@ def openings(chat: Chat) -> tuple[list[str], int]:
     for task in env.unwrapped.tasks("train", LEVEL)[:TASKS]:
         options = {"split": task.split, "level": task.level, "task_id": task.id}
         _, info = env.reset(options=options)
-        texts.append(chat.opening(info["messages"], info["tools"])[0])
+        texts.append(chat.prompt(info["messages"], info["tools"])[0])
     return texts, max(len(chat.ids(text)) for text in texts)
 
 

@@ -10,11 +10,11 @@ from scgrpo.config import TrainConfig
 from scgrpo.policies.completions import Server
 from scgrpo.policies.engines.vllm import VLLMEngine, VLLMServer
 from scgrpo.policies.hf import HFPolicy
-from scgrpo.policies.remote import VLLMPolicy
+from scgrpo.policies.remote import RemotePolicy
 
 __all__ = ["open_policy"]
 
-HANDOVER = "handover"
+WEIGHT_SYNC = "weight_sync"
 
 
 def open_policy(
@@ -23,7 +23,7 @@ def open_policy(
     tokenizer: PreTrainedTokenizerBase,
     start: Path,
     run: Path,
-) -> HFPolicy | VLLMPolicy:
+) -> HFPolicy | RemotePolicy:
     """The policy over `model`; an engine of its own loads `start`, and then the model's weights.
 
     Raises ValueError where vLLM is missing or its server cannot follow the training.
@@ -43,4 +43,6 @@ def open_policy(
         sampler = VLLMEngine(
             start, **{"max_model_len": tokens, **adapters, **engine.options}
         )
-    return VLLMPolicy(model, tokenizer, sampler, run / HANDOVER, cache_tokens=tokens)
+    return RemotePolicy(
+        model, tokenizer, sampler, run / WEIGHT_SYNC, cache_tokens=tokens
+    )

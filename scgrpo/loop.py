@@ -22,7 +22,7 @@ from sandboxes.commands import CommandError
 from scgrpo.config import LoraConfig, TrainConfig
 from scgrpo.credit.record import credit_path, write_credit
 from scgrpo.distributed.ranks import SINGLE_PROCESS, PeerLostError, Ranks
-from scgrpo.distributed.sharding import shard, weights_of, whole
+from scgrpo.distributed.sharding import full_parameters, full_state_dict, shard
 from scgrpo.engines import open_policy
 from scgrpo.models import load as models
 from scgrpo.models.attention import use_packed
@@ -39,9 +39,9 @@ from scgrpo.runs.log import (
 from scgrpo.teachers.prompt_ids import Solution, load_teacher, solution_of
 from scgrpo.training import checkpoint
 from scgrpo.training.causes import count_causes, describe_causes
-from scgrpo.training.collapse import Watch
+from scgrpo.training.collapse import CollapseMonitor
 from scgrpo.training.curriculum import LevelCurriculum
-from scgrpo.training.error_watch import ErrorWatch, errors_in_words
+from scgrpo.training.error_monitor import ErrorMonitor, describe_errors
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.update import PolicyUpdate, Update
 from scgrpo.validation import ERRORS as VALIDATION_ERRORS
@@ -92,7 +92,7 @@ class TrainingLoop:
         self.step = self._saved = self._restore()
         rows = read_metrics(run / METRICS)
         rows = [row for row in rows if row["step"] <= self.step]
-        self._watch, self._errors = Watch(rows), ErrorWatch(rows)
+        self._collapse, self._errors = CollapseMonitor(rows), ErrorMonitor(rows)
         self._state, self._skipped = self._snapshot(), 0
         self.policy = open_policy(config, self.model, self.tokenizer, start, run)
         self.trainer = PolicyUpdate(
@@ -125,7 +125,11 @@ class TrainingLoop:
         On Ctrl-C, and where training cannot go on, every finished step is saved first. Raises
         TrainingError for a step without a verdict, and for a gradient that stays not finite.
         """
-        total, lead, tracker = self.config.steps, self.ranks.lead, self.config.tracker
+        total, lead, tracker = (
+            self.config.steps,
+            self.ranks.is_main_process,
+            self.config.tracker,
+        )
         with (
             Metrics(self.run, last_step=self.step, tracker=tracker)
             if lead
@@ -153,7 +157,7 @@ class TrainingLoop:
         """Plays the step's groups, learns from them and logs it."""
         config, started = self.config, time.monotonic()
         step = self.step + 1
-        with whole(self.model):
+        with full_parameters(self.model):
             tasks, episodes, rounds = self._groups(step)
         self._keep(step, episodes)
         played = time.monotonic()
@@ -168,8 +172,8 @@ class TrainingLoop:
             log["time/rollout_s"] = played - started
             log["time/update_s"] = time.monotonic() - played
             log["time/tokens_per_s"] = _written(episodes) / (played - started)
-            self._watch.look(step, log)
-            self._errors.look(step, log)
+            self._collapse.check(step, log)
+            self._errors.check(step, log)
             if metrics is not None:
                 write_credit(credit_path(self.run, step), update.credit_rows)
                 metrics.write(step, **log)
@@ -191,7 +195,7 @@ class TrainingLoop:
         )
         if self.step in before:
             return
-        with whole(self.model):
+        with full_parameters(self.model):
             values = validate(
                 self._play,
                 self.policy,
@@ -203,7 +207,7 @@ class TrainingLoop:
         if ID in values and values[ID] > max(others, default=-1.0):
             if self._saved != self.step:
                 self._save()
-            if self.ranks.lead:
+            if self.ranks.is_main_process:
                 checkpoint.mark_best(
                     checkpoint.folder_of(self.run / "checkpoints", self.step)
                 )
@@ -270,7 +274,7 @@ class TrainingLoop:
     def _keep(self, step: int, episodes: list[Episode]) -> None:
         """Writes the step's episodes; raises TrainingError when none of them has a verdict."""
         path = self.run / "episodes" / f"step-{step:06d}.jsonl"
-        if self.ranks.lead:
+        if self.ranks.is_main_process:
             with disk_errors_explained(path):
                 # A step that is played again has other episodes than its credit was of.
                 credit_path(self.run, step).unlink(missing_ok=True)
@@ -295,9 +299,9 @@ class TrainingLoop:
 
         All ranks must call it where the model is sharded.
         """
-        weights = weights_of(self.model, self.config.torch_dtype())
+        weights = full_state_dict(self.model, self.config.torch_dtype())
         optimizer = self.optimizer.state_dict()
-        if self.ranks.lead:
+        if self.ranks.is_main_process:
             checkpoint.save(
                 self.run / "checkpoints",
                 self.step,
@@ -428,7 +432,7 @@ def _episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
 
 
 def _percentages(values: Mapping[str, float]) -> str:
-    causes = errors_in_words(values, VALIDATION_ERRORS)
+    causes = describe_errors(values, VALIDATION_ERRORS)
     shares = {k: v for k, v in values.items() if not k.startswith(VALIDATION_ERRORS)}
     shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in shares.items())
     return (shown or "no held-out task has a verdict") + (
@@ -438,7 +442,7 @@ def _percentages(values: Mapping[str, float]) -> str:
 
 def _summary(log: Mapping[str, float]) -> str:
     seconds = log["time/rollout_s"] + log["time/update_s"]
-    causes = errors_in_words(log)
+    causes = describe_errors(log)
     return (
         f"success {100 * log['episodes/success']:.0f} %, turns {log['episodes/turns']:.1f}, "
         f"level {log['level']:.0f}, {log['time/tokens_per_s']:.0f} tokens/s, {seconds:.0f} s"

@@ -167,7 +167,7 @@ class SharedRollouts:
     ) -> list[Episode]:
         """Plays every task `group` times; episode i belongs to task i // group."""
         ranks = self._ranks
-        mine = ranks.part(len(tasks) * group)
+        mine = ranks.shard_range(len(tasks) * group)
         if ranks.count == 1:
             return self._play(
                 policy, tasks, group=group, seed=seed, description=description
@@ -178,9 +178,9 @@ class SharedRollouts:
             [tasks[i // group] for i in mine],
             group=1,
             seed=[seeds[i] for i in mine],
-            description=description if ranks.lead else "",
+            description=description if ranks.is_main_process else "",
         )
-        return [episode for part in ranks.gathered(played) for episode in part]
+        return [episode for part in ranks.all_gather(played) for episode in part]
 
 
 def _seeds(seed: int | Sequence[int], count: int) -> list[int]:

@@ -18,7 +18,12 @@ from transformers.utils import logging as transformers_logging
 from sandboxes import SandboxError
 from scgrpo import plan
 from scgrpo.config import TrainConfig
-from scgrpo.distributed.ranks import PeerLostError, Ranks, is_main_process, joined
+from scgrpo.distributed.ranks import (
+    PeerLostError,
+    Ranks,
+    is_main_process,
+    process_group,
+)
 from scgrpo.loop import TrainingError, TrainingLoop
 from scgrpo.models import load as models
 from scgrpo.rollouts import Rollouts
@@ -84,7 +89,7 @@ def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
     """
     if config.plan:
         raise ValueError("plan=true starts no run")
-    with joined(config.torch_device()) as ranks:
+    with process_group(config.torch_device()) as ranks:
         return _train(config, given, ranks)
 
 

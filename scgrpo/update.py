@@ -20,7 +20,7 @@ from scgrpo.credit import Credit, ReferenceLimits, References, draw_peer_referen
 from scgrpo.credit.record import CreditRow, credit_rows, skipped_rows
 from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
 from scgrpo.models.forward import BatchForward
-from scgrpo.models.packing import Opening, opening_of
+from scgrpo.models.packing import TokenIds, prompt_ids
 from scgrpo.models.scoring import token_scores
 from scgrpo.policies.chat import Chat
 from scgrpo.teachers.prompt_ids import Solution, gold_openings
@@ -178,8 +178,8 @@ class PolicyUpdate:
             tokens += len(logprobs)
             entropy |= forward.by_row(pack.rows, pack_entropy)
 
-        sums = self.ranks.summed(loss, entropy_sum, mismatch, capped, tokens)
-        for rows in self.ranks.gathered(entropy):
+        sums = self.ranks.reduce_sum(loss, entropy_sum, mismatch, capped, tokens)
+        for rows in self.ranks.all_gather(entropy):
             entropy |= rows
         return self._gradient_log(*sums), entropy
 
@@ -242,7 +242,7 @@ class PolicyUpdate:
             teacher=self.model if self.teacher is None else self.teacher,
             importance_cap=self.importance_cap,
         )
-        loss, divergence, mismatch, tokens = self.ranks.summed(*sums)
+        loss, divergence, mismatch, tokens = self.ranks.reduce_sum(*sums)
         distill_log = {
             "train/loss": log["train/loss"] + loss,
             "distill/tokens": tokens,
@@ -256,7 +256,7 @@ class PolicyUpdate:
 
     def _teacher_prompts(
         self, forward: BatchForward, options: Distillation
-    ) -> tuple[dict[int, Opening], int]:
+    ) -> tuple[dict[int, TokenIds], int]:
         """What the teacher of each row reads first, and how many rows should have one."""
         episodes, batch = forward.episodes, forward.batch
         if options.teacher == "model":
@@ -264,7 +264,7 @@ class PolicyUpdate:
                 raise ValueError(
                     "distillation from another model wants PolicyUpdate.teacher, got None"
                 )
-            return {row: opening_of(e) for row, e in enumerate(episodes)}, len(episodes)
+            return {row: prompt_ids(e) for row, e in enumerate(episodes)}, len(episodes)
         if options.teacher == "gold":
             if self.solution is None:
                 raise ValueError(

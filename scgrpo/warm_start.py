@@ -128,7 +128,7 @@ def spoken(episode: Episode, chat: Chat) -> Episode:
     segments: list[Segment] = []
     for segment in episode.segments:
         if segment.source == "prompt":
-            text, ids = chat.opening(episode.messages, episode.tools)
+            text, ids = chat.prompt(episode.messages, episode.tools)
             segments.append(Segment("prompt", text, tuple(ids)))
         elif segment.source == "policy":
             ids = [*chat.ids(segment.text), chat.end_id]

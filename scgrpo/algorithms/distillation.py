@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from scgrpo.models.packing import Opening, opening_of
+from scgrpo.models.packing import TokenIds, prompt_ids
 from scgrpo.models.scoring import output_layer
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class DistillationSums(NamedTuple):
 
 def distill(
     forward: BatchForward,
-    prompts: Mapping[int, Opening],
+    prompts: Mapping[int, TokenIds],
     options: Distillation,
     weight: Tensor,
     *,
@@ -118,7 +118,7 @@ def distill(
     loss = divergence = mismatch = tokens = 0.0
 
     # Rows that share both prompts go together: the key is one prompt after the other.
-    own_prompts = {row: opening_of(forward.episodes[row]) for row in prompts}
+    own_prompts = {row: prompt_ids(forward.episodes[row]) for row in prompts}
     keys = {row: own_prompts[row] + prompt for row, prompt in prompts.items()}
     for key, rows in forward.packs(keys):
         own = own_prompts[rows[0]] if rows else key

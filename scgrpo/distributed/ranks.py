@@ -25,9 +25,15 @@ from torch import Tensor
 
 from sandboxes.commands import CommandError
 
-__all__ = ["SINGLE_PROCESS", "PeerLostError", "Ranks", "is_main_process", "joined"]
+__all__ = [
+    "SINGLE_PROCESS",
+    "PeerLostError",
+    "Ranks",
+    "is_main_process",
+    "process_group",
+]
 
-PATIENCE = timedelta(
+TIMEOUT = timedelta(
     hours=2
 )  # the others wait through a warm start, and for the slowest episode
 UNSUPPORTED = {
@@ -58,7 +64,7 @@ class PeerLostError(CommandError):
 class Ranks:
     """The processes that train together; the default is one alone, for which nothing is sent.
 
-    Every method must be called by all ranks, in the same order. Raises LostRank where one is gone.
+    Every method must be called by all ranks, in the same order. Raises PeerLostError where one is gone.
 
     | field | meaning |
     |---|---|
@@ -74,17 +80,17 @@ class Ranks:
     sharded: bool = False
 
     @property
-    def lead(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this is rank 0, which writes files and speaks."""
         return self.rank == 0
 
-    def part(self, total: int) -> range:
+    def shard_range(self, total: int) -> range:
         """This rank's part of `total` things: neighbours, about as many as any other's."""
         return range(
             total * self.rank // self.count, total * (self.rank + 1) // self.count
         )
 
-    def dealt(self, sizes: Sequence[int]) -> list[int]:
+    def assign(self, sizes: Sequence[int]) -> list[int]:
         """The rank of each thing: the largest first, each to the rank with the least so far."""
         loads, owners = [0] * self.count, [0] * len(sizes)
         for place in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
@@ -93,68 +99,68 @@ class Ranks:
             loads[owner] += sizes[place]
         return owners
 
-    def gathered(self, mine: T) -> list[T]:
+    def all_gather(self, mine: T) -> list[T]:
         """What each rank gave, by rank."""
         if self.count == 1:
             return [mine]
         found: list[Any] = [None] * self.count
-        with _spoken():
+        with _explain_lost_peer():
             dist.all_gather_object(found, mine)
         return found
 
-    def sum_(self, *tensors: Tensor) -> None:
+    def all_reduce_(self, *tensors: Tensor) -> None:
         """Replaces each tensor by its sum over the ranks."""
         if self.count == 1:
             return
         for tensor in tensors:
             sent = tensor.to(self.device or tensor.device)
-            with _spoken():
+            with _explain_lost_peer():
                 dist.all_reduce(sent)
             if sent is not tensor:
                 tensor.copy_(sent)
 
-    def summed(self, *values: float) -> list[float]:
+    def reduce_sum(self, *values: float) -> list[float]:
         """The sum of each number over the ranks."""
         if self.count == 1:
             return list(values)
-        return [sum(column) for column in zip(*self.gathered(values), strict=True)]
+        return [sum(column) for column in zip(*self.all_gather(values), strict=True)]
 
     def sum_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Sums the gradients; a parameter that has none on any rank keeps none."""
         if self.count == 1:
             return
         held = torch.tensor([float(p.grad is not None) for p in parameters])
-        self.sum_(held)
+        self.all_reduce_(held)
         for parameter, ranks in zip(parameters, held.tolist(), strict=True):
             if ranks:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
-                self.sum_(parameter.grad)
+                self.all_reduce_(parameter.grad)
 
     def broadcast_(self, tensors: Iterable[Tensor]) -> None:
         """Makes each tensor what it is on rank 0."""
         if self.count == 1:
             return
         for tensor in tensors:
-            with _spoken(), torch.no_grad():
+            with _explain_lost_peer(), torch.no_grad():
                 dist.broadcast(tensor.data, src=0)
 
     def broadcast_object(self, make: Callable[[], T]) -> T:
         """What `make` returns on rank 0, which alone calls it; the others wait.
 
-        What it raises is raised on rank 0, and LostRank with its words on the others.
+        What it raises is raised on rank 0, and PeerLostError with its words on the others.
         """
         if self.count == 1:
             return make()
         box: list[Any] = [None, "it was stopped"]
         try:
-            if self.lead:
+            if self.is_main_process:
                 box = [make(), None]
         except Exception as error:
             box[1] = f"{type(error).__name__}: {error}"
             raise
         finally:
-            with _spoken():
+            with _explain_lost_peer():
                 dist.broadcast_object_list(box, src=0)
         if box[1] is not None:
             raise PeerLostError(f"process 0 cannot go on: {box[1]}")
@@ -165,12 +171,12 @@ SINGLE_PROCESS = Ranks()
 
 
 def is_main_process() -> bool:
-    """Whether this process is rank 0 or alone, also before `joined`."""
+    """Whether this process is rank 0 or alone, also before `process_group`."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Ranks]:
+def process_group(device: torch.device) -> Iterator[Ranks]:
     """The ranks that `accelerate launch` started, connected; one alone without it.
 
     On `device`'s kind: gloo between CPUs, NCCL between GPUs. Raises ValueError where accelerate was
@@ -196,8 +202,8 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         return
     from accelerate import PartialState
 
-    with _spoken():
-        state = PartialState(cpu=device.type == "cpu", timeout=PATIENCE)
+    with _explain_lost_peer():
+        state = PartialState(cpu=device.type == "cpu", timeout=TIMEOUT)
     try:
         yield Ranks(state.process_index, state.num_processes, state.device, sharded)
     finally:
@@ -217,7 +223,7 @@ def _asked_to_shard() -> bool:
 
 
 @contextmanager
-def _spoken() -> Iterator[None]:
+def _explain_lost_peer() -> Iterator[None]:
     """Says what a torn connection means."""
     try:
         yield

@@ -2,7 +2,7 @@
 
 PyTorch's `fully_shard` gathers a layer as a pass reaches it, so all ranks have to make as many
 passes (see `BatchForward.packs`). Sampling cannot keep step, since every episode has a length of
-its own: for it the layers are gathered once and stay whole. What lies outside the layers,
+its own: for it the layers are full_tensor once and stay whole. What lies outside the layers,
 embeddings and output layer, is whole on every rank.
 """
 
@@ -22,14 +22,14 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from scgrpo.distributed.ranks import Ranks
 
 __all__ = [
-    "gathered",
-    "held",
+    "full_tensor",
+    "local_part",
     "is_sharded",
-    "load_weights",
-    "part_of",
+    "load_full_state_dict",
+    "shard_of",
     "shard",
-    "weights_of",
-    "whole",
+    "full_state_dict",
+    "full_parameters",
 ]
 
 
@@ -65,7 +65,7 @@ def shard(model: nn.Module, ranks: Ranks) -> None:
 
 
 @contextmanager
-def whole(model: nn.Module) -> Iterator[None]:
+def full_parameters(model: nn.Module) -> Iterator[None]:
     """While it lasts, sharded layers are whole on every rank; forward passes wait for nobody."""
     layers = [part for part in model.modules() if isinstance(part, FSDPModule)]
     for layer in layers:
@@ -84,12 +84,12 @@ def is_sharded(parameter: Tensor) -> bool:
     return isinstance(parameter, DTensor)
 
 
-def held(value: Tensor) -> Tensor:
+def local_part(value: Tensor) -> Tensor:
     """What this rank holds of it: its part, or all of what is not sharded. It shares the memory."""
     return value.to_local() if isinstance(value, DTensor) else value
 
 
-def gathered(parameter: Tensor, part: Tensor) -> Tensor:
+def full_tensor(parameter: Tensor, part: Tensor) -> Tensor:
     """The whole of which `part` is this rank's, cut like the parameter. All ranks must call it."""
     if not isinstance(parameter, DTensor):
         return part
@@ -104,7 +104,7 @@ def gathered(parameter: Tensor, part: Tensor) -> Tensor:
     return cut.full_tensor()
 
 
-def part_of(parameter: Tensor, value: Tensor) -> Tensor:
+def shard_of(parameter: Tensor, value: Tensor) -> Tensor:
     """This rank's part of a value, cut like the parameter."""
     if not isinstance(parameter, DTensor):
         return value
@@ -112,7 +112,7 @@ def part_of(parameter: Tensor, value: Tensor) -> Tensor:
     return distribute_tensor(value, mesh, cuts, src_data_rank=None).to_local()
 
 
-def weights_of(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor] | None:
+def full_state_dict(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor] | None:
     """The whole weights of a sharded model by name, None for another. All ranks must call it."""
     found = model.state_dict()
     if not any(map(is_sharded, found.values())):
@@ -124,12 +124,12 @@ def weights_of(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor] | None
 
 
 @torch.no_grad()
-def load_weights(model: nn.Module, weights: Mapping[str, Any]) -> None:
+def load_full_state_dict(model: nn.Module, weights: Mapping[str, Any]) -> None:
     """Puts whole weights into a model, sharded or not."""
     own = model.state_dict()
     if not any(map(is_sharded, own.values())):
         model.load_state_dict(weights)
         return
     for name, value in own.items():
-        mine = held(value)
-        mine.copy_(part_of(value, weights[name].to(mine)))
+        mine = local_part(value)
+        mine.copy_(shard_of(value, weights[name].to(mine)))

@@ -19,7 +19,13 @@ from scgrpo.batch import Batch
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.references import References
 from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
-from scgrpo.models.packing import Opening, acted, opening_of, packs, rest_of
+from scgrpo.models.packing import (
+    TokenIds,
+    action_ids,
+    completion_ids,
+    packs,
+    prompt_ids,
+)
 from scgrpo.models.scoring import (
     Scores,
     divergence,
@@ -32,7 +38,7 @@ from scgrpo.teachers.prompt_ids import reference_openings
 
 __all__ = ["BatchForward", "Pack"]
 
-DUMMY_PROMPT: Opening = (0,)
+DUMMY_PROMPT: TokenIds = (0,)
 """Dummy input: under FSDP every rank must run the same number of forward passes."""
 
 
@@ -105,11 +111,13 @@ class BatchForward:
             for row, values in self.by_row(pack.rows, scores.entropy).items():
                 if row in wanted:
                     entropy[row, self.batch.action_mask[row]] = values
-        self._ranks.sum_(entropy)
+        self._ranks.all_reduce_(entropy)
         return entropy
 
     @torch.no_grad()
-    def divergence(self, rows: Sequence[int], prompts: Mapping[int, Opening]) -> Tensor:
+    def divergence(
+        self, rows: Sequence[int], prompts: Mapping[int, TokenIds]
+    ) -> Tensor:
         """D (B, T) = KL(after the row's prompt || unconditioned), nats, of `rows` with a prompt.
 
         0 in other rows. Source: arXiv:2606.18810.
@@ -132,7 +140,7 @@ class BatchForward:
                 self._keep_scores(together, scores)
                 for row, values in self.by_row(together, kl).items():
                     d[row, self.batch.action_mask[row]] = values
-        self._ranks.sum_(d)
+        self._ranks.all_reduce_(d)
         return d
 
     def take(self, rows: Sequence[int]) -> Iterator[Pack]:
@@ -152,7 +160,9 @@ class BatchForward:
         ):
             yield self._with_scores(Pack(together, self.states(together, prompt)))
 
-    def packs(self, prompts: Mapping[int, Opening]) -> list[tuple[Opening, list[int]]]:
+    def packs(
+        self, prompts: Mapping[int, TokenIds]
+    ) -> list[tuple[TokenIds, list[int]]]:
         """This rank's rows among those with a prompt, as they go through the model together.
 
         Where the model is sharded, a rank with fewer packs than another gets some without rows.
@@ -160,7 +170,7 @@ class BatchForward:
         mine = {row: prompt for row, prompt in prompts.items() if row in self.mine}
         together = packs(self.episodes, mine, self._pack_tokens)
         if self._ranks.sharded:
-            most = max(self._ranks.gathered(len(together)))
+            most = max(self._ranks.all_gather(len(together)))
             together += [(DUMMY_PROMPT, [])] * (most - len(together))
         return together
 
@@ -178,13 +188,13 @@ class BatchForward:
         if not rows:
             return predicting_states(model, DUMMY_PROMPT, [DUMMY_PROMPT], [[False]])
         branches, masks = zip(
-            *(rest_of(self.episodes[row]) for row in rows), strict=True
+            *(completion_ids(self.episodes[row]) for row in rows), strict=True
         )
         return predicting_states(model, prompt, branches, masks)
 
     def reference_prompts(
         self, references: References, drawn: Tensor
-    ) -> dict[int, Opening]:
+    ) -> dict[int, TokenIds]:
         """Each row's prompt with the row `drawn` (B,) of it in the system message; -1 for none.
 
         `references` says whether the group had a success. Rows without a reference are left out,
@@ -197,7 +207,7 @@ class BatchForward:
 
     def targets(self, rows: list[int]) -> Tensor:
         """(A,) action tokens of the rows."""
-        ids = acted(self.episodes, rows)
+        ids = action_ids(self.episodes, rows)
         return torch.tensor(ids, dtype=torch.long, device=self.model.device)
 
     def sampled_logprobs(self, rows: list[int]) -> Tensor:
@@ -219,7 +229,8 @@ class BatchForward:
         if missing:
             together = self.packs(self._prompts(missing))
             tokens = self._graph_tokens + sum(
-                len(prompt) + sum(len(rest_of(self.episodes[row])[0]) for row in some)
+                len(prompt)
+                + sum(len(completion_ids(self.episodes[row])[0]) for row in some)
                 for prompt, some in together
             )
             keep = tokens <= self._kept_tokens and not self._ranks.sharded
@@ -231,8 +242,8 @@ class BatchForward:
             self._graph_tokens = tokens if keep else self._graph_tokens
         return self._cache
 
-    def _prompts(self, rows: Sequence[int]) -> dict[int, Opening]:
-        return {row: opening_of(self.episodes[row]) for row in rows}
+    def _prompts(self, rows: Sequence[int]) -> dict[int, TokenIds]:
+        return {row: prompt_ids(self.episodes[row]) for row in rows}
 
     def _with_scores(self, pack: Pack) -> Pack:
         return pack._replace(scores=self._known_scores(pack.rows))
@@ -267,6 +278,6 @@ class BatchForward:
                 rows for _, rows in packs(self.episodes, prompts, self._pack_tokens)
             ]
             sizes = [int(self.batch.real[rows].sum()) for rows in together]
-            for rows, owner in zip(together, self._ranks.dealt(sizes), strict=True):
+            for rows, owner in zip(together, self._ranks.assign(sizes), strict=True):
                 mine.update(rows if owner == self._ranks.rank else ())
         return mine

@@ -6,40 +6,40 @@ from collections.abc import Mapping, Sequence
 
 from envs.types import Episode
 
-__all__ = ["Opening", "acted", "opening_of", "packs", "rest_of"]
+__all__ = ["TokenIds", "action_ids", "prompt_ids", "packs", "completion_ids"]
 
-Opening = tuple[int, ...]
+TokenIds = tuple[int, ...]
 
 
-def opening_of(episode: Episode) -> Opening:
+def prompt_ids(episode: Episode) -> TokenIds:
     """Ids of the prompt, up to where the first turn begins."""
     return episode.segments[0].token_ids
 
 
-def rest_of(episode: Episode) -> tuple[list[int], list[bool]]:
+def completion_ids(episode: Episode) -> tuple[list[int], list[bool]]:
     """Ids after the opening, and which of them the policy sampled."""
-    size = len(opening_of(episode))
+    size = len(prompt_ids(episode))
     return episode.token_ids[size:], episode.action_mask[size:]
 
 
-def acted(episodes: Sequence[Episode], rows: Sequence[int]) -> list[int]:
+def action_ids(episodes: Sequence[Episode], rows: Sequence[int]) -> list[int]:
     """The action tokens of the rows, one row after the other."""
     return [i for row in rows for turn in episodes[row].turns for i in turn.token_ids]
 
 
 def packs(
-    episodes: Sequence[Episode], openings: Mapping[int, Opening], pack_tokens: int
-) -> list[tuple[Opening, list[int]]]:
+    episodes: Sequence[Episode], openings: Mapping[int, TokenIds], pack_tokens: int
+) -> list[tuple[TokenIds, list[int]]]:
     """Rows with equal openings, together as far as `pack_tokens` allows.
 
     A row that never acted, because its opening spent the budget, has nothing to score.
     """
-    found: list[tuple[Opening, list[int]]] = []
-    open_packs: dict[Opening, tuple[list[int], int]] = {}
+    found: list[tuple[TokenIds, list[int]]] = []
+    open_packs: dict[TokenIds, tuple[list[int], int]] = {}
     for row, opening in openings.items():
         if not episodes[row].turns:
             continue
-        need = len(rest_of(episodes[row])[0])
+        need = len(completion_ids(episodes[row])[0])
         rows, used = open_packs.get(opening, ([], pack_tokens))
         if used + need > pack_tokens:
             rows, used = [], len(opening)

@@ -49,7 +49,7 @@ class Chat:
         self.end_id = _end_id(self._before_reply, ends)
         self._end_text = ends[self.end_id]
 
-    def opening(
+    def prompt(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
     ) -> tuple[str, list[int]]:
         """The prompt up to where the policy's first turn begins: its text and its ids."""

@@ -114,7 +114,7 @@ class HFPolicy:
                 f"an episode may take {limits.episode_tokens} tokens but the cache holds "
                 f"{self.cache_tokens}; raise cache_tokens or lower limits.episode_tokens"
             )
-        text, ids = self.chat.opening(messages, tools)
+        text, ids = self.chat.prompt(messages, tools)
         with self._wake:
             self._wake.wait_for(lambda: self._free or self._closed)
             self._check_open()

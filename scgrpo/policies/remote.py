@@ -21,23 +21,23 @@ from sandboxes.commands import CommandError
 from scgrpo.models.scoring import output_layer
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.engines.vllm import Engine, Sampled
-from scgrpo.policies.engines.vllm_worker import digest
+from scgrpo.policies.engines.vllm_worker import weight_checksum
 from scgrpo.runs.disk import atomic_folder, remove_scratch
 
-__all__ = ["StaleWeights", "VLLMPolicy"]
+__all__ = ["StaleWeightsError", "RemotePolicy"]
 
 KEEP_WEIGHTS = 1
 
 
-class StaleWeights(CommandError):
+class StaleWeightsError(CommandError):
     """The engine computes with other weights than the trainer; the message says what to do."""
 
 
-class VLLMPolicy:
+class RemotePolicy:
     """Samples turns at temperature 1, top_p 1, from an engine that follows `model`'s weights.
 
     `updated` writes the weights to `folder`, has the engine read them, and compares a checksum of
-    what it then computes with: StaleWeights where it differs. Of a PeftModel it hands over the
+    what it then computes with: StaleWeightsError where it differs. Of a PeftModel it hands over the
     adapter alone, under a name of its own for each version. Use as a context manager.
 
     | argument | meaning |
@@ -60,7 +60,7 @@ class VLLMPolicy:
         self.version = 0
         self._tokenizer, self._engine, self._folder = tokenizer, engine, folder
         try:
-            self._push()
+            self._sync_weights()
         except BaseException:
             engine.close()
             raise
@@ -79,13 +79,13 @@ class VLLMPolicy:
                 f"an episode may take {limits.episode_tokens} tokens but the engine holds "
                 f"{self.cache_tokens}; raise cache_tokens or lower limits.episode_tokens"
             )
-        text, ids = self.chat.opening(messages, tools)
+        text, ids = self.chat.prompt(messages, tools)
         return _Conversation(self, Segment("prompt", text, tuple(ids)), limits, seed)
 
     def updated(self) -> None:
         """Hands the new weights over; returns when the engine computes with them."""
         self.version += 1
-        self._push()
+        self._sync_weights()
 
     def turn(self, ids: Sequence[int], *, room: int, seed: int) -> Sampled:
         """The engine's next turn after `ids`. Raises ServerError."""
@@ -101,7 +101,7 @@ class VLLMPolicy:
         """Ends the engine; turns that are waited for get ServerError. Safe to call twice."""
         self._engine.close()
 
-    def _push(self) -> None:
+    def _sync_weights(self) -> None:
         target = self._folder / f"version-{self.version:06d}"
         remove_scratch(self._folder, "version-*")
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -113,9 +113,9 @@ class VLLMPolicy:
             self._engine.load_adapter(target)
         else:
             self._engine.load(target)
-        wanted, found = _digest(self.model), self._engine.digests()
+        wanted, found = _weight_checksum(self.model), self._engine.weight_checksums()
         if found != {wanted}:
-            raise StaleWeights(
+            raise StaleWeightsError(
                 f"the engine computes with weights {sorted(d[:12] for d in found)}, the trainer "
                 f"has {wanted[:12]} (version {self.version}): restart the engine, and see that it "
                 f"can read {self._folder}"
@@ -141,7 +141,7 @@ class _Conversation:
     """One episode's history of ids."""
 
     def __init__(
-        self, policy: VLLMPolicy, prompt: Segment, limits: Limits, seed: int
+        self, policy: RemotePolicy, prompt: Segment, limits: Limits, seed: int
     ) -> None:
         self.prompt = prompt
         self._policy, self._limits = policy, limits
@@ -181,8 +181,8 @@ class _Conversation:
         return None
 
 
-def _digest(model: PreTrainedModel) -> str:
+def _weight_checksum(model: PreTrainedModel) -> str:
     """Of a PeftModel its base's, which is what the engine holds beside the adapter."""
     plain = model.get_base_model() if isinstance(model, PeftModel) else model
     head: Any = output_layer(model)
-    return digest(plain, head.weight)
+    return weight_checksum(plain, head.weight)

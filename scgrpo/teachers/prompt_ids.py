@@ -14,7 +14,7 @@ from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.references import Case, References
 from scgrpo.models import load as models
 from scgrpo.models.attention import use_packed
-from scgrpo.models.packing import Opening, rest_of
+from scgrpo.models.packing import TokenIds, completion_ids
 from scgrpo.policies.chat import Chat
 from scgrpo.teachers.prompts import gold_messages, teacher_messages
 
@@ -37,13 +37,13 @@ def reference_openings(
     group: Sequence[int],
     references: References,
     reference: Tensor,
-) -> dict[int, Opening]:
+) -> dict[int, TokenIds]:
     """Each row's opening with the row `reference` (B,) of it in the system message.
 
     Rows without one, and those whose input would be too long, are left out.
     """
-    openings: dict[int, Opening] = {}
-    made: dict[tuple[int, int], Opening | None] = {}
+    openings: dict[int, TokenIds] = {}
+    made: dict[tuple[int, int], TokenIds | None] = {}
     for row, source in enumerate(reference.tolist()):
         if source < 0:
             continue
@@ -64,10 +64,10 @@ def reference_openings(
 
 def gold_openings(
     chat: Chat, limits: ReferenceLimits, episodes: Sequence[Episode], solution: Solution
-) -> dict[int, Opening]:
+) -> dict[int, TokenIds]:
     """Each row's opening with its task's solution in the system message; too long ones left out."""
-    openings: dict[int, Opening] = {}
-    made: dict[str, Opening | None] = {}
+    openings: dict[int, TokenIds] = {}
+    made: dict[str, TokenIds | None] = {}
     for row, episode in enumerate(episodes):
         if episode.task.id not in made:
             messages = gold_messages(
@@ -118,20 +118,20 @@ def solution_of(env: TextEnv) -> Solution:
 
 def _opening(
     chat: Chat, episode: Episode, messages: list[Message] | None
-) -> Opening | None:
-    return None if messages is None else tuple(chat.opening(messages, episode.tools)[1])
+) -> TokenIds | None:
+    return None if messages is None else tuple(chat.prompt(messages, episode.tools)[1])
 
 
 def _keep(
-    openings: dict[int, Opening],
+    openings: dict[int, TokenIds],
     row: int,
-    opening: Opening | None,
+    opening: TokenIds | None,
     episode: Episode,
     limits: ReferenceLimits,
 ) -> None:
     """Puts the row's opening down where it and the episode are not too long."""
     if (
         opening is not None
-        and len(opening) + len(rest_of(episode)[0]) <= limits.input_tokens
+        and len(opening) + len(completion_ids(episode)[0]) <= limits.input_tokens
     ):
         openings[row] = opening

@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from sandboxes.commands import CommandError
-from scgrpo.distributed.sharding import load_weights
+from scgrpo.distributed.sharding import load_full_state_dict
 from scgrpo.models import load as models
 from scgrpo.runs.disk import atomic_folder, link_atomically, remove_scratch
 
@@ -104,7 +104,7 @@ def load_into(path: Path, model: Any, optimizer: Stateful | None) -> dict[str, A
     """
     verify(path)
     saved, _ = models.load(path, dtype=model.dtype)
-    load_weights(model, saved.state_dict())
+    load_full_state_dict(model, saved.state_dict())
     device = next(model.parameters()).device
     everything = torch.load(path / TRAINER, map_location=device, weights_only=True)
     if optimizer is not None:

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Watch"]
+__all__ = ["CollapseMonitor"]
 
 STEPS = 3
 QUIET_D = 1e-4
@@ -18,7 +18,7 @@ LENGTHS = 0.25, 4.0
 logger = logging.getLogger(__name__)
 
 
-class Watch:
+class CollapseMonitor:
     """Looks at each step's numbers and warns once of each way in which a policy collapses.
 
     | what is warned of | when |
@@ -39,7 +39,7 @@ class Watch:
         for row in past:
             self._note(row)
 
-    def look(self, step: int, log: Mapping[str, Any]) -> None:
+    def check(self, step: int, log: Mapping[str, Any]) -> None:
         """Takes a step's numbers and warns of what they show."""
         self._note(log)
         d = log.get("credit/mean_d")

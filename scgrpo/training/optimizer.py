@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
-from scgrpo.distributed.sharding import gathered, held, is_sharded, part_of
+from scgrpo.distributed.sharding import full_tensor, is_sharded, local_part, shard_of
 
 __all__ = ["AdamKind", "MasterAdamW", "adam_of"]
 
@@ -67,7 +67,7 @@ class MasterAdamW:
         A norm that is not finite skips the step.
         """
         for p, part in self._sharded:
-            part.grad = None if p.grad is None else held(p.grad)
+            part.grad = None if p.grad is None else local_part(p.grad)
             p.grad = None
         self._ranks.sum_gradients(self._alike)
         norm = self._clip(max_norm)
@@ -88,12 +88,12 @@ class MasterAdamW:
     def state_dict(self) -> dict[str, Any]:
         """Masters and Adam's moments, whole: all ranks must call it where weights are sharded."""
         masters = [
-            gathered(p, master.detach())
+            full_tensor(p, master.detach())
             for p, master in zip(self.parameters, self._masters, strict=True)
         ]
         return {
             "masters": masters,
-            "adam": self._reshaped(self._adam.state_dict(), gathered),
+            "adam": self._reshaped(self._adam.state_dict(), full_tensor),
         }
 
     @torch.no_grad()
@@ -102,8 +102,8 @@ class MasterAdamW:
         for p, master, saved in zip(
             self.parameters, self._masters, state["masters"], strict=True
         ):
-            master.copy_(part_of(p, saved))
-        self._adam.load_state_dict(self._reshaped(state["adam"], part_of))
+            master.copy_(shard_of(p, saved))
+        self._adam.load_state_dict(self._reshaped(state["adam"], shard_of))
         self._publish()
 
     def _reshaped(
@@ -129,7 +129,7 @@ class MasterAdamW:
         if not self._sharded:
             return float(nn.utils.clip_grad_norm_(self._masters, max_norm))
         parts = _square([part for _, part in self._sharded])
-        self._ranks.sum_(parts)
+        self._ranks.all_reduce_(parts)
         norm = math.sqrt(float(parts + _square(self._alike)))
         for master in self._masters:
             if master.grad is not None:
@@ -146,7 +146,7 @@ def _square(masters: Iterable[Tensor]) -> Tensor:
 def _master(parameter: nn.Parameter) -> nn.Parameter:
     """The fp32 weight that is stepped: the parameter, this rank's part of it, or a copy."""
     if is_sharded(parameter):
-        return nn.Parameter(held(parameter.detach()))
+        return nn.Parameter(local_part(parameter.detach()))
     if parameter.dtype == torch.float32:
         return parameter
     return nn.Parameter(parameter.detach().float())

@@ -309,7 +309,7 @@ def test_a_rise_of_one_cause_is_counted_shown_and_warned_of_once(
         return begin(self, *args, **options)
 
     monkeypatch.setattr(HFPolicy, "begin", full)
-    with caplog.at_level(logging.WARNING, "scgrpo.training.error_watch"):
+    with caplog.at_level(logging.WARNING, "scgrpo.training.error_monitor"):
         learn(run, replace(config, steps=2), one_thread, tiny)
         learn(run, replace(config, steps=3, resume=True), one_thread, tiny)
     rows = told(run)

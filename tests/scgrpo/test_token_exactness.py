@@ -29,7 +29,7 @@ from envs.store import read_episodes, write_episodes
 from envs.types import Episode, Stop, Verdict
 from scgrpo.algorithms.presets import GRPO, SC_GRPO, Algorithm
 from scgrpo.batch import collate
-from scgrpo.models.packing import opening_of, rest_of
+from scgrpo.models.packing import completion_ids, prompt_ids
 from scgrpo.models.scoring import output_layer, predicting_states, token_scores
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
@@ -151,8 +151,8 @@ def test_what_was_sampled_is_what_is_fed_and_learned_from(
             assert len(fed) >= max(t for t, acts in enumerate(mask) if acts)
             # Each author's text is encoded once, and a turn's text is its ids'.
             assert (
-                list(opening_of(episode))
-                == chat.opening(episode.messages, episode.tools)[1]
+                list(prompt_ids(episode))
+                == chat.prompt(episode.messages, episode.tools)[1]
             )
             for segment in episode.turns:
                 assert segment.text == chat.text(segment.token_ids)
@@ -160,9 +160,9 @@ def test_what_was_sampled_is_what_is_fed_and_learned_from(
             # The trainer reads the same ids, also those that were stored.
             write_episodes(tmp_path / "episodes.jsonl", [episode])
             stored = list(read_episodes(tmp_path / "episodes.jsonl"))[-1]
-            assert [*opening_of(stored), *rest_of(stored)[0]] == ids
+            assert [*prompt_ids(stored), *completion_ids(stored)[0]] == ids
             assert collate([stored], [0], pad_id=0).token_ids[0].tolist() == ids
-            assert rest_of(stored)[1] == mask[len(opening_of(stored)) :]
+            assert completion_ids(stored)[1] == mask[len(prompt_ids(stored)) :]
     assert otherwise > 0
 
 
@@ -174,8 +174,8 @@ def test_rollout_and_trainer_agree_on_every_log_probability(
     head = output_layer(model)
     sampled, checked = torch.zeros(0), 0
     for episode in episodes:
-        branch, mask = rest_of(episode)
-        states = predicting_states(model, opening_of(episode), [branch], [mask])
+        branch, mask = completion_ids(episode)
+        states = predicting_states(model, prompt_ids(episode), [branch], [mask])
         ids = [i for turn in episode.turns for i in turn.token_ids]
         logprobs, _ = token_scores(head, states, torch.tensor(ids))
         sampled = torch.tensor([p for turn in episode.turns for p in turn.logprobs])

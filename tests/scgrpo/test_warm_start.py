@@ -59,7 +59,7 @@ def test_a_scripted_episode_gets_the_ids_that_a_model_would_have_made(tiny: Path
     told = spoken(episode, chat)
     first, second = (turn.text for turn in episode.turns)
     reply = episode.segments[2].text
-    opening = chat.opening(episode.messages, episode.tools)[0]
+    opening = chat.prompt(episode.messages, episode.tools)[0]
     text = (
         f"{opening}{first}<|im_end|>\n<|im_start|>user\n{reply}<|im_end|>\n"
         f"<|im_start|>assistant\n{second}<|im_end|>"
@@ -80,7 +80,7 @@ def test_it_learns_to_end_its_turns(tiny: Path, tmp_path: Path):
         warm_start(tmp_path / "warm", model, tokenizer, play, 0, options, seed=0)
     learned, _ = load(tmp_path / "warm")
     chat = Chat(tokenizer)
-    opening = chat.opening(episode.messages, episode.tools)[1]
+    opening = chat.prompt(episode.messages, episode.tools)[1]
     with torch.no_grad():
         ids = torch.tensor([[*opening, *chat.ids("2")]])
         first, second = learned(input_ids=ids).logits[0, -2:].softmax(-1)

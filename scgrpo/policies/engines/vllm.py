@@ -16,7 +16,7 @@ __all__ = ["EXTENSION", "Engine", "Sampled", "VLLMEngine", "VLLMServer"]
 
 CALL_END = "</tool_call>"
 ADAPTER = "scgrpo-"
-EXTENSION = "scgrpo.policies.engines.vllm_worker.Follower"
+EXTENSION = "scgrpo.policies.engines.vllm_worker.WeightSyncWorker"
 
 
 class Sampled(NamedTuple):
@@ -44,7 +44,7 @@ class Engine(Protocol):
 
     def load_adapter(self, folder: Path) -> None: ...
 
-    def digests(self) -> set[str]: ...
+    def weight_checksums(self) -> set[str]: ...
 
     def close(self) -> None: ...
 
@@ -64,7 +64,7 @@ class VLLMServer:
         try:
             models = self._completions.ask("GET", "/models")
             self._model = server.model or str(models["data"][0]["id"])
-            self.digests()
+            self.weight_checksums()
         except (ServerError, KeyError, IndexError, TypeError) as error:
             self.close()
             raise ValueError(
@@ -117,7 +117,7 @@ class VLLMServer:
     def load(self, folder: Path) -> None:
         """Has every worker read the weights, and forgets what it cached. Raises ServerError."""
         arguments = {"weights_path": str(folder.resolve())}
-        self._rpc("follow", arguments)
+        self._rpc("sync_weights", arguments)
         self._control.ask("POST", "/reset_prefix_cache")
 
     def load_adapter(self, folder: Path) -> None:
@@ -135,9 +135,9 @@ class VLLMServer:
     def _adapt(self, deed: str, **body: str) -> None:
         self._completions.ask("POST", f"/{deed}_lora_adapter", body, words=True)
 
-    def digests(self) -> set[str]:
+    def weight_checksums(self) -> set[str]:
         """The checksum that each worker says."""
-        return set(self._rpc("weights_digest", {}))
+        return set(self._rpc("weight_checksum", {}))
 
     def close(self) -> None:
         """Ends running requests; the server goes on."""
@@ -223,7 +223,7 @@ class VLLMEngine:
     def load(self, folder: Path) -> None:
         """Has every worker read the weights, and forgets what it cached."""
         arguments = {"weights_path": str(folder.resolve())}
-        self._wait(self._engine.collective_rpc("follow", kwargs=arguments))
+        self._wait(self._engine.collective_rpc("sync_weights", kwargs=arguments))
         self._wait(self._engine.reset_prefix_cache())
 
     def load_adapter(self, folder: Path) -> None:
@@ -237,9 +237,9 @@ class VLLMEngine:
         if before:
             self._wait(self._engine.remove_lora(before.lora_int_id))
 
-    def digests(self) -> set[str]:
+    def weight_checksums(self) -> set[str]:
         """The checksum that each worker says."""
-        return set(self._wait(self._engine.collective_rpc("weights_digest")))
+        return set(self._wait(self._engine.collective_rpc("weight_checksum")))
 
     def close(self) -> None:
         """Ends the engine's processes. Safe to call twice."""

@@ -1,6 +1,6 @@
 """What vLLM's workers do for us: follow the trainer's weights, and say which they compute with.
 
-Loaded by `--worker-extension-cls scgrpo.policies.engines.vllm_worker.Follower`, inside vLLM's own Python.
+Loaded by `--worker-extension-cls scgrpo.policies.engines.vllm_worker.WeightSyncWorker`, inside vLLM's own Python.
 Imports torch alone.
 """
 
@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Follower", "digest"]
+__all__ = ["WeightSyncWorker", "weight_checksum"]
 
 ROWS = 1024
 
 
-def digest(model: nn.Module, head: Tensor) -> str:
+def weight_checksum(model: nn.Module, head: Tensor) -> str:
     """Hex SHA-256 over the last norm and the first rows of the output layer, in bfloat16.
 
     Tensors that no engine lays out anew, and that every step of full training moves. Raises
@@ -35,12 +35,12 @@ def digest(model: nn.Module, head: Tensor) -> str:
     return found.hexdigest()
 
 
-class Follower:
+class WeightSyncWorker:
     """Mixed into vLLM's worker class."""
 
     model_runner: Any
 
-    def follow(self, weights_path: str) -> None:
+    def sync_weights(self, weights_path: str) -> None:
         """Computes with the weights in a folder from now on."""
         self.model_runner.reload_weights(weights_path=weights_path)
         model = self.model_runner.get_model()
@@ -49,7 +49,7 @@ class Follower:
             head = model.lm_head.tie_weights(model.model.embed_tokens)
             head.quant_method.process_weights_after_loading(head)
 
-    def weights_digest(self) -> str:
-        """`digest` of the model that this worker holds."""
+    def weight_checksum(self) -> str:
+        """`weight_checksum` of the model that this worker holds."""
         model = self.model_runner.get_model()
-        return digest(model, model.lm_head.weight)
+        return weight_checksum(model, model.lm_head.weight)

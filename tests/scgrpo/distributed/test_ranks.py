@@ -26,9 +26,9 @@ from scgrpo.distributed.ranks import (
     UNSUPPORTED,
     PeerLostError,
     Ranks,
-    joined,
+    process_group,
 )
-from scgrpo.distributed.sharding import gathered, held, is_sharded, shard
+from scgrpo.distributed.sharding import full_tensor, is_sharded, local_part, shard
 from scgrpo.loop import adapted
 from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load, make_tiny, recompute_activations
@@ -80,7 +80,7 @@ def as_rank(
         "MASTER_PORT": port,
         "ACCELERATE_USE_CPU": "true",
     }
-    with joined(torch.device("cpu")) as ranks:
+    with process_group(torch.device("cpu")) as ranks:
         work(ranks, *args)
 
 
@@ -127,7 +127,7 @@ def three_steps(ranks: Ranks, folder: Path, out: Path, rank: int = 0) -> None:
         ) -> None:
             pairs = zip(adam.parameters, adam._masters, strict=True)
             given = [
-                gathered(p, part.grad) for p, part in pairs if part.grad is not None
+                full_tensor(p, part.grad) for p, part in pairs if part.grad is not None
             ]
             into.append(torch.cat([g.flatten() for g in given]).clone())
 
@@ -148,7 +148,9 @@ def three_steps(ranks: Ranks, folder: Path, out: Path, rank: int = 0) -> None:
             "ids": [e.token_ids for e in episodes],
             "logs": [update.log for update in updates],
             "gradient": gradients[0],
-            "weights": [gathered(p, held(p.detach())) for p in model.parameters()],
+            "weights": [
+                full_tensor(p, local_part(p.detach())) for p in model.parameters()
+            ],
             "sharded": sum(map(is_sharded, model.parameters())),
             "credited": [
                 (r.episode, r.case, r.reference, len(r.weight), len(r.entropy))
@@ -198,10 +200,10 @@ def test_two_processes_take_the_steps_of_one(
 
 
 def left_alone(ranks: Ranks, out: Path) -> None:
-    if not ranks.lead:
+    if not ranks.is_main_process:
         os._exit(3)
     try:
-        ranks.sum_(torch.ones(2))
+        ranks.all_reduce_(torch.ones(2))
     except PeerLostError as error:
         (out / "said").write_text(str(error))
 
@@ -227,8 +229,9 @@ def test_what_the_first_rank_refuses_the_others_do_not_wait_for(tmp_path: Path):
     assert on_two(refused, tmp_path) == [0, 0]
     assert (tmp_path / "said-0").read_text() == "ValueError: there is no run x"
     assert (
-        tmp_path / "said-1"
-    ).read_text() == "LostRank: process 0 cannot go on: ValueError: there is no run x"
+        (tmp_path / "said-1").read_text()
+        == "PeerLostError: process 0 cannot go on: ValueError: there is no run x"
+    )
 
 
 @pytest.mark.parametrize("key", sorted(UNSUPPORTED))
@@ -240,7 +243,7 @@ def test_a_launch_that_would_share_the_model_in_another_way_is_refused(
         pytest.raises(
             ValueError, match=f"launched with {UNSUPPORTED[key]}.*--fsdp_version 2"
         ),
-        joined(torch.device("cpu")),
+        process_group(torch.device("cpu")),
     ):
         pass
 
@@ -268,17 +271,17 @@ def test_what_a_launch_asks_for_in_vain_is_refused(
 ):
     for name, given in (FSDP | {key: value}).items():
         monkeypatch.setenv(name, given)
-    with pytest.raises(ValueError, match=said), joined(torch.device("cpu")):
+    with pytest.raises(ValueError, match=said), process_group(torch.device("cpu")):
         pass
 
 
 def test_the_largest_things_are_dealt_first():
     # 9 -> 0, 7 -> 1, 4 -> 1 (11), 3 -> 0 (12), 1 -> 1 (12)
-    assert replace(SINGLE_PROCESS, count=2).dealt([1, 9, 4, 3, 7]) == [1, 0, 1, 0, 1]
+    assert replace(SINGLE_PROCESS, count=2).assign([1, 9, 4, 3, 7]) == [1, 0, 1, 0, 1]
 
 
 def test_parts_are_neighbours_and_cover_everything_once():
-    parts = [list(Ranks(rank, 3).part(7)) for rank in range(3)]
+    parts = [list(Ranks(rank, 3).shard_range(7)) for rank in range(3)]
     assert parts == [[0, 1], [2, 3], [4, 5, 6]]
 
 

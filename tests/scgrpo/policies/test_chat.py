@@ -83,7 +83,7 @@ def spoken(
     chat: Chat, messages, turns: list[str], replies: list[str], *, ended: bool
 ) -> list[int]:
     """The ids of a conversation as a policy appends them."""
-    ids = chat.opening(messages, ())[1]
+    ids = chat.prompt(messages, ())[1]
     for turn, reply in zip(turns, replies, strict=True):
         ids = ids + chat.ids(turn) + ([chat.end_id] if ended else [])
         ids = ids + chat.reply(reply, ended=ended)
@@ -137,7 +137,7 @@ def test_an_end_token_that_the_policy_sampled_is_not_fed_twice(tokenizer):
 
 def test_a_template_that_knows_tools_gets_their_schemas(tokenizer):
     tokenizer.chat_template = THINKING
-    text, ids = Chat(tokenizer).opening([SYSTEM, USER], [TOOL])
+    text, ids = Chat(tokenizer).prompt([SYSTEM, USER], [TOOL])
     assert text == rendered(tokenizer, [SYSTEM, USER], [TOOL])
     assert '"candidate"' in text
     assert tokenizer.decode(ids) == text
@@ -147,7 +147,7 @@ def test_a_template_that_knows_tools_gets_their_schemas(tokenizer):
 def test_a_template_without_tools_gets_one_line_each_in_the_system_message(
     tokenizer, opening
 ):
-    text, _ = Chat(tokenizer).opening(opening, [TOOL])
+    text, _ = Chat(tokenizer).prompt(opening, [TOOL])
     line = "apply(candidate: integer): Apply a candidate."
     system = f"Repair it.\n{line}" if SYSTEM in opening else line
     assert text == (

@@ -172,7 +172,7 @@ def test_sampled_frequencies_are_the_models_probabilities(make):
         counts = torch.bincount(
             torch.tensor(list(pool.map(first_token, range(1500)))), minlength=99
         )
-    ids = policy.chat.opening(OPENINGS[2], ())[1]
+    ids = policy.chat.prompt(OPENINGS[2], ())[1]
     with torch.no_grad():
         wanted = own(input_ids=torch.tensor([ids])).logits[0, -1].softmax(-1)
     # Total variation of 1500 draws from about ten likely tokens: about 0.03 by chance.
@@ -262,7 +262,7 @@ def load_with_eos(tokenizer, token: str):
 
 def test_a_spent_budget_gives_no_turn(make):
     policy = make(models()[0])
-    opening = policy.chat.opening(OPENINGS[0], ())[1]
+    opening = policy.chat.prompt(OPENINGS[0], ())[1]
     limits = Limits(turn_tokens=4, episode_tokens=len(opening) + 3)
     with policy.begin(OPENINGS[0], (), limits=limits, seed=0) as conversation:
         turn = conversation.generate()

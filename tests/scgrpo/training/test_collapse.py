@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from scgrpo.training.collapse import Watch
+from scgrpo.training.collapse import CollapseMonitor
 
 HEALTHY = {"train/entropy": 1.0, "episodes/written": 40.0, "credit/mean_d": 0.01}
 
@@ -13,10 +13,10 @@ HEALTHY = {"train/entropy": 1.0, "episodes/written": 40.0, "credit/mean_d": 0.01
 def warnings(
     caplog: pytest.LogCaptureFixture, *rows: dict, past: tuple = ()
 ) -> list[str]:
-    watch = Watch(past)
+    monitor = CollapseMonitor(past)
     with caplog.at_level(logging.WARNING, "scgrpo.training.collapse"):
         for step, row in enumerate(rows, start=1):
-            watch.look(step, row)
+            monitor.check(step, row)
     return caplog.messages
 
 

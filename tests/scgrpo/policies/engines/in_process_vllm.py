@@ -13,12 +13,12 @@ from peft import LoraConfig, get_peft_model
 
 from scgrpo.models import load as models
 from scgrpo.policies.engines.vllm import VLLMEngine
-from scgrpo.policies.remote import VLLMPolicy
+from scgrpo.policies.remote import RemotePolicy
 
 RANK = 8
 
 
-def gap(policy: VLLMPolicy, model: torch.nn.Module, prompt: list[int]) -> float:
+def gap(policy: RemotePolicy, model: torch.nn.Module, prompt: list[int]) -> float:
     """The largest difference over a turn, in nats."""
     ids, logprobs, _ = policy.turn(prompt, room=6, seed=1)
     whole = [*prompt, *ids]
@@ -40,7 +40,7 @@ def main(folder: Path, scratch: Path, adapters: bool) -> None:
     model.eval()
     engine = VLLMEngine(folder, **options)
     prompt = tokenizer.encode("The capital of France is")
-    with VLLMPolicy(model, tokenizer, engine, scratch, cache_tokens=256) as policy:
+    with RemotePolicy(model, tokenizer, engine, scratch, cache_tokens=256) as policy:
         gaps = [gap(policy, model, prompt)]
         with torch.no_grad():
             for weight in model.parameters():

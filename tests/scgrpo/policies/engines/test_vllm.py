@@ -28,7 +28,7 @@ from scgrpo.config import EngineConfig, LoraConfig, TrainConfig, WarmStartConfig
 from scgrpo.models import load as models
 from scgrpo.policies.completions import Server, ServerError
 from scgrpo.policies.engines.vllm import EXTENSION, VLLMServer, _checked
-from scgrpo.policies.remote import StaleWeights, VLLMPolicy, _digest
+from scgrpo.policies.remote import RemotePolicy, StaleWeightsError, _weight_checksum
 from scgrpo.runs.log import read_metrics
 from scgrpo.train import train
 
@@ -128,7 +128,7 @@ def scores(model: torch.nn.Module, ids: list[int], ends: int) -> torch.Tensor:
 
 def test_ids_are_kept_and_their_logprobs_are_the_models(server, loaded, tmp_path):
     model, tokenizer = loaded
-    with VLLMPolicy(model, tokenizer, VLLMServer(Server(server)), tmp_path) as policy:
+    with RemotePolicy(model, tokenizer, VLLMServer(Server(server)), tmp_path) as policy:
         episode = play(
             ToyGuess(), policy, ToyGuess().tasks("train", 2)[5], limits=LIMITS, seed=3
         )
@@ -147,11 +147,11 @@ def test_ids_are_kept_and_their_logprobs_are_the_models(server, loaded, tmp_path
 def test_new_weights_are_sampled_from_after_every_step(server, loaded, tmp_path):
     model, tokenizer = loaded
     engine = VLLMServer(Server(server))
-    with VLLMPolicy(model, tokenizer, engine, tmp_path) as policy:
-        before = engine.digests()
+    with RemotePolicy(model, tokenizer, engine, tmp_path) as policy:
+        before = engine.weight_checksums()
         moved(model)
         policy.updated()
-        assert engine.digests() == {_digest(model)} != before
+        assert engine.weight_checksums() == {_weight_checksum(model)} != before
         assert policy.version == 1
         prompt = tokenizer.encode("The capital of France is")
         ids, logprobs, _ = policy.turn(prompt, room=4, seed=1)
@@ -166,11 +166,11 @@ def test_a_server_that_keeps_old_weights_is_found_out(server, loaded, tmp_path):
             return None
 
     model, tokenizer = loaded
-    with VLLMPolicy(model, tokenizer, VLLMServer(Server(server)), tmp_path / "a"):
+    with RemotePolicy(model, tokenizer, VLLMServer(Server(server)), tmp_path / "a"):
         pass
     moved(model)
-    with pytest.raises(StaleWeights, match="restart the engine"):
-        VLLMPolicy(model, tokenizer, Lazy(Server(server)), tmp_path / "b")
+    with pytest.raises(StaleWeightsError, match="restart the engine"):
+        RemotePolicy(model, tokenizer, Lazy(Server(server)), tmp_path / "b")
 
 
 def trained(model_folder: Path, url: str, runs: Path, **more: Any) -> TrainConfig:
@@ -218,7 +218,7 @@ def test_the_server_samples_from_the_last_adapter_alone(
     options = PeftOptions(r=RANK, target_modules="all-linear", init_lora_weights=False)
     model: Any = get_peft_model(base, options).eval()
     prompt = tokenizer.encode("The capital of France is")
-    with VLLMPolicy(
+    with RemotePolicy(
         model, tokenizer, VLLMServer(Server(adapter_server)), tmp_path
     ) as policy:
         for version in range(3):

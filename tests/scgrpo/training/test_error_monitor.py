@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from envs.types import Episode, Stop, Task, Verdict
-from scgrpo.training.error_watch import ErrorWatch, chance_of, errors_in_words
+from scgrpo.training.error_monitor import (
+    ErrorMonitor,
+    describe_errors,
+    tail_probability,
+)
 
 TASK = Task("train/0/a", "train", 0, "a", "?")
 GOOD = Episode(TASK, (), (), (), Stop.FINISHED, Verdict(True, 1.0))
@@ -26,20 +30,20 @@ def row(errors: int, cause: str = "ENOSPC", count: int = 32) -> dict[str, Any]:
 def warnings(
     caplog: pytest.LogCaptureFixture, *rows: dict, past: tuple = ()
 ) -> list[str]:
-    watch = ErrorWatch(past)
-    with caplog.at_level(logging.WARNING, "scgrpo.training.error_watch"):
+    monitor = ErrorMonitor(past)
+    with caplog.at_level(logging.WARNING, "scgrpo.training.error_monitor"):
         for step, each in enumerate(rows, start=1):
-            watch.look(step, each)
+            monitor.check(step, each)
     return caplog.messages
 
 
 def test_the_chance_by_hand():
     # Beta(1, 199): (32/231) (31/230) (30/229) (29/228), and (28/227) more.
-    assert chance_of(4, 32, 0, 0) == pytest.approx(3.1111e-4, rel=1e-4)
-    assert chance_of(5, 32, 0, 0) == pytest.approx(3.8375e-5, rel=1e-4)
+    assert tail_probability(4, 32, 0, 0) == pytest.approx(3.1111e-4, rel=1e-4)
+    assert tail_probability(5, 32, 0, 0) == pytest.approx(3.8375e-5, rel=1e-4)
     # Beta(3, 297), all of 3: 3 * 4 * 5 / (300 * 301 * 302).
-    assert chance_of(3, 3, 2, 100) == pytest.approx(60 / 27_270_600)
-    assert chance_of(0, 32, 7, 100) == pytest.approx(1.0)
+    assert tail_probability(3, 3, 2, 100) == pytest.approx(60 / 27_270_600)
+    assert tail_probability(0, 32, 7, 100) == pytest.approx(1.0)
 
 
 def test_the_first_step_may_have_four_of_32_and_not_five(caplog):
@@ -69,7 +73,7 @@ def test_what_is_as_frequent_as_before_is_not_warned_of(caplog):
 
 
 def test_two_episodes_are_never_a_rise(caplog):
-    assert chance_of(2, 2, 0, 1000) < 1e-4
+    assert tail_probability(2, 2, 0, 1000) < 1e-4
     assert warnings(caplog, *[row(0, count=100)] * 9, row(2, count=2)) == []
 
 
@@ -94,13 +98,13 @@ def test_rows_of_earlier_versions_are_passed_over(caplog):
 
 
 def test_a_step_s_numbers_and_a_zero_for_what_was_there_before():
-    watch = ErrorWatch([row(2, "sandbox_lost")])
-    numbers = watch.numbers([GOOD, FULL, BUG, FULL])
+    monitor = ErrorMonitor([row(2, "sandbox_lost")])
+    numbers = monitor.numbers([GOOD, FULL, BUG, FULL])
     assert numbers == {
         "episodes/count": 4.0,
         "errors/sandbox_lost": 0.0,
         "errors/ENOSPC": 2.0,
         "errors/KeyError": 1.0,
     }
-    assert errors_in_words(numbers) == "ENOSPC 2, KeyError 1"
-    assert errors_in_words({"episodes/count": 4.0}) == ""
+    assert describe_errors(numbers) == "ENOSPC 2, KeyError 1"
+    assert describe_errors({"episodes/count": 4.0}) == ""

@@ -11,7 +11,7 @@ from typing import Any
 from envs.types import Episode
 from scgrpo.training.causes import count_causes, describe_causes
 
-__all__ = ["ErrorWatch", "chance_of", "errors_in_words"]
+__all__ = ["ErrorMonitor", "tail_probability", "describe_errors"]
 
 COUNT, ERRORS = "episodes/count", "errors/"
 USUAL_ERRORS, USUAL_EPISODES = 1, 200
@@ -22,7 +22,7 @@ LEVEL = 1e-4
 logger = logging.getLogger(__name__)
 
 
-class ErrorWatch:
+class ErrorMonitor:
     """Counts each step's errored episodes by cause and warns once of each cause that rises.
 
     An errored episode leaves its group and every success rate, so a policy may learn to break its
@@ -58,7 +58,7 @@ class ErrorWatch:
         errors = {f"{ERRORS}{name}": float(count) for name, count in counts.items()}
         return {COUNT: float(len(episodes)), **errors}
 
-    def look(self, step: int, log: Mapping[str, Any]) -> None:
+    def check(self, step: int, log: Mapping[str, Any]) -> None:
         """Takes a step's numbers and warns of what they show."""
         for name, rise in self._rises(log):
             logger.warning(
@@ -116,7 +116,7 @@ class _Rise:
 
     @property
     def chance(self) -> float:
-        return chance_of(
+        return tail_probability(
             self.errors, self.episodes, self.errors_before, self.episodes_before
         )
 
@@ -128,7 +128,7 @@ class _Rise:
         return f"{self.errors} of {self.episodes} episodes{recent} ({usual})"
 
 
-def chance_of(
+def tail_probability(
     errors: int, episodes: int, errors_before: int, episodes_before: int
 ) -> float:
     """Chance of so many errored episodes, or more, after those before.
@@ -149,7 +149,7 @@ def chance_of(
     return min(1.0, math.fsum(map(chance, range(errors, episodes + 1))))
 
 
-def errors_in_words(log: Mapping[str, Any], prefix: str = ERRORS) -> str:
+def describe_errors(log: Mapping[str, Any], prefix: str = ERRORS) -> str:
     """The errored episodes of a row of metrics: `ENOSPC 2, KeyError 1`; empty for none."""
     return describe_causes(
         {k.removeprefix(prefix): v for k, v in log.items() if k.startswith(prefix)}
