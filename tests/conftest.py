@@ -8,22 +8,24 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
+import docker
 import hypothesis
 import pytest
+from docker.errors import DockerException
 
 from envs import registry
 from envs.base import TextEnv
+from sandboxes import SandboxConfig, SandboxError, open_pool
+from sandboxes.image.build import prepare_image
 from tests.daily import Day
 
-# How long an example takes depends on what else the machine does.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
-
 DAY = pytest.StashKey[Day]()
+MACHINE = pytest.StashKey[int]()
+"""A file that is locked by whoever tests something, and by one alone."""
 ALONE = "alone"
 
 
@@ -51,6 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"--day: {error}, wanted a day such as 2026-11-28"
         ) from error
+    # No deadline: how long an example takes depends on what else the machine does.
+    examples = config.stash[DAY].count(25, 100)
+    hypothesis.settings.register_profile("here", deadline=None, max_examples=examples)
+    hypothesis.settings.load_profile("here")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -146,20 +152,35 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, Any, Any]:
     """Waits until nothing else is tested where a test wants the machine alone."""
     if not hasattr(item.config, "workerinput"):
         return (yield)
-    folder = os.open(item.config.rootpath, os.O_RDONLY)
+    stash, alone = item.config.stash, bool(item.get_closest_marker(ALONE))
+    if MACHINE not in stash:
+        stash[MACHINE] = os.open(item.config.rootpath, os.O_RDONLY)
+    # Has no effect from the second of several tests that run alone, which share their fixtures.
+    fcntl.flock(stash[MACHINE], fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
     try:
-        fcntl.flock(
-            folder, fcntl.LOCK_EX if item.get_closest_marker(ALONE) else fcntl.LOCK_SH
-        )
         return (yield)
     finally:
-        # Not by closing alone: a process that a test forked holds the folder open too.
-        fcntl.flock(folder, fcntl.LOCK_UN)
-        os.close(folder)
+        if not (alone and nextitem and nextitem.get_closest_marker(ALONE)):
+            fcntl.flock(stash[MACHINE], fcntl.LOCK_UN)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Makes the sandboxes' image, which several processes would make at once."""
+    if not session.config.getoption("numprocesses", None):
+        return
+    with (
+        # Without an engine, or without the image, tests say so themselves.
+        suppress(DockerException, OSError, SandboxError),
+        closing(docker.from_env(timeout=120)) as client,
+    ):
+        prepare_image(client)
 
 
 @pytest.fixture(scope="session")
@@ -171,8 +192,6 @@ def day(request: pytest.FixtureRequest) -> Day:
 @pytest.fixture(scope="session")
 def sandboxes() -> Iterator[Any]:
     """One pool of real sandboxes for the whole run, of the kind that this machine offers."""
-    from sandboxes import SandboxConfig, SandboxError, open_pool
-
     with ExitStack() as stack:
         try:
             pool = stack.enter_context(open_pool(SandboxConfig(size=2)))

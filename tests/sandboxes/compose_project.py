@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 
 import docker
 import pytest
@@ -29,15 +30,20 @@ def usable(name: str) -> list[str]:
     return command
 
 
-def any_usable() -> list[str]:
-    """The first compose command that this machine has; skips where there is none."""
-    reasons = []
+@cache
+def here() -> tuple[str, ...]:
+    """Each Compose that this machine has; where it has none all, whose tests then say so."""
+    found = []
     for name in COMPOSES:
-        try:
-            return usable(name)
-        except pytest.skip.Exception as skip:
-            reasons.append(str(skip))
-    pytest.skip("; ".join(reasons))
+        with suppress(pytest.skip.Exception):
+            usable(name)
+            found.append(name)
+    return tuple(found or COMPOSES)
+
+
+def any_usable() -> list[str]:
+    """A compose command that this machine has; skips where there is none."""
+    return usable(here()[0])
 
 
 def run(command: list[str], *arguments: str) -> str:

@@ -103,8 +103,6 @@ def listed(box: Sandbox) -> dict[str, bytes]:
 
 
 FEW = settings(
-    max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

@@ -15,12 +15,13 @@ import pytest
 from sandboxes import SandboxConfig, SandboxError, open_pool
 from sandboxes.image.build import image_name
 from sandboxes.limits import COMPOSE_FILE, compose_limits, compose_service, size_bytes
-from tests.sandboxes.compose_project import COMPOSES, run, usable
+from tests.sandboxes.compose_project import here, run, usable
 
 PROJECT = f"scgrpo-test-{os.getpid()}"
 
 
-@pytest.fixture(params=COMPOSES)
+# Any other test that wants a sandbox meanwhile would be given one of Compose's.
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.alone) for name in here()])
 def compose(request: pytest.FixtureRequest, alone: None) -> Iterator[list[str]]:
     """A compose command of its own project, which is taken down at the end."""
     command = usable(request.param)
@@ -70,7 +71,7 @@ def test_the_file_is_taken_without_a_warning(compose):
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("name", COMPOSES)
+@pytest.mark.parametrize("name", here())
 def test_a_checkout_that_never_made_the_image_has_a_name_for_it_too(name, tmp_path):
     shutil.copy(COMPOSE_FILE, tmp_path)
     (tmp_path / "sandboxes").mkdir()

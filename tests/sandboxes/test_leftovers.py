@@ -19,10 +19,12 @@ from tests.sandboxes.compose_project import composed_sandbox
 from tests.sandboxes.leftovers import ATTACKS, SNAPSHOT, START
 
 ENGINE = [pytest.mark.docker]
+# Any other test that wants a sandbox meanwhile would be given Compose's.
+COMPOSE = [*ENGINE, pytest.mark.alone]
 BACKENDS = (
     "local",
     pytest.param("docker", marks=ENGINE),
-    pytest.param("compose", marks=ENGINE),
+    pytest.param("compose", marks=COMPOSE),
 )
 
 
@@ -70,6 +72,7 @@ def seen(pool: SandboxPool) -> dict[str, Any]:
         return json.loads(done.stdout)
 
 
+@pytest.mark.daily(8, per="pool")
 @pytest.mark.parametrize("name", ATTACKS)
 def test_the_next_lease_finds_a_sandbox_as_the_first_one_did(pool, name):
     before = seen(pool)
@@ -137,6 +140,7 @@ PROVED = (
 """What the filter refuses."""
 
 
+@pytest.mark.daily(6, per="unfiltered")
 @pytest.mark.parametrize("name", PROVED)
 def test_without_the_filter_the_wipe_takes_it_away_or_ends_the_sandbox(
     unfiltered, name
@@ -170,9 +174,9 @@ def test_a_sandbox_that_cannot_be_left_clean_ends_and_is_replaced(unfiltered):
         )
 
 
-def test_a_proof_is_not_passed_by_what_was_there_a_moment_ago(pool):
-    """Ten leases that leave descriptors in flight, each followed by one that needs all the room."""
-    for _ in range(10):
+def test_a_proof_is_not_passed_by_what_was_there_a_moment_ago(pool, day):
+    """Leases that leave descriptors in flight, each followed by one that needs all the room."""
+    for _ in range(day.count(4, 10)):
         with pool.lease() as box:
             assert python(box, START + ATTACKS["files in flight"]).exit_code == 0
         with pool.lease() as box:

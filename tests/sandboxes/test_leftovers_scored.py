@@ -32,7 +32,7 @@ SPOILING = (
     params=[
         "local",
         pytest.param("docker", marks=ENGINE),
-        pytest.param("compose", marks=ENGINE),
+        pytest.param("compose", marks=[*ENGINE, pytest.mark.alone]),
     ],
 )
 def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:

@@ -46,6 +46,7 @@ print(json.dumps([sys.version_info[:2], sorted(found)]))
 """
 
 
+@pytest.mark.daily(1)
 def test_the_list_of_modules_that_are_missing_is_right(jail):
     done = jail.run(
         ["python", "-c", MISSING, " ".join(hidden_modules())], timeout_s=120
