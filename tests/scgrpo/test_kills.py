@@ -24,8 +24,8 @@ from scgrpo.runs import folders as runs
 from scgrpo.runs.disk import DiskError
 from scgrpo.runs.log import read_metrics
 from scgrpo.training import checkpoint
+from tests.daily import Day
 
-KILLS = 20
 ENDLESS = (
     1_000_000  # steps, so that no machine is fast enough to end before the last kill
 )
@@ -93,14 +93,14 @@ def first_save_s(run: Path, config: TrainConfig) -> float:
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path):
+def test_kills_at_random_moments_change_nothing(tmp_path: Path, day: Day):
     FORKS.set_forkserver_preload(["scgrpo.loop"])
     config = config_in(tmp_path, ENDLESS)
     whole, killed = runs.new_run(tmp_path, "whole"), runs.new_run(tmp_path, "killed")
     chance = random.Random(0)
     usual_s = first_save_s(runs.new_run(tmp_path, "timed"), config)
     kills, moments = 0, set()
-    while kills < KILLS:
+    while kills < day.count(7, 20):
         life = FORKS.Process(target=learn, args=(killed, config))
         life.start()
         life.join(usual_s * chance.uniform(*LIVES))
@@ -115,7 +115,7 @@ def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path):
         life.start()
         life.join()
         assert life.exitcode == 0
-    assert len(moments) > 3, (
+    assert len(moments) > day.count(2, 3), (
         f"the kills came at steps {moments}: too few different ones"
     )
     assert [row["step"] for row in told(whole)] == list(range(1, steps + 1))
