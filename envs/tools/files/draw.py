@@ -1,4 +1,4 @@
-"""Desks and jobs on them, drawn at random: who and what there is, and what is asked for."""
+"""Random desks and jobs on them: who and what there is, and what the jobs are about."""
 
 from __future__ import annotations
 
@@ -84,9 +84,17 @@ _TWO = ("send_total", "add_asked", "save_code", "write_hour", "tell_hour")
 _HARD = ("move_closed", "if_closed", "first_free")
 _NEW_ONE = ("remove_phone", "remove_pin")
 _NEW_TWO = ("send_phone", "note_total", "note_hour", "contact_code", "save_pin")
-_DIRECT = ("delete_total", "archive_from", "cancel_title", "remove_phone", "remove_pin")
 
-# By level, from which kinds one job each is drawn.
+# The tool that does a job of level 0 at once.
+_DIRECT_TOOLS = {
+    "delete_total": "delete_file",
+    "archive_from": "archive_mail",
+    "cancel_title": "cancel_event",
+    "remove_phone": "remove_contact",
+    "remove_pin": "remove_note",
+}
+
+# By level, for each job the kinds that it is drawn from.
 _SEEN = ((), (_ONE,), (_TWO,), (_ONE + _HARD, _TWO), (_HARD, _TWO, _TWO + _ONE))
 _UNSEEN = (
     (),
@@ -97,88 +105,158 @@ _UNSEEN = (
 )
 
 
-def draw(rng: Random, level: int, *, unseen: bool) -> dict[str, Any]:
-    """A case of a level, of apps and jobs that are seen in training or joined as they never are."""
-    if level == 0:
-        kinds = list(_DIRECT if unseen else rng.sample(_ONE, 2))
-        if unseen:
-            kinds.remove(rng.choice(kinds))
-        apps = {app for kind in kinds for app in JOBS[kind].apps}
-        asked = [rng.choice(kinds)]
-        direct = {JOBS[kind].apps[0]: kind for kind in kinds}
-        offered = [_ENDING[direct[app]] for app in APPS if app in direct]
-    else:
-        asked = _asked(
-            rng, (_UNSEEN if unseen else _SEEN)[level], 4 if unseen and level > 1 else 0
-        )
-        apps = {app for kind in asked for app in JOBS[kind].apps}
-        apps |= {*APPS[:3]} if level > 1 else set()
-        # As many as the shift says, though a plan of level 1 touches one alone.
-        while len(apps) < (4 if unseen else 1):
-            apps.add(rng.choice(APPS))
-        changing = {tool for app in apps for tool in WRITES[app]}
-        offered = [
-            tool for tool in TOOLS if tool in changing or tool in (*READS, "finish")
-        ]
-    names = iter(rng.sample(_PEOPLE, len(_PEOPLE)))
-    titles = iter(rng.sample(_EVENTS, len(_EVENTS)))
-    count = 2 if level == 0 else 3
-    state = {app: _items(rng, app, count, names, titles) for app in APPS if app in apps}
-    jobs = _jobs(rng, asked, state, names, titles)
-    return {"level": level, "state": state, "jobs": jobs, "offered": offered}
-
-
-_ENDING = {
-    "delete_total": "delete_file",
-    "archive_from": "archive_mail",
-    "cancel_title": "cancel_event",
-    "remove_phone": "remove_contact",
-    "remove_pin": "remove_note",
+# By a job's field, the app of the item that it is about, and the item's field; "" for its id.
+_SOURCES = {
+    "file": ("files", ""),
+    "total": ("files", "total"),
+    "sender": ("mail", "sender"),
+    "title": ("calendar", "title"),
+    "contact": ("contacts", ""),
+    "phone": ("contacts", "phone"),
+    "note": ("notes", "title"),
+    "pin": ("notes", "pin"),
 }
 
 
-def _asked(rng: Random, pools: Sequence[Sequence[str]], apps: int) -> list[str]:
-    """A kind of each pool, all different, over at least so many apps."""
+def draw(rng: Random, level: int, *, unseen: bool) -> dict[str, Any]:
+    """A case of a level.
+
+    `unseen` draws apps and combinations of apps that training never has. The order of the draws
+    fixes the tasks.
+    """
+    if level == 0:
+        kinds, apps, offered = _choice(rng, unseen)
+        items_per_app = 2
+    else:
+        kinds, apps, offered = _errands(rng, level, unseen)
+        items_per_app = 3
+
+    names = iter(rng.sample(_PEOPLE, len(_PEOPLE)))
+    titles = iter(rng.sample(_EVENTS, len(_EVENTS)))
+    state = {}
+    for app in APPS:
+        if app in apps:
+            state[app] = _items(rng, app, items_per_app, names, titles)
+    jobs = _jobs(rng, kinds, state, names, titles)
+    return {"level": level, "state": state, "jobs": jobs, "offered": offered}
+
+
+def _choice(rng: Random, unseen: bool) -> tuple[list[str], set[str], list[str]]:
+    """One job out of several that a single call does: its kind, all their apps and tools."""
+    if unseen:
+        kinds = list(_DIRECT_TOOLS)
+        kinds.remove(rng.choice(kinds))
+    else:
+        kinds = rng.sample(_ONE, 2)
+    chosen = rng.choice(kinds)
+
+    tools = {}
+    for kind in kinds:
+        (app,) = JOBS[kind].apps
+        tools[app] = _DIRECT_TOOLS[kind]
+    offered = [tools[app] for app in APPS if app in tools]
+    return [chosen], set(tools), offered
+
+
+def _errands(
+    rng: Random,
+    level: int,
+    unseen: bool,
+) -> tuple[list[str], set[str], list[str]]:
+    """The kinds of the jobs above level 0, the apps on the desk, and the offered tools."""
+    pools = (_UNSEEN if unseen else _SEEN)[level]
+    min_apps = 4 if unseen else 1
+    kinds = _kinds(rng, pools, min_apps if level > 1 else 0)
+    apps = _apps_of(kinds)
+    if level > 1:
+        apps.update(APPS[:3])
+    # A plan of level 1 touches one app, even if the shift promises four on the desk.
+    while len(apps) < min_apps:
+        apps.add(rng.choice(APPS))
+
+    usable = {"finish", *READS}
+    for app in apps:
+        usable.update(WRITES[app])
+    return kinds, apps, [tool for tool in TOOLS if tool in usable]
+
+
+def _kinds(rng: Random, pools: Sequence[Sequence[str]], min_apps: int) -> list[str]:
+    """A kind of each pool, all different, that together touch at least `min_apps` apps."""
     while True:
         kinds = [rng.choice(pool) for pool in pools]
-        touched = {app for kind in kinds for app in JOBS[kind].apps}
-        if len({*kinds}) == len(kinds) and len(touched) >= apps:
+        if len(set(kinds)) < len(kinds):
+            continue
+        if len(_apps_of(kinds)) >= min_apps:
             return kinds
 
 
+def _apps_of(kinds: Sequence[str]) -> set[str]:
+    apps: set[str] = set()
+    for kind in kinds:
+        apps.update(JOBS[kind].apps)
+    return apps
+
+
 def _items(
-    rng: Random, app: str, count: int, names: Iterator[str], titles: Iterator[str]
+    rng: Random,
+    app: str,
+    count: int,
+    names: Iterator[str],
+    titles: Iterator[str],
 ) -> dict[str, dict[str, str]]:
-    """Items of an app; numbers have as many digits as their field says, and none comes twice."""
+    """Items of an app by id.
+
+    Numbers of one field have equally many digits, and no two are equal, so that neither gives an
+    item away.
+    """
     numbers = [str(number) for number in rng.sample(range(100, 1000), count)]
     if app == "files":
-        stems = rng.sample(_STEMS, count)
-        return {
-            f"{stem}{rng.randint(1, 9)}.txt": {
-                "folder": "home",
-                "total": number,
-                "status": rng.choice(["open", "closed"]),
-            }
-            for stem, number in zip(stems, numbers, strict=True)
-        }
+        return _files(rng, numbers)
     if app == "contacts":
         return {next(names): {"phone": f"5{number}"} for number in numbers}
     if app == "notes":
-        headings = rng.sample(_HEADINGS, count)
-        marks = [f"N{n}" for n in rng.sample(range(10, 100), count)]
-        return {
-            mark: {"title": heading, "pin": number}
-            for mark, heading, number in zip(marks, headings, numbers, strict=True)
-        }
+        return _notes(rng, numbers)
     prefix = "M" if app == "mail" else "E"
-    marks = [f"{prefix}{n}" for n in rng.sample(range(10, 100), count)]
+    marks = _marks(rng, prefix, count)
     events = [_event(rng, next(titles)) for _ in marks]
     if app == "calendar":
         return dict(zip(marks, events, strict=True))
-    return {
-        mark: {"place": "inbox", "sender": next(names), "code": number, **event}
-        for mark, number, event in zip(marks, numbers, events, strict=True)
-    }
+
+    mails = {}
+    for mark, number, event in zip(marks, numbers, events, strict=True):
+        mails[mark] = {
+            "place": "inbox",
+            "sender": next(names),
+            "code": number,
+            **event,
+        }
+    return mails
+
+
+def _marks(rng: Random, prefix: str, count: int) -> list[str]:
+    return [f"{prefix}{number}" for number in rng.sample(range(10, 100), count)]
+
+
+def _files(rng: Random, totals: Sequence[str]) -> dict[str, dict[str, str]]:
+    stems = rng.sample(_STEMS, len(totals))
+    files = {}
+    for stem, total in zip(stems, totals, strict=True):
+        name = f"{stem}{rng.randint(1, 9)}.txt"
+        files[name] = {
+            "folder": "home",
+            "total": total,
+            "status": rng.choice(["open", "closed"]),
+        }
+    return files
+
+
+def _notes(rng: Random, pins: Sequence[str]) -> dict[str, dict[str, str]]:
+    headings = rng.sample(_HEADINGS, len(pins))
+    marks = _marks(rng, "N", len(pins))
+    notes = {}
+    for mark, heading, pin in zip(marks, headings, pins, strict=True):
+        notes[mark] = {"title": heading, "pin": pin}
+    return notes
 
 
 def _event(rng: Random, title: str) -> dict[str, str]:
@@ -198,46 +276,40 @@ def _jobs(
     titles: Iterator[str],
 ) -> list[dict[str, str]]:
     """A job of each kind with its fields; no two are about the same item."""
-    items = {app: rng.sample(list(state[app]), len(state[app])) for app in state}
+    unused = {app: rng.sample(list(items), len(items)) for app, items in state.items()}
     stems = iter(rng.sample(_STEMS, len(_STEMS)))
-    headings = iter(rng.sample(_HEADINGS, len(_HEADINGS)))
-    taken = {item["title"] for item in state.get("notes", {}).values()}
-    free = (heading for heading in headings if heading not in taken)
+    headings = rng.sample(_HEADINGS, len(_HEADINGS))
+    in_use = {item["title"] for item in state.get("notes", {}).values()}
+    free = iter([heading for heading in headings if heading not in in_use])
+    fresh = {"to": names, "event": titles, "heading": free}
 
     def value(field: str) -> str:
-        if field in _OF:
-            app, inside = _OF[field]
-            key = items[app].pop()
-            return state[app][key][inside] if inside else key
+        if field in _SOURCES:
+            app, item_field = _SOURCES[field]
+            key = unused[app].pop()
+            return state[app][key][item_field] if item_field else key
         if field == "new":
-            # No file that is there has a name without a number.
+            # No file on the desk has a name without a digit.
             return f"{next(stems)}.txt"
         if field == "folder":
             return rng.choice(_FOLDERS)
         if field == "day":
-            return rng.choice([event["day"] for event in state["calendar"].values()])
-        return next({"to": names, "event": titles, "heading": free}[field])
+            # A day with an event on it, so that the first hour may be busy.
+            days = [event["day"] for event in state["calendar"].values()]
+            return rng.choice(days)
+        return next(fresh[field])
 
-    return [
-        {"kind": kind, **{field: value(field) for field in _fields(kind)}}
-        for kind in kinds
-    ]
-
-
-# By a job's field, the app of the item that it is about, and the item's field; "" for its id.
-_OF = {
-    "file": ("files", ""),
-    "total": ("files", "total"),
-    "sender": ("mail", "sender"),
-    "title": ("calendar", "title"),
-    "contact": ("contacts", ""),
-    "phone": ("contacts", "phone"),
-    "note": ("notes", "title"),
-    "pin": ("notes", "pin"),
-}
+    jobs = []
+    for kind in kinds:
+        job = {"kind": kind}
+        for field in _fields(kind):
+            job[field] = value(field)
+        jobs.append(job)
+    return jobs
 
 
 def _fields(kind: str) -> list[str]:
     """The fields in a kind's sentence, each once."""
-    named = (name for _, name, _, _ in Formatter().parse(JOBS[kind].sentence) if name)
-    return list(dict.fromkeys(named))
+    parts = Formatter().parse(JOBS[kind].sentence)
+    names = [name for _, name, _, _ in parts if name]
+    return list(dict.fromkeys(names))

@@ -1,7 +1,8 @@
-"""A desk with files, mail and a calendar: do what is asked across them, and change nothing else."""
+"""tool_files: do jobs across the files, mail and calendar of a desk, and change nothing else."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ import numpy as np
 from envs.base import TextEnv
 from envs.tools.bfcl import items as bfcl
 from envs.tools.files import tasks as files_tasks
-from envs.tools.files.tasks import COMPOSITION, MOST_TURNS, Case
+from envs.tools.files.tasks import COMPOSITION, MAX_TURNS, Case
 from envs.tools.files.world import APPS, Desk, canonical
 from envs.toolspec import Malformed, call, render_call, schema_of
 from envs.types import Task, Verdict
@@ -22,7 +23,7 @@ _CHANCE = (0.25, 0.05, 0.0, 0.0, 0.0)
 
 
 class ToolFiles(TextEnv):
-    """Do what is asked with the files, mail and calendar of a desk, by tools.
+    """Do jobs with the files, mail and calendar of a desk, by tools.
 
     | | |
     |---|---|
@@ -31,19 +32,19 @@ class ToolFiles(TextEnv):
     | tools | `list_items`, `read_item`, `write_file`, `move_file`, `delete_file`, `send_mail`, |
     | | `archive_mail`, `add_event`, `cancel_event`, `finish`; at levels 0 and 1 fewer |
     | reply | what a list or an item holds, `done`, or what is not there |
-    | verifier | every app holds what the goal holds, so that nothing else changed; texts are |
-    | | compared as they are, ids of added items are not |
+    | verifier | every app holds exactly what the goal holds, so nothing else changed; texts are |
+    | | compared to the byte, ids of added items are not compared |
     | limits | 15 turns; at level 0 three, and the first change ends it. An episode without |
     | | `finish` fails |
     | level 0 | choose one of two calls, for one of two items each |
     | level 1 | one request in one app; the item must be searched; 3 to 6 calls |
-    | level 2 | one request: what one app holds goes to another |
+    | level 2 | one request: a value from one app goes to another |
     | level 3 | two requests; conditions, several items, a free hour |
     | level 4 | three requests, one of them over two or three apps; up to 14 calls |
     | `train`, `id` | one to three apps, other items, drawn alike |
     | `ood/composition` | four or five apps: contacts and notes with two tools each; requests join |
-    | | apps that no seen one joins. Level 0: one of four calls; level 1: four apps, one asked |
-    | | for; above: the plan spans four or more |
+    | | apps that no seen one joins. Level 0: one of four calls; level 1: four apps, one in |
+    | | use; above: the plan spans four or more |
     | `ood/domain` | the multi-turn items of BFCL: eight simulated applications with 9 to 22 |
     | | tools each, a user with one to eight messages; `finish` calls for the next one, or |
     | | ends it. Levels by the number of gold calls: up to 3, 4, 5, 7, and more |
@@ -58,7 +59,7 @@ class ToolFiles(TextEnv):
     | | one |
     | critical | the last argument of each call that changes something; of BFCL the last call |
     | | for each message |
-    | oracle | searches what it needs, does every request, finishes; of BFCL the gold calls |
+    | oracle | searches for what it needs, does every request, finishes; of BFCL the gold calls |
     | twin | two items have exchanged a value, and so the right calls differ |
     | chance | level 0: one of two calls, one of two items, 0.25; above, measured on 2,000 |
     | | episodes of `train`: 0.05 at level 1, then 0 |
@@ -70,7 +71,7 @@ class ToolFiles(TextEnv):
     name = "tool_files"
     splits = ("train", "id", COMPOSITION, bfcl.DOMAIN)
     levels = (0, 1, 2, 3, 4)
-    max_turns = MOST_TURNS
+    max_turns = MAX_TURNS
     instructions = 'Do just what is asked. Reply with one tool call: {"name": ..., "arguments": {}}'
 
     def __init__(self) -> None:
@@ -82,7 +83,7 @@ class ToolFiles(TextEnv):
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The tasks of a split at a level, in the order in which they are drawn.
 
-        Raises ImportError for `ood/domain` where its wheel is not there and no index answers.
+        Raises ImportError: for `ood/domain`, when its wheel is not cached and cannot be fetched.
         """
         if split == bfcl.DOMAIN:
             return bfcl.tasks(level)
@@ -90,15 +91,16 @@ class ToolFiles(TextEnv):
 
     def begin(self, task: Task) -> None:
         """Lays the desk as the task describes it, or starts the simulators."""
-        payload = task.payload
-        self._world = (
-            bfcl.BfclWorld(_item(task)) if "item" in payload else _DeskWorld(payload)
-        )
+        if "item" in task.payload:
+            self._world = bfcl.BfclWorld(_item(task))
+        else:
+            self._world = _DeskWorld(task.payload)
 
     def turn_budget(self, task: Task) -> int:
-        """Three turns where the first change ends it, else fifteen; more for long gold calls."""
+        """Three turns at level 0, else fifteen; more for an item of BFCL with long gold calls."""
         if "item" in task.payload:
-            return max(self.max_turns, 2 * len(bfcl.turns(_item(task))))
+            gold_turns = len(bfcl.turns(_item(task)))
+            return max(self.max_turns, 2 * gold_turns)
         return CHOICE_TURNS if task.level == 0 else self.max_turns
 
     def tools(self) -> Sequence[Mapping[str, Any]]:
@@ -114,32 +116,34 @@ class ToolFiles(TextEnv):
         return answer
 
     def oracle(self, task: Task) -> list[str]:
-        """Searches what it needs, does every request, and finishes."""
+        """Searches for what it needs, does every request, and finishes."""
         if "item" in task.payload:
             return bfcl.turns(_item(task))
-        return [
-            render_call(name, **given) for name, given in files_tasks.plan(task.payload)
-        ]
+        steps = files_tasks.plan(task.payload)
+        return [render_call(name, **arguments) for name, arguments in steps]
 
     def critical(self, task: Task) -> list[str]:
         """The last argument of each call that changes something, or its last gold calls."""
         if "item" in task.payload:
             return bfcl.last_changes(_item(task))
-        given = [given for _, given in files_tasks.writes(task.payload)]
-        last = [render_call("", **dict([list(each.items())[-1]])) for each in given]
-        return list(
-            dict.fromkeys(turn.partition('"arguments": {')[2][:-2] for turn in last)
-        )
+        spans = []
+        for _, arguments in files_tasks.writes(task.payload):
+            name = list(arguments)[-1]
+            # The inside of the braces, spelled as in the turn: `"text": "310"`.
+            spans.append(json.dumps({name: arguments[name]}, ensure_ascii=False)[1:-1])
+        return list(dict.fromkeys(spans))
 
     def twin(self, task: Task) -> Task:
-        """The same task where two items have exchanged a value that the right calls hang on."""
+        """The same task with a value exchanged between two items, so that other calls are right.
+
+        Raises ValueError: when no exchange does that, and for every item of BFCL.
+        """
         if "item" in task.payload:
             raise ValueError(f"{task.id} has no twin: its records are not ours to edit")
-        case = files_tasks.flipped(task.payload)
+        case = files_tasks.flip(task.payload)
         if case is None:
-            raise ValueError(
-                f"no exchange of two values flips what is right in {task.id}"
-            )
+            message = f"no exchange of two values changes the right calls of {task.id}"
+            raise ValueError(message)
         return files_tasks.as_task(task.id, task.split, case)
 
     def chance(self, level: int) -> float:

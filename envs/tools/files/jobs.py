@@ -1,4 +1,4 @@
-"""The jobs that can be asked for at a desk: in words, and as the calls that do them."""
+"""The jobs that a task can ask for at a desk: in words, and as the calls that do them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Kind:
 
     | field | meaning |
     |---|---|
-    | apps | that it needs |
+    | apps | the apps it needs |
     | sentence | the request, with the job's fields in braces |
-    | steps | the calls that do it in a state, searches first |
+    | steps | the calls that do it in a state, searches first; KeyError when they cannot |
     """
 
     apps: tuple[str, ...]
@@ -35,15 +35,15 @@ class Kind:
         return self.sentence.format(**job)
 
 
-def _where(state: State, app: str, field: str, value: str) -> str:
-    """The one item of an app whose field has the value. Raises KeyError where there is none."""
+def _find(state: State, app: str, field: str, value: str) -> str:
+    """Id of the app's one item whose field has the value. Raises KeyError when there is none."""
     for key, item in state[app].items():
         if item.get(field) == value:
             return key
     raise KeyError(value)
 
 
-def _listed(app: str) -> Step:
+def _list(app: str) -> Step:
     return "list_items", {"app": app}
 
 
@@ -51,135 +51,168 @@ def _read(item: str) -> Step:
     return "read_item", {"item": item}
 
 
-def _searched(state: State, app: str, wanted: str) -> Iterator[Step]:
-    """Lists an app and reads its items up to the wanted one."""
-    yield _listed(app)
-    for key in state[app]:
-        yield _read(key)
-        if key == wanted:
+def _send(to: str, text: str) -> Step:
+    return "send_mail", {"to": to, "text": text}
+
+
+def _write(file: str, text: str) -> Step:
+    return "write_file", {"file": file, "text": text}
+
+
+def _search(state: State, app: str, key: str) -> Iterator[Step]:
+    """Lists an app and reads its items up to the one that is searched."""
+    yield _list(app)
+    for item in state[app]:
+        yield _read(item)
+        if item == key:
             return
 
 
 def _mail_from(job: Job, state: State) -> tuple[str, list[Step]]:
-    key = _where(state, "mail", "sender", job["sender"])
-    return key, [_listed("mail"), _read(key)]
+    """Id of the sender's mail, and the calls that read it."""
+    key = _find(state, "mail", "sender", job["sender"])
+    return key, [_list("mail"), _read(key)]
 
 
 def _delete_total(job: Job, state: State) -> Iterator[Step]:
-    key = _where(state, "files", "total", job["total"])
-    yield from _searched(state, "files", key)
+    key = _find(state, "files", "total", job["total"])
+    yield from _search(state, "files", key)
     yield "delete_file", {"file": key}
 
 
 def _move_closed(job: Job, state: State) -> Iterator[Step]:
-    yield _listed("files")
-    # What was written in this episode has no status, and needs no look.
-    yield from [_read(key) for key, item in state["files"].items() if "status" in item]
-    for key, item in list(state["files"].items()):
+    yield _list("files")
+    files = list(state["files"].items())
+    # A file that was written in this episode has no status, and is not read.
+    for key, item in files:
+        if "status" in item:
+            yield _read(key)
+    for key, item in files:
         if item.get("status") == "closed":
             yield "move_file", {"file": key, "folder": job["folder"]}
 
 
 def _archive_from(job: Job, state: State) -> Iterator[Step]:
-    yield _listed("mail")
-    yield "archive_mail", {"mail": _where(state, "mail", "sender", job["sender"])}
+    yield _list("mail")
+    key = _find(state, "mail", "sender", job["sender"])
+    yield "archive_mail", {"mail": key}
 
 
 def _cancel_title(job: Job, state: State) -> Iterator[Step]:
-    yield _listed("calendar")
-    yield "cancel_event", {"event": _where(state, "calendar", "title", job["title"])}
+    yield _list("calendar")
+    key = _find(state, "calendar", "title", job["title"])
+    yield "cancel_event", {"event": key}
 
 
 def _send_total(job: Job, state: State) -> Iterator[Step]:
     yield _read(job["file"])
-    yield "send_mail", {"to": job["to"], "text": state["files"][job["file"]]["total"]}
+    total = state["files"][job["file"]]["total"]
+    yield _send(job["to"], total)
 
 
 def _add_asked(job: Job, state: State) -> Iterator[Step]:
     key, search = _mail_from(job, state)
     yield from search
     mail = state["mail"][key]
-    event = {"title": mail["title"], "day": mail["day"], "hour": int(mail["hour"])}
-    yield "add_event", event
+    yield (
+        "add_event",
+        {
+            "title": mail["title"],
+            "day": mail["day"],
+            "hour": int(mail["hour"]),
+        },
+    )
 
 
 def _save_code(job: Job, state: State) -> Iterator[Step]:
     key, search = _mail_from(job, state)
     yield from search
-    yield "write_file", {"file": job["new"], "text": state["mail"][key]["code"]}
+    code = state["mail"][key]["code"]
+    yield _write(job["new"], code)
 
 
 def _hour(job: Job, state: State) -> str:
-    return state["calendar"][_where(state, "calendar", "title", job["title"])]["hour"]
+    key = _find(state, "calendar", "title", job["title"])
+    return state["calendar"][key]["hour"]
 
 
 def _write_hour(job: Job, state: State) -> Iterator[Step]:
-    yield _listed("calendar")
-    yield "write_file", {"file": job["new"], "text": _hour(job, state)}
+    yield _list("calendar")
+    hour = _hour(job, state)
+    yield _write(job["new"], hour)
 
 
 def _tell_hour(job: Job, state: State) -> Iterator[Step]:
-    yield _listed("calendar")
-    yield "send_mail", {"to": job["to"], "text": _hour(job, state)}
+    yield _list("calendar")
+    hour = _hour(job, state)
+    yield _send(job["to"], hour)
 
 
 def _if_closed(job: Job, state: State) -> Iterator[Step]:
     yield _read(job["file"])
-    closed = state["files"][job["file"]]["status"] == "closed"
-    yield from (_archive_from if closed else _cancel_title)(job, state)
+    file = state["files"][job["file"]]
+    if file["status"] == "closed":
+        yield from _archive_from(job, state)
+    else:
+        yield from _cancel_title(job, state)
 
 
 def _first_free(job: Job, state: State) -> Iterator[Step]:
-    yield _listed("calendar")
-    events = state["calendar"].values()
-    taken = {item["hour"] for item in events if item["day"] == job["day"]}
-    hour = next(hour for hour in HOURS if str(hour) not in taken)
-    yield "add_event", {"title": job["event"], "day": job["day"], "hour": hour}
-    yield "send_mail", {"to": job["to"], "text": str(hour)}
+    yield _list("calendar")
+    busy = set()
+    for event in state["calendar"].values():
+        if event["day"] == job["day"]:
+            busy.add(event["hour"])
+    hour = next(hour for hour in HOURS if str(hour) not in busy)
+
+    event = {"title": job["event"], "day": job["day"], "hour": hour}
+    yield "add_event", event
+    yield _send(job["to"], str(hour))
 
 
 def _remove_phone(job: Job, state: State) -> Iterator[Step]:
-    yield _listed("contacts")
-    yield "remove_contact", {"name": _where(state, "contacts", "phone", job["phone"])}
+    yield _list("contacts")
+    name = _find(state, "contacts", "phone", job["phone"])
+    yield "remove_contact", {"name": name}
 
 
 def _remove_pin(job: Job, state: State) -> Iterator[Step]:
-    key = _where(state, "notes", "pin", job["pin"])
-    yield from _searched(state, "notes", key)
+    key = _find(state, "notes", "pin", job["pin"])
+    yield from _search(state, "notes", key)
     yield "remove_note", {"note": key}
 
 
 def _send_phone(job: Job, state: State) -> Iterator[Step]:
-    yield _listed("contacts")
-    yield (
-        "send_mail",
-        {"to": job["to"], "text": state["contacts"][job["contact"]]["phone"]},
-    )
+    yield _list("contacts")
+    contact = state["contacts"][job["contact"]]
+    yield _send(job["to"], contact["phone"])
 
 
 def _note_total(job: Job, state: State) -> Iterator[Step]:
     yield _read(job["file"])
-    yield (
-        "add_note",
-        {"title": job["heading"], "text": state["files"][job["file"]]["total"]},
-    )
+    total = state["files"][job["file"]]["total"]
+    yield "add_note", {"title": job["heading"], "text": total}
 
 
 def _note_hour(job: Job, state: State) -> Iterator[Step]:
-    yield _listed("calendar")
-    yield "add_note", {"title": job["heading"], "text": _hour(job, state)}
+    yield _list("calendar")
+    hour = _hour(job, state)
+    yield "add_note", {"title": job["heading"], "text": hour}
 
 
 def _contact_code(job: Job, state: State) -> Iterator[Step]:
     key, search = _mail_from(job, state)
     yield from search
-    yield "add_contact", {"name": job["sender"], "phone": state["mail"][key]["code"]}
+    code = state["mail"][key]["code"]
+    yield "add_contact", {"name": job["sender"], "phone": code}
 
 
 def _save_pin(job: Job, state: State) -> Iterator[Step]:
-    key = _where(state, "notes", "title", job["note"])
-    yield from [_listed("notes"), _read(key)]
-    yield "write_file", {"file": job["new"], "text": state["notes"][key]["pin"]}
+    key = _find(state, "notes", "title", job["note"])
+    yield _list("notes")
+    yield _read(key)
+    pin = state["notes"][key]["pin"]
+    yield _write(job["new"], pin)
 
 
 _F, _M, _C, _P, _N = "files", "mail", "calendar", "contacts", "notes"

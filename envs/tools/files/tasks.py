@@ -1,9 +1,10 @@
-"""The supply of desk tasks: seeded, levelled, and split by the items and by the apps asked for."""
+"""Desk tasks: drawn from a seed by level, and split by items and by the apps of their jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import combinations
 from operator import attrgetter
 from random import Random
 from typing import Any
@@ -16,10 +17,10 @@ from envs.types import Task
 
 __all__ = [
     "COMPOSITION",
-    "MOST_TURNS",
+    "MAX_TURNS",
     "Case",
     "as_task",
-    "flipped",
+    "flip",
     "goal",
     "plan",
     "tasks",
@@ -30,37 +31,41 @@ Case = Mapping[str, Any]
 """A task's payload: `level`, `state` at the start, `jobs` in order, `offered` tools."""
 
 COMPOSITION = "ood/composition"
-MOST_TURNS = 15
+MAX_TURNS = 15
 
 
 @cache
 def tasks(split: str, level: int) -> TaskSource:
     """The tasks in the order in which they are drawn; no problem comes twice."""
 
-    def drawn(rng: Random, task_id: str) -> Task | None:
+    def draw_task(rng: Random, task_id: str) -> Task | None:
         case = draw(rng, level, unseen=split == COMPOSITION)
         task = as_task(task_id, split, case)
-        ours = (
-            in_split(task.family, split, "")
-            and _fair(case)
-            and flipped(case) is not None
-        )
-        return task if ours else None
+        if not in_split(task.family, split, ""):
+            return None
+        if not _is_fair(case) or flip(case) is None:
+            return None
+        return task
 
     return TaskSource(
-        "tool_files", split, level, drawn, same=attrgetter("content_hash")
+        "tool_files",
+        split,
+        level,
+        draw_task,
+        same=attrgetter("content_hash"),
     )
 
 
 def as_task(task_id: str, split: str, case: Case) -> Task:
     """The task of a case; its family is the ids of the items that are there at the start."""
+    keys = []
+    for items in case["state"].values():
+        keys += sorted(items)
     return Task(
         id=task_id,
         split=split,
         level=case["level"],
-        family=" ".join(
-            key for items in case["state"].values() for key in sorted(items)
-        ),
+        family=" ".join(keys),
         prompt=_prompt(case),
         payload=case,
     )
@@ -68,50 +73,69 @@ def as_task(task_id: str, split: str, case: Case) -> Task:
 
 def plan(case: Case) -> list[Step]:
     """The calls that do every job, in order; none of them fails."""
-    steps, _ = _played(case, case["jobs"])
+    steps, _ = _simulate(case, case["jobs"])
     if case["level"] == 0:
+        # The prompt shows what the apps hold, and the first change ends the episode.
         return [step for step in steps if step[0] not in READS]
     return [*_read_once(steps), ("finish", {})]
 
 
 def goal(case: Case) -> State:
     """The state in which an episode must end."""
-    return _played(case, case["jobs"])[1]
+    _, state = _simulate(case, case["jobs"])
+    return state
 
 
-def flipped(case: Case) -> Case | None:
-    """The case with two values of one field exchanged, so that other calls are right."""
-    before = sorted(map(repr, writes(case)))
-    for app, key, other, field in _swaps(case["state"]):
-        items = case["state"][app]
-        one, two = items[key], items[other]
-        exchanged = {key: {**one, field: two[field]}, other: {**two, field: one[field]}}
-        edited = {**case, "state": {**case["state"], app: {**items, **exchanged}}}
+def flip(case: Case) -> Case | None:
+    """The case with two values of one field exchanged, so that other calls are right.
+
+    None when no exchange does that and leaves a fair case.
+    """
+    before = _sorted_writes(case)
+    for app, first, second, field in _swaps(case["state"]):
+        edited = _exchange(case, app, first, second, field)
         try:
-            # In another order the same calls lead to the same end.
-            differs = sorted(map(repr, writes(edited))) != before
+            after = _sorted_writes(edited)
         except KeyError:
             continue
-        if differs and _fair(edited):
+        if after != before and _is_fair(edited):
             return edited
     return None
 
 
+def _exchange(case: Case, app: str, first: str, second: str, field: str) -> Case:
+    """A copy of the case in which two items of an app have each other's value of a field."""
+    items = dict(case["state"][app])
+    values = items[first][field], items[second][field]
+    items[first] = {**items[first], field: values[1]}
+    items[second] = {**items[second], field: values[0]}
+    return {**case, "state": {**case["state"], app: items}}
+
+
+def _sorted_writes(case: Case) -> list[str]:
+    """The changing calls of the plan, sorted: in another order they lead to the same end."""
+    return sorted(repr(step) for step in writes(case))
+
+
 def _read_once(steps: Sequence[Step]) -> Iterator[Step]:
-    """The calls without a look at what was looked at before."""
-    seen: list[Step] = []
+    """The calls without those that read again what was read before."""
+    reads: list[Step] = []
     for step in steps:
-        if step not in seen:
-            yield step
+        if step in reads:
+            continue
         if step[0] in READS:
-            seen.append(step)
+            reads.append(step)
+        yield step
 
 
-def _played(case: Case, jobs: Sequence[Job]) -> tuple[list[Step], State]:
+def _simulate(case: Case, jobs: Sequence[Job]) -> tuple[list[Step], State]:
     """The calls that do the jobs one after the other, and the state that they leave."""
-    desk, steps = Desk(case["state"]), []
+    desk = Desk(case["state"])
+    steps = []
     for job in jobs:
-        for name, arguments in list(JOBS[job["kind"]].steps(job, desk.state)):
+        kind = JOBS[job["kind"]]
+        # All calls of a job are decided before its first one changes the state.
+        for name, arguments in list(kind.steps(job, desk.state)):
             desk.apply(name, arguments)
             steps.append((name, arguments))
     return steps, desk.state
@@ -122,52 +146,54 @@ def writes(case: Case) -> list[Step]:
     return [step for step in plan(case) if step[0] not in (*READS, "finish")]
 
 
-def _fair(case: Case) -> bool:
+def _is_fair(case: Case) -> bool:
     """Whether the turns suffice, every change counts, and the order of the jobs does not."""
+    jobs = case["jobs"]
     try:
-        alone = [writes({**case, "jobs": [job]}) for job in case["jobs"]]
-        wanted = canonical(goal(case))
-        backwards = _played(case, case["jobs"][::-1])[1]
+        changes = [writes({**case, "jobs": [job]}) for job in jobs]
+        end = canonical(goal(case))
+        _, reverse_state = _simulate(case, jobs[::-1])
     except KeyError:
-        # One job removes what another is about.
+        # One job removes the item of another.
         return False
-    return (
-        all(alone)
-        and len(plan(case)) < MOST_TURNS
-        and canonical(backwards) == wanted
-        and all(canonical(end) != wanted for end in _without_one(case))
-    )
+
+    if not all(changes) or len(plan(case)) >= MAX_TURNS:
+        return False
+    if canonical(reverse_state) != end:
+        return False
+    return all(canonical(state) != end for state in _without_one(case))
 
 
 def _without_one(case: Case) -> Iterator[State]:
-    """The states that are reached where one change is left out."""
+    """The end states of the plan when one of its changes is left out."""
     steps = writes(case)
-    for left_out in range(len(steps)):
+    for skipped in range(len(steps)):
         desk = Desk(case["state"])
-        for name, arguments in steps[:left_out] + steps[left_out + 1 :]:
-            desk.apply(name, arguments)
+        for number, (name, arguments) in enumerate(steps):
+            if number != skipped:
+                desk.apply(name, arguments)
         yield desk.state
 
 
 def _swaps(state: State) -> Iterator[tuple[str, str, str, str]]:
     """App, two items and a field in which they differ, for all such pairs."""
     for app, items in state.items():
-        keys = list(items)
-        for place, key in enumerate(keys):
-            for other in keys[place + 1 :]:
-                for field in items[key]:
-                    if items[key][field] != items[other][field]:
-                        yield app, key, other, field
+        for first, second in combinations(items, 2):
+            for field in items[first]:
+                if items[first][field] != items[second][field]:
+                    yield app, first, second, field
 
 
 def _prompt(case: Case) -> str:
-    """The requests; at level 0 what the apps hold before them."""
-    asked = " ".join(JOBS[job["kind"]].ask(job) for job in case["jobs"])
-    if case["level"]:
-        return asked
-    shown = []
+    """The requests; at level 0 after a description of what the apps hold."""
+    requests = " ".join(JOBS[job["kind"]].ask(job) for job in case["jobs"])
+    if case["level"] > 0:
+        return requests
+    lines = []
     for app, items in case["state"].items():
-        whole = text if app in ("files", "notes") else line
-        listed = "; ".join(whole(app, key, item) for key, item in items.items())
-        shown.append(f"{app.capitalize()}: {listed}.")
-    return "\n".join([*shown, asked])
+        # Mail shows no code and no event here: level 0 asks for neither.
+        describe = text if app in ("files", "notes") else line
+        parts = [describe(app, key, item) for key, item in items.items()]
+        lines.append(f"{app.capitalize()}: {'; '.join(parts)}.")
+    lines.append(requests)
+    return "\n".join(lines)

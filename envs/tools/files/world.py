@@ -1,4 +1,4 @@
-"""A small desk as plain data: files, mail, calendar, contacts and notes, and the tools on them."""
+"""A small desk as plain data (files, mail, calendar, contacts, notes) and the tools on it."""
 
 from __future__ import annotations
 
@@ -35,60 +35,67 @@ _NEW = "new"
 
 
 def canonical(state: State) -> dict[str, list[tuple[str, str]]]:
-    """What two states have in common exactly when they are equal but for the order of additions."""
-    return {
-        app: sorted(
-            ("" if key.startswith(_NEW) else key, repr(sorted(item.items())))
-            for key, item in items.items()
-        )
-        for app, items in state.items()
-    }
+    """A form that two states share exactly if they are equal up to the order of additions."""
+    forms = {}
+    for app, items in state.items():
+        rows = []
+        for key, item in items.items():
+            # The ids of additions count them, and so depend on the order.
+            mark = "" if key.startswith(_NEW) else key
+            rows.append((mark, repr(sorted(item.items()))))
+        forms[app] = sorted(rows)
+    return forms
 
 
 def line(app: str, key: str, item: Mapping[str, str]) -> str:
     """An item as a list shows it."""
     if app == "mail":
         about = f"to {item['to']}" if "to" in item else f"from {item['sender']}"
-        return f"{key} {about}" + (" (archived)" if item["place"] == "archive" else "")
+        archived = " (archived)" if item["place"] == "archive" else ""
+        return f"{key} {about}{archived}"
     if app == "calendar":
         return f"{key} {item['title']}, {item['day']} {item['hour']}"
     if app == "files":
         return f"{key} in {item['folder']}"
-    return f"{key} {item['phone' if app == 'contacts' else 'title']}"
+    if app == "contacts":
+        return f"{key} {item['phone']}"
+    return f"{key} {item['title']}"
 
 
 def text(app: str, key: str, item: Mapping[str, str]) -> str:
-    """An item with all that it holds."""
+    """An item with all its fields."""
+    short = line(app, key, item)
     if "text" in item:
-        return f"{line(app, key, item)}: {item['text']}"
+        return f"{short}: {item['text']}"
     if app == "files":
-        return f"{line(app, key, item)}: total {item['total']}, {item['status']}"
+        return f"{short}: total {item['total']}, {item['status']}"
     if app == "mail":
         event = f"{item['title']} on {item['day']} at {item['hour']}"
-        return f"{line(app, key, item)}: Code {item['code']}. Please plan {event}."
-    return (
-        f"{line(app, key, item)}: pin {item['pin']}"
-        if app == "notes"
-        else line(app, key, item)
-    )
+        return f"{short}: Code {item['code']}. Please plan {event}."
+    if app == "notes":
+        return f"{short}: pin {item['pin']}"
+    return short
 
 
 class Desk:
-    """The tools on a state, as methods; each returns the reply. `changed` counts what worked."""
+    """The tools on a copy of a state, as methods; each returns the reply.
+
+    `changed` counts the calls that took effect.
+    """
 
     def __init__(self, state: State) -> None:
-        self.state: State = {
-            app: {key: dict(item) for key, item in items.items()}
-            for app, items in state.items()
-        }
+        self.state: State = {}
+        for app, items in state.items():
+            self.state[app] = {key: dict(item) for key, item in items.items()}
         self.changed = 0
 
     def list_items(self, app: str) -> str:
         """List what an app holds: files, mail, calendar, contacts or notes."""
         if app not in self.state:
-            return f"there is no app {app[:40]!r}; apps: {', '.join(self.state)}"
-        items = self.state[app].items()
-        return "\n".join(line(app, key, item) for key, item in items) or "nothing"
+            apps = ", ".join(self.state)
+            return f"there is no app {app[:40]!r}; apps: {apps}"
+        lines = [line(app, key, item) for key, item in self.state[app].items()]
+        return "\n".join(lines) or "nothing"
 
     def read_item(self, item: str) -> str:
         """Read a file, mail, event, contact or note."""
@@ -107,9 +114,8 @@ class Desk:
         """Move a file to a folder."""
         if file not in self.state["files"]:
             return self._unknown(file)
-        return self._put(
-            "files", file, **{**self.state["files"][file], "folder": folder}
-        )
+        fields = {**self.state["files"][file], "folder": folder}
+        return self._put("files", file, **fields)
 
     def delete_file(self, file: str) -> str:
         """Delete a file."""
@@ -123,9 +129,8 @@ class Desk:
         """Archive a mail."""
         if mail not in self.state["mail"]:
             return self._unknown(mail)
-        return self._put(
-            "mail", mail, **{**self.state["mail"][mail], "place": "archive"}
-        )
+        fields = {**self.state["mail"][mail], "place": "archive"}
+        return self._put("mail", mail, **fields)
 
     def add_event(self, title: str, day: str, hour: int) -> str:
         """Add an event to the calendar."""
@@ -171,7 +176,7 @@ class Desk:
         return "done"
 
     def _mark(self, app: str) -> str:
-        """An id for what is added; never given twice, though an addition may be removed again."""
+        """An id for an addition; no two share one, though an addition may be removed again."""
         return f"{_NEW}{self.changed + 1}"
 
     def _unknown(self, key: str) -> str:

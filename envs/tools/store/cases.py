@@ -1,4 +1,4 @@
-"""One case of a store as plain data: what was asked, what settles it, and edits that flip it."""
+"""One case of a store as plain data: its requests, what settles them, and edits that flip it."""
 
 from __future__ import annotations
 
@@ -8,41 +8,44 @@ from typing import Any
 from envs.tools.store.policy import Decision, Rules, decide, policy_text
 from envs.tools.store.tools import Step
 from envs.tools.store.words import STATUSES, VOCABULARIES
-from envs.tools.store.world import WRITES, State, applied, copied
+from envs.tools.store.world import WRITES, State, apply, deep_copy
 
-__all__ = ["Case", "decisions", "flipped", "goal", "plan", "prompt", "turns_needed"]
+__all__ = ["Case", "decisions", "flip", "goal", "plan", "prompt", "turns_needed"]
 
 Case = Mapping[str, Any]
 """A task's payload.
 
 | key | meaning |
 |---|---|
-| level | of the task; at level 0 the first order that is settled ends the episode |
+| level | difficulty; at level 0 the first order that is settled ends the episode |
 | vocabulary | key of `VOCABULARIES` |
 | rules | fields of `Rules` |
 | state | `people`, `orders` and `items` by id, at the start |
 | person | id of who asks |
 | says | answers by order, when the person is asked |
 | requests | `op` (`cancel`, `return`, `exchange`, `undo`: cancel or return), `order`, `item` |
-| offered | operations that there is a tool for |
+| offered | operations that have a tool |
 | flaky | operations that fail the first time |
 """
 
 
 def decisions(case: Case) -> list[Decision]:
-    """What the policy wants done about each request."""
-    rules, offered = Rules(**case["rules"]), case["offered"]
+    """What the policy decides about each request."""
+    rules = Rules(**case["rules"])
     return [
-        decide(rules, case["state"], case["says"], r, offered) for r in case["requests"]
+        decide(rules, case["state"], case["says"], request, case["offered"])
+        for request in case["requests"]
     ]
 
 
 def plan(case: Case) -> list[Step]:
-    """The operations that settle every request as the policy wants; none fails in it."""
-    state, rules = case["state"], Rules(**case["rules"])
+    """The operations that settle every request by the policy; none of them fails."""
+    rules = Rules(**case["rules"])
     steps: list[Step] = []
     if rules.find:
-        steps.append(("find", {"name": state["people"][case["person"]]["name"]}))
+        person = case["state"]["people"][case["person"]]
+        steps.append(("find", {"name": person["name"]}))
+
     for request, decision in zip(case["requests"], decisions(case), strict=True):
         order = {"order": request["order"]}
         if rules.look:
@@ -51,110 +54,138 @@ def plan(case: Case) -> list[Step]:
             steps.append(("look", {"id": request["item"]}))
         if decision.clause == "ask":
             steps.append(("ask", order))
-        item = {"item": request["item"]} if decision.op == "exchange" else {}
-        steps.append((decision.op, order | item))
-    return steps if case["level"] == 0 else [*steps, ("finish", {})]
+        arguments = dict(order)
+        if decision.op == "exchange":
+            arguments["item"] = request["item"]
+        steps.append((decision.op, arguments))
+
+    # At level 0 the first settled order ends the episode.
+    if case["level"] > 0:
+        steps.append(("finish", {}))
+    return steps
 
 
 def turns_needed(case: Case) -> list[Step]:
-    """The plan, with the first call of every operation that fails once made twice."""
-    waiting, steps = set(case["flaky"]), []
+    """The plan; the first call of an operation that fails once is made twice."""
+    failing = set(case["flaky"])
+    steps = []
     for step in plan(case):
-        steps += [step, step] if step[0] in waiting else [step]
-        waiting.discard(step[0])
+        op, _ = step
+        if op in failing:
+            failing.remove(op)
+            steps.append(step)
+        steps.append(step)
     return steps
 
 
 def goal(case: Case) -> State:
     """The state in which an episode must end."""
-    state, words = copied(case["state"]), VOCABULARIES[case["vocabulary"]]
+    state = deep_copy(case["state"])
+    words = VOCABULARIES[case["vocabulary"]]
     for op, arguments in plan(case):
         if op in WRITES:
-            applied(state, op, arguments, case["says"], words)
+            apply(state, op, arguments, case["says"], words)
     return state
 
 
 def prompt(case: Case) -> str:
     """The policy and the person's message; at level 0 the orders with their status too."""
-    words, state, rules = (
-        VOCABULARIES[case["vocabulary"]],
-        case["state"],
-        Rules(**case["rules"]),
-    )
+    words = VOCABULARIES[case["vocabulary"]]
+    rules = Rules(**case["rules"])
     lines = [policy_text(rules, words)]
+
+    # A task without look-ups has to show what they would.
     if not rules.look:
-        orders = state["orders"].items()
-        listed = ", ".join(
-            f"{key} {words.status[order['status']]}" for key, order in orders
-        )
-        lines.append(f"{words.order.capitalize()}s: {listed}.")
-    name = state["people"][case["person"]]["name"]
-    asked = " ".join(_asked(case, request) for request in case["requests"])
-    return "\n".join([*lines, f"{name if rules.find else name.split()[0]}: {asked}"])
+        orders = []
+        for key, order in case["state"]["orders"].items():
+            status = words.status[order["status"]]
+            orders.append(f"{key} {status}")
+        lines.append(f"{words.order.capitalize()}s: {', '.join(orders)}.")
+
+    name = case["state"]["people"][case["person"]]["name"]
+    speaker = name if rules.find else name.split()[0]
+    requests = [_request_text(case, request) for request in case["requests"]]
+    lines.append(f"{speaker}: {' '.join(requests)}")
+    return "\n".join(lines)
 
 
-def _asked(case: Case, request: Mapping[str, str]) -> str:
-    words, state = VOCABULARIES[case["vocabulary"]], case["state"]
-    it = request["order"]
+def _request_text(case: Case, request: Mapping[str, str]) -> str:
+    words = VOCABULARIES[case["vocabulary"]]
+    items = case["state"]["items"]
+    subject = request["order"]
     if case["rules"]["find"]:
-        it = words.own.format(state["items"][state["orders"][it]["item"]]["name"])
-    cancel, give_back = words.verbs["cancel"], words.verbs["return"]
+        # The order is described by its item, so that the person has to be looked up.
+        order = case["state"]["orders"][request["order"]]
+        subject = words.own.format(items[order["item"]]["name"])
+
     if request["op"] == "undo":
-        return f"{cancel.capitalize()} or {give_back} {it}, whichever is allowed."
+        cancel = words.verbs["cancel"].capitalize()
+        give_back = words.verbs["return"]
+        return f"{cancel} or {give_back} {subject}, whichever is allowed."
+
     verb = words.verbs[request["op"]].capitalize()
     if request["op"] == "exchange":
         item = request["item"]
-        return f"{verb} {it} for {state['items'][item]['name']} {item}."
-    return f"{verb} {it}."
+        return f"{verb} {subject} for {items[item]['name']} {item}."
+    return f"{verb} {subject}."
 
 
-def flipped(case: Case) -> Case | None:
-    """The case with one edit after which another operation is right; None where there is none."""
+def flip(case: Case) -> Case | None:
+    """The case with one edit after which another operation is right; None if no edit does that."""
     before = [decision.op for decision in decisions(case)]
+    may_refuse = "refuse" in case["offered"]
     for edited in _edits(case):
         after = [decision.op for decision in decisions(edited)]
-        # Where nothing may be refused, an edit must leave a request that can be met.
-        if after != before and ("refuse" in case["offered"] or "refuse" not in after):
+        if after == before:
+            continue
+        # Without a tool to refuse, an edit must leave a request that can be met.
+        if may_refuse or "refuse" not in after:
             return edited
     return None
 
 
 def _edits(case: Case) -> Iterator[Case]:
-    """Cases that differ in one fact, those that the deciding clauses are about first."""
+    """Cases that differ in one fact, the facts of the deciding clauses first."""
     for request, decision in zip(case["requests"], decisions(case), strict=True):
         yield from _clause_edits(case, request, decision.clause)
     for request in case["requests"]:
+        path = ("state", "orders", request["order"], "status")
         for status in STATUSES:
-            yield _edited(case, ("state", "orders", request["order"], "status"), status)
+            yield _edit(case, path, status)
 
 
 def _clause_edits(
-    case: Case, request: Mapping[str, str], clause: str
+    case: Case,
+    request: Mapping[str, str],
+    clause: str,
 ) -> Iterator[Case]:
-    key, state = request["order"], case["state"]
-    order, limit = state["orders"][key], case["rules"]["days"] or 0
-    at = ("state", "orders", key)
+    state = case["state"]
+    key = request["order"]
+    order = state["orders"][key]
     if clause == "days":
-        yield _edited(
-            case, (*at, "days"), 1 if order["days"] > limit else 2 * limit + 1
-        )
+        limit = case["rules"]["days"] or 0
+        days = 1 if order["days"] > limit else 2 * limit + 1
+        yield _edit(case, ("state", "orders", key, "days"), days)
     elif clause == "gold":
-        path = ("state", "people", order["person"], "gold")
-        yield _edited(case, path, not state["people"][order["person"]]["gold"])
+        owner = order["person"]
+        gold = state["people"][owner]["gold"]
+        yield _edit(case, ("state", "people", owner, "gold"), not gold)
     elif clause == "final":
-        yield _edited(case, (*at, "final"), False)
+        yield _edit(case, ("state", "orders", key, "final"), False)
     elif clause == "stock":
         item = request["item"]
-        left = 0 if state["items"][item]["stock"] else 3
-        yield _edited(case, ("state", "items", item, "stock"), left)
+        stock = 0 if state["items"][item]["stock"] else 3
+        yield _edit(case, ("state", "items", item, "stock"), stock)
     elif clause == "ask":
-        yield _edited(case, ("says", key), not case["says"][key])
+        yield _edit(case, ("says", key), not case["says"][key])
 
 
-def _edited(case: Case, path: tuple[str, ...], value: object) -> Case:
-    found: Any = copied(case)
-    inner = found
-    for key in path[:-1]:
+def _edit(case: Case, path: tuple[str, ...], value: object) -> Case:
+    """A copy of the case with another value at the path."""
+    edited: Any = deep_copy(case)
+    *keys, last = path
+    inner = edited
+    for key in keys:
         inner = inner[key]
-    inner[path[-1]] = value
-    return found
+    inner[last] = value
+    return edited

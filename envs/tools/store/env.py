@@ -1,4 +1,4 @@
-"""A store with a written policy: settle what a person asks for, and change nothing else."""
+"""tool_store: settle a person's requests by a written policy, and change nothing else."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from envs.base import TextEnv
-from envs.tools.store.cases import decisions, flipped, goal, turns_needed
-from envs.tools.store.policy import Rules, broken
+from envs.tools.store.cases import decisions, flip, goal, turns_needed
+from envs.tools.store.policy import Rules, rule_violation
 from envs.tools.store.tasks import SPLITS, as_task, tasks
-from envs.tools.store.tools import functions, rendered
+from envs.tools.store.tools import MERGED, functions, render
 from envs.tools.store.words import VOCABULARIES
-from envs.tools.store.world import WRITES, State, applied, copied
+from envs.tools.store.world import WRITES, State, apply, deep_copy
 from envs.toolspec import Malformed, call, schema_of
 from envs.types import Task, Verdict
 
@@ -22,7 +22,6 @@ __all__ = ["ToolStore"]
 CHOICE_TURNS = 3
 TRY_AGAIN = "temporary failure, try again"
 _CHANCE = (0.25, 0.01, 0.0, 0.0, 0.0)
-_MERGED = ("cancel", "return", "exchange")
 
 
 class ToolStore(TextEnv):
@@ -38,7 +37,7 @@ class ToolStore(TextEnv):
     | | policy, and an order that is settled stays so |
     | verifier | every record equals the goal's, so nothing else changed, and the log keeps the |
     | | hard rules: orders are looked up before they are settled, the person is looked up first, |
-    | | a dear order is cancelled only after the person was asked |
+    | | an expensive order is cancelled only after asking the person |
     | limits | 15 turns; at level 0 three. An episode without `finish` fails |
     | level 0 | one of two tools for one of two orders; the first order that is settled ends it |
     | level 1 | one request; the status must be looked up; 3 calls |
@@ -80,10 +79,12 @@ class ToolStore(TextEnv):
 
     def begin(self, task: Task) -> None:
         """Opens the store as the task describes it."""
-        self._state, self._log, self._failed = copied(task.payload["state"]), [], []
+        self._state = deep_copy(task.payload["state"])
+        self._log = []
+        self._failed = []
 
     def turn_budget(self, task: Task) -> int:
-        """Three turns where the first settled order ends it, else fifteen."""
+        """Three turns at level 0, where the first settled order ends it; else fifteen."""
         return CHOICE_TURNS if task.level == 0 else self.max_turns
 
     def tools(self) -> Sequence[Mapping[str, Any]]:
@@ -98,36 +99,47 @@ class ToolStore(TextEnv):
             return step.sentence
         op, arguments = step
         case = self.task.payload
+
+        # A flaky operation fails at its first call, before it can have an effect.
         if op in case["flaky"] and op not in self._failed:
             self._failed.append(op)
             return TRY_AGAIN
         if op == "finish":
-            return self._judged()
+            return self._verdict()
+
         words = VOCABULARIES[case["vocabulary"]]
-        answer, worked = applied(self._state, op, arguments, case["says"], words)
+        answer, worked = apply(self._state, op, arguments, case["says"], words)
         if worked:
             self._log.append((op, arguments))
-        return self._judged() if worked and case["level"] == 0 else answer
+            if case["level"] == 0:
+                return self._verdict()
+        return answer
 
     def oracle(self, task: Task) -> list[str]:
         """Looks up what the policy needs, settles each request, and finishes."""
         case = task.payload
-        key = case["vocabulary"], tuple(case["offered"])
-        return [rendered(*key, op, arguments) for op, arguments in turns_needed(case)]
+        vocabulary = case["vocabulary"]
+        offered = tuple(case["offered"])
+        return [
+            render(vocabulary, offered, op, arguments)
+            for op, arguments in turns_needed(case)
+        ]
 
     def critical(self, task: Task) -> list[str]:
         """The names of the tools that settle the requests, or the actions of a merged one."""
         case = task.payload
-        words, merged = VOCABULARIES[case["vocabulary"]], "update" in case["offered"]
-        ops = dict.fromkeys(decision.op for decision in decisions(case))
-        return [
-            f'"{words.verbs[op] if merged and op in _MERGED else words.tools[op]}"'
-            for op in ops
-        ]
+        words = VOCABULARIES[case["vocabulary"]]
+        merged = MERGED if "update" in case["offered"] else ()
+        spans = []
+        for decision in decisions(case):
+            op = decision.op
+            name = words.verbs[op] if op in merged else words.tools[op]
+            spans.append(f'"{name}"')
+        return list(dict.fromkeys(spans))
 
     def twin(self, task: Task) -> Task:
         """The same task with one fact changed, so that another tool is right."""
-        case = flipped(task.payload)
+        case = flip(task.payload)
         if case is None:
             raise ValueError(f"no single fact flips what is right in {task.id}")
         return as_task(task.id, task.split, case)
@@ -139,65 +151,92 @@ class ToolStore(TextEnv):
     def random_turn(self, rng: np.random.Generator) -> str:
         """A uniform one of the offered tools, with uniform arguments out of the records."""
         case = self.task.payload
-        state = case["state"]
-        functions_by_name = self._functions()
-        name = str(rng.choice(list(functions_by_name)))
-        op = case["offered"][list(functions_by_name).index(name)]
+        names = list(self._functions())
+        name = str(rng.choice(names))
+        # Functions and operations are in the same order.
+        op = case["offered"][names.index(name)]
         if op == "update":
-            op = str(rng.choice(_MERGED[: 2 if case["level"] < 2 else 3]))
-        names = [person["name"] for person in state["people"].values()]
-        wanted = {
-            "find": {"name": names},
-            "favour": {"name": names},
-            "look": {
-                "id": [*state["orders"], *(state["items"] if case["level"] > 1 else ())]
-            },
-            "exchange": {"order": list(state["orders"]), "item": list(state["items"])},
-            "finish": {},
-        }.get(op, {"order": list(state["orders"])})
-        arguments = {key: str(rng.choice(values)) for key, values in wanted.items()}
-        return rendered(case["vocabulary"], tuple(case["offered"]), op, arguments)
+            # Exchanges begin at level 2.
+            actions = MERGED[:2] if case["level"] < 2 else MERGED
+            op = str(rng.choice(actions))
+
+        values = self._argument_values(op)
+        arguments = {key: str(rng.choice(values[key])) for key in values}
+        return render(case["vocabulary"], tuple(case["offered"]), op, arguments)
+
+    def _argument_values(self, op: str) -> Mapping[str, Sequence[str]]:
+        """By argument of an operation, the values in the records that it can take."""
+        state = self.task.payload["state"]
+        orders = list(state["orders"])
+        items = list(state["items"])
+        if op == "finish":
+            return {}
+        if op in ("find", "favour"):
+            people = state["people"].values()
+            return {"name": [person["name"] for person in people]}
+        if op == "look":
+            return {"id": orders + items if self.task.level > 1 else orders}
+        if op == "exchange":
+            return {"order": orders, "item": items}
+        return {"order": orders}
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot, the records, the log and which tools have failed."""
-        return {
-            **super().get_state(),
-            "state": copied(self._state),
-            "log": [[op, dict(arguments)] for op, arguments in self._log],
-            "failed": [*self._failed],
-        }
+        snapshot = super().get_state()
+        snapshot["state"] = deep_copy(self._state)
+        snapshot["log"] = [[op, dict(arguments)] for op, arguments in self._log]
+        snapshot["failed"] = list(self._failed)
+        return snapshot
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters the episode with the records, the log and the failures as they were."""
         super().set_state(state)
-        self._state = copied(state["state"])
+        self._state = deep_copy(state["state"])
         self._log = [(op, dict(arguments)) for op, arguments in state["log"]]
         self._failed = list(state["failed"])
 
     def _functions(self) -> Mapping[str, Any]:
-        return functions(
-            self.task.payload["vocabulary"], tuple(self.task.payload["offered"])
+        case = self.task.payload
+        return functions(case["vocabulary"], tuple(case["offered"]))
+
+    def _verdict(self) -> Verdict:
+        case = self.task.payload
+        wrong = self._wrong_records()
+        name = case["state"]["people"][case["person"]]["name"]
+        rules = Rules(**case["rules"])
+        violation = rule_violation(rules, case["state"], name, self._log)
+        passed = not wrong and not violation
+
+        detail = violation or "settled"
+        if wrong:
+            detail = f"not as it should be: {', '.join(wrong)}"
+        return Verdict(
+            passed=passed,
+            score=float(passed),
+            detail=detail,
+            parts=self._parts(wrong, violation),
         )
 
-    def _judged(self) -> Verdict:
-        case, wanted = self.task.payload, goal(self.task.payload)
-        name = case["state"]["people"][case["person"]]["name"]
-        wrong = [
-            key
-            for kind, records in wanted.items()
-            for key in records
-            if self._state[kind][key] != records[key]
-        ]
-        fault = broken(Rules(**case["rules"]), case["state"], name, self._log)
-        detail = f"not as it should be: {', '.join(wrong)}" if wrong else fault
-        asked = [request["order"] for request in case["requests"]]
-        right = sum(key not in wrong for key in asked) / len(asked)
+    def _parts(self, wrong: Sequence[str], violation: str) -> Mapping[str, float]:
+        """The share of right orders, and whether the policy was kept.
+
+        Both are 0 if nothing was settled: doing nothing keeps every rule.
+        """
         settled = any(op in WRITES for op, _ in self._log)
-        parts = {
-            "state": right if settled else 0.0,
-            "policy": float(settled and not fault),
+        if not settled:
+            return {"state": 0.0, "policy": 0.0}
+        requests = self.task.payload["requests"]
+        right = sum(request["order"] not in wrong for request in requests)
+        return {
+            "state": right / len(requests),
+            "policy": float(not violation),
         }
-        passed = not wrong and not fault
-        return Verdict(
-            passed=passed, score=float(passed), detail=detail or "settled", parts=parts
-        )
+
+    def _wrong_records(self) -> list[str]:
+        """Ids of the records that are not as in the goal."""
+        wrong = []
+        for kind, records in goal(self.task.payload).items():
+            for key, record in records.items():
+                if self._state[kind][key] != record:
+                    wrong.append(key)
+        return wrong

@@ -1,4 +1,4 @@
-"""The written policy of a store: its text, what it decides, and what breaks it in a log."""
+"""The written policy of a store: its text, its decisions, and its violations in a log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from envs.tools.store.words import Words
 from envs.tools.store.world import WRITES, State
 
-__all__ = ["Decision", "Rules", "broken", "decide", "policy_text"]
+__all__ = ["Decision", "Rules", "decide", "policy_text", "rule_violation"]
 
 _NEEDED = {"cancel": "open", "exchange": "open", "return": "done"}
 _UNDO = {"open": "cancel", "done": "return"}
@@ -17,11 +17,11 @@ _UNDO = {"open": "cancel", "done": "return"}
 
 @dataclass(frozen=True)
 class Rules:
-    """The clauses that hold for a task; a clause that is off is None or False.
+    """The clauses of a task's policy; a clause that is off is None or False.
 
     | field | meaning |
     |---|---|
-    | days | an order can be returned up to so many days after it is done |
+    | days | an order can be returned up to that many days after it is done |
     | look | every order is looked up before it is settled |
     | stock | an order is exchanged only for an item that is in stock |
     | gold | favoured people have twice the days |
@@ -61,108 +61,135 @@ def decide(
     request: Mapping[str, str],
     offered: Sequence[str],
 ) -> Decision:
-    """What the policy wants done about a request, in the state before anything was settled.
+    """What the policy decides about a request, in the state before anything was settled.
 
-    `update` among the offered operations stands for all three that carry out a wish.
+    `update` among the offered operations stands for cancel, return and exchange.
     """
     order = state["orders"][request["order"]]
-    wanted = request["op"]
-    if wanted == "undo":
-        wanted = _UNDO.get(order["status"], "refuse")
-    if order["status"] != _NEEDED.get(wanted):
+    op = request["op"]
+    if op == "undo":
+        op = _UNDO.get(order["status"], "refuse")
+    if order["status"] != _NEEDED.get(op):
         return Decision("refuse", "status")
-    if wanted not in offered and "update" not in offered:
+    if op not in offered and "update" not in offered:
         return Decision("refuse", "tool")
-    if wanted == "exchange" and rules.stock:
-        left = state["items"][request["item"]]["stock"]
-        return Decision("exchange" if left > 0 else "refuse", "stock")
-    if wanted == "cancel" and rules.ask_over is not None:
-        if state["items"][order["item"]]["price"] <= rules.ask_over:
+
+    if op == "exchange" and rules.stock:
+        in_stock = state["items"][request["item"]]["stock"] > 0
+        return Decision("exchange" if in_stock else "refuse", "stock")
+
+    if op == "cancel" and rules.ask_over is not None:
+        price = state["items"][order["item"]]["price"]
+        if price <= rules.ask_over:
             return Decision("cancel", "status")
-        return Decision(
-            "cancel" if says.get(request["order"], True) else "refuse", "ask"
-        )
-    if wanted == "return":
-        return _returned(rules, order, gold=state["people"][order["person"]]["gold"])
-    return Decision(wanted, "status")
+        agrees = says.get(request["order"], True)
+        return Decision("cancel" if agrees else "refuse", "ask")
+
+    if op == "return":
+        gold = state["people"][order["person"]]["gold"]
+        return _decide_return(rules, order, gold=gold)
+    return Decision(op, "status")
 
 
-def _returned(rules: Rules, order: Mapping[str, Any], *, gold: bool) -> Decision:
+def _decide_return(rules: Rules, order: Mapping[str, Any], *, gold: bool) -> Decision:
     if rules.final and order["final"]:
         return Decision("refuse", "final")
     if rules.days is None:
         return Decision("return", "status")
-    if order["days"] <= rules.days:
+    days = order["days"]
+    if days <= rules.days:
         return Decision("return", "days")
-    if rules.gold and order["days"] <= 2 * rules.days:
+    # Between the limit and twice the limit the mark alone decides.
+    if rules.gold and days <= 2 * rules.days:
         return Decision("return" if gold else "refuse", "gold")
     return Decision("refuse", "days")
 
 
-def broken(
-    rules: Rules, state: State, person: str, log: Iterable[Sequence[Any]]
+def rule_violation(
+    rules: Rules,
+    state: State,
+    person: str,
+    log: Iterable[Sequence[Any]],
 ) -> str:
-    """The first hard rule that a log of `(operation, arguments)` breaks; "" where it keeps all.
+    """How a log of `(operation, arguments)` first breaks a hard rule; "" when it keeps all of them.
 
     `state` is the one before the first operation, `person` the name of who asks.
     """
-    found, seen, asked = False, set(), set()
+    person_seen = False
+    looked_up = set()
+    asked_about = set()
     for op, arguments in log:
         if op == "find":
-            found = found or arguments["name"] == person
+            person_seen = person_seen or arguments["name"] == person
         elif op == "look":
-            seen.add(arguments["id"])
+            looked_up.add(arguments["id"])
         elif op == "ask":
-            asked.add(arguments["order"])
+            asked_about.add(arguments["order"])
         elif op in WRITES:
             order = arguments["order"]
-            price = state["items"][state["orders"][order]["item"]]["price"]
-            if rules.find and not found:
+            if rules.find and not person_seen:
                 return f"{order} was settled before {person} was looked up"
-            if rules.look and order not in seen:
+            if rules.look and order not in looked_up:
                 return f"{order} was settled before it was looked up"
-            over = rules.ask_over is not None and price > rules.ask_over
-            if op == "cancel" and over and order not in asked:
+            # Asking afterwards is too late: the log is read in its order.
+            must_ask = op == "cancel" and _is_expensive(rules, state, order)
+            if must_ask and order not in asked_about:
                 return f"{order} was cancelled before {person} was asked"
     return ""
 
 
+def _is_expensive(rules: Rules, state: State, order: str) -> bool:
+    if rules.ask_over is None:
+        return False
+    item = state["orders"][order]["item"]
+    return state["items"][item]["price"] > rules.ask_over
+
+
 def policy_text(rules: Rules, words: Words) -> str:
-    """The policy in the domain's words; one line where only the status matters."""
-    cancel, give_back, exchange = (
-        words.verbs[op] for op in ("cancel", "return", "exchange")
-    )
-    orders, status = f"{words.order}s", words.status
+    """The policy in the domain's words; one line when only the status matters."""
+    cancel = words.verbs["cancel"]
+    give_back = words.verbs["return"]
+    orders = f"{words.order}s"
+    is_open = words.status["open"]
+    is_done = words.status["done"]
     if rules.days is None:
         return (
-            f"Policy: {cancel} {orders} that are {status['open']}, {give_back} {orders} that are "
-            f"{status['done']}, refuse all else."
+            f"Policy: {cancel} {orders} that are {is_open}, {give_back} {orders} that are "
+            f"{is_done}, refuse all else."
         )
+
     lines = [
         f"Look up every {words.order} before you {cancel}, {give_back} or refuse it.",
-        f"{cancel.capitalize()} only {orders} that are {status['open']}.",
-        f"{give_back.capitalize()} only {orders} that are {status['done']}, at most {rules.days} "
+        f"{cancel.capitalize()} only {orders} that are {is_open}.",
+        f"{give_back.capitalize()} only {orders} that are {is_done}, at most {rules.days} "
         "days ago.",
+        *_optional_lines(rules, words),
+        "Refuse what is not allowed or what no tool can do. Change nothing else.",
     ]
+    clauses = [f"{number}. {line}" for number, line in enumerate(lines, start=1)]
+    return "\n".join(["Policy:", *clauses])
+
+
+def _optional_lines(rules: Rules, words: Words) -> list[str]:
+    """The clauses that higher levels add, in the order of the levels."""
+    orders = f"{words.order}s"
+    lines = []
     if rules.stock:
+        exchange = words.verbs["exchange"].capitalize()
         lines.append(
-            f"{exchange.capitalize()} only {orders} that are {status['open']}, for a {words.item} "
+            f"{exchange} only {orders} that are {words.status['open']}, for a {words.item} "
             f"with some {words.stock}."
         )
     if rules.find:
         lines.append(f"Look up the {words.person} first.")
     if rules.gold:
-        lines.append(f"A {words.person} who is {words.gold} has {2 * rules.days} days.")
+        days = 2 * (rules.days or 0)
+        lines.append(f"A {words.person} who is {words.gold} has {days} days.")
     if rules.final:
-        lines.append(f"Never {give_back} {orders} marked {words.final}.")
+        lines.append(f"Never {words.verbs['return']} {orders} marked {words.final}.")
     if rules.ask_over is not None:
         lines.append(
-            f"Before you {cancel} {orders} with a {words.price} over {rules.ask_over}, ask the "
-            f"{words.person}; on a no, refuse."
+            f"Before you {words.verbs['cancel']} {orders} with a {words.price} over "
+            f"{rules.ask_over}, ask the {words.person}; on a no, refuse."
         )
-    lines.append(
-        "Refuse what is not allowed or what no tool can do. Change nothing else."
-    )
-    return "\n".join(
-        ["Policy:", *(f"{n}. {line}" for n, line in enumerate(lines, start=1))]
-    )
+    return lines

@@ -1,15 +1,17 @@
-"""The supply of store tasks: seeded, levelled, and split by the numbers of the orders."""
+"""Store tasks: drawn from a seed by level, and split by the numbers of their orders."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from random import Random
 from typing import Any
 
 from envs.supply import TaskSource
-from envs.tools.store.cases import Case, decisions, flipped, prompt
+from envs.tools.store.cases import Case, decisions, flip, prompt
 from envs.tools.store.policy import Rules
+from envs.tools.store.tools import MERGED
 from envs.tools.store.words import DOMAINS, PEOPLE, STATUSES
 from envs.types import Task
 
@@ -18,7 +20,7 @@ __all__ = ["SPLITS", "VARIANTS", "as_task", "tasks"]
 SPLITS = ("train", "id", "ood/tools", "ood/domain", "ood/noise")
 VARIANTS = ("renamed", "missing", "extra", "schema")
 
-# Of ten parts of all sets of order numbers, which belong to a split of the shop.
+# Sets of order numbers fall into ten parts: those of each split of the shop.
 _PARTS = {
     "train": range(6),
     "id": range(6, 8),
@@ -35,7 +37,7 @@ _OFFERED = (
     ("find", "look", "cancel", "return", "exchange", "refuse", "ask", "finish"),
 )
 _FITTING = {"cancel": ("open",), "exchange": ("open",), "return": ("done",)}
-# By level: how often a requested order has a status that its request fits.
+# By level: the probability that the status of a requested order fits its request.
 _FITS = (0.5, 0.6, 0.7, 0.7, 0.85)
 _DAYS, _OVER = (7, 10, 14, 21, 30), (50, 80, 100)
 
@@ -44,13 +46,15 @@ _DAYS, _OVER = (7, 10, 14, 21, 30), (50, 80, 100)
 def tasks(split: str, level: int) -> TaskSource:
     """The tasks in the order in which they are drawn; no two have the same prompt."""
 
-    def drawn(rng: Random, task_id: str) -> Task | None:
-        case = _case(rng, split, level, int(task_id.rpartition("/")[2]))
+    def draw(rng: Random, task_id: str) -> Task | None:
+        number = int(task_id.rpartition("/")[2])
+        case = _case(rng, split, level, number)
         task = as_task(task_id, split, case)
-        ours = split == "ood/domain" or _part(task.family) in _PARTS[split]
-        return task if ours and flipped(case) is not None else None
+        if not _belongs(task.family, split) or flip(case) is None:
+            return None
+        return task
 
-    return TaskSource("tool_store", split, level, drawn)
+    return TaskSource("tool_store", split, level, draw)
 
 
 def as_task(task_id: str, split: str, case: Case) -> Task:
@@ -65,42 +69,53 @@ def as_task(task_id: str, split: str, case: Case) -> Task:
     )
 
 
-def _part(family: str) -> int:
-    """One of ten parts, the same in every process."""
-    return hashlib.sha256(family.encode()).digest()[0] % 10
+def _belongs(family: str, split: str) -> bool:
+    """Whether the split may use a set of order numbers; other domains have numbers of their own."""
+    if split == "ood/domain":
+        return True
+    # One of ten parts, the same in every process.
+    part = hashlib.sha256(family.encode()).digest()[0] % 10
+    return part in _PARTS[split]
 
 
 def _case(rng: Random, split: str, level: int, number: int) -> dict[str, Any]:
-    domain = ("library", "clinic")[number % 2] if split == "ood/domain" else "shop"
-    variant = VARIANTS[number % len(VARIANTS)] if split == "ood/tools" else ""
+    domain = "shop"
+    variant = ""
+    if split == "ood/domain":
+        domain = ("library", "clinic")[number % 2]
+    if split == "ood/tools":
+        variant = VARIANTS[number % len(VARIANTS)]
+
     wishes, offered = _wishes(rng, level, variant)
     case: dict[str, Any] = {
         "level": level,
         "vocabulary": "renamed" if variant == "renamed" else domain,
         "rules": _rules(rng, level).to_json(),
         "says": {},
-        "offered": _offered(offered, variant, level),
+        "offered": _vary(offered, variant, level),
         "flaky": [],
     }
     _fill(rng, case, domain, wishes)
+
     if split == "ood/noise":
         settling = sorted({decision.op for decision in decisions(case)})
-        case["flaky"] = [rng.choice(settling)] + (["look"] if level else [])
+        case["flaky"].append(rng.choice(settling))
+        if level > 0:
+            case["flaky"].append("look")
     return case
 
 
 def _wishes(rng: Random, level: int, variant: str) -> tuple[list[str], list[str]]:
-    """The requests' operations and the offered ones, before tools are added or merged."""
+    """The operations of the requests, and the offered ones before tools are added or merged."""
     if level == 0:
-        pair = rng.choice(_PAIRS[:2] if variant == "missing" else _PAIRS)
-        both = variant == "missing" or "refuse" not in pair
-        return ["undo" if both else pair[0]], list(pair)
+        return _two_tools(rng, variant)
     if level == 1:
         wishes = [rng.choice(["cancel", "return", "undo"])]
     elif level < 4:
         wishes = rng.sample(["cancel", "return", "exchange", "undo"], 2)
     else:
         wishes = rng.sample(["cancel", "return", "exchange"], 3)
+
     offered = list(_OFFERED[level])
     if variant == "missing":
         wishes[0] = "undo"
@@ -108,12 +123,26 @@ def _wishes(rng: Random, level: int, variant: str) -> tuple[list[str], list[str]
     return wishes, offered
 
 
-def _offered(offered: list[str], variant: str, level: int) -> list[str]:
+def _two_tools(rng: Random, variant: str) -> tuple[list[str], list[str]]:
+    """The wish and the tools of level 0, between which the order's status decides."""
+    missing = variant == "missing"
+    pair = rng.choice(_PAIRS[:2] if missing else _PAIRS)
+    # A wish for "cancel or return" does not say which of two tools that act is right.
+    if missing or "refuse" not in pair:
+        return ["undo"], list(pair)
+    return [pair[0]], list(pair)
+
+
+def _vary(offered: list[str], variant: str, level: int) -> list[str]:
+    """The offered operations of a variant: with harmful ones, or with a merged one."""
     if variant == "extra":
-        return [*offered, "delete", *(["favour"] if level >= 3 else [])]
+        harmful = ["delete", "favour"] if level >= 3 else ["delete"]
+        return offered + harmful
     if variant == "schema":
-        rest = [op for op in offered if op not in ("cancel", "return", "exchange")]
-        return ["update", *rest] if "refuse" in rest else ["update", "refuse"]
+        others = [op for op in offered if op not in MERGED]
+        if "refuse" not in others:
+            others = ["refuse"]
+        return ["update", *others]
     return offered
 
 
@@ -132,75 +161,103 @@ def _rules(rng: Random, level: int) -> Rules:
 
 
 def _fill(rng: Random, case: dict[str, Any], domain: str, wishes: list[str]) -> None:
-    """Adds the records, who asks, and the requests."""
-    words, level = DOMAINS[domain], case["level"]
+    """Adds the records, who asks, and the requests. The order of the draws fixes the tasks."""
+    words = DOMAINS[domain]
+    level = case["level"]
     count = len(wishes) + 1
-    # Two people at level 3 and above: the other one's orders must stay as they are.
+    # Two people at level 3 and above: the second one's orders must stay as they are.
     owners = rng.sample(["C1", "C2", "C3"], 2 if level >= 3 else 1)
-    orders = [
-        f"{words.prefixes[0]}{n}" for n in rng.sample(range(100, 1000), count + 1)
-    ]
-    orders = orders[: count + (level >= 3)]
-    items = [
-        f"{words.prefixes[1]}{n}" for n in rng.sample(range(10, 100), 2 * count + 1)
-    ]
+    orders = _ids(rng, words.prefixes[0], range(100, 1000), count + 1)
+    if level < 3:
+        orders.pop()
+    items = _ids(rng, words.prefixes[1], range(10, 100), 2 * count + 1)
     names = rng.sample(words.items, len(items))
+
     case["person"] = owners[0]
     case["state"] = {
-        "people": {
-            key: {"name": name, "gold": level >= 3 and rng.random() < 0.5, "orders": []}
-            for key, name in zip(owners, rng.sample(PEOPLE, len(owners)), strict=True)
-        },
+        "people": _people(rng, owners, level),
         "orders": {},
         "items": {
             key: _item(rng, case, name) for key, name in zip(items, names, strict=True)
         },
     }
-    asked = rng.sample(orders[:count], len(wishes))
-    ops = dict(zip(asked, wishes, strict=True))
+
+    chosen = rng.sample(orders[:count], len(wishes))
+    wish_by_order = dict(zip(chosen, wishes, strict=True))
     for place, key in enumerate(orders):
         owner = owners[0] if place < count else owners[1]
+        wish = wish_by_order.get(key)
+        order = _order(rng, case, owner, items[place], wish)
         case["state"]["people"][owner]["orders"].append(key)
-        case["state"]["orders"][key] = _order(
-            rng, case, owner, items[place], ops.get(key)
-        )
+        case["state"]["orders"][key] = order
         if level >= 4:
             case["says"][key] = rng.random() < 0.6
-    spare = iter(items[count + 1 :])
-    case["requests"] = [
-        {"op": op, "order": key, "item": next(spare) if op == "exchange" else ""}
-        for key, op in ops.items()
-    ]
+
+    # Items that no order has: what orders are exchanged for.
+    case["requests"] = _requests(wish_by_order, items[count + 1 :])
+
+
+def _ids(rng: Random, prefix: str, numbers: range, count: int) -> list[str]:
+    return [f"{prefix}{number}" for number in rng.sample(numbers, count)]
+
+
+def _people(rng: Random, owners: list[str], level: int) -> dict[str, Any]:
+    names = rng.sample(PEOPLE, len(owners))
+    people = {}
+    for key, name in zip(owners, names, strict=True):
+        gold = level >= 3 and rng.random() < 0.5
+        people[key] = {"name": name, "gold": gold, "orders": []}
+    return people
+
+
+def _requests(wish_by_order: Mapping[str, str], spare: list[str]) -> list[Any]:
+    unused = iter(spare)
+    requests = []
+    for key, op in wish_by_order.items():
+        item = next(unused) if op == "exchange" else ""
+        requests.append({"op": op, "order": key, "item": item})
+    return requests
 
 
 def _item(rng: Random, case: dict[str, Any], name: str) -> dict[str, Any]:
     stock = 0 if rng.random() < 0.35 else rng.randint(1, 5)
     over = case["rules"]["ask_over"]
-    price = (
-        rng.randint(10, 200)
-        if over is None or rng.random() < 0.3
-        else rng.randint(over, 200)
-    )
+    # Most prices are over the limit, so that asking is usually due.
+    any_price = over is None or rng.random() < 0.3
+    lowest = 10 if any_price else over
+    price = rng.randint(lowest, 200)
     return {"name": name, "price": price, "stock": stock}
 
 
 def _order(
-    rng: Random, case: dict[str, Any], owner: str, item: str, wish: str | None
+    rng: Random,
+    case: dict[str, Any],
+    owner: str,
+    item: str,
+    wish: str | None,
 ) -> dict[str, Any]:
-    level, limit = case["level"], case["rules"]["days"] or 10
-    fitting = _FITTING.get(wish or "", STATUSES)
-    if wish == "undo" and "refuse" not in case["offered"]:
-        fitting = ("open", "done")
-    elif rng.random() > _FITS[level]:
-        fitting = (
-            tuple(status for status in STATUSES if status not in fitting) or STATUSES
-        )
-    spans = ((1, limit), (1, limit), (limit + 1, 2 * limit), (2 * limit + 1, 3 * limit))
+    level = case["level"]
+    statuses = _statuses(rng, case, wish)
+    limit = case["rules"]["days"] or 10
+    # Half of the orders are recent; the others are past the limit, or past twice the limit.
+    recent = (1, limit)
+    spans = (recent, recent, (limit + 1, 2 * limit), (2 * limit + 1, 3 * limit))
     return {
         "person": owner,
         "item": item,
-        "status": rng.choice(fitting),
+        "status": rng.choice(statuses),
         "days": rng.randint(*rng.choice(spans)),
         "final": level >= 4 and rng.random() < 0.25,
         "outcome": "",
     }
+
+
+def _statuses(rng: Random, case: dict[str, Any], wish: str | None) -> tuple[str, ...]:
+    """The statuses that an order may have: those that fit the wish, or those that do not."""
+    if wish == "undo" and "refuse" not in case["offered"]:
+        return ("open", "done")
+    fitting = _FITTING.get(wish or "", STATUSES)
+    if rng.random() <= _FITS[case["level"]]:
+        return fitting
+    others = tuple(status for status in STATUSES if status not in fitting)
+    return others or STATUSES

@@ -1,4 +1,4 @@
-"""The tools of a store in a domain's words: functions that say which operation a call means."""
+"""The tools of a store in a domain's words: functions from a call to the operation it means."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from envs.tools.store.words import VOCABULARIES, Words
 from envs.toolspec import render_call
 
-__all__ = ["Step", "functions", "rendered"]
+__all__ = ["MERGED", "Step", "functions", "render"]
 
 Step = tuple[str, dict[str, str]]
 
@@ -21,7 +21,8 @@ _ARGUMENTS = {
     "favour": ("name",),
     "finish": (),
 }
-_MERGED = ("cancel", "return", "exchange")
+# The operations that the one tool `update` replaces.
+MERGED = ("cancel", "return", "exchange")
 
 
 @cache
@@ -30,53 +31,68 @@ def functions(
 ) -> Mapping[str, Callable[..., Step]]:
     """By tool name, functions that turn a call's arguments into `(operation, arguments)`.
 
-    `update` among the offered operations is one tool for all three that carry out a wish.
+    `update` among the offered operations is one tool in place of those of MERGED.
     """
     words = VOCABULARIES[vocabulary]
     return {words.tools[op]: _function(op, words) for op in offered}
 
 
-def rendered(
-    vocabulary: str, offered: tuple[str, ...], op: str, arguments: Mapping
+def render(
+    vocabulary: str,
+    offered: tuple[str, ...],
+    op: str,
+    arguments: Mapping[str, str],
 ) -> str:
     """The turn that asks for an operation with the tools that are offered."""
     words = VOCABULARIES[vocabulary]
     named = {words.arguments[key]: value for key, value in arguments.items()}
-    if op in _MERGED and "update" in offered:
-        return render_call(words.tools["update"], action=words.verbs[op], **named)
+    if op in MERGED and "update" in offered:
+        action = words.verbs[op]
+        return render_call(words.tools["update"], action=action, **named)
     return render_call(words.tools[op], **named)
 
 
 def _function(op: str, words: Words) -> Callable[..., Step]:
     if op == "update":
         return _update(words)
-    keys = {words.arguments[key]: key for key in _ARGUMENTS.get(op, ("order",))}
+    keys = {}
+    for key in _ARGUMENTS.get(op, ("order",)):
+        keys[words.arguments[key]] = key
 
     def step(**arguments: str) -> Step:
         return op, {keys[name]: value for name, value in arguments.items()}
 
-    return _described(
-        step, words.tools[op], _about(op, words), dict.fromkeys(keys, str)
+    return _with_signature(
+        step,
+        words.tools[op],
+        _about(op, words),
+        dict.fromkeys(keys, str),
     )
 
 
 def _update(words: Words) -> Callable[..., Step]:
     ops = {verb: op for op, verb in words.verbs.items()}
-    order, item = words.arguments["order"], words.arguments["item"]
+    order = words.arguments["order"]
+    item = words.arguments["item"]
 
     def step(**arguments: str) -> Step:
         op = ops[arguments["action"]]
-        found = {"order": arguments[order]}
-        return op, found | (
-            {"item": arguments.get(item, "")} if op == "exchange" else {}
-        )
+        operation_arguments = {"order": arguments[order]}
+        if op == "exchange":
+            operation_arguments["item"] = arguments.get(item, "")
+        return op, operation_arguments
 
-    about = f"Do one of the actions; {item} only to {words.verbs['exchange']}."
-    annotations = {order: str, "action": Literal[tuple(ops)], item: str}
-    return _described(step, words.tools["update"], about, annotations, optional=item)
+    exchange = words.verbs["exchange"]
+    return _with_signature(
+        step,
+        words.tools["update"],
+        f"Do one of the actions; {item} only to {exchange}.",
+        {order: str, "action": Literal[tuple(ops)], item: str},
+        optional=item,
+    )
 
 
-def _described(
+def _with_signature(
     step: Callable[..., Step],
     name: str,
     about: str,
@@ -84,15 +100,13 @@ def _described(
     optional: str = "",
 ) -> Callable[..., Step]:
     """The function with the signature and the docstring that its schema is made from."""
-    step.__name__, step.__doc__, step.__annotations__ = name, about, dict(annotations)
-    parameters = [
-        Parameter(
-            key,
-            Parameter.KEYWORD_ONLY,
-            default="" if key == optional else Parameter.empty,
-        )
-        for key in annotations
-    ]
+    step.__name__ = name
+    step.__doc__ = about
+    step.__annotations__ = dict(annotations)
+    parameters = []
+    for key in annotations:
+        default = "" if key == optional else Parameter.empty
+        parameters.append(Parameter(key, Parameter.KEYWORD_ONLY, default=default))
     step.__signature__ = Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     return step
 

@@ -11,9 +11,9 @@ import pytest
 from envs.supply import OTHER_TASKS, TRAIN_TASKS
 from envs.tools.store.cases import decisions, goal, plan
 from envs.tools.store.env import TRY_AGAIN, ToolStore
-from envs.tools.store.policy import Decision, Rules, broken, decide
+from envs.tools.store.policy import Decision, Rules, decide, rule_violation
 from envs.tools.store.words import DOMAINS, VOCABULARIES
-from envs.tools.store.world import applied, copied
+from envs.tools.store.world import apply, deep_copy
 from envs.toolspec import render_call
 
 WISHES = ("cancel", "return", "exchange", "refuse", "finish")
@@ -43,7 +43,7 @@ def state(status="open", *, days=3, final=False, gold=False, price=40, stock=2):
     }
 
 
-def played(env, task, turns):
+def play(env, task, turns):
     """The last step's reward and info, after as many turns as the episode lasts."""
     env.reset(options={"split": task.split, "level": task.level, "task_id": task.id})
     result = (0.0, {"verified": None})
@@ -61,7 +61,7 @@ ALL = Rules(
 
 
 @pytest.mark.parametrize(
-    ("op", "facts", "says", "wanted"),
+    ("op", "facts", "says", "decision"),
     [
         ("cancel", {}, True, Decision("cancel", "status")),
         ("cancel", {"status": "moving"}, True, Decision("refuse", "status")),
@@ -96,9 +96,9 @@ ALL = Rules(
         ("undo", {"status": "moving"}, True, Decision("refuse", "status")),
     ],
 )
-def test_the_policy_decides_by_its_clauses(op, facts, says, wanted):
+def test_the_policy_decides_by_its_clauses(op, facts, says, decision):
     request = {"op": op, "order": "O1", "item": "P2"}
-    assert decide(ALL, state(**facts), {"O1": says}, request, WISHES) == wanted
+    assert decide(ALL, state(**facts), {"O1": says}, request, WISHES) == decision
 
 
 def test_what_no_tool_can_do_is_refused():
@@ -133,22 +133,22 @@ CANCEL = ("cancel", {"order": "O1"})
     ],
 )
 def test_hard_rules_are_checked_in_the_order_of_the_log(log, fault):
-    told = broken(ALL, state(price=51), "Ann Chen", log)
-    assert fault in told
-    assert bool(told) == bool(fault)
+    violation = rule_violation(ALL, state(price=51), "Ann Chen", log)
+    assert fault in violation
+    assert bool(violation) == bool(fault)
 
 
 def test_an_exchange_moves_one_item_and_settles_the_order_once():
     now, words = state(stock=1), DOMAINS["shop"]
     step = "exchange", {"order": "O1", "item": "P2"}
-    assert applied(now, *step, {}, words) == ("done", True)
+    assert apply(now, *step, {}, words) == ("done", True)
     assert (now["items"]["P1"]["stock"], now["items"]["P2"]["stock"]) == (1, 0)
     assert (now["orders"]["O1"]["item"], now["orders"]["O1"]["outcome"]) == (
         "P2",
         "exchanged",
     )
-    before = copied(now)
-    assert applied(now, "cancel", {"order": "O1"}, {}, words) == (
+    before = deep_copy(now)
+    assert apply(now, "cancel", {"order": "O1"}, {}, words) == (
         "O1 is settled already",
         False,
     )
@@ -171,10 +171,10 @@ def test_the_oracle_solves_a_task_and_fails_its_twin(env, split, level):
     for task in env.tasks(split, level)[:12]:
         turns, twin = env.oracle(task), env.twin(task)
         assert len(turns) <= env.turn_budget(task)
-        assert played(env, task, turns)[0] == 1.0
+        assert play(env, task, turns)[0] == 1.0
         env.find = lambda *_, task=twin: task
-        assert played(env, twin, env.oracle(twin))[0] == 1.0
-        assert played(env, twin, turns)[0] == 0.0
+        assert play(env, twin, env.oracle(twin))[0] == 1.0
+        assert play(env, twin, turns)[0] == 0.0
         del env.find
         changed = [
             key for key in task.payload if task.payload[key] != twin.payload[key]
@@ -189,18 +189,18 @@ def test_nothing_everything_and_the_end_at_once_score_zero(env, split, level):
         payload = task.payload
         words = VOCABULARIES[payload["vocabulary"]]
         end = render_call(words.tools["finish"])
-        assert played(env, task, [end] * 2)[1]["verified"] is False
-        assert played(env, task, [""] * 15)[1]["verified"] is False
+        assert play(env, task, [end] * 2)[1]["verified"] is False
+        assert play(env, task, [""] * 15)[1]["verified"] is False
         env.reset(options={"split": split, "level": level, "task_id": task.id})
         everything = [
             env.random_turn(np.random.default_rng(n)) for n in range(40) if n != level
         ]
-        assert played(env, task, [*everything[:13], end, end])[1]["verified"] is False
+        assert play(env, task, [*everything[:13], end, end])[1]["verified"] is False
         refusals = [
             render_call(words.tools["refuse"], **{words.arguments["order"]: key})
             for key in payload["state"]["orders"]
         ]
-        assert played(env, task, [*refusals, end, end])[1]["verified"] is False
+        assert play(env, task, [*refusals, end, end])[1]["verified"] is False
 
 
 def test_settling_another_order_too_fails(env):
@@ -208,7 +208,7 @@ def test_settling_another_order_too_fails(env):
         asked = {request["order"] for request in task.payload["requests"]}
         other = next(key for key in task.payload["state"]["orders"] if key not in asked)
         extra = [render_call("look_up", id=other), render_call("refuse", order=other)]
-        reward, info = played(env, task, [*extra, *env.oracle(task)])
+        reward, info = play(env, task, [*extra, *env.oracle(task)])
         assert reward == 0.0
         assert other in info["detail"]
 
@@ -216,7 +216,7 @@ def test_settling_another_order_too_fails(env):
 def test_settling_without_a_look_keeps_the_state_and_breaks_the_policy(env):
     for task in env.tasks("train", 1)[:10]:
         _, *rest = env.oracle(task)
-        reward, info = played(env, task, rest)
+        reward, info = play(env, task, rest)
         assert (reward, info["parts"]) == (0.0, {"state": 1.0, "policy": 0.0})
 
 
@@ -234,7 +234,7 @@ def test_no_tool_enforces_the_policy(env):
         render_call("refuse", order=order),
         render_call("finish"),
     ]
-    assert played(env, task, wrong)[1]["verified"] is False
+    assert play(env, task, wrong)[1]["verified"] is False
 
 
 def test_the_goal_changes_only_what_was_asked_for(env):
@@ -305,7 +305,7 @@ def test_a_flaky_tool_fails_once_without_effect(env):
     (turn, again) = env.oracle(task)
     assert turn == again
     env.reset(options={"split": "ood/noise", "level": 0, "task_id": task.id})
-    before = copied(env.get_state()["state"])
+    before = deep_copy(env.get_state()["state"])
     assert env.step(turn)[:2] == (TRY_AGAIN, 0.0)
     assert env.get_state()["state"] == before
     assert env.step(turn)[1] == 1.0
@@ -315,7 +315,7 @@ def test_a_snapshot_remembers_which_tools_have_failed(env):
     task = env.tasks("ood/noise", 3)[0]
     turns = env.oracle(task)
     for half in range(len(turns)):
-        played(env, task, turns[:half])
+        play(env, task, turns[:half])
         other = ToolStore()
         other.set_state(json.loads(json.dumps(env.get_state())))
         results = [other.step(turn) for turn in turns[half:]]
