@@ -137,11 +137,11 @@ def _value(node: ast.expr, text: str, names: Mapping[str, Fraction]) -> Fraction
         return _within_limits(Fraction(digits or "0"))
 
     if isinstance(node, ast.Name):
-        return _named_value(node.id, names)
+        return _lookup(node.id, names)
     raise CalcError(_NOT_UNDERSTOOD)
 
 
-def _named_value(name: str, names: Mapping[str, Fraction]) -> Fraction:
+def _lookup(name: str, names: Mapping[str, Fraction]) -> Fraction:
     if name not in names:
         choices = ", ".join(names) or "none"
         raise CalcError(f"no value for {name[:20]!r}; known: {choices}")

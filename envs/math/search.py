@@ -157,7 +157,7 @@ class MathSearch(ToolEnv):
     @tool
     def answer(self, value: int) -> Verdict:
         """Give the value that is asked for; it is final."""
-        if value == _hidden_answer(self.task.payload):
+        if value == _answer_of(self.task.payload):
             return _RIGHT
         return Verdict(False, 0.0, f"{value} is wrong")
 
@@ -188,7 +188,7 @@ class MathSearch(ToolEnv):
         # As many values as coefficients settle a polynomial.
         unknowns = len(puzzle["coefficients"])
         turns = [render_call("probe", x=x) for x in range(unknowns)]
-        turns.append(render_call("answer", value=_hidden_answer(puzzle)))
+        turns.append(render_call("answer", value=_answer_of(puzzle)))
         return turns
 
     def critical(self, task: Task) -> list[str]:
@@ -198,7 +198,7 @@ class MathSearch(ToolEnv):
             return [puzzle["solution"]]
         if puzzle["kind"] == "jugs":
             return [self.oracle(task)[-1]]
-        return [str(_hidden_answer(puzzle))]
+        return [str(_answer_of(puzzle))]
 
     def twin(self, task: Task) -> Task:
         """Another target that the solution of this one misses; another argument."""
@@ -250,7 +250,7 @@ class MathSearch(ToolEnv):
 _RIGHT = Verdict(passed=True, score=1.0, detail="right")
 
 
-def _hidden_answer(puzzle: Mapping[str, Any]) -> int:
+def _answer_of(puzzle: Mapping[str, Any]) -> int:
     return polynomial_value(puzzle["coefficients"], puzzle["asked"])
 
 

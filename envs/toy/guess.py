@@ -14,7 +14,7 @@ from envs.types import Task, Verdict
 
 __all__ = ["ToyGuess"]
 
-_BARE = re.compile(r"\s*-?[0-9]{1,9}\s*")
+_BARE_INTEGER = re.compile(r"\s*-?[0-9]{1,9}\s*")
 
 # Where the windows of a split begin. No two splits share one, so no two share a family.
 _LOWS = {"train": (1, 4, 7), "id": (2, 5), "ood/difficulty": (3, 6)}
@@ -30,7 +30,7 @@ class ToyGuess(ToolEnv):
     | reply | `higher` or `lower`; what is wrong, for a turn that is neither |
     | verifier | the number itself |
     | parts | `narrowed`: log(n / numbers left) / log(n), 1 where one is left |
-    | limits | k guesses, where binary search needs at most k |
+    | limits | k guesses, as many as binary search needs at most |
     | levels | 0 to 4: k = 2 to 6 guesses, windows of n = 2**k - 1 = 3, 7, 15, 31, 63 numbers |
     | splits | by window: `train` begins at 1, 4, 7; `id` at 2, 5; `ood/difficulty` at 3, 6 |
     | ood/difficulty | windows as two levels up, with that level's guesses |
@@ -46,11 +46,12 @@ class ToyGuess(ToolEnv):
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """Every number of every window of the split."""
         size = 2 ** _guesses(split, level) - 1
-        return [
-            _task(split, level, low, low + size - 1, number)
-            for low in _LOWS[split]
-            for number in range(low, low + size)
-        ]
+        tasks = []
+        for low in _LOWS[split]:
+            high = low + size - 1
+            for number in range(low, high + 1):
+                tasks.append(_task(split, level, low, high, number))
+        return tasks
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,55 +59,67 @@ class ToyGuess(ToolEnv):
 
     def begin(self, task: Task) -> None:
         """Every number of the window is left."""
-        self._left = (task.payload["low"], task.payload["high"])
+        window = task.payload
+        self._left = (window["low"], window["high"])
 
     def turn_budget(self, task: Task) -> int:
-        """As many guesses as binary search may need."""
+        """The guesses that binary search needs at most."""
         return _guesses(task.split, task.level)
 
     def reply(self, text: str) -> str | Verdict:
         """Takes a bare integer, else a tool call."""
-        return self.guess(int(text)) if _BARE.fullmatch(text) else super().reply(text)
+        if _BARE_INTEGER.fullmatch(text):
+            return self.guess(int(text))
+        return super().reply(text)
 
     @tool
     def guess(self, number: int) -> str | Verdict:
         """Guess the number."""
-        wanted = self.task.payload["number"]
-        if number == wanted:
+        hidden = self.task.payload["number"]
+        if number == hidden:
             return Verdict(passed=True, score=1.0, detail="found")
+
+        # A guess outside what is left says nothing new, and must not widen it.
         low, high = self._left
-        self._left = (
-            (max(low, number + 1), high)
-            if wanted > number
-            else (low, min(high, number - 1))
-        )
-        return "higher" if wanted > number else "lower"
+        if hidden > number:
+            self._left = (max(low, number + 1), high)
+            return "higher"
+        self._left = (low, min(high, number - 1))
+        return "lower"
 
     def checks(self) -> Mapping[str, float]:
         """How far the replies have narrowed the window."""
+        window = self.task.payload
+        size = window["high"] - window["low"] + 1
         low, high = self._left
-        size = self.task.payload["high"] - self.task.payload["low"] + 1
-        return {"narrowed": 1 - log(high - low + 1) / log(size)}
+        left = high - low + 1
+        return {"narrowed": 1 - log(left) / log(size)}
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot and the first and last number left."""
         return {**super().get_state(), "left": list(self._left)}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Re-enters the episode with as many numbers left."""
+        """Re-enters the episode with the same numbers left."""
         super().set_state(state)
-        self._left = (state["left"][0], state["left"][1])
+        low, high = state["left"]
+        self._left = (low, high)
 
     def oracle(self, task: Task) -> list[str]:
         """The guesses of binary search."""
-        low, high, wanted = (task.payload[key] for key in ("low", "high", "number"))
+        low = task.payload["low"]
+        high = task.payload["high"]
+        hidden = task.payload["number"]
         turns = []
         while True:
             middle = (low + high) // 2
             turns.append(str(middle))
-            if middle == wanted:
+            if middle == hidden:
                 return turns
-            low, high = (middle + 1, high) if middle < wanted else (low, middle - 1)
+            if middle < hidden:
+                low = middle + 1
+            else:
+                high = middle - 1
 
     def critical(self, task: Task) -> list[str]:
         """The number, in the last turn."""
@@ -114,30 +127,34 @@ class ToyGuess(ToolEnv):
 
     def twin(self, task: Task) -> Task:
         """The next number of the window, the first one after the last."""
-        low, high, number = (task.payload[key] for key in ("low", "high", "number"))
-        return _task(
-            task.split, task.level, low, high, low if number == high else number + 1
-        )
+        low = task.payload["low"]
+        high = task.payload["high"]
+        number = task.payload["number"]
+        other = low if number == high else number + 1
+        return _task(task.split, task.level, low, high, other)
 
     def optimum(self, level: int) -> float:
         """Success rate of the best policy on `train` and `id`.
 
-        k guesses tell at most 2**k - 1 numbers apart, so it is min(1, (2**k - 1) / n).
+        k guesses distinguish at most 2**k - 1 numbers, so it is min(1, (2**k - 1) / n).
         """
         guesses = _guesses("train", level)
-        size = len(self.tasks("train", level)) / len(_LOWS["train"])
+        windows = len(_LOWS["train"])
+        size = len(self.tasks("train", level)) / windows
         return min(1.0, (2**guesses - 1) / size)
 
     def chance(self, level: int) -> float:
         """Success rate on `train` and `id` of uniform guesses that ignore the replies."""
         guesses = _guesses("train", level)
-        return 1 - (1 - 1 / (2**guesses - 1)) ** guesses
+        size = 2**guesses - 1
+        miss = 1 - 1 / size
+        return 1 - miss**guesses
 
     def random_turn(self, rng: np.random.Generator) -> str:
         """A uniform guess in the window."""
-        return str(
-            rng.integers(self.task.payload["low"], self.task.payload["high"] + 1)
-        )
+        window = self.task.payload
+        number = rng.integers(window["low"], window["high"] + 1)
+        return str(number)
 
 
 def _guesses(split: str, level: int) -> int:

@@ -12,7 +12,7 @@ from envs.parsing import parse
 from envs.tools.bfcl.wheel import CLASSES, rows
 from envs.toolspec import render_call
 
-__all__ = ["Call", "functions", "owner", "parsed", "rendered"]
+__all__ = ["Call", "functions", "owner", "parse_gold", "render_gold"]
 
 Call = tuple[str, dict[str, Any]]
 
@@ -26,18 +26,17 @@ _TYPES = {
 }
 
 
-def rendered(written: str) -> str:
+def render_gold(text: str) -> str:
     """The turn that makes a gold call."""
-    name, arguments = parsed(written)
+    name, arguments = parse_gold(text)
     return render_call(name, **arguments)
 
 
 @cache
 def _documents(class_name: str) -> Mapping[str, Mapping[str, Any]]:
     """The published description of each function of a class."""
-    return {
-        row["name"]: row for row in rows(f"multi_turn_func_doc/{CLASSES[class_name]}")
-    }
+    documents = rows(f"multi_turn_func_doc/{CLASSES[class_name]}")
+    return {document["name"]: document for document in documents}
 
 
 @cache
@@ -46,16 +45,21 @@ def owner(name: str) -> str:
     return next(class_name for class_name in CLASSES if name in _documents(class_name))
 
 
-def parsed(written: str) -> Call:
+def parse_gold(text: str) -> Call:
     """Name and arguments of a gold call, which is Python text without nesting."""
-    node = parse(written, "eval").body
+    node = parse(text, "eval").body
     assert isinstance(node, ast.Call)
     assert isinstance(node.func, ast.Name)
     name = node.func.id
-    keys = list(_documents(owner(name))[name]["parameters"]["properties"])
-    given = dict(zip(keys, map(ast.literal_eval, node.args), strict=False))
-    named = {str(word.arg): ast.literal_eval(word.value) for word in node.keywords}
-    return name, given | named
+    document = _documents(owner(name))[name]
+
+    # Positional arguments are named by the published order of the parameters.
+    keys = list(document["parameters"]["properties"])
+    values = [ast.literal_eval(argument) for argument in node.args]
+    arguments = dict(zip(keys, values, strict=False))
+    for keyword in node.keywords:
+        arguments[str(keyword.arg)] = ast.literal_eval(keyword.value)
+    return name, arguments
 
 
 @cache
@@ -63,36 +67,60 @@ def functions(
     class_names: tuple[str, ...],
 ) -> Mapping[str, Callable[..., Call]]:
     """By name, functions that return a call as `(name, arguments)`, `finish` last."""
-    found = {
-        name: _function(document)
-        for c in class_names
-        for name, document in _documents(c).items()
-    }
-    about = "The user's request is done, or cannot be done: wait for the next message."
-    nothing = {"type": "dict", "properties": {}, "required": []}
-    end = {"name": "finish", "description": about, "parameters": nothing}
-    return {**found, "finish": _function(end)}
+    functions_by_name = {}
+    for class_name in class_names:
+        for name, document in _documents(class_name).items():
+            functions_by_name[name] = _function(document)
+    functions_by_name["finish"] = _function(
+        {
+            "name": "finish",
+            "description": "The user's request is done, or cannot be done: "
+            "wait for the next message.",
+            "parameters": {"type": "dict", "properties": {}, "required": []},
+        }
+    )
+    return functions_by_name
 
 
 def _function(document: Mapping[str, Any]) -> Callable[..., Call]:
     """A function with the signature and the docstring that the schema is made from."""
-    name, parameters = document["name"], document["parameters"]
+    name = document["name"]
 
     def step(**arguments: Any) -> Call:
         return name, arguments
 
-    about = document["description"].rpartition("Tool description: ")[2]
-    lines = [" ".join(about.split()), "", "Args:"]
-    hints: dict[str, Any] = {}
-    signature = []
-    for key, schema in parameters["properties"].items():
-        hint = _TYPES[schema["type"]]
-        inner = _TYPES[schema.get("items", schema)["type"]]
-        hints[key] = list[inner] if hint is list else hint
-        needed = key in parameters.get("required", ())
-        default = Parameter.empty if needed else None
-        signature.append(Parameter(key, Parameter.KEYWORD_ONLY, default=default))
-        lines.append(f"    {key}: {' '.join(schema.get('description', '').split())}")
-    step.__name__, step.__doc__, step.__annotations__ = name, "\n".join(lines), hints
-    step.__signature__ = Signature(signature)  # pyright: ignore[reportFunctionMemberAccess]
+    step.__name__ = name
+    step.__doc__ = _docstring(document)
+    properties = document["parameters"]["properties"]
+    required = document["parameters"].get("required", ())
+    step.__annotations__ = {key: _hint(properties[key]) for key in properties}
+    parameters = []
+    for key in properties:
+        default = Parameter.empty if key in required else None
+        parameters.append(Parameter(key, Parameter.KEYWORD_ONLY, default=default))
+    step.__signature__ = Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     return step
+
+
+def _hint(schema: Mapping[str, Any]) -> Any:
+    """The Python type of a published type; lists name the type of their items."""
+    hint = _TYPES[schema["type"]]
+    if hint is not list:
+        return hint
+    item_schema = schema.get("items", schema)
+    inner = _TYPES[item_schema["type"]]
+    return list[inner]
+
+
+def _docstring(document: Mapping[str, Any]) -> str:
+    # Every description begins with one of its whole class.
+    _, _, about = document["description"].rpartition("Tool description: ")
+    lines = [_one_line(about), "", "Args:"]
+    for key, schema in document["parameters"]["properties"].items():
+        description = _one_line(schema.get("description", ""))
+        lines.append(f"    {key}: {description}")
+    return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,8 +1,8 @@
 """The Berkeley Function Calling Leaderboard's wheel: fetched once, pinned by hash, never vendored.
 
-Its data and simulators are by the Gorilla project at Berkeley, Apache-2.0. It is no dependency, for
-it pins other versions of what is installed here; what is read needs none of its own dependencies
-but mpmath.
+Its data and simulators are by the Gorilla project at Berkeley, Apache-2.0. It is no dependency,
+because it pins other versions of what is installed here. The parts used here need none of its own
+dependencies but mpmath.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _LOCK = threading.Lock()
 
 @cache
 def wheel() -> Path:
-    """The wheel's file. Raises ImportError where it cannot be had."""
+    """The wheel's file. Raises ImportError when it is not cached and cannot be fetched."""
     return WHEEL.path()
 
 
@@ -63,7 +63,7 @@ def rows(name: str) -> list[dict[str, Any]]:
 def simulator(name: str) -> type[Any]:
     """One of its simulated applications: a class of `CLASSES`.
 
-    Raises ImportError where another bfcl_eval is imported already.
+    Raises ImportError: when another bfcl_eval is imported already.
     """
     path = str(wheel())
     with _LOCK:
@@ -74,6 +74,7 @@ def simulator(name: str) -> type[Any]:
             sys.path.remove(path)
     if not str(module.__file__).startswith(path):
         raise ImportError(
-            f"got bfcl_eval from {module.__file__}, wanted it from {path}"
+            f"got bfcl_eval from {module.__file__}, expected it from {path}: "
+            "import no other copy in this process"
         )
     return getattr(module, name)

@@ -19,6 +19,12 @@ from envs.types import Task, Verdict
 __all__ = ["ToolFiles"]
 
 CHOICE_TURNS = 3
+_APP_OF_ARGUMENT = {
+    "file": "files",
+    "mail": "mail",
+    "event": "calendar",
+    "note": "notes",
+}
 _CHANCE = (0.25, 0.05, 0.0, 0.0, 0.0)
 
 
@@ -169,7 +175,7 @@ def _item(task: Task) -> bfcl.Item:
 
 
 class _World(Protocol):
-    """What an episode plays in."""
+    """What an episode plays in: a desk, or the simulators of BFCL."""
 
     def tools(self) -> Sequence[Mapping[str, Any]]:
         """The schemas of the offered tools."""
@@ -196,11 +202,12 @@ class _DeskWorld:
     """A desk and the task on it."""
 
     def __init__(self, case: Case) -> None:
-        self._case, self._desk = case, Desk(case["state"])
-        desk, finish = self._desk, {"finish": self.finish}
-        self._functions = {
-            name: finish.get(name) or getattr(desk, name) for name in case["offered"]
-        }
+        self._case = case
+        self._desk = Desk(case["state"])
+        self._functions = {}
+        for name in case["offered"]:
+            owner = self if name == "finish" else self._desk
+            self._functions[name] = getattr(owner, name)
 
     def tools(self) -> Sequence[Mapping[str, Any]]:
         """The schemas of the offered tools."""
@@ -215,63 +222,66 @@ class _DeskWorld:
 
     def finish(self) -> Verdict:
         """End, when all is done."""
-        start, now = canonical(self._case["state"]), canonical(self._desk.state)
-        wanted = canonical(files_tasks.goal(self._case))
-        passed = now == wanted
-        wrong = [app for app in wanted if now[app] != wanted[app]]
-        detail = "done" if passed else f"not as it should be: {', '.join(wrong)}"
-        due = [
-            (app, item)
-            for app in wanted
-            for item in wanted[app]
-            if item not in start[app]
-        ]
-        due += [
-            (app, item)
-            for app in wanted
-            for item in start[app]
-            if item not in wanted[app]
-        ]
-        right = sum((item in now[app]) == (item in wanted[app]) for app, item in due)
-        parts = {"changes": right / len(due)}
-        return Verdict(passed=passed, score=float(passed), detail=detail, parts=parts)
+        now = canonical(self._desk.state)
+        end = canonical(files_tasks.goal(self._case))
+        wrong = [app for app in end if now[app] != end[app]]
+        detail = f"not as it should be: {', '.join(wrong)}" if wrong else "done"
+        return Verdict(
+            passed=not wrong,
+            score=float(not wrong),
+            detail=detail,
+            parts={"changes": self._share_of_changes()},
+        )
+
+    def _share_of_changes(self) -> float:
+        """The share of the additions and removals of the goal that were made."""
+        start = canonical(self._case["state"])
+        now = canonical(self._desk.state)
+        end = canonical(files_tasks.goal(self._case))
+        num_changes = 0
+        num_done = 0
+        for app in end:
+            changes = [item for item in end[app] if item not in start[app]]
+            changes += [item for item in start[app] if item not in end[app]]
+            for item in changes:
+                num_changes += 1
+                num_done += (item in now[app]) == (item in end[app])
+        return num_done / num_changes
 
     def random_turn(self, rng: np.random.Generator) -> str:
         """A uniform offered tool, with uniform arguments out of what the desk holds."""
         name = str(rng.choice(list(self._functions)))
-        properties = schema_of(self._functions[name])["function"]["parameters"][
-            "properties"
-        ]
-        return render_call(name, **{key: self._value(key, rng) for key in properties})
+        schema = schema_of(self._functions[name])
+        arguments = {}
+        for key in schema["function"]["parameters"]["properties"]:
+            arguments[key] = self._random_value(key, rng)
+        return render_call(name, **arguments)
 
     def snapshot(self) -> Any:
         """The desk's items, and how many changes there were."""
-        return {"items": Desk(self._desk.state).state, "changed": self._desk.changed}
+        copy = Desk(self._desk.state)
+        return {"items": copy.state, "changed": self._desk.changed}
 
     def restore(self, snapshot: Any) -> None:
         """Lays the desk as it was."""
-        self._desk.state = Desk(snapshot["items"]).state
+        copy = Desk(snapshot["items"])
+        self._desk.state = copy.state
         self._desk.changed = snapshot["changed"]
 
-    def _value(self, argument: str, rng: np.random.Generator) -> str | int:
+    def _random_value(self, argument: str, rng: np.random.Generator) -> str | int:
+        """Of the kind that the argument names, if it names one; else any id or field."""
         state = self._desk.state
-        own = {"file": "files", "mail": "mail", "event": "calendar", "note": "notes"}
         if argument == "hour":
             return int(rng.integers(9, 18))
         if argument == "app":
             return str(rng.choice(list(state)))
-        apps = (
-            [own[argument]]
-            if argument in own
-            else [app for app in APPS if app in state]
-        )
-        keys = [key for app in apps for key in state[app]]
-        if argument in (*own, "item"):
-            return str(rng.choice(keys or ["nothing"]))
-        values = [
-            value
-            for app in apps
-            for item in state[app].values()
-            for value in item.values()
-        ]
-        return str(rng.choice([*keys, *values] or ["nothing"]))
+
+        app = _APP_OF_ARGUMENT.get(argument)
+        apps = [app] if app else [app for app in APPS if app in state]
+        values = [key for app in apps for key in state[app]]
+        if app is None and argument != "item":
+            for name in apps:
+                for item in state[name].values():
+                    values += item.values()
+        # Nothing is left of an app once its items are removed.
+        return str(rng.choice(values or ["nothing"]))

@@ -91,11 +91,11 @@ def flip(case: Case) -> Case | None:
 
     None when no exchange does that and leaves a fair case.
     """
-    before = _sorted_writes(case)
+    before = _change_set(case)
     for app, first, second, field in _swaps(case["state"]):
         edited = _exchange(case, app, first, second, field)
         try:
-            after = _sorted_writes(edited)
+            after = _change_set(edited)
         except KeyError:
             continue
         if after != before and _is_fair(edited):
@@ -112,7 +112,7 @@ def _exchange(case: Case, app: str, first: str, second: str, field: str) -> Case
     return {**case, "state": {**case["state"], app: items}}
 
 
-def _sorted_writes(case: Case) -> list[str]:
+def _change_set(case: Case) -> list[str]:
     """The changing calls of the plan, sorted: in another order they lead to the same end."""
     return sorted(repr(step) for step in writes(case))
 

@@ -223,8 +223,9 @@ def _item(rng: Random, case: dict[str, Any], name: str) -> dict[str, Any]:
     stock = 0 if rng.random() < 0.35 else rng.randint(1, 5)
     over = case["rules"]["ask_over"]
     # Most prices are over the limit, so that asking is usually due.
-    any_price = over is None or rng.random() < 0.3
-    lowest = 10 if any_price else over
+    lowest = 10
+    if over is not None and rng.random() >= 0.3:
+        lowest = over
     price = rng.randint(lowest, 200)
     return {"name": name, "price": price, "stock": stock}
 

@@ -16,7 +16,7 @@ import pytest
 
 from envs.tools.bfcl import items as bfcl
 from envs.tools.bfcl import wheel as bfcl_wheel
-from envs.tools.bfcl.items import BfclWorld, broken, items, last_changes, turns
+from envs.tools.bfcl.items import BfclWorld, items, last_changes, turns, unplayable
 from envs.tools.files.env import ToolFiles
 from envs.toolspec import Malformed, render_call
 from envs.types import Verdict
@@ -52,14 +52,14 @@ def test_the_gold_calls_of_every_item_win_but_of_those_that_are_listed():
         if not (isinstance(verdict, Verdict) and verdict.passed):
             lost[key] = verdict
     assert len(items()) == 800
-    assert lost.keys() == broken().keys()
+    assert lost.keys() == unplayable().keys()
     # Each for the listed reason, not for a fault of the simulators.
     assert all(isinstance(verdict, Malformed) for verdict in lost.values())
 
 
 def test_without_the_last_call_of_any_message_the_gold_calls_lose():
     for key, item in items().items():
-        if key not in broken():
+        if key not in unplayable():
             for change in last_changes(item):
                 rest = [turn for turn in turns(item) if turn != change]
                 verdict = judged(item, rest)
@@ -92,7 +92,7 @@ def altered(gold, number):
 @pytest.mark.parametrize("number", range(6))
 def test_verdicts_are_those_of_the_leaderboards_own_checker(official, number):
     differing, verdicts = [], []
-    for key in [key for key in items() if key not in broken()][number::7]:
+    for key in [key for key in items() if key not in unplayable()][number::7]:
         item = items()[key]
         calls = altered(item["gold"], number)
         # One step holds all calls of a message.

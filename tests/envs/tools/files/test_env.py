@@ -109,7 +109,7 @@ def env():
     return ToolFiles()
 
 
-def played(env, task, turns):
+def play(env, task, turns):
     """Reward and info of the last step."""
     env.find = lambda *_: task
     env.reset(options={"split": task.split, "level": task.level, "task_id": task.id})
@@ -213,9 +213,9 @@ def test_the_oracle_wins_and_its_twin_wants_something_else(env, split, level):
     for task in env.tasks(split, level)[:25]:
         turns, twin = env.oracle(task), env.twin(task)
         assert len(turns) <= env.turn_budget(task)
-        assert played(env, task, turns)[0] == 1.0
-        assert played(env, twin, env.oracle(twin))[0] == 1.0
-        assert played(env, twin, turns)[0] == 0.0
+        assert play(env, task, turns)[0] == 1.0
+        assert play(env, twin, env.oracle(twin))[0] == 1.0
+        assert play(env, twin, turns)[0] == 0.0
         assert (twin.prompt == task.prompt) is (level > 0)
 
 
@@ -226,36 +226,36 @@ def test_a_change_left_out_or_one_too_many_fails(env, split, level):
         changes = [render_call(name, **given) for name, given in writes(task.payload)]
         for change in changes:
             assert (
-                played(
-                    env, task, [turn for turn in turns if turn != change] + [""] * 15
-                )[0]
+                play(env, task, [turn for turn in turns if turn != change] + [""] * 15)[
+                    0
+                ]
                 == 0
             )
         if level:
             more = render_call("write_file", file="more.txt", text="1")
             if "write_file" in task.payload["offered"]:
-                assert played(env, task, [more, *turns])[0] == 0.0
+                assert play(env, task, [more, *turns])[0] == 0.0
 
 
 @pytest.mark.parametrize(("split", "level"), CELLS)
 def test_nothing_and_the_end_at_once_score_zero(env, split, level):
     for task in env.tasks(split, level)[:8]:
         end = render_call("finish")
-        assert played(env, task, [end] * 3)[1]["verified"] is False
-        assert played(env, task, [""] * 15)[1]["verified"] is False
+        assert play(env, task, [end] * 3)[1]["verified"] is False
+        assert play(env, task, [""] * 15)[1]["verified"] is False
         if level:
-            assert played(env, task, [end])[1]["parts"] == {"changes": 0.0}
+            assert play(env, task, [end])[1]["parts"] == {"changes": 0.0}
 
 
 def test_level_zero_ends_at_the_first_change(env):
     task = env.tasks("train", 0)[0]
     (right,) = env.oracle(task)
     wrong = env.oracle(env.twin(task))[0]
-    assert played(env, task, [wrong, right])[0] == 0.0
+    assert play(env, task, [wrong, right])[0] == 0.0
     assert (
-        played(
-            env, task, ['{"name": "delete_file", "arguments": {"file": "x"}}', right]
-        )[0]
+        play(env, task, ['{"name": "delete_file", "arguments": {"file": "x"}}', right])[
+            0
+        ]
         == 1
     )
 
@@ -343,7 +343,7 @@ def test_a_snapshot_remembers_what_was_done(env):
     task = env.tasks("train", 4)[0]
     turns = env.oracle(task)
     for half in range(len(turns)):
-        played(env, task, ["nonsense", *turns[:half]])
+        play(env, task, ["nonsense", *turns[:half]])
         other = ToolFiles()
         other.set_state(json.loads(json.dumps(env.get_state())))
         assert [other.step(turn) for turn in turns[half:]][-1][1] == 1.0
