@@ -90,8 +90,9 @@ class TextEnv(gymnasium.Env[str, str]):
 
     `reset(options={"split", "level", "task_id"})` takes the named task, or draws one with
     `np_random`. Its info holds `messages` (the chat to start from) and `tools`. Every info holds
-    `verified` (None until the end), `parts`, `detail`, and `malformed` (turns so far without a
-    valid tool call). The reward is the verifier's 1.0 or 0.0. SandboxError passes through.
+    `verified` and `score` (None until the end), `parts`, `detail`, and `malformed` (turns so far
+    without a valid tool call). The reward is 1.0 for a verdict that passed, else 0.0, whatever the
+    verdict's score. SandboxError passes through.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}
@@ -325,6 +326,7 @@ class TextEnv(gymnasium.Env[str, str]):
     def _info(self, verdict: Verdict | None) -> dict[str, Any]:
         return {
             "verified": None if verdict is None else verdict.passed,
+            "score": None if verdict is None else verdict.score,
             "parts": dict(self.checks() if verdict is None else verdict.parts),
             "detail": "" if verdict is None else verdict.detail,
             "malformed": self.malformed,

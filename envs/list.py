@@ -25,7 +25,7 @@ EXAMPLES = f"""\
 examples:
   {PROG}                        ours
   {PROG} my_module:me/my_env    yours, beside ours
-  python -m envs.play NAME                plays one by hand
+  scgrpo envs play NAME                plays one by hand
 """
 
 _LICENCE = re.compile(

@@ -172,7 +172,8 @@ def _verdict(reward: float, info: Mapping[str, Any]) -> Verdict | None:
         return None
     return Verdict(
         passed=bool(info["verified"]),
-        score=reward,
+        # An environment that is no TextEnv may give no score beside its reward.
+        score=float(info.get("score", reward)),
         detail=str(info.get("detail", "")),
         parts=dict(info.get("parts", {})),
     )

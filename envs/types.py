@@ -72,9 +72,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the verifier found. `passed` is what training and evals count; 0 <= score <= 1.
+    """The verifier's decision at the end of an episode.
 
-    `parts` are shaped sub-scores for the reader; they are never verification.
+    | field | meaning |
+    |---|---|
+    | passed | the reward: all that training and evals count |
+    | score | in [0, 1], for readers: partial credit, and 1 exactly if passed (`envs.check`) |
+    | detail | why, in words |
+    | parts | sub-scores for readers and process rewards; never verification |
+
     Raises ValueError for a score outside [0, 1], NaN included.
     """
 

@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export harbor": ("evals.export.harbor", "tasks in Harbor's format"),
     "settings": ("scgrpo.config", "every setting of train, as Markdown"),
     "envs list": ("envs.list", "the catalogue of environments"),
-    "envs play": ("envs.play", "play an environment by hand"),
+    "envs play": ("envs.play_by_hand", "play an environment by hand"),
     "envs check": ("envs.check", "prove an environment sound"),
     "envs attack": (
         "envs.attack.__main__",

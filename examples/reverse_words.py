@@ -1,28 +1,28 @@
-"""An environment outside the project: spell a word backwards, four tries.
+"""An environment of your own: `env=reverse_words:acme/reverse` with this folder on PYTHONPATH.
 
-`make("reverse_words:acme/reverse")` with this folder on PYTHONPATH, or `make("acme/reverse")`
-once the pyproject.toml beside this file is installed, which names it as an entry point.
+Once the folder is installed, `env=acme/reverse`: pyproject.toml names it as an entry point.
 """
 
-from envs.base import TextEnv
-from envs.registry import register
-from envs.types import Task, Verdict
+from envs import Task, ToolEnv, Verdict, register, tool
 
 WORDS = {"train": ["river", "stone", "cloud"], "id": ["light", "bread", "house"]}
 
 
-class Reverse(TextEnv):
+class Reverse(ToolEnv):
     name = "reverse"
     max_turns = 4
 
     def tasks(self, split, level):
         ask = "Spell {!r} backwards.".format
         return [
-            Task(f"{split}/{level}/{w}", split, level, w, ask(w)) for w in WORDS[split]
+            Task(f"{split}/{level}/{word}", split, level, word, ask(word))
+            for word in WORDS[split]
         ]
 
-    def reply(self, text):
-        right = text.strip() == self.task.family[::-1]
+    @tool
+    def spell(self, letters: str) -> str | Verdict:
+        """Hands in a spelling."""
+        right = letters == self.task.family[::-1]
         return Verdict(passed=True, score=1.0) if right else "Not that. Try again."
 
 

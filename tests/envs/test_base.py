@@ -112,6 +112,7 @@ def test_a_reset_names_its_task_and_gives_the_chat(env):
         ],
         "tools": [],
         "verified": None,
+        "score": None,
         "parts": {},
         "detail": "",
         "malformed": 0,
@@ -169,13 +170,15 @@ def test_a_verdict_ends_the_episode_and_the_reward_is_zero_or_one(env):
         False,
         {
             "verified": True,
+            "score": 0.7,
             "parts": {"share": 0.5},
             "detail": "stopped",
             "malformed": 0,
         },
     )
     env.reset()
-    assert env.step("lose")[1:3] == (0.0, True)
+    _, reward, terminated, _, info = env.step("lose")
+    assert (reward, terminated, info["score"]) == (0.0, True, 0.2)
 
 
 def test_the_turn_budget_truncates_as_not_verified(env):

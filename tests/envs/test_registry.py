@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
 import threading
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import gymnasium
@@ -14,13 +16,18 @@ import pytest
 from gymnasium.error import NameNotFound, RegistrationError, VersionNotFound
 from gymnasium.utils.env_checker import check_env
 
+import envs
 from envs import registry
 from envs.base import TextEnv
 from envs.rollout import play
+from envs.tool_env import ToolEnv, tool
+from envs.toolspec import render_call
 from envs.toy.guess import ToyGuess
+from envs.types import Task, Verdict
 from scgrpo.policies.scripted import ScriptedPolicy
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES, README = ROOT / "examples", ROOT / "README.md"
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +66,9 @@ def plugins(tmp_path, monkeypatch):
 def assert_reverse_works(env):
     check_env(env.unwrapped)
     task = env.unwrapped.tasks("train", 0)[0]
-    assert play(env, ScriptedPolicy(["revir"]), task).verified is True
-    assert play(env, ScriptedPolicy(["river"] * 4), task).verified is False
+    right, wrong = (render_call("spell", letters=word) for word in ("revir", "river"))
+    assert play(env, ScriptedPolicy([right]), task).verified is True
+    assert play(env, ScriptedPolicy([wrong] * 4), task).verified is False
 
 
 def test_names_are_our_aliases():
@@ -86,10 +94,51 @@ def test_ours_are_made_by_alias(name):
     assert env.spec.id == "scgrpo/toy_guess-v0"
 
 
-def test_ours_are_made_by_gymnasium_once_registered():
-    registry.register_own()
+def test_the_package_gives_what_an_author_and_a_user_need():
+    assert envs.ToolEnv is ToolEnv
+    assert envs.tool is tool
+    assert envs.play is play
+    assert (envs.make, envs.register) == (registry.make, registry.register)
+    assert (envs.TextEnv, envs.Task, envs.Verdict) == (TextEnv, Task, Verdict)
+    assert all(hasattr(envs, name) for name in envs.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = envs.nothing
+
+
+def test_ours_are_in_gymnasiums_registry_and_registering_again_changes_nothing():
     registry.register_own()
     assert isinstance(gymnasium.make("scgrpo/toy_guess-v0"), ToyGuess)
+    with pytest.warns(UserWarning, match="latest versioned environment"):
+        assert isinstance(gymnasium.make("scgrpo/toy_guess"), ToyGuess)
+
+
+GYMNASIUM_ALONE = """
+import gymnasium
+made = gymnasium.make("envs:scgrpo/tool_store-v0")
+print(made.spec.id, sum(env_id.startswith("scgrpo/") for env_id in gymnasium.registry))
+gymnasium.pprint_registry()
+"""
+
+
+def test_gymnasium_alone_finds_ours_by_the_name_of_the_package():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", GYMNASIUM_ALONE],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith("scgrpo/tool_store-v0 10\n"), done.stderr
+    assert "===== scgrpo =====" in done.stdout
+
+
+def test_gymnasium_makes_ours_as_a_vector():
+    with closing(gymnasium.make_vec("scgrpo/toy_guess-v0", num_envs=4)) as vector:
+        observations, infos = vector.reset(seed=5)
+        assert all(text.startswith("Guess ") for text in observations)
+        assert len(infos["messages"]) == 4
+        _, rewards, terminated, truncated, _ = vector.step(("", "5", "no", "1"))
+    assert isinstance(vector, gymnasium.vector.SyncVectorEnv)
+    assert rewards.shape == terminated.shape == truncated.shape == (4,)
 
 
 def test_a_constructors_argument_that_does_not_exist_is_refused():
@@ -146,6 +195,14 @@ def test_an_outside_environment_is_made_by_entry_point(plugins, monkeypatch):
 
 def test_the_outside_environment_takes_under_thirty_lines():
     assert len((EXAMPLES / "reverse_words.py").read_text().splitlines()) < 30
+
+
+def test_the_readme_shows_the_outside_environment_as_it_is():
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    shown = [block for block in blocks if "class Reverse(ToolEnv)" in block]
+    if not shown:
+        pytest.skip("the README shows no environment of an author")
+    assert shown == [(EXAMPLES / "reverse_words.py").read_text()]
 
 
 def test_a_broken_plugin_breaks_only_its_own_name(plugins, monkeypatch):

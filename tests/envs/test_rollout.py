@@ -38,7 +38,7 @@ class Lab(ToolEnv):
     @tool
     def submit(self, good: bool) -> Verdict:
         """Ends."""
-        return Verdict(good, 0.25, "looked at", {"style": 0.5})
+        return Verdict(good, 1.0 if good else 0.25, "looked at", {"style": 0.5})
 
     @tool
     def fail(self, kind: str) -> str:
@@ -104,10 +104,10 @@ def test_a_finished_episode_holds_everything_in_order():
     assert episode.wall_s > 0
 
 
-def test_a_wrong_submission_is_finished_and_not_verified():
+def test_a_wrong_submission_is_finished_not_verified_and_keeps_its_partial_score():
     episode = run(BAD)
     assert (episode.stop, episode.verified) == (Stop.FINISHED, False)
-    assert episode.verdict.score == 0.0
+    assert episode.verdict.score == 0.25
 
 
 def test_a_spent_turn_budget_is_not_verified():

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from envs.play import main, shorthand
+from envs.play_by_hand import main, shorthand
 
 TOOLS = [
     {
@@ -140,7 +140,7 @@ def test_bad_arguments_say_what_to_do(argv, told, capsys):
 
 def test_it_runs_as_a_command():
     done = subprocess.run(
-        [sys.executable, "-m", "envs.play", "toy_guess", *TASK],
+        [sys.executable, "-m", "envs.play_by_hand", "toy_guess", *TASK],
         input="5\n",
         capture_output=True,
         text=True,

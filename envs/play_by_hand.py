@@ -1,4 +1,4 @@
-"""`python -m envs.play NAME`: play an environment by hand, which is how to learn what it is."""
+"""`scgrpo envs play NAME`: play an environment by hand, which is how to learn what it is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sandboxes import SandboxError
 
 __all__ = ["main", "play_by_hand", "shorthand"]
 
-PROG = "python -m envs.play"
+PROG = "scgrpo envs play"
 EXAMPLES = f"""\
 examples:
   {PROG} toy_guess                          a random task of the first split and level
