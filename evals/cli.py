@@ -38,7 +38,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "envs.attack.__main__",
         "try to steal reward from code environments",
     ),
-    "envs releases": ("envs.releases", "fetch the data that environments are made of"),
+    "envs releases": (
+        "envs.releases.__main__",
+        "fetch the data that environments are made of",
+    ),
     "sandbox doctor": ("sandboxes.doctor", "what this machine can isolate"),
     "sandbox build": ("sandboxes.image.build", "make the sandbox's image"),
     "sandbox soak": ("sandboxes.soak", "a thousand leases that leave nothing behind"),

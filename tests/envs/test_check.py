@@ -31,7 +31,7 @@ from envs.checks.turns import closing_calls, with_text
 from envs.types import Task
 from tests.daily import Day
 
-PLANTED = Path(__file__).with_name("planted")
+PLANTED = Path(__file__).with_name("checks")
 CODE_CHECKS = ("exit", "forge", "sleep")
 
 
