@@ -164,7 +164,7 @@ class PolicyUpdate:
             logprobs, pack_entropy = token_scores(
                 forward.head, pack.states, forward.targets(pack.rows), known=pack.scores
             )
-            gap = logprobs.detach() - forward.sampled_logprobs(pack.rows)
+            gap = logprobs.detach() - forward.old_logprobs(pack.rows)
             ratio = gap.exp().clamp(max=self.importance_cap)
             part = self._surrogate(
                 forward.batch, pack.rows, logprobs, scale, credit, ratio

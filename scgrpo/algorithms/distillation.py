@@ -128,7 +128,7 @@ def distill(
         values, logprobs = token_divergences(
             options.divergence, (heads[0], states), (heads[1], teacher_states), targets
         )
-        gap = logprobs - forward.sampled_logprobs(rows)
+        gap = logprobs - forward.old_logprobs(rows)
         at_tokens = scale[rows][forward.batch.action_mask[rows]].to(values.device)
         if capped:
             at_tokens = at_tokens * gap.exp().clamp(max=importance_cap)

@@ -8,7 +8,7 @@ keyword arguments. Grouped-query heads are folded into query rows, so keys are n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ __all__ = [
     "SlotCache",
     "SlotLayout",
     "TreeLayout",
-    "hidden_states",
+    "last_hidden_states",
     "use_packed",
 ]
 
@@ -29,7 +29,7 @@ NAME = "scgrpo_packed"
 
 
 class Layout(Protocol):
-    """Who sees whom among N packed tokens. H query heads, K key heads, d head width."""
+    """Which of N packed tokens see which. H query heads, K key heads, d head width."""
 
     positions: Tensor
     """(N,) position of each token in its own sequence."""
@@ -37,41 +37,47 @@ class Layout(Protocol):
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
     ) -> Tensor:
-        """(H, N, d), (K, N, d), (K, N, d) -> (N, H, d)."""
+        """Output of one layer's attention. (H, N, d), (K, N, d), (K, N, d) -> (N, H, d)."""
         ...
 
 
 def use_packed(model: PreTrainedModel) -> None:
     """Switches the model to packed attention. Raises ValueError for a model that cannot."""
-    if trouble := _trouble(model):
+    if problem := _problem(model):
         raise ValueError(
-            f"{type(model).__name__} {trouble}; wanted a decoder with full attention, a plain "
+            f"{type(model).__name__} {problem}; expected a decoder with full attention, a plain "
             "output layer and `_supports_attention_backend` (Llama, Qwen, OLMo, ...)"
         )
-    ALL_ATTENTION_FUNCTIONS.register(NAME, _packed_attention)
+    ALL_ATTENTION_FUNCTIONS.register(NAME, _attend_by_layout)
     model.set_attn_implementation(NAME)
 
 
-def _trouble(model: PreTrainedModel) -> str:
-    """Why packed attention would not compute what the model does; empty where it would."""
+def _problem(model: PreTrainedModel) -> str:
+    """Why packed attention would not compute what the model does; empty if it would."""
     config = model.config.get_text_config()
     if not getattr(model, "_supports_attention_backend", False):
         return "does not take its attention from transformers' registry"
+
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if other := sorted(kinds - {"full_attention"}):
-        return f"has layers of the kind {other[0]}"
+    if unsupported := sorted(kinds - {"full_attention"}):
+        return f"has layers of the kind {unsupported[0]}"
     if window := getattr(config, "sliding_window", None):
         return f"sees a sliding window of {window} tokens"
+
+    # Nothing here computes logits but the output layer alone: a cap or scale would be lost.
     for name in ("final_logit_softcapping", "attn_logit_softcapping"):
         if cap := getattr(config, name, None):
             return f"caps its logits ({name}={cap})"
     for name in ("logit_scale", "logits_scaling"):
-        if (scale := getattr(config, name, None)) not in (None, 1):
+        scale = getattr(config, name, None)
+        if scale not in (None, 1):
             return f"scales its logits ({name}={scale})"
     return ""
 
 
-def hidden_states(model: PreTrainedModel, token_ids: Tensor, layout: Layout) -> Tensor:
+def last_hidden_states(
+    model: PreTrainedModel, token_ids: Tensor, layout: Layout
+) -> Tensor:
     """Last hidden states of packed tokens, before the output layer. (N,) -> (N, D).
 
     Raises ValueError for a model without `use_packed`: its own attention would ignore the layout.
@@ -90,7 +96,7 @@ def hidden_states(model: PreTrainedModel, token_ids: Tensor, layout: Layout) -> 
     return out.last_hidden_state[0]
 
 
-def _packed_attention(
+def _attend_by_layout(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -104,27 +110,25 @@ def _packed_attention(
     for name in ("softcap", "s_aux", "sliding_window"):
         if options.get(name) is not None:
             raise ValueError(
-                f"packed attention knows no {name}, and {type(module)} asks for it"
+                f"{type(module).__name__} asks for {name}, which packed attention does not support"
             )
-    out = layout.attend(int(module.layer_idx), query[0], key[0], value[0], scaling)  # pyright: ignore[reportArgumentType]
+    layer = int(module.layer_idx)  # pyright: ignore[reportArgumentType]
+    out = layout.attend(layer, query[0], key[0], value[0], scaling)
     return out[None], None
 
 
 def _fold(query: Tensor, key_heads: int) -> Tensor:
     """Query heads of one key head become rows. (R, q, H, d) -> (R, K, H/K * q, d)."""
     rows, length, heads, width = query.shape
-    grouped = query.view(rows, length, key_heads, heads // key_heads, width)
-    return grouped.permute(0, 2, 3, 1, 4).reshape(rows, key_heads, -1, width)
+    by_key_head = query.view(rows, length, key_heads, heads // key_heads, width)
+    return by_key_head.permute(0, 2, 3, 1, 4).reshape(rows, key_heads, -1, width)
 
 
 def _unfold(out: Tensor, length: int) -> Tensor:
     """Inverse of `_fold`. (R, K, H/K * q, d) -> (R, q, H, d)."""
     rows, key_heads, _, width = out.shape
-    return (
-        out.view(rows, key_heads, -1, length, width)
-        .permute(0, 3, 1, 2, 4)
-        .reshape(rows, length, -1, width)
-    )
+    by_key_head = out.view(rows, key_heads, -1, length, width)
+    return by_key_head.permute(0, 3, 1, 2, 4).reshape(rows, length, -1, width)
 
 
 class SlotCache:
@@ -132,17 +136,10 @@ class SlotCache:
 
     def __init__(self, model: PreTrainedModel, slots: int, length: int) -> None:
         config = model.config.get_text_config()
-        width = (
-            getattr(config, "head_dim", None)
-            or config.hidden_size // config.num_attention_heads
-        )
-        shape = (
-            config.num_hidden_layers,
-            slots,
-            config.num_key_value_heads,
-            length,
-            width,
-        )
+        width = getattr(config, "head_dim", None)
+        width = width or config.hidden_size // config.num_attention_heads
+        layers, key_heads = config.num_hidden_layers, config.num_key_value_heads
+        shape = (layers, slots, key_heads, length, width)
         self.keys = torch.zeros(shape, dtype=model.dtype, device=model.device)
         self.values = torch.zeros_like(self.keys)
 
@@ -150,6 +147,18 @@ class SlotCache:
         """Copies the first `length` tokens of one slot to another."""
         for cache in (self.keys, self.values):
             cache[:, target, :, :length] = cache[:, source, :, :length]
+
+
+class _Feed(NamedTuple):
+    """New tokens of one slot in this step, behind the `start` tokens that it has cached.
+
+    `offset` is the place of the first among the packed tokens.
+    """
+
+    slot: int
+    start: int
+    length: int
+    offset: int
 
 
 @dataclass(frozen=True)
@@ -160,7 +169,7 @@ class _Bucket:
     |---|---|
     | tokens | (R, q) index of each query among the packed tokens; padding repeats one |
     | real | (R, q) False at padding |
-    | slots | (R,) indices, or a slice where they lie close: a view instead of a copy |
+    | slots | (R,) indices, or a slice if they lie close: a view instead of a copy |
     | length | cached tokens to look at: the longest slot's |
     | mask | (R, 1, H/K * q, length) added to the scores |
     """
@@ -183,61 +192,74 @@ class SlotLayout:
     ) -> None:
         self.cache = cache
         self._group = heads // cache.keys.shape[2]
-        device = cache.keys.device
-        self._slots = torch.tensor(
-            [s for s, _, n in feeds for _ in range(n)], device=device
-        )
-        self.positions = torch.tensor(
-            [start + j for _, start, n in feeds for j in range(n)], device=device
-        )
-        by_size: dict[int, list[tuple[int, int, int, int]]] = {}
-        offset = 0
+
+        slots: list[int] = []
+        positions: list[int] = []
+        by_size: dict[int, list[_Feed]] = {}
         for slot, start, count in feeds:
-            by_size.setdefault(_size_class(count), []).append(
-                (slot, start, count, offset)
-            )
-            offset += count
+            feed = _Feed(slot, start, count, offset=len(slots))
+            by_size.setdefault(_size_class(count), []).append(feed)
+            slots += [slot] * count
+            positions += range(start, start + count)
+
+        device = cache.keys.device
+        self._slots = torch.tensor(slots, device=device)
+        self.positions = torch.tensor(positions, device=device)
         self._buckets = [self._bucket(rows) for rows in by_size.values()]
 
-    def _bucket(self, rows: list[tuple[int, int, int, int]]) -> _Bucket:
-        """Pads (slot, start, count, offset) rows; a slot in between is a row of count 0."""
+    def _bucket(self, feeds: list[_Feed]) -> _Bucket:
+        """Pads the feeds; a slot between theirs is a row of length 0."""
         device = self.cache.keys.device
-        low, high = min(r[0] for r in rows), max(r[0] for r in rows) + 1
-        slots: Tensor | slice = torch.tensor([r[0] for r in rows], device=device)
-        if high - low <= 2 * len(rows):
-            found = {r[0]: r for r in rows}
-            rows = [found.get(s, (s, 0, 0, rows[0][3])) for s in range(low, high)]
+        low = min(feed.slot for feed in feeds)
+        high = max(feed.slot for feed in feeds) + 1
+        slots: Tensor | slice = torch.tensor([f.slot for f in feeds], device=device)
+        if high - low <= 2 * len(feeds):
+            # A slice is a view of the cache: cheaper than copying, even with idle rows.
+            by_slot = {feed.slot: feed for feed in feeds}
+            offset = feeds[0].offset
+            idle = (_Feed(slot, 0, 0, offset) for slot in range(low, high))
+            feeds = [by_slot.get(feed.slot, feed) for feed in idle]
             slots = slice(low, high)
-        starts, counts, offsets = torch.tensor([r[1:] for r in rows], device=device).T
-        length = int((starts + counts).max())
+
+        columns = [(feed.start, feed.length, feed.offset) for feed in feeds]
+        starts, counts, offsets = torch.tensor(columns, device=device).T
         steps = torch.arange(int(counts.max()), device=device)[None]
+        # Padding repeats the last query of its row.
         inside = torch.minimum(steps, (counts[:, None] - 1).clamp(min=0))
-        seen = (
-            torch.arange(length, device=device) <= (starts[:, None] + inside)[..., None]
-        )
-        mask = torch.zeros(seen.shape, dtype=self.cache.keys.dtype, device=device)
-        mask = mask.masked_fill_(~seen, float("-inf")).repeat(1, self._group, 1)[
-            :, None
-        ]
+
+        length = int((starts + counts).max())
+        ends = (starts[:, None] + inside)[..., None]
+        visible = torch.arange(length, device=device) <= ends
+        mask = _additive(visible, self.cache.keys.dtype)
+        mask = mask.repeat(1, self._group, 1)[:, None]
         return _Bucket(
-            offsets[:, None] + inside, steps < counts[:, None], slots, length, mask
+            tokens=offsets[:, None] + inside,
+            real=steps < counts[:, None],
+            slots=slots,
+            length=length,
+            mask=mask,
         )
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
     ) -> Tensor:
+        """See `Layout.attend`; also writes the new keys and values to the cache."""
         keys, values = self.cache.keys[layer], self.cache.values[layer]
+        # Before attending: each new token sees itself, and those fed with it.
         keys[self._slots, :, self.positions] = key.transpose(0, 1)
         values[self._slots, :, self.positions] = value.transpose(0, 1)
+
         packed = query.transpose(0, 1)
         out = torch.empty_like(packed)
-        for b in self._buckets:
-            folded = _fold(packed[b.tokens], keys.shape[1])
-            k, v = keys[b.slots, :, : b.length], values[b.slots, :, : b.length]
+        for bucket in self._buckets:
+            folded = _fold(packed[bucket.tokens], keys.shape[1])
+            past_keys = keys[bucket.slots, :, : bucket.length]
+            past_values = values[bucket.slots, :, : bucket.length]
             mixed = F.scaled_dot_product_attention(
-                folded, k, v, attn_mask=b.mask, scale=scale
+                folded, past_keys, past_values, attn_mask=bucket.mask, scale=scale
             )
-            out[b.tokens[b.real]] = _unfold(mixed, b.tokens.shape[1])[b.real]
+            unfolded = _unfold(mixed, bucket.tokens.shape[1])
+            out[bucket.tokens[bucket.real]] = unfolded[bucket.real]
         return out
 
 
@@ -257,63 +279,72 @@ class TreeLayout:
     ) -> None:
         self.prefix, self.branches = prefix, branches
         longest = max(branches)
-        ends = torch.tensor(branches, device=device)
+        lengths = torch.tensor(branches, device=device)
         steps = torch.arange(longest, device=device)
-        first = prefix + torch.cumsum(ends, 0) - ends
-        self._tokens = first[:, None] + torch.minimum(steps[None], ends[:, None] - 1)
-        self._real = steps[None] < ends[:, None]
-        own = (prefix + steps).expand(len(branches), -1)[self._real]
-        self.positions = torch.cat([torch.arange(prefix, device=device), own])
-        self._trunk_seen = torch.ones(
-            prefix, prefix, dtype=torch.bool, device=device
-        ).tril()
-        self._seen = torch.ones(
-            longest, prefix + longest, dtype=torch.bool, device=device
-        )
-        self._seen = self._seen.tril(prefix)
+
+        # (G, longest) index of each query among the packed tokens; padding repeats the last.
+        firsts = prefix + torch.cumsum(lengths, 0) - lengths
+        inside = torch.minimum(steps[None], lengths[:, None] - 1)
+        self._tokens = firsts[:, None] + inside
+        self._real = steps[None] < lengths[:, None]
+
+        # Every branch counts its positions from the end of the prefix.
+        branch_positions = (prefix + steps).expand(len(branches), -1)[self._real]
+        prefix_positions = torch.arange(prefix, device=device)
+        self.positions = torch.cat([prefix_positions, branch_positions])
+
+        square = torch.ones(prefix, prefix, dtype=torch.bool, device=device)
+        self._prefix_visible = square.tril()
+        wide = torch.ones(longest, prefix + longest, dtype=torch.bool, device=device)
+        self._branch_visible = wide.tril(prefix)
         self._masks: tuple[Tensor, Tensor] | None = None
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
     ) -> Tensor:
+        """See `Layout.attend`; the same in every layer."""
         p, heads = self.prefix, key.shape[0]
-        if self._masks is None:
-            group = query.shape[0] // heads
-            self._masks = (
-                _additive(self._trunk_seen, query.dtype).repeat(group, 1),
-                _additive(self._seen, query.dtype).repeat(group, 1),
-            )
+        prefix_mask, branch_mask = self._additive_masks(query.shape[0] // heads, query)
         packed = query.transpose(0, 1)
-        trunk = _attend(
+
+        prefix_out = _attend(
             _fold(packed[None, :p], heads),
             key[None, :, :p],
             value[None, :, :p],
-            self._masks[0],
+            prefix_mask,
             scale,
         )
-        mixed = _attend(
+        branch_out = _attend(
             _fold(packed[self._tokens], heads),
             self._with_prefix(key),
             self._with_prefix(value),
-            self._masks[1],
+            branch_mask,
             scale,
         )
-        return torch.cat(
-            [_unfold(trunk, p)[0], _unfold(mixed, self._tokens.shape[1])[self._real]]
-        )
+
+        unfolded = _unfold(branch_out, self._tokens.shape[1])
+        return torch.cat([_unfold(prefix_out, p)[0], unfolded[self._real]])
+
+    def _additive_masks(self, group: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Masks of prefix and branches, made in the first layer and shared by all of them."""
+        if self._masks is None:
+            self._masks = (
+                _additive(self._prefix_visible, like.dtype).repeat(group, 1),
+                _additive(self._branch_visible, like.dtype).repeat(group, 1),
+            )
+        return self._masks
 
     def _with_prefix(self, packed: Tensor) -> Tensor:
         """Keys or values that each branch sees. (K, N, d) -> (G, K, prefix + longest, d)."""
-        trunk = packed[None, :, : self.prefix].expand(len(self.branches), -1, -1, -1)
-        own = packed.transpose(0, 1)[self._tokens].transpose(1, 2)
-        return torch.cat([trunk, own], dim=2)
+        shared = packed[None, :, : self.prefix].expand(len(self.branches), -1, -1, -1)
+        branches = packed.transpose(0, 1)[self._tokens].transpose(1, 2)
+        return torch.cat([shared, branches], dim=2)
 
 
-def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """0 where seen, -inf elsewhere."""
-    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(
-        ~seen, float("-inf")
-    )
+def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where a token is visible, -inf elsewhere."""
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return mask.masked_fill_(~visible, float("-inf"))
 
 
 def _attend(

@@ -23,7 +23,7 @@ from scgrpo.models.packing import (
     TokenIds,
     action_ids,
     completion_ids,
-    packs,
+    pack_rows,
     prompt_ids,
 )
 from scgrpo.models.scoring import (
@@ -49,7 +49,7 @@ class Pack(NamedTuple):
     |---|---|
     | rows | of the batch, in the order of their tokens |
     | states | (A, D), the states that predict the rows' action tokens |
-    | scores | of those tokens, two of (A,) in nats, where they are known; else None |
+    | scores | of those tokens, two of (A,) in nats, if they are known; else None |
     """
 
     rows: list[int]
@@ -63,13 +63,13 @@ class BatchForward:
     A pass has at most `pack_tokens` tokens, which bounds the memory. Passes that a credit rule asks
     for keep their graph up to `kept_tokens` tokens in all; `take` hands them over for the gradient
     and computes the others again. Each rank computes rows of its own; what is returned as (B, T) is
-    whole in every rank.
+    complete on every rank.
 
     | attribute | meaning |
     |---|---|
     | model | what is trained |
     | episodes, batch | the same rows as records and as tensors |
-    | mine | the rows that this rank computes |
+    | local_rows | the rows that this rank computes |
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class BatchForward:
         self.model, self.episodes, self.batch = model, episodes, batch
         self._chat, self._limits, self._ranks = chat, limits, ranks
         self._pack_tokens, self._kept_tokens = pack_tokens, kept_tokens
-        self.mine = self._assigned_rows()
+        self.local_rows = self._assign_rows()
 
         self._cache: list[Pack] = []
         self._cached_rows: set[int] = set()
@@ -102,15 +102,19 @@ class BatchForward:
     @torch.no_grad()
     def entropy(self, rows: Sequence[int]) -> Tensor:
         """Entropy (B, T) of the unconditioned distribution, nats; 0 in other rows."""
-        entropy, wanted = torch.zeros(self.batch.action_mask.shape), set(rows)
-        for pack in self._unconditioned(rows):
-            scores = self._known_scores(pack.rows)
+        mask = self.batch.action_mask
+        entropy = torch.zeros(mask.shape)
+        requested = set(rows)
+
+        for pack in self._student_packs(rows):
+            scores = self._lookup_scores(pack.rows)
             if scores is None:
                 scores = token_scores(self.head, pack.states, self.targets(pack.rows))
-                self._keep_scores(pack.rows, scores)
+                self._store_scores(pack.rows, scores)
             for row, values in self.by_row(pack.rows, scores.entropy).items():
-                if row in wanted:
-                    entropy[row, self.batch.action_mask[row]] = values
+                if row in requested:
+                    entropy[row, mask[row]] = values
+
         self._ranks.all_reduce_(entropy)
         return entropy
 
@@ -122,42 +126,44 @@ class BatchForward:
 
         0 in other rows. Source: arXiv:2606.18810.
         """
-        d, wanted = torch.zeros(self.batch.action_mask.shape), set(rows)
-        student = {
-            row: states
-            for pack in self._unconditioned(rows)
-            for row, states in zip(
-                pack.rows, self._split(pack.states.detach(), pack.rows), strict=True
-            )
-        }
-        for prompt, together in self.packs(
-            {r: p for r, p in prompts.items() if r in wanted}
-        ):
+        mask = self.batch.action_mask
+        d = torch.zeros(mask.shape)
+        student_states = self._student_states(rows)
+        requested = set(rows)
+        conditioned = {r: prompt for r, prompt in prompts.items() if r in requested}
+
+        for prompt, together in self.packs(conditioned):
+            # A dummy pack runs too: under FSDP its pass keeps the ranks in step.
             teacher = self.states(together, prompt)
-            if together:
-                own = torch.cat([student[row] for row in together])
-                kl, scores = divergence(self.head, teacher, own, self.targets(together))
-                self._keep_scores(together, scores)
-                for row, values in self.by_row(together, kl).items():
-                    d[row, self.batch.action_mask[row]] = values
+            if not together:
+                continue
+            student = torch.cat([student_states[row] for row in together])
+            targets = self.targets(together)
+            kl, scores = divergence(self.head, teacher, student, targets)
+            self._store_scores(together, scores)
+            for row, values in self.by_row(together, kl).items():
+                d[row, mask[row]] = values
+
         self._ranks.all_reduce_(d)
         return d
 
     def take(self, rows: Sequence[int]) -> Iterator[Pack]:
         """Unconditioned passes with a graph: those that were kept, then the rest of `rows`.
 
-        Empties the cache: each graph can be freed as soon as it was used. Rows that were kept are
-        given whether asked for or not, as their pass is paid for.
+        Empties the cache: each graph can be freed as soon as it was used. Kept rows are yielded
+        even if `rows` lacks them, as their pass is paid for.
         """
         graphs = [pack for pack in self._cache if pack.states.requires_grad]
         self._cache, self._cached_rows, self._graph_tokens = [], set(), 0
-        kept = {row for pack in graphs for row in pack.rows}
+        # A comprehension, because a loop's variable would keep its last graph alive.
+        done = {row for pack in graphs for row in pack.rows}
 
+        # Popped, so that the caller holds the only reference to a graph.
         while graphs:
             yield self._with_scores(graphs.pop())
-        for prompt, together in self.packs(
-            self._prompts([r for r in rows if r not in kept])
-        ):
+
+        rest = [row for row in rows if row not in done]
+        for prompt, together in self.packs(self._prompts(rest)):
             yield self._with_scores(Pack(together, self.states(together, prompt)))
 
     def packs(
@@ -165,14 +171,14 @@ class BatchForward:
     ) -> list[tuple[TokenIds, list[int]]]:
         """This rank's rows among those with a prompt, as they go through the model together.
 
-        Where the model is sharded, a rank with fewer packs than another gets some without rows.
+        If the model is sharded, a rank with fewer packs than another gets some without rows.
         """
-        mine = {row: prompt for row, prompt in prompts.items() if row in self.mine}
-        together = packs(self.episodes, mine, self._pack_tokens)
+        local = {row: p for row, p in prompts.items() if row in self.local_rows}
+        packs = pack_rows(self.episodes, local, self._pack_tokens)
         if self._ranks.sharded:
-            most = max(self._ranks.all_gather(len(together)))
-            together += [(DUMMY_PROMPT, [])] * (most - len(together))
-        return together
+            longest = max(self._ranks.all_gather(len(packs)))
+            packs += [(DUMMY_PROMPT, [])] * (longest - len(packs))
+        return packs
 
     def states(
         self,
@@ -187,9 +193,9 @@ class BatchForward:
         model = model or self.model
         if not rows:
             return predicting_states(model, DUMMY_PROMPT, [DUMMY_PROMPT], [[False]])
-        branches, masks = zip(
-            *(completion_ids(self.episodes[row]) for row in rows), strict=True
-        )
+        completions = [completion_ids(self.episodes[row]) for row in rows]
+        branches = [ids for ids, _ in completions]
+        masks = [mask for _, mask in completions]
         return predicting_states(model, prompt, branches, masks)
 
     def reference_prompts(
@@ -210,74 +216,86 @@ class BatchForward:
         ids = action_ids(self.episodes, rows)
         return torch.tensor(ids, dtype=torch.long, device=self.model.device)
 
-    def sampled_logprobs(self, rows: list[int]) -> Tensor:
+    def old_logprobs(self, rows: list[int]) -> Tensor:
         """(A,) log-probabilities, nats, that the action tokens of the rows were sampled with."""
         mask = self.batch.action_mask[rows]
         return self.batch.old_logprobs[rows][mask].to(self.model.device)
 
     def by_row(self, rows: list[int], values: Tensor) -> dict[int, Tensor]:
-        """What stands at the actions of `rows`, (A, ...), row by row, on the CPU."""
+        """The values at the actions of `rows`, (A, ...), row by row, on the CPU."""
         return dict(zip(rows, self._split(values.detach().cpu(), rows), strict=True))
 
-    def _unconditioned(self, rows: Sequence[int]) -> list[Pack]:
-        """The cached passes, which hold `rows` and may hold others.
+    def _student_packs(self, rows: Sequence[int]) -> list[Pack]:
+        """The cached unconditioned passes, which hold `rows` and may hold others.
 
-        A pass keeps its graph as long as all that do are within `kept_tokens`. A sharded model's
-        graphs are not kept: ranks would go backward in different orders.
+        A pass keeps its graph as long as all kept graphs are within `kept_tokens`. A sharded
+        model's graphs are not kept: ranks would go backward in different orders.
         """
         missing = [row for row in rows if row not in self._cached_rows]
-        if missing:
-            together = self.packs(self._prompts(missing))
-            tokens = self._graph_tokens + sum(
-                len(prompt)
-                + sum(len(completion_ids(self.episodes[row])[0]) for row in some)
-                for prompt, some in together
-            )
-            keep = tokens <= self._kept_tokens and not self._ranks.sharded
-            with torch.set_grad_enabled(keep):
-                self._cache += [
-                    Pack(some, self.states(some, prompt)) for prompt, some in together
-                ]
-            self._cached_rows |= set(missing)
-            self._graph_tokens = tokens if keep else self._graph_tokens
+        if not missing:
+            return self._cache
+
+        packs = self.packs(self._prompts(missing))
+        tokens = self._graph_tokens
+        for prompt, together in packs:
+            tokens += len(prompt)
+            tokens += sum(len(completion_ids(self.episodes[r])[0]) for r in together)
+        keep = tokens <= self._kept_tokens and not self._ranks.sharded
+
+        with torch.set_grad_enabled(keep):
+            for prompt, together in packs:
+                self._cache.append(Pack(together, self.states(together, prompt)))
+        self._cached_rows.update(missing)
+        if keep:
+            self._graph_tokens = tokens
         return self._cache
+
+    def _student_states(self, rows: Sequence[int]) -> dict[int, Tensor]:
+        """States (a, D) of the unconditioned pass, row by row, without a graph."""
+        states: dict[int, Tensor] = {}
+        for pack in self._student_packs(rows):
+            parts = self._split(pack.states.detach(), pack.rows)
+            states.update(zip(pack.rows, parts, strict=True))
+        return states
 
     def _prompts(self, rows: Sequence[int]) -> dict[int, TokenIds]:
         return {row: prompt_ids(self.episodes[row]) for row in rows}
 
     def _with_scores(self, pack: Pack) -> Pack:
-        return pack._replace(scores=self._known_scores(pack.rows))
+        return pack._replace(scores=self._lookup_scores(pack.rows))
 
-    def _known_scores(self, rows: list[int]) -> Scores | None:
-        """The scores of the rows, one after the other; None where some are not known."""
+    def _lookup_scores(self, rows: list[int]) -> Scores | None:
+        """The scores of the rows, one after the other; None if some are not known."""
         if not rows or any(row not in self._scores for row in rows):
             return None
-        return Scores(
-            *map(torch.cat, zip(*(self._scores[row] for row in rows), strict=True))
-        )
+        scores = [self._scores[row] for row in rows]
+        logprobs = torch.cat([one.logprobs for one in scores])
+        entropy = torch.cat([one.entropy for one in scores])
+        return Scores(logprobs, entropy)
 
-    def _keep_scores(self, rows: list[int], scores: Scores) -> None:
-        each = map(Scores, *(self._split(values.detach(), rows) for values in scores))
-        self._scores.update(zip(rows, each, strict=True))
+    def _store_scores(self, rows: list[int], scores: Scores) -> None:
+        logprobs = self._split(scores.logprobs.detach(), rows)
+        entropy = self._split(scores.entropy.detach(), rows)
+        for place, row in enumerate(rows):
+            self._scores[row] = Scores(logprobs[place], entropy[place])
 
     def _split(self, values: Tensor, rows: list[int]) -> tuple[Tensor, ...]:
         return values.split(self.batch.lengths[rows].tolist())
 
-    def _assigned_rows(self) -> set[int]:
-        """The rows that this rank computes: whole packs, so that a prefix is still shared.
+    def _assign_rows(self) -> set[int]:
+        """The rows that this rank computes: complete packs, so that a prefix is still shared.
 
-        Groups that succeed or fail as one may have no gradient: they are assigned on their own.
+        Groups that succeed or fail as one may have no gradient: they are assigned on their own,
+        so that the rows with one are spread evenly.
         """
-        same = uniform(self.batch.rewards, self.batch.group).tolist()
-        mine: set[int] = set()
+        is_uniform = uniform(self.batch.rewards, self.batch.group).tolist()
+        local: set[int] = set()
         for kind in (False, True):
-            prompts = self._prompts(
-                [i for i, alike in enumerate(same) if alike is kind]
-            )
-            together = [
-                rows for _, rows in packs(self.episodes, prompts, self._pack_tokens)
-            ]
-            sizes = [int(self.batch.real[rows].sum()) for rows in together]
-            for rows, owner in zip(together, self._ranks.assign(sizes), strict=True):
-                mine.update(rows if owner == self._ranks.rank else ())
-        return mine
+            rows = [row for row, same in enumerate(is_uniform) if same is kind]
+            packs = pack_rows(self.episodes, self._prompts(rows), self._pack_tokens)
+            sizes = [int(self.batch.real[of_pack].sum()) for _, of_pack in packs]
+            owners = self._ranks.assign(sizes)
+            for (_, of_pack), owner in zip(packs, owners, strict=True):
+                if owner == self._ranks.rank:
+                    local.update(of_pack)
+        return local

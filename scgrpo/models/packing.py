@@ -1,4 +1,4 @@
-"""Episodes as prefix and branches: which rows go through the model together."""
+"""Episodes as prompts and completions, and which rows go through the model together."""
 
 from __future__ import annotations
 
@@ -6,44 +6,54 @@ from collections.abc import Mapping, Sequence
 
 from envs.types import Episode
 
-__all__ = ["TokenIds", "action_ids", "prompt_ids", "packs", "completion_ids"]
+__all__ = ["TokenIds", "action_ids", "completion_ids", "pack_rows", "prompt_ids"]
 
 TokenIds = tuple[int, ...]
 
 
 def prompt_ids(episode: Episode) -> TokenIds:
-    """Ids of the prompt, up to where the first turn begins."""
+    """Ids up to where the first turn begins."""
     return episode.segments[0].token_ids
 
 
 def completion_ids(episode: Episode) -> tuple[list[int], list[bool]]:
-    """Ids after the opening, and which of them the policy sampled."""
+    """Ids after the prompt, and which of them the policy sampled."""
     size = len(prompt_ids(episode))
     return episode.token_ids[size:], episode.action_mask[size:]
 
 
 def action_ids(episodes: Sequence[Episode], rows: Sequence[int]) -> list[int]:
     """The action tokens of the rows, one row after the other."""
-    return [i for row in rows for turn in episodes[row].turns for i in turn.token_ids]
+    ids: list[int] = []
+    for row in rows:
+        for turn in episodes[row].turns:
+            ids += turn.token_ids
+    return ids
 
 
-def packs(
-    episodes: Sequence[Episode], openings: Mapping[int, TokenIds], pack_tokens: int
+def pack_rows(
+    episodes: Sequence[Episode], prompts: Mapping[int, TokenIds], pack_tokens: int
 ) -> list[tuple[TokenIds, list[int]]]:
-    """Rows with equal openings, together as far as `pack_tokens` allows.
+    """Rows with equal prompts, together as far as `pack_tokens` allows: (prompt, rows) each.
 
-    A row that never acted, because its opening spent the budget, has nothing to score.
+    `prompts` holds each row's prompt. Rows without action tokens (the prompt used up the budget)
+    are skipped. A row that alone is over `pack_tokens` has a pack of its own.
     """
-    found: list[tuple[TokenIds, list[int]]] = []
+    packs: list[tuple[TokenIds, list[int]]] = []
+    # The pack of each prompt that may take more rows, and its tokens so far.
     open_packs: dict[TokenIds, tuple[list[int], int]] = {}
-    for row, opening in openings.items():
-        if not episodes[row].turns:
+
+    for row, prompt in prompts.items():
+        episode = episodes[row]
+        if not episode.turns:
             continue
-        need = len(completion_ids(episodes[row])[0])
-        rows, used = open_packs.get(opening, ([], pack_tokens))
-        if used + need > pack_tokens:
-            rows, used = [], len(opening)
-            found.append((opening, rows))
+
+        size = len(completion_ids(episode)[0])
+        rows, tokens = open_packs.get(prompt, ([], pack_tokens))
+        if tokens + size > pack_tokens:
+            rows, tokens = [], len(prompt)
+            packs.append((prompt, rows))
         rows.append(row)
-        open_packs[opening] = (rows, used + need)
-    return found
+        open_packs[prompt] = (rows, tokens + size)
+
+    return packs

@@ -1,7 +1,9 @@
 """What a model says of given tokens: log-probabilities, entropy and divergence.
 
-Episodes of one task share their opening, so it is computed once per group (`TreeLayout`), and no
+Episodes of one task share their prompt, so it is computed once per group (`TreeLayout`), and no
 tensor of all tokens by the whole vocabulary is ever alive: the output layer runs in chunks.
+
+Axes: A action tokens, D the width of a state, V the words of the vocabulary.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from scgrpo.models.attention import TreeLayout, hidden_states
+from scgrpo.models.attention import TreeLayout, last_hidden_states
 
 __all__ = ["Scores", "divergence", "output_layer", "predicting_states", "token_scores"]
 
@@ -33,14 +35,23 @@ def predicting_states(
     state of the prefix's last token predicts the first token of every branch.
     """
     lengths = [len(branch) for branch in branches]
-    ids = [*prefix, *(i for branch in branches for i in branch)]
+    ids = list(prefix)
+    for branch in branches:
+        ids += branch
     layout = TreeLayout(len(prefix), lengths, model.device)
-    states = hidden_states(model, torch.tensor(ids, device=model.device), layout)
-    places, first = [], len(prefix)
+    packed = torch.tensor(ids, device=model.device)
+    states = last_hidden_states(model, packed, layout)
+
+    places: list[int] = []
+    first = len(prefix)
     for length, mask in zip(lengths, masks, strict=True):
-        before = [len(prefix) - 1, *range(first, first + length - 1)]
-        places += [place for place, acts in zip(before, mask, strict=True) if acts]
+        # A branch's first token stands behind the prefix, not behind the branch before it.
+        predictors = [len(prefix) - 1, *range(first, first + length - 1)]
+        for place, is_action in zip(predictors, mask, strict=True):
+            if is_action:
+                places.append(place)
         first += length
+
     return states[torch.tensor(places, dtype=torch.long, device=model.device)]
 
 
@@ -49,7 +60,7 @@ def output_layer(model: PreTrainedModel) -> nn.Module:
     head = model.get_output_embeddings()
     if head is None:
         raise ValueError(
-            f"{type(model).__name__} has no output layer; wanted a causal model"
+            f"{type(model).__name__} has no output layer; expected a causal language model"
         )
     return head
 
@@ -67,32 +78,45 @@ def token_scores(
     """Log-probability of each target and entropy of its distribution. (A, D), (A,) -> (A,), (A,).
 
     The gradient flows through the log-probabilities alone; logits are computed again in the
-    backward pass, and only there where the scores are `known`.
+    backward pass, and only there if the scores are `known`.
     """
-    found = known or _scores(head, states, targets)
+    scores = known or _scores(head, states, targets)
     weights = [weight for weight in head.parameters() if weight.requires_grad]
-    learned = _Logprobs.apply(found.logprobs, head, states, targets, *weights)
-    return Scores(learned, found.entropy)
+    logprobs = _Logprobs.apply(scores.logprobs, head, states, targets, *weights)
+    return Scores(logprobs, scores.entropy)
 
 
 @torch.no_grad()
 def _scores(head: nn.Module, states: Tensor, targets: Tensor) -> Scores:
-    parts = [
-        _scored(torch.log_softmax(logits.float(), dim=-1), ids)
-        for s, t in zip(states.split(CHUNK), targets.split(CHUNK), strict=True)
-        for logits, ids in zip(_blocks(head(s)), _blocks(t), strict=True)
-    ]
-    return Scores(*map(torch.cat, zip(*parts, strict=True)))
+    """Scores without a gradient. (A, D), (A,) -> (A,), (A,)."""
+    parts: list[Scores] = []
+    chunks = zip(states.split(CHUNK), targets.split(CHUNK), strict=True)
+    for chunk_states, chunk_targets in chunks:
+        blocks = zip(_blocks(head(chunk_states)), _blocks(chunk_targets), strict=True)
+        for logits, ids in blocks:
+            # Without a local: a block's log-probabilities are freed before the next one's.
+            parts.append(_score_targets(torch.log_softmax(logits.float(), -1), ids))
+    return _concatenate(parts)
 
 
-def _scored(log_p: Tensor, targets: Tensor) -> Scores:
+def _score_targets(log_p: Tensor, targets: Tensor) -> Scores:
     """(A, V), (A,) -> (A,), (A,)."""
     entropy = -torch.linalg.vecdot(log_p.exp(), log_p)
     return Scores(log_p.gather(1, targets[:, None])[:, 0], entropy)
 
 
+def _concatenate(parts: Sequence[Scores]) -> Scores:
+    """One after the other."""
+    logprobs = torch.cat([part.logprobs for part in parts])
+    entropy = torch.cat([part.entropy for part in parts])
+    return Scores(logprobs, entropy)
+
+
 class _Logprobs(torch.autograd.Function):
-    """Log-probabilities that were found before, with a gradient for states and output layer."""
+    """Log-probabilities computed earlier, with a gradient for states and output layer.
+
+    Logits are computed again in `backward`, chunk by chunk, so none are kept between the passes.
+    """
 
     @staticmethod
     def forward(
@@ -103,32 +127,39 @@ class _Logprobs(torch.autograd.Function):
         targets: Tensor,
         *weights: Tensor,
     ) -> Tensor:
+        """The given log-probabilities, as an output that has a gradient."""
         ctx.save_for_backward(states, targets, *weights)
         ctx.head = head
         return logprobs.clone()
 
     @staticmethod
-    def backward(ctx: Any, *towards: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients in the order of `forward`'s arguments."""
         states, targets, *weights = ctx.saved_tensors
-        by_states, by_weights = (
-            torch.empty_like(states),
-            [torch.zeros_like(w) for w in weights],
-        )
-        parts = (x.split(CHUNK) for x in (states, targets, towards[0], by_states))
-        for s, ids, given, out in zip(*parts, strict=True):
+        states_grad = torch.empty_like(states)
+        weight_grads = [torch.zeros_like(weight) for weight in weights]
+
+        parts = (x.split(CHUNK) for x in (states, targets, grads[0], states_grad))
+        for chunk, ids, grad, chunk_grad in zip(*parts, strict=True):
             with torch.enable_grad():
-                s = s.detach().requires_grad_()
-                rows = zip(_blocks(ctx.head(s)), _blocks(ids), strict=True)
-                found = [
-                    torch.log_softmax(x.float(), -1).gather(1, i[:, None])
-                    for x, i in rows
-                ]
-                logprobs = torch.cat(found)[:, 0]
-            by_s, *more = torch.autograd.grad(logprobs, [s, *weights], given)
-            out.copy_(by_s)
-            for total, part in zip(by_weights, more, strict=True):
-                total += part
-        return None, None, by_states, None, *by_weights
+                leaf = chunk.detach().requires_grad_()
+                logprobs = _target_logprobs(ctx.head(leaf), ids)
+            by_leaf, *by_weights = torch.autograd.grad(logprobs, [leaf, *weights], grad)
+
+            chunk_grad.copy_(by_leaf)  # a view of `states_grad`
+            for total, by_weight in zip(weight_grads, by_weights, strict=True):
+                total += by_weight
+
+        return None, None, states_grad, None, *weight_grads
+
+
+def _target_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
+    """(A, V), (A,) -> (A,), differentiable."""
+    parts: list[Tensor] = []
+    for block, ids in zip(_blocks(logits), _blocks(targets), strict=True):
+        log_p = torch.log_softmax(block.float(), -1)
+        parts.append(log_p.gather(1, ids[:, None]))
+    return torch.cat(parts)[:, 0]
 
 
 @torch.no_grad()
@@ -139,24 +170,28 @@ def divergence(
 
     (A, D), (A, D), (A,) -> (A,), two of (A,). fp32 nats.
     """
-    parts, scores = [], []
+    parts: list[Tensor] = []
+    scores: list[Scores] = []
     chunks = (x.split(CHUNK) for x in (teacher, student, targets))
-    for t, s, chosen in zip(*chunks, strict=True):
-        blocks = (_blocks(x) for x in (head(t), head(s), chosen))
-        for one, other, ids in zip(*blocks, strict=True):
-            log_teacher = torch.log_softmax(one.float(), dim=-1)
-            log_student = torch.log_softmax(other.float(), dim=-1)
-            scores.append(_scored(log_student, ids))
-            apart = log_teacher - log_student
-            kl = torch.linalg.vecdot(log_teacher.exp_(), apart)
+    for teacher_states, student_states, chunk_targets in zip(*chunks, strict=True):
+        by_head = head(teacher_states), head(student_states), chunk_targets
+        blocks = (_blocks(x) for x in by_head)
+        for teacher_logits, student_logits, ids in zip(*blocks, strict=True):
+            log_teacher = torch.log_softmax(teacher_logits.float(), dim=-1)
+            log_student = torch.log_softmax(student_logits.float(), dim=-1)
+            scores.append(_score_targets(log_student, ids))
+
+            # The difference first: `exp_` overwrites the teacher's log-probabilities.
+            gap = log_teacher - log_student
+            kl = torch.linalg.vecdot(log_teacher.exp_(), gap)
             parts.append(kl.clamp_min(0.0))  # rounding can leave a KL of -1e-8
-    return torch.cat(parts), Scores(*map(torch.cat, zip(*scores, strict=True)))
+    return torch.cat(parts), _concatenate(scores)
 
 
 def _blocks(rows: Tensor) -> tuple[Tensor, ...]:
-    """The rows in blocks; on a CPU so few that their fp32 logits stay in its cache.
+    """The rows in blocks; on a CPU few enough that their fp32 logits stay in its cache.
 
-    The product that makes the logits wants many rows, what follows is bound by memory: at 49,152
-    words, blocks of 16 rows take a core half the time of 256.
+    The product that makes the logits gains from many rows; what follows is bound by memory: at
+    49,152 words, blocks of 16 rows take a core half the time of 256.
     """
     return rows.split(CPU_ROWS if rows.device.type == "cpu" else CHUNK)

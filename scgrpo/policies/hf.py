@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.rollout import Limits
 from envs.types import Message, Segment
-from scgrpo.models.attention import SlotCache, SlotLayout, hidden_states, use_packed
+from scgrpo.models.attention import SlotCache, SlotLayout, last_hidden_states, use_packed
 from scgrpo.models.scoring import output_layer
 from scgrpo.policies.chat import Chat
 
@@ -232,7 +232,7 @@ class HFPolicy:
         device = self.model.device
         ids = torch.tensor([i for r in running for i in r.fresh], device=device)
         layout = SlotLayout(self._cache, feeds, self._heads)
-        hidden = hidden_states(self.model, ids, layout)
+        hidden = last_hidden_states(self.model, ids, layout)
         ends = (
             torch.tensor([len(r.fresh) for r in running], device=device).cumsum(0) - 1
         )

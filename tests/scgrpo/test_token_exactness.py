@@ -107,13 +107,13 @@ def model() -> LlamaForCausalLM:
 def fed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Every id that the engine's forward passes read, in order."""
     seen: list[int] = []
-    before = hf_module.hidden_states
+    before = hf_module.last_hidden_states
 
     def spy(model: Any, ids: torch.Tensor, layout: Any) -> torch.Tensor:
         seen.extend(ids.tolist())
         return before(model, ids, layout)
 
-    monkeypatch.setattr(hf_module, "hidden_states", spy)
+    monkeypatch.setattr(hf_module, "last_hidden_states", spy)
     return seen
 
 
@@ -195,7 +195,7 @@ def test_the_gradient_reaches_exactly_the_positions_that_predict_actions(
 ):
     episodes = played(tokenizer, model)
     kept: list[tuple[list[int], torch.Tensor]] = []
-    before = scoring_module.hidden_states
+    before = scoring_module.last_hidden_states
 
     def spy(model: Any, ids: torch.Tensor, layout: Any) -> torch.Tensor:
         states = before(model, ids, layout)
@@ -204,7 +204,7 @@ def test_the_gradient_reaches_exactly_the_positions_that_predict_actions(
             kept.append((ids.tolist(), states))
         return states
 
-    monkeypatch.setattr(scoring_module, "hidden_states", spy)
+    monkeypatch.setattr(scoring_module, "last_hidden_states", spy)
     with HFPolicy(model, tokenizer, slots=1) as policy:
         trainer = PolicyUpdate(
             model=model,

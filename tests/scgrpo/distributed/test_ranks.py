@@ -144,7 +144,7 @@ def three_steps(ranks: Ranks, folder: Path, out: Path, rank: int = 0) -> None:
         groups = [i // GROUP for i in range(len(episodes))]
         updates = [trainer.update(episodes, groups, lr=1e-3) for _ in range(3)]
         found[algo] = {
-            "mine": sorted(trainer.forward(episodes, groups).mine),
+            "mine": sorted(trainer.forward(episodes, groups).local_rows),
             "ids": [e.token_ids for e in episodes],
             "logs": [update.log for update in updates],
             "gradient": gradients[0],

@@ -21,7 +21,7 @@ from scgrpo.models.attention import (
     SlotCache,
     SlotLayout,
     TreeLayout,
-    hidden_states,
+    last_hidden_states,
     use_packed,
 )
 
@@ -61,7 +61,9 @@ def test_a_tree_equals_separate_forward_passes_in_value_and_gradient(key_heads: 
     packed, own = pair(key_heads)
     prefix, *branches = ids_of(7, 5, 1, 9, 4)
     layout = TreeLayout(len(prefix), [len(b) for b in branches])
-    states = hidden_states(packed, torch.tensor([*prefix, *sum(branches, [])]), layout)
+    states = last_hidden_states(
+        packed, torch.tensor([*prefix, *sum(branches, [])]), layout
+    )
     expected = [own_states(own, prefix)]
     expected += [own_states(own, prefix + branch)[len(prefix) :] for branch in branches]
     wanted = torch.cat(expected)
@@ -86,7 +88,9 @@ def test_a_tree_in_bfloat16_stays_within_its_rounding():
     packed, own = pair(2, torch.bfloat16)
     prefix, *branches = ids_of(7, 5, 9)
     layout = TreeLayout(len(prefix), [5, 9])
-    states = hidden_states(packed, torch.tensor([*prefix, *sum(branches, [])]), layout)
+    states = last_hidden_states(
+        packed, torch.tensor([*prefix, *sum(branches, [])]), layout
+    )
     wanted = torch.cat(
         [
             own_states(own, prefix),
@@ -104,8 +108,8 @@ def test_a_branch_sees_nothing_of_its_neighbours():
     packed, _ = pair(2)
     prefix, first, second, other = ids_of(6, 5, 4, 5)
     layout = TreeLayout(6, [5, 4])
-    one = hidden_states(packed, torch.tensor(prefix + first + second), layout)
-    two = hidden_states(
+    one = last_hidden_states(packed, torch.tensor(prefix + first + second), layout)
+    two = last_hidden_states(
         packed, torch.tensor(prefix + other + second), TreeLayout(6, [5, 4])
     )
     assert torch.equal(one[:6], two[:6])
@@ -127,7 +131,7 @@ def test_slots_fed_piece_by_piece_equal_one_forward_pass():
         rows = [i for i in range(4) if cuts[i][piece] > done[i]]
         feeds = [(slots[i], done[i], cuts[i][piece] - done[i]) for i in rows]
         ids = [t for i in rows for t in sequences[i][done[i] : cuts[i][piece]]]
-        states = hidden_states(
+        states = last_hidden_states(
             packed, torch.tensor(ids), SlotLayout(cache, feeds, heads)
         )
         for i, part in zip(rows, states.split([n for _, _, n in feeds]), strict=True):
@@ -144,10 +148,12 @@ def test_a_copied_slot_goes_on_like_its_source():
     packed, own = pair(2)
     opening, rest = ids_of(8, 4)
     cache = SlotCache(packed, slots=2, length=20)
-    hidden_states(packed, torch.tensor(opening), SlotLayout(cache, [(0, 0, 8)], 4))
+    last_hidden_states(packed, torch.tensor(opening), SlotLayout(cache, [(0, 0, 8)], 4))
     cache.copy(0, 1, 7)
     fed = [opening[-1], *rest]
-    states = hidden_states(packed, torch.tensor(fed), SlotLayout(cache, [(1, 7, 5)], 4))
+    states = last_hidden_states(
+        packed, torch.tensor(fed), SlotLayout(cache, [(1, 7, 5)], 4)
+    )
     wanted = own_states(own, opening + rest)[7:]
     torch.testing.assert_close(states, wanted, rtol=1e-5, atol=1e-5)
 
@@ -193,7 +199,7 @@ def test_a_model_that_would_come_out_different_is_refused(kind, config, message:
 
 def test_an_attention_option_that_packed_attention_lacks_is_refused():
     packed, _ = pair(2)
-    with pytest.raises(ValueError, match="packed attention knows no softcap"):
+    with pytest.raises(ValueError, match="asks for softcap, which packed attention"):
         packed.model(
             input_ids=torch.tensor([[1, 2]]),
             position_ids=torch.arange(2)[None],
@@ -205,4 +211,4 @@ def test_an_attention_option_that_packed_attention_lacks_is_refused():
 def test_a_model_with_its_own_attention_is_refused():
     own = LlamaForCausalLM(LlamaConfig(**SMALL))
     with pytest.raises(ValueError, match="call use_packed first"):
-        hidden_states(own, torch.tensor([1, 2, 3]), TreeLayout(1, [2]))
+        last_hidden_states(own, torch.tensor([1, 2, 3]), TreeLayout(1, [2]))
