@@ -33,15 +33,14 @@ __all__ = [
     "process_group",
 ]
 
-TIMEOUT = timedelta(
-    hours=2
-)  # the others wait through a warm start, and for the slowest episode
+# The other ranks wait through a warm start, and for the slowest episode.
+TIMEOUT = timedelta(hours=2)
 UNSUPPORTED = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
     "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config",
 }
-FSDP_WANTED = {
+FSDP_OPTIONS = {
     "FSDP_VERSION": ("2", "launch with --fsdp_version 2"),
     "FSDP_OFFLOAD_PARAMS": ("false", "offloading is not supported, leave it out"),
     "FSDP_RESHARD_AFTER_FORWARD": (
@@ -53,6 +52,8 @@ FSDP_WANTED = {
         "set activation_checkpointing=true instead",
     ),
 }
+"""Variable that `accelerate launch` sets -> the value that is supported, and what to do."""
+
 T = TypeVar("T")
 
 
@@ -64,7 +65,8 @@ class PeerLostError(CommandError):
 class Ranks:
     """The processes that train together; the default is one alone, for which nothing is sent.
 
-    Every method must be called by all ranks, in the same order. Raises PeerLostError where one is gone.
+    Every method must be called by all ranks, in the same order. Raises PeerLostError if one of them
+    is gone.
 
     | field | meaning |
     |---|---|
@@ -81,61 +83,68 @@ class Ranks:
 
     @property
     def is_main_process(self) -> bool:
-        """Whether this is rank 0, which writes files and speaks."""
+        """Whether this is rank 0, which alone writes files and logs."""
         return self.rank == 0
 
     def shard_range(self, total: int) -> range:
         """This rank's part of `total` things: neighbours, about as many as any other's."""
-        return range(
-            total * self.rank // self.count, total * (self.rank + 1) // self.count
-        )
+        start = total * self.rank // self.count
+        stop = total * (self.rank + 1) // self.count
+        return range(start, stop)
 
     def assign(self, sizes: Sequence[int]) -> list[int]:
         """The rank of each thing: the largest first, each to the rank with the least so far."""
         loads, owners = [0] * self.count, [0] * len(sizes)
-        for place in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        largest_first = sorted(range(len(sizes)), key=lambda i: -sizes[i])
+        for place in largest_first:
             owner = loads.index(min(loads))
             owners[place] = owner
             loads[owner] += sizes[place]
         return owners
 
-    def all_gather(self, mine: T) -> list[T]:
-        """What each rank gave, by rank."""
+    def all_gather(self, value: T) -> list[T]:
+        """Every rank's value, by rank."""
         if self.count == 1:
-            return [mine]
-        found: list[Any] = [None] * self.count
+            return [value]
+        values: list[Any] = [None] * self.count
         with _explain_lost_peer():
-            dist.all_gather_object(found, mine)
-        return found
+            dist.all_gather_object(values, value)
+        return values
 
     def all_reduce_(self, *tensors: Tensor) -> None:
         """Replaces each tensor by its sum over the ranks."""
         if self.count == 1:
             return
         for tensor in tensors:
-            sent = tensor.to(self.device or tensor.device)
+            # NCCL sends from a GPU alone.
+            on_device = tensor.to(self.device or tensor.device)
             with _explain_lost_peer():
-                dist.all_reduce(sent)
-            if sent is not tensor:
-                tensor.copy_(sent)
+                dist.all_reduce(on_device)
+            if on_device is not tensor:
+                tensor.copy_(on_device)
 
     def reduce_sum(self, *values: float) -> list[float]:
         """The sum of each number over the ranks."""
         if self.count == 1:
             return list(values)
-        return [sum(column) for column in zip(*self.all_gather(values), strict=True)]
+        by_rank = self.all_gather(values)
+        return [sum(column) for column in zip(*by_rank, strict=True)]
 
     def sum_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Sums the gradients; a parameter that has none on any rank keeps none."""
         if self.count == 1:
             return
-        held = torch.tensor([float(p.grad is not None) for p in parameters])
-        self.all_reduce_(held)
-        for parameter, ranks in zip(parameters, held.tolist(), strict=True):
-            if ranks:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                self.all_reduce_(parameter.grad)
+        counts = torch.tensor([float(p.grad is not None) for p in parameters])
+        self.all_reduce_(counts)
+        for parameter, ranks_with_gradient in zip(
+            parameters, counts.tolist(), strict=True
+        ):
+            if not ranks_with_gradient:
+                continue
+            # All ranks must take part in the sum, also those without a gradient.
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            self.all_reduce_(parameter.grad)
 
     def broadcast_(self, tensors: Iterable[Tensor]) -> None:
         """Makes each tensor what it is on rank 0."""
@@ -152,19 +161,21 @@ class Ranks:
         """
         if self.count == 1:
             return make()
-        box: list[Any] = [None, "it was stopped"]
+        # (result, reason for its absence); an interrupt leaves the reason as it is here.
+        message: list[Any] = [None, "it was stopped"]
         try:
             if self.is_main_process:
-                box = [make(), None]
+                message = [make(), None]
         except Exception as error:
-            box[1] = f"{type(error).__name__}: {error}"
+            message[1] = f"{type(error).__name__}: {error}"
             raise
         finally:
+            # Also after an error: the other ranks are waiting.
             with _explain_lost_peer():
-                dist.broadcast_object_list(box, src=0)
-        if box[1] is not None:
-            raise PeerLostError(f"process 0 cannot go on: {box[1]}")
-        return box[0]
+                dist.broadcast_object_list(message, src=0)
+        if message[1] is not None:
+            raise PeerLostError(f"process 0 cannot go on: {message[1]}")
+        return message[0]
 
 
 SINGLE_PROCESS = Ranks()
@@ -179,24 +190,10 @@ def is_main_process() -> bool:
 def process_group(device: torch.device) -> Iterator[Ranks]:
     """The ranks that `accelerate launch` started, connected; one alone without it.
 
-    On `device`'s kind: gloo between CPUs, NCCL between GPUs. Raises ValueError where accelerate was
-    told to shard the model in another way than FSDP 2.
+    On `device`'s kind: gloo between CPUs, NCCL between GPUs. Raises ValueError if accelerate was
+    launched with another way to share the model than FSDP 2.
     """
-    asked = [
-        name
-        for key, name in UNSUPPORTED.items()
-        if os.environ.get(key, "").lower() == "true"
-    ]
-    if asked:
-        raise ValueError(
-            f"accelerate was launched with {', '.join(asked)}, which is not supported: launch "
-            "with --multi_gpu, or with --use_fsdp --fsdp_version 2 to shard the model"
-        )
-    if (precision := os.environ.get("ACCELERATE_MIXED_PRECISION", "no")) != "no":
-        raise ValueError(
-            f"got --mixed_precision {precision}, wanted no: dtype=... sets the type"
-        )
-    sharded = _asked_to_shard()
+    sharded = _check_launch()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
@@ -212,24 +209,43 @@ def process_group(device: torch.device) -> Iterator[Ranks]:
         state.destroy_process_group()
 
 
-def _asked_to_shard() -> bool:
-    """Whether accelerate was told to use FSDP. Raises ValueError for other kinds than ours."""
+def _check_launch() -> bool:
+    """Whether accelerate was launched with FSDP. Raises ValueError for unsupported options."""
+    unsupported = [
+        name
+        for variable, name in UNSUPPORTED.items()
+        if os.environ.get(variable, "").lower() == "true"
+    ]
+    if unsupported:
+        raise ValueError(
+            f"accelerate was launched with {', '.join(unsupported)}, which is not supported: "
+            "launch with --multi_gpu, or with --use_fsdp --fsdp_version 2 to shard the model"
+        )
+    precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision != "no":
+        raise ValueError(
+            f"got --mixed_precision {precision}, expected no: dtype=... sets the type"
+        )
+
     if os.environ.get("ACCELERATE_USE_FSDP", "").lower() != "true":
         return False
-    for key, (wanted, instead) in FSDP_WANTED.items():
-        if (found := os.environ.get(key, wanted).lower()) != wanted:
-            raise ValueError(f"got --{key.lower()} {found}, wanted {wanted}: {instead}")
+    for variable, (expected, remedy) in FSDP_OPTIONS.items():
+        value = os.environ.get(variable, expected).lower()
+        if value != expected:
+            raise ValueError(
+                f"got --{variable.lower()} {value}, expected {expected}: {remedy}"
+            )
     return True
 
 
 @contextmanager
 def _explain_lost_peer() -> Iterator[None]:
-    """Says what a torn connection means."""
+    """Turns a torn connection into a PeerLostError that says what to do."""
     try:
         yield
     except RuntimeError as error:
-        why = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise PeerLostError(
             "another process of this training ended, so this one ends too; its own message says "
-            f"why. Mend that, then go on with resume=true ({why})"
+            f"why. Fix that, then continue with resume=true ({reason})"
         ) from error

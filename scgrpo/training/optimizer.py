@@ -16,7 +16,7 @@ from scgrpo.distributed.sharding import full_tensor, is_sharded, local_part, sha
 __all__ = ["AdamKind", "MasterAdamW", "adam_of"]
 
 AdamKind = Literal["adamw", "adamw_8bit"]
-"""Who keeps the moments: PyTorch's fused AdamW in fp32, or bitsandbytes' AdamW in 8 bits."""
+"""Whose implementation: PyTorch's fused AdamW in fp32, or bitsandbytes' with 8-bit moments."""
 
 
 class MasterAdamW:
@@ -26,8 +26,8 @@ class MasterAdamW:
     Gradients are added up in fp32 as each backward pass produces them; parameters that are fp32
     already are their own masters. With several ranks the gradients are summed before the step; of a
     sharded weight, which is fp32, each rank has its part alone, summed by the backward pass.
-    Raises ValueError where nothing is trained, for `adamw_8bit` without bitsandbytes, and for
-    it with sharded weights: parts of its moments could not be put together.
+    Raises ValueError if nothing is trained, for `adamw_8bit` without bitsandbytes, and for it with
+    sharded weights: parts of its moments could not be put together.
     """
 
     def __init__(
@@ -47,16 +47,20 @@ class MasterAdamW:
             )
         self.lr, self._ranks = lr, ranks
         self._masters = [_master(p) for p in self.parameters]
-        pairs = list(zip(self.parameters, self._masters, strict=True))
-        self._sharded = [(p, master) for p, master in pairs if is_sharded(p)]
-        self._alike = [master for p, master in pairs if not is_sharded(p)]
-        self._rounded = [(p, master) for p, master in pairs if p.dtype != torch.float32]
+        self._pairs = list(zip(self.parameters, self._masters, strict=True))
+
+        self._sharded = [(p, master) for p, master in self._pairs if is_sharded(p)]
+        self._replicated = [master for p, master in self._pairs if not is_sharded(p)]
+        self._rounded = [
+            (p, master) for p, master in self._pairs if p.dtype != torch.float32
+        ]
         if self._sharded and kind == "adamw_8bit":
             raise ValueError(
                 "optimizer=adamw_8bit cannot be sharded: use adamw, or no FSDP"
             )
+
         for p, master in self._rounded:
-            p.register_post_accumulate_grad_hook(_adder(master))
+            p.register_post_accumulate_grad_hook(_gradient_mover(master))
         self._adam = adam_of(kind)(
             self._masters, lr=lr, betas=betas, weight_decay=weight_decay
         )
@@ -69,8 +73,10 @@ class MasterAdamW:
         for p, part in self._sharded:
             part.grad = None if p.grad is None else local_part(p.grad)
             p.grad = None
-        self._ranks.sum_gradients(self._alike)
+        self._ranks.sum_gradients(self._replicated)
         norm = self._clip(max_norm)
+
+        # Every rank has the same norm, so all of them skip or none does.
         if math.isfinite(norm):
             for group in self._adam.param_groups:
                 group["lr"] = lr
@@ -86,61 +92,55 @@ class MasterAdamW:
             p.copy_(master)
 
     def state_dict(self) -> dict[str, Any]:
-        """Masters and Adam's moments, whole: all ranks must call it where weights are sharded."""
-        masters = [
-            full_tensor(p, master.detach())
-            for p, master in zip(self.parameters, self._masters, strict=True)
-        ]
-        return {
-            "masters": masters,
-            "adam": self._reshaped(self._adam.state_dict(), full_tensor),
-        }
+        """Masters and Adam's moments, complete: all ranks must call it if weights are sharded."""
+        masters = [full_tensor(p, master.detach()) for p, master in self._pairs]
+        adam = self._map_moments(self._adam.state_dict(), full_tensor)
+        return {"masters": masters, "adam": adam}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts masters, moments and the model's weights back as they were."""
-        for p, master, saved in zip(
-            self.parameters, self._masters, state["masters"], strict=True
-        ):
+        for (p, master), saved in zip(self._pairs, state["masters"], strict=True):
             master.copy_(shard_of(p, saved))
-        self._adam.load_state_dict(self._reshaped(state["adam"], shard_of))
+        self._adam.load_state_dict(self._map_moments(state["adam"], shard_of))
         self._publish()
 
-    def _reshaped(
+    def _map_moments(
         self, state: dict[str, Any], change: Callable[[Tensor, Tensor], Tensor]
     ) -> dict[str, Any]:
-        """Adam's state with each moment changed as its parameter asks for; counters stay."""
-        return {
-            **state,
-            "state": {
-                i: {
-                    name: change(self.parameters[i], value)
-                    if isinstance(value, Tensor) and value.dim() > 0
-                    else value
-                    for name, value in moments.items()
-                }
-                for i, moments in state["state"].items()
-            },
-        }
+        """Adam's state with `change(parameter, moment)` for each moment; counters stay."""
+        changed: dict[int, dict[str, Any]] = {}
+        for index, moments in state["state"].items():
+            parameter = self.parameters[index]
+            changed[index] = dict(moments)
+            for name, value in moments.items():
+                # Counters of steps are tensors too, but without an axis.
+                if isinstance(value, Tensor) and value.dim() > 0:
+                    changed[index][name] = change(parameter, value)
+        return {**state, "state": changed}
 
     @torch.no_grad()
     def _clip(self, max_norm: float) -> float:
         """Scales the gradient down to a norm of `max_norm`; the norm before it, over all parts."""
         if not self._sharded:
             return float(nn.utils.clip_grad_norm_(self._masters, max_norm))
-        parts = _square([part for _, part in self._sharded])
-        self._ranks.all_reduce_(parts)
-        norm = math.sqrt(float(parts + _square(self._alike)))
+
+        squares = _sum_of_squares([part for _, part in self._sharded])
+        self._ranks.all_reduce_(squares)
+        # Replicated gradients are the same on every rank: they count once.
+        norm = math.sqrt(float(squares + _sum_of_squares(self._replicated)))
+
         for master in self._masters:
             if master.grad is not None:
                 master.grad.mul_(min(1.0, max_norm / (norm + 1e-6)))
         return norm
 
 
-def _square(masters: Iterable[Tensor]) -> Tensor:
-    """The sum of the squares of their gradients."""
-    found = (float(m.grad.square().sum()) for m in masters if m.grad is not None)
-    return torch.tensor(sum(found), dtype=torch.float64)
+def _sum_of_squares(masters: Iterable[Tensor]) -> Tensor:
+    """The sum of the squares of their gradients, in float64. -> ()."""
+    grads = [master.grad for master in masters if master.grad is not None]
+    squares = (float(grad.square().sum()) for grad in grads)
+    return torch.tensor(sum(squares), dtype=torch.float64)
 
 
 def _master(parameter: nn.Parameter) -> nn.Parameter:
@@ -153,25 +153,26 @@ def _master(parameter: nn.Parameter) -> nn.Parameter:
 
 
 def adam_of(kind: AdamKind) -> Callable[..., torch.optim.Optimizer]:
-    """What makes the optimizer of that kind. Raises ValueError where its library is missing."""
+    """The constructor of that kind of optimizer. Raises ValueError if its library is missing."""
     if kind == "adamw":
         return partial(torch.optim.AdamW, fused=True)
     try:
         from bitsandbytes.optim import AdamW8bit  # pyright: ignore
     except ImportError as error:
         raise ValueError(
-            f"optimizer={kind} wants bitsandbytes ({error}): pip install bitsandbytes"
+            f"optimizer={kind} needs bitsandbytes ({error}): pip install bitsandbytes"
         ) from error
     return AdamW8bit
 
 
-def _adder(master: Tensor) -> Any:
-    """A hook that moves a fresh gradient into its master's."""
+def _gradient_mover(master: Tensor) -> Callable[[Tensor], None]:
+    """A hook that adds a fresh gradient to its master's, in fp32, and frees it."""
 
-    def add(parameter: Tensor) -> None:
-        if parameter.grad is not None:
-            fresh = parameter.grad.float()
-            master.grad = fresh if master.grad is None else master.grad.add_(fresh)
-            parameter.grad = None
+    def move(parameter: Tensor) -> None:
+        if parameter.grad is None:
+            return
+        fresh = parameter.grad.float()
+        master.grad = fresh if master.grad is None else master.grad.add_(fresh)
+        parameter.grad = None
 
-    return add
+    return move

@@ -251,18 +251,18 @@ def test_a_launch_that_would_share_the_model_in_another_way_is_refused(
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("FSDP_VERSION", "1", "got --fsdp_version 1, wanted 2: launch with"),
-        ("FSDP_OFFLOAD_PARAMS", "true", "wanted false: offloading is not supported"),
+        ("FSDP_VERSION", "1", "got --fsdp_version 1, expected 2: launch with"),
+        ("FSDP_OFFLOAD_PARAMS", "true", "expected false: offloading is not supported"),
         (
             "FSDP_RESHARD_AFTER_FORWARD",
             "false",
-            "wanted true: a layer is always given back",
+            "expected true: a layer is always given back",
         ),
         ("FSDP_ACTIVATION_CHECKPOINTING", "true", "set activation_checkpointing=true"),
         (
             "ACCELERATE_MIXED_PRECISION",
             "bf16",
-            "got --mixed_precision bf16, wanted no: dtype=",
+            "got --mixed_precision bf16, expected no: dtype=",
         ),
     ],
 )
