@@ -18,7 +18,8 @@ from envs.types import Episode
 from evals.evaluation.episodes import evaluate
 from evals.evaluation.suites import Cell, choose
 from evals.report.scores import compare
-from scgrpo.models import load as models
+from scgrpo.models.load import default_dtype, load_model, resolve_model
+from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
 
@@ -79,17 +80,17 @@ def generate(policy: HFPolicy, episodes: Sequence[Episode]) -> None:
 def main() -> list[Row]:
     """Plays, verifies, saves and counts. Needs the default model: the hub, pip or its cache."""
     with tempfile.TemporaryDirectory() as scratch:
-        tiny = models.make_tiny(Path(scratch, "model"))
+        tiny = make_tiny(Path(scratch, "model"))
         return [
             *measured(TINY, tiny, torch.float32),
-            *measured(DEFAULT, models.resolve("auto"), models.default_dtype()),
+            *measured(DEFAULT, resolve_model("auto"), default_dtype()),
         ]
 
 
 def measured(load: Load, weights: Path, dtype: torch.dtype) -> list[Row]:
     """An evaluation and its generation in turn, round after round."""
     cell, numbers = load.cell, itertools.count()
-    model, tokenizer = models.load(weights, dtype=dtype)
+    model, tokenizer = load_model(weights, dtype=dtype)
     with (
         tempfile.TemporaryDirectory() as folder,
         HFPolicy(

@@ -17,7 +17,7 @@ from benchmarks import Row, clocks, rate_rows
 from envs import registry
 from envs.rollout import Limits
 from envs.types import Task
-from scgrpo.models import load as models
+from scgrpo.models.load import default_device, default_dtype, load_model, resolve_model
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
@@ -30,10 +30,10 @@ LIMITS = Limits(turn_tokens=48, episode_tokens=640)
 
 def main() -> list[Row]:
     """Needs the default model: the hub, pip or its cache."""
-    folder, dtype = models.resolve("auto"), models.default_dtype()
-    model, tokenizer = models.load(folder, dtype=dtype)
-    plain, _ = models.load(folder, dtype=dtype)
-    model, plain = (one.to(models.default_device()) for one in (model, plain))
+    folder, dtype = resolve_model("auto"), default_dtype()
+    model, tokenizer = load_model(folder, dtype=dtype)
+    plain, _ = load_model(folder, dtype=dtype)
+    model, plain = (one.to(default_device()) for one in (model, plain))
     slots = {"slots": TASKS * GROUP, "cache_tokens": LIMITS.episode_tokens}
     with HFPolicy(model, tokenizer, **slots) as policy, Rollouts(ENV, LIMITS) as play:
         tasks = play.env.tasks("train", LEVEL)[:TASKS]

@@ -23,7 +23,7 @@ from envs.rollout import Limits
 from envs.types import Episode, Stop, Verdict
 from scgrpo.algorithms.presets import GRPO, SC_GRPO, Algorithm
 from scgrpo.credit import CreditOptions, SelfConditioned
-from scgrpo.models import load as models
+from scgrpo.models.load import default_device, default_dtype, load_model, resolve_model
 from scgrpo.models.scoring import token_scores
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
@@ -90,13 +90,13 @@ def whole(parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 
 def main() -> list[Row]:
     """Needs the default model: the hub, pip or its cache."""
-    return [*steps(models.resolve("auto")), memory()]
+    return [*steps(resolve_model("auto")), memory()]
 
 
 def steps(folder: Path) -> list[Row]:
     """The whole step and the update alone."""
-    model, tokenizer = models.load(folder, dtype=models.default_dtype())
-    model.to(models.default_device())
+    model, tokenizer = load_model(folder, dtype=default_dtype())
+    model.to(default_device())
     slots = {"slots": TASKS * GROUP, "cache_tokens": LIMITS.episode_tokens}
     optimizer = MasterAdamW(model.parameters(), lr=1e-5)
     with HFPolicy(model, tokenizer, **slots) as policy, Rollouts(ENV, LIMITS) as play:

@@ -21,7 +21,7 @@ from benchmarks.trainer import ENV, GROUP, LEVEL, TASKS, Step, with_both_outcome
 from envs import registry
 from envs.rollout import Limits
 from scgrpo.algorithms.presets import GRPO
-from scgrpo.models import load as models
+from scgrpo.models.load import default_device, default_dtype, load_model, resolve_model
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
@@ -33,10 +33,10 @@ TURN = 48
 
 def main() -> list[Row]:
     """Needs the default model and TRL."""
-    folder, dtype = models.resolve("auto"), models.default_dtype()
-    model, tokenizer = models.load(folder, dtype=dtype)
-    theirs, _ = models.load(folder, dtype=dtype)
-    model.to(models.default_device())
+    folder, dtype = resolve_model("auto"), default_dtype()
+    model, tokenizer = load_model(folder, dtype=dtype)
+    theirs, _ = load_model(folder, dtype=dtype)
+    model.to(default_device())
     optimizer = MasterAdamW(model.parameters(), lr=1e-5)
     with HFPolicy(model, tokenizer, slots=TASKS * GROUP) as policy:
         texts, longest = openings(policy.chat)

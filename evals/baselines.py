@@ -22,7 +22,7 @@ from envs.types import Episode, Task
 from evals.evaluation.suites import Cell, choose
 from evals.statistics import success_rate
 from scgrpo.config import TrainConfig
-from scgrpo.models import load as models
+from scgrpo.models.load import cache_folder, is_model, load_model, resolve_model
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.rollouts import Rollouts
@@ -148,10 +148,10 @@ def _model(
     args: argparse.Namespace,
 ) -> dict[str, Any]:
     started = time.monotonic()
-    folder = models.resolve(args.model)
+    folder = resolve_model(args.model)
     if policy == WARM:
         folder = _warm(play, cell.level, folder, config)
-    model, tokenizer = models.load(folder, dtype=config.torch_dtype())
+    model, tokenizer = load_model(folder, dtype=config.torch_dtype())
     tasks = choose(cell, play.env.tasks(cell.split, cell.level), args.tasks, 0)
     with HFPolicy(
         model.to(config.torch_device()),
@@ -170,9 +170,9 @@ def _warm(play: Rollouts, level: int, base: Path, config: TrainConfig) -> Path:
     key = cache_key(
         base, play.env, level, options, str(config.torch_dtype()), config.seed
     )
-    cached = models.cache_folder() / "warm_start" / key
-    if not models.is_model(cached):
-        model, tokenizer = models.load(base, dtype=config.torch_dtype())
+    cached = cache_folder() / "warm_start" / key
+    if not is_model(cached):
+        model, tokenizer = load_model(base, dtype=config.torch_dtype())
         model.to(config.torch_device())
         warm_start(cached, model, tokenizer, play, level, options, seed=config.seed)
     return cached

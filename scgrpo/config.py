@@ -19,7 +19,7 @@ from scgrpo.credit import (
     SelfConditioned,
     reads_references,
 )
-from scgrpo.models import load as models
+from scgrpo.models.load import default_device, default_dtype
 from scgrpo.settings.help import markdown
 from scgrpo.training.optimizer import AdamKind
 
@@ -265,7 +265,7 @@ class TrainConfig:
     def torch_device(self) -> torch.device:
         """The device that `device` means here. Raises ValueError where there is none."""
         if self.device == "auto":
-            return models.default_device()
+            return default_device()
         try:
             return torch.empty(0, device=self.device).device
         except (RuntimeError, AssertionError) as error:
@@ -277,7 +277,7 @@ class TrainConfig:
     def torch_dtype(self) -> torch.dtype:
         """The type of the forward pass that `dtype` means here."""
         if self.dtype == "auto":
-            return models.default_dtype(self.torch_device())
+            return default_dtype(self.torch_device())
         return torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
 
 

@@ -98,7 +98,7 @@ def _source(run: Path, which: str) -> Path:
     elif which == "best":
         found = folder / checkpoint.BEST
     elif which.isdecimal():
-        found = checkpoint.folder_of(folder, int(which))
+        found = checkpoint.step_folder(folder, int(which))
     else:
         raise ValueError(
             f"got checkpoint {which!r}, wanted `latest`, `best` or a step's number"

@@ -24,8 +24,8 @@ from scgrpo.credit.record import credit_path, write_credit
 from scgrpo.distributed.ranks import SINGLE_PROCESS, PeerLostError, Ranks
 from scgrpo.distributed.sharding import full_parameters, full_state_dict, shard
 from scgrpo.engines import open_policy
-from scgrpo.models import load as models
 from scgrpo.models.attention import use_packed
+from scgrpo.models.load import load_model, recompute_activations
 from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
 from scgrpo.runs.disk import disk_errors_explained
 from scgrpo.runs.log import (
@@ -78,11 +78,11 @@ class TrainingLoop:
         self._play = SharedRollouts(play, ranks)
         self.rng = np.random.default_rng(config.seed)
         self.levels = LevelCurriculum(config.levels or play.env.levels)
-        model, self.tokenizer = models.load(start, dtype=config.torch_dtype())
+        model, self.tokenizer = load_model(start, dtype=config.torch_dtype())
         self.model = adapted(model.to(config.torch_device()), config.lora)
         use_packed(self.model)
         if config.activation_checkpointing:
-            models.recompute_activations(self.model)
+            recompute_activations(self.model)
         # Fresh adapters are random, and each rank's would be its own.
         ranks.broadcast_(self.model.parameters())
         shard(self.model, ranks)
@@ -149,7 +149,7 @@ class TrainingLoop:
                 if self.step > self._saved and not self.ranks.sharded:
                     self._save()
                 if self._saved:
-                    kept = checkpoint.folder_of(self.run / "checkpoints", self._saved)
+                    kept = checkpoint.step_folder(self.run / "checkpoints", self._saved)
                     logger.info("the last saved step is kept in %s", kept)
                 raise
 
@@ -209,7 +209,7 @@ class TrainingLoop:
                 self._save()
             if self.ranks.is_main_process:
                 checkpoint.mark_best(
-                    checkpoint.folder_of(self.run / "checkpoints", self.step)
+                    checkpoint.step_folder(self.run / "checkpoints", self.step)
                 )
         if metrics is not None:
             metrics.write_validation(self.step, **values)

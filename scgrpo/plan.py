@@ -16,7 +16,7 @@ from envs import registry
 from sandboxes.limits import compose_limits
 from scgrpo.config import TrainConfig
 from scgrpo.credit import reads_references
-from scgrpo.models import load as models
+from scgrpo.models.load import resolve_model
 from scgrpo.runs import folders as runs
 from scgrpo.runs.log import METRICS, read_metrics
 from scgrpo.settings import parse as settings
@@ -108,7 +108,7 @@ def peak_memory_mib(config: TrainConfig, size: Size) -> float:
 
 
 def _size(config: TrainConfig) -> Size:
-    folder = models.resolve(config.model)
+    folder = resolve_model(config.model)
     about: PretrainedConfig = AutoConfig.from_pretrained(folder)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(about)

@@ -12,7 +12,7 @@ from envs.base import TextEnv
 from envs.types import Task
 from scgrpo.config import TrainConfig
 from scgrpo.loop import malformed_share
-from scgrpo.models import load as models
+from scgrpo.models.load import cache_folder, is_model, load_model, resolve_model
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts, success_rate
 from scgrpo.training import checkpoint
@@ -32,7 +32,7 @@ def starting_weights(run: Path, config: TrainConfig, play: Rollouts) -> Path:
     """
     link, base, options = (
         run / "warm_start",
-        models.resolve(config.model),
+        resolve_model(config.model),
         config.warm_start,
     )
     if link.is_dir():
@@ -54,11 +54,11 @@ def starting_weights(run: Path, config: TrainConfig, play: Rollouts) -> Path:
     key = cache_key(
         base, play.env, level, options, str(config.torch_dtype()), config.seed
     )
-    cached = models.cache_folder() / "warm_start" / key
-    if models.is_model(cached):
+    cached = cache_folder() / "warm_start" / key
+    if is_model(cached):
         logger.info("warm start: taken from the cache, %s", cached)
     else:
-        model, tokenizer = models.load(base, dtype=config.torch_dtype())
+        model, tokenizer = load_model(base, dtype=config.torch_dtype())
         model.to(config.torch_device())
         warm_start(cached, model, tokenizer, play, level, options, seed=config.seed)
     link.unlink(missing_ok=True)  # it may point to a cache that was cleared
@@ -68,7 +68,7 @@ def starting_weights(run: Path, config: TrainConfig, play: Rollouts) -> Path:
 
 def _starting_success(base: Path, config: TrainConfig, play: Rollouts) -> float:
     """Measures the untrained model on training tasks of the first level, and says so."""
-    model, tokenizer = models.load(base, dtype=config.torch_dtype())
+    model, tokenizer = load_model(base, dtype=config.torch_dtype())
     model.to(config.torch_device())
     level = (config.levels or play.env.levels)[0]
     tasks = _spread(

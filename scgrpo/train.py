@@ -25,7 +25,7 @@ from scgrpo.distributed.ranks import (
     process_group,
 )
 from scgrpo.loop import TrainingError, TrainingLoop
-from scgrpo.models import load as models
+from scgrpo.models.load import resolve_model
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs import folders as runs
 from scgrpo.runs.disk import DiskError, disk_errors_explained
@@ -105,7 +105,7 @@ def _train(asked: TrainConfig, given: Set[str] | None, ranks: Ranks) -> Path:
             )
 
         def opened() -> tuple[Path, Path]:
-            models.resolve(config.model)
+            resolve_model(config.model)
             adam_of(config.optimizer)
             run = found or _new_run(config)
             logger.info("run: %s", run)

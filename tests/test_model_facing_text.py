@@ -32,7 +32,7 @@ from evals.export.harbor import IMAGE, write_task
 from sandboxes import SandboxConfig, open_pool
 from scgrpo.credit import ReferenceLimits
 from scgrpo.credit.references import Case, References
-from scgrpo.models.load import load
+from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.completions import Server
@@ -351,7 +351,7 @@ def rendered(texts_of: Callable[[Chat, str], Texts]) -> Texts:
     with tempfile.TemporaryDirectory() as scratch:
         folder = make_tiny(Path(scratch) / "tiny", hidden=16, layers=1, heads=2)
         for name, template in TEMPLATES.items():
-            tokenizer = load(folder)[1]
+            tokenizer = load_model(folder)[1]
             tokenizer.chat_template = template
             texts |= texts_of(Chat(tokenizer), name)
     return texts

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from envs.rollout import Limits
 from sandboxes import SandboxConfig
 from scgrpo.config import TrainConfig
-from scgrpo.models import load as models
+from scgrpo.models.load import is_model, load_model, resolve_model
 from scgrpo.policies.completions import Server
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.policies.server import ServerPolicy, served_names
@@ -111,19 +111,19 @@ def find_models(
         return _served(server, base, _run_folder(run) if run else None)
     folder = _run_folder(run) if run else _run_of(model)
     if folder is None:
-        found = [EvaluatedModel(SINGLE_PROCESS, model, models.resolve(model))]
+        found = [EvaluatedModel(SINGLE_PROCESS, model, resolve_model(model))]
         if base:
-            found.insert(0, EvaluatedModel(BASE, base, models.resolve(base)))
+            found.insert(0, EvaluatedModel(BASE, base, resolve_model(base)))
         return EvaluatedModels(tuple(found), None, TrainConfig(), ())
     config = settings.load(TrainConfig, folder / runs.CONFIG)
     whole_run = not model or _as_run(model) == folder
-    trained = _newest_checkpoint(folder) if whole_run else models.resolve(model)
+    trained = _newest_checkpoint(folder) if whole_run else resolve_model(model)
     base = base or config.model
     found = [
-        EvaluatedModel(BASE, base, models.resolve(base)),
+        EvaluatedModel(BASE, base, resolve_model(base)),
         EvaluatedModel(TRAINED, str(trained), trained),
     ]
-    if models.is_model(warm := folder / "warm_start"):
+    if is_model(warm := folder / "warm_start"):
         found.insert(1, EvaluatedModel(WARM, str(warm), warm.resolve()))
     return EvaluatedModels(
         tuple(found), folder, config, _trained_levels(folder, config)
@@ -145,7 +145,7 @@ def open_policy(
         return
     config = replace(config, device="auto")
     try:
-        model, tokenizer = models.load(subject.folder, dtype=config.torch_dtype())
+        model, tokenizer = load_model(subject.folder, dtype=config.torch_dtype())
         policy = HFPolicy(
             model.to(config.torch_device()),
             tokenizer,
@@ -185,7 +185,7 @@ def _served(server: Server, base: str, run: Path | None) -> EvaluatedModels:
         )
     ]
     if base:
-        found.insert(0, EvaluatedModel(BASE, base, models.resolve(base)))
+        found.insert(0, EvaluatedModel(BASE, base, resolve_model(base)))
     if run is None:
         return EvaluatedModels(tuple(found), None, TrainConfig(), ())
     config = settings.load(TrainConfig, run / runs.CONFIG)

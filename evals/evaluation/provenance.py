@@ -17,7 +17,7 @@ from typing import Any
 
 from envs.base import TextEnv
 from evals.evaluation.models import EvaluatedModels
-from scgrpo.models import load as models
+from scgrpo.models.load import default_device
 
 __all__ = ["code_digest", "facts"]
 
@@ -45,7 +45,7 @@ def facts(
         "run": str(subjects.run) if subjects.run else None,
         "limits": asdict(config.limits),
         "sandbox": asdict(config.sandbox),
-        "device": str(models.default_device()),
+        "device": str(default_device()),
         "dtype": str(replace(config, device="auto").torch_dtype()).removeprefix(
             "torch."
         ),

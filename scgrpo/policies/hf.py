@@ -15,7 +15,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.rollout import Limits
 from envs.types import Message, Segment
-from scgrpo.models.attention import SlotCache, SlotLayout, last_hidden_states, use_packed
+from scgrpo.models.attention import (
+    SlotCache,
+    SlotLayout,
+    last_hidden_states,
+    use_packed,
+)
 from scgrpo.models.scoring import output_layer
 from scgrpo.policies.chat import Chat
 

@@ -12,8 +12,8 @@ from envs.base import TextEnv
 from envs.types import Episode, Message, Task
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.references import Case, References
-from scgrpo.models import load as models
 from scgrpo.models.attention import use_packed
+from scgrpo.models.load import load_model, resolve_model
 from scgrpo.models.packing import TokenIds, completion_ids
 from scgrpo.policies.chat import Chat
 from scgrpo.teachers.prompts import gold_messages, teacher_messages
@@ -92,7 +92,7 @@ def load_teacher(
 
     Raises ValueError for one that cannot be found, or whose tokenizer gives ids another meaning.
     """
-    model, own = models.load(models.resolve(name), dtype=dtype)
+    model, own = load_model(resolve_model(name), dtype=dtype)
     mine, theirs = tokenizer.get_vocab(), own.get_vocab()
     if mine != theirs:
         differ = sum(theirs.get(token) != i for token, i in mine.items())

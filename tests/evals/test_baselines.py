@@ -8,7 +8,7 @@ import pytest
 
 from envs.toy.guess import ToyGuess
 from evals.baselines import main
-from scgrpo.models.load import make_tiny
+from scgrpo.models.tiny import make_tiny
 
 
 def measured(out, *arguments):

@@ -17,7 +17,7 @@ import pytest
 from envs.rollout import Limits
 from evals.run import main
 from scgrpo.config import TrainConfig
-from scgrpo.models import load as models
+from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.runs import folders as runs
@@ -41,7 +41,7 @@ def workplace(tmp_path_factory):
     )
     settings.save(config, run / runs.CONFIG)
     make_tiny(run / "warm_start", hidden=16, layers=1, heads=2, seed=1)
-    model, tokenizer = models.load(run / "warm_start")
+    model, tokenizer = load_model(run / "warm_start")
     optimizer = MasterAdamW(model.parameters(), lr=1e-3)
     model.get_input_embeddings().weight.data.add_(0.01)
     checkpoint.save(

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from scgrpo.export import main
-from scgrpo.models.load import make_tiny
+from scgrpo.models.tiny import make_tiny
 from scgrpo.train import main as train
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from envs.rollout import Limits
 from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.loop import TrainingLoop
-from scgrpo.models.load import make_tiny
+from scgrpo.models.tiny import make_tiny
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs import folders as runs
 from scgrpo.runs.disk import DiskError
@@ -160,7 +160,7 @@ def test_a_disk_that_turns_read_only_stops_the_run_and_costs_no_more_than_the_st
         subprocess.run(["umount", kept], check=False, capture_output=True)
     monkeypatch.undo()
     assert [row["step"] for row in told(broken)] == [1, 2, 3, 4, 5, 6]
-    assert checkpoint.latest(kept) == checkpoint.folder_of(kept, 3)
+    assert checkpoint.latest(kept) == checkpoint.step_folder(kept, 3)
     learn(broken, config)
     torch.set_num_threads(threads)
     assert told(broken) == told(whole)

@@ -19,7 +19,7 @@ from envs.store import read_episodes
 from scgrpo.algorithms.presets import ALGORITHMS
 from scgrpo.config import LoraConfig, TrainConfig, WarmStartConfig
 from scgrpo.loop import TrainingError, TrainingLoop
-from scgrpo.models.load import make_tiny
+from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.folders import new_run

@@ -10,7 +10,8 @@ import torch
 
 from envs.types import Episode
 from scgrpo.algorithms.presets import GRPO, SC_GRPO
-from scgrpo.models.load import load, make_tiny
+from scgrpo.models.load import load_model
+from scgrpo.models.tiny import make_tiny
 from scgrpo.teachers.prompt_ids import reference_openings
 from tests.scgrpo.test_update import Setup, close
 
@@ -23,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = make_tiny(
         tmp_path_factory.mktemp("models") / "tiny", hidden=32, layers=2, heads=2
     )
-    model, _ = load(path)
+    model, _ = load_model(path)
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(4.0)  # so that attention, hence a reference, makes a difference

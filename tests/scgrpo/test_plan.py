@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from scgrpo.models.attention import use_packed
-from scgrpo.models.load import load, make_tiny
+from scgrpo.models.load import load_model
 from scgrpo.models.scoring import predicting_states
+from scgrpo.models.tiny import make_tiny
 from scgrpo.train import main
 
 
@@ -64,7 +65,7 @@ def test_time_comes_from_a_run_alike(tiny, tmp_path, capsys):
 
 def test_what_backward_keeps_is_about_what_is_planned(tmp_path):
     tokens = 400
-    model, _ = load(make_tiny(tmp_path / "tiny", hidden=256, layers=4, heads=4))
+    model, _ = load_model(make_tiny(tmp_path / "tiny", hidden=256, layers=4, heads=4))
     use_packed(model)
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}

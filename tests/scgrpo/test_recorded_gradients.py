@@ -18,7 +18,8 @@ import torch
 from envs.types import Episode
 from scgrpo.algorithms.presets import ALGORITHMS
 from scgrpo.models.attention import use_packed
-from scgrpo.models.load import load, make_tiny
+from scgrpo.models.load import load_model
+from scgrpo.models.tiny import make_tiny
 from tests.scgrpo.test_update import Setup, mixed
 
 RECORDED: dict[str, tuple[float, float, float]] = {
@@ -45,7 +46,7 @@ RECORDED: dict[str, tuple[float, float, float]] = {
 def fixed_model(path: Path, *, hidden: int, layers: int) -> Path:
     """A tiny model whose weights are made of no random numbers, which differ between versions."""
     make_tiny(path, hidden=hidden, layers=layers, heads=2)
-    model, _ = load(path)
+    model, _ = load_model(path)
     with torch.no_grad():
         for place, weight in enumerate(model.parameters()):
             scale = 1.0 if weight.dim() == 1 else 3.0 / hidden**0.5
@@ -75,9 +76,9 @@ def measurement(folder: Path, name: str) -> tuple[float, float, float]:
     setup = Setup(fixed_model(folder / "model", hidden=32, layers=2))
     options: dict[str, Any] = {}
     if name == "opd":
-        options["teacher"] = load(fixed_model(folder / "teacher", hidden=48, layers=1))[
-            0
-        ]
+        options["teacher"] = load_model(
+            fixed_model(folder / "teacher", hidden=48, layers=1)
+        )[0]
         use_packed(options["teacher"])
     gradient, log = setup.gradient(ALGORITHMS[name], *outcomes(setup), **options)
     direction = waves(len(gradient), 0.5)

@@ -10,7 +10,7 @@ from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
 from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.credit import CreditOptions
-from scgrpo.models.load import make_tiny
+from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.log import read_metrics
 from scgrpo.train import train
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scgrpo.config import TrainConfig
-from scgrpo.models.load import make_tiny
+from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.log import read_metrics
 from scgrpo.settings import parse as settings
 from scgrpo.settings.help import leaves

@@ -20,7 +20,8 @@ from scgrpo.algorithms.presets import (
     clip_fraction,
     surrogate,
 )
-from scgrpo.models.load import load, make_tiny
+from scgrpo.models.load import load_model
+from scgrpo.models.tiny import make_tiny
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -42,7 +43,7 @@ def theirs(tiny: Path, out: Path, algorithm: Algorithm, loss_type: str) -> Any:
     """TRL's trainer with the settings of `algorithm`."""
     from datasets import Dataset
 
-    model, tokenizer = load(tiny)
+    model, tokenizer = load_model(tiny)
     config = trl.GRPOConfig(
         output_dir=str(out),
         loss_type=loss_type,
@@ -85,7 +86,7 @@ def test_loss_and_gradient_are_those_of_trl(tiny, tmp_path, algorithm, loss_type
     completion = torch.randint(5, 50, (4, 7), generator=draw)
     mask = torch.arange(7) < torch.tensor([7, 3, 5, 1])[:, None]
     advantage = torch.tensor([1.0, -1.0, 0.5, -2.0])
-    own, _ = load(tiny)
+    own, _ = load_model(tiny)
     own.eval()
     logits = own(input_ids=torch.cat([prompt, completion], 1)).logits[:, 2:-1].float()
     logprobs = logits.log_softmax(-1).gather(2, completion[..., None])[..., 0]

@@ -31,7 +31,8 @@ from scgrpo.batch import Batch, collate
 from scgrpo.credit import Case, Credit, CreditOptions, ReferenceLimits, SelfConditioned
 from scgrpo.credit.process_rewards import process_advantages
 from scgrpo.models.attention import use_packed
-from scgrpo.models.load import load, make_tiny
+from scgrpo.models.load import load_model
+from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.teachers.prompt_ids import gold_openings
 from scgrpo.update import PolicyUpdate
@@ -64,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = make_tiny(
         tmp_path_factory.mktemp("models") / "tiny", hidden=32, layers=2, heads=2
     )
-    model, _ = load(path)
+    model, _ = load_model(path)
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(4.0)  # so that attention, hence a reference, makes a difference
@@ -76,8 +77,8 @@ class Setup:
     """A trainer of a tiny model, and the same model as transformers runs it."""
 
     def __init__(self, folder: Path) -> None:
-        self.model, tokenizer = load(folder)
-        self.own, _ = load(folder)
+        self.model, tokenizer = load_model(folder)
+        self.own, _ = load_model(folder)
         self.folder = folder
         use_packed(self.model)
         self.chat = Chat(tokenizer)
@@ -570,7 +571,7 @@ def test_the_gradient_is_that_of_the_divergence_from_the_policy_with_the_solutio
     openings = gold_openings(setup.chat, trainer.limits, rows, lambda task: ["5", "66"])
     assert len(openings) == len(rows)
     weight = algorithm.weight(collate(rows, group, pad_id=0).action_mask)
-    teacher, _ = load(setup.folder)
+    teacher, _ = load_model(setup.folder)
     close(found, pulled(setup, rows, openings, weight, teacher, kind))
     assert log["distill/divergence"] > 0
     assert log["distill/overflow"] == 0.0
@@ -582,7 +583,7 @@ def test_another_model_teaches_on_the_tokens_that_were_sampled(
 ):
     rows, group = mixed(setup)
     path = make_tiny(tmp_path / "teacher", hidden=48, layers=1, heads=2)
-    teacher, plain = load(path)[0], load(path)[0]
+    teacher, plain = load_model(path)[0], load_model(path)[0]
     use_packed(teacher)
     found, _ = setup.gradient(OPD, rows, group, teacher=teacher)
     openings = {row: episode.segments[0].token_ids for row, episode in enumerate(rows)}

@@ -12,7 +12,7 @@ from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
 from scgrpo.config import TrainConfig, ValidationConfig, WarmStartConfig
 from scgrpo.loop import TrainingLoop, _percentages
-from scgrpo.models.load import make_tiny
+from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs import folders as runs

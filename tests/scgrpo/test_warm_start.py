@@ -16,7 +16,8 @@ import torch
 from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
 from scgrpo.config import TrainConfig, WarmStartConfig
-from scgrpo.models.load import load, make_tiny
+from scgrpo.models.load import load_model
+from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts
 from scgrpo.start import starting_weights
@@ -52,7 +53,7 @@ def config(tiny: Path, warm: WarmStartConfig = SHORT) -> TrainConfig:
 
 
 def test_a_scripted_episode_gets_the_ids_that_a_model_would_have_made(tiny: Path):
-    chat = Chat(load(tiny)[1])
+    chat = Chat(load_model(tiny)[1])
     with Rollouts("toy_guess", LIMITS) as play:
         (episode,) = play(None, play.env.tasks("train", 0)[:1], group=1, seed=3)
     assert len(episode.turns) == 2
@@ -73,12 +74,12 @@ def test_a_scripted_episode_gets_the_ids_that_a_model_would_have_made(tiny: Path
 
 
 def test_it_learns_to_end_its_turns(tiny: Path, tmp_path: Path):
-    model, tokenizer = load(tiny)
+    model, tokenizer = load_model(tiny)
     options = replace(SHORT, episodes=32, steps=60, lr=1e-2, tasks_per_step=9)
     with Rollouts("toy_guess", LIMITS) as play:
         (episode,) = play(None, play.env.tasks("train", 0)[:1], group=1, seed=0)
         warm_start(tmp_path / "warm", model, tokenizer, play, 0, options, seed=0)
-    learned, _ = load(tmp_path / "warm")
+    learned, _ = load_model(tmp_path / "warm")
     chat = Chat(tokenizer)
     opening = chat.prompt(episode.messages, episode.tools)[1]
     with torch.no_grad():
@@ -187,12 +188,12 @@ def test_the_cache_key_changes_with_every_input(tiny: Path, tmp_path: Path):
 
 
 def test_what_is_saved_is_whole(tiny: Path, tmp_path: Path):
-    model, tokenizer = load(tiny)
+    model, tokenizer = load_model(tiny)
     with Rollouts("toy_guess", LIMITS) as play:
         warm_start(tmp_path / "deep" / "warm", model, tokenizer, play, 0, SHORT, seed=0)
     assert os.listdir(tmp_path / "deep") == ["warm"]
     assert json.loads((tmp_path / "deep" / "warm" / "config.json").read_text())
-    load(tmp_path / "deep" / "warm")
+    load_model(tmp_path / "deep" / "warm")
 
 
 @pytest.mark.parametrize(

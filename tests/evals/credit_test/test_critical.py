@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from envs.types import Episode, Segment, Stop, Task, Verdict
 from evals.credit_test.critical import deciding
-from scgrpo.models.load import load
+from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 
 END = 2
@@ -22,7 +22,7 @@ END = 2
 @pytest.fixture(scope="module")
 def characters(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
     """One token for each character."""
-    return load(
+    return load_model(
         make_tiny(tmp_path_factory.mktemp("tiny"), hidden=8, layers=1, heads=1)
     )[1]
 

@@ -17,8 +17,7 @@ from scgrpo.algorithms.registry import find_algorithm
 from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.credit import CreditOptions, ReferenceLimits
 from scgrpo.credit.record import credit_path
-from scgrpo.models import load as models
-from scgrpo.models.load import make_tiny
+from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.log import read_metrics
 from scgrpo.settings import parse as settings
 from scgrpo.train import main, train
@@ -159,8 +158,9 @@ def test_a_wrong_name_is_refused_before_anything_is_loaded(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(models, "load", never)
-    monkeypatch.setattr(models, "resolve", never)
+    # Every way to a model goes through one of these, however its caller was imported.
+    monkeypatch.setattr("scgrpo.models.load._default_model", never)
+    monkeypatch.setattr("scgrpo.models.load._require_model", never)
     with pytest.raises(ValueError, match=said):
         TrainConfig(algo=algo)
     with pytest.raises(SystemExit) as end:

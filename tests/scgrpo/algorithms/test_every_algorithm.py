@@ -17,7 +17,8 @@ from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.credit import ReferenceLimits
 from scgrpo.loop import TrainingLoop
 from scgrpo.models.attention import use_packed
-from scgrpo.models.load import load, make_tiny
+from scgrpo.models.load import load_model
+from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.scripted import RandomPolicy, ScriptedPolicy
 from scgrpo.rollouts import Rollouts
@@ -85,7 +86,7 @@ def test_episodes_of_either_kind_give_every_algorithm_a_gradient(
     tiny: Path, teacher: Path, make_env: Callable[[str], TextEnv], name: str, algo: str
 ):
     env = make_env(name)
-    model, tokenizer = load(tiny)
+    model, tokenizer = load_model(tiny)
     use_packed(model)
     chat = Chat(tokenizer)
     episodes = [spoken(episode, chat) for episode in played(env)]

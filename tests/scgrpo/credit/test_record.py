@@ -22,7 +22,7 @@ from scgrpo.credit.record import (
     write_credit,
 )
 from scgrpo.loop import TrainingLoop
-from scgrpo.models.load import make_tiny
+from scgrpo.models.tiny import make_tiny
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.folders import new_run
 

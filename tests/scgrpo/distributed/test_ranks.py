@@ -31,7 +31,8 @@ from scgrpo.distributed.ranks import (
 from scgrpo.distributed.sharding import full_tensor, is_sharded, local_part, shard
 from scgrpo.loop import adapted
 from scgrpo.models.attention import use_packed
-from scgrpo.models.load import load, make_tiny, recompute_activations
+from scgrpo.models.load import load_model, recompute_activations
+from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts, SharedRollouts
 from scgrpo.runs.log import read_metrics
@@ -53,7 +54,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = make_tiny(
         tmp_path_factory.mktemp("models") / "tiny", hidden=32, layers=2, heads=2
     )
-    model, _ = load(path)
+    model, _ = load_model(path)
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(4.0)  # so that attention, hence a reference, makes a difference
@@ -112,7 +113,7 @@ def three_steps(ranks: Ranks, folder: Path, out: Path, rank: int = 0) -> None:
             None, play.env.tasks("train", 0)[:4], group=GROUP, seed=3
         )
     for algo in ALGOS:
-        model, tokenizer = load(folder)
+        model, tokenizer = load_model(folder)
         torch.manual_seed(0)
         model = adapted(model, LoraConfig(rank=rank))
         use_packed(model)
@@ -288,7 +289,7 @@ def test_parts_are_neighbours_and_cover_everything_once():
 def test_recomputed_activations_give_the_same_gradient(tiny: Path):
     gradients, calls = [], []
     for recompute in (False, True):
-        model, tokenizer = load(tiny)
+        model, tokenizer = load_model(tiny)
         use_packed(model)
         if recompute:
             recompute_activations(model)

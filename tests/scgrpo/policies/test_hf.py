@@ -13,7 +13,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from envs.rollout import Limits
 from envs.types import Segment
-from scgrpo.models.load import load, make_tiny
+from scgrpo.models.load import load_model
+from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.hf import HFPolicy, PolicyClosed
 
 LIMITS = Limits(turn_tokens=12, episode_tokens=160)
@@ -29,7 +30,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory):
     folder = make_tiny(
         tmp_path_factory.mktemp("models") / "t", hidden=16, layers=1, heads=2
     )
-    return load(folder)[1]
+    return load_model(folder)[1]
 
 
 def models(seed: int = 0) -> tuple[LlamaForCausalLM, LlamaForCausalLM]:
@@ -370,7 +371,7 @@ def test_a_temperature_that_would_bias_training_is_refused(make, temperature: fl
 
 def test_a_saved_model_plays_too(tmp_path: Path):
     folder = make_tiny(tmp_path / "tiny", hidden=16, layers=1, heads=2)
-    model, tokenizer = load(folder)
-    own, _ = load(folder)
+    model, tokenizer = load_model(folder)
+    own, _ = load_model(folder)
     with HFPolicy(model, tokenizer, cache_tokens=160, temperature=0.0) as policy:
         check(converse(policy, OPENINGS[1], 0), own, greedy=True)

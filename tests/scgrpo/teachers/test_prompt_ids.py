@@ -10,7 +10,8 @@ from envs.base import TextEnv
 from envs.toy.guess import ToyGuess
 from envs.types import Episode, Segment, Stop, Task, Verdict
 from scgrpo.credit import ReferenceLimits
-from scgrpo.models.load import load, make_tiny
+from scgrpo.models.load import load_model
+from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.teachers.prompt_ids import gold_openings, load_teacher, solution_of
 from scgrpo.warm_start import spoken
@@ -24,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_teacher_of_the_same_tokens_has_no_gradient(folder: Path):
-    _, tokenizer = load(folder)
+    _, tokenizer = load_model(folder)
     cpu = torch.device("cpu")
     teacher = load_teacher(str(folder), tokenizer, dtype=torch.float32, device=cpu)
     assert not any(p.requires_grad for p in teacher.parameters())
@@ -34,10 +35,10 @@ def test_a_teacher_with_another_tokenizer_is_refused_with_what_differs(
     folder: Path, tmp_path: Path
 ):
     other = make_tiny(tmp_path / "other", hidden=16, layers=1, heads=2)
-    _, changed = load(other)
+    _, changed = load_model(other)
     changed.add_tokens(["<|mine|>"])
     changed.save_pretrained(other)
-    _, tokenizer = load(folder)
+    _, tokenizer = load_model(folder)
     cpu = torch.device("cpu")
     with pytest.raises(
         ValueError, match="has another tokenizer: 0 of the model's .* tokens"
@@ -79,7 +80,7 @@ def episode(chat: Chat, turn: str = "5") -> Episode:
 
 
 def test_the_solution_goes_into_the_system_message_and_nowhere_else(folder: Path):
-    chat = Chat(load(folder)[1])
+    chat = Chat(load_model(folder)[1])
     row = episode(chat)
     found = gold_openings(chat, ReferenceLimits(), [row], lambda task: ["4", "6"])
     shown, own = chat.text(found[0]), chat.text(row.segments[0].token_ids)
@@ -93,7 +94,7 @@ def test_the_solution_goes_into_the_system_message_and_nowhere_else(folder: Path
     "limits", [ReferenceLimits(tokens=10), ReferenceLimits(input_tokens=60)]
 )
 def test_a_solution_that_does_not_fit_leaves_the_row_out(folder: Path, limits):
-    chat = Chat(load(folder)[1])
+    chat = Chat(load_model(folder)[1])
     row = episode(chat)
     assert gold_openings(chat, limits, [row], lambda task: ["4"]) == {}
     assert (

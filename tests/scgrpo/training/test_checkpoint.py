@@ -12,7 +12,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from scgrpo.models.load import load, make_tiny
+from scgrpo.models.load import load_model
+from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.disk import DiskError
 from scgrpo.training import checkpoint
 from scgrpo.training.checkpoint import CheckpointError, latest, load_into
@@ -22,7 +23,7 @@ class Training:
     """A real model, optimizer and random generator, some steps in."""
 
     def __init__(self, folder: Path) -> None:
-        self.model, self.tokenizer = load(folder)
+        self.model, self.tokenizer = load_model(folder)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
         self.rng = np.random.default_rng(0)
 
@@ -104,7 +105,9 @@ def test_a_lora_checkpoint_holds_the_adapter_and_restores_it(
         assert torch.equal(weight, second.model.state_dict()[name]), name
     ids = torch.arange(5, 25)[None]
     with torch.no_grad():
-        assert torch.equal(load(path)[0](ids).logits, first.model.eval()(ids).logits)
+        assert torch.equal(
+            load_model(path)[0](ids).logits, first.model.eval()(ids).logits
+        )
 
 
 def test_only_the_newest_are_kept(tiny: Path, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_an_eight_bit_optimizer_goes_on_identically_after_a_checkpoint(tmp_path)
 def test_a_library_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
     with pytest.raises(
-        ValueError, match=r"optimizer=adamw_8bit wants bitsandbytes.*pip install"
+        ValueError, match=r"optimizer=adamw_8bit needs bitsandbytes.*pip install"
     ):
         adam_of("adamw_8bit")
 

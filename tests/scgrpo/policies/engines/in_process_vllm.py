@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, get_peft_model
 
-from scgrpo.models import load as models
+from scgrpo.models.load import load_model
 from scgrpo.policies.engines.vllm import VLLMEngine
 from scgrpo.policies.remote import RemotePolicy
 
@@ -30,7 +30,7 @@ def gap(policy: RemotePolicy, model: torch.nn.Module, prompt: list[int]) -> floa
 
 def main(folder: Path, scratch: Path, adapters: bool) -> None:
     torch.manual_seed(0)
-    model, tokenizer = models.load(folder, dtype=torch.float32)
+    model, tokenizer = load_model(folder, dtype=torch.float32)
     options = {"max_model_len": 256, "enforce_eager": True, "dtype": "float32"}
     if adapters:
         # Not the usual start, which changes nothing.

@@ -25,7 +25,7 @@ from peft import get_peft_model
 from envs.rollout import Limits, play
 from envs.toy.guess import ToyGuess
 from scgrpo.config import EngineConfig, LoraConfig, TrainConfig, WarmStartConfig
-from scgrpo.models import load as models
+from scgrpo.models.load import load_model, resolve_model
 from scgrpo.policies.completions import Server, ServerError
 from scgrpo.policies.engines.vllm import EXTENSION, VLLMServer, _checked
 from scgrpo.policies.remote import RemotePolicy, StaleWeightsError, _weight_checksum
@@ -47,7 +47,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def model_folder() -> Path:
-    return models.resolve("auto")
+    return resolve_model("auto")
 
 
 @contextmanager
@@ -109,7 +109,7 @@ def adapter_server(
 
 @pytest.fixture
 def loaded(model_folder: Path):
-    return models.load(model_folder, dtype=torch.float32)
+    return load_model(model_folder, dtype=torch.float32)
 
 
 def moved(model: torch.nn.Module) -> None:
