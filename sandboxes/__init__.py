@@ -1,4 +1,4 @@
-"""Sandboxes for hostile code: leased boxes behind one protocol."""
+"""Sandboxes for hostile code: leased sandboxes behind one protocol."""
 
 from sandboxes.base import ExecResult, Isolation, Sandbox, SandboxError, SandboxPool
 from sandboxes.client.pool import SandboxConfig, open_pool

@@ -24,7 +24,7 @@ class Isolation(Enum):
 
 
 class SandboxError(CommandError):
-    """The box broke (engine gone, container lost, image missing), not the code inside it.
+    """The sandbox broke (engine gone, container lost, image missing), not the code inside it.
 
     Never shown to a policy as output and never scored as a wrong answer.
     """
@@ -40,7 +40,7 @@ class ExecResult:
     | stdout, stderr | bytes kept, up to the sandbox's output cap each |
     | timed_out | killed at the deadline |
     | truncated | output went past the cap; the command was killed there |
-    | wall_s | seconds from start to end, measured inside the box |
+    | wall_s | seconds from start to end, measured inside the sandbox |
     """
 
     exit_code: int | None
@@ -53,7 +53,7 @@ class ExecResult:
 
 @runtime_checkable
 class Sandbox(Protocol):
-    """One leased box: an empty writable working directory, no network, hard limits.
+    """One leased sandbox: an empty writable working directory, no network, hard limits.
 
     Every method may raise SandboxError; none raises it for what the code inside does.
     """
@@ -97,7 +97,7 @@ class Sandbox(Protocol):
         ...
 
     def close(self) -> None:
-        """Ends the box. Safe to call twice."""
+        """Ends the sandbox. Safe to call twice."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -111,22 +111,22 @@ class Sandbox(Protocol):
 
 
 class SandboxPool(Protocol):
-    """Boxes of one backend, leased one user at a time. Thread-safe."""
+    """Sandboxes of one backend, leased one user at a time. Thread-safe."""
 
     @property
     def description(self) -> str:
-        """One line: which backend, how many boxes, which isolation, and why."""
+        """One line: which backend, how many sandboxes, which isolation, and why."""
         ...
 
     def lease(self, timeout_s: float = 60.0) -> Sandbox:
-        """An empty box of one's own; closing it gives it back, wiped.
+        """An empty sandbox of one's own; closing it gives it back, wiped.
 
         Blocks while all are out; raises SandboxError after `timeout_s`.
         """
         ...
 
     def close(self) -> None:
-        """Ends every box that this pool started. Safe to call twice."""
+        """Ends every sandbox that this pool started. Safe to call twice."""
         ...
 
     def __enter__(self) -> Self: ...

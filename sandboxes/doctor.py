@@ -19,9 +19,9 @@ __all__ = ["main"]
 
 _HELP = """\
 Looks at what this machine offers for sandboxes, takes a backend as training would, and attacks a
-box of it for a few seconds.
+sandbox of it for a few seconds.
 
-  docker   isolation "container": memory, processor and processes are limited for the whole box
+  docker   isolation "container": memory, processor and processes are limited for the whole sandbox
   local    isolation "namespace" (bubblewrap): the same filter and runner without a container;
            memory is limited for each process, the processor is not
   auto     docker where an engine answers, else local. It never takes `unsafe`, which isolates
@@ -31,7 +31,7 @@ The exit status is 0 only where a backend that isolates has withstood every atta
 that the backend does not need is reported, with what to install, and does not change the status.
 """
 _WHY = {
-    "docker": "an engine answers, and only containers limit memory and processor of a whole box",
+    "docker": "an engine answers, and only containers limit memory and processor of a whole sandbox",
     "local": "no Docker engine answers and bubblewrap works",
 }
 
@@ -56,12 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def attack(console: Console, backend: str) -> bool:
-    """Runs the battery on a box; whether it isolates and held everything."""
+    """Runs the battery on a sandbox; whether it isolates and held everything."""
     try:
         with open_pool(SandboxConfig(backend=backend, size=1)) as pool:
             taken = pool.description.partition(":")[0]
-            with pool.lease() as box:
-                isolation = box.isolation
+            with pool.lease() as sandbox:
+                isolation = sandbox.isolation
             why = "asked for by name" if backend != "auto" else _WHY[taken]
             title = (
                 f"Attacks on {taken} (isolation: {isolation.value}), taken since {why}"

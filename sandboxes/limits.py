@@ -25,7 +25,7 @@ SIZES = {"b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 @dataclass(frozen=True)
 class Limits:
-    """What one box may use.
+    """What one sandbox may use.
 
     | field | meaning |
     |---|---|

@@ -1,4 +1,4 @@
-"""`python -m sandboxes.soak`: starts, leases, loses and closes boxes, and counts what is left."""
+"""`python -m sandboxes.soak`: starts, leases, loses and closes sandboxes, and counts what is left."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from sandboxes.client.pool import SandboxConfig, open_pool
 __all__ = ["Soak", "descendants", "main"]
 
 _HELP = """\
-Opens a pool, leases a box and ends both, again and again, in four ways:
+Opens a pool, leases a sandbox and ends both, again and again, in four ways:
 
   closed    a command runs, the lease is given back, the pool is closed
   late      a command and its detached child outlive their deadline; a second lease waits in vain
@@ -42,7 +42,7 @@ Opens a pool, leases a box and ends both, again and again, in four ways:
   orphaned  the process that holds the lease is killed while its command runs
 
 Afterwards there must be as many containers, processes, threads, sockets, other open files and
-temporary files as before. Only what these boxes and their clients have made is counted, so other
+temporary files as before. Only what these sandboxes and their clients have made is counted, so other
 work may go on beside it. The exit status is 0 only where nothing is left and every round went as
 it should.
 """
@@ -85,7 +85,7 @@ class Soak:
         }
 
     def settled(self) -> dict[str, int]:
-        """What is left once boxes and engine have had time to finish their endings."""
+        """What is left once sandboxes and engine have had time to finish their endings."""
         until = time.monotonic() + _SETTLE_S
         while (now := self.left())["containers"] + now[
             "processes"
@@ -94,27 +94,29 @@ class Soak:
         return now
 
     def _closed(self) -> None:
-        with open_pool(self._config) as pool, pool.lease(_PATIENCE_S) as box:
-            box.write({"folder/file": b"content"})
-            done = box.run(
+        with open_pool(self._config) as pool, pool.lease(_PATIENCE_S) as sandbox:
+            sandbox.write({"folder/file": b"content"})
+            done = sandbox.run(
                 ["python", "-c", "print(open('folder/file').read())"], timeout_s=20
             )
             _check(done.stdout == b"content\n", f"the command printed {done.stdout!r}")
 
     def _late(self) -> None:
-        with open_pool(self._config) as pool, pool.lease(_PATIENCE_S) as box:
-            _check(box.run(_DETACH, timeout_s=0.1).timed_out, "the command was in time")
-            _check(_raises(lambda: pool.lease(0.02)), "a box was leased twice")
+        with open_pool(self._config) as pool, pool.lease(_PATIENCE_S) as sandbox:
+            _check(
+                sandbox.run(_DETACH, timeout_s=0.1).timed_out, "the command was in time"
+            )
+            _check(_raises(lambda: pool.lease(0.02)), "a sandbox was leased twice")
 
     def _lost(self) -> None:
         with open_pool(self._config) as pool:
-            with pool.lease(_PATIENCE_S) as box:
+            with pool.lease(_PATIENCE_S) as sandbox:
                 self._kill()
                 _check(
-                    _raises(lambda: box.run(_SLEEP, timeout_s=20)),
-                    "a killed box answered",
+                    _raises(lambda: sandbox.run(_SLEEP, timeout_s=20)),
+                    "a killed sandbox answered",
                 )
-            _check(_works(pool), "the box was not replaced")
+            _check(_works(pool), "the sandbox was not replaced")
 
     def _orphaned(self) -> None:
         reader, writer = os.pipe()
@@ -167,16 +169,16 @@ def _raises(deed: Callable[[], object]) -> bool:
 
 
 def _works(pool: SandboxPool) -> bool:
-    with pool.lease(_PATIENCE_S) as box:
-        return box.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
+    with pool.lease(_PATIENCE_S) as sandbox:
+        return sandbox.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
 
 
 def _hold(config: SandboxConfig, ready: int) -> None:
     """A client that is killed in the middle of a command; never returns."""
     try:
-        box: Sandbox = open_pool(config).lease(_PATIENCE_S)
+        sandbox: Sandbox = open_pool(config).lease(_PATIENCE_S)
         os.write(ready, b".")
-        box.run(_SLEEP, timeout_s=600)
+        sandbox.run(_SLEEP, timeout_s=600)
     finally:
         os._exit(1)
 
@@ -215,7 +217,7 @@ def _own_temporary_folder() -> Iterator[Path]:
     """Where this process and its clients make temporary files meanwhile."""
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="scgrpo-soak-") as name:
-        # Boxes of root run as somebody else.
+        # Sandboxes of root run as somebody else.
         os.chmod(name, 0o711)
         tempfile.tempdir = name
         try:
@@ -232,7 +234,7 @@ def reason_against(backend: str) -> str:
         return reason
     with closing(sdk.from_env()) as client:
         if compose_containers(client):
-            return "it kills boxes, and some are kept by `docker compose up sandbox`; stop them"
+            return "it kills sandboxes, and some are kept by `docker compose up sandbox`; stop them"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Boxes by bubblewrap, for machines without Docker.
+"""Sandboxes by bubblewrap, for machines without Docker.
 
 Same runner and protocol as in a container: own user, process, network, mount and IPC namespaces,
 a read-only root with nothing but Python, no capability, the system-call filter.
@@ -31,7 +31,7 @@ _INSIDE = f"/{INSTALLED}"
 
 
 def start() -> StreamSandbox:
-    """A new box. Call it from a thread that lives as long as the box. Raises SandboxError."""
+    """A new sandbox. Call it from a thread that lives as long as the sandbox. Raises SandboxError."""
     return with_own_id(
         lambda uid: start_runner(_bubblewrap(), Isolation.NAMESPACE, _identity(uid))
     )
@@ -39,7 +39,7 @@ def start() -> StreamSandbox:
 
 @cache
 def available() -> str:
-    """Empty where bubblewrap can make boxes here, else why not."""
+    """Empty where bubblewrap can make sandboxes here, else why not."""
     if not shutil.which("bwrap"):
         return "bubblewrap is not installed (Debian and Ubuntu: apt-get install bubblewrap)"
     try:
@@ -55,7 +55,7 @@ def start_runner(
     identity: dict[str, object],
     cwd: Path | None = None,
 ) -> StreamSandbox:
-    """A box whose runner is a child of this process and reads a socket that it inherits.
+    """A sandbox whose runner is a child of this process and reads a socket that it inherits.
 
     `{stream}` in the command stands for the socket's descriptor. Raises SandboxError.
     """

@@ -1,4 +1,4 @@
-"""Boxes in containers: those of `docker compose up sandbox` first, else containers of our own.
+"""Sandboxes in containers: those of `docker compose up sandbox` first, else containers of our own.
 
 Nothing listens on a port. For a lease, a relay is executed in the container; it hands its standard
 streams, which are this client's connection to the engine, to the runner. The runner serves one
@@ -33,7 +33,7 @@ from sandboxes.backends.identities import with_own_id
 from sandboxes.backends.rootfs import INSTALLED
 from sandboxes.base import Isolation, SandboxError
 from sandboxes.client.pool import StreamPool
-from sandboxes.client.stream import SocketStream, StreamSandbox, TakenError
+from sandboxes.client.stream import BusyError, SocketStream, StreamSandbox
 from sandboxes.image.build import image_now, prepare_image
 from sandboxes.inside.settings import inside_digest
 from sandboxes.limits import compose_limits
@@ -55,7 +55,7 @@ def available(hosts: Sequence[str] = ()) -> str:
 
 
 def start_pool(size: int, hosts: Sequence[str] = ()) -> StreamPool:
-    """Up to `size` boxes on the engines at `hosts`; none named is the one of the environment.
+    """Up to `size` sandboxes on the engines at `hosts`; none named is the one of the environment.
 
     Makes the image on each where that is due. Raises SandboxError.
     """
@@ -138,7 +138,7 @@ class DockerEngine:
         for container in compose_containers(self._client):
             try:
                 return _lease(self._client, container, lambda: None)
-            except TakenError:
+            except BusyError:
                 continue
             except SandboxError as error:
                 print(

@@ -1,4 +1,4 @@
-"""Boxes over several engines: each starts where the fewest are, and a dead engine is left out."""
+"""Sandboxes over several engines: each starts where the fewest are, and a dead engine is left out."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sandboxes.client.stream import StreamSandbox
 __all__ = ["Engine", "Engines"]
 
 LEFT_OUT_S = 10.0
-"""How long an engine that did not answer is asked only when no other can start a box."""
+"""How long an engine that did not answer is asked only when no other can start a sandbox."""
 
 
 class Engine(Protocol):
-    """What starts boxes."""
+    """What starts sandboxes."""
 
     @property
     def name(self) -> str:
@@ -26,7 +26,7 @@ class Engine(Protocol):
         ...
 
     def start(self) -> StreamSandbox:
-        """A new box. Raises SandboxError."""
+        """A new sandbox. Raises SandboxError."""
         ...
 
     def fault(self) -> str:
@@ -39,25 +39,25 @@ class Engine(Protocol):
 
 
 class Engines:
-    """Starts each box on the engine that carries the fewest of those that answer."""
+    """Starts each sandbox on the engine that carries the fewest of those that answer."""
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = list(engines)
         self._lock = threading.Lock()
-        self._boxes = dict.fromkeys(range(len(self._engines)), 0)
+        self._sandboxes = dict.fromkeys(range(len(self._engines)), 0)
         self._out_until: dict[int, float] = {}
 
     def start(self) -> StreamSandbox:
-        """A box. Raises SandboxError with every engine's reason where none can start one."""
+        """A sandbox. Raises SandboxError with every engine's reason where none can start one."""
         reasons = []
         for place in self._order():
             try:
-                box = self._engines[place].start()
+                sandbox = self._engines[place].start()
             except SandboxError as error:
                 reasons.append((self._engines[place].name, error))
                 self._judge(place)
             else:
-                return self._counted(place, box)
+                return self._counted(place, sandbox)
         if len(reasons) == 1:
             raise reasons[0][1]
         raise SandboxError("; ".join(f"{name}: {error}" for name, error in reasons))
@@ -72,31 +72,32 @@ class Engines:
         now = time.monotonic()
         with self._lock:
             return sorted(
-                self._boxes, key=lambda at: (now < self._due(at), self._boxes[at])
+                self._sandboxes,
+                key=lambda at: (now < self._due(at), self._sandboxes[at]),
             )
 
     def _due(self, place: int) -> float:
         return self._out_until.get(place, 0.0)
 
     def _judge(self, place: int) -> None:
-        """Leaves an engine out where it was not the box but the engine that failed."""
+        """Leaves an engine out where it was not the sandbox but the engine that failed."""
         if fault := self._engines[place].fault():
             if place not in self._out_until:
                 self._say(place, f"is left out: {fault}")
             self._out_until[place] = time.monotonic() + LEFT_OUT_S
 
-    def _counted(self, place: int, box: StreamSandbox) -> StreamSandbox:
+    def _counted(self, place: int, sandbox: StreamSandbox) -> StreamSandbox:
         if self._out_until.pop(place, None) is not None:
             self._say(place, "answers again")
 
         def over() -> None:
             with self._lock:
-                self._boxes[place] -= 1
+                self._sandboxes[place] -= 1
 
         with self._lock:
-            self._boxes[place] += 1
-        box.at_end(over)
-        return box
+            self._sandboxes[place] += 1
+        sandbox.at_end(over)
+        return sandbox
 
     def _say(self, place: int, what: str) -> None:
         print(f"[sandbox] engine {self._engines[place].name} {what}", file=sys.stderr)

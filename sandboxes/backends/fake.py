@@ -1,4 +1,4 @@
-"""Scripted boxes for tests: files are kept, commands are answered by a function."""
+"""Scripted sandboxes for tests: files are kept, commands are answered by a function."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Self
 from sandboxes.base import ExecResult, Isolation, SandboxError
 from sandboxes.inside.workspace import components
 
-__all__ = ["FakeBox", "FakePool", "Handler"]
+__all__ = ["FakeSandbox", "FakePool", "Handler"]
 
 Handler = Callable[[Sequence[str], dict[str, bytes], bytes], ExecResult]
-"""Answers a command, given argv, the box's files (which it may change) and standard input."""
+"""Answers a command, given argv, the sandbox's files (which it may change) and standard input."""
 
 
-class FakeBox:
-    """A box that runs nothing. Its handler may raise SandboxError, as a broken box would."""
+class FakeSandbox:
+    """A sandbox that runs nothing. Its handler may raise SandboxError, as a broken sandbox would."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -62,7 +62,7 @@ class FakeBox:
 
     def _held(self) -> dict[str, bytes]:
         if self._closed:
-            raise SandboxError("the box is closed")
+            raise SandboxError("the sandbox is closed")
         return self._files
 
     def __enter__(self) -> Self:
@@ -78,7 +78,7 @@ class FakeBox:
 
 
 class FakePool:
-    """As many scripted boxes as are asked for."""
+    """As many scripted sandboxes as are asked for."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -89,11 +89,11 @@ class FakePool:
         """See `SandboxPool.description`."""
         return "fake: scripted answers, nothing runs"
 
-    def lease(self, timeout_s: float = 60.0) -> FakeBox:
-        """A new box; never waits."""
+    def lease(self, timeout_s: float = 60.0) -> FakeSandbox:
+        """A new sandbox; never waits."""
         if self._closed:
             raise SandboxError("the pool of sandboxes is closed")
-        return FakeBox(self._handler)
+        return FakeSandbox(self._handler)
 
     def close(self) -> None:
         """See `SandboxPool.close`."""

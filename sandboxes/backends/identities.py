@@ -32,12 +32,12 @@ def with_own_id(start: Callable[[int], StreamSandbox]) -> StreamSandbox:
     """
     uid = _take()
     try:
-        box = start(uid)
+        sandbox = start(uid)
     except BaseException:
         _release(uid)
         raise
-    box.at_end(partial(_release, uid))
-    return box
+    sandbox.at_end(partial(_release, uid))
+    return sandbox
 
 
 def _take() -> int:

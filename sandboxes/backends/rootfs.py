@@ -1,4 +1,4 @@
-"""Folders that boxes without containers start from: the runner, and a root with Python alone."""
+"""Folders that sandboxes without containers start from: the runner, and a root with Python alone."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def install_runner(folder: Path) -> None:
 
 @cache
 def root_folder() -> Path:
-    """A folder to mount as a box's root: this machine's Python, its library, the runner.
+    """A folder to mount as a sandbox's root: this machine's Python, its library, the runner.
 
-    Made once and kept in the user's cache (root's in /var/cache, since the boxes of root run as
+    Made once and kept in the user's cache (root's in /var/cache, since the sandboxes of root run as
     somebody else). Raises SandboxError.
     """
     makers = b"".join(

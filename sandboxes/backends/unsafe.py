@@ -1,6 +1,6 @@
 """Plain processes with resource limits. Nothing is isolated: for code that you would run yourself.
 
-The same runner and protocol as in the other boxes, as a child of this process: commands run as
+The same runner and protocol as in the other sandboxes, as a child of this process: commands run as
 this user, see this machine's files and network, and can find the standard library's own copy of
 the modules that are hidden elsewhere.
 """
@@ -21,7 +21,7 @@ __all__ = ["start"]
 
 
 def start() -> StreamSandbox:
-    """A new box in a temporary folder of its own. Raises SandboxError."""
+    """A new sandbox in a temporary folder of its own. Raises SandboxError."""
     try:
         place = Path(tempfile.mkdtemp(prefix="scgrpo-unsafe-"))
         for folder in ("work", "tmp"):
@@ -36,9 +36,9 @@ def start() -> StreamSandbox:
         *(part for part in command_limits() if not part.startswith("--nproc=")),
     ]
     try:
-        box = start_runner(command, Isolation.PROCESS, {}, cwd=place / "runner")
+        sandbox = start_runner(command, Isolation.PROCESS, {}, cwd=place / "runner")
     except SandboxError:
         shutil.rmtree(place, ignore_errors=True)
         raise
-    box.at_end(lambda: shutil.rmtree(place, ignore_errors=True))
-    return box
+    sandbox.at_end(lambda: shutil.rmtree(place, ignore_errors=True))
+    return sandbox

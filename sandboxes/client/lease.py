@@ -26,19 +26,19 @@ _PAGE = 4096
 
 
 class LeasedSandbox:
-    """A box until it is closed, which gives it back wiped."""
+    """A sandbox until it is closed, which gives it back wiped."""
 
     def __init__(
-        self, box: StreamSandbox, give_back: Callable[[StreamSandbox], None]
+        self, sandbox: StreamSandbox, give_back: Callable[[StreamSandbox], None]
     ) -> None:
-        self._box, self._give_back = box, give_back
+        self._sandbox, self._give_back = sandbox, give_back
         self._over = self._used = False
         self._sizes: dict[str, int] = {}
 
     @property
     def isolation(self) -> Isolation:
         """See `Sandbox.isolation`."""
-        return self._box.isolation
+        return self._sandbox.isolation
 
     def run(
         self,
@@ -58,13 +58,13 @@ class LeasedSandbox:
         Raises SandboxError, and drops the sandbox, where one that no command has used yet cannot
         take files that it has room for.
         """
-        box = self._held()
+        sandbox = self._held()
         try:
-            box.write(files)
+            sandbox.write(files)
         except OSError as error:
             if self._used or not _is_broken(error.errno, self._sizes | _sizes(files)):
                 raise
-            box.close()
+            sandbox.close()
             name = os.strerror(error.errno or 0)
             raise SandboxError(
                 f"a fresh sandbox does not take a file: {name}"
@@ -82,15 +82,15 @@ class LeasedSandbox:
         self._sizes.clear()
 
     def close(self) -> None:
-        """Gives the box back. Safe to call twice."""
+        """Gives the sandbox back. Safe to call twice."""
         if not self._over:
             self._over = True
-            self._give_back(self._box)
+            self._give_back(self._sandbox)
 
     def _held(self) -> StreamSandbox:
         if self._over:
             raise SandboxError("this lease is over")
-        return self._box
+        return self._sandbox
 
     def __enter__(self) -> Self:
         return self

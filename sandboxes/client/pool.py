@@ -1,4 +1,4 @@
-"""Boxes for many users at once: configuration, choice of the backend, leases."""
+"""Sandboxes for many users at once: configuration, choice of the backend, leases."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class SandboxConfig:
     |---|---|
     | backend | docker, local (bubblewrap), unsafe (plain processes); auto: docker, else local |
     | allow_unsafe | must be true for backend=unsafe, which isolates nothing |
-    | size | boxes at most; 0 is twice the number of cores, at most 8 |
-    | hosts | Docker engines to spread the boxes over, as unix:///path or tcp://address:port; |
+    | size | sandboxes at most; 0 is twice the number of cores, at most 8 |
+    | hosts | Docker engines to spread the sandboxes over, as unix:///path or tcp://address:port; |
     | | none: the one of the environment |
     """
 
@@ -76,7 +76,7 @@ class SandboxConfig:
 
 
 def open_pool(config: SandboxConfig | None = None) -> SandboxPool:
-    """Boxes of the backend asked for. Raises SandboxError that says what to install or start."""
+    """Sandboxes of the backend asked for. Raises SandboxError that says what to install or start."""
     config = config or SandboxConfig()
     size = config.size or min(_MOST, 2 * (os.cpu_count() or 1))
     if config.backend == "unsafe":
@@ -100,7 +100,7 @@ def open_pool(config: SandboxConfig | None = None) -> SandboxPool:
             return StreamPool(
                 local.start,
                 size,
-                f"local: {size} bubblewrap boxes (isolation: namespace){why}",
+                f"local: {size} bubblewrap sandboxes (isolation: namespace){why}",
             )
         reasons.append(f"local: {reason}")
     raise SandboxError(
@@ -109,9 +109,9 @@ def open_pool(config: SandboxConfig | None = None) -> SandboxPool:
 
 
 class StreamPool:
-    """Starts boxes as they are wanted, up to `size`, and replaces the broken ones.
+    """Starts sandboxes as they are wanted, up to `size`, and replaces the broken ones.
 
-    All starts happen in one thread that lives as long as the pool, because a box may end with the
+    All starts happen in one thread that lives as long as the pool, because a sandbox may end with the
     thread that started it.
     """
 
@@ -130,7 +130,7 @@ class StreamPool:
         )
         self._changed = threading.Condition()
         self._idle: list[StreamSandbox] = []
-        self._boxes: set[StreamSandbox] = set()
+        self._sandboxes: set[StreamSandbox] = set()
         self._out = 0
         self._closed = False
         self._starter = ThreadPoolExecutor(1, "sandboxes")
@@ -155,7 +155,7 @@ class StreamPool:
             self._out += 1
         try:
             return LeasedSandbox(
-                self._idle_box() or self._new_box(until), self._take_back
+                self._idle_sandbox() or self._new_sandbox(until), self._take_back
             )
         except BaseException:
             self._give_up_place()
@@ -167,30 +167,30 @@ class StreamPool:
             if self._closed:
                 return
             self._closed = True
-            boxes, self._boxes = list(self._boxes), set()
+            sandboxes, self._sandboxes = list(self._sandboxes), set()
             self._idle.clear()
             self._changed.notify_all()
         atexit.unregister(self.close)
         self._starter.shutdown(cancel_futures=True)
-        for box in boxes:
-            _end_quietly(box)
+        for sandbox in sandboxes:
+            _end_quietly(sandbox)
         self._end()
 
-    def _idle_box(self) -> StreamSandbox | None:
+    def _idle_sandbox(self) -> StreamSandbox | None:
         """One that is still alive; the dead ones are dropped."""
         while True:
             with self._changed:
                 if not self._idle:
                     return None
-                box = self._idle.pop()
+                sandbox = self._idle.pop()
             try:
-                box.ping()
+                sandbox.ping()
             except SandboxError:
-                self._drop(box)
+                self._drop(sandbox)
             else:
-                return box
+                return sandbox
 
-    def _new_box(self, until: float) -> StreamSandbox:
+    def _new_sandbox(self, until: float) -> StreamSandbox:
         try:
             future = self._starter.submit(self._start_one)
             return future.result(max(1.0, until - time.monotonic()))
@@ -202,30 +202,30 @@ class StreamPool:
             raise SandboxError("the pool of sandboxes is closed") from None
 
     def _start_one(self) -> StreamSandbox:
-        box = self._start()
+        sandbox = self._start()
         with self._changed:
             if not self._closed:
-                self._boxes.add(box)
-                return box
-        box.close()
+                self._sandboxes.add(sandbox)
+                return sandbox
+        sandbox.close()
         raise SandboxError("the pool of sandboxes is closed")
 
-    def _take_back(self, box: StreamSandbox) -> None:
+    def _take_back(self, sandbox: StreamSandbox) -> None:
         try:
-            box.reset()
+            sandbox.reset()
         except SandboxError:
-            self._drop(box)
+            self._drop(sandbox)
         else:
             with self._changed:
                 if not self._closed:
-                    self._idle.append(box)
+                    self._idle.append(sandbox)
         finally:
             self._give_up_place()
 
-    def _drop(self, box: StreamSandbox) -> None:
+    def _drop(self, sandbox: StreamSandbox) -> None:
         with self._changed:
-            self._boxes.discard(box)
-        _end_quietly(box)
+            self._sandboxes.discard(sandbox)
+        _end_quietly(sandbox)
 
     def _give_up_place(self) -> None:
         with self._changed:
@@ -244,7 +244,7 @@ class StreamPool:
         self.close()
 
 
-def _end_quietly(box: StreamSandbox) -> None:
-    """Ends a box; where the engine is gone, the box has seen its lease end and ends by itself."""
+def _end_quietly(sandbox: StreamSandbox) -> None:
+    """Ends a sandbox; where the engine is gone, the sandbox has seen its lease end and ends by itself."""
     with suppress(SandboxError):
-        box.close()
+        sandbox.close()

@@ -1,4 +1,4 @@
-"""The client's end of a box: frames over a socket, behind the sandbox protocol."""
+"""The client's end of a sandbox: frames over a socket, behind the sandbox protocol."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from sandboxes.inside.frames import (
     LENGTHS,
     MAX_PAYLOAD,
     SILENCE_S,
-    SpoiltFrame,
+    MalformedFrame,
     lengths,
     pack,
     parse,
 )
 from sandboxes.inside.workspace import components
 
-__all__ = ["SocketStream", "StreamSandbox", "TakenError"]
+__all__ = ["SocketStream", "StreamSandbox", "BusyError"]
 
 _ENDING_S = 15.0
-"""How long a box may take to kill what a command has left, once it has said that it does."""
+"""How long a sandbox may take to kill what a command has left, once it has said that it does."""
 
 _STALLED_S = 30.0
 
 
-class TakenError(SandboxError):
-    """Somebody else has a lease on the box."""
+class BusyError(SandboxError):
+    """Somebody else has a lease on the sandbox."""
 
 
 class SocketStream:
@@ -58,7 +58,7 @@ class SocketStream:
         self._connection.settimeout(max(0.001, until - time.monotonic()))
         got = self._connection.recv(count)
         if not got:
-            raise EOFError("the box hung up")
+            raise EOFError("the sandbox hung up")
         return got
 
     def close(self) -> None:
@@ -69,10 +69,10 @@ class SocketStream:
 
 
 class StreamSandbox:
-    """A box whose runner is at the other end of a stream. One user at a time.
+    """A sandbox whose runner is at the other end of a stream. One user at a time.
 
-    Whatever goes wrong with the stream raises SandboxError, and the box is of no use any more.
-    `end` is called once, to do away with what carries the box; it may raise SandboxError.
+    Whatever goes wrong with the stream raises SandboxError, and the sandbox is of no use any more.
+    `end` is called once, to do away with what carries the sandbox; it may raise SandboxError.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class StreamSandbox:
         try:
             hello, _ = self._receive(time.monotonic() + _STALLED_S)
             if hello.get("busy"):
-                raise TakenError("the box is taken")
+                raise BusyError("the sandbox is taken")
             if hello.get("hello") != digest:
-                raise SandboxError("the box runs other code than this client")
+                raise SandboxError("the sandbox runs other code than this client")
         except BaseException:
             self.close()
             raise
@@ -150,7 +150,9 @@ class StreamSandbox:
         )
         if "failed" in header:
             raise OSError(
-                int(header["failed"]), os.strerror(int(header["failed"])), "in the box"
+                int(header["failed"]),
+                os.strerror(int(header["failed"])),
+                "in the sandbox",
             )
 
     def read(self, path: str) -> bytes:
@@ -166,7 +168,7 @@ class StreamSandbox:
         self._ask({"op": "reset"})
 
     def ping(self) -> None:
-        """Returns if the box is alive. Raises SandboxError."""
+        """Returns if the sandbox is alive. Raises SandboxError."""
         self._ask({"op": "ping"}, wait_s=SILENCE_S)
 
     def close(self) -> None:
@@ -179,7 +181,7 @@ class StreamSandbox:
                     stack.callback(end)
 
     def at_end(self, deed: Callable[[], None]) -> None:
-        """Something more to do once the box has ended."""
+        """Something more to do once the sandbox has ended."""
         self._ends.append(deed)
 
     def __enter__(self) -> Self:
@@ -197,7 +199,7 @@ class StreamSandbox:
         self, header: dict[str, Any], payload: bytes = b"", wait_s: float = _STALLED_S
     ) -> tuple[dict[str, Any], bytes]:
         if self._closed:
-            raise SandboxError("the box is closed")
+            raise SandboxError("the sandbox is closed")
         frame = pack(header, len(payload))
         until = time.monotonic() + wait_s
         try:
@@ -220,9 +222,9 @@ class StreamSandbox:
             )
             header = parse(self._stream.receive(header_size, until))
             return header, self._stream.receive(payload_size, until)
-        except (OSError, EOFError, SpoiltFrame) as error:
+        except (OSError, EOFError, MalformedFrame) as error:
             raise self._broken(str(error) or type(error).__name__) from error
 
     def _broken(self, reason: str) -> SandboxError:
         self.close()
-        return SandboxError(f"the box is lost: {reason}")
+        return SandboxError(f"the sandbox is lost: {reason}")

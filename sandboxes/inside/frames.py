@@ -1,7 +1,7 @@
-"""The stream between a client and a box's runner: framed requests and answers, one at a time.
+"""The stream between a client and a sandbox's runner: framed requests and answers, one at a time.
 
 A frame is two big-endian 32-bit lengths, a JSON header and a payload. Standard library only: this
-file is also installed inside the boxes.
+file is also installed inside the sandboxes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = [
     "MAX_PAYLOAD",
     "OUTPUT_CAP",
     "SILENCE_S",
-    "SpoiltFrame",
+    "MalformedFrame",
     "lengths",
     "pack",
     "parse",
@@ -29,10 +29,10 @@ OUTPUT_CAP = 64 << 10
 """Bytes kept of a command's standard output, and as many of its standard error."""
 
 SILENCE_S = 2.0
-"""How long past a command's deadline a box that says nothing counts as alive."""
+"""How long past a command's deadline a sandbox that says nothing counts as alive."""
 
 
-class SpoiltFrame(ValueError):
+class MalformedFrame(ValueError):
     """What came is not a frame."""
 
 
@@ -48,19 +48,19 @@ def pack(header: dict[str, Any], payload_size: int = 0) -> bytes:
 
 
 def lengths(prefix: bytes) -> tuple[int, int]:
-    """Sizes of header and payload. Raises SpoiltFrame for lengths that no frame has."""
+    """Sizes of header and payload. Raises MalformedFrame for lengths that no frame has."""
     header_size, payload_size = LENGTHS.unpack(prefix)
     if header_size > MAX_HEADER or payload_size > MAX_PAYLOAD:
-        raise SpoiltFrame(f"a frame of {header_size} + {payload_size} bytes")
+        raise MalformedFrame(f"a frame of {header_size} + {payload_size} bytes")
     return header_size, payload_size
 
 
 def parse(text: bytes) -> dict[str, Any]:
-    """The header. Raises SpoiltFrame for anything but a JSON object."""
+    """The header. Raises MalformedFrame for anything but a JSON object."""
     try:
         header = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SpoiltFrame(f"a header that is no JSON: {error}") from None
+        raise MalformedFrame(f"a header that is no JSON: {error}") from None
     if not isinstance(header, dict):
-        raise SpoiltFrame("a header that is no object")
+        raise MalformedFrame("a header that is no object")
     return header

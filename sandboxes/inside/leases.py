@@ -13,23 +13,23 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandboxes.inside.frames import LENGTHS, SpoiltFrame, lengths, pack, parse
+from sandboxes.inside.frames import LENGTHS, MalformedFrame, lengths, pack, parse
 
-__all__ = ["Door", "Hangup", "Lease"]
+__all__ = ["Listener", "Disconnected", "Lease"]
 
 _STALLED_S = 60.0
-_MOST_KNOCKING = 8
+_MAX_PENDING = 8
 """Who knocked first and still says nothing is dropped when more come."""
 
 
-class Hangup(Exception):
+class Disconnected(Exception):
     """The other end of the lease is gone or talks nonsense."""
 
 
 class Lease:
-    """The stream to one client: frames in, frames out. Raises Hangup where it ends."""
+    """The stream to one client: frames in, frames out. Raises Disconnected where it ends."""
 
-    def __init__(self, source: int, sink: int, door: Door | None) -> None:
+    def __init__(self, source: int, sink: int, door: Listener | None) -> None:
         self._source, self._sink, self._door = source, sink, door
         os.set_blocking(source, False)
         os.set_blocking(sink, False)
@@ -48,8 +48,8 @@ class Lease:
             header = bytearray(header_size)
             self._fill(memoryview(header), _STALLED_S)
             parsed = parse(bytes(header))
-        except SpoiltFrame as error:
-            raise Hangup(str(error)) from None
+        except MalformedFrame as error:
+            raise Disconnected(str(error)) from None
         self._fill(buffer[:payload_size], _STALLED_S)
         return parsed, buffer[:payload_size]
 
@@ -63,7 +63,7 @@ class Lease:
             except BlockingIOError:
                 continue
             except OSError as error:
-                raise Hangup(str(error)) from None
+                raise Disconnected(str(error)) from None
             for place, part in enumerate(waiting):
                 waiting[place], sent = part[sent:], max(0, sent - len(part))
 
@@ -75,15 +75,15 @@ class Lease:
             except BlockingIOError:
                 continue
             except OSError as error:
-                raise Hangup(str(error)) from None
+                raise Disconnected(str(error)) from None
             if not got:
-                raise Hangup("closed")
+                raise Disconnected("closed")
             view = view[got:]
 
     def poll(self, poll: select.poll, wait_ms: float | None) -> dict[int, int]:
         """What is ready of `poll`; those who knock meanwhile are turned away.
 
-        Raises Hangup where the lease has ended.
+        Raises Disconnected where the lease has ended.
         """
         if self._door:
             self._door.watch(poll)
@@ -91,7 +91,7 @@ class Lease:
         if self._door:
             self._door.turn_away(ready)
         if ready.get(self._source, 0) & (select.POLLHUP | select.POLLERR):
-            raise Hangup("closed")
+            raise Disconnected("closed")
         return ready
 
     def _wait(self, fd: int, event: int, timeout_s: float | None) -> None:
@@ -99,7 +99,7 @@ class Lease:
         while True:
             left = None if until is None else 1000 * (until - time.monotonic())
             if left is not None and left <= 0:
-                raise Hangup("stalled")
+                raise Disconnected("stalled")
             poll = select.poll()
             poll.register(self._source, 0)
             poll.register(fd, event)
@@ -113,7 +113,7 @@ class Lease:
                 os.close(fd)
 
 
-class Door:
+class Listener:
     """Where leases arrive: each is a connection that hands over two descriptors.
 
     One that knocks and hands over nothing holds nobody up.
@@ -124,12 +124,12 @@ class Door:
         self._socket.bind(path)
         self._socket.listen(16)
         self._socket.setblocking(False)
-        self._knocking: list[socket.socket] = []
+        self._pending: list[socket.socket] = []
         self._guest: socket.socket | None = None
 
     def watch(self, poll: select.poll) -> None:
         """Has a poll look at the door and at those before it."""
-        for one in (self._socket, *self._knocking):
+        for one in (self._socket, *self._pending):
             poll.register(one, select.POLLIN)
 
     def admit(self, timeout_s: float | None) -> Lease:
@@ -151,7 +151,7 @@ class Door:
         return lease
 
     def turn_away(self, ready: Mapping[int, int]) -> None:
-        """Tells those among the ready who ask for a lease that the box is taken."""
+        """Tells those among the ready who ask for a lease that the sandbox is taken."""
         for guest, fds in self._arrivals(ready):
             _refuse(guest, fds)
 
@@ -166,13 +166,13 @@ class Door:
         guest = [self._guest] if self._guest else []
         return {
             os.fstat(one.fileno()).st_ino
-            for one in (self._socket, *self._knocking, *guest)
+            for one in (self._socket, *self._pending, *guest)
         }
 
     def close(self) -> None:
         """Shuts the door on everybody."""
         self.let_go()
-        for one in (self._socket, *self._knocking):
+        for one in (self._socket, *self._pending):
             one.close()
 
     def _arrivals(
@@ -180,18 +180,18 @@ class Door:
     ) -> list[tuple[socket.socket, list[int]]]:
         """Those who have handed over two descriptors, and these."""
         found = []
-        for guest in [one for one in self._knocking if one.fileno() in ready]:
-            self._knocking.remove(guest)
+        for guest in [one for one in self._pending if one.fileno() in ready]:
+            self._pending.remove(guest)
             if len(fds := _handed_over(guest)) == 2:
                 found.append((guest, fds))
             else:
                 _close(guest, fds)
         if self._socket.fileno() in ready:
             with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
-                self._knocking.append(self._socket.accept()[0])
-                self._knocking[-1].setblocking(False)
-            while len(self._knocking) > _MOST_KNOCKING:
-                self._knocking.pop(0).close()
+                self._pending.append(self._socket.accept()[0])
+                self._pending[-1].setblocking(False)
+            while len(self._pending) > _MAX_PENDING:
+                self._pending.pop(0).close()
         return found
 
 

@@ -64,7 +64,7 @@ class Pipes:
     def watch(self, child: int, until: float, lease: Lease) -> None:
         """Serves the streams until the command ends, is late, or has printed too much.
 
-        Raises Hangup where the lease ends meanwhile.
+        Raises Disconnected where the lease ends meanwhile.
         """
         with contextlib.ExitStack() as stack:
             ended = os.pidfd_open(child)

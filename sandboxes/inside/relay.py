@@ -1,4 +1,4 @@
-"""Hands its own standard streams to the box's runner, and stays until the runner lets go.
+"""Hands its own standard streams to the sandbox's runner, and stays until the runner lets go.
 
 Executed in a container once per lease; nothing that a lease says passes through it. Standard
 library only.

@@ -1,4 +1,4 @@
-"""The resident runner: the first process of a box, which starts, limits and ends all others.
+"""The resident runner: the first process of a sandbox, which starts, limits and ends all others.
 
 It serves one lease at a time. Commands in Python are forked from this warm interpreter, so nothing
 secret may stay in its memory: what a lease sends, and what its commands print, is held in one
@@ -21,11 +21,11 @@ from typing import Any, NoReturn
 
 from sandboxes.inside import seccomp, workspace
 from sandboxes.inside.frames import MAX_PAYLOAD, SILENCE_S
-from sandboxes.inside.leases import Door, Hangup, Lease
+from sandboxes.inside.leases import Disconnected, Lease, Listener
 from sandboxes.inside.pipes import OUTPUT_ROOM, Pipes
 from sandboxes.inside.residue import Baseline
 from sandboxes.inside.settings import Settings, hidden_modules, inside_digest
-from sandboxes.inside.warm import become, preload, writable_only
+from sandboxes.inside.warm import exec_command, preload, writable_only
 
 __all__ = ["Runner", "main"]
 
@@ -34,7 +34,7 @@ _FIRST_LEASE_S = 120.0
 
 
 class Runner:
-    """Serves leases on one box."""
+    """Serves leases on one sandbox."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._digest = settings, inside_digest()
@@ -43,14 +43,14 @@ class Runner:
         )
         memory.madvise(mmap.MADV_DONTFORK)
         self._memory, self._buffer = memory, memoryview(memory)
-        self._door = Door(settings.listen) if settings.listen else None
+        self._door = Listener(settings.listen) if settings.listen else None
         self._rules = -1
         if settings.seccomp:
             self._rules = writable_only((*settings.folders, "/dev"))
         self._baseline = self._first_state()
 
     def serve(self) -> None:
-        """Runs until the box has had its last lease. Raises OSError where it cannot be cleaned."""
+        """Runs until the sandbox has had its last lease. Raises OSError where it cannot be cleaned."""
         while True:
             if self._door:
                 lease = self._door.admit(
@@ -58,7 +58,7 @@ class Runner:
                 )
             else:
                 lease = Lease(self._settings.stream, self._settings.stream, None)
-            with contextlib.suppress(Hangup):
+            with contextlib.suppress(Disconnected):
                 lease.send({"hello": self._digest})
                 while True:
                     self._answer(lease)
@@ -86,9 +86,9 @@ class Runner:
             elif operation == "ping":
                 lease.send({"ok": True})
             else:
-                raise Hangup(f"unknown operation {operation!r}")
+                raise Disconnected(f"unknown operation {operation!r}")
         except (KeyError, TypeError, ValueError) as error:
-            raise Hangup(f"bad request: {error}") from None
+            raise Disconnected(f"bad request: {error}") from None
         if len(payload) > mmap.PAGESIZE:
             self._memory.madvise(mmap.MADV_DONTNEED)
 
@@ -136,7 +136,7 @@ class Runner:
         try:
             child = os.fork()
             if not child:
-                become(job, pipes.inner, self._settings, self._rules)
+                exec_command(job, pipes.inner, self._settings, self._rules)
             os.close(job)
             pipes.close_inner()
             try:
@@ -164,7 +164,7 @@ class Runner:
         )
 
     def _end(self, child: int | None = None) -> int | None:
-        """Kills every process of the box; the child's status."""
+        """Kills every process of the sandbox; the child's status."""
         status = None
         if child is not None:
             with contextlib.suppress(PermissionError, ProcessLookupError):
@@ -256,7 +256,7 @@ def _harden(settings: Settings) -> None:
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    """Serves until the end; a traceback and status 1 where the box cannot be left clean."""
+    """Serves until the end; a traceback and status 1 where the sandbox cannot be left clean."""
     settings = Settings.of(arguments)
     # Commands inherit it as it is.
     os.environ.clear()

@@ -1,4 +1,4 @@
-"""A system-call filter for everything in a box. Standard library only.
+"""A system-call filter for everything in a sandbox. Standard library only.
 
 It closes what namespaces leave open: every socket family but AF_UNIX (AF_VSOCK has no namespace,
 AF_NETLINK and AF_INET reach the kernel's parsers), io_uring, which carries out calls that no

@@ -1,4 +1,4 @@
-"""How a box is set up, and which version of the box this is. Standard library only."""
+"""How a sandbox is set up, and which version of the sandbox this is. Standard library only."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ INSIDE = (
     "warm.py",
     "workspace.py",
 )
-"""The files of this folder, all of which are installed in a box."""
+"""The files of this folder, all of which are installed in a sandbox."""
 
 _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How this box is set up; each field is an argument such as `--uid=1000` on the command line.
+    """How this sandbox is set up; each field is an argument such as `--uid=1000` on the command line.
 
     | field | meaning |
     |---|---|
@@ -117,7 +117,7 @@ def hidden_modules() -> list[str]:
 
 @cache
 def inside_digest() -> str:
-    """Changes with any file that is installed in a box; stays as it was when first asked for."""
+    """Changes with any file that is installed in a sandbox; stays as it was when first asked for."""
     digest = hashlib.sha256()
     for name in INSIDE:
         digest.update(hashlib.sha256((_HERE / name).read_bytes()).digest())

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from sandboxes.inside.settings import Settings
 
-__all__ = ["become", "preload", "writable_only"]
+__all__ = ["exec_command", "preload", "writable_only"]
 
 _PRELOADED = (
     "abc ast bisect collections contextlib copy dataclasses datetime decimal enum fractions "
@@ -52,7 +52,9 @@ def preload(hidden: Collection[str]) -> None:
     _own[:] = [name for name in sys.modules if name.partition(".")[0] == "sandboxes"]
 
 
-def become(job: int, stdio: Sequence[int], settings: Settings, rules: int) -> NoReturn:
+def exec_command(
+    job: int, stdio: Sequence[int], settings: Settings, rules: int
+) -> NoReturn:
     """Turns this process into the command that is described in the file `job`; never returns.
 
     The job is JSON: argv, cwd (relative to the work folder). The environment is the runner's own.
@@ -99,7 +101,7 @@ def writable_only(folders: Sequence[str]) -> int:
     """Landlock's rules for commands that may open files for writing below `folders` alone.
 
     A command that could write its own oom_score_adj would stand behind the runner when memory ends,
-    and could so break the box at will. A descriptor; -1 on a kernel without Landlock's second
+    and could so break the sandbox at will. A descriptor; -1 on a kernel without Landlock's second
     version (5.19): the first one forbids to move files between folders. Raises OSError.
     """
     if _landlock(_CREATE, None, 0, 1) < 2:

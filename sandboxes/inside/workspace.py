@@ -1,7 +1,7 @@
-"""File operations inside a box, on a folder that hostile code owns. Standard library only.
+"""File operations inside a sandbox, on a folder that hostile code owns. Standard library only.
 
 No path is ever followed by name: each component is opened from its parent's descriptor without
-following links. Call these while nothing else runs in the box.
+following links. Call these while nothing else runs in the sandbox.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def _bubblewrap() -> Finding:
     remedy = "Debian and Ubuntu: apt-get install bubblewrap (0.8 or newer)"
     if version:
         remedy += "; user namespaces have to be allowed"
-    found = reason or f"{version}, makes boxes here; isolation: namespace"
+    found = reason or f"{version}, makes sandboxes here; isolation: namespace"
     return Finding("bubblewrap", not reason, found, remedy)
 
 

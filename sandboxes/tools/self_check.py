@@ -1,7 +1,7 @@
-"""A short hostile battery that shows, in seconds, whether a pool's boxes hold on this machine.
+"""A short hostile battery that shows, in seconds, whether a pool's sandboxes hold on this machine.
 
 Nothing in it sends anything anywhere or writes outside the working folder, so that it is safe to
-run in a box that isolates nothing.
+run in a sandbox that isolates nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Check = Callable[[Sandbox], tuple[bool, str]]
 
 
 def findings(pool: SandboxPool) -> Iterator[Finding]:
-    """The checks one after the other, each in a lease of its own, on a pool of one box."""
+    """The checks one after the other, each in a lease of its own, on a pool of one sandbox."""
     for name, check in _CHECKS.items():
         yield _finding(pool, name, check)
     yield _wiped(pool)
@@ -52,22 +52,22 @@ def findings(pool: SandboxPool) -> Iterator[Finding]:
 
 def _finding(pool: SandboxPool, name: str, check: Check) -> Finding:
     try:
-        with pool.lease() as box:
-            good, found = check(box)
+        with pool.lease() as sandbox:
+            good, found = check(sandbox)
     except SandboxError as error:
-        good, found = False, f"the box broke: {error}"
+        good, found = False, f"the sandbox broke: {error}"
     except (ValueError, KeyError, OSError) as error:
         good, found = False, f"an answer that makes no sense: {error}"
     return Finding(name, good, found)
 
 
-def _python(box: Sandbox, code: str, timeout_s: float = _LONG_S) -> ExecResult:
-    return box.run(["python", "-c", code], timeout_s=timeout_s)
+def _python(sandbox: Sandbox, code: str, timeout_s: float = _LONG_S) -> ExecResult:
+    return sandbox.run(["python", "-c", code], timeout_s=timeout_s)
 
 
-def _answer(box: Sandbox, code: str) -> dict[str, object]:
+def _answer(sandbox: Sandbox, code: str) -> dict[str, object]:
     """The JSON object that the code prints. Raises ValueError."""
-    done = _python(box, code)
+    done = _python(sandbox, code)
     answer = json.loads(done.stdout or b"null")
     if not isinstance(answer, dict):
         raise ValueError(f"status {done.exit_code}, {done.stderr[-100:]!r}")
@@ -84,8 +84,8 @@ print(json.dumps({"names": names, "routes": routes}))
 """
 
 
-def _network(box: Sandbox) -> tuple[bool, str]:
-    answer = _answer(box, _NETWORK)
+def _network(sandbox: Sandbox) -> tuple[bool, str]:
+    answer = _answer(sandbox, _NETWORK)
     good = answer == {"names": ["lo"], "routes": 0}
     return good, f"interfaces {answer['names']}, {answer['routes']} routes"
 
@@ -100,8 +100,8 @@ print(json.dumps({"writable": [place for place in places if os.access(place, os.
 """
 
 
-def _root(box: Sandbox) -> tuple[bool, str]:
-    answer = _answer(box, _WRITABLE)
+def _root(sandbox: Sandbox) -> tuple[bool, str]:
+    answer = _answer(sandbox, _WRITABLE)
     if answer["writable"] or not answer["read-only"]:
         return (
             False,
@@ -119,8 +119,8 @@ print(json.dumps({"held": held, "uid": status["Uid"].split()[1],
 """
 
 
-def _power(box: Sandbox) -> tuple[bool, str]:
-    answer = _answer(box, _POWER)
+def _power(sandbox: Sandbox) -> tuple[bool, str]:
+    answer = _answer(sandbox, _POWER)
     good = not answer["held"] and answer["uid"] != "0" and not answer["new"]
     held = answer["held"] or "none"
     more = "may be gained" if answer["new"] else "none can be gained"
@@ -144,16 +144,16 @@ print(json.dumps({"allowed": allowed}))
 """
 
 
-def _calls(box: Sandbox) -> tuple[bool, str]:
-    allowed = _answer(box, _CALLS)["allowed"]
+def _calls(sandbox: Sandbox) -> tuple[bool, str]:
+    allowed = _answer(sandbox, _CALLS)["allowed"]
     if allowed:
         return False, f"not refused: {allowed}"
     return True, "refuses AF_INET, AF_INET6, AF_NETLINK, AF_VSOCK, ptrace"
 
 
-def _memory(box: Sandbox) -> tuple[bool, str]:
+def _memory(sandbox: Sandbox) -> tuple[bool, str]:
     limit = compose_limits().memory_mib
-    done = _python(box, f"held = b'x' * ({2 * limit} << 20); print(len(held))")
+    done = _python(sandbox, f"held = b'x' * ({2 * limit} << 20); print(len(held))")
     good = not done.timed_out and done.exit_code in (1, -9) and not done.stdout
     return (
         good,
@@ -176,9 +176,9 @@ print(json.dumps({{"count": count}}))
 """
 
 
-def _processes(box: Sandbox) -> tuple[bool, str]:
+def _processes(sandbox: Sandbox) -> tuple[bool, str]:
     limit = compose_limits().pids
-    count = int(str(_answer(box, _FORKS.format(most=limit + 8))["count"]))
+    count = int(str(_answer(sandbox, _FORKS.format(most=limit + 8))["count"]))
     return 0 < count < limit + 8, f"{count} started, the limit is {limit}"
 
 
@@ -195,17 +195,17 @@ while True:
 """
 
 
-def _time(box: Sandbox) -> tuple[bool, str]:
-    done = _python(box, _STUBBORN, _SHORT_S)
-    before = box.read("beat")
-    _python(box, "import time; time.sleep(0.1)")
-    good = done.timed_out and box.read("beat") == before
+def _time(sandbox: Sandbox) -> tuple[bool, str]:
+    done = _python(sandbox, _STUBBORN, _SHORT_S)
+    before = sandbox.read("beat")
+    _python(sandbox, "import time; time.sleep(0.1)")
+    good = done.timed_out and sandbox.read("beat") == before
     said = "with all it started" if good else "but something lived on"
     return good, f"killed after {done.wall_s:.1f} s {said}"
 
 
-def _output(box: Sandbox) -> tuple[bool, str]:
-    done = _python(box, "while True: print('x' * 4096)")
+def _output(sandbox: Sandbox) -> tuple[bool, str]:
+    done = _python(sandbox, "while True: print('x' * 4096)")
     return (
         done.truncated and not done.timed_out,
         f"cut after {len(done.stdout) >> 10} KiB",
@@ -225,9 +225,9 @@ print(json.dumps({{"total": total >> 20, "errno": errno}}))
 """
 
 
-def _disk(box: Sandbox) -> tuple[bool, str]:
+def _disk(sandbox: Sandbox) -> tuple[bool, str]:
     limit = next(iter(compose_limits().folders_mib.values()))
-    answer = _answer(box, _FILL.format(most=limit + 8))
+    answer = _answer(sandbox, _FILL.format(most=limit + 8))
     return answer[
         "errno"
     ] == 28, f"{answer['total']} MiB written, the limit is {limit} MiB"
@@ -267,17 +267,17 @@ print(json.dumps({"left": left}))
 
 
 def _wiped(pool: SandboxPool) -> Finding:
-    """What one lease of the only box wrote, the next one looks for."""
+    """What one lease of the only sandbox wrote, the next one looks for."""
     name = "wiped between leases"
     planted = _finding(pool, name, _plant)
     return _finding(pool, name, _look) if planted.good else planted
 
 
-def _plant(box: Sandbox) -> tuple[bool, str]:
-    done = _python(box, _PLANT)
+def _plant(sandbox: Sandbox) -> tuple[bool, str]:
+    done = _python(sandbox, _PLANT)
     return done.exit_code == 0, f"no file could be written: {done.stderr[-100:]!r}"
 
 
-def _look(box: Sandbox) -> tuple[bool, str]:
-    left = _answer(box, _LOOK)["left"]
+def _look(sandbox: Sandbox) -> tuple[bool, str]:
+    left = _answer(sandbox, _LOOK)["left"]
     return left == [], f"left by the lease before: {left or 'nothing'}"

@@ -1,4 +1,4 @@
-"""Boxes of every backend, and what the tests of the engine need."""
+"""Sandboxes of every backend, and what the tests of the engine need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from docker.errors import DockerException
 
 from sandboxes import Sandbox, SandboxConfig, SandboxPool, open_pool
-from sandboxes.backends import bubblewrap as local_boxes
+from sandboxes.backends import bubblewrap
 from sandboxes.backends.containers import boot
 from sandboxes.image.build import prepare_image
 from tests.sandboxes.compose_project import no_other
@@ -21,10 +21,10 @@ BACKENDS = ("local", "unsafe", pytest.param("docker", marks=pytest.mark.docker))
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
-    """One box of each backend in turn, so that a second lease meets what the first one left."""
+    """One sandbox of each backend in turn, so that a second lease meets what the first one left."""
     if request.param == "docker":
         request.getfixturevalue("client")
-    if request.param == "local" and (reason := local_boxes.available()):
+    if request.param == "local" and (reason := bubblewrap.available()):
         pytest.skip(reason)
     config = SandboxConfig(backend=request.param, allow_unsafe=True, size=1)
     with open_pool(config) as opened:
@@ -32,7 +32,7 @@ def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
 
 
 @pytest.fixture
-def box(pool: SandboxPool) -> Iterator[Sandbox]:
+def sandbox(pool: SandboxPool) -> Iterator[Sandbox]:
     """A lease of its own for each test."""
     with pool.lease() as leased:
         yield leased
@@ -42,10 +42,10 @@ def box(pool: SandboxPool) -> Iterator[Sandbox]:
     scope="module", params=["local", pytest.param("docker", marks=pytest.mark.docker)]
 )
 def jails(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
-    """Four boxes of each backend that isolates."""
+    """Four sandboxes of each backend that isolates."""
     if request.param == "docker":
         request.getfixturevalue("client")
-    elif reason := local_boxes.available():
+    elif reason := bubblewrap.available():
         pytest.skip(f"local: {reason}")
     with open_pool(SandboxConfig(backend=request.param, size=4)) as opened:
         yield opened
@@ -53,7 +53,7 @@ def jails(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
 
 @pytest.fixture
 def jail(jails: SandboxPool) -> Iterator[Sandbox]:
-    """A lease of its own for each test, in a box that isolates."""
+    """A lease of its own for each test, in a sandbox that isolates."""
     with jails.lease() as leased:
         yield leased
 

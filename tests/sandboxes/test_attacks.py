@@ -1,4 +1,4 @@
-"""Attacks on the kernel, on time, on output and on the wiping, in every box that isolates.
+"""Attacks on the kernel, on time, on output and on the wiping, in every sandbox that isolates.
 
 What the attacks on system calls try works in a plain process: that proves the attacks, and shows
 what the walls are for.
@@ -155,9 +155,9 @@ HARMFUL = {
     "the runner's root": "os.listdir('/proc/1/root')",
     "the runner's rank when memory ends": "os.open('/proc/1/oom_score_adj', os.O_WRONLY)",
 }
-"""Never run outside a box."""
+"""Never run outside a sandbox."""
 
-# EINVAL: of a user that the box's namespace does not know.
+# EINVAL: of a user that the sandbox's namespace does not know.
 REFUSED = {
     *("EPERM", "EACCES", "EROFS", "EINVAL", "ENOENT", "ENXIO", "ENOTTY", "ENOSYS"),
     "EAFNOSUPPORT",
@@ -165,26 +165,26 @@ REFUSED = {
 LACKING = ("ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT", "EOPNOTSUPP", "ENODEV")
 
 
-def python(box: Sandbox, code: str, timeout_s: float = 20.0) -> ExecResult:
-    return box.run(["python", "-c", code], timeout_s=timeout_s)
+def python(sandbox: Sandbox, code: str, timeout_s: float = 20.0) -> ExecResult:
+    return sandbox.run(["python", "-c", code], timeout_s=timeout_s)
 
 
-def outcome(box: Sandbox, attack: str) -> str:
+def outcome(sandbox: Sandbox, attack: str) -> str:
     """`done`, or the name of the error that stopped it."""
-    done = python(box, f"{START}    {attack}{END}")
+    done = python(sandbox, f"{START}    {attack}{END}")
     assert done.exit_code == 0, done
     return done.stdout.decode().strip()
 
 
-def alive(box: Sandbox) -> bool:
-    return python(box, "print('well')").stdout == b"well\n"
+def alive(sandbox: Sandbox) -> bool:
+    return python(sandbox, "print('well')").stdout == b"well\n"
 
 
 @pytest.mark.parametrize("name", [*FREE, *HARMFUL])
 def test_it_is_refused(jail, name):
     if name.startswith("its ") and landlock() < 2:
         pytest.skip(
-            "this kernel lacks Landlock: a command may break its own box for memory"
+            "this kernel lacks Landlock: a command may break its own sandbox for memory"
         )
     said = outcome(jail, (FREE | HARMFUL)[name])
     assert said in REFUSED
@@ -235,7 +235,7 @@ open("/dev/null", "w").write("x"); open("/dev/stdout", "w").write("well")
 
 
 @pytest.fixture(scope="module")
-def open_box() -> Iterator[Sandbox]:
+def open_sandbox() -> Iterator[Sandbox]:
     if os.geteuid() != 0:
         pytest.skip("only root has something to lose")
     config = SandboxConfig(backend="unsafe", allow_unsafe=True, size=1)
@@ -244,8 +244,8 @@ def open_box() -> Iterator[Sandbox]:
 
 
 @pytest.mark.parametrize("name", FREE)
-def test_without_walls_it_works(open_box, name):
-    said = outcome(open_box, FREE[name])
+def test_without_walls_it_works(open_sandbox, name):
+    said = outcome(open_sandbox, FREE[name])
     if said in LACKING:
         pytest.skip(f"this kernel lacks it: {said}")
     assert said == "done"
@@ -364,16 +364,16 @@ PLANTS = {
 
 @pytest.mark.parametrize("program", ["python", "python3"])
 def test_nothing_planted_for_the_interpreter_is_there_in_the_next_lease(jails, program):
-    with jails.lease() as box:
-        box.write(PLANTS)
+    with jails.lease() as sandbox:
+        sandbox.write(PLANTS)
         # A fresh interpreter falls for it; the warm one has what it needs.
-        said = box.run([program, "-c", "import json"], timeout_s=20).stdout
+        said = sandbox.run([program, "-c", "import json"], timeout_s=20).stdout
         assert (b"planted" in said) == (program == "python3")
-        box.write({"file": b"well"})
-        assert box.read("file") == b"well"
-    with jails.lease() as box:
+        sandbox.write({"file": b"well"})
+        assert sandbox.read("file") == b"well"
+    with jails.lease() as sandbox:
         code = "import json, os, struct, sys; print(len(sys.path) > 0)"
-        done = box.run([program, "-c", code], timeout_s=20)
+        done = sandbox.run([program, "-c", code], timeout_s=20)
         assert (done.stdout, done.stderr) == (b"True\n", b"")
 
 
@@ -421,7 +421,7 @@ def test_two_leases_at_once_share_neither_files_nor_processes(jails):
         python(one, "import os; open('/tmp/mark', 'w').close()")
         assert python(other, "import os; print(os.listdir('/tmp'))").stdout == b"[]\n"
         ids = "import os; print([os.readlink(f'/proc/self/ns/{n}') for n in ('pid','net','ipc')])"
-        mine, theirs = (eval(python(box, ids).stdout) for box in (one, other))
+        mine, theirs = (eval(python(sandbox, ids).stdout) for sandbox in (one, other))
         assert not set(mine) & set(theirs)
         host = [os.readlink(f"/proc/self/ns/{name}") for name in ("pid", "net", "ipc")]
         assert not set(mine) & set(host)

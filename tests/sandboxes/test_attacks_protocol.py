@@ -1,4 +1,4 @@
-"""Attacks on the stream between client and runner, from either end, in boxes that isolate."""
+"""Attacks on the stream between client and runner, from either end, in sandboxes that isolate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from sandboxes import ExecResult, Sandbox, SandboxConfig, SandboxError, open_pool
 from sandboxes.backends.docker import _lease
-from sandboxes.client.stream import TakenError
+from sandboxes.client.stream import BusyError
 from sandboxes.inside.frames import (
     LENGTHS,
     MAX_HEADER,
@@ -26,12 +26,12 @@ FRAME = pack(
 )
 
 
-def python(box: Sandbox, code: str, stdin: bytes = b"") -> ExecResult:
-    return box.run(["python", "-c", code], timeout_s=20, stdin=stdin)
+def python(sandbox: Sandbox, code: str, stdin: bytes = b"") -> ExecResult:
+    return sandbox.run(["python", "-c", code], timeout_s=20, stdin=stdin)
 
 
-def alive(box: Sandbox) -> bool:
-    return python(box, "print('well')").stdout == b"well\n"
+def alive(sandbox: Sandbox) -> bool:
+    return python(sandbox, "print('well')").stdout == b"well\n"
 
 
 def raw(header: object, payload: bytes = b"") -> bytes:
@@ -48,7 +48,7 @@ NONSENSE = {
     "no object": raw(b"[1]"),
     "no UTF-8": raw(b'{"op": "\xff"}'),
     "nesting": raw(b"[" * 100_000),
-    "another protocol": b"GET / HTTP/1.1\r\nHost: box\r\n\r\n",
+    "another protocol": b"GET / HTTP/1.1\r\nHost: sandbox\r\n\r\n",
     "no operation": raw({}),
     "an unknown operation": raw({"op": "shutdown"}),
     "an operation that is a list": raw({"op": ["run"]}),
@@ -85,7 +85,7 @@ TRIED = [("local", name) for name in NONSENSE] + [
 def test_a_runner_hangs_up_on_nonsense_and_the_next_lease_is_whole(jails, name):
     with jails.lease() as lease:
         lease.write({"secret": b"of the lease before"})
-        stream = lease._box._stream
+        stream = lease._sandbox._stream
         stream.send(NONSENSE[name], time.monotonic() + 5)
         with pytest.raises((EOFError, OSError)):
             stream.receive(1, time.monotonic() + 10)
@@ -114,7 +114,7 @@ HARMLESS = {
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_a_bad_request_is_answered_and_the_lease_goes_on(jail, name):
-    stream, until = jail._box._stream, time.monotonic() + 10
+    stream, until = jail._sandbox._stream, time.monotonic() + 10
     stream.send(HARMLESS[name], until)
     answer = {"ending": True}
     while answer.get("ending"):
@@ -126,7 +126,7 @@ def test_a_bad_request_is_answered_and_the_lease_goes_on(jail, name):
 
 
 def test_a_request_in_single_bytes_and_a_flood_of_requests_are_answered(jail):
-    stream, until = jail._box._stream, time.monotonic() + 20
+    stream, until = jail._sandbox._stream, time.monotonic() + 20
     ping, answer = pack({"op": "ping"}), pack({"ok": True})
     for place in range(len(ping)):
         stream.send(ping[place : place + 1], until)
@@ -143,8 +143,8 @@ def test_a_client_that_hangs_up_in_the_middle_of_a_request_leaves_nothing(jails,
     request = raw({"op": "write", "files": [["a", 1 << 20]]}, bytes(1 << 20))
     begun = time.monotonic()
     with jails.lease() as lease:
-        lease._box._stream.send(request[:sent], begun + 5)
-        lease._box._stream.close()
+        lease._sandbox._stream.send(request[:sent], begun + 5)
+        lease._sandbox._stream.close()
     with jails.lease() as lease:
         assert python(lease, "import os; print(os.listdir())").stdout == b"[]\n"
     assert time.monotonic() - begun < 15
@@ -157,9 +157,9 @@ def test_a_client_that_hangs_up_under_a_command_ends_it(jails):
             {"argv": ["python", "-c", "import time; time.sleep(60)"], "cwd": "."}
         )
         request = raw({"op": "run", "job": len(job), "timeout_s": 60}, job.encode())
-        lease._box._stream.send(request, begun + 5)
+        lease._sandbox._stream.send(request, begun + 5)
         time.sleep(0.2)
-        lease._box._stream.close()
+        lease._sandbox._stream.close()
     with jails.lease() as lease:
         assert alive(lease)
     assert time.monotonic() - begun < 15
@@ -243,7 +243,7 @@ def test_those_who_knock_during_a_lease_are_turned_away_and_cost_it_little(
         container.exec_run(knock, user="0:0", detach=True)
         begun = time.monotonic()
         assert alive(lease)
-        with pytest.raises(TakenError):
+        with pytest.raises(BusyError):
             _lease(client, container, lambda: None)
         assert alive(lease)
         assert time.monotonic() - begun < 5

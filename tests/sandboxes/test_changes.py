@@ -1,4 +1,4 @@
-"""Honest work of any kind arrives in a box, and comes back out of it, to the byte."""
+"""Honest work of any kind arrives in a sandbox, and comes back out of it, to the byte."""
 
 from __future__ import annotations
 
@@ -90,15 +90,15 @@ with open(".listing", "w") as file:
 """
 
 
-def python(box: Sandbox, code: str, stdin: bytes = b"") -> None:
-    done = box.run(["python", "-c", code], timeout_s=20, stdin=stdin)
+def python(sandbox: Sandbox, code: str, stdin: bytes = b"") -> None:
+    done = sandbox.run(["python", "-c", code], timeout_s=20, stdin=stdin)
     assert done.exit_code == 0, done
 
 
-def listed(box: Sandbox) -> dict[str, bytes]:
-    """Every file of the working folder, as a program in the box sees it."""
-    python(box, LIST)
-    found = json.loads(box.read(".listing"))
+def listed(sandbox: Sandbox) -> dict[str, bytes]:
+    """Every file of the working folder, as a program in the sandbox sees it."""
+    python(sandbox, LIST)
+    found = json.loads(sandbox.read(".listing"))
     return {path: bytes.fromhex(content) for path, content in found.items()}
 
 
@@ -130,16 +130,16 @@ def test_new_changed_renamed_and_deleted_files_arrive_to_the_byte(
         "deleted": deleted,
         "written": {path: content.hex() for path, content in written.items()},
     }
-    with jails.lease() as box:
-        box.write(before)
-        python(box, WORK, json.dumps(order).encode())
-        assert {path: box.read(path) for path in after} == after
+    with jails.lease() as sandbox:
+        sandbox.write(before)
+        python(sandbox, WORK, json.dumps(order).encode())
+        assert {path: sandbox.read(path) for path in after} == after
         for path in before.keys() - after.keys():
             with pytest.raises(FileNotFoundError):
-                box.read(path)
-    with jails.lease() as box:
-        box.write(after)
-        assert listed(box) == after
+                sandbox.read(path)
+    with jails.lease() as sandbox:
+        sandbox.write(after)
+        assert listed(sandbox) == after
 
 
 @FEW
@@ -149,28 +149,28 @@ def test_new_changed_renamed_and_deleted_files_arrive_to_the_byte(
 def test_a_file_takes_the_place_of_a_folder_and_a_folder_that_of_a_file(
     jails, first, second
 ):
-    with jails.lease() as box:
-        box.write(first)
-        box.write(second)
-        assert {path: box.read(path) for path in second} == second
+    with jails.lease() as sandbox:
+        sandbox.write(first)
+        sandbox.write(second)
+        assert {path: sandbox.read(path) for path in second} == second
 
 
 @pytest.mark.parametrize("path", ["half-\ud800", "x/\udfff"])
-def test_a_name_that_no_file_can_have_is_refused_and_the_box_goes_on(jails, path):
-    with jails.lease() as box:
+def test_a_name_that_no_file_can_have_is_refused_and_the_sandbox_goes_on(jails, path):
+    with jails.lease() as sandbox:
         with pytest.raises(ValueError, match="path"):
-            box.write({"fine": b"", path: b""})
+            sandbox.write({"fine": b"", path: b""})
         with pytest.raises(ValueError, match="path"):
-            box.read(path)
-        box.write({"fine": b"well"})
-        assert box.read("fine") == b"well"
+            sandbox.read(path)
+        sandbox.write({"fine": b"well"})
+        assert sandbox.read("fine") == b"well"
 
 
-def test_a_name_that_is_too_long_is_refused_and_the_box_goes_on(jails):
-    with jails.lease() as box:
+def test_a_name_that_is_too_long_is_refused_and_the_sandbox_goes_on(jails):
+    with jails.lease() as sandbox:
         with pytest.raises(OSError, match="too long"):
-            box.write({"x" * 256: b""})
+            sandbox.write({"x" * 256: b""})
         with pytest.raises(FileNotFoundError):
-            box.read("x" * 256)
-        box.write({"x" * 255: b"well"})
-        assert box.read("x" * 255) == b"well"
+            sandbox.read("x" * 256)
+        sandbox.write({"x" * 255: b"well"})
+        assert sandbox.read("x" * 255) == b"well"

@@ -91,10 +91,10 @@ def test_running_containers_are_leased_before_own_ones_are_started(
         open_pool(SandboxConfig(backend="docker", size=3)) as pool,
         ExitStack() as leases,
     ):
-        boxes = [leases.enter_context(pool.lease()) for _ in range(2)]
-        for number, box in enumerate(boxes):
-            box.write({"mine": str(number).encode()})
-        assert [box.read("mine") for box in boxes] == [b"0", b"1"]
+        sandboxes = [leases.enter_context(pool.lease()) for _ in range(2)]
+        for number, sandbox in enumerate(sandboxes):
+            sandbox.write({"mine": str(number).encode()})
+        assert [sandbox.read("mine") for sandbox in sandboxes] == [b"0", b"1"]
         assert own_ids() == own
         leases.enter_context(pool.lease())
         assert len(own_ids() - own) == 1
@@ -128,14 +128,14 @@ def test_a_container_that_was_given_back_is_clean_and_can_be_leased_again(
     for _ in range(3):
         with (
             open_pool(SandboxConfig(backend="docker", size=1)) as pool,
-            pool.lease() as box,
+            pool.lease() as sandbox,
         ):
             assert own_ids() == own
-            done = box.run(
+            done = sandbox.run(
                 ["python", "-c", "import os; print(os.listdir())"], timeout_s=20
             )
             assert done.stdout == b"[]\n"
-            box.write({"left": b"behind"})
+            sandbox.write({"left": b"behind"})
 
 
 @pytest.mark.docker
@@ -145,13 +145,15 @@ def test_a_container_restarted_by_compose_is_an_error_and_then_leased_again(
     run(compose, "up", "--detach", "sandbox")
     (name,) = composed(client)
     with open_pool(SandboxConfig(backend="docker", size=1)) as pool:
-        with pool.lease() as box:
+        with pool.lease() as sandbox:
             client.containers.get(name).restart(timeout=0)
             with pytest.raises(SandboxError):
-                box.run(["python", "-c", "print(1)"], timeout_s=5)
+                sandbox.run(["python", "-c", "print(1)"], timeout_s=5)
         time.sleep(1)
-        with pool.lease() as box:
-            assert box.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
+        with pool.lease() as sandbox:
+            assert (
+                sandbox.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
+            )
 
 
 @pytest.mark.docker

@@ -58,7 +58,7 @@ def test_without_an_engine_auto_takes_local_and_says_why(bare):
         "Attacks on local (isolation: namespace), taken since no Docker engine"
         in done.stdout
     )
-    assert "makes boxes here; isolation: namespace\n" in done.stdout
+    assert "makes sandboxes here; isolation: namespace\n" in done.stdout
     assert done.stdout.endswith("Verdict: local, hostile code is held\n")
 
 
@@ -75,7 +75,7 @@ def test_with_an_engine_auto_takes_docker_and_says_why(client, alone):
     assert done.stdout.endswith("Verdict: docker, hostile code is held\n")
 
 
-def test_the_battery_finds_every_hole_of_a_box_that_isolates_nothing():
+def test_the_battery_finds_every_hole_of_a_sandbox_that_isolates_nothing():
     config = SandboxConfig(backend="unsafe", allow_unsafe=True, size=1)
     with open_pool(config) as pool:
         found = {finding.name: finding.good for finding in findings(pool)}
@@ -90,7 +90,7 @@ def test_the_battery_finds_every_hole_of_a_box_that_isolates_nothing():
     }
 
 
-def test_no_check_of_the_battery_is_content_with_a_box_that_limits_nothing():
+def test_no_check_of_the_battery_is_content_with_a_sandbox_that_limits_nothing():
     """Every command ends well, whatever it did, and every file is there."""
     with FakePool(
         lambda argv, files, stdin: ExecResult(0, b'{"left": ["x"]}', b"")
@@ -105,13 +105,13 @@ def is_no_new_privileges() -> bool:
 
 
 @needs_local
-def test_a_box_that_breaks_is_a_bad_finding_and_not_a_crash():
+def test_a_sandbox_that_breaks_is_a_bad_finding_and_not_a_crash():
     pool = open_pool(SandboxConfig(backend="local", size=1))
     pool.close()
     found = list(findings(pool))
     assert len(found) >= 10
     assert not any(finding.good for finding in found)
-    assert all("the box broke" in finding.found for finding in found)
+    assert all("the sandbox broke" in finding.found for finding in found)
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,11 @@ def test_a_terminal_gets_a_table_and_a_pipe_gets_lines():
         console = Console(
             file=text, force_terminal=terminal, width=100, color_system=None
         )
-        assert show(console, "Box", iter(found)) == found
+        assert show(console, "Sandbox", iter(found)) == found
         shown[terminal] = text.getvalue()
     assert (
         shown[False]
-        == "Box\n  ok  network: [none]\n  NO  root: writable\n      mount it ro\n"
+        == "Sandbox\n  ok  network: [none]\n  NO  root: writable\n      mount it ro\n"
     )
     assert "│" in shown[True] or "┃" in shown[True]
     assert "[none]" in shown[True]

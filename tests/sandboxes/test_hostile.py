@@ -41,28 +41,28 @@ def pool(client: docker.DockerClient) -> Iterator[SandboxPool]:
 
 
 @pytest.fixture
-def box(pool: SandboxPool) -> Iterator[Sandbox]:
+def sandbox(pool: SandboxPool) -> Iterator[Sandbox]:
     with pool.lease() as leased:
         yield leased
 
 
-def python(box: Sandbox, code: str, timeout_s: float = 20.0) -> ExecResult:
-    return box.run(["python", "-c", code], timeout_s=timeout_s)
+def python(sandbox: Sandbox, code: str, timeout_s: float = 20.0) -> ExecResult:
+    return sandbox.run(["python", "-c", code], timeout_s=timeout_s)
 
 
-def printed(box: Sandbox, code: str, timeout_s: float = 20.0) -> str:
+def printed(sandbox: Sandbox, code: str, timeout_s: float = 20.0) -> str:
     """What the code prints; it has to end well."""
-    done = python(box, code, timeout_s)
+    done = python(sandbox, code, timeout_s)
     assert done.exit_code == 0, done
     return done.stdout.decode().strip()
 
 
-def test_the_box_is_a_container(box):
-    assert box.isolation is Isolation.CONTAINER
+def test_the_sandbox_is_a_container(sandbox):
+    assert sandbox.isolation is Isolation.CONTAINER
 
 
-def test_loopback_is_the_only_interface(box):
-    assert printed(box, "import os; print(*os.listdir('/sys/class/net'))") == "lo"
+def test_loopback_is_the_only_interface(sandbox):
+    assert printed(sandbox, "import os; print(*os.listdir('/sys/class/net'))") == "lo"
 
 
 SOCKETS = """
@@ -80,10 +80,11 @@ print(opened)
 """
 
 
-def test_no_socket_but_a_local_one_can_be_made(box):
-    assert printed(box, SOCKETS) == "[]"
+def test_no_socket_but_a_local_one_can_be_made(sandbox):
+    assert printed(sandbox, SOCKETS) == "[]"
     assert printed(
-        box, "import socket; a, b = socket.socketpair(); a.send(b'x'); print(b.recv(1))"
+        sandbox,
+        "import socket; a, b = socket.socketpair(); a.send(b'x'); print(b.recv(1))",
     )
 
 
@@ -94,8 +95,8 @@ print(libc.syscall(425, 1, ctypes.create_string_buffer(256)), os.strerror(ctypes
 """
 
 
-def test_no_ring_that_carries_out_system_calls_unseen(box):
-    assert printed(box, IO_URING) == "-1 Operation not permitted"
+def test_no_ring_that_carries_out_system_calls_unseen(sandbox):
+    assert printed(sandbox, IO_URING) == "-1 Operation not permitted"
 
 
 WRITABLE = """
@@ -113,9 +114,9 @@ print(*found)
 """
 
 
-def mounts(box: Sandbox) -> dict[str, tuple[str, set[str]]]:
+def mounts(sandbox: Sandbox) -> dict[str, tuple[str, set[str]]]:
     """Mount point -> type of its file system and names of its options."""
-    lines = printed(box, "print(open('/proc/mounts').read())").splitlines()
+    lines = printed(sandbox, "print(open('/proc/mounts').read())").splitlines()
     return {
         point: (kind, {option.partition("=")[0] for option in options.split(",")})
         for _, point, kind, options, *_ in map(str.split, lines)
@@ -123,16 +124,18 @@ def mounts(box: Sandbox) -> dict[str, tuple[str, set[str]]]:
 
 
 def test_only_limited_and_wiped_folders_can_be_written(pool):
-    with pool.lease() as box:
-        found = mounts(box)
-        folders = printed(box, WRITABLE).split()
+    with pool.lease() as sandbox:
+        found = mounts(sandbox)
+        folders = printed(sandbox, WRITABLE).split()
     assert WORK in folders
     for folder in folders:
         kind, options = found[folder]
         assert kind == "tmpfs"
         assert {"size", "nr_inodes"} <= options
-    with pool.lease() as box:
-        left = printed(box, f"import os; print(*sum(map(os.listdir, {folders!r}), []))")
+    with pool.lease() as sandbox:
+        left = printed(
+            sandbox, f"import os; print(*sum(map(os.listdir, {folders!r}), []))"
+        )
     assert left == ""
 
 
@@ -144,12 +147,12 @@ print(libc.shmget(1, 4096, 0o1600), libc.msgget(1, 0o1600), libc.semget(1, 1, 0o
 """
 
 
-def test_no_memory_or_queue_that_outlives_its_process(box):
-    assert printed(box, SYSTEM_V) == "-1 -1 -1 -1"
+def test_no_memory_or_queue_that_outlives_its_process(sandbox):
+    assert printed(sandbox, SYSTEM_V) == "-1 -1 -1 -1"
 
 
-def test_the_root_is_mounted_read_only(box):
-    found = mounts(box)
+def test_the_root_is_mounted_read_only(sandbox):
+    found = mounts(sandbox)
     for point in ("/", "/sys", "/proc/sys"):
         assert "ro" in found[point][1], point
 
@@ -175,8 +178,8 @@ print(opened)
 """
 
 
-def test_no_setting_of_the_kernel_can_be_opened_for_writing(box):
-    assert printed(box, KERNEL_FILES, timeout_s=60) == "[]"
+def test_no_setting_of_the_kernel_can_be_opened_for_writing(sandbox):
+    assert printed(sandbox, KERNEL_FILES, timeout_s=60) == "[]"
 
 
 FORKS = """
@@ -194,26 +197,26 @@ print(count)
 """
 
 
-def test_a_fork_bomb_stops_at_the_limit_and_is_gone_afterwards(box):
-    assert 0 < int(printed(box, FORKS)) < compose_limits().pids
-    assert printed(box, "print('well')") == "well"
+def test_a_fork_bomb_stops_at_the_limit_and_is_gone_afterwards(sandbox):
+    assert 0 < int(printed(sandbox, FORKS)) < compose_limits().pids
+    assert printed(sandbox, "print('well')") == "well"
 
 
-def test_a_fork_bomb_that_never_ends_dies_at_the_deadline(box):
+def test_a_fork_bomb_that_never_ends_dies_at_the_deadline(sandbox):
     code = "import os\nwhile True:\n try: os.fork()\n except OSError: pass"
-    done = python(box, code, timeout_s=2)
+    done = python(sandbox, code, timeout_s=2)
     assert done.timed_out
     assert done.exit_code is None
-    assert printed(box, "print('well')") == "well"
+    assert printed(sandbox, "print('well')") == "well"
 
 
-def test_a_memory_bomb_kills_itself_alone(box):
+def test_a_memory_bomb_kills_itself_alone(sandbox):
     done = python(
-        box, "held = []\nwhile True: held.append(bytearray(1 << 24))", timeout_s=60
+        sandbox, "held = []\nwhile True: held.append(bytearray(1 << 24))", timeout_s=60
     )
     assert done.exit_code in (-9, 1)
     assert not done.timed_out
-    assert printed(box, "print('well')") == "well"
+    assert printed(sandbox, "print('well')") == "well"
 
 
 MANY = """
@@ -228,11 +231,11 @@ print(sum(os.waitstatus_to_exitcode(os.wait()[1]) == 0 for _ in range(8)))
 """
 
 
-def test_eight_processes_share_the_memory_of_one(box):
+def test_eight_processes_share_the_memory_of_one(sandbox):
     size = compose_limits().memory_mib // 4
-    done = python(box, MANY.format(size=size), timeout_s=60)
+    done = python(sandbox, MANY.format(size=size), timeout_s=60)
     assert done.exit_code == -9 or int(done.stdout) < 4
-    assert printed(box, "print('well')") == "well"
+    assert printed(sandbox, "print('well')") == "well"
 
 
 FILL = """
@@ -248,44 +251,44 @@ except OSError as error:
 """
 
 
-def test_the_disk_ends_at_its_size(box):
-    full, errno = map(int, printed(box, FILL, timeout_s=60).split())
+def test_the_disk_ends_at_its_size(sandbox):
+    full, errno = map(int, printed(sandbox, FILL, timeout_s=60).split())
     assert errno == 28
     assert full <= compose_limits().folders_mib[WORK]
-    box.reset()
-    box.write({"after": b"well"})
-    assert box.read("after") == b"well"
+    sandbox.reset()
+    sandbox.write({"after": b"well"})
+    assert sandbox.read("after") == b"well"
 
 
-def test_the_disk_ends_at_its_number_of_files(box):
+def test_the_disk_ends_at_its_number_of_files(sandbox):
     code = (
         "import os\n"
         "try:\n"
         "    for count in range(100_000): os.close(os.open(str(count), os.O_CREAT))\n"
         "except OSError as error: print(count, error.errno)"
     )
-    count, errno = map(int, printed(box, code, timeout_s=60).split())
+    count, errno = map(int, printed(sandbox, code, timeout_s=60).split())
     assert errno == 28
     assert count < inodes()
-    box.reset()
-    assert printed(box, "import os; print(os.listdir())") == "[]"
+    sandbox.reset()
+    assert printed(sandbox, "import os; print(os.listdir())") == "[]"
 
 
-def test_one_file_ends_at_its_size(box):
+def test_one_file_ends_at_its_size(sandbox):
     limit = compose_limits().fsize_mib
     code = (
         "file = open('big', 'wb', buffering=0)\ntotal = 0\n"
         "try:\n    while True: total += file.write(bytes(1 << 20))\n"
         "except OSError as error: print(total >> 20, error.errno)"
     )
-    assert printed(box, code) == f"{limit} 27"
+    assert printed(sandbox, code) == f"{limit} 27"
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_endless_output_is_cut_and_ends_the_command(box, stream):
+def test_endless_output_is_cut_and_ends_the_command(sandbox, stream):
     code = f"import sys\nwhile True: sys.{stream}.write('x' * 65536)"
     begun = time.monotonic()
-    done = python(box, code, timeout_s=30)
+    done = python(sandbox, code, timeout_s=30)
     assert done.truncated
     assert not done.timed_out
     assert len(getattr(done, stream)) == 64 * 1024
@@ -316,61 +319,61 @@ print(sum(
 
 
 @pytest.mark.parametrize("end", ["time.sleep(60)", "time.sleep(0.3); os._exit(0)"])
-def test_children_in_sessions_of_their_own_die_with_the_command(box, end):
+def test_children_in_sessions_of_their_own_die_with_the_command(sandbox, end):
     begun = time.monotonic()
-    done = python(box, STUBBORN.format(end=end), timeout_s=1)
+    done = python(sandbox, STUBBORN.format(end=end), timeout_s=1)
     assert time.monotonic() - begun < 5
     assert done.timed_out == ("60" in end)
-    beats = box.read("beat")
+    beats = sandbox.read("beat")
     assert beats
     time.sleep(0.3)
-    assert box.read("beat") == beats
-    assert printed(box, PROCESSES) == "1"
+    assert sandbox.read("beat") == beats
+    assert printed(sandbox, PROCESSES) == "1"
 
 
-def test_links_lead_nowhere(box):
+def test_links_lead_nowhere(sandbox):
     code = (
         "import os\n"
         "os.symlink('/etc/passwd', 'link'); os.symlink('/etc', 'folder'); os.mkfifo('pipe')\n"
         "os.symlink('/proc/1/environ', 'environ')"
     )
-    printed(box, code)
+    printed(sandbox, code)
     for path in ("link", "folder/passwd", "pipe", "environ", "nothing", "folder"):
         with pytest.raises(FileNotFoundError):
-            box.read(path)
-    box.write({"link": b"mine", "pipe": b"mine"})
-    assert box.read("link") == b"mine"
-    assert box.read("pipe") == b"mine"
+            sandbox.read(path)
+    sandbox.write({"link": b"mine", "pipe": b"mine"})
+    assert sandbox.read("link") == b"mine"
+    assert sandbox.read("pipe") == b"mine"
 
 
-def test_a_linked_folder_is_not_written_through(box):
-    printed(box, "import os; os.mkdir('real'); os.symlink('real', 'folder')")
-    box.write({"folder/planted": b"x"})
-    assert printed(box, "import os; print(os.listdir('real'))") == "[]"
+def test_a_linked_folder_is_not_written_through(sandbox):
+    printed(sandbox, "import os; os.mkdir('real'); os.symlink('real', 'folder')")
+    sandbox.write({"folder/planted": b"x"})
+    assert printed(sandbox, "import os; print(os.listdir('real'))") == "[]"
 
 
 @pytest.mark.parametrize("path", ["/etc/planted", "../planted", "a/../../planted", ""])
-def test_paths_out_of_the_working_folder_are_refused(box, path):
+def test_paths_out_of_the_working_folder_are_refused(sandbox, path):
     with pytest.raises(ValueError, match="path"):
-        box.write({path: b""})
+        sandbox.write({path: b""})
 
 
 def test_nothing_of_a_lease_is_left_for_the_next(pool):
-    with pool.lease() as box:
-        box.write({"secret/deep/file": b"secret", "plain": b"secret"})
-        printed(box, "import os; os.chmod('secret/deep', 0); os.chmod('secret', 0)")
-    with pool.lease() as box:
-        assert printed(box, "import os; print(os.listdir())") == "[]"
-        assert printed(box, PROCESSES) == "1"
+    with pool.lease() as sandbox:
+        sandbox.write({"secret/deep/file": b"secret", "plain": b"secret"})
+        printed(sandbox, "import os; os.chmod('secret/deep', 0); os.chmod('secret', 0)")
+    with pool.lease() as sandbox:
+        assert printed(sandbox, "import os; print(os.listdir())") == "[]"
+        assert printed(sandbox, PROCESSES) == "1"
         with pytest.raises(FileNotFoundError):
-            box.read("plain")
+            sandbox.read("plain")
 
 
-def test_a_tree_of_three_thousand_folders_is_wiped(box):
+def test_a_tree_of_three_thousand_folders_is_wiped(sandbox):
     code = "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')\nos.chmod('.', 0)"
-    printed(box, code)
-    box.reset()
-    assert printed(box, "import os; print(os.listdir())") == "[]"
+    printed(sandbox, code)
+    sandbox.reset()
+    assert printed(sandbox, "import os; print(os.listdir())") == "[]"
 
 
 RUNNER = """
@@ -396,15 +399,17 @@ print(done, os.stat("/proc/1").st_uid == os.getuid())
 """
 
 
-def test_the_runner_cannot_be_killed_stopped_traced_or_read(box):
-    assert printed(box, RUNNER) == "[] False"
-    assert printed(box, "print('well')") == "well"
+def test_the_runner_cannot_be_killed_stopped_traced_or_read(sandbox):
+    assert printed(sandbox, RUNNER) == "[] False"
+    assert printed(sandbox, "print('well')") == "well"
 
 
-def test_a_command_holds_no_power(box):
+def test_a_command_holds_no_power(sandbox):
     status = dict(
         line.split(":", 1)
-        for line in printed(box, "print(open('/proc/self/status').read())").split("\n")
+        for line in printed(sandbox, "print(open('/proc/self/status').read())").split(
+            "\n"
+        )
     )
     for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
         assert int(status[name], 16) == 0, name
@@ -427,8 +432,8 @@ print([name for name, flag in flags.items() if libc.unshare(flag) == 0],
 """
 
 
-def test_no_namespace_mount_or_other_user_can_be_had(box):
-    assert printed(box, NAMESPACES) == "[] -1 -1 -1"
+def test_no_namespace_mount_or_other_user_can_be_had(sandbox):
+    assert printed(sandbox, NAMESPACES) == "[] -1 -1 -1"
 
 
 SOCKET_FILES = """
@@ -448,18 +453,18 @@ print(found, os.path.exists("/var/run/docker.sock"), os.path.exists("/run/docker
 """
 
 
-def test_no_socket_of_the_engine_or_of_the_runner_is_in_reach(box):
-    assert printed(box, SOCKET_FILES, timeout_s=60) == "[] False False"
+def test_no_socket_of_the_engine_or_of_the_runner_is_in_reach(sandbox):
+    assert printed(sandbox, SOCKET_FILES, timeout_s=60) == "[] False False"
 
 
-def test_no_program_changes_its_user(box):
+def test_no_program_changes_its_user(sandbox):
     code = (
         "import os\n"
         "for folder, _, names in os.walk('/'):\n"
         "    for name in names if not folder.startswith(('/proc', '/sys')) else ():\n"
         "        if os.lstat(os.path.join(folder, name)).st_mode & 0o6000: print(folder, name)"
     )
-    assert printed(box, code) == ""
+    assert printed(sandbox, code) == ""
 
 
 FIND = """
@@ -474,31 +479,35 @@ for folder, _, names in os.walk("/"):
 
 
 @pytest.mark.parametrize("program", ["python", "python3"])
-def test_hidden_modules_are_nowhere(box, program):
+def test_hidden_modules_are_nowhere(sandbox, program):
     hidden = HIDDEN.read_text().split()
     assert hidden
     for name in hidden:
-        done = box.run([program, "-c", f"import {name}"], timeout_s=20)
+        done = sandbox.run([program, "-c", f"import {name}"], timeout_s=20)
         assert done.exit_code == 1, done
         assert f"No module named '{name}'".encode() in done.stderr
-    assert printed(box, FIND.format(hidden=hidden)) == ""
+    assert printed(sandbox, FIND.format(hidden=hidden)) == ""
     assert (
-        printed(box, f"import sys; print([n for n in {hidden!r} if n in sys.modules])")
+        printed(
+            sandbox, f"import sys; print([n for n in {hidden!r} if n in sys.modules])"
+        )
         == "[]"
     )
 
 
-def test_tests_run_inside(box):
+def test_tests_run_inside(sandbox):
     test = b"import unittest\nclass T(unittest.TestCase):\n    def test(self): self.fail()\n"
-    box.write({"tests/test_it.py": test, "tests/__init__.py": b""})
+    sandbox.write({"tests/test_it.py": test, "tests/__init__.py": b""})
     for program in ("python", "python3"):
-        done = box.run([program, "-m", "unittest", "-v", "tests.test_it"], timeout_s=20)
+        done = sandbox.run(
+            [program, "-m", "unittest", "-v", "tests.test_it"], timeout_s=20
+        )
         assert done.exit_code == 1, done
         assert b"FAILED (failures=1)" in done.stderr
 
 
-def test_nothing_of_this_machine_shows(box):
-    names = printed(box, "import os; print(dict(os.environ))")
+def test_nothing_of_this_machine_shows(sandbox):
+    names = printed(sandbox, "import os; print(dict(os.environ))")
     assert os.uname().nodename not in names
     assert str(Path.home()) not in names
     for name in os.environ:

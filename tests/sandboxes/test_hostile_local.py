@@ -33,24 +33,24 @@ def two() -> Iterator[SandboxPool]:
 
 
 @pytest.fixture
-def box(two: SandboxPool) -> Iterator[Sandbox]:
+def sandbox(two: SandboxPool) -> Iterator[Sandbox]:
     with two.lease() as leased:
         yield leased
 
 
-def python(box: Sandbox, code: str, timeout_s: float = 30.0) -> ExecResult:
-    return box.run(["python", "-c", code], timeout_s=timeout_s)
+def python(sandbox: Sandbox, code: str, timeout_s: float = 30.0) -> ExecResult:
+    return sandbox.run(["python", "-c", code], timeout_s=timeout_s)
 
 
-def printed(box: Sandbox, code: str) -> str:
+def printed(sandbox: Sandbox, code: str) -> str:
     """What the code prints; it has to end well."""
-    done = python(box, code)
+    done = python(sandbox, code)
     assert done.exit_code == 0, done
     return done.stdout.decode().strip()
 
 
-def test_the_box_is_of_namespaces(box):
-    assert box.isolation is Isolation.NAMESPACE
+def test_the_sandbox_is_of_namespaces(sandbox):
+    assert sandbox.isolation is Isolation.NAMESPACE
 
 
 # The runner has the commands' own user here, so no difference of users guards it.
@@ -79,14 +79,17 @@ print(done)
 """
 
 
-def test_a_command_sets_no_limit_of_its_runner(box):
-    assert printed(box, PRESS) == "[]"
-    assert printed(box, "print('well')") == "well"
+def test_a_command_sets_no_limit_of_its_runner(sandbox):
+    assert printed(sandbox, PRESS) == "[]"
+    assert printed(sandbox, "print('well')") == "well"
 
 
-def test_a_command_may_lower_its_own_limits(box):
-    code = "import resource as r; r.setrlimit(r.RLIMIT_CPU, (5, 5)); print(r.getrlimit(r.RLIMIT_CPU))"
-    assert printed(box, code) == "(5, 5)"
+def test_a_command_may_lower_its_own_limits(sandbox):
+    code = (
+        "import resource as r; r.setrlimit(r.RLIMIT_CPU, (5, 5)); "
+        "print(r.getrlimit(r.RLIMIT_CPU))"
+    )
+    assert printed(sandbox, code) == "(5, 5)"
 
 
 BOMB = """
@@ -152,8 +155,8 @@ print(libc.shmget(1, 4096, 0o1600), libc.msgget(1, 0o1600), libc.semget(1, 1, 0o
 """
 
 
-def test_no_memory_queue_key_or_ring_that_outlives_its_process(box):
-    assert printed(box, OUTLIVES) == "-1 -1 -1 -1 -1 -1"
+def test_no_memory_queue_key_or_ring_that_outlives_its_process(sandbox):
+    assert printed(sandbox, OUTLIVES) == "-1 -1 -1 -1 -1 -1"
 
 
 PLANT = """
@@ -177,11 +180,14 @@ print(*[folder for folder, _, names in os.walk("/") if ".planted" in names])
 def test_nothing_planted_anywhere_is_there_in_the_next_lease(two):
     folders = set(compose_limits().folders_mib)
     with ExitStack() as leases:
-        boxes = [leases.enter_context(two.lease()) for _ in range(2)]
-        assert [set(printed(box, PLANT).split()) for box in boxes] == [folders, folders]
-        assert set(printed(boxes[0], LOOK).split()) == folders
-    with two.lease() as box:
-        assert printed(box, LOOK) == ""
+        sandboxes = [leases.enter_context(two.lease()) for _ in range(2)]
+        assert [set(printed(sandbox, PLANT).split()) for sandbox in sandboxes] == [
+            folders,
+            folders,
+        ]
+        assert set(printed(sandboxes[0], LOOK).split()) == folders
+    with two.lease() as sandbox:
+        assert printed(sandbox, LOOK) == ""
 
 
 KERNEL_FILES = """
@@ -204,28 +210,29 @@ print(opened, os.path.exists("/sys/kernel"))
 """
 
 
-def test_no_setting_of_the_kernel_can_be_opened_for_writing(box):
-    assert printed(box, KERNEL_FILES) == "[] False"
+def test_no_setting_of_the_kernel_can_be_opened_for_writing(sandbox):
+    assert printed(sandbox, KERNEL_FILES) == "[] False"
 
 
-def test_a_hidden_module_is_found_where_a_task_brings_it(box):
+def test_a_hidden_module_is_found_where_a_task_brings_it(sandbox):
     name = hidden_modules()[0]
-    missing = python(box, f"import {name}")
+    missing = python(sandbox, f"import {name}")
     assert missing.exit_code == 1
     assert f"ModuleNotFoundError: No module named '{name}'".encode() in missing.stderr
-    box.write({f"{name}.py": b"MINE = 7\n"})
-    assert printed(box, f"import {name}; print({name}.MINE)") == "7"
+    sandbox.write({f"{name}.py": b"MINE = 7\n"})
+    assert printed(sandbox, f"import {name}; print({name}.MINE)") == "7"
 
 
-def test_a_command_holds_no_descriptor_of_its_runner(box):
+def test_a_command_holds_no_descriptor_of_its_runner(sandbox):
     code = (
         "import os; print(*sorted(int(name) for name in os.listdir('/proc/self/fd')))"
     )
     # 3 is the listing's own.
-    assert printed(box, code) == "0 1 2 3"
+    assert printed(sandbox, code) == "0 1 2 3"
     assert (
         printed(
-            box, "import os; print(os.readlink('/proc/self/fd/0').partition(':')[0])"
+            sandbox,
+            "import os; print(os.readlink('/proc/self/fd/0').partition(':')[0])",
         )
         == "pipe"
     )

@@ -118,21 +118,21 @@ def config(*proxies: Proxy, size: int = 2) -> SandboxConfig:
     )
 
 
-def works(box) -> bool:
-    return box.run(HELLO, timeout_s=20).stdout == b"hello\n"
+def works(sandbox) -> bool:
+    return sandbox.run(HELLO, timeout_s=20).stdout == b"hello\n"
 
 
-def test_boxes_are_spread_over_the_engines(proxies):
+def test_sandboxes_are_spread_over_the_engines(proxies):
     with open_pool(config(*proxies, size=4)) as pool, ExitStack() as leases:
         assert "4 containers on 2 engines" in pool.description
-        boxes = [leases.enter_context(pool.lease()) for _ in range(4)]
-        assert all(works(box) for box in boxes)
+        sandboxes = [leases.enter_context(pool.lease()) for _ in range(4)]
+        assert all(works(sandbox) for sandbox in sandboxes)
         proxies[0].stop()
-        for box in (boxes[0], boxes[2]):
+        for sandbox in (sandboxes[0], sandboxes[2]):
             with pytest.raises(SandboxError):
-                box.run(HELLO, timeout_s=5)
-        assert works(boxes[1])
-        assert works(boxes[3])
+                sandbox.run(HELLO, timeout_s=5)
+        assert works(sandboxes[1])
+        assert works(sandboxes[3])
 
 
 def test_an_engine_that_dies_voids_its_leases_and_is_left_out_until_it_is_back(
@@ -142,11 +142,11 @@ def test_an_engine_that_dies_voids_its_leases_and_is_left_out_until_it_is_back(
     first, second = proxies
     with open_pool(config(first, second)) as pool:
         with ExitStack() as leases:
-            boxes = [leases.enter_context(pool.lease()) for _ in range(2)]
+            sandboxes = [leases.enter_context(pool.lease()) for _ in range(2)]
             first.stop()
             with pytest.raises(SandboxError):
-                boxes[0].run(HELLO, timeout_s=5)
-            assert works(boxes[1])
+                sandboxes[0].run(HELLO, timeout_s=5)
+            assert works(sandboxes[1])
         with pool.lease() as one, pool.lease() as other:
             assert works(one)
             assert works(other)
@@ -156,8 +156,8 @@ def test_an_engine_that_dies_voids_its_leases_and_is_left_out_until_it_is_back(
         )
         second.stop()
         first.begin()
-        with pool.lease() as box:
-            assert works(box)
+        with pool.lease() as sandbox:
+            assert works(sandbox)
         assert f"engine {first.url} answers again" in capsys.readouterr().err
 
 
@@ -186,13 +186,13 @@ def test_connections_lost_under_load_are_errors_and_never_answers(proxies, own_i
     def work() -> None:
         for run in range(3):
             try:
-                with pool.lease() as box:
+                with pool.lease() as sandbox:
                     if not run:
-                        assert works(box)
+                        assert works(sandbox)
                         ready.wait(30)
-                        result = box.run(SLEEP, timeout_s=30)
+                        result = sandbox.run(SLEEP, timeout_s=30)
                         wrong.append(result)
-                    elif not works(box):
+                    elif not works(sandbox):
                         wrong.append(run)
             except SandboxError as error:
                 lost.append(str(error))
@@ -205,8 +205,8 @@ def test_connections_lost_under_load_are_errors_and_never_answers(proxies, own_i
         engine.drop()
         for thread in threads:
             thread.join(60)
-        with pool.lease() as box:
-            assert works(box)
+        with pool.lease() as sandbox:
+            assert works(sandbox)
     assert wrong == []
     assert len(lost) >= 2
 
@@ -214,7 +214,7 @@ def test_connections_lost_under_load_are_errors_and_never_answers(proxies, own_i
 def test_a_daemon_that_restarts_under_load_voids_what_ran_and_serves_again(
     proxies, own_ids
 ):
-    """More threads than boxes; no answer is wrong, none comes while it is down, nothing is left."""
+    """More threads than sandboxes; no answer is wrong, none comes while it is down, none is left."""
     engine, before = proxies[0], own_ids()
     right: list[float] = []
     lost: list[float] = []
@@ -225,16 +225,16 @@ def test_a_daemon_that_restarts_under_load_voids_what_ran_and_serves_again(
         number = 0
         while not over.is_set():
             try:
-                with pool.lease(timeout_s=20) as box:
+                with pool.lease(timeout_s=20) as sandbox:
                     for _ in range(5):
                         number += 1
-                        said = box.run(
+                        said = sandbox.run(
                             ["python", "-c", f"print({name}, {number})"], timeout_s=10
                         )
                         if said.stdout != f"{name} {number}\n".encode():
                             wrong.append(said)
-                        if box.isolation is not Isolation.CONTAINER:
-                            wrong.append(box.isolation)
+                        if sandbox.isolation is not Isolation.CONTAINER:
+                            wrong.append(sandbox.isolation)
                         right.append(time.monotonic())
             except SandboxError:
                 lost.append(time.monotonic())
@@ -274,13 +274,13 @@ def test_a_full_workspace_is_an_error_to_the_writer_and_the_next_lease_is_empty(
 ):
     whole = b"\0" * (1 << 20)
     with open_pool(SandboxConfig(backend="docker", size=1)) as pool:
-        with pool.lease() as box:
+        with pool.lease() as sandbox:
             with pytest.raises(OSError, match="No space left") as caught:
-                box.write({f"part_{number}": whole for number in range(2000)})
+                sandbox.write({f"part_{number}": whole for number in range(2000)})
             assert caught.value.errno == errno.ENOSPC
-        with pool.lease() as box:
-            box.write({"one": whole})
-            assert works(box)
+        with pool.lease() as sandbox:
+            sandbox.write({"one": whole})
+            assert works(sandbox)
 
 
 def test_an_image_that_was_replaced_is_looked_for_anew(client, alone, monkeypatch):
@@ -289,5 +289,5 @@ def test_an_image_that_was_replaced_is_looked_for_anew(client, alone, monkeypatc
         patch.setattr(type(gone), "id", "sha256:" + "0" * 64)
         pool = stack.enter_context(open_pool(SandboxConfig(backend="docker", size=1)))
         patch.undo()
-        with pool.lease() as box:
-            assert works(box)
+        with pool.lease() as sandbox:
+            assert works(sandbox)

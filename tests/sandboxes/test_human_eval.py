@@ -1,4 +1,4 @@
-"""Real code in real boxes: HumanEval's own solutions pass, and none passes without its body."""
+"""Real code in real sandboxes: HumanEval's own solutions pass, and none passes without its body."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def program(row: dict[str, str], body: str) -> str:
 def outcome(jails: SandboxPool, text: str) -> str:
     """`passed`, `failed`, or `void` where no verdict came of it."""
     try:
-        with jails.lease() as box:
-            done = box.run(["python", "-c", text], timeout_s=60)
+        with jails.lease() as sandbox:
+            done = sandbox.run(["python", "-c", text], timeout_s=60)
     except SandboxError:
         return "void"
     if done.timed_out or done.truncated:

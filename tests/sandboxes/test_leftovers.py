@@ -51,21 +51,21 @@ def composed(client: docker.DockerClient) -> Iterator[None]:
         yield
 
 
-def python(box: Sandbox, code: str) -> ExecResult:
-    return box.run(["python", "-c", code], timeout_s=60)
+def python(sandbox: Sandbox, code: str) -> ExecResult:
+    return sandbox.run(["python", "-c", code], timeout_s=60)
 
 
 def seen(pool: SandboxPool) -> dict[str, Any]:
     """What a lease finds, files that it writes included."""
-    with pool.lease() as box:
-        done = python(box, SNAPSHOT)
+    with pool.lease() as sandbox:
+        done = python(sandbox, SNAPSHOT)
         assert done.exit_code == 0, done
         files = {f"pack/inner/{number}.py": b"x = 1\n" for number in range(20)}
-        box.write(
+        sandbox.write(
             {**files, "large": bytes(30 << 20), "main.py": b"import pack.inner.7\n"}
         )
-        assert box.read("pack/inner/7.py") == b"x = 1\n"
-        ran = box.run(
+        assert sandbox.read("pack/inner/7.py") == b"x = 1\n"
+        ran = sandbox.run(
             ["python", "-c", "import pack.inner as p; print(p)"], timeout_s=20
         )
         assert ran.exit_code == 0, ran
@@ -76,18 +76,18 @@ def seen(pool: SandboxPool) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ATTACKS)
 def test_the_next_lease_finds_a_sandbox_as_the_first_one_did(pool, name):
     before = seen(pool)
-    with pool.lease() as box:
-        done = python(box, START + ATTACKS[name])
+    with pool.lease() as sandbox:
+        done = python(sandbox, START + ATTACKS[name])
         assert done.exit_code == 0, done
     assert seen(pool) == before
 
 
 def test_a_wiper_that_knows_no_names_in_advance_needs_no_new_sandbox(pool):
     """2,500 files with the names that were once given to folders on their way up."""
-    with pool.lease() as box:
-        assert python(box, START + ATTACKS["the wiper's own names"]).exit_code == 0
-        box.reset()
-        assert python(box, "import os; print(os.listdir())").stdout == b"[]\n"
+    with pool.lease() as sandbox:
+        assert python(sandbox, START + ATTACKS["the wiper's own names"]).exit_code == 0
+        sandbox.reset()
+        assert python(sandbox, "import os; print(os.listdir())").stdout == b"[]\n"
 
 
 @pytest.fixture(params=["local", pytest.param("docker", marks=ENGINE)])
@@ -146,11 +146,11 @@ def test_without_the_filter_the_wipe_takes_it_away_or_ends_the_sandbox(
     unfiltered, name
 ):
     before = seen(unfiltered)
-    with unfiltered.lease() as box:
-        first = box._box
-        assert python(box, START + ATTACKS[name]).exit_code == 0
-    with unfiltered.lease() as box:
-        is_new = box._box is not first
+    with unfiltered.lease() as sandbox:
+        first = sandbox._sandbox
+        assert python(sandbox, START + ATTACKS[name]).exit_code == 0
+    with unfiltered.lease() as sandbox:
+        is_new = sandbox._sandbox is not first
     assert is_new == (name in REPLACED)
     after = seen(unfiltered)
     for path in ("/work", "/tmp", "/dev/shm", "/dev", "/dev/pts") if is_new else ():
@@ -163,13 +163,15 @@ QUEUE = "import ctypes; print(ctypes.CDLL(None).msgget(1, 0o1600))"
 
 
 def test_a_sandbox_that_cannot_be_left_clean_ends_and_is_replaced(unfiltered):
-    with unfiltered.lease() as box:
-        first = box._box
-        assert python(box, QUEUE).stdout != b"-1\n"
-    with unfiltered.lease() as box:
-        assert box._box is not first
+    with unfiltered.lease() as sandbox:
+        first = sandbox._sandbox
+        assert python(sandbox, QUEUE).stdout != b"-1\n"
+    with unfiltered.lease() as sandbox:
+        assert sandbox._sandbox is not first
         assert (
-            python(box, "print(open('/proc/sysvipc/msg').read().count(chr(10)))").stdout
+            python(
+                sandbox, "print(open('/proc/sysvipc/msg').read().count(chr(10)))"
+            ).stdout
             == b"1\n"
         )
 
@@ -177,7 +179,7 @@ def test_a_sandbox_that_cannot_be_left_clean_ends_and_is_replaced(unfiltered):
 def test_a_proof_is_not_passed_by_what_was_there_a_moment_ago(pool, day):
     """Leases that leave descriptors in flight, each followed by one that needs all the room."""
     for _ in range(day.count(4, 10)):
-        with pool.lease() as box:
-            assert python(box, START + ATTACKS["files in flight"]).exit_code == 0
-        with pool.lease() as box:
-            box.write({"one": bytes(31 << 20), "two": bytes(31 << 20)})
+        with pool.lease() as sandbox:
+            assert python(sandbox, START + ATTACKS["files in flight"]).exit_code == 0
+        with pool.lease() as sandbox:
+            sandbox.write({"one": bytes(31 << 20), "two": bytes(31 << 20)})

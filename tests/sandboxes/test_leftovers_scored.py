@@ -74,9 +74,9 @@ def right_work_passes(pool: SandboxPool) -> bool:
 
 @pytest.mark.parametrize("name", SPOILING)
 def test_right_work_passes_after_a_lease_that_spoils_the_sandbox(pool, name):
-    with pool.lease() as box:
+    with pool.lease() as sandbox:
         assert (
-            box.run(["python", "-c", START + ATTACKS[name]], timeout_s=60).exit_code
+            sandbox.run(["python", "-c", START + ATTACKS[name]], timeout_s=60).exit_code
             == 0
         )
     assert right_work_passes(pool)

@@ -57,9 +57,12 @@ def forget() -> None:
 
 
 @pytest.mark.skipif(bool(local.available()), reason=f"local: {local.available()}")
-def test_every_limit_of_a_bubblewrap_box_is_the_files(rewritten):
-    with open_pool(SandboxConfig(backend="local", size=1)) as pool, pool.lease() as box:
-        done = box.run(["python", "-c", SHOW], timeout_s=30)
+def test_every_limit_of_a_bubblewrap_sandbox_is_the_files(rewritten):
+    with (
+        open_pool(SandboxConfig(backend="local", size=1)) as pool,
+        pool.lease() as sandbox,
+    ):
+        done = sandbox.run(["python", "-c", SHOW], timeout_s=30)
     assert json.loads(done.stdout) == {
         **ULIMITS,
         "uid": UID,
@@ -74,9 +77,9 @@ def test_every_limit_of_a_container_is_the_files(client, own_ids, alone, rewritt
     before = own_ids()
     with (
         open_pool(SandboxConfig(backend="docker", size=1)) as pool,
-        pool.lease() as box,
+        pool.lease() as sandbox,
     ):
-        found = json.loads(box.run(["python", "-c", SHOW], timeout_s=30).stdout)
+        found = json.loads(sandbox.run(["python", "-c", SHOW], timeout_s=30).stdout)
         (name,) = own_ids() - before
         host = client.containers.get(name).attrs["HostConfig"]
     assert {key: found[key] for key in ("nofile", "fsize", "folders")} == {

@@ -73,7 +73,7 @@ def test_a_round_that_goes_wrong_says_so(monkeypatch):
     monkeypatch.setattr(soak.Soak, "_kill", lambda self: None)
     monkeypatch.setattr(soak, "_SLEEP", ["python", "-c", "1"])
     rounds = soak.Soak("local", Path("/nowhere"))
-    with pytest.raises(soak.SandboxError, match="a killed box answered"):
+    with pytest.raises(soak.SandboxError, match="a killed sandbox answered"):
         rounds.ways["lost"]()
 
 

@@ -28,7 +28,7 @@ SYS = "print([line.split()[3][:2] for line in open('/proc/mounts') if line.split
 
 
 def run_local(change: Callable[[list[str]], list[str]], code: str) -> str:
-    """What Python prints in the walls of a bubblewrap box, changed; `!` and the error if it fails.
+    """What Python prints in a changed bubblewrap sandbox; `!` and the error if it fails.
 
     The walls are those of the backend; only what runs inside is not the runner.
     """
@@ -162,8 +162,8 @@ def test_without_the_filter_sockets_can_be_made():
         command = [*local._bubblewrap(), f"--seccomp={filtered}"]
         with local.start_runner(
             command, Isolation.NAMESPACE, local._identity(compose_limits().uid)
-        ) as box:
-            said[filtered] = box.run(["python", "-c", code], timeout_s=20)
+        ) as sandbox:
+            said[filtered] = sandbox.run(["python", "-c", code], timeout_s=20)
     assert b"Address family not supported" in said[1].stderr
     assert said[0].exit_code == 0
 
@@ -177,7 +177,7 @@ def in_container(client: docker.DockerClient) -> Callable[..., str]:
         options = {**container_options(), **changed}
         options["labels"] = {"scgrpo.test": "walls"}
         options["command"] = ["-c", f"import ctypes, os\n{code}"]
-        # The output is read from the log, which a real box does not have.
+        # The output is read from the log, which a real sandbox does not have.
         options["log_config"] = docker.types.LogConfig(type="json-file")
         container = client.containers.create(image, entrypoint=["python3"], **options)
         try:

@@ -1,4 +1,4 @@
-"""What hostile code tries in a bubblewrap box, and that it gets nowhere."""
+"""What hostile code tries in a bubblewrap sandbox, and that it gets nowhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
+def sandbox() -> Iterator[Sandbox]:
     with (
         open_pool(SandboxConfig(backend="local", size=1)) as pool,
         pool.lease() as leased,
@@ -30,12 +30,12 @@ def box() -> Iterator[Sandbox]:
         yield leased
 
 
-def python(box: Sandbox, code: str, timeout_s: float = 30.0) -> ExecResult:
-    return box.run(["python", "-c", code], timeout_s=timeout_s)
+def python(sandbox: Sandbox, code: str, timeout_s: float = 30.0) -> ExecResult:
+    return sandbox.run(["python", "-c", code], timeout_s=timeout_s)
 
 
-def printed(box: Sandbox, code: str) -> str:
-    done = python(box, code)
+def printed(sandbox: Sandbox, code: str) -> str:
+    done = python(sandbox, code)
     assert done.exit_code == 0, done
     return done.stdout.decode().strip()
 
@@ -52,12 +52,12 @@ for family in (socket.AF_INET, socket.AF_INET6, socket.AF_VSOCK, socket.AF_NETLI
 """
 
 
-def test_there_is_no_network(box):
-    assert printed(box, "print(open('/proc/net/dev').read().count(':'))") == "1"
-    assert printed(box, SOCKETS) == ""
+def test_there_is_no_network(sandbox):
+    assert printed(sandbox, "print(open('/proc/net/dev').read().count(':'))") == "1"
+    assert printed(sandbox, SOCKETS) == ""
 
 
-def test_the_kernel_knows_the_box_as_an_ordinary_user(box):
+def test_the_kernel_knows_the_sandbox_as_an_ordinary_user(sandbox):
     inside = set()
     for pid in descendants(os.getpid()):
         with (
@@ -72,14 +72,14 @@ def test_the_kernel_knows_the_box_as_an_ordinary_user(box):
     (uid,) = set(map(int, line.split()[1:]))
     first = compose_limits().uid
     assert uid == os.geteuid() or first < uid <= first + identities.MOST
-    printed(box, f"import os; assert os.getuid() == {compose_limits().uid}")
+    printed(sandbox, f"import os; assert os.getuid() == {compose_limits().uid}")
     held = printed(
-        box, "print([l for l in open('/proc/self/status') if l.startswith('Cap')])"
+        sandbox, "print([l for l in open('/proc/self/status') if l.startswith('Cap')])"
     )
     assert held.count("0000000000000000") == 5
 
 
-def test_nothing_but_its_own_folders_can_be_written(box):
+def test_nothing_but_its_own_folders_can_be_written(sandbox):
     code = """
 import os
 for folder, _, names in os.walk('/'):
@@ -88,16 +88,16 @@ for folder, _, names in os.walk('/'):
     if os.access(folder, os.W_OK):
         print(folder)
 """
-    assert set(printed(box, code).split()) == set(compose_limits().folders_mib)
+    assert set(printed(sandbox, code).split()) == set(compose_limits().folders_mib)
     for path in (
         "/dev/pts/x",
         "/proc/sys/kernel/core_pattern",
         "/proc/sys/kernel/hostname",
     ):
-        assert python(box, f"open({path!r}, 'w')").exit_code == 1
+        assert python(sandbox, f"open({path!r}, 'w')").exit_code == 1
 
 
-def test_nothing_of_this_machine_can_be_read(box):
+def test_nothing_of_this_machine_can_be_read(sandbox):
     for path in (
         __file__,
         "/etc/shadow",
@@ -105,15 +105,18 @@ def test_nothing_of_this_machine_can_be_read(box):
         sys.prefix,
         "/var/run/docker.sock",
     ):
-        assert printed(box, f"import os; print(os.path.exists({path!r}))") == "False"
+        assert (
+            printed(sandbox, f"import os; print(os.path.exists({path!r}))") == "False"
+        )
 
 
-def test_no_new_namespace_or_mount(box):
+def test_no_new_namespace_or_mount(sandbox):
     libc = "import ctypes; libc = ctypes.CDLL(None); "
     for flag in (0x10000000, 0x20000, 0x40000000):
-        assert printed(box, f"{libc}print(libc.unshare({flag}))") == "-1"
+        assert printed(sandbox, f"{libc}print(libc.unshare({flag}))") == "-1"
     assert (
-        printed(box, f"{libc}print(libc.mount(b'x', b'/work', b'tmpfs', 0, 0))") == "-1"
+        printed(sandbox, f"{libc}print(libc.mount(b'x', b'/work', b'tmpfs', 0, 0))")
+        == "-1"
     )
 
 
@@ -134,12 +137,12 @@ for number in range(1, 32):
 """
 
 
-def test_the_runner_cannot_be_read_or_killed(box):
-    assert printed(box, TOUCH_THE_RUNNER) == ""
-    assert printed(box, "print('alive')") == "alive"
+def test_the_runner_cannot_be_read_or_killed(sandbox):
+    assert printed(sandbox, TOUCH_THE_RUNNER) == ""
+    assert printed(sandbox, "print('alive')") == "alive"
 
 
-def test_a_fork_bomb_stops_at_the_limit_and_dies(box):
+def test_a_fork_bomb_stops_at_the_limit_and_dies(sandbox):
     code = """
 import os, time
 count = 0
@@ -151,38 +154,44 @@ try:
 except OSError:
     print(count)
 """
-    assert 10 < int(printed(box, code)) <= compose_limits().pids
+    assert 10 < int(printed(sandbox, code)) <= compose_limits().pids
     done = python(
-        box, "import os\nwhile True:\n  try: os.fork()\n  except OSError: pass", 1.5
+        sandbox, "import os\nwhile True:\n  try: os.fork()\n  except OSError: pass", 1.5
     )
     assert done.timed_out
     assert (
-        printed(box, "import os; print(sum(n.isdigit() for n in os.listdir('/proc')))")
+        printed(
+            sandbox, "import os; print(sum(n.isdigit() for n in os.listdir('/proc')))"
+        )
         == "2"
     )
 
 
-def test_memory_and_disk_end(box):
+def test_memory_and_disk_end(sandbox):
     limits = compose_limits()
     code = f"bytearray({2 * limits.memory_mib} << 20)"
-    assert b"MemoryError" in python(box, code).stderr
+    assert b"MemoryError" in python(sandbox, code).stderr
     fill = (
         f"for n in range(20): open(str(n), 'wb').write(bytes({limits.fsize_mib} << 20))"
     )
-    assert b"No space left" in python(box, fill).stderr
-    box.reset()
+    assert b"No space left" in python(sandbox, fill).stderr
+    sandbox.reset()
     code = f"open('x', 'wb').truncate(({limits.fsize_mib} << 20) + 1)"
-    assert b"File too large" in python(box, code).stderr
+    assert b"File too large" in python(sandbox, code).stderr
 
 
 @pytest.mark.parametrize("program", ["python", "python3"])
-def test_hidden_modules_are_nowhere(box, program):
+def test_hidden_modules_are_nowhere(sandbox, program):
     for name in hidden_modules():
-        done = box.run([program, "-c", f"import {name}"], timeout_s=20)
+        done = sandbox.run([program, "-c", f"import {name}"], timeout_s=20)
         assert b"ModuleNotFoundError" in done.stderr
-    found = "{d + '/' + n for d, _, names in os.walk('/') for n in names if n.split('.')[0] in hidden}"
-    code = f"import os; hidden = {hidden_modules()}; print(*{found}, sep='\\n')"
-    paths = printed(box, code).split()
+    code = (
+        f"import os; hidden = {hidden_modules()}\n"
+        "hits = {d + '/' + n for d, _, names in os.walk('/') for n in names"
+        " if n.split('.')[0] in hidden}\n"
+        "print(*hits, sep='\\n')"
+    )
+    paths = printed(sandbox, code).split()
     # Other things of these names: the kernel's files, and a module of a package that stays.
     others = [
         path for path in paths if path.startswith("/proc/") or "/distutils/" in path
@@ -194,10 +203,10 @@ OWNER = """
 import sys
 from sandboxes import SandboxConfig, open_pool
 pool = open_pool(SandboxConfig(backend="local", size=2))
-box = pool.lease()
+sandbox = pool.lease()
 print(pool.lease().run(["python", "-c", "print('ready')"], timeout_s=20).stdout, flush=True)
 code = "import os, time; os.fork(); os.fork(); time.sleep(300)"
-box.run(["python", "-c", code], timeout_s=400)
+sandbox.run(["python", "-c", code], timeout_s=400)
 """
 
 
@@ -236,7 +245,7 @@ def test_everything_dies_with_an_owner_that_is_killed():
     assert left == []
 
 
-def test_a_command_cannot_change_the_runner_or_other_processes(box):
+def test_a_command_cannot_change_the_runner_or_other_processes(sandbox):
     code = """
 import os, resource
 deeds = {
@@ -253,12 +262,14 @@ for name, deed in deeds.items():
         pass
 print(resource.prlimit(0, resource.RLIMIT_CORE, (0, 0)))
 """
-    assert printed(box, code) == "(0, 0)"
+    assert printed(sandbox, code) == "(0, 0)"
 
 
-def test_a_full_box_says_so_and_takes_files_again_after_a_reset(box):
-    python(box, "n = 0\nwhile True: open(str(n), 'wb').write(bytes(1 << 20)); n += 1")
+def test_a_full_sandbox_says_so_and_takes_files_again_after_a_reset(sandbox):
+    python(
+        sandbox, "n = 0\nwhile True: open(str(n), 'wb').write(bytes(1 << 20)); n += 1"
+    )
     with pytest.raises(OSError, match="No space left"):
-        box.write({"new": b"x" * 5000})
-    box.reset()
-    box.write({"new": b"x" * 5000})
+        sandbox.write({"new": b"x" * 5000})
+    sandbox.reset()
+    sandbox.write({"new": b"x" * 5000})

@@ -32,8 +32,8 @@ TRAINER = """
 import sys, time
 from sandboxes import SandboxConfig, open_pool
 with open_pool(SandboxConfig(backend="docker", size=1)) as pool:
-    with pool.lease() as box:
-        assert box.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\\n"
+    with pool.lease() as sandbox:
+        assert sandbox.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\\n"
         print("ready", flush=True)
         sys.stdin.read()
 """
@@ -108,16 +108,20 @@ def test_a_container_killed_while_a_command_runs_is_an_error_within_seconds(
 ):
     before = own_ids()
     with open_pool(CONFIG) as pool:
-        with pool.lease() as box:
+        with pool.lease() as sandbox:
             container = started()
             threading.Timer(0.5, container.kill).start()
             begun = time.monotonic()
             with pytest.raises(SandboxError):
-                box.run(["python", "-c", "import time; time.sleep(60)"], timeout_s=60)
+                sandbox.run(
+                    ["python", "-c", "import time; time.sleep(60)"], timeout_s=60
+                )
             assert time.monotonic() - begun < 5
-        with pool.lease() as box:
+        with pool.lease() as sandbox:
             assert started().id != container.id
-            assert box.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
+            assert (
+                sandbox.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
+            )
     assert left(own_ids) <= before
 
 
@@ -129,7 +133,7 @@ def test_a_container_ends_with_its_client_at_any_moment(started, words):
     argv = ["python", "-c", "import time; time.sleep(600)", *["a"] * words]
     job = json.dumps({"argv": argv, "cwd": "."}).encode()
     with open_pool(CONFIG) as pool:
-        stream = pool.lease()._box._stream
+        stream = pool.lease()._sandbox._stream
         container = started()
         frame = pack({"op": "run", "job": len(job), "timeout_s": 600}, len(job))
         stream.send(frame + job, time.monotonic() + 20)
@@ -144,11 +148,11 @@ def test_a_container_ends_with_its_client_at_any_moment(started, words):
 @pytest.mark.docker
 def test_a_container_that_hangs_is_an_error_after_the_deadline(started, own_ids):
     before = own_ids()
-    with open_pool(CONFIG) as pool, pool.lease() as box:
+    with open_pool(CONFIG) as pool, pool.lease() as sandbox:
         started().pause()
         begun = time.monotonic()
         with pytest.raises(SandboxError):
-            box.run(["python", "-c", "print(1)"], timeout_s=0.5)
+            sandbox.run(["python", "-c", "print(1)"], timeout_s=0.5)
         assert 2.4 < time.monotonic() - begun < 5
     assert left(own_ids) <= before
 
@@ -158,7 +162,7 @@ def test_a_container_that_hangs_is_an_error_after_the_deadline(started, own_ids)
 def test_many_deaths_leave_no_container_and_no_open_file(own_ids, alone, day):
     before, files = own_ids(), []
     for _ in range(day.count(6, 20)):
-        with open_pool(CONFIG) as pool, pool.lease() as box:
+        with open_pool(CONFIG) as pool, pool.lease() as sandbox:
             # A client of its own: a client keeps connections, which are not what is counted here.
             with closing(docker.from_env()) as engine:
                 (name,) = {
@@ -169,7 +173,7 @@ def test_many_deaths_leave_no_container_and_no_open_file(own_ids, alone, day):
                 } - before
                 engine.containers.get(name).kill()
             with pytest.raises(SandboxError):
-                box.run(["python", "-c", "print(1)"], timeout_s=5)
+                sandbox.run(["python", "-c", "print(1)"], timeout_s=5)
         gc.collect()
         files.append(len(os.listdir("/proc/self/fd")))
     assert left(own_ids) <= before
@@ -209,24 +213,24 @@ def test_containers_of_a_dead_process_go_and_no_others(client, trainer, own_ids)
 @pytest.mark.docker
 def test_a_lease_is_exclusive_and_a_late_one_is_refused(client):
     with open_pool(CONFIG) as pool:
-        with pool.lease() as box:
-            box.write({"mine": b""})
+        with pool.lease() as sandbox:
+            sandbox.write({"mine": b""})
             with pytest.raises(SandboxError):
                 pool.lease(timeout_s=0.2)
-        with pool.lease(timeout_s=5) as box, pytest.raises(FileNotFoundError):
-            box.read("mine")
+        with pool.lease(timeout_s=5) as sandbox, pytest.raises(FileNotFoundError):
+            sandbox.read("mine")
 
 
 @pytest.mark.docker
-def test_no_box_is_left_after_a_close_in_the_middle_of_a_lease(own_ids):
+def test_no_sandbox_is_left_after_a_close_in_the_middle_of_a_lease(own_ids):
     before = own_ids()
     pool = open_pool(CONFIG)
-    box = pool.lease()
+    sandbox = pool.lease()
     pool.close()
     pool.close()
     with pytest.raises(SandboxError):
-        box.run(["python", "-c", "print(1)"], timeout_s=5)
-    box.close()
+        sandbox.run(["python", "-c", "print(1)"], timeout_s=5)
+    sandbox.close()
     assert left(own_ids) <= before
 
 

@@ -36,12 +36,12 @@ def test_sandboxes_of_bubblewrap_are_different_users_to_the_kernel():
         pytest.skip("only root may start a process as somebody else")
     before = set(identities._IN_USE)
     with open_pool(SandboxConfig(backend="local", size=3)) as pool:
-        boxes = [pool.lease() for _ in range(3)]
+        sandboxes = [pool.lease() for _ in range(3)]
         uids = uids_of_runners()
         assert len(uids) == len(set(uids)) == 3
         assert set(uids) == identities._IN_USE - before
-        for box in boxes:
-            box.close()
+        for sandbox in sandboxes:
+            sandbox.close()
     assert before == identities._IN_USE
 
 
@@ -53,16 +53,16 @@ def test_containers_of_our_own_are_different_users_to_the_kernel(client, alone):
     )
     folders = tuple(compose_limits().folders_mib)
     with open_pool(SandboxConfig(backend="docker", size=2)) as pool:
-        boxes = [pool.lease() for _ in range(2)]
+        sandboxes = [pool.lease() for _ in range(2)]
         said = [
-            box.run(["python", "-c", code.format(folders)], timeout_s=20).stdout
-            for box in boxes
+            sandbox.run(["python", "-c", code.format(folders)], timeout_s=20).stdout
+            for sandbox in sandboxes
         ]
         (one,), (other,) = (set(map(int, words.split())) for words in said)
         assert {one, other} == identities._IN_USE - before
         assert one != other
-        for box in boxes:
-            box.close()
+        for sandbox in sandboxes:
+            sandbox.close()
     assert before == identities._IN_USE
 
 

@@ -39,11 +39,11 @@ class Worn:
         self.started: list[StreamSandbox] = []
 
     def __call__(self) -> StreamSandbox:
-        box = start()
+        sandbox = start()
         if not self.started:
-            box.write = self._fail  # type: ignore[method-assign]
-        self.started.append(box)
-        return box
+            sandbox.write = self._fail  # type: ignore[method-assign]
+        self.started.append(sandbox)
+        return sandbox
 
     def _fail(self, files: Mapping[str, bytes]) -> None:
         number = getattr(errno, self.error)
@@ -61,9 +61,9 @@ def pool(worn: Worn) -> Iterator[StreamPool]:
         yield opened
 
 
-def write_and_run(box: Sandbox) -> bytes:
-    box.write(FILES)
-    return box.run(RUN, timeout_s=20).stdout
+def write_and_run(sandbox: Sandbox) -> bytes:
+    sandbox.write(FILES)
+    return sandbox.run(RUN, timeout_s=20).stdout
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -81,30 +81,30 @@ def test_a_fresh_sandbox_that_takes_no_file_is_replaced_and_the_work_is_done(
 @pytest.mark.parametrize("name", BROKEN)
 def test_it_is_the_sandbox_that_broke_and_its_lease_is_of_no_use(pool, worn, name):
     worn.error = name
-    with pool.lease() as box:
+    with pool.lease() as sandbox:
         with pytest.raises(SandboxError, match=os.strerror(getattr(errno, name))):
-            box.write(FILES)
+            sandbox.write(FILES)
         with pytest.raises(SandboxError):
-            box.run(RUN, timeout_s=5)
+            sandbox.run(RUN, timeout_s=5)
 
 
 @pytest.mark.parametrize("name", HONEST)
 def test_an_error_of_the_writer_stays_one(pool, worn, name):
     worn.error = name
-    with pool.lease() as box, pytest.raises(OSError, match="in the sandbox"):
-        box.write(FILES)
+    with pool.lease() as sandbox, pytest.raises(OSError, match="in the sandbox"):
+        sandbox.write(FILES)
     with pool.lease():
         assert len(worn.started) == 1
 
 
 def test_once_a_command_has_run_it_may_have_left_no_room_until_a_reset(pool, worn):
-    with pool.lease() as box:
-        box.run(["python", "-c", "1"], timeout_s=20)
+    with pool.lease() as sandbox:
+        sandbox.run(["python", "-c", "1"], timeout_s=20)
         with pytest.raises(OSError, match="No space left"):
-            box.write(FILES)
-        box.reset()
+            sandbox.write(FILES)
+        sandbox.reset()
         with pytest.raises(SandboxError, match="No space left"):
-            box.write(FILES)
+            sandbox.write(FILES)
 
 
 def full(files: Mapping[str, bytes]) -> None:
@@ -133,15 +133,15 @@ def test_want_of_room_for_more_than_there_ever_was_is_the_writers_own(
 ):
     """64 MiB in pages of 4 KiB, and 8,192 files and folders, the working folder among them."""
     given_back: list[StreamSandbox] = []
-    box = LeasedSandbox(worn(), given_back.append)
+    sandbox = LeasedSandbox(worn(), given_back.append)
     *before, last = writes
-    with box:
-        box._box.write = lambda files: None  # type: ignore[method-assign]
+    with sandbox:
+        sandbox._sandbox.write = lambda files: None  # type: ignore[method-assign]
         for files in before:
-            box.write(files)
-        box._box.write = full  # type: ignore[method-assign]
+            sandbox.write(files)
+        sandbox._sandbox.write = full  # type: ignore[method-assign]
         with pytest.raises(SandboxError if is_broken else OSError):
-            box.write(last)
+            sandbox.write(last)
     worn.started[0].close()
 
 
@@ -156,9 +156,9 @@ FAILING: dict[str, Callable[[], dict[str, bytes]]] = {
 def test_a_container_is_not_blamed_for_its_user(client, name):
     with (
         open_pool(SandboxConfig(backend="docker", size=1)) as pool,
-        pool.lease() as box,
+        pool.lease() as sandbox,
     ):
         with pytest.raises((OSError, ValueError)):
-            box.write(FAILING[name]())
-        box.reset()
-        assert write_and_run(box) == b"well\n"
+            sandbox.write(FAILING[name]())
+        sandbox.reset()
+        assert write_and_run(sandbox) == b"well\n"

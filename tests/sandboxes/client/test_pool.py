@@ -21,8 +21,8 @@ from sandboxes import (
     SandboxPool,
     open_pool,
 )
-from sandboxes.backends import bubblewrap as local_boxes
-from sandboxes.backends import docker as docker_boxes
+from sandboxes.backends import bubblewrap
+from sandboxes.backends import docker as docker_backend
 from sandboxes.client.pool import StreamPool
 
 UNSAFE = SandboxConfig(backend="unsafe", allow_unsafe=True, size=1)
@@ -51,8 +51,10 @@ def test_a_wrong_setting_says_what_is_wanted(config, words):
 def test_a_machine_without_any_backend_says_what_to_install_and_runs_nothing(
     monkeypatch,
 ):
-    monkeypatch.setattr(docker_boxes, "available", lambda hosts=(): "no engine answers")
-    monkeypatch.setattr(local_boxes, "available", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(
+        docker_backend, "available", lambda hosts=(): "no engine answers"
+    )
+    monkeypatch.setattr(bubblewrap, "available", lambda: "bubblewrap is not installed")
     with pytest.raises(
         SandboxError, match="no engine answers.*not installed.*Install Docker or"
     ):
@@ -129,44 +131,49 @@ def imported(node: ast.AST) -> list[str]:
 
 
 def test_auto_says_why_it_is_not_docker(monkeypatch):
-    monkeypatch.setattr(docker_boxes, "available", lambda hosts=(): "no engine answers")
-    monkeypatch.setattr(local_boxes, "available", lambda: "")
+    monkeypatch.setattr(
+        docker_backend, "available", lambda hosts=(): "no engine answers"
+    )
+    monkeypatch.setattr(bubblewrap, "available", lambda: "")
     with open_pool() as pool:
         assert pool.description.startswith("local:")
         assert pool.description.endswith("since docker: no engine answers")
 
 
-def test_pools_and_boxes_keep_the_protocol():
-    with open_pool(UNSAFE) as pool, pool.lease() as box:
-        assert isinstance(box, Sandbox)
-        assert box.isolation is Isolation.PROCESS
-        assert box.run(HELLO, timeout_s=20).stdout == b"hello\n"
+def test_pools_and_sandboxes_keep_the_protocol():
+    with open_pool(UNSAFE) as pool, pool.lease() as sandbox:
+        assert isinstance(sandbox, Sandbox)
+        assert sandbox.isolation is Isolation.PROCESS
+        assert sandbox.run(HELLO, timeout_s=20).stdout == b"hello\n"
 
 
-def test_a_lease_waits_for_a_box_and_gives_up_in_time():
-    with open_pool(UNSAFE) as pool, pool.lease() as box:
+def test_a_lease_waits_for_a_sandbox_and_gives_up_in_time():
+    with open_pool(UNSAFE) as pool, pool.lease() as sandbox:
         begun = time.monotonic()
         with pytest.raises(SandboxError, match="all 1 sandboxes are out"):
             pool.lease(timeout_s=0.2)
         assert 0.2 <= time.monotonic() - begun < 2
-        threading.Timer(0.2, box.close).start()
+        threading.Timer(0.2, sandbox.close).start()
         with pool.lease(timeout_s=20) as other:
             assert other.run(HELLO, timeout_s=20).stdout == b"hello\n"
 
 
-def test_many_threads_never_share_a_box():
+def test_many_threads_never_share_a_sandbox():
     seen: list[bool] = []
 
     def work(number: int) -> None:
         for _ in range(3):
-            with pool.lease() as box:
-                empty = box.run(
+            with pool.lease() as sandbox:
+                empty = sandbox.run(
                     ["python", "-c", "import os; print(os.listdir())"], timeout_s=20
                 )
-                box.write({"who": str(number).encode()})
-                box.run(["python", "-c", "import time; time.sleep(0.01)"], timeout_s=20)
+                sandbox.write({"who": str(number).encode()})
+                sandbox.run(
+                    ["python", "-c", "import time; time.sleep(0.01)"], timeout_s=20
+                )
                 seen.append(
-                    empty.stdout == b"[]\n" and box.read("who") == str(number).encode()
+                    empty.stdout == b"[]\n"
+                    and sandbox.read("who") == str(number).encode()
                 )
 
     with unsafe(2) as pool:
@@ -180,29 +187,29 @@ def test_many_threads_never_share_a_box():
 
 def test_a_lease_that_is_over_is_no_way_to_the_next_user():
     with open_pool(UNSAFE) as pool:
-        box = pool.lease()
-        box.close()
-        box.close()
+        sandbox = pool.lease()
+        sandbox.close()
+        sandbox.close()
         with pool.lease() as other:
             other.write({"theirs": b"1"})
             for deed in (
-                lambda: box.read("theirs"),
-                lambda: box.write({"x": b""}),
-                lambda: box.run(HELLO, timeout_s=5),
-                box.reset,
+                lambda: sandbox.read("theirs"),
+                lambda: sandbox.write({"x": b""}),
+                lambda: sandbox.run(HELLO, timeout_s=5),
+                sandbox.reset,
             ):
                 with pytest.raises(SandboxError, match="lease is over"):
                     deed()
 
 
-def test_a_closed_pool_ends_its_boxes_and_leases_none():
+def test_a_closed_pool_ends_its_sandboxes_and_leases_none():
     pool = open_pool(UNSAFE)
-    box = pool.lease()
+    sandbox = pool.lease()
     pool.close()
     pool.close()
     with pytest.raises(SandboxError):
-        box.run(HELLO, timeout_s=5)
-    box.close()
+        sandbox.run(HELLO, timeout_s=5)
+    sandbox.close()
     with pytest.raises(SandboxError, match="closed"):
         pool.lease()
 
@@ -217,7 +224,7 @@ def test_closing_wakes_those_who_wait():
     assert time.monotonic() - begun < 10
 
 
-def test_a_box_that_does_not_start_is_an_error_and_keeps_no_place():
+def test_a_sandbox_that_does_not_start_is_an_error_and_keeps_no_place():
     tries = 0
 
     def start():
@@ -232,13 +239,13 @@ def test_a_box_that_does_not_start_is_an_error_and_keeps_no_place():
     assert tries == 3
 
 
-def test_a_broken_box_is_replaced():
+def test_a_broken_sandbox_is_replaced():
     with open_pool(UNSAFE) as pool:
         code = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
-        with pool.lease() as box, pytest.raises(SandboxError):
-            box.run(["python", "-c", code], timeout_s=20)
-        with pool.lease() as box:
-            assert box.run(HELLO, timeout_s=20).stdout == b"hello\n"
+        with pool.lease() as sandbox, pytest.raises(SandboxError):
+            sandbox.run(["python", "-c", code], timeout_s=20)
+        with pool.lease() as sandbox:
+            assert sandbox.run(HELLO, timeout_s=20).stdout == b"hello\n"
 
 
 @pytest.mark.parametrize(

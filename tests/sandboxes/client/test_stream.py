@@ -1,4 +1,4 @@
-"""What the client takes from a box that breaks or lies, and the runner from such a client."""
+"""What the client takes from a sandbox that breaks or lies, and the runner from such a client."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from sandboxes.inside.frames import (
     LENGTHS,
     MAX_HEADER,
     MAX_PAYLOAD,
-    SpoiltFrame,
+    MalformedFrame,
     lengths,
     pack,
     parse,
 )
-from sandboxes.inside.leases import Door
+from sandboxes.inside.leases import Listener
 from sandboxes.soak import descendants
 
 HELLO = pack({"hello": "v1"})
@@ -44,13 +44,13 @@ def test_a_frame_comes_back_as_it_went():
     "sizes", [(MAX_HEADER + 1, 0), (0, MAX_PAYLOAD + 1), (2**32 - 1,) * 2]
 )
 def test_lengths_past_the_limits_are_refused_unread(sizes):
-    with pytest.raises(SpoiltFrame):
+    with pytest.raises(MalformedFrame):
         lengths(LENGTHS.pack(*sizes))
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"nul", b"\xff", b"[" * 100_000])
 def test_a_header_that_is_no_object_is_refused(text):
-    with pytest.raises(SpoiltFrame):
+    with pytest.raises(MalformedFrame):
         parse(text)
 
 
@@ -61,7 +61,7 @@ def test_too_long_a_frame_is_not_sent():
 
 @pytest.fixture
 def talk() -> Iterator[Callable[..., StreamSandbox]]:
-    """A box whose far end says what it is told to and hangs up, after any request at all."""
+    """A sandbox whose far end says what it is told to and hangs up, after any request at all."""
     ends: list[socket.socket] = []
 
     def connect(*answers: bytes) -> StreamSandbox:
@@ -102,25 +102,27 @@ def talk() -> Iterator[Callable[..., StreamSandbox]]:
         + b"s",
     ],
 )
-def test_whatever_a_lying_box_answers_is_a_broken_box(talk, answer):
-    with talk(answer) as box:
+def test_whatever_a_lying_sandbox_answers_is_a_broken_sandbox(talk, answer):
+    with talk(answer) as sandbox:
         with pytest.raises(SandboxError):
-            box.run(["python", "-c", "1"], timeout_s=5)
+            sandbox.run(["python", "-c", "1"], timeout_s=5)
         with pytest.raises(SandboxError, match="closed"):
-            box.read("x")
+            sandbox.read("x")
 
 
-def test_a_box_that_says_nothing_is_given_up_after_the_deadline(monkeypatch):
+def test_a_sandbox_that_says_nothing_is_given_up_after_the_deadline(monkeypatch):
     monkeypatch.setattr("sandboxes.client.stream.SILENCE_S", 0.2)
     ours, theirs = socket.socketpair()
     theirs.sendall(HELLO)
     with (
         theirs,
-        StreamSandbox(SocketStream(ours), Isolation.NONE, "v1", lambda: None) as box,
+        StreamSandbox(
+            SocketStream(ours), Isolation.NONE, "v1", lambda: None
+        ) as sandbox,
     ):
         begun = time.monotonic()
         with pytest.raises(SandboxError):
-            box.run(["python", "-c", "1"], timeout_s=0.1)
+            sandbox.run(["python", "-c", "1"], timeout_s=0.1)
         assert 0.3 <= time.monotonic() - begun < 3
 
 
@@ -130,7 +132,7 @@ DONE = pack({"status": 0, "late": False, "truncated": False, "wall_s": 1, "stdou
 @pytest.mark.parametrize(
     ("said", "waited_for"), [(pack({"ending": True}), True), (b"", False)]
 )
-def test_a_box_that_says_that_it_kills_is_given_the_time_to(
+def test_a_sandbox_that_says_that_it_kills_is_given_the_time_to(
     monkeypatch, said, waited_for
 ):
     monkeypatch.setattr("sandboxes.client.stream.SILENCE_S", 0.1)
@@ -139,37 +141,41 @@ def test_a_box_that_says_that_it_kills_is_given_the_time_to(
     slow = threading.Timer(0.6, theirs.sendall, [DONE])
     with (
         theirs,
-        StreamSandbox(SocketStream(ours), Isolation.NONE, "v1", lambda: None) as box,
+        StreamSandbox(
+            SocketStream(ours), Isolation.NONE, "v1", lambda: None
+        ) as sandbox,
     ):
         slow.start()
         if waited_for:
-            assert box.run(["python", "-c", "1"], timeout_s=0.1).exit_code == 0
+            assert sandbox.run(["python", "-c", "1"], timeout_s=0.1).exit_code == 0
         else:
             with pytest.raises(SandboxError):
-                box.run(["python", "-c", "1"], timeout_s=0.1)
+                sandbox.run(["python", "-c", "1"], timeout_s=0.1)
         slow.cancel()
         slow.join()
 
 
-def test_a_box_that_is_stopped_is_noticed_two_seconds_past_the_deadline():
+def test_a_sandbox_that_is_stopped_is_noticed_two_seconds_past_the_deadline():
     if reason := local.available():
         pytest.skip(reason)
     with open_pool(SandboxConfig(backend="local", size=1)) as pool:
-        with pool.lease() as box:
+        with pool.lease() as sandbox:
             for pid in descendants():
                 os.kill(pid, signal.SIGSTOP)
             begun = time.monotonic()
             with pytest.raises(SandboxError):
-                box.run(["python", "-c", "1"], timeout_s=0.5)
+                sandbox.run(["python", "-c", "1"], timeout_s=0.5)
             assert 2.4 < time.monotonic() - begun < 6
-        with pool.lease() as box:
-            assert box.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
+        with pool.lease() as sandbox:
+            assert (
+                sandbox.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
+            )
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[tuple[Door, Callable[[bool], socket.socket]]]:
+def door(tmp_path: Path) -> Iterator[tuple[Listener, Callable[[bool], socket.socket]]]:
     """The door of a runner, and what knocks there: with descriptors to hand over, or without."""
-    opened, ends = Door(f"{tmp_path}/door"), []
+    opened, ends = Listener(f"{tmp_path}/door"), []
 
     def knock(whole: bool) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -199,7 +205,7 @@ def test_half_open_knocks_hold_nobody_up_and_do_not_pile_up(door):
     for _ in range(30):
         knock(False)
         lease.poll(select.poll(), 0)
-    assert len(opened._knocking) <= 8
+    assert len(opened._pending) <= 8
     second = knock(True)
     while not select.select([second], [], [], 0)[0]:
         lease.poll(select.poll(), 100)
@@ -220,7 +226,7 @@ def test_a_door_where_nobody_hands_anything_over_is_given_up(door):
 @pytest.mark.parametrize(
     "hello", [pack({"hello": "v2"}), pack({"busy": True}), b"SSH-2.0\r\n"]
 )
-def test_a_box_of_another_kind_is_not_taken(hello):
+def test_a_sandbox_of_another_kind_is_not_taken(hello):
     ours, theirs = socket.socketpair()
     ended: list[bool] = []
     with theirs:
@@ -248,7 +254,7 @@ def test_a_box_of_another_kind_is_not_taken(hello):
 def test_a_runner_hangs_up_on_a_client_that_talks_nonsense(bytes_sent):
     with open_pool(SandboxConfig(backend="unsafe", allow_unsafe=True, size=1)) as pool:
         with pool.lease() as lease:
-            stream = lease._box._stream
+            stream = lease._sandbox._stream
             stream.send(bytes_sent, time.monotonic() + 5)
             with pytest.raises((EOFError, OSError)):
                 stream.receive(1, time.monotonic() + 5)

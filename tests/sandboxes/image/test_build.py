@@ -168,8 +168,8 @@ def other_checkout(client, tmp_path: Path) -> Iterator[Callable[[str], str]]:
 
 WORKS = (
     "from sandboxes import SandboxConfig, open_pool\n"
-    "with open_pool(SandboxConfig(backend='docker', size=1)) as pool, pool.lease() as box:\n"
-    "    print(box.run(['python', '-c', 'print(7)'], timeout_s=20).stdout)"
+    "with open_pool(SandboxConfig(backend='docker', size=1)) as pool, pool.lease() as sandbox:\n"
+    "    print(sandbox.run(['python', '-c', 'print(7)'], timeout_s=20).stdout)"
 )
 
 

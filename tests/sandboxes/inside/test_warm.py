@@ -1,4 +1,4 @@
-"""Python in a box behaves as a Python of its own, though it is forked from a warm one."""
+"""Python in a sandbox behaves as a Python of its own, though it is forked from a warm one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
+def sandbox() -> Iterator[Sandbox]:
     config = SandboxConfig(backend="unsafe", allow_unsafe=True, size=1)
     with open_pool(config) as pool, pool.lease() as leased:
         leased.write(FILES)
@@ -60,9 +60,9 @@ def box() -> Iterator[Sandbox]:
     ],
     ids=lambda arguments: " ".join(arguments)[:40],
 )
-def test_a_forked_python_does_what_a_fresh_one_does(box, arguments):
-    forked = box.run(["python", *arguments], timeout_s=20, stdin=b"input")
-    fresh = box.run([sys.executable, *arguments], timeout_s=20, stdin=b"input")
+def test_a_forked_python_does_what_a_fresh_one_does(sandbox, arguments):
+    forked = sandbox.run(["python", *arguments], timeout_s=20, stdin=b"input")
+    fresh = sandbox.run([sys.executable, *arguments], timeout_s=20, stdin=b"input")
     assert (forked.exit_code, forked.stdout) == (fresh.exit_code, fresh.stdout)
     last, wanted = (done.stderr.rpartition(b": ")[2] for done in (forked, fresh))
     assert last == wanted
@@ -70,37 +70,46 @@ def test_a_forked_python_does_what_a_fresh_one_does(box, arguments):
     assert b"warm.py" not in forked.stderr
 
 
-def test_a_test_suite_runs(box):
-    done = box.run(["python", "-m", "unittest", "test_it"], timeout_s=20)
+def test_a_test_suite_runs(sandbox):
+    done = sandbox.run(["python", "-m", "unittest", "test_it"], timeout_s=20)
     assert done.exit_code == 1
     assert b"FAILED (failures=1)" in done.stderr
 
 
-def test_a_missing_program_or_folder_is_a_result(box):
-    assert box.run(["no-such-program"], timeout_s=20).exit_code == 127
-    assert box.run(["python", "-c", "1"], timeout_s=20, cwd="no/such").exit_code == 127
-
-
-def test_a_command_runs_in_the_folder_asked_for(box):
-    code = "import os; print(os.listdir())"
+def test_a_missing_program_or_folder_is_a_result(sandbox):
+    assert sandbox.run(["no-such-program"], timeout_s=20).exit_code == 127
     assert (
-        b"inner.py" in box.run(["python", "-c", code], timeout_s=20, cwd="pack").stdout
+        sandbox.run(["python", "-c", "1"], timeout_s=20, cwd="no/such").exit_code == 127
     )
 
 
-def test_two_runs_see_different_random_numbers(box):
+def test_a_command_runs_in_the_folder_asked_for(sandbox):
+    code = "import os; print(os.listdir())"
+    assert (
+        b"inner.py"
+        in sandbox.run(["python", "-c", code], timeout_s=20, cwd="pack").stdout
+    )
+
+
+def test_two_runs_see_different_random_numbers(sandbox):
     code = ["python", "-c", "import random; print(random.random())"]
-    assert box.run(code, timeout_s=20).stdout != box.run(code, timeout_s=20).stdout
+    assert (
+        sandbox.run(code, timeout_s=20).stdout != sandbox.run(code, timeout_s=20).stdout
+    )
 
 
-def test_hashes_are_the_same_in_every_run(box):
+def test_hashes_are_the_same_in_every_run(sandbox):
     code = ["python", "-c", "print(hash('a'))"]
-    assert box.run(code, timeout_s=20).stdout == box.run(code, timeout_s=20).stdout
+    assert (
+        sandbox.run(code, timeout_s=20).stdout == sandbox.run(code, timeout_s=20).stdout
+    )
 
 
-def test_no_hidden_module_is_loaded_before_a_command(box):
+def test_no_hidden_module_is_loaded_before_a_command(sandbox):
     assert hidden_modules()
-    done = box.run(["python", "-c", "import sys; print(*sys.modules)"], timeout_s=20)
+    done = sandbox.run(
+        ["python", "-c", "import sys; print(*sys.modules)"], timeout_s=20
+    )
     assert not set(done.stdout.decode().split()) & set(hidden_modules())
 
 
@@ -118,14 +127,16 @@ print(hits)
 """
 
 
-def test_nothing_of_earlier_requests_is_in_the_memory_of_a_command(box):
+def test_nothing_of_earlier_requests_is_in_the_memory_of_a_command(sandbox):
     secret = b"SECRETSEC" + b"RETSECRET"
-    box.write({"secret": secret * 3})
-    assert box.read("secret") == secret * 3
+    sandbox.write({"secret": secret * 3})
+    assert sandbox.read("secret") == secret * 3
     echo = ["python", "-c", f"print(input()); {'x = ' + repr(secret)}"]
-    assert box.run(echo, timeout_s=20, stdin=secret).stdout == secret + b"\n"
-    found = box.run(["python", "-c", FIND, secret.decode()], timeout_s=20).stdout
-    alone = box.run(["python", "-c", FIND, "ANOTHERONEALTOGETH"], timeout_s=20).stdout
+    assert sandbox.run(echo, timeout_s=20, stdin=secret).stdout == secret + b"\n"
+    found = sandbox.run(["python", "-c", FIND, secret.decode()], timeout_s=20).stdout
+    alone = sandbox.run(
+        ["python", "-c", FIND, "ANOTHERONEALTOGETH"], timeout_s=20
+    ).stdout
     assert found == alone
 
 
