@@ -15,7 +15,7 @@ import docker
 from docker.errors import DockerException, ImageNotFound
 
 from benchmarks._peers import answering, environment
-from sandboxes.image.base_image import add_file, base_archive, shared_libraries
+from sandboxes.image.base_image import add_file, base_archive, library_dependencies
 
 HERE = Path(__file__).resolve().parent
 # SWE-ReX does not name aiohttp, which its client imports.
@@ -63,7 +63,7 @@ def _archive(packages: Path) -> bytes:
     programs = [Path(path) for name in PROGRAMS if (path := shutil.which(name))]
     with tarfile.open(fileobj=io.BytesIO(base)) as archive:
         there = set(archive.getnames())
-    libraries = shared_libraries([*programs, *packages.rglob("*.so")])
+    libraries = library_dependencies([*programs, *packages.rglob("*.so")])
     with tarfile.open(fileobj=buffer, mode="a") as archive:
         archive.add(packages, "peers")
         for path in sorted({*programs, *libraries}):

@@ -1,7 +1,7 @@
-"""Sandboxes for hostile code: leased sandboxes behind one protocol."""
+"""Sandboxes for hostile code, leased from a pool, behind one protocol."""
 
 from sandboxes.base import ExecResult, Isolation, Sandbox, SandboxError, SandboxPool
-from sandboxes.client.pool import SandboxConfig, open_pool
+from sandboxes.config import SandboxConfig, open_pool
 
 __all__ = [
     "ExecResult",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 from sandboxes.commands import CommandError
@@ -36,7 +35,7 @@ class ExecResult:
 
     | field | meaning |
     |---|---|
-    | exit_code | status; negative is minus the signal; None when it was killed for time |
+    | exit_code | status; negative is minus the signal; None if it was killed for time |
     | stdout, stderr | bytes kept, up to the sandbox's output cap each |
     | timed_out | killed at the deadline |
     | truncated | output went past the cap; the command was killed there |
@@ -59,7 +58,9 @@ class Sandbox(Protocol):
     """
 
     @property
-    def isolation(self) -> Isolation: ...
+    def isolation(self) -> Isolation:
+        """What stands between the code and this machine."""
+        ...
 
     def run(
         self,
@@ -69,26 +70,26 @@ class Sandbox(Protocol):
         stdin: bytes = b"",
         cwd: str = ".",
     ) -> ExecResult:
-        """Runs a command to its end or its deadline; every process it left is killed.
+        """Runs a command to its end or its deadline, then kills every process that it left.
 
-        `argv[0] == "python"` starts from a warm interpreter, else the program is executed.
+        `argv[0] == "python"` starts from a warm interpreter; any other program is executed.
         `cwd` is relative to the working directory.
         """
         ...
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        """Lays down regular files at relative paths, making folders; symlinks are not followed.
+        """Writes regular files at relative paths and makes their folders; follows no symlink.
 
-        Raises ValueError for an absolute path or one with `..`, OSError where the code inside has
-        left no room or the files are too large or too many. Where no code has run yet and there
-        should be room, it is the sandbox that broke: SandboxError.
+        Raises ValueError for an absolute path or one with `..`, OSError if the code inside has
+        left no room or the files are too large or too many. If no code has run yet and there
+        should be room, the sandbox is broken: SandboxError.
         """
         ...
 
     def read(self, path: str) -> bytes:
         """Contents of a regular file.
 
-        Raises FileNotFoundError where there is none, or where it is a link or not a regular file.
+        Raises FileNotFoundError if there is none, or if it is a link or not a regular file.
         """
         ...
 
@@ -102,16 +103,11 @@ class Sandbox(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *exc: object) -> None: ...
 
 
 class SandboxPool(Protocol):
-    """Sandboxes of one backend, leased one user at a time. Thread-safe."""
+    """Sandboxes of one backend, each leased to one user at a time. Thread-safe."""
 
     @property
     def description(self) -> str:
@@ -119,9 +115,9 @@ class SandboxPool(Protocol):
         ...
 
     def lease(self, timeout_s: float = 60.0) -> Sandbox:
-        """An empty sandbox of one's own; closing it gives it back, wiped.
+        """An empty sandbox for the caller alone; closing it returns it to the pool, wiped.
 
-        Blocks while all are out; raises SandboxError after `timeout_s`.
+        Blocks while all are leased; raises SandboxError after `timeout_s`.
         """
         ...
 
@@ -131,9 +127,4 @@ class SandboxPool(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *exc: object) -> None: ...

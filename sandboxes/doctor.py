@@ -1,4 +1,4 @@
-"""`python -m sandboxes.doctor`: what this machine can do for sandboxes, and whether they hold."""
+"""`scgrpo sandbox doctor`: what this machine can do for sandboxes, and whether they hold."""
 
 from __future__ import annotations
 
@@ -11,36 +11,44 @@ from rich.table import Table
 from rich.text import Text
 
 from sandboxes.base import SandboxError
-from sandboxes.client.pool import SandboxConfig, open_pool
-from sandboxes.tools.host import look_around
-from sandboxes.tools.self_check import ISOLATING, Finding, findings
+from sandboxes.commands import exit_codes
+from sandboxes.config import SandboxConfig, open_pool
+from sandboxes.tools.host import host_checks
+from sandboxes.tools.self_check import ISOLATING, CheckResult, self_check
 
 __all__ = ["main"]
 
-_HELP = """\
-Looks at what this machine offers for sandboxes, takes a backend as training would, and attacks a
+PROG = "scgrpo sandbox doctor"
+DESCRIPTION = """\
+Checks what this machine offers for sandboxes, opens a backend as training would, and attacks a
 sandbox of it for a few seconds.
 
   docker   isolation "container": memory, processor and processes are limited for the whole sandbox
   local    isolation "namespace" (bubblewrap): the same filter and runner without a container;
            memory is limited for each process, the processor is not
-  auto     docker where an engine answers, else local. It never takes `unsafe`, which isolates
-           nothing and has to be asked for with sandbox.backend=unsafe sandbox.allow_unsafe=true
-
-The exit status is 0 only where a backend that isolates has withstood every attack. A missing part
+  auto     docker if an engine answers, else local. It never takes `unsafe`, which isolates
+           nothing and needs sandbox.backend=unsafe sandbox.allow_unsafe=true
+"""
+EPILOG = """\
+The exit status is 0 only if a backend that isolates has withstood every attack. A missing part
 that the backend does not need is reported, with what to install, and does not change the status.
+
+examples:
+  scgrpo sandbox doctor
+  scgrpo sandbox doctor --backend local
 """
 _WHY = {
-    "docker": "an engine answers, and only containers limit memory and processor of a whole sandbox",
+    "docker": "an engine answers, and only containers limit the memory and processor of a sandbox",
     "local": "no Docker engine answers and bubblewrap works",
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the report; the exit status."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the report; exits with 1 unless hostile code is held."""
     parser = argparse.ArgumentParser(
-        "python -m sandboxes.doctor",
-        description=_HELP,
+        PROG,
+        description=DESCRIPTION,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -49,58 +57,72 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default="auto",
         help="which backend to attack (default: %(default)s)",
     )
-    backend = parser.parse_args(arguments).backend
+    backend = parser.parse_args(argv).backend
     console = Console()
-    show(console, "This machine", look_around())
-    return 0 if attack(console, backend) else 1
+    with exit_codes(PROG):
+        show(console, "This machine", host_checks())
+        holds = attack(console, backend)
+    if not holds:
+        sys.exit(1)
 
 
 def attack(console: Console, backend: str) -> bool:
-    """Runs the battery on a sandbox; whether it isolates and held everything."""
+    """Runs the self-check on a sandbox; whether it isolates and every check passed."""
     try:
         with open_pool(SandboxConfig(backend=backend, size=1)) as pool:
-            taken = pool.description.partition(":")[0]
+            name = pool.description.partition(":")[0]
             with pool.lease() as sandbox:
                 isolation = sandbox.isolation
-            why = "asked for by name" if backend != "auto" else _WHY[taken]
-            title = (
-                f"Attacks on {taken} (isolation: {isolation.value}), taken since {why}"
+            why = (
+                "chosen by name" if backend != "auto" else f"chosen since {_WHY[name]}"
             )
-            results = show(console, title, findings(pool))
+            title = f"Attacks on {name} (isolation: {isolation.value}), {why}"
+            results = show(console, title, self_check(pool))
     except SandboxError as error:
         say(console, f"No sandbox: {error}")
         return False
-    held = isolation in ISOLATING and all(finding.good for finding in results)
-    broken = ", ".join(finding.name for finding in results if not finding.good)
-    verdict = (
-        "hostile code is held" if held else f"do NOT run hostile code here: {broken}"
-    )
-    say(console, f"Verdict: {taken}, {verdict}")
-    return held
+
+    failures = [result.name for result in results if not result.passed]
+    holds = isolation in ISOLATING and not failures
+    if holds:
+        verdict = "hostile code is held"
+    else:
+        verdict = f"do NOT run hostile code here: {', '.join(failures)}"
+    say(console, f"Verdict: {name}, {verdict}")
+    return holds
 
 
-def show(console: Console, title: str, found: Iterable[Finding]) -> list[Finding]:
-    """Prints findings, as a table on a terminal and as they come into a pipe; all of them."""
+def show(
+    console: Console, title: str, results: Iterable[CheckResult]
+) -> list[CheckResult]:
+    """Prints results and returns them: as a table on a terminal, line by line into a pipe."""
     if not console.is_terminal:
-        say(console, title)
-        return [_printed(console, finding) for finding in found]
-    kept = list(found)
+        return _show_lines(console, title, results)
+
+    rows = list(results)
     table = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("", "what", "found", "to do"):
-        table.add_column(name, overflow="fold")
-    for finding in kept:
-        mark = Text("ok", "green") if finding.good else Text("NO", "red")
-        remedy = "" if finding.good else finding.remedy
-        table.add_row(mark, *map(Text, (finding.name, finding.found, remedy)))
+    for header in ("", "what", "observed", "to do"):
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        mark = Text("ok", "green") if row.passed else Text("NO", "red")
+        remedy = "" if row.passed else row.remedy
+        table.add_row(mark, Text(row.name), Text(row.detail), Text(remedy))
     console.print(table)
-    return kept
+    return rows
 
 
-def _printed(console: Console, finding: Finding) -> Finding:
-    say(console, f"  {'ok' if finding.good else 'NO'}  {finding.name}: {finding.found}")
-    if not finding.good and finding.remedy:
-        say(console, f"      {finding.remedy}")
-    return finding
+def _show_lines(
+    console: Console, title: str, results: Iterable[CheckResult]
+) -> list[CheckResult]:
+    say(console, title)
+    rows = []
+    for row in results:
+        rows.append(row)
+        mark = "ok" if row.passed else "NO"
+        say(console, f"  {mark}  {row.name}: {row.detail}")
+        if not row.passed and row.remedy:
+            say(console, f"      {row.remedy}")
+    return rows
 
 
 def say(console: Console, text: str) -> None:
@@ -109,4 +131,4 @@ def say(console: Console, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,4 +1,4 @@
-"""What docker-compose.yml says about a sandbox: the only place where limits are written."""
+"""The limits of a sandbox, read from docker-compose.yml, the only place where they are written."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from sandboxes.base import SandboxError
 
@@ -36,8 +34,8 @@ class Limits:
     | folders_inodes | path -> files and folders that it may hold, itself among them |
     | fsize_mib | size of one file |
     | nofile | open files of one process |
-    | runner | arguments of the runner that say where and as whom commands run |
-    | listen | where the runner of a container listens |
+    | runner | arguments of the runner that say which folders commands may write |
+    | listen | path at which the runner of a container listens |
     | uid | user and group that commands run as |
     """
 
@@ -57,8 +55,11 @@ class Limits:
 def compose_service() -> Mapping[str, Any]:
     """The service `sandbox` of docker-compose.yml, as written.
 
-    Raises SandboxError where the file is missing, as in an installation that is no checkout.
+    Raises SandboxError if the file is missing, as in an installation that is no checkout.
     """
+    # Here, so that the protocol can be imported without a YAML parser.
+    import yaml
+
     try:
         text = COMPOSE_FILE.read_text()
     except OSError as error:
@@ -78,18 +79,22 @@ def compose_limits() -> Limits:
     )
     mounts = dict(mount.split(":", 1) for mount in service["tmpfs"])
     folders = [arguments[name] for name in FOLDERS]
+    ulimits = service["ulimits"]
+
+    folders_mib = {}
+    folders_inodes = {}
+    for path in folders:
+        folders_mib[path] = tmpfs_number(mounts[path], "size") // 2**20
+        folders_inodes[path] = tmpfs_number(mounts[path], "nr_inodes")
+
     return Limits(
         memory_mib=size_bytes(service["mem_limit"]) // 2**20,
         pids=int(service["pids_limit"]),
         cpus=float(service["cpus"]),
-        folders_mib={
-            path: tmpfs_number(mounts[path], "size") // 2**20 for path in folders
-        },
-        folders_inodes={
-            path: tmpfs_number(mounts[path], "nr_inodes") for path in folders
-        },
-        fsize_mib=int(service["ulimits"]["fsize"]) // 2**20,
-        nofile=int(service["ulimits"]["nofile"]),
+        folders_mib=folders_mib,
+        folders_inodes=folders_inodes,
+        fsize_mib=int(ulimits["fsize"]) // 2**20,
+        nofile=int(ulimits["nofile"]),
         runner=tuple(f"--{name}={arguments[name]}" for name in FOLDERS),
         listen=arguments["listen"],
         uid=int(arguments["uid"]),
@@ -97,21 +102,22 @@ def compose_limits() -> Limits:
 
 
 def tmpfs_number(options: str, name: str) -> int:
-    """One of the numbers that the options of a tmpfs give, such as its size in bytes.
+    """One of the numbers in a tmpfs's options, such as its size in bytes.
 
-    Raises ValueError where they do not.
+    Raises ValueError if they do not name it.
     """
     for option in options.split(","):
         if option.startswith(f"{name}="):
             return size_bytes(option.removeprefix(f"{name}="))
-    raise ValueError(f"got a tmpfs with {options!r}, wanted a {name}= among them")
+    raise ValueError(f"got a tmpfs with {options!r}, expected a {name}= among them")
 
 
 def size_bytes(text: str | int) -> int:
     """Bytes that a size such as `512m` stands for. Raises ValueError."""
-    found = re.fullmatch(r"(\d+)([bkmg]?)b?", str(text).lower())
-    if not found:
+    match = re.fullmatch(r"(\d+)([bkmg]?)b?", str(text).lower())
+    if not match:
         raise ValueError(
-            f"got the size {text!r}, wanted a number with b, k, m or g, such as 512m"
+            f"got the size {text!r}, expected a number with b, k, m or g, such as 512m"
         )
-    return int(found[1]) * SIZES[found[2] or "b"]
+    number, unit = match.groups()
+    return int(number) * SIZES[unit or "b"]

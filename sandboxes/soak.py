@@ -1,4 +1,4 @@
-"""`python -m sandboxes.soak`: starts, leases, loses and closes sandboxes, and counts what is left."""
+"""`scgrpo sandbox soak`: starts, leases, loses and closes sandboxes, and counts what is left."""
 
 from __future__ import annotations
 
@@ -28,27 +28,34 @@ from rich.table import Table
 from sandboxes.backends import bubblewrap as local
 from sandboxes.backends import docker
 from sandboxes.backends.containers import OWNER_LABEL, boot, compose_containers
-from sandboxes.base import Sandbox, SandboxError, SandboxPool
-from sandboxes.client.pool import SandboxConfig, open_pool
+from sandboxes.base import SandboxError, SandboxPool
+from sandboxes.commands import exit_codes
+from sandboxes.config import SandboxConfig, open_pool
 
 __all__ = ["Soak", "descendants", "main"]
 
-_HELP = """\
+PROG = "scgrpo sandbox soak"
+DESCRIPTION = """\
 Opens a pool, leases a sandbox and ends both, again and again, in four ways:
 
-  closed    a command runs, the lease is given back, the pool is closed
+  closed    a command runs, the lease is returned, the pool is closed
   late      a command and its detached child outlive their deadline; a second lease waits in vain
   lost      the container, or bubblewrap, is killed under a running lease
   orphaned  the process that holds the lease is killed while its command runs
-
+"""
+EPILOG = """\
 Afterwards there must be as many containers, processes, threads, sockets, other open files and
-temporary files as before. Only what these sandboxes and their clients have made is counted, so other
-work may go on beside it. The exit status is 0 only where nothing is left and every round went as
-it should.
+temporary files as before. Only what these sandboxes and their clients have made is counted, so
+other work may go on meanwhile. The exit status is 0 only if nothing is left and every round went
+as it should.
+
+examples:
+  scgrpo sandbox soak
+  scgrpo sandbox soak --leases 40 --backends local
 """
 _SUBREAPER = 36
 _SETTLE_S = 30.0
-_PATIENCE_S = 60.0
+_LEASE_S = 60.0
 _SLEEP = ["python", "-c", "import time; time.sleep(600)"]
 _DETACH = [
     "python",
@@ -58,80 +65,102 @@ _DETACH = [
 
 
 class Soak:
-    """Rounds on one backend, and counts of everything that they could leave."""
+    """Rounds on one backend, and counts of everything that they could leave.
+
+    `temporary` is the folder in which this process and its clients make temporary files.
+    `rounds` has a round for each way to end a lease; one raises SandboxError if it goes wrong.
+    """
 
     def __init__(self, backend: str, temporary: Path) -> None:
         self._config = SandboxConfig(backend=backend, size=1)
         self._backend, self._temporary = backend, temporary
         self._pids = {os.getpid()}
-        self.ways: dict[str, Callable[[], None]] = {
-            "closed": self._closed,
-            "late": self._late,
-            "lost": self._lost,
-            "orphaned": self._orphaned,
+        self.rounds: dict[str, Callable[[], None]] = {
+            "closed": self._close_lease,
+            "late": self._outlive_deadline,
+            "lost": self._lose_sandbox,
+            "orphaned": self._kill_client,
         }
 
-    def left(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """How many there are now of each kind of thing."""
-        _bury()
+        _reap_children()
         files = [_target(fd) for fd in os.listdir("/proc/self/fd")]
+        sockets = sum(name.startswith("socket:") for name in files)
+        containers = len(self.containers()) if self._backend == "docker" else 0
         return {
-            "containers": len(self.containers()) if self._backend == "docker" else 0,
+            "containers": containers,
             "processes": len(descendants()),
             "threads": len(os.listdir("/proc/self/task")),
-            "sockets": sum(name.startswith("socket:") for name in files),
-            "other open files": sum(not name.startswith("socket:") for name in files),
+            "sockets": sockets,
+            "other open files": len(files) - sockets,
             "temporary files": sum(1 for _ in self._temporary.rglob("*")),
         }
 
-    def settled(self) -> dict[str, int]:
-        """What is left once sandboxes and engine have had time to finish their endings."""
+    def final_counts(self) -> dict[str, int]:
+        """Counts once sandboxes and engine have had time to finish their endings."""
         until = time.monotonic() + _SETTLE_S
-        while (now := self.left())["containers"] + now[
-            "processes"
-        ] and time.monotonic() < until:
+        while True:
+            counts = self.counts()
+            running = counts["containers"] + counts["processes"]
+            if not running or time.monotonic() >= until:
+                return counts
             time.sleep(0.2)
-        return now
 
-    def _closed(self) -> None:
-        with open_pool(self._config) as pool, pool.lease(_PATIENCE_S) as sandbox:
+    def containers(self) -> dict[str, str]:
+        """Id -> state of each container of this process and of the clients that it started."""
+        with closing(sdk.from_env()) as client:
+            all_containers = client.api.containers(
+                all=True, filters={"label": OWNER_LABEL}
+            )
+        prefixes = tuple(f"{boot()}/{pid}/" for pid in self._pids)
+        states = {}
+        for container in all_containers:
+            owner = container["Labels"][OWNER_LABEL]
+            if owner.startswith(prefixes):
+                state = f"{container['State']} ({container['Status']}), of {owner}"
+                states[container["Id"]] = state
+        return states
+
+    def _close_lease(self) -> None:
+        read_back = ["python", "-c", "print(open('folder/file').read())"]
+        with open_pool(self._config) as pool, pool.lease(_LEASE_S) as sandbox:
             sandbox.write({"folder/file": b"content"})
-            done = sandbox.run(
-                ["python", "-c", "print(open('folder/file').read())"], timeout_s=20
-            )
-            _check(done.stdout == b"content\n", f"the command printed {done.stdout!r}")
+            result = sandbox.run(read_back, timeout_s=20)
+            is_right = result.stdout == b"content\n"
+            _check(is_right, f"the command printed {result.stdout!r}")
 
-    def _late(self) -> None:
-        with open_pool(self._config) as pool, pool.lease(_PATIENCE_S) as sandbox:
-            _check(
-                sandbox.run(_DETACH, timeout_s=0.1).timed_out, "the command was in time"
-            )
+    def _outlive_deadline(self) -> None:
+        with open_pool(self._config) as pool, pool.lease(_LEASE_S) as sandbox:
+            result = sandbox.run(_DETACH, timeout_s=0.1)
+            _check(result.timed_out, "the command was in time")
             _check(_raises(lambda: pool.lease(0.02)), "a sandbox was leased twice")
 
-    def _lost(self) -> None:
+    def _lose_sandbox(self) -> None:
         with open_pool(self._config) as pool:
-            with pool.lease(_PATIENCE_S) as sandbox:
+            with pool.lease(_LEASE_S) as sandbox:
                 self._kill()
-                _check(
-                    _raises(lambda: sandbox.run(_SLEEP, timeout_s=20)),
-                    "a killed sandbox answered",
-                )
+                is_lost = _raises(lambda: sandbox.run(_SLEEP, timeout_s=20))
+                _check(is_lost, "a killed sandbox answered")
             _check(_works(pool), "the sandbox was not replaced")
 
-    def _orphaned(self) -> None:
+    def _kill_client(self) -> None:
         reader, writer = os.pipe()
         pid = os.fork()
         if not pid:
-            _hold(self._config, writer)
+            _hold_lease(self._config, writer)
         self._pids.add(pid)
         os.close(writer)
-        held = os.read(reader, 1)
+
+        # Its byte says that the lease exists; an end without one, that there was none.
+        ready = os.read(reader, 1)
         os.close(reader)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        _check(held == b".", "the client got no lease")
+        _check(ready == b".", "the client got no lease")
 
     def _kill(self) -> None:
+        """Kills what carries the sandboxes, without a word to their clients."""
         if self._backend != "docker":
             for pid in descendants():
                 with suppress(ProcessLookupError):
@@ -141,42 +170,30 @@ class Soak:
             for name in self.containers():
                 client.api.kill(name)
 
-    def containers(self) -> dict[str, str]:
-        """Containers of this process and of the clients that it made, with the state of each."""
-        with closing(sdk.from_env()) as client:
-            found = client.api.containers(all=True, filters={"label": OWNER_LABEL})
-        owners = tuple(f"{boot()}/{pid}/" for pid in self._pids)
-        return {
-            one[
-                "Id"
-            ]: f"{one['State']} ({one['Status']}), of {one['Labels'][OWNER_LABEL]}"
-            for one in found
-            if one["Labels"][OWNER_LABEL].startswith(owners)
-        }
 
-
-def _check(good: bool, complaint: str) -> None:
-    if not good:
+def _check(condition: bool, complaint: str) -> None:
+    if not condition:
         raise SandboxError(complaint)
 
 
-def _raises(deed: Callable[[], object]) -> bool:
+def _raises(action: Callable[[], object]) -> bool:
     try:
-        deed()
+        action()
     except SandboxError:
         return True
     return False
 
 
 def _works(pool: SandboxPool) -> bool:
-    with pool.lease(_PATIENCE_S) as sandbox:
-        return sandbox.run(["python", "-c", "print(1)"], timeout_s=20).stdout == b"1\n"
+    with pool.lease(_LEASE_S) as sandbox:
+        result = sandbox.run(["python", "-c", "print(1)"], timeout_s=20)
+        return result.stdout == b"1\n"
 
 
-def _hold(config: SandboxConfig, ready: int) -> None:
+def _hold_lease(config: SandboxConfig, ready: int) -> None:
     """A client that is killed in the middle of a command; never returns."""
     try:
-        sandbox: Sandbox = open_pool(config).lease(_PATIENCE_S)
+        sandbox = open_pool(config).lease(_LEASE_S)
         os.write(ready, b".")
         sandbox.run(_SLEEP, timeout_s=600)
     finally:
@@ -191,21 +208,23 @@ def _target(fd: str) -> str:
 
 
 def descendants() -> set[int]:
-    """Processes that this one, or one that it started, has started; the dead ones too."""
+    """Processes that this one has started, or one of those; the dead ones too."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            parents[int(stat.parent.name)] = int(
-                stat.read_text().rpartition(")")[2].split()[1]
-            )
-    found, fresh = set(), {os.getpid()}
-    while fresh:
-        fresh = {pid for pid, parent in parents.items() if parent in fresh}
-        found |= fresh
-    return found
+            # The fields behind the program's name: its state, then its parent.
+            fields = stat.read_text().rpartition(")")[2].split()
+            parents[int(stat.parent.name)] = int(fields[1])
+
+    below: set[int] = set()
+    generation = {os.getpid()}
+    while generation:
+        generation = {pid for pid, parent in parents.items() if parent in generation}
+        below |= generation
+    return below
 
 
-def _bury() -> None:
+def _reap_children() -> None:
     """Reaps what killed clients have left to this process."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
@@ -214,10 +233,10 @@ def _bury() -> None:
 
 @contextmanager
 def _own_temporary_folder() -> Iterator[Path]:
-    """Where this process and its clients make temporary files meanwhile."""
+    """The folder in which this process and its clients make temporary files meanwhile."""
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="scgrpo-soak-") as name:
-        # Sandboxes of root run as somebody else.
+        # Sandboxes of root run as another user.
         os.chmod(name, 0o711)
         tempfile.tempdir = name
         try:
@@ -226,54 +245,60 @@ def _own_temporary_folder() -> Iterator[Path]:
             tempfile.tempdir = before
 
 
-def reason_against(backend: str) -> str:
-    """Empty where the backend can be tried, else why not."""
+def skip_reason(backend: str) -> str:
+    """Empty if the backend can be tried, else why not."""
     if backend == "local":
         return local.available()
-    if reason := docker.available():
+    reason = docker.available()
+    if reason:
         return reason
     with closing(sdk.from_env()) as client:
         if compose_containers(client):
-            return "it kills sandboxes, and some are kept by `docker compose up sandbox`; stop them"
+            return "it kills sandboxes, and `docker compose up sandbox` runs some; stop them"
     return ""
 
 
 def soak(backend: str, leases: int, console: Console) -> bool:
     """Runs the rounds and prints what they left; whether all is well."""
     done, faults = Counter[str](), Counter[str]()
-    begun = time.monotonic()
+    started = time.monotonic()
     with _own_temporary_folder() as temporary:
-        rounds = Soak(backend, temporary)
-        for way in rounds.ways.values():
-            way()
-        before = rounds.settled()
-        for way in _counted(list(rounds.ways), leases, backend, console):
-            done[way] += 1
+        run = Soak(backend, temporary)
+        # Once before the first count: caches and connections that stay are no leak.
+        for play_round in run.rounds.values():
+            play_round()
+        before = run.final_counts()
+
+        for name in _round_names(list(run.rounds), leases, backend, console):
+            done[name] += 1
             try:
-                rounds.ways[way]()
+                run.rounds[name]()
             except (SandboxError, OSError) as error:
-                faults[f"{way}: {error}"] += 1
-        after = rounds.settled()
-    ways = ", ".join(f"{count} {way}" for way, count in done.items())
-    title = f"{backend}: {leases} leases in {time.monotonic() - begun:.0f} s ({ways})"
-    console.print(title, highlight=False, soft_wrap=True)
+                faults[f"{name}: {error}"] += 1
+        after = run.final_counts()
+
+    seconds = time.monotonic() - started
+    rounds = ", ".join(f"{count} {name}" for name, count in done.items())
+    _print(console, f"{backend}: {leases} leases in {seconds:.0f} s ({rounds})")
     console.print(_table(before, after), highlight=False)
-    for text, count in faults.items():
-        console.print(f"{count} x {text}", markup=False, highlight=False)
+    for fault, count in faults.items():
+        _print(console, f"{count} x {fault}")
     if after["containers"]:
-        for name, state in rounds.containers().items():
-            console.print(
-                f"{name[:12]} is {state}", markup=False, highlight=False, soft_wrap=True
-            )
-    return (
-        after == before and not faults and not after["containers"] + after["processes"]
-    )
+        for container, state in run.containers().items():
+            _print(console, f"{container[:12]} is {state}")
+
+    running = after["containers"] + after["processes"]
+    return after == before and not faults and not running
 
 
-def _counted(
-    ways: list[str], leases: int, backend: str, console: Console
+def _print(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _round_names(
+    names: list[str], leases: int, backend: str, console: Console
 ) -> Iterator[str]:
-    """Ways in turn, under a bar that needs no thread: rounds fork."""
+    """Names of rounds in turn, under a bar that needs no thread: rounds fork."""
     columns = (
         TextColumn(backend),
         BarColumn(),
@@ -283,25 +308,26 @@ def _counted(
     with Progress(*columns, console=console, auto_refresh=False) as progress:
         task = progress.add_task(backend, total=leases)
         for number in range(leases):
-            yield ways[number % len(ways)]
+            yield names[number % len(names)]
             progress.advance(task)
             progress.refresh()
 
 
 def _table(before: dict[str, int], after: dict[str, int]) -> Table:
     table = Table("what")
-    for name in ("before", "after", "left over"):
-        table.add_column(name, justify="right")
+    for header in ("before", "after", "left over"):
+        table.add_column(header, justify="right")
     for what, count in before.items():
-        table.add_row(what, str(count), str(after[what]), str(after[what] - count))
+        left_over = after[what] - count
+        table.add_row(what, str(count), str(after[what]), str(left_over))
     return table
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Soaks each backend that this machine has; the exit status."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m sandboxes.soak",
-        description=_HELP,
+        PROG,
+        description=DESCRIPTION,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -312,26 +338,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="+",
         choices=("docker", "local"),
         default=["docker", "local"],
+        help="which backends to try (default: both)",
     )
-    chosen = parser.parse_args(arguments)
-    if chosen.leases < 1:
-        parser.error(f"got --leases {chosen.leases}, wanted at least 1")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Soaks each backend that this machine has; exits with 1 unless all is well."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.leases < 1:
+        parser.error(f"got --leases {args.leases}, expected at least 1")
+
     console = Console()
-    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
-    results = []
-    for backend in chosen.backends:
-        if reason := reason_against(backend):
-            console.print(
-                f"{backend} is left out: {reason}", markup=False, highlight=False
-            )
-        else:
-            results.append(soak(backend, chosen.leases, console))
-    well = bool(results) and all(results)
-    console.print(
-        "Nothing is left." if well else "Something is left, or nothing could be tried."
-    )
-    return 0 if well else 1
+    with exit_codes(PROG):
+        # Orphans of killed clients then come to this process, which counts and reaps them.
+        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+        results = []
+        for backend in args.backends:
+            reason = skip_reason(backend)
+            if reason:
+                _print(console, f"{backend} is skipped: {reason}")
+            else:
+                results.append(soak(backend, args.leases, console))
+
+    is_well = bool(results) and all(results)
+    if not is_well:
+        console.print("Something is left, or nothing could be tried.")
+        sys.exit(1)
+    console.print("Nothing is left.")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -21,25 +21,52 @@ from pathlib import Path
 from sandboxes.backends.identities import with_own_id
 from sandboxes.backends.rootfs import INSTALLED, root_folder
 from sandboxes.base import Isolation, SandboxError
+from sandboxes.client.pool import StreamPool
 from sandboxes.client.stream import SocketStream, StreamSandbox
+from sandboxes.config import SandboxConfig, no_sandbox_error
 from sandboxes.inside.settings import inside_digest
 from sandboxes.limits import compose_limits
 
-__all__ = ["available", "start"]
+__all__ = ["available", "open_pool", "start"]
 
 _INSIDE = f"/{INSTALLED}"
+_INTERPRETER = {
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+def open_pool(size: int, config: SandboxConfig, since: str = "") -> StreamPool:
+    """Up to `size` sandboxes; `since` is why this backend was chosen.
+
+    Raises SandboxError if bubblewrap does not work here.
+    """
+    reason = available()
+    if reason:
+        raise no_sandbox_error(f"local: {reason}")
+    description = f"local: {size} bubblewrap sandboxes (isolation: namespace)"
+    if since:
+        description += f" since {since}"
+    return StreamPool(start, size, description)
 
 
 def start() -> StreamSandbox:
-    """A new sandbox. Call it from a thread that lives as long as the sandbox. Raises SandboxError."""
-    return with_own_id(
-        lambda uid: start_runner(_bubblewrap(), Isolation.NAMESPACE, _identity(uid))
-    )
+    """A new sandbox. Call it from a thread that lives as long as the sandbox.
+
+    Raises SandboxError.
+    """
+
+    def start_as(uid: int) -> StreamSandbox:
+        return start_runner(_bubblewrap(), Isolation.NAMESPACE, _identity(uid))
+
+    return with_own_id(start_as)
 
 
 @cache
 def available() -> str:
-    """Empty where bubblewrap can make sandboxes here, else why not."""
+    """Empty if bubblewrap can make sandboxes here, else why not."""
     if not shutil.which("bwrap"):
         return "bubblewrap is not installed (Debian and Ubuntu: apt-get install bubblewrap)"
     try:
@@ -57,17 +84,18 @@ def start_runner(
 ) -> StreamSandbox:
     """A sandbox whose runner is a child of this process and reads a socket that it inherits.
 
-    `{stream}` in the command stands for the socket's descriptor. Raises SandboxError.
+    `{stream}` in the command stands for the socket's descriptor; `identity` holds arguments of
+    Popen that say who runs it. Raises SandboxError.
     """
     ours, theirs = socket.socketpair()
-    complaints = tempfile.TemporaryFile()  # noqa: SIM115 - read after the process has failed
+    stderr = tempfile.TemporaryFile()  # noqa: SIM115 - read after the process has failed
     try:
         with theirs:
             process = subprocess.Popen(
                 [part.format(stream=theirs.fileno()) for part in command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=complaints,
+                stderr=stderr,
                 cwd=cwd,
                 env={"PATH": os.defpath, **_INTERPRETER},
                 pass_fds=[theirs.fileno()],
@@ -78,19 +106,13 @@ def start_runner(
         )
     except (OSError, SandboxError) as error:
         ours.close()
-        complaints.seek(0)
-        said = complaints.read(2000).decode(errors="replace").strip()
-        raise SandboxError(f"{error}; {said}" if said else str(error)) from error
+        # Why the runner failed stands in its own output; the stream shows only that it ended.
+        stderr.seek(0)
+        output = stderr.read(2000).decode(errors="replace").strip()
+        message = f"{error}; {output}" if output else str(error)
+        raise SandboxError(message) from error
     finally:
-        complaints.close()
-
-
-_INTERPRETER = {
-    "LANG": "C.UTF-8",
-    "TZ": "UTC",
-    "PYTHONHASHSEED": "0",
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
+        stderr.close()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -102,9 +124,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _identity(uid: int) -> dict[str, object]:
-    """Started by root, bubblewrap would keep the kernel's uid 0 inside: somebody else starts it.
+    """Arguments of Popen that start bubblewrap as `uid`, if this process is root.
 
-    Who that is does not show inside, where everybody has the uid of the compose file.
+    Started by root, bubblewrap would keep the kernel's uid 0 inside. The uid does not show inside,
+    where every process has the one of the compose file.
     """
     if os.geteuid() != 0:
         return {}
@@ -112,37 +135,30 @@ def _identity(uid: int) -> dict[str, object]:
 
 
 def _bubblewrap() -> list[str]:
+    """The command line of bubblewrap and of the runner inside."""
     limits = compose_limits()
-    folders = []
+    folders: list[str] = []
     for path, size in limits.folders_mib.items():
         folders += ["--perms", "0700", "--size", str(size << 20), "--tmpfs", path]
-    return [
-        *(
-            "bwrap",
-            "--unshare-all",
-            "--unshare-user",
-            "--disable-userns",
-            "--die-with-parent",
-        ),
-        *("--new-session", "--as-pid-1", "--cap-drop", "ALL", "--hostname", "sandbox"),
-        *("--uid", str(limits.uid), "--gid", str(limits.uid)),
-        *("--ro-bind", str(root_folder()), "/", "--proc", "/proc"),
-        *(
-            "--ro-bind",
-            "/proc/sys",
-            "/proc/sys",
-            "--dev",
-            "/dev",
-            "--remount-ro",
-            "/dev",
-        ),
+    environment: list[str] = []
+    for name, value in _INTERPRETER.items():
+        environment += ["--setenv", name, value]
+
+    # Bubblewrap applies them in this order, so a mount may only come after what it covers.
+    parts = [
+        ["bwrap", "--unshare-all", "--unshare-user", "--disable-userns"],
+        ["--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL"],
+        ["--hostname", "sandbox", "--uid", str(limits.uid), "--gid", str(limits.uid)],
+        ["--ro-bind", str(root_folder()), "/", "--proc", "/proc"],
+        ["--ro-bind", "/proc/sys", "/proc/sys"],
+        ["--dev", "/dev", "--remount-ro", "/dev"],
         # Its root and its ptmx belong to the commands, whose mode and times would outlive a lease.
-        *("--remount-ro", "/dev/pts"),
-        *(*folders, "--chdir", _INSIDE, "--clearenv"),
-        *(part for pair in _INTERPRETER.items() for part in ("--setenv", *pair)),
-        *("/usr/bin/python3", "-m", "sandboxes.inside.runner", *limits.runner),
-        *("--stream={stream}", *command_limits()),
+        ["--remount-ro", "/dev/pts"],
+        [*folders, "--chdir", _INSIDE, "--clearenv", *environment],
+        ["/usr/bin/python3", "-m", "sandboxes.inside.runner", *limits.runner],
+        ["--stream={stream}", *command_limits()],
     ]
+    return [argument for part in parts for argument in part]
 
 
 def command_limits() -> list[str]:

@@ -1,4 +1,7 @@
-"""Containers of the sandbox image: made from the compose file's words, owned, found and reaped."""
+"""Containers of the sandbox image: their options, their owners, and the removal of orphans.
+
+The options are those of docker-compose.yml.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,24 @@ from docker.types import LogConfig, Ulimit
 from sandboxes.base import SandboxError
 from sandboxes.limits import SERVICE, compose_limits, compose_service, size_bytes
 
-__all__ = ["compose_containers", "create", "reap", "remove", "sweep", "talking"]
+__all__ = ["compose_containers", "create", "docker_errors", "reap", "remove", "sweep"]
 
 OWNER_LABEL, POOL_LABEL = "scgrpo.owner", "scgrpo.pool"
 COMPOSE_LABEL = f"com.docker.compose.service={SERVICE}"
 NOT_ABOUT_LIMITS = {"image", "build", "restart"}
+SAME_IN_SDK = (
+    "command",
+    "labels",
+    "user",
+    "stop_signal",
+    "read_only",
+    "cap_drop",
+    "cap_add",
+    "security_opt",
+    "pids_limit",
+)
+"""Keys of a service that the Docker SDK takes by the same name."""
+
 # What a container that compose started must have in common with one that we would start.
 GUARDS = (
     "CapDrop",
@@ -41,20 +57,24 @@ GUARDS = (
 
 
 @contextmanager
-def talking(deed: str) -> Iterator[None]:
-    """Turns whatever goes wrong with the engine into a SandboxError that names the deed."""
+def docker_errors(action: str) -> Iterator[None]:
+    """Turns any failure of the engine into a SandboxError that names the action."""
     try:
         yield
     except (DockerException, OSError) as error:
-        raise SandboxError(f"Docker cannot {deed}: {error}") from error
+        raise SandboxError(f"Docker cannot {action}: {error}") from error
 
 
 def container_options(uid: int | None = None) -> dict[str, Any]:
-    """The compose file's service in the words of the Docker SDK, for commands of another user id.
+    """The compose file's service as options of the Docker SDK; `uid` replaces the commands' user.
 
     Raises SandboxError for a key that has no translation here: a limit must not get lost.
     """
-    service = {k: v for k, v in compose_service().items() if k not in NOT_ABOUT_LIMITS}
+    service = {
+        key: value
+        for key, value in compose_service().items()
+        if key not in NOT_ABOUT_LIMITS
+    }
     options: dict[str, Any] = {
         "network_mode": service.pop("network_mode"),
         "ipc_mode": service.pop("ipc"),
@@ -68,17 +88,10 @@ def container_options(uid: int | None = None) -> dict[str, Any]:
             for name, value in service.pop("ulimits").items()
         ],
     }
-    same = (
-        "command",
-        "labels",
-        "user",
-        "stop_signal",
-        "read_only",
-        "cap_drop",
-        "cap_add",
-    )
-    for key in (*same, "security_opt", "pids_limit"):
+    for key in SAME_IN_SDK:
         options[key] = service.pop(key)
+
+    # Every key was popped above, so what is left would be lost.
     if service:
         raise SandboxError(
             f"docker-compose.yml sets {', '.join(sorted(service))} for {SERVICE}; "
@@ -88,14 +101,13 @@ def container_options(uid: int | None = None) -> dict[str, Any]:
 
 
 def _as_user(options: dict[str, Any], uid: int) -> dict[str, Any]:
-    """The options with another user id for the commands and for the folders that are theirs."""
-    written = compose_limits().uid
-    mounts = {
-        path: re.sub(rf"\b([ug]id)={written}\b", rf"\1={uid}", mount)
-        for path, mount in options["tmpfs"].items()
-    }
+    """The options with another user id for the commands and for the folders that they own."""
+    file_uid = compose_limits().uid
+    mounts = {}
+    for path, mount in options["tmpfs"].items():
+        mounts[path] = re.sub(rf"\b([ug]id)={file_uid}\b", rf"\1={uid}", mount)
     command = [
-        f"--uid={uid}" if part == f"--uid={written}" else part
+        f"--uid={uid}" if part == f"--uid={file_uid}" else part
         for part in options["command"]
     ]
     return {**options, "tmpfs": mounts, "command": command}
@@ -105,13 +117,13 @@ def create(client: docker.DockerClient, image: str, pool: str, uid: int) -> Cont
     """A running container with the compose file's limits, labelled as this process's and a pool's.
 
     `image` is an id, since another process may give the name to newer code. `uid` is the commands'.
-    The container ends and is removed with its first lease.
+    The container ends and is removed with its first lease. Raises SandboxError.
     """
     options = container_options(uid)
     options["labels"] = {**options["labels"], OWNER_LABEL: owner(), POOL_LABEL: pool}
     options["command"] = [*options["command"], "--once=1"]
     options["auto_remove"] = True
-    with talking("create a sandbox"):
+    with docker_errors("create a sandbox"):
         container = client.containers.create(image, **options)
         try:
             container.start()
@@ -123,97 +135,108 @@ def create(client: docker.DockerClient, image: str, pool: str, uid: int) -> Cont
 
 def remove(container: Container) -> None:
     """Kills and removes a container, which may be gone already. Raises SandboxError."""
-    with talking("remove a sandbox"), suppress(NotFound):
+    with docker_errors("remove a sandbox"), suppress(NotFound):
         try:
             container.remove(force=True, v=True)
         except APIError as error:
-            # 409: somebody else's removal is under way.
+            # 409: another removal is under way.
             if error.status_code != 409:
                 raise
 
 
 def sweep(client: docker.DockerClient, pool: str) -> None:
-    """Removes what is left of a pool: containers whose making or end an engine did not confirm."""
-    with talking("list sandboxes"):
-        left = client.containers.list(
+    """Removes what is left of a pool: containers whose start or end an engine did not confirm.
+
+    Raises SandboxError.
+    """
+    with docker_errors("list sandboxes"):
+        containers = client.containers.list(
             all=True, ignore_removed=True, filters={"label": f"{POOL_LABEL}={pool}"}
         )
-    for container in left:
+    for container in containers:
         remove(container)
 
 
 @cache
 def boot() -> str:
     """Names this start of this machine and this process-id namespace."""
-    started = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{started}/{os.stat('/proc/self/ns/pid').st_ino}"
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot_id}/{os.stat('/proc/self/ns/pid').st_ino}"
 
 
 def start_time(pid: int) -> str:
-    """Clock ticks from boot to the start of a process; empty where there is none."""
+    """Clock ticks from boot to the start of a process; empty if there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
+    # Behind the program's name, which stands in parentheses and may hold any character.
     state, *fields = text.rpartition(")")[2].split()
     return "" if state in "ZX" else fields[18]
 
 
 def owner() -> str:
-    """Names this process among all that ever ran: process ids come again, start times do not."""
+    """Names this process among all that ever ran: process ids recur, start times do not."""
     return f"{boot()}/{os.getpid()}/{start_time(os.getpid())}"
 
 
 def is_orphan(label: str, running: bool) -> bool:
-    """Whether the process that a label names is surely dead.
+    """Whether the process that an owner label names is surely dead.
 
-    A label from another machine, namespace or boot says nothing, unless its container has ended.
+    A label from another machine, namespace or boot proves nothing, unless its container has ended.
     """
-    where, _, rest = label.rpartition("/")
-    where, _, pid = where.rpartition("/")
-    if where != boot():
+    process, _, started = label.rpartition("/")
+    origin, _, pid = process.rpartition("/")
+    if origin != boot():
         return not running
-    return start_time(int(pid)) != rest
+    return start_time(int(pid)) != started
 
 
 def reap(client: docker.DockerClient) -> int:
-    """Removes containers whose owner is dead, found by label alone; how many."""
-    with talking("list sandboxes"):
-        found = client.containers.list(
+    """Removes containers whose owner is dead, by their label alone, and returns their number.
+
+    Raises SandboxError.
+    """
+    with docker_errors("list sandboxes"):
+        containers = client.containers.list(
             all=True,
             ignore_removed=True,
             filters={"label": [OWNER_LABEL, "scgrpo.sandbox"]},
         )
-    orphans = [
-        container
-        for container in found
-        if is_orphan(container.labels[OWNER_LABEL], container.status == "running")
-    ]
-    for container in orphans:
-        remove(container)
-    return len(orphans)
+    count = 0
+    for container in containers:
+        if is_orphan(container.labels[OWNER_LABEL], container.status == "running"):
+            remove(container)
+            count += 1
+    return count
 
 
 def compose_containers(client: docker.DockerClient) -> list[Container]:
-    """Running containers of `docker compose up sandbox` with today's limits."""
-    with talking("list sandboxes"):
-        found = client.containers.list(
+    """Running containers of `docker compose up sandbox` that have this checkout's limits.
+
+    Raises SandboxError.
+    """
+    with docker_errors("list sandboxes"):
+        containers = client.containers.list(
             ignore_removed=True,
             filters={"label": ["scgrpo.sandbox", COMPOSE_LABEL], "status": "running"},
         )
-    return [container for container in found if is_as_written(client, container)]
+    return [
+        container for container in containers if has_current_limits(client, container)
+    ]
 
 
-def is_as_written(client: docker.DockerClient, container: Container) -> bool:
+def has_current_limits(client: docker.DockerClient, container: Container) -> bool:
     """Whether a container has the limits of this checkout."""
-    options = {
-        k: v
-        for k, v in container_options().items()
-        if k not in ("command", "labels", "user")
-    }
-    options.pop("stop_signal")
-    wanted = client.api.create_host_config(**{**options, "binds": None})
-    found = container.attrs["HostConfig"]
-    if any((wanted.get(key) or None) != (found.get(key) or None) for key in GUARDS):
-        return False
-    return container.attrs["Config"]["Cmd"] == container_options()["command"]
+    options = container_options()
+    command = options["command"]
+    for key in ("command", "labels", "user", "stop_signal"):
+        del options[key]
+    expected = client.api.create_host_config(**options, binds=None)
+    actual = container.attrs["HostConfig"]
+
+    # The engine writes an option that is not set as null, empty or zero.
+    for key in GUARDS:
+        if (expected.get(key) or None) != (actual.get(key) or None):
+            return False
+    return container.attrs["Config"]["Cmd"] == command

@@ -2,8 +2,8 @@
 
 Nothing listens on a port. For a lease, a relay is executed in the container; it hands its standard
 streams, which are this client's connection to the engine, to the runner. The runner serves one
-lease at a time and tells others that it is taken. When the connection ends, however it ends, it
-kills and wipes; in a container of our own it then ends, and the container with it.
+lease at a time and tells other clients that it is busy. When the connection ends, however it ends,
+it kills and wipes; in a container of our own it then ends, and the container with it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from docker.models.containers import Container
 from sandboxes.backends.containers import (
     compose_containers,
     create,
+    docker_errors,
     reap,
     remove,
     sweep,
-    talking,
 )
 from sandboxes.backends.engines import Engines
 from sandboxes.backends.identities import with_own_id
@@ -34,79 +34,98 @@ from sandboxes.backends.rootfs import INSTALLED
 from sandboxes.base import Isolation, SandboxError
 from sandboxes.client.pool import StreamPool
 from sandboxes.client.stream import BusyError, SocketStream, StreamSandbox
+from sandboxes.config import SandboxConfig, no_sandbox_error
 from sandboxes.image.build import image_now, prepare_image
 from sandboxes.inside.settings import inside_digest
 from sandboxes.limits import compose_limits
 
-__all__ = ["available", "start_pool"]
+__all__ = ["available", "open_pool"]
 
 _CALL_S = 60
-_ASK_S = 5
+_PROBE_S = 5
 _PART = struct.Struct(">BxxxI")
+"""The engine's label of a part of a command's output: which stream, how many bytes."""
+
 _STDOUT = 1
 
 
 def available(hosts: Sequence[str] = ()) -> str:
-    """Empty where every engine asked for answers, else why not."""
+    """Empty if every engine of `hosts` answers (none: the environment's), else why not."""
     for host in hosts or ("",):
-        if reason := _fault(host):
-            return f"{host}: {reason}" if host else reason
+        fault = _fault(host)
+        if fault:
+            return f"{host}: {fault}" if host else fault
     return ""
 
 
-def start_pool(size: int, hosts: Sequence[str] = ()) -> StreamPool:
-    """Up to `size` sandboxes on the engines at `hosts`; none named is the one of the environment.
+def open_pool(size: int, config: SandboxConfig) -> StreamPool:
+    """Up to `size` sandboxes on the engines at `config.hosts`; none: the environment's.
 
-    Makes the image on each where that is due. Raises SandboxError.
+    Builds the image on each that lacks it. Raises SandboxError.
     """
+    hosts = config.hosts
+    reason = available(hosts)
+    if reason:
+        raise no_sandbox_error(f"docker: {reason}")
+
     with ExitStack() as stack:
-        found = []
+        docker_engines = []
         for host in hosts or ("",):
-            found.append(DockerEngine(host))
-            stack.callback(found[-1].close)
-        engines = Engines(found)
-        warm = sum(engine.warm() for engine in found)
+            engine = DockerEngine(host)
+            stack.callback(engine.close)
+            docker_engines.append(engine)
+        warm = sum(engine.count_warm() for engine in docker_engines)
+        # From here on the pool closes the engines.
         stack.pop_all()
-    kept = f"{min(warm, size)} from compose, the others" if warm else "each"
-    over = f" on {len(hosts)} engines" if len(hosts) > 1 else ""
-    description = f"docker: up to {size} containers{over} ({kept} started by need; isolation: container)"
+
+    engines = Engines(docker_engines)
+    description = _describe(size, warm, len(hosts))
     return StreamPool(engines.start, size, description, engines.close)
 
 
+def _describe(size: int, warm: int, hosts: int) -> str:
+    which = f"{min(warm, size)} from compose, the others" if warm else "each"
+    over = f" on {hosts} engines" if hosts > 1 else ""
+    return (
+        f"docker: up to {size} containers{over} "
+        f"({which} started by need; isolation: container)"
+    )
+
+
 def _client(host: str, timeout_s: int) -> sdk.DockerClient:
-    """A client of the engine at a URL, or of the environment's where it is empty."""
+    """A client of the engine at a URL, or of the environment's if it is empty."""
     if host:
         return sdk.DockerClient(base_url=host, timeout=timeout_s)
     return sdk.from_env(timeout=timeout_s)
 
 
 def _fault(host: str) -> str:
-    """Empty where the engine answers and runs Linux containers, else why not."""
+    """Empty if the engine answers and runs Linux containers, else why not."""
     try:
-        with closing(_client(host, _ASK_S)) as client:
+        with closing(_client(host, _PROBE_S)) as client:
             client.ping()
             kind = client.info()["OSType"]
     except (DockerException, OSError) as error:
-        return f"no engine answers ({_short(error)})"
-    return (
-        "" if kind == "linux" else f"the engine runs {kind} containers, not Linux ones"
-    )
+        return f"no engine answers ({_first_line(error)})"
+    if kind != "linux":
+        return f"the engine runs {kind} containers, not Linux ones"
+    return ""
 
 
-def _short(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0][:200]
 
 
 class DockerEngine:
-    """One Docker engine with the sandbox image on it. Raises SandboxError where it has none."""
+    """One Docker engine with the sandbox image on it. Raises SandboxError if it has none."""
 
     def __init__(self, host: str) -> None:
         self._host, self._pool = host, secrets.token_hex(8)
         with ExitStack() as stack:
-            with talking("be reached"):
+            with docker_errors("be reached"):
                 self._client = _client(host, _CALL_S)
             stack.callback(self._client.close)
-            self._image = self._prepared()
+            self._image = self._prepare_image()
             reap(self._client)
             stack.pop_all()
 
@@ -115,8 +134,8 @@ class DockerEngine:
         """See `Engine.name`."""
         return self._host or "of the environment"
 
-    def warm(self) -> int:
-        """How many containers compose keeps here."""
+    def count_warm(self) -> int:
+        """How many containers compose runs here. Raises SandboxError."""
         return len(compose_containers(self._client))
 
     def fault(self) -> str:
@@ -124,17 +143,17 @@ class DockerEngine:
         return _fault(self._host)
 
     def close(self) -> None:
-        """See `Engine.close`; what an engine that is gone keeps is for a later pool to reap."""
+        """See `Engine.close`. Containers of an engine that is gone are left to a later `reap`."""
         with (
             suppress(SandboxError),
-            talking("be reached"),
-            closing(_client(self._host, _ASK_S)) as client,
+            docker_errors("be reached"),
+            closing(_client(self._host, _PROBE_S)) as client,
         ):
             sweep(client, self._pool)
         self._client.close()
 
     def start(self) -> StreamSandbox:
-        """A lease on a free container of compose, or on a new one."""
+        """A lease on a free container of compose, or on a new one. Raises SandboxError."""
         for container in compose_containers(self._client):
             try:
                 return _lease(self._client, container, lambda: None)
@@ -143,47 +162,51 @@ class DockerEngine:
             except SandboxError as error:
                 print(
                     f"[sandbox] not using {container.name}: {error}; "
-                    "`docker compose up --detach sandbox` makes it anew",
+                    "`docker compose up --detach sandbox` replaces it",
                     file=sys.stderr,
                 )
-        return with_own_id(self._own)
+        return with_own_id(self._start_container)
 
-    def _own(self, uid: int) -> StreamSandbox:
-        container = self._created(uid)
+    def _start_container(self, uid: int) -> StreamSandbox:
+        container = self._create_container(uid)
         return _lease(self._client, container, partial(remove, container))
 
-    def _created(self, uid: int) -> Container:
+    def _create_container(self, uid: int) -> Container:
         try:
             return create(self._client, self._image, self._pool, uid)
         except SandboxError as error:
             if not isinstance(error.__cause__, ImageNotFound):
                 raise
-        # Somebody has removed the image that this pool began with.
-        self._image = self._prepared()
+
+        # The image that this pool began with has been removed.
+        self._image = self._prepare_image()
         return create(self._client, self._image, self._pool, uid)
 
-    def _prepared(self) -> str:
-        with talking("look for the image"):
-            missing = image_now(self._client) is None
-        if missing:
+    def _prepare_image(self) -> str:
+        """Id of the image, built if it is missing."""
+        with docker_errors("look for the image"):
+            is_missing = image_now(self._client) is None
+        if is_missing:
             where = f" on {self._host}" if self._host else ""
-            print(f"[sandbox] making the image{where}, once", file=sys.stderr)
+            print(f"[sandbox] building the image{where}, once", file=sys.stderr)
         return str(prepare_image(self._client).id)
 
 
 def _lease(
     client: sdk.DockerClient, container: Container, end: Callable[[], None]
 ) -> StreamSandbox:
+    """A sandbox in a running container. Raises BusyError, SandboxError; `end` is called then."""
     try:
-        with talking("reach a sandbox"):
-            made = client.api.exec_create(
+        with docker_errors("reach a sandbox"):
+            execution = client.api.exec_create(
                 container.id, _relay(), stdin=True, user="0:0"
             )
-            found = client.api.exec_start(made["Id"], socket=True)
+            connection = client.api.exec_start(execution["Id"], socket=True)
     except SandboxError:
         end()
         raise
-    return StreamSandbox(EngineStream(found), Isolation.CONTAINER, inside_digest(), end)
+    stream = EngineStream(connection)
+    return StreamSandbox(stream, Isolation.CONTAINER, inside_digest(), end)
 
 
 def _relay() -> list[str]:
@@ -192,41 +215,47 @@ def _relay() -> list[str]:
 
 
 class EngineStream(SocketStream):
-    """The engine's connection to an executed command: what it prints comes in labelled parts."""
+    """The engine's connection to an executed command, whose output comes in labelled parts.
 
-    def __init__(self, found: Any) -> None:
-        raw = getattr(found, "_sock", found)
+    `connection` is what the SDK's `exec_start(socket=True)` returns.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        raw = getattr(connection, "_sock", connection)
         super().__init__(raw)
-        self._found, self._left = found, 0
+        self._wrapper = connection
+        self._left_in_part = 0
         # The SDK hands out the socket below the reader that has read the head of the engine's
         # answer, and whatever came with the head stays in there.
         raw.settimeout(0)
-        self._early = found._response.raw._fp.fp.peek()
+        self._early = connection._response.raw._fp.fp.peek()
 
     def some(self, count: int, until: float) -> bytes:
-        """See `SocketStream.some`; what the relay complains of ends the stream."""
-        while not self._left:
-            head = b""
-            while len(head) < _PART.size:
-                head += self._raw(_PART.size - len(head), until)
-            kind, self._left = _PART.unpack(head)
+        """See `SocketStream.some`; anything that the relay writes to stderr ends the stream."""
+        while not self._left_in_part:
+            label = b""
+            while len(label) < _PART.size:
+                label += self._raw(_PART.size - len(label), until)
+            kind, self._left_in_part = _PART.unpack(label)
             if kind != _STDOUT:
-                said = self._raw(self._left, until).decode(errors="replace")
-                raise EOFError(said.strip().rpartition("\n")[2])
-        got = self._raw(min(count, self._left), until)
-        self._left -= len(got)
-        return got
+                message = self._raw(self._left_in_part, until).decode(errors="replace")
+                # The last line of a traceback names the error.
+                raise EOFError(message.strip().rpartition("\n")[2])
+
+        data = self._raw(min(count, self._left_in_part), until)
+        self._left_in_part -= len(data)
+        return data
 
     def _raw(self, count: int, until: float) -> bytes:
         if not self._early:
             return super().some(count, until)
-        got, self._early = self._early[:count], self._early[count:]
-        return got
+        data, self._early = self._early[:count], self._early[count:]
+        return data
 
     def close(self) -> None:
-        """See `SocketStream.close`. Each of three layers holds the connection and would keep it."""
-        if not self._found.closed:
+        """See `SocketStream.close`. Each of three layers holds the connection open."""
+        if not self._wrapper.closed:
             with suppress(OSError):
-                self._found._response.close()
-            self._found.close()
+                self._wrapper._response.close()
+            self._wrapper.close()
         super().close()

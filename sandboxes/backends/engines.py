@@ -1,4 +1,4 @@
-"""Sandboxes over several engines: each starts where the fewest are, and a dead engine is left out."""
+"""Sandboxes over several engines: each starts on the least loaded one; dead engines are skipped."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sandboxes.client.stream import StreamSandbox
 
 __all__ = ["Engine", "Engines"]
 
-LEFT_OUT_S = 10.0
-"""How long an engine that did not answer is asked only when no other can start a sandbox."""
+SKIP_S = 10.0
+"""How long an engine that did not answer is tried only when no other can start a sandbox."""
 
 
 class Engine(Protocol):
@@ -22,7 +22,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """What the log calls it."""
+        """Its name in the log."""
         ...
 
     def start(self) -> StreamSandbox:
@@ -30,74 +30,79 @@ class Engine(Protocol):
         ...
 
     def fault(self) -> str:
-        """Empty where it answers, else why not."""
+        """Empty if the engine answers, else why not."""
         ...
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Ends the connection."""
         ...
 
 
 class Engines:
-    """Starts each sandbox on the engine that carries the fewest of those that answer."""
+    """Starts each sandbox on the engine that runs the fewest, of those that answer."""
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = list(engines)
         self._lock = threading.Lock()
-        self._sandboxes = dict.fromkeys(range(len(self._engines)), 0)
-        self._out_until: dict[int, float] = {}
+        self._running = dict.fromkeys(range(len(self._engines)), 0)
+        self._skipped_until: dict[int, float] = {}
 
     def start(self) -> StreamSandbox:
-        """A sandbox. Raises SandboxError with every engine's reason where none can start one."""
-        reasons = []
-        for place in self._order():
+        """A sandbox. Raises SandboxError with every engine's reason if none can start one."""
+        errors: list[tuple[str, SandboxError]] = []
+        for index in self._order():
+            engine = self._engines[index]
             try:
-                sandbox = self._engines[place].start()
+                sandbox = engine.start()
             except SandboxError as error:
-                reasons.append((self._engines[place].name, error))
-                self._judge(place)
+                errors.append((engine.name, error))
+                self._skip_if_dead(index)
             else:
-                return self._counted(place, sandbox)
-        if len(reasons) == 1:
-            raise reasons[0][1]
-        raise SandboxError("; ".join(f"{name}: {error}" for name, error in reasons))
+                self._count(index, sandbox)
+                return sandbox
+
+        if len(errors) == 1:
+            raise errors[0][1]
+        raise SandboxError("; ".join(f"{name}: {error}" for name, error in errors))
 
     def close(self) -> None:
-        """Lets go of every engine."""
+        """Ends the connection to every engine."""
         for engine in self._engines:
             engine.close()
 
     def _order(self) -> list[int]:
-        """The emptiest first; those that are left out come last, for when all others fail."""
+        """The least loaded first; skipped ones come last, in case all others fail."""
         now = time.monotonic()
+
+        def key(index: int) -> tuple[bool, int]:
+            is_skipped = now < self._skipped_until.get(index, 0.0)
+            return is_skipped, self._running[index]
+
         with self._lock:
-            return sorted(
-                self._sandboxes,
-                key=lambda at: (now < self._due(at), self._sandboxes[at]),
-            )
+            return sorted(self._running, key=key)
 
-    def _due(self, place: int) -> float:
-        return self._out_until.get(place, 0.0)
+    def _skip_if_dead(self, index: int) -> None:
+        """Skips an engine for a while if it was not the sandbox but the engine that failed."""
+        fault = self._engines[index].fault()
+        if fault:
+            if index not in self._skipped_until:
+                self._log(index, f"is skipped: {fault}")
+            self._skipped_until[index] = time.monotonic() + SKIP_S
 
-    def _judge(self, place: int) -> None:
-        """Leaves an engine out where it was not the sandbox but the engine that failed."""
-        if fault := self._engines[place].fault():
-            if place not in self._out_until:
-                self._say(place, f"is left out: {fault}")
-            self._out_until[place] = time.monotonic() + LEFT_OUT_S
+    def _count(self, index: int, sandbox: StreamSandbox) -> None:
+        """Counts a running sandbox of an engine until it is closed."""
+        if self._skipped_until.pop(index, None) is not None:
+            self._log(index, "answers again")
 
-    def _counted(self, place: int, sandbox: StreamSandbox) -> StreamSandbox:
-        if self._out_until.pop(place, None) is not None:
-            self._say(place, "answers again")
-
-        def over() -> None:
+        def uncount() -> None:
             with self._lock:
-                self._sandboxes[place] -= 1
+                self._running[index] -= 1
 
         with self._lock:
-            self._sandboxes[place] += 1
-        sandbox.at_end(over)
-        return sandbox
+            self._running[index] += 1
+        sandbox.on_close(uncount)
 
-    def _say(self, place: int, what: str) -> None:
-        print(f"[sandbox] engine {self._engines[place].name} {what}", file=sys.stderr)
+    def _log(self, index: int, message: str) -> None:
+        print(
+            f"[sandbox] engine {self._engines[index].name} {message}", file=sys.stderr
+        )

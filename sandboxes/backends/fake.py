@@ -1,22 +1,21 @@
-"""Scripted sandboxes for tests: files are kept, commands are answered by a function."""
+"""Scripted sandboxes for tests: they store files, and a function answers commands."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
 from sandboxes.base import ExecResult, Isolation, SandboxError
 from sandboxes.inside.workspace import components
 
-__all__ = ["FakeSandbox", "FakePool", "Handler"]
+__all__ = ["FakePool", "FakeSandbox", "Handler"]
 
 Handler = Callable[[Sequence[str], dict[str, bytes], bytes], ExecResult]
-"""Answers a command, given argv, the sandbox's files (which it may change) and standard input."""
+"""Answers a command, given argv, the sandbox's files (which it may change) and its input."""
 
 
 class FakeSandbox:
-    """A sandbox that runs nothing. Its handler may raise SandboxError, as a broken sandbox would."""
+    """A sandbox that runs nothing. Its handler may raise SandboxError, as a broken one would."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -25,7 +24,7 @@ class FakeSandbox:
 
     @property
     def isolation(self) -> Isolation:
-        """Nothing, but there is nothing to isolate."""
+        """NONE, but there is nothing to isolate."""
         return Isolation.NONE
 
     def run(
@@ -36,31 +35,31 @@ class FakeSandbox:
         stdin: bytes = b"",
         cwd: str = ".",
     ) -> ExecResult:
-        """What the handler answers; the deadline and `cwd` are its own affair."""
-        return self._handler(argv, self._held(), stdin)
+        """What the handler answers; it may heed neither the deadline nor `cwd`."""
+        return self._handler(argv, self._open_files(), stdin)
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """See `Sandbox.write`."""
-        self._held().update(
-            {"/".join(components(path)): bytes(text) for path, text in files.items()}
-        )
+        by_name = {_name(path): bytes(content) for path, content in files.items()}
+        self._open_files().update(by_name)
 
     def read(self, path: str) -> bytes:
         """See `Sandbox.read`."""
-        name = "/".join(components(path))
-        if name not in self._held():
+        files, name = self._open_files(), _name(path)
+        if name not in files:
             raise FileNotFoundError(f"{path}: no such file")
-        return self._files[name]
+        return files[name]
 
     def reset(self) -> None:
         """See `Sandbox.reset`."""
-        self._held().clear()
+        self._open_files().clear()
 
     def close(self) -> None:
         """See `Sandbox.close`."""
         self._closed = True
 
-    def _held(self) -> dict[str, bytes]:
+    def _open_files(self) -> dict[str, bytes]:
+        """The files of a sandbox that is not closed. Raises SandboxError."""
         if self._closed:
             raise SandboxError("the sandbox is closed")
         return self._files
@@ -68,17 +67,12 @@ class FakeSandbox:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
 
 class FakePool:
-    """As many scripted sandboxes as are asked for."""
+    """Any number of scripted sandboxes."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -102,10 +96,10 @@ class FakePool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _name(path: str) -> str:
+    """A path without `.` and empty parts. Raises ValueError."""
+    return "/".join(components(path))

@@ -1,6 +1,6 @@
-"""User ids for sandboxes: each has one of its own, so that none spends what another's user may.
+"""A user id for each sandbox, so that none uses up what the kernel grants to another's user.
 
-The kernel counts much per user for a whole machine: pending signals, locked memory, pages of pipes,
+The kernel counts per user, for a whole machine: pending signals, locked memory, pages of pipes,
 descriptors in flight, processes.
 """
 
@@ -15,9 +15,9 @@ from sandboxes.base import SandboxError
 from sandboxes.client.stream import StreamSandbox
 from sandboxes.limits import compose_limits
 
-__all__ = ["MOST", "with_own_id"]
+__all__ = ["MAX_IDS", "with_own_id"]
 
-MOST = 4095
+MAX_IDS = 4095
 """Ids after the compose file's own, all of them within the 65,536 that an engine may map."""
 
 _LOCK = threading.Lock()
@@ -25,28 +25,28 @@ _IN_USE: set[int] = set()
 
 
 def with_own_id(start: Callable[[int], StreamSandbox]) -> StreamSandbox:
-    """What `start` makes, given a user id that no other sandbox of this process has meanwhile.
+    """What `start` returns for a user id that no other sandbox of this process has meanwhile.
 
-    Drawn by chance, so that sandboxes of other processes are unlikely to have it. Raises what
-    `start` raises, and SandboxError where all ids are out.
+    The id is random, so that sandboxes of other processes are unlikely to have it. Raises what
+    `start` raises, and SandboxError if all ids are in use.
     """
-    uid = _take()
+    uid = _acquire()
     try:
         sandbox = start(uid)
     except BaseException:
         _release(uid)
         raise
-    sandbox.at_end(partial(_release, uid))
+    sandbox.on_close(partial(_release, uid))
     return sandbox
 
 
-def _take() -> int:
+def _acquire() -> int:
     first = compose_limits().uid + 1
     with _LOCK:
-        free = sorted(set(range(first, first + MOST)) - _IN_USE)
+        free = sorted(set(range(first, first + MAX_IDS)) - _IN_USE)
         if not free:
             raise SandboxError(
-                f"all {MOST} user ids for sandboxes are in use; close some"
+                f"all {MAX_IDS} user ids for sandboxes are in use; close some"
             )
         uid = random.SystemRandom().choice(free)
         _IN_USE.add(uid)

@@ -1,4 +1,4 @@
-"""Folders that sandboxes without containers start from: the runner, and a root with Python alone."""
+"""Folders that sandboxes without containers start from: the runner, a root with only Python."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from sandboxes.inside.settings import INSIDE, hidden_modules, inside_digest
 __all__ = ["INSTALLED", "install_runner", "root_folder"]
 
 INSTALLED = "opt/scgrpo"
-"""Where the runner lies in a root."""
+"""Path of the runner in a root."""
 
 _PACKAGE = Path(__file__).parents[1]
+_RECIPE = ("image/base_image.py", "backends/rootfs.py")
+"""The files that decide what a root holds, besides the runner's own."""
 
 
 def install_runner(folder: Path) -> None:
@@ -38,20 +40,17 @@ def install_runner(folder: Path) -> None:
 def root_folder() -> Path:
     """A folder to mount as a sandbox's root: this machine's Python, its library, the runner.
 
-    Made once and kept in the user's cache (root's in /var/cache, since the sandboxes of root run as
-    somebody else). Raises SandboxError.
+    Built once and stored in the user's cache (root's in /var/cache, since the sandboxes of root
+    run as another user). Raises SandboxError.
     """
-    makers = b"".join(
-        (_PACKAGE / name).read_bytes()
-        for name in ("image/base_image.py", "backends/rootfs.py")
-    )
+    recipe = b"".join((_PACKAGE / name).read_bytes() for name in _RECIPE)
     version = f"{sys.version} {sys.base_prefix} {inside_digest()}".encode()
-    name = f"python-{hashlib.sha256(makers + version).hexdigest()[:16]}"
+    name = f"python-{hashlib.sha256(recipe + version).hexdigest()[:16]}"
     try:
         cache_folder = _cache_folder()
         root = cache_folder / name
         if not root.is_dir():
-            _make(cache_folder, root)
+            _build(cache_folder, root)
     except OSError as error:
         raise SandboxError(
             f"cannot make a root folder for sandboxes: {error}"
@@ -63,16 +62,17 @@ def _cache_folder() -> Path:
     if os.geteuid() == 0:
         folder = Path("/var/cache/scgrpo")
     else:
-        folder = Path(
-            os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "scgrpo"
-        )
+        user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(user_cache, "scgrpo")
+
+    # A folder of another user could hold a root of their making.
     folder.mkdir(parents=True, exist_ok=True)
     if folder.lstat().st_uid != os.geteuid():
-        raise SandboxError(f"{folder} belongs to somebody else; remove it")
+        raise SandboxError(f"{folder} belongs to another user; remove it")
     return folder
 
 
-def _make(cache_folder: Path, root: Path) -> None:
+def _build(cache_folder: Path, root: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache_folder, prefix="new-") as temporary:
         new = Path(temporary, "root")
         new.mkdir()
@@ -80,16 +80,20 @@ def _make(cache_folder: Path, root: Path) -> None:
             # The archive is our own. Python before 3.11.4 knows no filters and no `filter=`.
             archive.extraction_filter = lambda member, _: member
             archive.extractall(new)
+
         library = sysconfig.get_path("stdlib", vars=PREFIXES).lstrip("/")
         hide(new / library, hidden_modules())
         install_runner(new / INSTALLED)
+
         for folder in ("dev", "proc", "work"):
             (new / folder).mkdir(exist_ok=True)
-        for folder, _, _ in os.walk(new):
-            os.chmod(folder, 0o755)
+        for directory, _, _ in os.walk(new):
+            os.chmod(directory, 0o755)
+
+        # In one step, so that no process ever mounts half a root.
         try:
             new.rename(root)
         except OSError:
-            # Somebody else was faster.
+            # Another process may have finished the same root first.
             if not root.is_dir():
                 raise

@@ -1,6 +1,6 @@
 """Plain processes with resource limits. Nothing is isolated: for code that you would run yourself.
 
-The same runner and protocol as in the other sandboxes, as a child of this process: commands run as
+The same runner and protocol as in other sandboxes, as a child of this process: commands run as
 this user, see this machine's files and network, and can find the standard library's own copy of
 the modules that are hidden elsewhere.
 """
@@ -15,30 +15,51 @@ from pathlib import Path
 from sandboxes.backends.bubblewrap import command_limits, start_runner
 from sandboxes.backends.rootfs import install_runner
 from sandboxes.base import Isolation, SandboxError
+from sandboxes.client.pool import StreamPool
 from sandboxes.client.stream import StreamSandbox
+from sandboxes.config import SandboxConfig
 
-__all__ = ["start"]
+__all__ = ["open_pool", "start"]
+
+
+def open_pool(size: int, config: SandboxConfig) -> StreamPool:
+    """Up to `size` sandboxes that isolate nothing.
+
+    Raises ValueError without `config.allow_unsafe`, which SandboxConfig checks as well.
+    """
+    if not config.allow_unsafe:
+        raise ValueError("got backend=unsafe without sandbox.allow_unsafe=true")
+    description = f"unsafe: {size} plain processes, NOTHING is isolated"
+    return StreamPool(start, size, description)
 
 
 def start() -> StreamSandbox:
     """A new sandbox in a temporary folder of its own. Raises SandboxError."""
     try:
-        place = Path(tempfile.mkdtemp(prefix="scgrpo-unsafe-"))
-        for folder in ("work", "tmp"):
-            (place / folder).mkdir()
-        install_runner(place / "runner")
+        folder = _temporary_folder()
     except OSError as error:
         raise SandboxError(f"cannot make a temporary folder: {error}") from error
+
+    # A limit on processes counts all that this user has, so it would hit those outside.
+    limits = [part for part in command_limits() if not part.startswith("--nproc=")]
     command = [
         *(sys.executable, "-m", "sandboxes.inside.runner", "--stream={stream}"),
-        *(f"--work={place / 'work'}", f"--scratch={place / 'tmp'}"),
-        *("--owns_namespace=0", "--seccomp=0"),
-        *(part for part in command_limits() if not part.startswith("--nproc=")),
+        *(f"--work={folder / 'work'}", f"--scratch={folder / 'tmp'}"),
+        *("--owns_namespace=0", "--seccomp=0", *limits),
     ]
     try:
-        sandbox = start_runner(command, Isolation.PROCESS, {}, cwd=place / "runner")
+        sandbox = start_runner(command, Isolation.PROCESS, {}, cwd=folder / "runner")
     except SandboxError:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
-    sandbox.at_end(lambda: shutil.rmtree(place, ignore_errors=True))
+    sandbox.on_close(lambda: shutil.rmtree(folder, ignore_errors=True))
     return sandbox
+
+
+def _temporary_folder() -> Path:
+    """A folder with the runner, a working directory and one for temporary files."""
+    folder = Path(tempfile.mkdtemp(prefix="scgrpo-unsafe-"))
+    for name in ("work", "tmp"):
+        (folder / name).mkdir()
+    install_runner(folder / "runner")
+    return folder

@@ -1,118 +1,36 @@
-"""Sandboxes for many users at once: configuration, choice of the backend, leases."""
+"""A pool of sandboxes: leases for many users at once, and replacement of what breaks."""
 
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
-from sandboxes.base import SandboxError, SandboxPool
+from sandboxes.base import SandboxError
 from sandboxes.client.lease import LeasedSandbox
 from sandboxes.client.stream import StreamSandbox
 
-__all__ = ["StreamPool", "SandboxConfig", "open_pool"]
+__all__ = ["StreamPool"]
 
-_BACKENDS = ("auto", "docker", "local", "unsafe", "fake")
-_MOST = 8
-
-
-@dataclass(frozen=True)
-class SandboxConfig:
-    """Where untrusted code runs.
-
-    | field | meaning |
-    |---|---|
-    | backend | docker, local (bubblewrap), unsafe (plain processes); auto: docker, else local |
-    | allow_unsafe | must be true for backend=unsafe, which isolates nothing |
-    | size | sandboxes at most; 0 is twice the number of cores, at most 8 |
-    | hosts | Docker engines to spread the sandboxes over, as unix:///path or tcp://address:port; |
-    | | none: the one of the environment |
-    """
-
-    backend: str = "auto"
-    allow_unsafe: bool = False
-    size: int = 0
-    hosts: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.backend not in _BACKENDS:
-            raise ValueError(
-                f"got sandbox.backend={self.backend!r}, wanted one of {', '.join(_BACKENDS)}"
-            )
-        if self.backend == "fake":
-            raise ValueError(
-                "got sandbox.backend='fake', which needs a script: "
-                "construct sandboxes.backends.fake.FakePool(handler) and pass it on"
-            )
-        if self.backend == "unsafe" and not self.allow_unsafe:
-            raise ValueError(
-                "got sandbox.backend='unsafe' without sandbox.allow_unsafe=true: "
-                "it runs code on this machine with nothing in between"
-            )
-        if self.size < 0:
-            raise ValueError(f"got sandbox.size={self.size}, wanted 0 or more")
-        if self.hosts and self.backend not in ("auto", "docker"):
-            raise ValueError(
-                f"got sandbox.hosts with sandbox.backend={self.backend!r}, wanted backend=docker"
-            )
-        for host in self.hosts:
-            if host.startswith("ssh://"):
-                raise ValueError(
-                    f"got sandbox.hosts={host!r}; forward its socket with "
-                    f"`ssh -N -L /tmp/engine.sock:/var/run/docker.sock {host[6:]}` "
-                    "and give unix:///tmp/engine.sock"
-                )
-            if not host.startswith(("unix:///", "tcp://")):
-                raise ValueError(
-                    f"got sandbox.hosts={host!r}, wanted unix:///path or tcp://address:port"
-                )
-
-
-def open_pool(config: SandboxConfig | None = None) -> SandboxPool:
-    """Sandboxes of the backend asked for. Raises SandboxError that says what to install or start."""
-    config = config or SandboxConfig()
-    size = config.size or min(_MOST, 2 * (os.cpu_count() or 1))
-    if config.backend == "unsafe":
-        from sandboxes.backends import unsafe
-
-        return StreamPool(
-            unsafe.start, size, f"unsafe: {size} plain processes, NOTHING is isolated"
-        )
-    reasons = []
-    if config.backend in ("auto", "docker"):
-        from sandboxes.backends import docker
-
-        if not (reason := docker.available(config.hosts)):
-            return docker.start_pool(size, config.hosts)
-        reasons.append(f"docker: {reason}")
-    if config.backend in ("auto", "local") and not config.hosts:
-        from sandboxes.backends import bubblewrap as local
-
-        if not (reason := local.available()):
-            why = f" since {reasons[0]}" if reasons else ""
-            return StreamPool(
-                local.start,
-                size,
-                f"local: {size} bubblewrap sandboxes (isolation: namespace){why}",
-            )
-        reasons.append(f"local: {reason}")
-    raise SandboxError(
-        f"no sandbox on this machine. {'; '.join(reasons)}. Install Docker or bubblewrap"
-    )
+_CLOSED = "the pool of sandboxes is closed"
 
 
 class StreamPool:
-    """Starts sandboxes as they are wanted, up to `size`, and replaces the broken ones.
+    """Starts sandboxes on demand, up to `size`, and replaces the broken ones.
 
-    All starts happen in one thread that lives as long as the pool, because a sandbox may end with the
-    thread that started it.
+    All starts happen in one thread that lives as long as the pool, because PDEATHSIG kills a
+    sandbox when the thread that started it exits.
+
+    | argument | meaning |
+    |---|---|
+    | start | starts a sandbox; raises SandboxError |
+    | size | sandboxes at most |
+    | description | see `SandboxPool.description` |
+    | end | called once all sandboxes have ended |
     """
 
     def __init__(
@@ -122,16 +40,12 @@ class StreamPool:
         description: str,
         end: Callable[[], None] = lambda: None,
     ) -> None:
-        self._start, self._size, self._description, self._end = (
-            start,
-            size,
-            description,
-            end,
-        )
+        self._start, self._end = start, end
+        self._size, self._description = size, description
         self._changed = threading.Condition()
         self._idle: list[StreamSandbox] = []
         self._sandboxes: set[StreamSandbox] = set()
-        self._out = 0
+        self._leased = 0
         self._closed = False
         self._starter = ThreadPoolExecutor(1, "sandboxes")
         atexit.register(self.close)
@@ -144,21 +58,12 @@ class StreamPool:
     def lease(self, timeout_s: float = 60.0) -> LeasedSandbox:
         """See `SandboxPool.lease`."""
         until = time.monotonic() + timeout_s
-        with self._changed:
-            while not self._closed and self._out >= self._size:
-                if not self._changed.wait(until - time.monotonic()):
-                    raise SandboxError(
-                        f"all {self._size} sandboxes are out and none came back in {timeout_s:g} s"
-                    )
-            if self._closed:
-                raise SandboxError("the pool of sandboxes is closed")
-            self._out += 1
+        self._reserve_place(until, timeout_s)
         try:
-            return LeasedSandbox(
-                self._idle_sandbox() or self._new_sandbox(until), self._take_back
-            )
+            sandbox = self._idle_sandbox() or self._new_sandbox(until)
+            return LeasedSandbox(sandbox, self._return_to_pool)
         except BaseException:
-            self._give_up_place()
+            self._release_place()
             raise
 
     def close(self) -> None:
@@ -170,11 +75,30 @@ class StreamPool:
             sandboxes, self._sandboxes = list(self._sandboxes), set()
             self._idle.clear()
             self._changed.notify_all()
+
         atexit.unregister(self.close)
         self._starter.shutdown(cancel_futures=True)
         for sandbox in sandboxes:
-            _end_quietly(sandbox)
+            _close_quietly(sandbox)
         self._end()
+
+    def _reserve_place(self, until: float, timeout_s: float) -> None:
+        """Waits until fewer than `size` sandboxes are leased and counts one more."""
+        with self._changed:
+            while not self._closed and self._leased >= self._size:
+                if not self._changed.wait(until - time.monotonic()):
+                    raise SandboxError(
+                        f"all {self._size} sandboxes are leased; "
+                        f"none was returned within {timeout_s:g} s"
+                    )
+            if self._closed:
+                raise SandboxError(_CLOSED)
+            self._leased += 1
+
+    def _release_place(self) -> None:
+        with self._changed:
+            self._leased -= 1
+            self._changed.notify()
 
     def _idle_sandbox(self) -> StreamSandbox | None:
         """One that is still alive; the dead ones are dropped."""
@@ -183,6 +107,7 @@ class StreamPool:
                 if not self._idle:
                     return None
                 sandbox = self._idle.pop()
+            # Outside the lock: a dead sandbox takes seconds to find out.
             try:
                 sandbox.ping()
             except SandboxError:
@@ -199,7 +124,8 @@ class StreamPool:
         except RuntimeError as error:
             if isinstance(error, SandboxError):
                 raise
-            raise SandboxError("the pool of sandboxes is closed") from None
+            # The executor takes no work after its shutdown.
+            raise SandboxError(_CLOSED) from None
 
     def _start_one(self) -> StreamSandbox:
         sandbox = self._start()
@@ -207,10 +133,12 @@ class StreamPool:
             if not self._closed:
                 self._sandboxes.add(sandbox)
                 return sandbox
-        sandbox.close()
-        raise SandboxError("the pool of sandboxes is closed")
 
-    def _take_back(self, sandbox: StreamSandbox) -> None:
+        # The pool was closed meanwhile, so nobody else would end this one.
+        sandbox.close()
+        raise SandboxError(_CLOSED)
+
+    def _return_to_pool(self, sandbox: StreamSandbox) -> None:
         try:
             sandbox.reset()
         except SandboxError:
@@ -220,31 +148,21 @@ class StreamPool:
                 if not self._closed:
                     self._idle.append(sandbox)
         finally:
-            self._give_up_place()
+            self._release_place()
 
     def _drop(self, sandbox: StreamSandbox) -> None:
         with self._changed:
             self._sandboxes.discard(sandbox)
-        _end_quietly(sandbox)
-
-    def _give_up_place(self) -> None:
-        with self._changed:
-            self._out -= 1
-            self._changed.notify()
+        _close_quietly(sandbox)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
 
-def _end_quietly(sandbox: StreamSandbox) -> None:
-    """Ends a sandbox; where the engine is gone, the sandbox has seen its lease end and ends by itself."""
+def _close_quietly(sandbox: StreamSandbox) -> None:
+    """Ends a sandbox. If the engine is gone, the sandbox sees its lease end and ends by itself."""
     with suppress(SandboxError):
         sandbox.close()

@@ -8,7 +8,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from sandboxes.base import ExecResult, Isolation, SandboxError
@@ -23,16 +22,16 @@ from sandboxes.inside.frames import (
 )
 from sandboxes.inside.workspace import components
 
-__all__ = ["SocketStream", "StreamSandbox", "BusyError"]
+__all__ = ["BusyError", "SocketStream", "StreamSandbox"]
 
 _ENDING_S = 15.0
-"""How long a sandbox may take to kill what a command has left, once it has said that it does."""
+"""How long a sandbox may take to kill what a command left, once it announces that it does."""
 
 _STALLED_S = 30.0
 
 
 class BusyError(SandboxError):
-    """Somebody else has a lease on the sandbox."""
+    """Another client has a lease on the sandbox."""
 
 
 class SocketStream:
@@ -47,22 +46,22 @@ class SocketStream:
         self._connection.sendall(data)
 
     def receive(self, count: int, until: float) -> bytes:
-        """Exactly `count` bytes. Raises OSError, EOFError where the stream ends."""
-        parts = bytearray()
-        while len(parts) < count:
-            parts += self.some(count - len(parts), until)
-        return bytes(parts)
+        """Exactly `count` bytes. Raises OSError, EOFError if the stream ends."""
+        data = bytearray()
+        while len(data) < count:
+            data += self.some(count - len(data), until)
+        return bytes(data)
 
     def some(self, count: int, until: float) -> bytes:
-        """At least one byte, at most `count`. Raises OSError, EOFError where the stream ends."""
+        """At least one byte, at most `count`. Raises OSError, EOFError if the stream ends."""
         self._connection.settimeout(max(0.001, until - time.monotonic()))
-        got = self._connection.recv(count)
-        if not got:
-            raise EOFError("the sandbox hung up")
-        return got
+        data = self._connection.recv(count)
+        if not data:
+            raise EOFError("the sandbox closed the connection")
+        return data
 
     def close(self) -> None:
-        """Hangs up. Safe to call twice."""
+        """Ends the connection. Safe to call twice."""
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
@@ -71,8 +70,8 @@ class SocketStream:
 class StreamSandbox:
     """A sandbox whose runner is at the other end of a stream. One user at a time.
 
-    Whatever goes wrong with the stream raises SandboxError, and the sandbox is of no use any more.
-    `end` is called once, to do away with what carries the sandbox; it may raise SandboxError.
+    Any failure of the stream raises SandboxError, and the sandbox is unusable from then on.
+    `end` is called once, to remove what carries the sandbox; it may raise SandboxError.
     """
 
     def __init__(
@@ -82,12 +81,13 @@ class StreamSandbox:
         digest: str,
         end: Callable[[], None],
     ) -> None:
-        self._stream, self._isolation, self._ends = stream, isolation, [end]
+        self._stream, self._isolation = stream, isolation
+        self._callbacks = [end]
         self._closed = False
         try:
             hello, _ = self._receive(time.monotonic() + _STALLED_S)
             if hello.get("busy"):
-                raise BusyError("the sandbox is taken")
+                raise BusyError("the sandbox is busy")
             if hello.get("hello") != digest:
                 raise SandboxError("the sandbox runs other code than this client")
         except BaseException:
@@ -110,58 +110,50 @@ class StreamSandbox:
         """See `Sandbox.run`."""
         if not argv or not timeout_s > 0:
             raise ValueError(
-                f"got argv {argv!r} and timeout_s {timeout_s}, wanted both non-empty"
+                f"got argv {argv!r} and timeout_s {timeout_s}, "
+                "expected a command and more than 0 seconds"
             )
         if cwd != ".":
             components(cwd)
+
         job = json.dumps({"argv": list(argv), "cwd": cwd}).encode()
         request = {"op": "run", "job": len(job), "timeout_s": timeout_s}
-        header, payload = self._ask(request, job + stdin, timeout_s + SILENCE_S)
+        header, output = self._ask(request, job + stdin, timeout_s + SILENCE_S)
         try:
-            split = int(header["stdout"])
-            status = None if header["late"] else int(header["status"])
-            return ExecResult(
-                exit_code=status,
-                stdout=payload[:split],
-                stderr=payload[split:],
-                timed_out=bool(header["late"]),
-                truncated=bool(header["truncated"]),
-                wall_s=float(header["wall_s"]),
-            )
+            return _exec_result(header, output)
         except (KeyError, TypeError, ValueError) as error:
-            raise self._broken(f"answered with nonsense: {error}") from error
+            raise self._failure(f"answered with nonsense: {error}") from error
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """See `Sandbox.write`."""
+        # Every path is checked before anything is sent, so that a bad one changes nothing.
         for path in files:
             components(path)
+
         batch: dict[str, bytes] = {}
         for path, content in files.items():
-            if len(content) + sum(map(len, batch.values())) > MAX_PAYLOAD:
+            batch_size = sum(map(len, batch.values()))
+            if len(content) + batch_size > MAX_PAYLOAD:
                 self._write(batch)
                 batch = {}
             batch[path] = bytes(content)
         self._write(batch)
 
     def _write(self, files: Mapping[str, bytes]) -> None:
-        listed = [[path, len(content)] for path, content in files.items()]
-        header, _ = self._ask(
-            {"op": "write", "files": listed}, b"".join(files.values())
-        )
+        names_and_sizes = [[path, len(content)] for path, content in files.items()]
+        request = {"op": "write", "files": names_and_sizes}
+        header, _ = self._ask(request, b"".join(files.values()))
         if "failed" in header:
-            raise OSError(
-                int(header["failed"]),
-                os.strerror(int(header["failed"])),
-                "in the sandbox",
-            )
+            number = int(header["failed"])
+            raise OSError(number, os.strerror(number), "in the sandbox")
 
     def read(self, path: str) -> bytes:
         """See `Sandbox.read`. Raises ValueError as `write` does."""
         components(path)
-        header, payload = self._ask({"op": "read", "path": path})
+        header, content = self._ask({"op": "read", "path": path})
         if "missing" in header:
             raise FileNotFoundError(f"{path}: {header['missing']}")
-        return payload
+        return content
 
     def reset(self) -> None:
         """See `Sandbox.reset`."""
@@ -176,28 +168,25 @@ class StreamSandbox:
         if not self._closed:
             self._closed = True
             self._stream.close()
+            # A stack runs the rest also after one of them raised.
             with contextlib.ExitStack() as stack:
-                for end in reversed(self._ends):
-                    stack.callback(end)
+                for callback in reversed(self._callbacks):
+                    stack.callback(callback)
 
-    def at_end(self, deed: Callable[[], None]) -> None:
-        """Something more to do once the sandbox has ended."""
-        self._ends.append(deed)
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Calls a function once the sandbox has ended."""
+        self._callbacks.append(callback)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def _ask(
         self, header: dict[str, Any], payload: bytes = b"", wait_s: float = _STALLED_S
     ) -> tuple[dict[str, Any], bytes]:
+        """Sends a request and returns the answer's header and payload. Raises SandboxError."""
         if self._closed:
             raise SandboxError("the sandbox is closed")
         frame = pack(header, len(payload))
@@ -209,7 +198,7 @@ class StreamSandbox:
                 answer = self._receive(time.monotonic() + _ENDING_S)
             return answer
         except OSError as error:
-            raise self._broken(str(error)) from error
+            raise self._failure(str(error)) from error
         except BaseException:
             # Half a frame may be under way, so nothing that comes later could be trusted.
             self.close()
@@ -217,14 +206,29 @@ class StreamSandbox:
 
     def _receive(self, until: float) -> tuple[dict[str, Any], bytes]:
         try:
-            header_size, payload_size = lengths(
-                self._stream.receive(LENGTHS.size, until)
-            )
+            prefix = self._stream.receive(LENGTHS.size, until)
+            header_size, payload_size = lengths(prefix)
             header = parse(self._stream.receive(header_size, until))
-            return header, self._stream.receive(payload_size, until)
+            payload = self._stream.receive(payload_size, until)
+            return header, payload
         except (OSError, EOFError, MalformedFrame) as error:
-            raise self._broken(str(error) or type(error).__name__) from error
+            raise self._failure(str(error) or type(error).__name__) from error
 
-    def _broken(self, reason: str) -> SandboxError:
+    def _failure(self, reason: str) -> SandboxError:
+        """The error to raise for a sandbox that cannot be used again; closes it."""
         self.close()
         return SandboxError(f"the sandbox is lost: {reason}")
+
+
+def _exec_result(header: Mapping[str, Any], output: bytes) -> ExecResult:
+    """The result of a command. Raises KeyError, TypeError or ValueError for a bad header."""
+    stdout_size = int(header["stdout"])
+    timed_out = bool(header["late"])
+    return ExecResult(
+        exit_code=None if timed_out else int(header["status"]),
+        stdout=output[:stdout_size],
+        stderr=output[stdout_size:],
+        timed_out=timed_out,
+        truncated=bool(header["truncated"]),
+        wall_s=float(header["wall_s"]),
+    )

@@ -1,16 +1,18 @@
-"""`python -m sandboxes.image.build`: makes the sandbox's image, where there is none of today's inputs.
+"""`scgrpo sandbox build`: builds the sandbox's image, if there is none of the current inputs.
 
 Its tag is the hash of its inputs, so two checkouts with different code have an image each, and
-neither renames or removes one that the other may use. `.env` tells the tag to Compose.
+neither renames or removes one that the other may use. `.env` passes the tag on to Compose.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -19,12 +21,27 @@ from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 from docker.models.images import Image
 
 from sandboxes.base import SandboxError
+from sandboxes.commands import exit_codes
 from sandboxes.image.base_image import base_archive
 from sandboxes.inside.settings import INSIDE
 from sandboxes.limits import COMPOSE_FILE
 
-__all__ = ["image_name", "image_now", "inputs_hash", "prepare_image"]
+__all__ = ["image_name", "image_now", "inputs_hash", "main", "prepare_image"]
 
+PROG = "scgrpo sandbox build"
+DESCRIPTION = """\
+Builds the image that sandboxes of the backend `docker` start from, unless it exists already. Its
+name holds a hash of its inputs (sandboxes/image, sandboxes/inside, this Python), and is written
+into .env for Docker Compose.
+"""
+EPILOG = """\
+The base is python:3.11-slim. If no registry answers, it is made from this machine's own Python.
+SCGRPO_BASE_IMAGE=NAME, in the environment or in .env, names another base.
+
+examples:
+  scgrpo sandbox build
+  SCGRPO_BASE_IMAGE=python:3.12-slim scgrpo sandbox build
+"""
 CONTEXT = Path(__file__).resolve().parents[1]
 INPUTS = (
     "image/Dockerfile",
@@ -39,25 +56,25 @@ INPUTS_LABEL = "scgrpo.inputs"
 
 
 def image_name() -> str:
-    """Name of the image of today's inputs. Raises SandboxError."""
+    """Name of the image of the current inputs. Raises SandboxError."""
     return f"{REPOSITORY}:{inputs_hash()}"
 
 
 def inputs_hash() -> str:
-    """Changes whenever the image has to be made anew. Raises SandboxError for a missing input."""
+    """Changes whenever the image has to be rebuilt. Raises SandboxError for a missing input."""
     digest = hashlib.sha256(f"{sys.version} {chosen_base()}".encode())
     for name in INPUTS:
+        path = CONTEXT / name
         try:
-            digest.update(hashlib.sha256((CONTEXT / name).read_bytes()).digest())
+            content = path.read_bytes()
         except OSError as error:
-            raise SandboxError(
-                f"cannot read {CONTEXT / name}: {error.strerror}"
-            ) from error
+            raise SandboxError(f"cannot read {path}: {error.strerror}") from error
+        digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()[:12]
 
 
 def image_now(client: docker.DockerClient) -> Image | None:
-    """The image if it is there and made of today's inputs. Raises SandboxError.
+    """The image if it exists and was built from the current inputs. Raises SandboxError.
 
     The label is what counts: `docker compose build` may have put newer code under an older tag.
     """
@@ -69,19 +86,19 @@ def image_now(client: docker.DockerClient) -> Image | None:
 
 
 def prepare_image(client: docker.DockerClient) -> Image:
-    """The image, made if it is missing; Compose is told of it. Raises SandboxError."""
+    """The image, built if it is missing; its name goes to Compose. Raises SandboxError."""
     try:
         image = image_now(client) or build(client, usable_base(client))
     except (BuildError, DockerException, OSError) as error:
-        raise SandboxError(f"cannot make the image {image_name()}: {error}") from error
-    # A checkout that cannot be written has no Compose of its own to tell.
+        raise SandboxError(f"cannot build the image {image_name()}: {error}") from error
+    # A checkout that cannot be written has no Compose of its own.
     with suppress(OSError):
-        remember(IMAGE_VARIABLE, image_name())
+        set_variable(IMAGE_VARIABLE, image_name())
     return image
 
 
 def build(client: docker.DockerClient, base: str) -> Image:
-    """Makes the image; the name goes to it only if nobody else was faster."""
+    """Builds the image and names it, unless another process was faster."""
     image, _ = client.images.build(
         path=str(CONTEXT),
         dockerfile="image/Dockerfile",
@@ -90,55 +107,60 @@ def build(client: docker.DockerClient, base: str) -> Image:
         rm=True,
         forcerm=True,
     )
-    if made := image_now(client):
-        return made
+    existing = image_now(client)
+    if existing:
+        return existing
     image.tag(REPOSITORY, inputs_hash())
     return image
 
 
-def remembered(variable: str) -> str:
-    """What `.env` says a variable is; else empty."""
+def variable(name: str) -> str:
+    """The value of a variable in `.env`; empty if it is not set there."""
     text = ENV_FILE.read_text() if ENV_FILE.exists() else ""
-    lines = re.findall(rf"^{variable}=(.*)$", text, re.MULTILINE)
-    return lines[-1].strip() if lines else ""
+    values = re.findall(rf"^{name}=(.*)$", text, re.MULTILINE)
+    return values[-1].strip() if values else ""
 
 
-def remember(variable: str, value: str) -> None:
-    """Writes a variable into `.env`, where Compose finds it, and keeps every other line."""
-    if remembered(variable) == value:
+def set_variable(name: str, value: str) -> None:
+    """Writes a variable into `.env`, where Compose reads it, and keeps every other line."""
+    if variable(name) == value:
         return
     text = ENV_FILE.read_text() if ENV_FILE.exists() else ""
-    kept = [line for line in text.splitlines() if not line.startswith(f"{variable}=")]
+    lines = [line for line in text.splitlines() if not line.startswith(f"{name}=")]
+    lines.append(f"{name}={value}")
+
+    # Replaced in one step: another process may read or write the file at the same time.
     with tempfile.NamedTemporaryFile(
         "w", dir=ENV_FILE.parent, prefix=".env-", delete=False
     ) as file:
-        file.write("\n".join([*kept, f"{variable}={value}", ""]))
+        file.write("\n".join([*lines, ""]))
     mode = ENV_FILE.stat().st_mode if ENV_FILE.exists() else 0o644
     os.chmod(file.name, mode & 0o777)
     os.replace(file.name, ENV_FILE)
 
 
 def chosen_base() -> str:
-    """The base image that somebody asked for, in the environment or in `.env`; else empty."""
-    chosen = os.environ.get(BASE_VARIABLE) or remembered(BASE_VARIABLE)
-    return "" if chosen.startswith(f"{OFFLINE_BASE}:") else chosen
+    """The base image that the environment or `.env` names; else empty."""
+    name = os.environ.get(BASE_VARIABLE) or variable(BASE_VARIABLE)
+    # Our own offline base stands there for Compose; it was nobody's choice.
+    return "" if name.startswith(f"{OFFLINE_BASE}:") else name
 
 
 def usable_base(client: docker.DockerClient) -> str:
-    """The base asked for, else the Dockerfile's own, else one made from this machine's Python.
+    """The chosen base, else the Dockerfile's own, else one made from this machine's Python.
 
     The last is written into `.env`, where `docker compose build` finds it.
     """
-    if base := chosen_base():
+    base = chosen_base()
+    if base:
         return base
-    default = re.search(
-        r"^ARG BASE_IMAGE=(\S+)", (CONTEXT / "image/Dockerfile").read_text(), re.M
-    )
+    dockerfile = (CONTEXT / "image/Dockerfile").read_text()
+    default = re.search(r"^ARG BASE_IMAGE=(\S+)", dockerfile, re.MULTILINE)
     assert default is not None
     if has_or_pulls(client, default[1]):
         return default[1]
     base = offline_base(client)
-    remember(BASE_VARIABLE, base)
+    set_variable(BASE_VARIABLE, base)
     return base
 
 
@@ -155,29 +177,35 @@ def has_or_pulls(client: docker.DockerClient, name: str) -> bool:
 
 
 def offline_base(client: docker.DockerClient) -> str:
-    """Name of the base image made from this machine's own Python."""
-    source = (CONTEXT / "image/base_image.py").read_bytes()
-    version = hashlib.sha256(
-        f"{sys.version} {sys.base_prefix}".encode() + source
-    ).hexdigest()
-    name = f"{OFFLINE_BASE}:{version[:16]}"
+    """Name of the base image made from this machine's own Python, imported if it is missing."""
+    recipe = (CONTEXT / "image/base_image.py").read_bytes()
+    python = f"{sys.version} {sys.base_prefix}".encode()
+    tag = hashlib.sha256(python + recipe).hexdigest()[:16]
+    name = f"{OFFLINE_BASE}:{tag}"
     try:
         client.images.get(name)
     except ImageNotFound:
-        client.api.import_image_from_data(base_archive(), OFFLINE_BASE, version[:16])
+        client.api.import_image_from_data(base_archive(), OFFLINE_BASE, tag)
     return name
 
 
-def main() -> int:
-    try:
-        with closing(docker.from_env(timeout=120)) as client:
-            image = prepare_image(client)
-    except (DockerException, SandboxError) as error:
-        print(f"[sandbox] no image: {error}", file=sys.stderr)
-        return 1
-    print(f"[sandbox] image {image_name()} is ready ({image.short_id})")
-    return 0
+def main(argv: Sequence[str] | None = None) -> None:
+    """Builds the image if it is missing."""
+    parser = argparse.ArgumentParser(
+        PROG,
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args(argv)
+    with exit_codes(PROG, interrupted="stopped; the same command goes on"):
+        try:
+            with closing(docker.from_env(timeout=120)) as client:
+                image = prepare_image(client)
+        except DockerException as error:
+            raise SandboxError(f"no Docker engine answers: {error}") from error
+        print(f"image {image_name()} is ready ({image.short_id})")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

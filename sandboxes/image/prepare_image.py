@@ -18,19 +18,19 @@ SKIPPED = re.compile(
 
 
 def hide(library: Path, names: list[str]) -> None:
-    """Removes the modules and what was compiled from them. Raises ValueError for an unknown one."""
+    """Removes modules and their compiled files. Raises ValueError for an unknown one."""
     for name in names:
         source = library / f"{name}.py"
         if not source.is_file():
             raise ValueError(
-                f"got {name!r} in hidden_modules.txt, wanted a module of {library}"
+                f"got {name!r} in hidden_modules.txt, expected a module of {library}"
             )
         for path in (source, *library.glob(f"__pycache__/{name}.*.pyc")):
             path.unlink()
 
 
 def strip_setuid() -> None:
-    """Takes the set-uid and set-gid bits off every program: nothing inside changes its user."""
+    """Clears the set-uid and set-gid bits of every program: nothing inside changes its user."""
     for folder in ("/bin", "/sbin", "/usr"):
         for directory, _, names in os.walk(folder):
             for name in names:
@@ -41,6 +41,7 @@ def strip_setuid() -> None:
 
 
 def main() -> None:
+    """Prepares the image's own Python and removes this file."""
     library = Path(sysconfig.get_path("stdlib"))
     compileall.compile_dir(library, quiet=2, rx=SKIPPED)
     hide(library, Path(__file__).with_name("hidden_modules.txt").read_text().split())

@@ -29,7 +29,7 @@ OUTPUT_CAP = 64 << 10
 """Bytes kept of a command's standard output, and as many of its standard error."""
 
 SILENCE_S = 2.0
-"""How long past a command's deadline a sandbox that says nothing counts as alive."""
+"""How long past a command's deadline a silent sandbox counts as alive."""
 
 
 class MalformedFrame(ValueError):
@@ -42,7 +42,7 @@ def pack(header: dict[str, Any], payload_size: int = 0) -> bytes:
     if len(text) > MAX_HEADER or payload_size > MAX_PAYLOAD:
         raise ValueError(
             f"got a header of {len(text)} and a payload of {payload_size} bytes, "
-            f"wanted at most {MAX_HEADER} and {MAX_PAYLOAD}; send less at once"
+            f"expected at most {MAX_HEADER} and {MAX_PAYLOAD}; send less at once"
         )
     return LENGTHS.pack(len(text), payload_size) + text
 

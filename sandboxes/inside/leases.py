@@ -1,4 +1,4 @@
-"""The runner's end of a lease: the stream, and the door where the next one arrives.
+"""The runner's end of a lease: its stream, and the listener where leases arrive.
 
 Standard library only.
 """
@@ -15,22 +15,26 @@ from typing import Any
 
 from sandboxes.inside.frames import LENGTHS, MalformedFrame, lengths, pack, parse
 
-__all__ = ["Listener", "Disconnected", "Lease"]
+__all__ = ["Disconnected", "Lease", "Listener"]
 
 _STALLED_S = 60.0
 _MAX_PENDING = 8
-"""Who knocked first and still says nothing is dropped when more come."""
+"""Connections that may wait without a word; when more come, the oldest is dropped."""
 
 
 class Disconnected(Exception):
-    """The other end of the lease is gone or talks nonsense."""
+    """The other end of the lease is gone or sent nonsense."""
 
 
 class Lease:
-    """The stream to one client: frames in, frames out. Raises Disconnected where it ends."""
+    """The stream to one client: frames in, frames out. Raises Disconnected when it ends.
 
-    def __init__(self, source: int, sink: int, door: Listener | None) -> None:
-        self._source, self._sink, self._door = source, sink, door
+    `source` and `sink` are the descriptors to read and to write; `listener` is polled meanwhile,
+    so that other clients hear at once that the sandbox is busy.
+    """
+
+    def __init__(self, source: int, sink: int, listener: Listener | None) -> None:
+        self._source, self._sink, self._listener = source, sink, listener
         os.set_blocking(source, False)
         os.set_blocking(sink, False)
 
@@ -41,82 +45,86 @@ class Lease:
 
     def receive(self, buffer: memoryview) -> tuple[dict[str, Any], memoryview]:
         """The next request's header, and its payload at the buffer's start."""
+        # A client may be silent between requests for as long as it likes, but not within one.
         prefix = bytearray(LENGTHS.size)
         self._fill(memoryview(prefix), None)
         try:
             header_size, payload_size = lengths(bytes(prefix))
-            header = bytearray(header_size)
-            self._fill(memoryview(header), _STALLED_S)
-            parsed = parse(bytes(header))
+            text = bytearray(header_size)
+            self._fill(memoryview(text), _STALLED_S)
+            header = parse(bytes(text))
         except MalformedFrame as error:
             raise Disconnected(str(error)) from None
-        self._fill(buffer[:payload_size], _STALLED_S)
-        return parsed, buffer[:payload_size]
+
+        payload = buffer[:payload_size]
+        self._fill(payload, _STALLED_S)
+        return header, payload
 
     def send(self, header: dict[str, Any], *payload: memoryview) -> None:
         """Sends one frame."""
-        waiting = [memoryview(pack(header, sum(map(len, payload)))), *payload]
-        while waiting := [part for part in waiting if part]:
+        frame = pack(header, sum(map(len, payload)))
+        parts = [part for part in (memoryview(frame), *payload) if part]
+        while parts:
             self._wait(self._sink, select.POLLOUT, _STALLED_S)
             try:
-                sent = os.writev(self._sink, waiting)
+                sent = os.writev(self._sink, parts)
             except BlockingIOError:
                 continue
             except OSError as error:
                 raise Disconnected(str(error)) from None
-            for place, part in enumerate(waiting):
-                waiting[place], sent = part[sent:], max(0, sent - len(part))
+            parts = _without_prefix(parts, sent)
 
     def _fill(self, view: memoryview, timeout_s: float | None) -> None:
         while view:
             self._wait(self._source, select.POLLIN, timeout_s)
             try:
-                got = os.readv(self._source, [view])
+                count = os.readv(self._source, [view])
             except BlockingIOError:
                 continue
             except OSError as error:
                 raise Disconnected(str(error)) from None
-            if not got:
+            if not count:
                 raise Disconnected("closed")
-            view = view[got:]
+            view = view[count:]
 
     def poll(self, poll: select.poll, wait_ms: float | None) -> dict[int, int]:
-        """What is ready of `poll`; those who knock meanwhile are turned away.
+        """Descriptor -> events of what is ready of `poll`; refuses clients that come meanwhile.
 
-        Raises Disconnected where the lease has ended.
+        Raises Disconnected if the lease has ended.
         """
-        if self._door:
-            self._door.watch(poll)
+        if self._listener:
+            self._listener.watch(poll)
         ready = dict(poll.poll(wait_ms))
-        if self._door:
-            self._door.turn_away(ready)
+        if self._listener:
+            self._listener.refuse(ready)
         if ready.get(self._source, 0) & (select.POLLHUP | select.POLLERR):
             raise Disconnected("closed")
         return ready
 
     def _wait(self, fd: int, event: int, timeout_s: float | None) -> None:
+        """Waits for an event of a descriptor, and for the end of the lease."""
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
-            left = None if until is None else 1000 * (until - time.monotonic())
-            if left is not None and left <= 0:
+            left_ms = _left_ms(until)
+            if left_ms is not None and left_ms <= 0:
                 raise Disconnected("stalled")
             poll = select.poll()
             poll.register(self._source, 0)
             poll.register(fd, event)
-            if fd in self.poll(poll, left):
+            if fd in self.poll(poll, left_ms):
                 return
 
     def close(self) -> None:
-        """Lets go of both descriptors."""
+        """Closes both descriptors."""
         for fd in {self._source, self._sink}:
             with contextlib.suppress(OSError):
                 os.close(fd)
 
 
 class Listener:
-    """Where leases arrive: each is a connection that hands over two descriptors.
+    """A Unix socket where leases arrive: each is a connection that hands over two descriptors.
 
-    One that knocks and hands over nothing holds nobody up.
+    A connection that hands over nothing keeps no other waiting.
     """
 
     def __init__(self, path: str) -> None:
@@ -125,91 +133,111 @@ class Listener:
         self._socket.listen(16)
         self._socket.setblocking(False)
         self._pending: list[socket.socket] = []
-        self._guest: socket.socket | None = None
+        self._client: socket.socket | None = None
 
     def watch(self, poll: select.poll) -> None:
-        """Has a poll look at the door and at those before it."""
-        for one in (self._socket, *self._pending):
-            poll.register(one, select.POLLIN)
+        """Registers the listener and its pending connections with a poll."""
+        for connection in (self._socket, *self._pending):
+            poll.register(connection, select.POLLIN)
 
-    def admit(self, timeout_s: float | None) -> Lease:
+    def accept(self, timeout_s: float | None) -> Lease:
         """The next lease. Raises TimeoutError."""
-        self.let_go()
+        self.release()
         until = None if timeout_s is None else time.monotonic() + timeout_s
         lease: Lease | None = None
         while lease is None:
             poll = select.poll()
             self.watch(poll)
-            left = None if until is None else 1000 * (until - time.monotonic())
-            if left is not None and left <= 0:
-                raise TimeoutError("nobody came")
-            for guest, fds in self._arrivals(dict(poll.poll(left))):
-                if self._guest:
-                    _refuse(guest, fds)
+            left_ms = _left_ms(until)
+            if left_ms is not None and left_ms <= 0:
+                raise TimeoutError("no client came")
+            # Of several that come at once the first gets the lease.
+            for client, fds in self._arrivals(dict(poll.poll(left_ms))):
+                if self._client:
+                    _refuse(client, fds)
                 else:
-                    self._guest, lease = guest, Lease(fds[0], fds[1], self)
+                    self._client, lease = client, Lease(fds[0], fds[1], self)
         return lease
 
-    def turn_away(self, ready: Mapping[int, int]) -> None:
-        """Tells those among the ready who ask for a lease that the sandbox is taken."""
-        for guest, fds in self._arrivals(ready):
-            _refuse(guest, fds)
+    def refuse(self, ready: Mapping[int, int]) -> None:
+        """Answers those among the ready who ask for a lease that the sandbox is busy."""
+        for client, fds in self._arrivals(ready):
+            _refuse(client, fds)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Ends the connection of the current lease."""
-        if self._guest:
-            self._guest.close()
-            self._guest = None
+        if self._client:
+            self._client.close()
+            self._client = None
 
     def inodes(self) -> set[int]:
-        """Inodes of the sockets that it holds."""
-        guest = [self._guest] if self._guest else []
-        return {
-            os.fstat(one.fileno()).st_ino
-            for one in (self._socket, *self._pending, *guest)
-        }
+        """Inodes of the sockets that it has open."""
+        sockets = [self._socket, *self._pending]
+        if self._client:
+            sockets.append(self._client)
+        return {os.fstat(each.fileno()).st_ino for each in sockets}
 
     def close(self) -> None:
-        """Shuts the door on everybody."""
-        self.let_go()
-        for one in (self._socket, *self._pending):
-            one.close()
+        """Closes every socket."""
+        self.release()
+        for connection in (self._socket, *self._pending):
+            connection.close()
 
     def _arrivals(
         self, ready: Mapping[int, int]
     ) -> list[tuple[socket.socket, list[int]]]:
-        """Those who have handed over two descriptors, and these."""
-        found = []
-        for guest in [one for one in self._pending if one.fileno() in ready]:
-            self._pending.remove(guest)
-            if len(fds := _handed_over(guest)) == 2:
-                found.append((guest, fds))
+        """The connections that have handed over two descriptors, and these."""
+        arrivals = []
+        for client in [each for each in self._pending if each.fileno() in ready]:
+            self._pending.remove(client)
+            fds = _receive_fds(client)
+            if len(fds) == 2:
+                arrivals.append((client, fds))
             else:
-                _close(guest, fds)
+                _close(client, fds)
         if self._socket.fileno() in ready:
-            with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
-                self._pending.append(self._socket.accept()[0])
-                self._pending[-1].setblocking(False)
-            while len(self._pending) > _MAX_PENDING:
-                self._pending.pop(0).close()
-        return found
+            self._accept_pending()
+        return arrivals
+
+    def _accept_pending(self) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+            connection, _ = self._socket.accept()
+            self._pending.append(connection)
+            connection.setblocking(False)
+        while len(self._pending) > _MAX_PENDING:
+            self._pending.pop(0).close()
 
 
-def _handed_over(guest: socket.socket) -> list[int]:
+def _left_ms(until: float | None) -> float | None:
+    """Milliseconds until a time of the monotonic clock; None for no end."""
+    return None if until is None else 1000 * (until - time.monotonic())
+
+
+def _without_prefix(parts: Sequence[memoryview], size: int) -> list[memoryview]:
+    """The parts without their first `size` bytes, and without empty ones."""
+    rest = []
+    for part in parts:
+        if len(part) > size:
+            rest.append(part[size:])
+        size = max(0, size - len(part))
+    return rest
+
+
+def _receive_fds(client: socket.socket) -> list[int]:
     try:
-        return socket.recv_fds(guest, 1, 2)[1]
+        return socket.recv_fds(client, 1, 2)[1]
     except OSError:
         return []
 
 
-def _refuse(guest: socket.socket, fds: Sequence[int]) -> None:
+def _refuse(client: socket.socket, fds: Sequence[int]) -> None:
     with contextlib.suppress(OSError):
         os.set_blocking(fds[1], False)
         os.write(fds[1], pack({"busy": True}))
-    _close(guest, fds)
+    _close(client, fds)
 
 
-def _close(guest: socket.socket, fds: Sequence[int]) -> None:
+def _close(client: socket.socket, fds: Sequence[int]) -> None:
     for fd in fds:
         os.close(fd)
-    guest.close()
+    client.close()

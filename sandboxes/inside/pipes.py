@@ -16,40 +16,41 @@ OUTPUT_ROOM = 2 * (OUTPUT_CAP + 4096)
 
 
 class Pipes:
-    """Feeds a command its input and keeps what it prints, until it ends or has to.
+    """Feeds a command its input and stores what it prints, until it ends or has to.
 
     Input goes through a pipe, not a file, so that what the command has read cannot be read again
-    from its descriptor.
+    from its descriptor. `buffer` is where output is stored, one half for each stream.
 
     | attribute | meaning |
     |---|---|
+    | inner | the command's ends: standard input, output, error |
     | late | the deadline came |
-    | truncated | the command printed more than is kept |
+    | truncated | the command printed more than is stored |
     """
 
     def __init__(self, stdin: memoryview, buffer: memoryview) -> None:
         self.late = self.truncated = False
-        (in_end, self._feed), (out, out_end), (err, err_end) = (
-            os.pipe2(os.O_CLOEXEC) for _ in range(3)
-        )
+        in_end, self._feed = os.pipe2(os.O_CLOEXEC)
+        out, out_end = os.pipe2(os.O_CLOEXEC)
+        err, err_end = os.pipe2(os.O_CLOEXEC)
         self.inner = (in_end, out_end, err_end)
         for fd in (self._feed, out, err):
             os.set_blocking(fd, False)
+
         half = len(buffer) // 2
         self._stdin = stdin
         self._views = {out: buffer[:half], err: buffer[half:]}
-        self._filled = {out: 0, err: 0}
+        self._sizes = {out: 0, err: 0}
 
     @property
-    def kept(self) -> tuple[memoryview, ...]:
+    def output(self) -> tuple[memoryview, ...]:
         """Standard output and error, each up to the cap."""
         return tuple(
-            self._views[fd][: min(filled, OUTPUT_CAP)]
-            for fd, filled in self._filled.items()
+            self._views[fd][: min(size, OUTPUT_CAP)] for fd, size in self._sizes.items()
         )
 
     def close_inner(self) -> None:
-        """Lets go of the command's ends."""
+        """Closes the command's ends."""
         for fd in self.inner:
             os.close(fd)
         self.inner = ()
@@ -64,29 +65,30 @@ class Pipes:
     def watch(self, child: int, until: float, lease: Lease) -> None:
         """Serves the streams until the command ends, is late, or has printed too much.
 
-        Raises Disconnected where the lease ends meanwhile.
+        Raises Disconnected if the lease ends meanwhile.
         """
         with contextlib.ExitStack() as stack:
-            ended = os.pidfd_open(child)
-            stack.callback(os.close, ended)
-            open_fds = {ended, *self._views}
+            child_fd = os.pidfd_open(child)
+            stack.callback(os.close, child_fd)
+            open_fds = {child_fd, *self._views}
             while not self.truncated:
                 ready = self._ready(open_fds, until, lease)
                 if self.late:
                     return
                 for fd in self._views:
-                    if fd in ready and not self._take(fd):
+                    if fd in ready and not self._read(fd):
                         open_fds.discard(fd)
-                if ended in ready:
+                if child_fd in ready:
                     return
 
     def drain(self) -> None:
-        """Takes what is left once every process is dead."""
+        """Reads what is left once every process is dead."""
         for fd in self._views:
-            while not self.truncated and self._take(fd):
+            while not self.truncated and self._read(fd):
                 pass
 
     def _ready(self, fds: set[int], until: float, lease: Lease) -> dict[int, int]:
+        """Descriptor -> events of what is ready; sets `late` at the deadline."""
         poll = select.poll()
         poll.register(lease.source, 0)
         for fd in fds:
@@ -94,20 +96,24 @@ class Pipes:
         self._write_some()
         if self._feed >= 0:
             poll.register(self._feed, select.POLLOUT)
-        left = until - time.monotonic()
-        self.late = left <= 0
+
+        left_s = until - time.monotonic()
+        self.late = left_s <= 0
         if self.late:
             return {}
-        return lease.poll(poll, 1000 * left)
+        return lease.poll(poll, 1000 * left_s)
 
     def _write_some(self) -> None:
+        """Writes input until the pipe is full or nothing is left."""
         while self._feed >= 0:
             try:
-                self._stdin = self._stdin[os.write(self._feed, self._stdin) :]
+                count = os.write(self._feed, self._stdin)
             except BlockingIOError:
                 return
             except BrokenPipeError:
-                self._stdin = self._stdin[:0]
+                # The command has closed its input, so the rest is of no use.
+                count = len(self._stdin)
+            self._stdin = self._stdin[count:]
             if not self._stdin:
                 self._close_feed()
 
@@ -116,12 +122,12 @@ class Pipes:
             os.close(self._feed)
             self._feed = -1
 
-    def _take(self, fd: int) -> bool:
-        """Reads once; False at the end or where nothing waits."""
+    def _read(self, fd: int) -> bool:
+        """Reads once; False at the end of the stream or if nothing is there."""
         try:
-            got = os.readv(fd, [self._views[fd][self._filled[fd] :]])
+            count = os.readv(fd, [self._views[fd][self._sizes[fd] :]])
         except BlockingIOError:
             return False
-        self._filled[fd] += got
-        self.truncated = self.truncated or self._filled[fd] > OUTPUT_CAP
-        return bool(got)
+        self._sizes[fd] += count
+        self.truncated = self.truncated or self._sizes[fd] > OUTPUT_CAP
+        return bool(count)

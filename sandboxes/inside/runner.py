@@ -1,8 +1,8 @@
 """The resident runner: the first process of a sandbox, which starts, limits and ends all others.
 
 It serves one lease at a time. Commands in Python are forked from this warm interpreter, so nothing
-secret may stay in its memory: what a lease sends, and what its commands print, is held in one
-mapping that forked children do not get. Standard library only; runs on Python 3.11 and later.
+secret may stay in its memory: what a lease sends, and what its commands print, is in one mapping
+that forked children do not get. Standard library only; runs on Python 3.11 and later.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sandboxes.inside.leases import Disconnected, Lease, Listener
 from sandboxes.inside.pipes import OUTPUT_ROOM, Pipes
 from sandboxes.inside.residue import Baseline
 from sandboxes.inside.settings import Settings, hidden_modules, inside_digest
-from sandboxes.inside.warm import exec_command, preload, writable_only
+from sandboxes.inside.warm import exec_command, landlock_rules, preload
 
 __all__ = ["Runner", "main"]
 
@@ -34,43 +34,49 @@ _FIRST_LEASE_S = 120.0
 
 
 class Runner:
-    """Serves leases on one sandbox."""
+    """Serves leases on one sandbox. Raises OSError if its folders cannot be prepared."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._digest = settings, inside_digest()
-        memory = mmap.mmap(
-            -1, MAX_PAYLOAD + OUTPUT_ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        )
+        size = MAX_PAYLOAD + OUTPUT_ROOM
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         memory.madvise(mmap.MADV_DONTFORK)
         self._memory, self._buffer = memory, memoryview(memory)
-        self._door = Listener(settings.listen) if settings.listen else None
+        self._listener = Listener(settings.listen) if settings.listen else None
         self._rules = -1
         if settings.seccomp:
-            self._rules = writable_only((*settings.folders, "/dev"))
+            self._rules = landlock_rules((*settings.folders, "/dev"))
         self._baseline = self._first_state()
 
     def serve(self) -> None:
-        """Runs until the sandbox has had its last lease. Raises OSError where it cannot be cleaned."""
+        """Runs until the sandbox has had its last lease.
+
+        Raises OSError if it cannot be cleaned, TimeoutError if the first lease does not come.
+        """
         while True:
-            if self._door:
-                lease = self._door.admit(
-                    _FIRST_LEASE_S if self._settings.once else None
-                )
-            else:
-                lease = Lease(self._settings.stream, self._settings.stream, None)
+            lease = self._next_lease()
             with contextlib.suppress(Disconnected):
                 lease.send({"hello": self._digest})
                 while True:
                     self._answer(lease)
+            # Before the client's end is closed: what follows a lease must see a clean sandbox.
             self._clean()
             lease.close()
-            if not self._door:
+
+            if not self._listener:
                 return
             if self._settings.once:
-                self._door.close()
+                self._listener.close()
                 return
 
+    def _next_lease(self) -> Lease:
+        settings = self._settings
+        if self._listener:
+            return self._listener.accept(_FIRST_LEASE_S if settings.once else None)
+        return Lease(settings.stream, settings.stream, None)
+
     def _answer(self, lease: Lease) -> None:
+        """Serves one request. Raises Disconnected at the end of the lease or for a bad one."""
         header, payload = lease.receive(self._buffer[:MAX_PAYLOAD])
         operation = header.get("op")
         try:
@@ -112,10 +118,12 @@ class Runner:
             except OSError as error:
                 lease.send({"missing": os.strerror(error.errno or 0)})
                 return
+
+        # One byte more than fits, so that a file that is too large shows.
         size = 0
         try:
-            while got := os.readv(fd, [self._buffer[size : MAX_PAYLOAD + 1]]):
-                size += got
+            while count := os.readv(fd, [self._buffer[size : MAX_PAYLOAD + 1]]):
+                size += count
         finally:
             os.close(fd)
         if size > MAX_PAYLOAD:
@@ -128,10 +136,10 @@ class Runner:
         self, lease: Lease, header: Mapping[str, Any], payload: memoryview
     ) -> None:
         job_size, timeout_s = int(header["job"]), float(header["timeout_s"])
-        # Whoever owns a pipe may open it by its name: /dev/stdout, for one.
+        # The owner of a pipe may open it by its name: /dev/stdout, for one.
         with self._as_commands():
             pipes = Pipes(payload[job_size:], self._buffer[MAX_PAYLOAD:])
-        job = _file_with(payload[:job_size])
+        job = _memory_file(payload[:job_size])
         begun = time.monotonic()
         try:
             child = os.fork()
@@ -139,29 +147,39 @@ class Runner:
                 exec_command(job, pipes.inner, self._settings, self._rules)
             os.close(job)
             pipes.close_inner()
-            try:
-                pipes.watch(child, begun + timeout_s, lease)
-                wall_s = time.monotonic() - begun
-                if wall_s > timeout_s - SILENCE_S:
-                    # Killing a crowd of heavy processes may outlast a client's patience.
-                    lease.send({"ending": True})
-            finally:
-                # Where the lease ends first, too: a child that is not yet the commands' user is
-                # found by its number alone.
-                status = self._end(child)
+            status, wall_s = self._wait_for(child, begun, timeout_s, pipes, lease)
             pipes.drain()
         finally:
             pipes.close()
-        lease.send(
-            {
-                "status": None if pipes.late else status,
-                "late": pipes.late,
-                "truncated": pipes.truncated,
-                "wall_s": wall_s,
-                "stdout": len(pipes.kept[0]),
-            },
-            *pipes.kept,
-        )
+
+        stdout, stderr = pipes.output
+        answer = {
+            "status": None if pipes.late else status,
+            "late": pipes.late,
+            "truncated": pipes.truncated,
+            "wall_s": wall_s,
+            "stdout": len(stdout),
+        }
+        lease.send(answer, stdout, stderr)
+
+    def _wait_for(
+        self, child: int, begun: float, timeout_s: float, pipes: Pipes, lease: Lease
+    ) -> tuple[int | None, float]:
+        """Waits for a command's end or deadline; its status and wall-clock seconds.
+
+        Raises Disconnected if the lease ends first. No process is left in either case.
+        """
+        try:
+            pipes.watch(child, begun + timeout_s, lease)
+            wall_s = time.monotonic() - begun
+            if wall_s > timeout_s - SILENCE_S:
+                # Killing a crowd of heavy processes may outlast a client's patience.
+                lease.send({"ending": True})
+        finally:
+            # Also if the lease ends first: a child that is not yet the commands' user is
+            # reached by its number alone.
+            status = self._end(child)
+        return status, wall_s
 
     def _end(self, child: int | None = None) -> int | None:
         """Kills every process of the sandbox; the child's status."""
@@ -169,8 +187,9 @@ class Runner:
         if child is not None:
             with contextlib.suppress(PermissionError, ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
+        # A process may fork while it is killed, so this repeats until nothing is left to wait for.
         while True:
-            self._kill()
+            self._kill_all()
             try:
                 pid, code = os.waitpid(-1, 0)
             except ChildProcessError:
@@ -178,14 +197,15 @@ class Runner:
             if pid == child:
                 status = os.waitstatus_to_exitcode(code)
 
-    def _kill(self) -> None:
+    def _kill_all(self) -> None:
         if not self._settings.owns_namespace:
             for pid in _children():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             return
-        uid = self._settings.uid
+
         # As the commands' user, so that neither a capability is needed nor a relay is hit.
+        uid = self._settings.uid
         if uid >= 0:
             os.setresuid(uid, uid, 0)
         try:
@@ -197,26 +217,28 @@ class Runner:
 
     def _first_state(self) -> Baseline:
         settings = self._settings
+        owns_namespace = bool(settings.owns_namespace)
         with self._as_commands():
             for folder in settings.folders:
                 workspace.wipe(folder)
-            return Baseline(
-                settings.folders, settings.listen, bool(settings.owns_namespace)
-            )
+            return Baseline(settings.folders, settings.listen, owns_namespace)
 
     def _clean(self) -> None:
-        """Leaves nothing of a lease. Raises OSError where something is left all the same."""
+        """Leaves nothing of a lease. Raises OSError if something is left all the same."""
         self._end()
         with self._as_commands():
             for folder in self._settings.folders:
                 workspace.wipe(folder)
             self._baseline.restore()
         self._memory.madvise(mmap.MADV_DONTNEED)
-        self._baseline.prove(self._door.inodes() if self._door else ())
+        self._baseline.prove(self._listener.inodes() if self._listener else ())
 
     @contextlib.contextmanager
     def _as_commands(self) -> Iterator[None]:
-        """File access with the rights of the commands' user alone, to folders that are not shut."""
+        """File access with the rights of the commands' user alone.
+
+        Makes the folders accessible first, since a command may have changed their modes.
+        """
         uid = self._settings.uid
         if uid >= 0:
             os.setegid(uid)
@@ -231,7 +253,7 @@ class Runner:
                 os.setegid(0)
 
 
-def _file_with(content: memoryview) -> int:
+def _memory_file(content: memoryview) -> int:
     fd = os.memfd_create("input")
     while content:
         content = content[os.write(fd, content) :]
@@ -256,7 +278,7 @@ def _harden(settings: Settings) -> None:
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    """Serves until the end; a traceback and status 1 where the sandbox cannot be left clean."""
+    """Serves until the end; a traceback and status 1 if the sandbox cannot be left clean."""
     settings = Settings.of(arguments)
     # Commands inherit it as it is.
     os.environ.clear()
@@ -264,6 +286,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     preload(hidden_modules())
     _harden(settings)
     runner = Runner(settings)
+    # Objects that exist now are never collected, so that a fork shares their pages.
     gc.collect()
     gc.freeze()
     with contextlib.suppress(TimeoutError):

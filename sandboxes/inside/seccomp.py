@@ -29,7 +29,7 @@ _ALLOWED_ONLY = (
     ((141, 140), (_PRIO_PROCESS, _SELF), errno.EPERM),
 )
 """Numbers of `socket`, `prlimit64` and `setpriority`, the only first arguments that they may have,
-and the error that all others get. Each is an int, of which the kernel takes the lower half."""
+and the error that all others get. The kernel reads the lower half of an argument, an int."""
 
 _DENIED: dict[str, tuple[int | None, int | None]] = {
     # Outlive their process, and so a lease.
@@ -107,7 +107,7 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "ustat": (136, None),
     "sysfs": (139, None),
 }
-"""Call -> its number on x86_64 and on aarch64; None where there is none."""
+"""Call -> its number on x86_64 and on aarch64; None if there is none."""
 
 _SINCE_5_1 = {
     "io_uring_setup": 425,
@@ -131,7 +131,7 @@ _SINCE_5_1 = {
     "open_tree_attr": 467,
     "file_setattr": 469,
 }
-"""The same, where the number is the same everywhere."""
+"""The same for calls whose number is the same everywhere."""
 
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
@@ -149,9 +149,10 @@ def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
 
 
 def _filter(machine: str) -> bytes:
-    place = list(_MACHINES).index(machine)
-    refuse = _step(_RETURN, _ERROR | errno.EPERM)
-    code = [
+    """The filter's program in the kernel's format, 8 bytes a step."""
+    column = list(_MACHINES).index(machine)
+    # A number means another call in another architecture's table, and x32 has numbers of its own.
+    program = [
         _step(_LOAD, _ARCH),
         _step(_EQUAL, _MACHINES[machine], 1, 0),
         _step(_RETURN, _KILL),
@@ -159,30 +160,36 @@ def _filter(machine: str) -> bytes:
         _step(_AT_LEAST, _X32, 0, 1),
         _step(_RETURN, _KILL),
     ]
-    own = [numbers[place] for numbers in _DENIED.values()]
-    for number in (*own, *_SINCE_5_1.values()):
+
+    refuse = _step(_RETURN, _ERROR | errno.EPERM)
+    denied = [numbers[column] for numbers in _DENIED.values()]
+    for number in (*denied, *_SINCE_5_1.values()):
         if number is not None:
-            code += [_step(_EQUAL, number, 0, 1), refuse]
+            program += [_step(_EQUAL, number, 0, 1), refuse]
+
     for numbers, arguments, error in _ALLOWED_ONLY:
-        checks = [
-            step
-            for at, value in enumerate(arguments)
-            for step in (
-                _step(_LOAD, _ARGUMENTS + 8 * at),
-                _step(_EQUAL, value, 1, 0),
-                _step(_RETURN, _ERROR | error),
-            )
-        ]
-        code.append(_step(_EQUAL, numbers[place], 0, len(checks) + 1))
-        code += [*checks, _step(_RETURN, _ALLOW)]
-    code.append(_step(_RETURN, _ALLOW))
-    return b"".join(code)
+        checks = _argument_checks(arguments, error)
+        # The jump skips the checks and the step that allows.
+        program.append(_step(_EQUAL, numbers[column], 0, len(checks) + 1))
+        program += [*checks, _step(_RETURN, _ALLOW)]
+    program.append(_step(_RETURN, _ALLOW))
+    return b"".join(program)
+
+
+def _argument_checks(arguments: tuple[int, ...], error: int) -> list[bytes]:
+    """Steps that return the error unless a call's first arguments are these."""
+    steps = []
+    for index, value in enumerate(arguments):
+        steps.append(_step(_LOAD, _ARGUMENTS + 8 * index))
+        steps.append(_step(_EQUAL, value, 1, 0))
+        steps.append(_step(_RETURN, _ERROR | error))
+    return steps
 
 
 def forbid() -> None:
     """Puts this process and all that it will ever start under the filter.
 
-    Raises OSError where the kernel has no filters, or the machine is one that has no table here.
+    Raises OSError if the kernel has no filters, or if this machine has no table here.
     """
     machine = os.uname().machine
     if machine not in _MACHINES:
@@ -190,7 +197,8 @@ def forbid() -> None:
     code = _filter(machine)
     program = _Program(len(code) // 8, code)
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(
-        _PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0
-    ):
+    # The kernel takes a filter only from a process that can gain no privileges.
+    failed = libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    failed = failed or libc.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0)
+    if failed:
         raise OSError(ctypes.get_errno(), "the kernel refused the system-call filter")

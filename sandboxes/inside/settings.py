@@ -1,4 +1,4 @@
-"""How a sandbox is set up, and which version of the sandbox this is. Standard library only."""
+"""How a sandbox is set up, and which version of its code this is. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["INSIDE", "Settings", "inside_digest", "hidden_modules"]
+__all__ = ["INSIDE", "Settings", "hidden_modules", "inside_digest"]
 
 INSIDE = (
     "__init__.py",
@@ -33,7 +33,7 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Settings:
-    """How this sandbox is set up; each field is an argument such as `--uid=1000` on the command line.
+    """How this sandbox is set up; each field is an argument of the runner, such as `--uid=1000`.
 
     | field | meaning |
     |---|---|
@@ -42,7 +42,7 @@ class Settings:
     | uid | user and group of the commands; -1 keeps the runner's own |
     | listen | path of the socket where leases arrive |
     | stream | descriptor of the only lease, instead of `listen` |
-    | once | end after the first lease, or when none comes |
+    | once | end after the first lease, or if none comes |
     | owns_namespace | this is process 1, so that every process of its namespace is its own |
     | seccomp | put everything under the system-call filter |
     | fsize, nofile, nproc, memory | limits of each command; 0 keeps the runner's own |
@@ -65,17 +65,16 @@ class Settings:
     @classmethod
     def of(cls, arguments: Sequence[str]) -> Settings:
         """Reads the command line. Raises ValueError or TypeError for what is no field."""
-        texts = dict(
-            argument.removeprefix("--").split("=", 1) for argument in arguments
-        )
-        kinds = {
-            field.name: int if field.type == "int" else str for field in fields(cls)
-        }
-        if unknown := texts.keys() - kinds.keys():
-            raise ValueError(f"got {sorted(unknown)}, wanted some of {sorted(kinds)}")
-        values: dict[str, Any] = {
-            name: kinds[name](text) for name, text in texts.items()
-        }
+        types = {}
+        for field in fields(cls):
+            types[field.name] = int if field.type == "int" else str
+
+        values: dict[str, Any] = {}
+        for argument in arguments:
+            name, text = argument.removeprefix("--").split("=", 1)
+            if name not in types:
+                raise ValueError(f"got {argument!r}, expected one of {sorted(types)}")
+            values[name] = types[name](text)
         return cls(**values)
 
     @property
@@ -86,15 +85,17 @@ class Settings:
     @property
     def limits(self) -> dict[int, int]:
         """Resource limits of a command, by their number."""
-        asked = {
-            resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_MSGQUEUE: 0,
-            resource.RLIMIT_FSIZE: self.fsize or None,
-            resource.RLIMIT_NOFILE: self.nofile or None,
-            resource.RLIMIT_NPROC: self.nproc or None,
-            resource.RLIMIT_AS: self.memory or None,
+        limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_MSGQUEUE: 0}
+        optional = {
+            resource.RLIMIT_FSIZE: self.fsize,
+            resource.RLIMIT_NOFILE: self.nofile,
+            resource.RLIMIT_NPROC: self.nproc,
+            resource.RLIMIT_AS: self.memory,
         }
-        return {number: value for number, value in asked.items() if value is not None}
+        for number, value in optional.items():
+            if value:
+                limits[number] = value
+        return limits
 
     @property
     def environment(self) -> dict[str, str]:
@@ -111,13 +112,13 @@ class Settings:
 
 
 def hidden_modules() -> list[str]:
-    """Modules of the standard library that commands must not find."""
+    """Modules of the standard library that commands must not import."""
     return (_HERE / "hidden_modules.txt").read_text().split()
 
 
 @cache
 def inside_digest() -> str:
-    """Changes with any file that is installed in a sandbox; stays as it was when first asked for."""
+    """Changes with any file that is installed in a sandbox; a process computes it once."""
     digest = hashlib.sha256()
     for name in INSIDE:
         digest.update(hashlib.sha256((_HERE / name).read_bytes()).digest())

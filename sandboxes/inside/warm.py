@@ -1,4 +1,4 @@
-"""What a forked child of the runner does: become the command. Standard library only."""
+"""Turns a forked child of the runner into the command. Standard library only."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import struct
 import sys
 import threading
 import types
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn
 
 from sandboxes.inside.settings import Settings
 
-__all__ = ["exec_command", "preload", "writable_only"]
+__all__ = ["exec_command", "landlock_rules", "preload"]
 
 _PRELOADED = (
     "abc ast bisect collections contextlib copy dataclasses datetime decimal enum fractions "
@@ -34,22 +34,26 @@ _CANNOT_START = 127
 _PR_SET_DUMPABLE = 4
 _CREATE, _ADD, _CONFINE = 444, 445, 446
 """Landlock's calls, whose numbers are the same everywhere."""
+
 _BENEATH, _WRITE, _MOVE = 1, 1 << 1, 1 << 13
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
+_runner_modules: list[str] = []
+"""Modules of ours, which commands do not see. Listed before a fork: a walk over all modules would
+copy pages that are shared until then."""
 
-# Ours, which commands do not see; found before a fork, since a walk over all modules copies pages.
-_own: list[str] = []
-_kept: list[types.ModuleType] = []
+_unseen: list[types.ModuleType] = []
 """What a command must not see and yet is not freed: freeing copies pages that are shared so far."""
 
 
 def preload(hidden: Collection[str]) -> None:
-    """Imports what commands will want, and nothing that is hidden from them."""
+    """Imports what commands are likely to import, and nothing that is hidden from them."""
     for name in _PRELOADED.split():
         if name.partition(".")[0] not in hidden:
             importlib.import_module(name)
-    _own[:] = [name for name in sys.modules if name.partition(".")[0] == "sandboxes"]
+    _runner_modules[:] = [
+        name for name in sys.modules if name.partition(".")[0] == "sandboxes"
+    ]
 
 
 def exec_command(
@@ -58,18 +62,19 @@ def exec_command(
     """Turns this process into the command that is described in the file `job`; never returns.
 
     The job is JSON: argv, cwd (relative to the work folder). The environment is the runner's own.
-    `rules` are those of `writable_only`.
+    `rules` are those of `landlock_rules`.
     """
     try:
         os.setsid()
         request = json.loads(os.pread(job, os.fstat(job).st_size, 0))
         for number, fd in enumerate(stdio):
             os.dup2(fd, number)
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        _give_up_rights(settings)
+        # Read before the command's own limit replaces it: descriptors may lie above that.
+        max_fds = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        _drop_privileges(settings)
         if rules >= 0 and _landlock(_CONFINE, rules, 0) < 0:
             raise OSError(ctypes.get_errno(), "cannot be confined")
-        os.closerange(3, most)
+        os.closerange(3, max_fds)
         os.umask(0o022)
         try:
             os.chdir(os.path.join(settings.work, request["cwd"]))
@@ -79,13 +84,15 @@ def exec_command(
             status = _CANNOT_START
         os._exit(status)
     finally:
+        # Whatever fails above, the child must never return into the runner's code.
         os._exit(_CANNOT_START)
 
 
-def _give_up_rights(settings: Settings) -> None:
+def _drop_privileges(settings: Settings) -> None:
     for number, value in settings.limits.items():
         resource.setrlimit(number, (value, value))
-    if (uid := settings.uid) >= 0:
+    uid = settings.uid
+    if uid >= 0:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
@@ -97,12 +104,13 @@ def _give_up_rights(settings: Settings) -> None:
         os.close(score)
 
 
-def writable_only(folders: Sequence[str]) -> int:
-    """Landlock's rules for commands that may open files for writing below `folders` alone.
+def landlock_rules(folders: Sequence[str]) -> int:
+    """Descriptor of Landlock rules: commands may open files for writing below `folders` alone.
 
-    A command that could write its own oom_score_adj would stand behind the runner when memory ends,
-    and could so break the sandbox at will. A descriptor; -1 on a kernel without Landlock's second
-    version (5.19): the first one forbids to move files between folders. Raises OSError.
+    A command that could write its own oom_score_adj could have the kernel kill the runner before
+    itself when memory ends, and so break the sandbox at will. Returns -1 on a kernel without
+    Landlock's second version (5.19): the first one forbids to move files between folders. Raises
+    OSError.
     """
     if _landlock(_CREATE, None, 0, 1) < 2:
         return -1
@@ -124,19 +132,23 @@ def _run(argv: list[str]) -> int:
     """Runs Python code in this interpreter and returns its status; executes anything else."""
     program, *rest = argv
     if program == "python" and rest:
-        if rest[0] in ("-c", "-m") and len(rest) > 1:
-            return _finish(
-                lambda: _code(rest) if rest[0] == "-c" else _module(rest), argv
-            )
-        if not rest[0].startswith("-") and os.path.isfile(rest[0]):
+        first = rest[0]
+        if first == "-c" and len(rest) > 1:
+            return _finish(lambda: _code(rest), argv)
+        if first == "-m" and len(rest) > 1:
+            return _finish(lambda: _module(rest), argv)
+        if not first.startswith("-") and os.path.isfile(first):
             return _finish(lambda: _file(rest), argv)
+
+    # Python ignores SIGPIPE, and what is executed would inherit that.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     return os.execvp(sys.executable if program == "python" else program, argv)
 
 
 def _main_module() -> dict[str, Any]:
+    """The namespace of a new module `__main__`."""
     main = types.ModuleType("__main__")
-    _kept.append(sys.modules["__main__"])
+    _unseen.append(sys.modules["__main__"])
     sys.modules["__main__"] = main
     main.__dict__.update(__builtins__=builtins, __annotations__={})
     return main.__dict__
@@ -169,13 +181,15 @@ def _file(rest: list[str]) -> None:
     exec(compile(source, path, "exec"), names)
 
 
-def _finish(main: Any, argv: list[str]) -> int:
-    """Runs to the end as the interpreter would, and returns the exit status."""
+def _finish(main: Callable[[], None], argv: list[str]) -> int:
+    """Runs `main` to the end as the interpreter would, and returns the exit status."""
     # Not `signal.signal`, which takes a tenth of a fork to turn numbers into names.
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     sys.orig_argv = argv
-    _kept.extend(sys.modules.pop(name) for name in _own)
+    _unseen.extend(sys.modules.pop(name) for name in _runner_modules)
     status = _status_of(main)
+
+    # What the interpreter does at its end: wait for threads, run exit functions, flush.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -187,7 +201,7 @@ def _finish(main: Any, argv: list[str]) -> int:
     return status
 
 
-def _status_of(main: Any) -> int:
+def _status_of(main: Callable[[], None]) -> int:
     try:
         main()
     except SystemExit as error:
@@ -196,6 +210,7 @@ def _status_of(main: Any) -> int:
         print(error.code, file=sys.stderr)
         return 1
     except BaseException as error:  # noqa: BLE001 - whatever the command raised is its own end
+        # Without this module's frames: this one, the lambda's, and that of `_code` or a sibling.
         trace = error.__traceback__
         for _ in range(3):
             trace = trace and trace.tb_next

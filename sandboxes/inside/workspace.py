@@ -21,22 +21,22 @@ def components(path: str) -> list[str]:
     """Parts of a relative path.
 
     Raises ValueError for an empty or absolute path, one with `..`, with a null byte, or with half a
-    surrogate pair, which no name of a file can hold.
+    surrogate pair, which no name of a file can have.
     """
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not parts or path.startswith("/") or ".." in parts or "\0" in path:
-        raise ValueError(f"got path {path!r}, wanted a relative one without '..'")
+        raise ValueError(f"got path {path!r}, expected a relative one without '..'")
     try:
         path.encode(errors="surrogateescape")
     except UnicodeEncodeError:
         raise ValueError(
-            f"got path {path!r}, wanted a relative one of whole characters"
+            f"got path {path!r}, expected a relative one of whole characters"
         ) from None
     return parts
 
 
 @contextmanager
-def _opened(
+def _descriptor(
     name: str, flags: int, folder: int | None, mode: int = 0o600
 ) -> Iterator[int]:
     fd = os.open(name, flags, mode, dir_fd=folder)
@@ -47,17 +47,19 @@ def _opened(
 
 
 def write_file(root: str, path: str, content: memoryview) -> None:
-    """Lays a regular file down, replacing whatever stands in its way. Raises OSError."""
+    """Writes a regular file, replacing whatever has its name. Raises OSError."""
     *parents, leaf = components(path)
     folder = os.open(root, _FOLDER)
     try:
         for name in parents:
-            deeper = _enter(folder, name)
+            inner = _enter(folder, name)
             os.close(folder)
-            folder = deeper
+            folder = inner
+
         _clear(folder, leaf)
+        # Exclusive: a link that stands there again is an error and not followed.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with _opened(leaf, flags, folder, 0o644) as fd:
+        with _descriptor(leaf, flags, folder, 0o644) as fd:
             while content:
                 content = content[os.write(fd, content) :]
     finally:
@@ -70,9 +72,11 @@ def open_regular(root: str, path: str) -> int:
     folder = os.open(root, _FOLDER)
     try:
         for name in parents:
-            deeper = os.open(name, _FOLDER, dir_fd=folder)
+            inner = os.open(name, _FOLDER, dir_fd=folder)
             os.close(folder)
-            folder = deeper
+            folder = inner
+
+        # Not blocking: opening a named pipe would wait for a writer.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         fd = os.open(leaf, flags, dir_fd=folder)
     finally:
@@ -84,15 +88,20 @@ def open_regular(root: str, path: str) -> int:
 
 
 def wipe(root: str) -> None:
-    """Empties a folder of any depth, whatever its modes. Raises OSError where it cannot.
+    """Empties a folder of any depth, whatever its modes. Raises OSError if it cannot.
 
     Folders are moved up before they are emptied, so neither recursion nor open files grow with
     the depth.
     """
-    with _opened(root, _FOLDER, None) as top:
-        while names := os.listdir(top):
-            for name in names:
-                _remove(top, top, name)
+    with _descriptor(root, _FOLDER, None) as top:
+        _empty(top)
+
+
+def _empty(top: int) -> None:
+    # Again until nothing is left: removing a folder moves those inside it up to this level.
+    while names := os.listdir(top):
+        for name in names:
+            _remove(top, name)
 
 
 def _is_folder(folder: int, name: str) -> bool:
@@ -100,6 +109,7 @@ def _is_folder(folder: int, name: str) -> bool:
 
 
 def _enter(folder: int, name: str) -> int:
+    """Descriptor of a folder inside another one, made if it is missing or no folder."""
     try:
         os.mkdir(name, 0o755, dir_fd=folder)
     except FileExistsError:
@@ -112,6 +122,7 @@ def _enter(folder: int, name: str) -> int:
 
 
 def _clear(folder: int, name: str) -> None:
+    """Removes whatever has the name."""
     try:
         if not _is_folder(folder, name):
             os.unlink(name, dir_fd=folder)
@@ -119,35 +130,35 @@ def _clear(folder: int, name: str) -> None:
     except FileNotFoundError:
         return
     os.chmod(name, 0o700, dir_fd=folder)
-    with _opened(name, _FOLDER, folder) as top:
-        while names := os.listdir(top):
-            for inner in names:
-                _remove(top, top, inner)
+    with _descriptor(name, _FOLDER, folder) as top:
+        _empty(top)
     os.rmdir(name, dir_fd=folder)
 
 
-def _remove(top: int, folder: int, name: str) -> None:
-    if not _is_folder(folder, name):
-        os.unlink(name, dir_fd=folder)
+def _remove(top: int, name: str) -> None:
+    """Removes an entry of `top`; moves the folders inside it up to `top` first."""
+    if not _is_folder(top, name):
+        os.unlink(name, dir_fd=top)
         return
-    os.chmod(name, 0o700, dir_fd=folder)
-    with _opened(name, _FOLDER, folder) as inside:
-        for inner in os.listdir(inside):
-            if _is_folder(inside, inner):
-                os.chmod(inner, 0o700, dir_fd=inside)
-                _move_up(inside, inner, top)
+    os.chmod(name, 0o700, dir_fd=top)
+    with _descriptor(name, _FOLDER, top) as folder:
+        for inner in os.listdir(folder):
+            if _is_folder(folder, inner):
+                # A folder without write permission cannot be moved.
+                os.chmod(inner, 0o700, dir_fd=folder)
+                _move_up(folder, inner, top)
             else:
-                os.unlink(inner, dir_fd=inside)
-    os.rmdir(name, dir_fd=folder)
+                os.unlink(inner, dir_fd=folder)
+    os.rmdir(name, dir_fd=top)
 
 
 def _move_up(folder: int, name: str, top: int) -> None:
     for _ in range(1000):
-        # Drawn, since whoever knows the next names could take them all. `secrets` would be a large
-        # import for every command's interpreter.
-        free = f".{os.urandom(16).hex()}"
+        # Random, since code that knows the next names could occupy them all. `secrets` would be a
+        # large import for every command's interpreter.
+        free_name = f".{os.urandom(16).hex()}"
         try:
-            os.rename(name, free, src_dir_fd=folder, dst_dir_fd=top)
+            os.rename(name, free_name, src_dir_fd=folder, dst_dir_fd=top)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise

@@ -1,11 +1,12 @@
-"""A short hostile battery that shows, in seconds, whether a pool's sandboxes hold on this machine.
+"""A self-check of a few seconds: short hostile programs, and whether a pool's sandboxes hold them.
 
-Nothing in it sends anything anywhere or writes outside the working folder, so that it is safe to
+None of them sends anything anywhere or writes outside the working folder, so that they are safe to
 run in a sandbox that isolates nothing.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from sandboxes.base import ExecResult, Isolation, Sandbox, SandboxError, SandboxPool
 from sandboxes.limits import compose_limits
 
-__all__ = ["ISOLATING", "Finding", "findings"]
+__all__ = ["ISOLATING", "CheckResult", "self_check"]
 
 ISOLATING = (Isolation.NAMESPACE, Isolation.CONTAINER, Isolation.VM)
 """The levels that hostile code may run at."""
@@ -23,42 +24,43 @@ _SHORT_S = 0.5
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
+class CheckResult:
+    """What one check of this machine or of a sandbox showed.
 
     | field | meaning |
     |---|---|
-    | name | what was looked at |
-    | good | whether it is as it should be |
-    | found | what was there |
-    | remedy | what to install or change where it is not good |
+    | name | what was checked |
+    | passed | whether it is as it should be |
+    | detail | what was observed |
+    | remedy | what to install or change if it did not pass |
     """
 
     name: str
-    good: bool
-    found: str
+    passed: bool
+    detail: str
     remedy: str = ""
 
 
 Check = Callable[[Sandbox], tuple[bool, str]]
+"""Whether a sandbox passes, and what was observed."""
 
 
-def findings(pool: SandboxPool) -> Iterator[Finding]:
-    """The checks one after the other, each in a lease of its own, on a pool of one sandbox."""
+def self_check(pool: SandboxPool) -> Iterator[CheckResult]:
+    """Results of all checks, each in a lease of its own; `pool` must have one sandbox."""
     for name, check in _CHECKS.items():
-        yield _finding(pool, name, check)
-    yield _wiped(pool)
+        yield _result(pool, name, check)
+    yield _wipe_result(pool)
 
 
-def _finding(pool: SandboxPool, name: str, check: Check) -> Finding:
+def _result(pool: SandboxPool, name: str, check: Check) -> CheckResult:
     try:
         with pool.lease() as sandbox:
-            good, found = check(sandbox)
+            passed, detail = check(sandbox)
     except SandboxError as error:
-        good, found = False, f"the sandbox broke: {error}"
+        passed, detail = False, f"the sandbox broke: {error}"
     except (ValueError, KeyError, OSError) as error:
-        good, found = False, f"an answer that makes no sense: {error}"
-    return Finding(name, good, found)
+        passed, detail = False, f"an answer that makes no sense: {error}"
+    return CheckResult(name, passed, detail)
 
 
 def _python(sandbox: Sandbox, code: str, timeout_s: float = _LONG_S) -> ExecResult:
@@ -67,10 +69,10 @@ def _python(sandbox: Sandbox, code: str, timeout_s: float = _LONG_S) -> ExecResu
 
 def _answer(sandbox: Sandbox, code: str) -> dict[str, object]:
     """The JSON object that the code prints. Raises ValueError."""
-    done = _python(sandbox, code)
-    answer = json.loads(done.stdout or b"null")
+    result = _python(sandbox, code)
+    answer = json.loads(result.stdout or b"null")
     if not isinstance(answer, dict):
-        raise ValueError(f"status {done.exit_code}, {done.stderr[-100:]!r}")
+        raise ValueError(f"status {result.exit_code}, {result.stderr[-100:]!r}")
     return answer
 
 
@@ -86,8 +88,8 @@ print(json.dumps({"names": names, "routes": routes}))
 
 def _network(sandbox: Sandbox) -> tuple[bool, str]:
     answer = _answer(sandbox, _NETWORK)
-    good = answer == {"names": ["lo"], "routes": 0}
-    return good, f"interfaces {answer['names']}, {answer['routes']} routes"
+    passed = answer == {"names": ["lo"], "routes": 0}
+    return passed, f"interfaces {answer['names']}, {answer['routes']} routes"
 
 
 _WRITABLE = """
@@ -102,29 +104,27 @@ print(json.dumps({"writable": [place for place in places if os.access(place, os.
 
 def _root(sandbox: Sandbox) -> tuple[bool, str]:
     answer = _answer(sandbox, _WRITABLE)
-    if answer["writable"] or not answer["read-only"]:
-        return (
-            False,
-            f"root read-only: {answer['read-only']}, writable: {answer['writable']}",
-        )
+    is_read_only, writable = answer["read-only"], answer["writable"]
+    if writable or not is_read_only:
+        return False, f"root read-only: {is_read_only}, writable: {writable}"
     return True, "mounted read-only, no system path can be written"
 
 
-_POWER = """
+_PRIVILEGES = """
 import json
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-held = [name for name in ("CapInh", "CapPrm", "CapEff", "CapAmb") if int(status[name], 16)]
-print(json.dumps({"held": held, "uid": status["Uid"].split()[1],
+names = [name for name in ("CapInh", "CapPrm", "CapEff", "CapAmb") if int(status[name], 16)]
+print(json.dumps({"capabilities": names, "uid": status["Uid"].split()[1],
                   "new": status["NoNewPrivs"].strip() != "1"}))
 """
 
 
-def _power(sandbox: Sandbox) -> tuple[bool, str]:
-    answer = _answer(sandbox, _POWER)
-    good = not answer["held"] and answer["uid"] != "0" and not answer["new"]
-    held = answer["held"] or "none"
-    more = "may be gained" if answer["new"] else "none can be gained"
-    return good, f"capabilities: {held}, {more}, uid {answer['uid']}"
+def _privileges(sandbox: Sandbox) -> tuple[bool, str]:
+    answer = _answer(sandbox, _PRIVILEGES)
+    capabilities, uid = answer["capabilities"], answer["uid"]
+    passed = not capabilities and uid != "0" and not answer["new"]
+    new = "may be gained" if answer["new"] else "none can be gained"
+    return passed, f"capabilities: {capabilities or 'none'}, {new}, uid {uid}"
 
 
 _CALLS = """
@@ -153,12 +153,14 @@ def _calls(sandbox: Sandbox) -> tuple[bool, str]:
 
 def _memory(sandbox: Sandbox) -> tuple[bool, str]:
     limit = compose_limits().memory_mib
-    done = _python(sandbox, f"held = b'x' * ({2 * limit} << 20); print(len(held))")
-    good = not done.timed_out and done.exit_code in (1, -9) and not done.stdout
-    return (
-        good,
-        f"{2 * limit} MiB {'refused' if good else 'taken'}, the limit is {limit} MiB",
-    )
+    size = 2 * limit
+    result = _python(sandbox, f"data = b'x' * ({size} << 20); print(len(data))")
+
+    # 1: Python's MemoryError. -9: the kernel killed it.
+    was_refused = result.exit_code in (1, -9) and not result.stdout
+    passed = was_refused and not result.timed_out
+    outcome = "refused" if passed else "allocated"
+    return passed, f"{size} MiB {outcome}, the limit is {limit} MiB"
 
 
 _FORKS = """
@@ -178,8 +180,9 @@ print(json.dumps({{"count": count}}))
 
 def _processes(sandbox: Sandbox) -> tuple[bool, str]:
     limit = compose_limits().pids
-    count = int(str(_answer(sandbox, _FORKS.format(most=limit + 8))["count"]))
-    return 0 < count < limit + 8, f"{count} started, the limit is {limit}"
+    most = limit + 8
+    count = int(str(_answer(sandbox, _FORKS.format(most=most))["count"]))
+    return 0 < count < most, f"{count} started, the limit is {limit}"
 
 
 _STUBBORN = """
@@ -196,20 +199,19 @@ while True:
 
 
 def _time(sandbox: Sandbox) -> tuple[bool, str]:
-    done = _python(sandbox, _STUBBORN, _SHORT_S)
+    result = _python(sandbox, _STUBBORN, _SHORT_S)
+    # A survivor would go on writing while the second command runs.
     before = sandbox.read("beat")
     _python(sandbox, "import time; time.sleep(0.1)")
-    good = done.timed_out and sandbox.read("beat") == before
-    said = "with all it started" if good else "but something lived on"
-    return good, f"killed after {done.wall_s:.1f} s {said}"
+    passed = result.timed_out and sandbox.read("beat") == before
+    rest = "with all that it started" if passed else "but a process lived on"
+    return passed, f"killed after {result.wall_s:.1f} s {rest}"
 
 
 def _output(sandbox: Sandbox) -> tuple[bool, str]:
-    done = _python(sandbox, "while True: print('x' * 4096)")
-    return (
-        done.truncated and not done.timed_out,
-        f"cut after {len(done.stdout) >> 10} KiB",
-    )
+    result = _python(sandbox, "while True: print('x' * 4096)")
+    passed = result.truncated and not result.timed_out
+    return passed, f"truncated after {len(result.stdout) >> 10} KiB"
 
 
 _FILL = """
@@ -228,15 +230,14 @@ print(json.dumps({{"total": total >> 20, "errno": errno}}))
 def _disk(sandbox: Sandbox) -> tuple[bool, str]:
     limit = next(iter(compose_limits().folders_mib.values()))
     answer = _answer(sandbox, _FILL.format(most=limit + 8))
-    return answer[
-        "errno"
-    ] == 28, f"{answer['total']} MiB written, the limit is {limit} MiB"
+    passed = answer["errno"] == errno.ENOSPC
+    return passed, f"{answer['total']} MiB written, the limit is {limit} MiB"
 
 
 _CHECKS: dict[str, Check] = {
     "no network": _network,
     "read-only root": _root,
-    "no power": _power,
+    "no privileges": _privileges,
     "system-call filter": _calls,
     "memory limit": _memory,
     "process limit": _processes,
@@ -266,16 +267,17 @@ print(json.dumps({"left": left}))
 """
 
 
-def _wiped(pool: SandboxPool) -> Finding:
-    """What one lease of the only sandbox wrote, the next one looks for."""
+def _wipe_result(pool: SandboxPool) -> CheckResult:
+    """Whether the next lease of the only sandbox sees what one wrote."""
     name = "wiped between leases"
-    planted = _finding(pool, name, _plant)
-    return _finding(pool, name, _look) if planted.good else planted
+    plant_result = _result(pool, name, _plant)
+    return _result(pool, name, _look) if plant_result.passed else plant_result
 
 
 def _plant(sandbox: Sandbox) -> tuple[bool, str]:
-    done = _python(sandbox, _PLANT)
-    return done.exit_code == 0, f"no file could be written: {done.stderr[-100:]!r}"
+    result = _python(sandbox, _PLANT)
+    detail = f"no file could be written: {result.stderr[-100:]!r}"
+    return result.exit_code == 0, detail
 
 
 def _look(sandbox: Sandbox) -> tuple[bool, str]:

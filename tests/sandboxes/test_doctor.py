@@ -1,4 +1,4 @@
-"""What the doctor says of a machine, and that its battery sees what does not hold."""
+"""What the doctor says of a machine, and that its self-check sees what does not hold."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sandboxes import ExecResult, SandboxConfig, open_pool
 from sandboxes.backends import bubblewrap as local
 from sandboxes.backends.fake import FakePool
 from sandboxes.doctor import main, show
-from sandboxes.tools.host import look_around
-from sandboxes.tools.self_check import Finding, findings
+from sandboxes.tools.host import host_checks
+from sandboxes.tools.self_check import CheckResult, self_check
 
 needs_local = pytest.mark.skipif(
     bool(local.available()), reason=f"local: {local.available()}"
@@ -55,7 +55,7 @@ def test_without_an_engine_auto_takes_local_and_says_why(bare):
     done = doctor(**{**bare, "PATH": os.environ["PATH"]})
     assert done.returncode == 0, done.stdout
     assert (
-        "Attacks on local (isolation: namespace), taken since no Docker engine"
+        "Attacks on local (isolation: namespace), chosen since no Docker engine"
         in done.stdout
     )
     assert "makes sandboxes here; isolation: namespace\n" in done.stdout
@@ -67,7 +67,7 @@ def test_with_an_engine_auto_takes_docker_and_says_why(client, alone):
     done = doctor()
     assert done.returncode == 0, done.stdout
     assert (
-        "Attacks on docker (isolation: container), taken since an engine answers"
+        "Attacks on docker (isolation: container), chosen since an engine answers"
         in done.stdout
     )
     assert "; isolation: container\n" in done.stdout
@@ -75,13 +75,14 @@ def test_with_an_engine_auto_takes_docker_and_says_why(client, alone):
     assert done.stdout.endswith("Verdict: docker, hostile code is held\n")
 
 
-def test_the_battery_finds_every_hole_of_a_sandbox_that_isolates_nothing():
+def test_the_self_check_finds_every_hole_of_a_sandbox_that_isolates_nothing():
     config = SandboxConfig(backend="unsafe", allow_unsafe=True, size=1)
     with open_pool(config) as pool:
-        found = {finding.name: finding.good for finding in findings(pool)}
-    # A plain process of an ordinary user has no power to begin with.
-    assert found.pop("no power") == (os.geteuid() != 0 and is_no_new_privileges())
-    assert {name for name, good in found.items() if not good} == {
+        passed = {result.name: result.passed for result in self_check(pool)}
+    # A plain process of an ordinary user has no privileges to begin with.
+    has_none = os.geteuid() != 0 and is_no_new_privileges()
+    assert passed.pop("no privileges") == has_none
+    assert {name for name, is_good in passed.items() if not is_good} == {
         "no network",
         "read-only root",
         "system-call filter",
@@ -90,14 +91,14 @@ def test_the_battery_finds_every_hole_of_a_sandbox_that_isolates_nothing():
     }
 
 
-def test_no_check_of_the_battery_is_content_with_a_sandbox_that_limits_nothing():
+def test_no_check_is_content_with_a_sandbox_that_limits_nothing():
     """Every command ends well, whatever it did, and every file is there."""
     with FakePool(
         lambda argv, files, stdin: ExecResult(0, b'{"left": ["x"]}', b"")
     ) as pool:
-        found = {finding.name: finding for finding in findings(pool)}
-    assert len(found) == 10
-    assert not any(finding.good for finding in found.values()), found
+        results = {result.name: result for result in self_check(pool)}
+    assert len(results) == 10
+    assert not any(result.passed for result in results.values()), results
 
 
 def is_no_new_privileges() -> bool:
@@ -105,13 +106,13 @@ def is_no_new_privileges() -> bool:
 
 
 @needs_local
-def test_a_sandbox_that_breaks_is_a_bad_finding_and_not_a_crash():
+def test_a_sandbox_that_breaks_fails_a_check_and_is_no_crash():
     pool = open_pool(SandboxConfig(backend="local", size=1))
     pool.close()
-    found = list(findings(pool))
-    assert len(found) >= 10
-    assert not any(finding.good for finding in found)
-    assert all("the sandbox broke" in finding.found for finding in found)
+    results = list(self_check(pool))
+    assert len(results) >= 10
+    assert not any(result.passed for result in results)
+    assert all("the sandbox broke" in result.detail for result in results)
 
 
 @pytest.mark.parametrize(
@@ -130,11 +131,11 @@ def test_both_generations_of_compose_are_found(bare, tmp_path, program, line):
 
 
 def test_what_is_missing_comes_with_a_remedy():
-    found = list(look_around())
+    results = list(host_checks())
     assert {"Docker engine", "Docker Compose", "bubblewrap", "user namespaces"} <= {
-        finding.name for finding in found
+        result.name for result in results
     }
-    assert all(finding.remedy for finding in found if not finding.good)
+    assert all(result.remedy for result in results if not result.passed)
 
 
 def test_the_help_teaches(capsys):
@@ -153,9 +154,9 @@ def test_the_help_teaches(capsys):
 
 
 def test_a_terminal_gets_a_table_and_a_pipe_gets_lines():
-    found = [
-        Finding("network", True, "[none]"),
-        Finding("root", False, "writable", "mount it ro"),
+    results = [
+        CheckResult("network", True, "[none]"),
+        CheckResult("root", False, "writable", "mount it ro"),
     ]
     shown = {}
     for terminal in (True, False):
@@ -163,7 +164,7 @@ def test_a_terminal_gets_a_table_and_a_pipe_gets_lines():
         console = Console(
             file=text, force_terminal=terminal, width=100, color_system=None
         )
-        assert show(console, "Sandbox", iter(found)) == found
+        assert show(console, "Sandbox", iter(results)) == results
         shown[terminal] = text.getvalue()
     assert (
         shown[False]

@@ -419,7 +419,7 @@ def test_a_command_holds_no_power(sandbox):
     assert set(status["Gid"].split()) == {uid}
     assert status["Groups"].strip() in ("", uid)
     first = compose_limits().uid
-    assert first < int(uid) <= first + identities.MOST
+    assert first < int(uid) <= first + identities.MAX_IDS
 
 
 NAMESPACES = """

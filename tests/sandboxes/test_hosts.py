@@ -135,10 +135,10 @@ def test_sandboxes_are_spread_over_the_engines(proxies):
         assert works(sandboxes[3])
 
 
-def test_an_engine_that_dies_voids_its_leases_and_is_left_out_until_it_is_back(
+def test_an_engine_that_dies_voids_its_leases_and_is_skipped_until_it_is_back(
     proxies, capsys, monkeypatch
 ):
-    monkeypatch.setattr("sandboxes.backends.engines.LEFT_OUT_S", 0.0)
+    monkeypatch.setattr("sandboxes.backends.engines.SKIP_S", 0.0)
     first, second = proxies
     with open_pool(config(first, second)) as pool:
         with ExitStack() as leases:
@@ -151,7 +151,7 @@ def test_an_engine_that_dies_voids_its_leases_and_is_left_out_until_it_is_back(
             assert works(one)
             assert works(other)
         assert (
-            f"engine {first.url} is left out: no engine answers"
+            f"engine {first.url} is skipped: no engine answers"
             in capsys.readouterr().err
         )
         second.stop()
@@ -214,7 +214,7 @@ def test_connections_lost_under_load_are_errors_and_never_answers(proxies, own_i
 def test_a_daemon_that_restarts_under_load_voids_what_ran_and_serves_again(
     proxies, own_ids
 ):
-    """More threads than sandboxes; no answer is wrong, none comes while it is down, none is left."""
+    """More threads than sandboxes; no answer is wrong, none comes from a dead engine."""
     engine, before = proxies[0], own_ids()
     right: list[float] = []
     lost: list[float] = []

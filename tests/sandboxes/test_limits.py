@@ -87,6 +87,6 @@ def test_every_limit_of_a_container_is_the_files(client, own_ids, alone, rewritt
         "folders": FOLDERS,
     }
     # A container of our own has a user of its own.
-    assert UID < found["uid"] <= UID + identities.MOST
+    assert UID < found["uid"] <= UID + identities.MAX_IDS
     assert (host["PidsLimit"], host["NanoCpus"]) == (77, 500_000_000)
     assert host["Memory"] == host["MemorySwap"] == 300 << 20

@@ -20,7 +20,7 @@ from sandboxes.backends import bubblewrap as local
     ["local", pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.alone])],
 )
 def test_rounds_of_every_way_leave_nothing(backend):
-    if reason := soak.reason_against(backend):
+    if reason := soak.skip_reason(backend):
         pytest.skip(reason)
     done = subprocess.run(
         [
@@ -43,8 +43,8 @@ def test_rounds_of_every_way_leave_nothing(backend):
 
 
 def test_each_kind_of_leak_is_counted(tmp_path: Path):
-    rounds = soak.Soak("local", tmp_path)
-    before = rounds.left()
+    run = soak.Soak("local", tmp_path)
+    before = run.counts()
     with (
         socket.socket(socket.AF_UNIX),
         open(os.devnull),
@@ -53,7 +53,7 @@ def test_each_kind_of_leak_is_counted(tmp_path: Path):
         ) as process,
     ):
         (tmp_path / "forgotten").touch()
-        after = rounds.left()
+        after = run.counts()
         process.communicate()
     left_over = {what: after[what] - count for what, count in before.items()}
     assert left_over == {
@@ -72,12 +72,12 @@ def test_a_round_that_goes_wrong_says_so(monkeypatch):
         pytest.skip(reason)
     monkeypatch.setattr(soak.Soak, "_kill", lambda self: None)
     monkeypatch.setattr(soak, "_SLEEP", ["python", "-c", "1"])
-    rounds = soak.Soak("local", Path("/nowhere"))
+    run = soak.Soak("local", Path("/nowhere"))
     with pytest.raises(soak.SandboxError, match="a killed sandbox answered"):
-        rounds.ways["lost"]()
+        run.rounds["lost"]()
 
 
 def test_a_number_of_leases_that_is_none_is_refused(capsys):
     with pytest.raises(SystemExit):
         soak.main(["--leases", "0"])
-    assert "wanted at least 1" in capsys.readouterr().err
+    assert "expected at least 1" in capsys.readouterr().err

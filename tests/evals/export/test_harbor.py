@@ -251,7 +251,7 @@ def base() -> Iterator[tuple[Any, str]]:
         add_file,
         add_link,
         base_archive,
-        shared_libraries,
+        library_dependencies,
     )
 
     try:
@@ -263,7 +263,7 @@ def base() -> Iterator[tuple[Any, str]]:
     with tarfile.open(fileobj=buffer, mode="a") as archive:
         there = set(archive.getnames())
         programs = [Path("/usr/bin/dash"), Path("/usr/bin/cp")]
-        for path in sorted({*programs, *shared_libraries(programs)}):
+        for path in sorted({*programs, *library_dependencies(programs)}):
             if str(path).lstrip("/") not in there:
                 add_file(archive, path)
         add_link(archive, "bin/sh", "/usr/bin/dash")

@@ -71,7 +71,7 @@ def test_the_kernel_knows_the_sandbox_as_an_ordinary_user(sandbox):
     (line,) = inside
     (uid,) = set(map(int, line.split()[1:]))
     first = compose_limits().uid
-    assert uid == os.geteuid() or first < uid <= first + identities.MOST
+    assert uid == os.geteuid() or first < uid <= first + identities.MAX_IDS
     printed(sandbox, f"import os; assert os.getuid() == {compose_limits().uid}")
     held = printed(
         sandbox, "print([l for l in open('/proc/self/status') if l.startswith('Cap')])"

@@ -79,15 +79,15 @@ def test_an_id_comes_back_where_a_sandbox_does_not_start():
             identities.with_own_id(start)
     assert before == identities._IN_USE
     first = compose_limits().uid
-    assert all(first < uid <= first + identities.MOST < 65534 for uid in taken)
+    assert all(first < uid <= first + identities.MAX_IDS < 65534 for uid in taken)
 
 
 def test_no_two_have_the_same_and_the_last_one_out_says_so(monkeypatch):
     monkeypatch.setattr(identities, "_IN_USE", set())
-    monkeypatch.setattr(identities, "MOST", 3)
-    assert len({identities._take() for _ in range(3)}) == 3
+    monkeypatch.setattr(identities, "MAX_IDS", 3)
+    assert len({identities._acquire() for _ in range(3)}) == 3
     with pytest.raises(SandboxError, match="all 3 user ids"):
-        identities._take()
+        identities._acquire()
 
 
 def test_a_container_for_another_user_differs_in_nothing_else():

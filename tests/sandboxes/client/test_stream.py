@@ -173,40 +173,43 @@ def test_a_sandbox_that_is_stopped_is_noticed_two_seconds_past_the_deadline():
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[tuple[Listener, Callable[[bool], socket.socket]]]:
-    """The door of a runner, and what knocks there: with descriptors to hand over, or without."""
-    opened, ends = Listener(f"{tmp_path}/door"), []
+def listening(
+    tmp_path: Path,
+) -> Iterator[tuple[Listener, Callable[[bool], socket.socket]]]:
+    """A runner's listener, and clients that connect, with descriptors to hand over or without."""
+    path = f"{tmp_path}/listener"
+    listener, ends = Listener(path), []
 
-    def knock(whole: bool) -> socket.socket:
+    def connect(whole: bool) -> socket.socket:
         ours, theirs = socket.socketpair()
-        guest = socket.socket(socket.AF_UNIX)
-        guest.connect(f"{tmp_path}/door")
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(path)
         if whole:
-            socket.send_fds(guest, [b"."], [theirs.fileno(), theirs.fileno()])
-        ends.extend((ours, theirs, guest))
+            socket.send_fds(client, [b"."], [theirs.fileno(), theirs.fileno()])
+        ends.extend((ours, theirs, client))
         ours.settimeout(5)
         return ours
 
-    yield opened, knock
-    opened.close()
+    yield listener, connect
+    listener.close()
     for end in ends:
         end.close()
 
 
-def test_half_open_knocks_hold_nobody_up_and_do_not_pile_up(door):
-    opened, knock = door
+def test_half_open_connections_block_no_other_and_do_not_pile_up(listening):
+    listener, connect = listening
     for _ in range(5):
-        knock(False)
-    first = knock(True)
+        connect(False)
+    first = connect(True)
     begun = time.monotonic()
-    lease = opened.admit(5)
+    lease = listener.accept(5)
     lease.send({"hello": "v1"})
     assert first.recv(100) == HELLO
     for _ in range(30):
-        knock(False)
+        connect(False)
         lease.poll(select.poll(), 0)
-    assert len(opened._pending) <= 8
-    second = knock(True)
+    assert len(listener._pending) <= 8
+    second = connect(True)
     while not select.select([second], [], [], 0)[0]:
         lease.poll(select.poll(), 100)
     assert second.recv(100) == pack({"busy": True})
@@ -214,12 +217,12 @@ def test_half_open_knocks_hold_nobody_up_and_do_not_pile_up(door):
     assert time.monotonic() - begun < 1
 
 
-def test_a_door_where_nobody_hands_anything_over_is_given_up(door):
-    opened, knock = door
-    knock(False)
+def test_accepting_times_out_if_no_client_hands_descriptors_over(listening):
+    listener, connect = listening
+    connect(False)
     begun = time.monotonic()
     with pytest.raises(TimeoutError):
-        opened.admit(0.3)
+        listener.accept(0.3)
     assert 0.3 <= time.monotonic() - begun < 2
 
 

@@ -73,14 +73,17 @@ def test_the_base_has_the_locale_of_its_environment_and_each_time_zone_once(base
 @pytest.fixture
 def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the image's inputs that may be changed."""
-    for path in build.CONTEXT.iterdir():
-        if path.is_file():
-            shutil.copy(path, tmp_path)
+    for name in build.INPUTS:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(build.CONTEXT / name, path)
     monkeypatch.setattr(build, "CONTEXT", tmp_path)
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "hidden_modules.txt", "runner.py"])
+@pytest.mark.parametrize(
+    "name", ["image/Dockerfile", "inside/hidden_modules.txt", "inside/runner.py"]
+)
 def test_a_changed_input_changes_the_hash(context, name):
     before = build.inputs_hash()
     with (context / name).open("a") as file:
@@ -95,7 +98,7 @@ def test_a_file_that_is_no_input_changes_nothing(context):
 
 
 def test_a_missing_input_is_named(context):
-    (context / "runner.py").unlink()
+    (context / "inside" / "runner.py").unlink()
     with pytest.raises(SandboxError, match=r"runner\.py"):
         build.inputs_hash()
 
@@ -132,7 +135,7 @@ def test_the_image_is_made_once(client):
 @pytest.mark.docker
 def test_an_image_of_other_inputs_is_not_taken(client, context):
     assert build.image_now(client) is not None
-    (context / "runner.py").write_text("")
+    (context / "inside" / "runner.py").write_text("")
     assert build.image_now(client) is None
 
 
@@ -143,7 +146,7 @@ def other_checkout(client, tmp_path: Path) -> Iterator[Callable[[str], str]]:
         build.CONTEXT, tmp_path / "sandboxes", ignore=lambda *_: {"__pycache__"}
     )
     shutil.copy(build.COMPOSE_FILE, tmp_path)
-    with (tmp_path / "sandboxes" / "runner.py").open("a") as file:
+    with (tmp_path / "sandboxes" / "inside" / "runner.py").open("a") as file:
         file.write(f"# the runner of {tmp_path}\n")
 
     def run(code: str) -> str:
@@ -189,7 +192,7 @@ def test_two_checkouts_with_other_code_have_an_image_each(
         == ours.id
         != client.images.get(theirs[0]).id
     )
-    assert build.remembered("SCGRPO_SANDBOX_IMAGE") == build.image_name()
+    assert build.variable("SCGRPO_SANDBOX_IMAGE") == build.image_name()
 
 
 def test_what_compose_is_told_replaces_its_own_line_alone(tmp_path, monkeypatch):
@@ -197,9 +200,9 @@ def test_what_compose_is_told_replaces_its_own_line_alone(tmp_path, monkeypatch)
     monkeypatch.setattr(build, "ENV_FILE", file)
     file.write_text("A=1\nSCGRPO_SANDBOX_IMAGE=old\nB=2\n")
     file.chmod(0o640)
-    build.remember("SCGRPO_SANDBOX_IMAGE", "new")
+    build.set_variable("SCGRPO_SANDBOX_IMAGE", "new")
     assert file.read_text() == "A=1\nB=2\nSCGRPO_SANDBOX_IMAGE=new\n"
     assert file.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in tmp_path.iterdir()] == [".env"]
-    assert build.remembered("SCGRPO_SANDBOX_IMAGE") == "new"
-    assert build.remembered("C") == ""
+    assert build.variable("SCGRPO_SANDBOX_IMAGE") == "new"
+    assert build.variable("C") == ""

@@ -49,6 +49,11 @@ def errored(error: Exception) -> Episode:
         (PolicyClosed(), "PolicyClosed"),
         (SandboxError("Docker cannot start a container: 500"), "sandbox_docker"),
         (
+            # As versions before 2026-11-28 said it.
+            SandboxError("all 4 sandboxes are out and none came back in 60 s"),
+            "sandbox_none_free",
+        ),
+        (
             SandboxError("all 1000 user ids for sandboxes are in use"),
             "sandbox_none_free",
         ),
