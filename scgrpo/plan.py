@@ -1,4 +1,4 @@
-"""`plan=true`: what a run would cost in tokens, passes, memory, boxes and time."""
+"""`plan=true`: what a run would cost in tokens, passes, memory, sandboxes and time."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def text(config: TrainConfig) -> str:
         + (", once by a teacher" if algorithm.distill is not None else "")
         + ", and once backward",
         f"memory      about {peak_memory_mib(config, size) / 1024:.1f} GiB at the peak, at most",
-        f"boxes       {_boxes(config, env)}",
+        f"sandboxes   {_sandboxes(config, env)}",
         f"time        {_time(config, size, teacher)}",
     ]
     if config.validation.every:
@@ -128,10 +128,10 @@ def _size(config: TrainConfig) -> Size:
     )
 
 
-def _boxes(config: TrainConfig, env: object) -> str:
+def _sandboxes(config: TrainConfig, env: object) -> str:
     if "sandboxes" not in inspect.signature(type(env)).parameters:
         return "none: the environment runs in this process"
-    limits, size = compose_limits(), config.sandbox.size
+    limits, size = compose_limits(), config.sandbox.resolved_size
     return (
         f"up to {size}, of {limits.memory_mib} MiB, {limits.cpus:g} cores and {limits.pids} "
         f"processes each ({size * limits.memory_mib / 1024:.1f} GiB together)"

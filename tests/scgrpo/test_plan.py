@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sandboxes import SandboxConfig
 from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_model
 from scgrpo.models.scoring import predicting_states
@@ -35,19 +36,28 @@ def test_the_counts_are_those_of_the_settings(tiny, tmp_path, capsys):
     )  # fmt: skip
     assert found["episodes"] == "3 steps of 2 x 4: 24"
     assert found["tokens"] == "at most 800 a step, 2,400 in all"
-    assert found["boxes"].startswith("none")
+    assert found["sandboxes"].startswith("none")
     assert found["validation"] == "1 times 32 episodes of each split"
     assert "once by the policy with the reference" in found["passes"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_boxes_are_counted_where_the_environment_needs_them(tiny, tmp_path, capsys):
+def test_sandboxes_are_counted_where_the_environment_needs_them(tiny, tmp_path, capsys):
     found = said(
         capsys, "env=swe_lite", f"model={tiny}", f"runs={tmp_path}", "sandbox.size=3",
         "algo=grpo", "device=cpu",
     )  # fmt: skip
-    assert found["boxes"].startswith("up to 3, of 512 MiB")
+    assert found["sandboxes"].startswith("up to 3, of 512 MiB")
     assert "reference" not in found["passes"]
+
+
+def test_the_default_number_of_sandboxes_is_that_of_this_machine(tiny, tmp_path, capsys):
+    found = said(
+        capsys, "env=swe_lite", f"model={tiny}", f"runs={tmp_path}", "algo=grpo", "device=cpu"
+    )  # fmt: skip
+    size = SandboxConfig().resolved_size
+    assert size > 0
+    assert found["sandboxes"].startswith(f"up to {size}, of 512 MiB")
 
 
 def test_time_comes_from_a_run_alike(tiny, tmp_path, capsys):
