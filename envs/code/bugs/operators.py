@@ -1,23 +1,28 @@
 """Mutation operators beyond signs and numbers: names, arguments, bounds and jumps.
 
-Each yields changes of one node: line (from 1), first column, column after the last (both from 0),
-new text.
+Each yields the changes of one node.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TypeAlias
 
 __all__ = [
-    "called_function",
-    "called_method",
+    "Change",
+    "argument_swap",
     "condition",
     "exception",
+    "function_name",
     "jump",
+    "method_name",
     "slice_bound",
-    "swapped_arguments",
 ]
+
+Change: TypeAlias = "tuple[int, int, int, str]"
+"""Line (from 1), first column, column after the last (both from 0), new text."""
 
 _METHODS = (
     ("strip", "lstrip", "rstrip", "lower", "upper"),
@@ -79,58 +84,50 @@ def _on_one_line(node: ast.expr) -> bool:
     return node.lineno == node.end_lineno and node.end_col_offset is not None
 
 
-def swapped_arguments(
-    node: ast.AST, lines: Sequence[str]
-) -> Iterator[tuple[int, int, int, str]]:
+def argument_swap(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     """Two neighbouring arguments of a call in each other's place."""
     arguments = node.args if isinstance(node, ast.Call) else []
-    for left, right in zip(arguments, arguments[1:], strict=False):
-        starred = isinstance(left, ast.Starred) or isinstance(right, ast.Starred)
-        same_line = (
-            left.lineno == right.lineno and _on_one_line(left) and _on_one_line(right)
-        )
-        if starred or not same_line:
+    for left, right in pairwise(arguments):
+        if isinstance(left, ast.Starred) or isinstance(right, ast.Starred):
             continue
+        # A generator that is not the only argument needs brackets of its own.
+        if isinstance(left, ast.GeneratorExp) or left.lineno != right.lineno:
+            continue
+        if not _on_one_line(left) or not _on_one_line(right):
+            continue
+
         text = lines[left.lineno - 1]
         first = text[left.col_offset : left.end_col_offset]
         second = text[right.col_offset : right.end_col_offset]
         between = text[left.end_col_offset : right.col_offset]
-        if right.end_col_offset is not None and not isinstance(left, ast.GeneratorExp):
-            yield (
-                left.lineno,
-                left.col_offset,
-                right.end_col_offset,
-                f"{second}{between}{first}",
-            )
+        end = right.end_col_offset or 0
+        yield left.lineno, left.col_offset, end, f"{second}{between}{first}"
 
 
-def jump(node: ast.AST, lines: Sequence[str]) -> Iterator[tuple[int, int, int, str]]:
+def jump(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     """A `break`, `continue` or `pass` that does something else."""
-    words = {ast.Break: "break", ast.Continue: "continue"}
-    if isinstance(node, ast.Break | ast.Continue) and node.end_col_offset is not None:
-        own = words[type(node)]
-        for other in ("break", "continue", "pass", "return"):
-            if other != own:
-                yield node.lineno, node.col_offset, node.end_col_offset, other
+    if not isinstance(node, ast.Break | ast.Continue) or node.end_col_offset is None:
+        return
+    word = "break" if isinstance(node, ast.Break) else "continue"
+    for other in ("break", "continue", "pass", "return"):
+        if other != word:
+            yield node.lineno, node.col_offset, node.end_col_offset, other
 
 
-def condition(
-    node: ast.AST, lines: Sequence[str]
-) -> Iterator[tuple[int, int, int, str]]:
+def condition(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     """A condition with one half left out, or one that always or never holds."""
     if isinstance(node, ast.BoolOp) and len(node.values) == 2 and _on_one_line(node):
-        for kept in node.values:
-            text = lines[node.lineno - 1][kept.col_offset : kept.end_col_offset]
-            yield node.lineno, node.col_offset, node.end_col_offset or 0, text
+        text = lines[node.lineno - 1]
+        for half in node.values:
+            after = text[half.col_offset : half.end_col_offset]
+            yield node.lineno, node.col_offset, node.end_col_offset or 0, after
     elif isinstance(node, ast.If | ast.IfExp) and _on_one_line(node.test):
         test = node.test
         for word in ("True", "False"):
             yield test.lineno, test.col_offset, test.end_col_offset or 0, word
 
 
-def called_method(
-    node: ast.AST, lines: Sequence[str]
-) -> Iterator[tuple[int, int, int, str]]:
+def method_name(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     """A method of text, lists, dictionaries or patterns that is mistaken for a relative."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         function = node.func
@@ -139,9 +136,7 @@ def called_method(
             yield function.end_lineno or 0, end - len(function.attr), end, other
 
 
-def called_function(
-    node: ast.AST, lines: Sequence[str]
-) -> Iterator[tuple[int, int, int, str]]:
+def function_name(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     """A built-in function that is mistaken for a relative."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         name = node.func
@@ -149,41 +144,38 @@ def called_function(
             yield name.lineno, name.col_offset, name.end_col_offset or 0, other
 
 
-def exception(
-    node: ast.AST, lines: Sequence[str]
-) -> Iterator[tuple[int, int, int, str]]:
+def exception(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     """Another exception than the one that is raised or caught."""
-    found: list[ast.expr | None] = []
-    if isinstance(node, ast.Raise):
-        found = [node.exc.func if isinstance(node.exc, ast.Call) else node.exc]
-    elif isinstance(node, ast.ExceptHandler):
-        found = [*node.type.elts] if isinstance(node.type, ast.Tuple) else [node.type]
-    for one in found:
-        if isinstance(one, ast.Name):
+    for kind in _exception_classes(node):
+        if isinstance(kind, ast.Name):
             for other in _EXCEPTIONS:
-                if other != one.id:
-                    yield one.lineno, one.col_offset, one.end_col_offset or 0, other
+                if other != kind.id:
+                    yield kind.lineno, kind.col_offset, kind.end_col_offset or 0, other
 
 
-def slice_bound(
-    node: ast.AST, lines: Sequence[str]
-) -> Iterator[tuple[int, int, int, str]]:
+def _exception_classes(node: ast.AST) -> list[ast.expr | None]:
+    if isinstance(node, ast.Raise):
+        return [node.exc.func if isinstance(node.exc, ast.Call) else node.exc]
+    if isinstance(node, ast.ExceptHandler):
+        return [*node.type.elts] if isinstance(node.type, ast.Tuple) else [node.type]
+    return []
+
+
+def slice_bound(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     """A slice that lacks a bound, or has its bounds or its end turned round."""
     if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Slice):
         return
     bounds = node.slice
     if bounds.step is not None or not _on_one_line(bounds):  # pyright: ignore[reportArgumentType]
         return
+
     text = lines[bounds.lineno - 1]
-    low, high = (
-        "" if bound is None else text[bound.col_offset : bound.end_col_offset]
-        for bound in (bounds.lower, bounds.upper)
-    )
-    for other in (
-        f"{high}:{low}",
-        f"{low}:",
-        f":{high}",
-        ":",
-        f"{low or high}:{low or high}",
-    ):
-        yield bounds.lineno, bounds.col_offset, bounds.end_col_offset or 0, other
+    low, high = _text_of(bounds.lower, text), _text_of(bounds.upper, text)
+    middle = low or high
+    afters = (f"{high}:{low}", f"{low}:", f":{high}", ":", f"{middle}:{middle}")
+    for after in afters:
+        yield bounds.lineno, bounds.col_offset, bounds.end_col_offset or 0, after
+
+
+def _text_of(bound: ast.expr | None, line: str) -> str:
+    return "" if bound is None else line[bound.col_offset : bound.end_col_offset]

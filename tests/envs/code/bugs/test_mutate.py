@@ -157,7 +157,7 @@ def test_a_form_feed_is_no_line_end():
 
 
 def test_a_span_that_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match=r"line 1: wanted '<' at column 2, got '>'"):
+    with pytest.raises(ValueError, match=r"line 1: got '>' at column 2, expected '<'"):
         mutate("a > b", Mutation("comparison", "f", 1, 2, 3, "<", "<="))
 
 
