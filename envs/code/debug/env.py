@@ -1,4 +1,4 @@
-"""Debugging small scripts: an assertion fails, look into the state, mend the line."""
+"""Debugging small scripts: an assertion fails, look into the state, repair the line."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from envs.code.debug.sandbox import Judged, evaluate, judge
-from envs.code.debug.scripts import broken, candidates, tasks_of, twin_of
+from envs.code.debug.sandbox import Judgement, evaluate, judge
+from envs.code.debug.scripts import broken_lines, candidates, tasks_of, twin_of
 from envs.code.testing import default_pool
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
@@ -18,11 +18,11 @@ from sandboxes.base import SandboxPool
 
 __all__ = ["CodeDebug"]
 
-MOST_LINE_CHARS = 200
+MAX_LINE_CHARS = 200
 
 
 class CodeDebug(ToolEnv):
-    """A script's assertion fails because a line is wrong; find it and mend it.
+    """A script's assertion fails because a line is wrong; find it and repair it.
 
     | | |
     |---|---|
@@ -30,13 +30,14 @@ class CodeDebug(ToolEnv):
     | tools | `eval(expression)` in the script's state; `fix(line, text)`, at level 0 `pick(line)` |
     | reply | the expression's value or error; after a fix that the assertion still fails, what |
     | | comes out |
-    | verifier | the assertion again, and 13 hidden ones for each function, in a box no policy |
-    | | has touched, against the lines above the assertion; the assertions are the grader's |
+    | verifier | the assertion again, and 13 hidden ones for each function, in a sandbox that |
+    | | no policy has touched, against the lines above the assertion; the assertions are |
+    | | the grader's |
     | end | the first fix with which the shown assertion holds is judged; so is the first pick |
     | parts | `shown`: whether the shown assertion holds; `hidden`: the share of the others |
     | limits | 10 turns; a run is killed after 4 s |
     | level 0 | one function and three changes to different lines, one is right |
-    | level 1 | one function, the line is told |
+    | level 1 | one function, the prompt names the line |
     | level 2 | one function |
     | level 3 | three functions, one bug; one assertion about all of them |
     | level 4 | 11 functions in about 90 lines, two bugs |
@@ -53,7 +54,7 @@ class CodeDebug(ToolEnv):
     | chance | at level 0, a uniform one of the changes: 1/3 |
     | source, licence | 52 function templates written here; Apache-2.0 |
 
-    `sandboxes` is the pool to take boxes from, else one that the process shares.
+    `sandboxes` is the pool to lease from, else one that the process shares.
     """
 
     name = "code_debug"
@@ -76,7 +77,7 @@ class CodeDebug(ToolEnv):
 
     def begin(self, task: Task) -> None:
         """The policy's copy of the code is the broken one."""
-        self._lines = broken(task.payload)
+        self._lines = broken_lines(task.payload)
 
     def tool_names(self) -> Sequence[str]:
         """`eval`, and `pick` or `fix`."""
@@ -92,9 +93,8 @@ class CodeDebug(ToolEnv):
         """Make the change to that line; final."""
         choices = candidates(self.task.payload)
         if line not in choices:
-            return (
-                f"no change to line {line}, choose from {', '.join(map(str, choices))}"
-            )
+            numbers = ", ".join(map(str, choices))
+            return f"no change to line {line}, choose from {numbers}"
         self._lines[line - 1] = choices[line]
         return _verdict(judge(self._sandboxes(), self.task.payload, self._lines))
 
@@ -104,19 +104,19 @@ class CodeDebug(ToolEnv):
         if not 1 <= line <= len(self._lines):
             return f"line {line} cannot be changed, 1 to {len(self._lines)} can"
         text = text.rstrip("\n")
-        if "\n" in text or "\r" in text or len(text) > MOST_LINE_CHARS:
-            return f"give one line of up to {MOST_LINE_CHARS} characters"
+        if "\n" in text or "\r" in text or len(text) > MAX_LINE_CHARS:
+            return f"give one line of up to {MAX_LINE_CHARS} characters"
+
+        # Indentation may be left out: a script's line keeps its block.
         old = self._lines[line - 1]
         if not text.startswith((" ", "\t")):
             text = old[: len(old) - len(old.lstrip())] + text
-        lines = [*self._lines[: line - 1], text, *self._lines[line:]]
-        self._lines = lines
-        found = judge(self._sandboxes(), self.task.payload, lines)
-        return (
-            _verdict(found)
-            if found.shown
-            else f"line {line} replaced, {self._outcome(found)}"
-        )
+        self._lines = [*self._lines[: line - 1], text, *self._lines[line:]]
+
+        judgement = judge(self._sandboxes(), self.task.payload, self._lines)
+        if judgement.shown:
+            return _verdict(judgement)
+        return f"line {line} replaced, {self._outcome(judgement)}"
 
     def oracle(self, task: Task) -> list[str]:
         """The right lines, one after the other."""
@@ -128,10 +128,11 @@ class CodeDebug(ToolEnv):
         """The right change's line at level 0, else the right lines, as the oracle writes them."""
         if task.level == 0:
             return [f'"line": {task.payload["bugs"][0][0]}']
-        return [
-            f'"line": {n}, "text": {json.dumps(text, ensure_ascii=False)}'
-            for n, text in _right(task)
-        ]
+        spans: list[str] = []
+        for number, text in _right(task):
+            written = json.dumps(text, ensure_ascii=False)
+            spans.append(f'"line": {number}, "text": {written}')
+        return spans
 
     def twin(self, task: Task) -> Task:
         """The same script with its first bug in another line."""
@@ -146,12 +147,11 @@ class CodeDebug(ToolEnv):
         if self.task.level == 0:
             choices = list(candidates(self.task.payload))
             return render_call("pick", line=choices[int(rng.integers(len(choices)))])
-        shown = self.task.payload["visible"]
         if rng.integers(2):
-            return render_call(
-                "eval", expression=shown[int(rng.integers(len(shown)))][0]
-            )
-        place, other = (int(one) for one in rng.integers(len(self._lines), size=2))
+            visible = self.task.payload["visible"]
+            call, _ = visible[int(rng.integers(len(visible)))]
+            return render_call("eval", expression=call)
+        place, other = (int(index) for index in rng.integers(len(self._lines), size=2))
         return render_call("fix", line=place + 1, text=self._lines[other].strip())
 
     def get_state(self) -> dict[str, Any]:
@@ -163,28 +163,28 @@ class CodeDebug(ToolEnv):
         super().set_state(state)
         self._lines = list(state["lines"])
 
-    def _outcome(self, found: Judged) -> str:
+    def _outcome(self, judgement: Judgement) -> str:
         """What the shown assertion still meets."""
-        if found.timed_out:
+        if judgement.timed_out:
             return "the script does not end"
-        shown = self.task.payload["visible"]
-        asked = shown[0][0] if len(shown) == 1 else "results"
-        return f"{asked} gives {self.eval(asked)}"
+        visible = self.task.payload["visible"]
+        expression = visible[0][0] if len(visible) == 1 else "results"
+        return f"{expression} gives {self.eval(expression)}"
 
     def _sandboxes(self) -> SandboxPool:
         return self._pool if self._pool is not None else default_pool()
 
 
 def _right(task: Task) -> list[tuple[int, str]]:
-    right = task.payload["right"]
-    return [
-        (number, right[number - 1].strip()) for number, _, _ in task.payload["bugs"]
-    ]
+    """Number and right text of each wrong line."""
+    lines = task.payload["right"]
+    numbers = [number for number, _, _ in task.payload["bugs"]]
+    return [(number, lines[number - 1].strip()) for number in numbers]
 
 
-def _verdict(found: Judged) -> Verdict:
-    parts = {"shown": float(found.shown), "hidden": found.hidden}
-    if found.passed:
+def _verdict(judgement: Judgement) -> Verdict:
+    parts = {"shown": float(judgement.shown), "hidden": judgement.hidden}
+    if judgement.passed:
         return Verdict(True, 1.0, "all assertions hold", parts)
-    detail = "other assertions fail" if found.shown else "the assertion fails"
+    detail = "other assertions fail" if judgement.shown else "the assertion fails"
     return Verdict(False, 0.0, detail, parts)

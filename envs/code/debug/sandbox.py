@@ -1,4 +1,4 @@
-"""What `code_debug` runs in boxes: expressions for the policy, and the assertions that judge it."""
+"""What `code_debug` runs in sandboxes: a policy's expressions, and the assertions that judge it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from envs.code.witness import request
 from envs.parsing import literal, parse
 from sandboxes.base import SandboxPool
 
-__all__ = ["Judged", "evaluate", "judge"]
+__all__ = ["Judgement", "evaluate", "judge"]
 
 DEADLINE_S = 4.0
-MOST_CHARS = 200
+MAX_CHARS = 200
 _EVALUATE = """
 import json, sys
 request = json.loads(sys.stdin.readline())
@@ -35,16 +35,16 @@ for text in request["script"]:
         problem = f"the script raises {type(error).__name__} in line {trace.tb_lineno}: {error}"
         break
 try:
-    found = repr(eval(request["expression"], space))
+    value = repr(eval(request["expression"], space))
 except BaseException as error:
     missing = isinstance(error, NameError)
-    found = problem if missing and problem else f"{type(error).__name__}: {error}"
-print(found[:1000])
+    value = problem if missing and problem else f"{type(error).__name__}: {error}"
+print(value[:1000])
 """
 
 
 @dataclass(frozen=True)
-class Judged:
+class Judgement:
     """What a script's calls say of it.
 
     | field | meaning |
@@ -64,48 +64,61 @@ class Judged:
         return self.shown and self.hidden == 1.0
 
 
-def judge(pool: SandboxPool, payload: Mapping[str, Any], code: Sequence[str]) -> Judged:
-    """The verdict on a script's code, in a sandbox that no policy touched.
+def judge(
+    pool: SandboxPool, payload: Mapping[str, Any], code: Sequence[str]
+) -> Judgement:
+    """The judgement on a script's code, in a sandbox that no policy touched.
 
     The assertions' calls are made there, and what they give is compared with the assertions' values
-    here, so a script that forges an answer has to know it. Raises SandboxError where two sandboxes
+    here, so a script that forges an answer has to know it. Raises SandboxError if two sandboxes
     broke.
     """
-    shown = len(payload["visible"])
     pairs = [*payload["visible"], *payload["hidden"]]
     files = {"script.py": "\n".join(code) + "\n"}
-    asked = {"module": "script", "calls": [_parsed(call) for call, _ in pairs]}
-    answer = in_sandbox(pool, lambda box: request(box, files, asked, DEADLINE_S))
-    given = answer.value
-    if not isinstance(given, list) or len(given) != len(pairs):
-        return Judged(shown=False, hidden=0.0, timed_out=answer.timed_out)
-    held = [
-        same(encode(literal(value)), one)
-        for (_, value), one in zip(pairs, given, strict=True)
-    ]
-    return Judged(all(held[:shown]), fmean(held[shown:]), timed_out=False)
+    calls = [_name_and_arguments(call) for call, _ in pairs]
+    question = {"module": "script", "calls": calls}
+    answer = in_sandbox(
+        pool, lambda sandbox: request(sandbox, files, question, DEADLINE_S)
+    )
+    values = answer.value
+    if not isinstance(values, list) or len(values) != len(pairs):
+        return Judgement(shown=False, hidden=0.0, timed_out=answer.timed_out)
+
+    holds: list[bool] = []
+    for (_, expected), value in zip(pairs, values, strict=True):
+        holds.append(same(encode(literal(expected)), value))
+    shown = len(payload["visible"])
+    return Judgement(all(holds[:shown]), fmean(holds[shown:]), timed_out=False)
 
 
-def _parsed(call: str) -> list[Any]:
-    """Name and arguments of an assertion's call, all of them literals."""
+def _name_and_arguments(call: str) -> list[Any]:
+    """Of an assertion's call, whose arguments are all literals."""
     node = parse(call, "eval").body
     assert isinstance(node, ast.Call)
     assert isinstance(node.func, ast.Name)
-    return [node.func.id, encode([ast.literal_eval(one) for one in node.args])]
+    arguments = [ast.literal_eval(argument) for argument in node.args]
+    return [node.func.id, encode(arguments)]
 
 
 def evaluate(
     pool: SandboxPool, payload: Mapping[str, Any], code: Sequence[str], expression: str
 ) -> str:
-    """What an expression gives after the script, up to its assertion, has run in a box."""
+    """What an expression gives after the script, up to its assertion, has run in a sandbox.
+
+    Raises SandboxError if two sandboxes broke.
+    """
+    # Two texts, so that the line of an error counts from the start of the policy's own code.
     script = ["\n".join(code) + "\n", "\n".join(check_lines(payload)[:-1])]
-    request = json.dumps({"script": script, "expression": expression}).encode() + b"\n"
+    line = json.dumps({"script": script, "expression": expression}).encode() + b"\n"
     command = ["python", "-c", _EVALUATE]
-    done = in_sandbox(
-        pool, lambda box: box.run(command, timeout_s=DEADLINE_S, stdin=request)
+    result = in_sandbox(
+        pool,
+        lambda sandbox: sandbox.run(command, timeout_s=DEADLINE_S, stdin=line),
     )
-    if done.timed_out:
+    if result.timed_out:
         return "timed out"
-    lines = done.stdout.decode(errors="replace").splitlines()
+
+    # The script may print as well; the value comes last.
+    lines = result.stdout.decode(errors="replace").splitlines()
     text = lines[-1] if lines else "the run broke off"
-    return text if len(text) <= MOST_CHARS else f"{text[:MOST_CHARS]}..."
+    return text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}..."

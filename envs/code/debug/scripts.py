@@ -1,4 +1,4 @@
-"""Scripts with bugs that `code_debug` asks to mend: snippets, mutated and vetted."""
+"""Scripts with bugs for `code_debug`: snippets, mutated, and checked to fail and to end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from envs.types import Task
 
 __all__ = [
     "Bug",
-    "broken",
+    "broken_lines",
     "bugs",
     "candidates",
     "check_lines",
@@ -29,15 +29,16 @@ __all__ = [
 _SIZES = ((1, 1), (1, 1), (1, 1), (3, 1), (11, 2))
 _LONGER = ((2, 1), (2, 2), (2, 2), (5, 2), (16, 3))
 _CANDIDATES = 3
-_LEAST_FAILING = 3
-_MOST_MUTANTS = 16
-_TOLD_CHARS, _LINE_CHARS = 40, 64
+_MIN_FAILING = 3
+_MAX_MUTANTS = 16
+_RESULT_CHARS, _LINE_CHARS = 40, 64
 # What these give differs between processes.
 _UNSTABLE = frozenset(
-    {"hash", "id", "iter", "map", "zip", "reversed", "enumerate", "ascii"}
+    ["hash", "id", "iter", "map", "zip", "reversed", "enumerate", "ascii"]
 )
 _ITEMS = ("item", "value", "each", "part", "cur", "step")
 _RESULTS = ("result", "found", "acc", "res", "state", "mem")
+_TWIN = "-twin"
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,30 @@ class Bug:
     |---|---|
     | line | from 1 |
     | text | the wrong line |
-    | told | what each of the snippet's calls gives with it |
+    | results | what each of the snippet's calls gives with it |
     | fails | which of the calls give something else than they should |
     """
 
     line: int
     text: str
-    told: tuple[str, ...]
+    results: tuple[str, ...]
     fails: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A snippet in a script.
+
+    | field | meaning |
+    |---|---|
+    | snippet | right |
+    | bugs | the bug that the script has and then others, in other lines; none: it stays right |
+    | call | number of the call that the script's assertion makes |
+    """
+
+    snippet: Snippet
+    bugs: Sequence[Bug]
+    call: int
 
 
 @cache
@@ -64,36 +81,49 @@ def bugs(snippet: Snippet, held_out: bool) -> tuple[Bug, ...]:
 
     By operators that training uses, or by the others.
     """
-    found: list[Bug] = []
-    every = [one for one in mutations(snippet.code) if one.after not in _UNSTABLE]
-    chosen = [one for one in every if (one.operator in HELD_OUT_OPERATORS) == held_out]
-    Random(snippet.key).shuffle(chosen)
-    for one in chosen[:_MOST_MUTANTS]:
-        code = mutate(snippet.code, one)
-        text = code.split("\n")[one.line - 1]
-        told = _vetted(code, snippet.calls)
-        if told and len(text) <= _LINE_CHARS:
-            pairs = enumerate(zip(told, snippet.values, strict=True))
-            fails = tuple(place for place, pair in pairs if not _equal(*pair))
-            found += (
-                [Bug(one.line, text, told, fails)]
-                if len(fails) >= _LEAST_FAILING
-                else []
-            )
-    return tuple(found)
+    usable = [
+        mutation
+        for mutation in mutations(snippet.code)
+        if mutation.after not in _UNSTABLE
+        and (mutation.operator in HELD_OUT_OPERATORS) == held_out
+    ]
+    Random(snippet.key).shuffle(usable)
+
+    results: list[Bug] = []
+    for mutation in usable[:_MAX_MUTANTS]:
+        code = mutate(snippet.code, mutation)
+        text = code.split("\n")[mutation.line - 1]
+        bug = _bug(snippet, code, mutation.line, text)
+        if bug is not None and len(text) <= _LINE_CHARS:
+            results.append(bug)
+    return tuple(results)
+
+
+def _bug(snippet: Snippet, code: str, line: int, text: str) -> Bug | None:
+    """The bug of a mutant; None if its calls cannot be shown, or too few of them fail."""
+    results = _call_results(code, snippet.calls)
+    if not results:
+        return None
+    fails: list[int] = []
+    for number, (result, value) in enumerate(zip(results, snippet.values, strict=True)):
+        if not _equal(result, value):
+            fails.append(number)
+    if len(fails) < _MIN_FAILING:
+        return None
+    return Bug(line, text, results, tuple(fails))
 
 
 @cache
 def tasks_of(split: str, level: int) -> TaskSource:
     """The tasks of a split at a level, each drawn once."""
 
-    def draw(rng: Random, task_id: str) -> Task:
-        return _drawn(rng, split, level, task_id)
+    def sample(rng: Random, task_id: str) -> Task:
+        return _sample(rng, split, level, task_id)
 
-    return TaskSource("code_debug", split, level, draw)
+    return TaskSource("code_debug", split, level, sample)
 
 
-def broken(payload: Mapping[str, Any]) -> list[str]:
+def broken_lines(payload: Mapping[str, Any]) -> list[str]:
     """The script's code with its bugs, without the check."""
     lines = list(payload["right"])
     for number, text, _ in payload["bugs"]:
@@ -103,46 +133,56 @@ def broken(payload: Mapping[str, Any]) -> list[str]:
 
 def check_lines(payload: Mapping[str, Any]) -> list[str]:
     """The end of the script, which asserts."""
-    shown = payload["visible"]
-    if len(shown) == 1:
-        return [f"assert {shown[0][0]} == {shown[0][1]}"]
-    calls = [f"    {call}," for call, _ in shown]
-    values = ", ".join(value for _, value in shown)
+    visible = payload["visible"]
+    if len(visible) == 1:
+        return [f"assert {visible[0][0]} == {visible[0][1]}"]
+    calls = [f"    {call}," for call, _ in visible]
+    values = ", ".join(value for _, value in visible)
     return ["results = [", *calls, "]", f"assert results == [{values}]"]
 
 
 def candidates(payload: Mapping[str, Any]) -> dict[int, str]:
-    """New text by line, in order of the lines; one of them mends the first bug."""
+    """New text by line, in order of the lines; one of them repairs the first bug."""
     number = payload["bugs"][0][0]
-    found = {number: payload["right"][number - 1]}
-    found |= {other: text for other, text, _ in payload["others"]}
-    return dict(sorted(found.items()))
+    texts = {number: payload["right"][number - 1]}
+    for other_number, text, _ in payload["others"]:
+        texts[other_number] = text
+    return dict(sorted(texts.items()))
 
 
 def task_of(
     task_id: str, split: str, level: int, family: str, payload: Mapping[str, Any]
 ) -> Task:
     """The task that shows a payload."""
-    lines = [*broken(payload), "", *check_lines(payload)]
-    text = "\n".join(
+    lines = [*broken_lines(payload), "", *check_lines(payload)]
+    script = "\n".join(
         f"{number} {line}".rstrip() for number, line in enumerate(lines, start=1)
     )
+    prompt = f"{script}\n{_symptom(payload)}{_hint(payload, level)}"
+    return Task(task_id, split, level, family, prompt, payload)
+
+
+def _symptom(payload: Mapping[str, Any]) -> str:
+    """What the prompt says of the assertion."""
+    if len(payload["visible"]) > 1:
+        return "The assertion fails."
+    result = payload["bugs"][0][2]
+    return f"It {result}." if result.startswith("raises") else f"It gives {result}."
+
+
+def _hint(payload: Mapping[str, Any], level: int) -> str:
+    """What the prompt says of the wrong lines: ever less from level to level."""
     numbers = [str(number) for number, _, _ in payload["bugs"]]
-    if len(payload["visible"]) == 1:
-        told = payload["bugs"][0][2]
-        text += f"\nIt {told}." if told.startswith("raises") else f"\nIt gives {told}."
-    else:
-        text += "\nThe assertion fails."
     if level == 0:
-        shown = (
+        lines = [
             f"{number}: {line.strip()}" for number, line in candidates(payload).items()
-        )
-        text += "\n".join([" Pick the change that mends it:", *shown])
-    elif level == 1:
-        text += f" Wrong: line {' and '.join(numbers)}."
-    elif len(numbers) > 1:
-        text += f" {len(numbers)} lines are wrong."
-    return Task(task_id, split, level, family, text, payload)
+        ]
+        return "\n".join([" Pick the change that mends it:", *lines])
+    if level == 1:
+        return f" Wrong: line {' and '.join(numbers)}."
+    if len(numbers) > 1:
+        return f" {len(numbers)} lines are wrong."
+    return ""
 
 
 def twin_of(task: Task) -> Task:
@@ -150,103 +190,133 @@ def twin_of(task: Task) -> Task:
     first, *rest = task.payload["bugs"]
     other, *others = task.payload["others"]
     payload = {**task.payload, "bugs": [other, *rest], "others": [first, *others]}
-    mark = "-twin"
-    own = task.id.removesuffix(mark) if task.id.endswith(mark) else task.id + mark
-    return task_of(own, task.split, task.level, task.family, payload)
+    is_twin = task.id.endswith(_TWIN)
+    twin_id = task.id.removesuffix(_TWIN) if is_twin else task.id + _TWIN
+    return task_of(twin_id, task.split, task.level, task.family, payload)
 
 
-def _drawn(rng: Random, split: str, level: int, task_id: str) -> Task:
-    functions, wrong = (_LONGER if split == "ood/difficulty" else _SIZES)[level]
-    owned = snippets(split)
+def _sample(rng: Random, split: str, level: int, task_id: str) -> Task:
+    """A random task: functions of different templates, the first of them broken."""
+    sizes = _LONGER if split == "ood/difficulty" else _SIZES
+    count, count_broken = sizes[level]
     held_out = split == "ood/composition"
-    plans: dict[str, tuple[Snippet, list[Bug], int]] = {}
-    while len(plans) < functions:
-        one = owned[rng.randrange(len(owned))]
-        name = one.key.partition("-")[0]
-        if name in plans:
+    num_bugs = _CANDIDATES if level == 0 else 2
+    choices = snippets(split)
+    parts: dict[str, _Part] = {}
+    while len(parts) < count:
+        snippet = choices[rng.randrange(len(choices))]
+        name = snippet.key.partition("-")[0]
+        if name in parts:
             continue
-        others = _CANDIDATES if level == 0 else 2
-        plan = _plan(rng, one, held_out, others) if len(plans) < wrong else ([], 0)
-        if plan is not None:
-            call = plan[1] if plan[0] else rng.randrange(len(one.calls))
-            plans[name] = (one, plan[0], call)
-    placed = list(plans.values())
-    rng.shuffle(placed)
-    family = "+".join(sorted(one.key for one, _, _ in placed))
-    return task_of(task_id, split, level, family, _payload(rng, placed))
+        if len(parts) < count_broken:
+            part = _broken_part(rng, snippet, held_out, num_bugs)
+        else:
+            part = _Part(snippet, [], rng.randrange(len(snippet.calls)))
+        if part is not None:
+            parts[name] = part
+
+    order = list(parts.values())
+    rng.shuffle(order)
+    family = "+".join(sorted(part.snippet.key for part in order))
+    return task_of(task_id, split, level, family, _payload(rng, order))
 
 
-def _plan(
-    rng: Random, snippet: Snippet, held_out: bool, wanted: int
-) -> tuple[list[Bug], int] | None:
+def _broken_part(
+    rng: Random, snippet: Snippet, held_out: bool, num_bugs: int
+) -> _Part | None:
     """Bugs in different lines and a call that each of them fails, and each with the first too.
 
-    Any pair of the bugs fails it, so a change to a line that is right never mends the check.
+    Any pair of the bugs fails it, so a change to a line that is right never repairs the check.
+    None if there are too few such bugs.
     """
-    own = bugs(snippet, held_out)
-    if not own:
+    choices = bugs(snippet, held_out)
+    if not choices:
         return None
-    first = own[rng.randrange(len(own))]
+    first = choices[rng.randrange(len(choices))]
     call = rng.choice(first.fails)
-    chosen = [first]
-    pool = [*own, *bugs(snippet, False)] if held_out else list(own)
+
+    # Only the first bug is in the script, so the others may be by operators of training.
+    pool = [*choices, *bugs(snippet, False)] if held_out else list(choices)
     rng.shuffle(pool)
-    for other in pool:
-        if len(chosen) == wanted:
+    chosen = [first]
+    for bug in pool:
+        if len(chosen) == num_bugs:
             break
-        if call in other.fails and all(
-            other.line != one.line and _both_fail(snippet, one, other, call)
-            for one in chosen
-        ):
-            chosen.append(other)
-    return (chosen, call) if len(chosen) == wanted else None
+        if call in bug.fails and _fails_with_each(snippet, chosen, bug, call):
+            chosen.append(bug)
+    return _Part(snippet, chosen, call) if len(chosen) == num_bugs else None
+
+
+def _fails_with_each(
+    snippet: Snippet, chosen: Sequence[Bug], bug: Bug, call: int
+) -> bool:
+    return all(
+        bug.line != other.line and _both_fail(snippet, other, bug, call)
+        for other in chosen
+    )
 
 
 @cache
-def _both_fail(snippet: Snippet, one: Bug, other: Bug, call: int) -> bool:
+def _both_fail(snippet: Snippet, first: Bug, second: Bug, call: int) -> bool:
     lines = snippet.code.split("\n")
-    lines[one.line - 1], lines[other.line - 1] = one.text, other.text
-    told = _vetted("\n".join(lines), (snippet.calls[call],))
-    return bool(told) and not _equal(told[0], snippet.values[call])
+    lines[first.line - 1] = first.text
+    lines[second.line - 1] = second.text
+    results = _call_results("\n".join(lines), (snippet.calls[call],))
+    return bool(results) and not _equal(results[0], snippet.values[call])
 
 
-def _payload(
-    rng: Random, placed: Sequence[tuple[Snippet, list[Bug], int]]
-) -> dict[str, Any]:
+def _payload(rng: Random, parts: Sequence[_Part]) -> dict[str, Any]:
+    """The payload of a task; the names that snippets leave open are the same in all of them."""
     names = {"V": rng.choice(_ITEMS), "R": rng.choice(_RESULTS)}
 
-    def named(text: str) -> str:
-        return re.sub(r"\b[VR]\b", lambda found: names[found[0]], text)
+    def fill_names(text: str) -> str:
+        return re.sub(r"\b[VR]\b", lambda match: names[match[0]], text)
 
     right: list[str] = []
-    found: dict[str, Any] = {"bugs": [], "others": [], "visible": [], "hidden": []}
-    for one, planned, call in placed:
-        right += [""] if right else []
-        for place, bug in enumerate(planned):
-            entry = [len(right) + bug.line, named(bug.text), bug.told[call]]
-            found["others" if place else "bugs"].append(entry)
-        right += named(one.code).split("\n")
-        pairs = [list(pair) for pair in zip(one.calls, one.values, strict=True)]
-        found["visible"].append(pairs[call])
-        found["hidden"] += pairs[:call] + pairs[call + 1 :]
-    return {"right": right, **found}
+    planted: list[list[Any]] = []
+    others: list[list[Any]] = []
+    visible: list[list[str]] = []
+    hidden: list[list[str]] = []
+    for part in parts:
+        if right:
+            right.append("")
+        for number, bug in enumerate(part.bugs):
+            row = [len(right) + bug.line, fill_names(bug.text), bug.results[part.call]]
+            (others if number else planted).append(row)
+        right += fill_names(part.snippet.code).split("\n")
+
+        calls = zip(part.snippet.calls, part.snippet.values, strict=True)
+        pairs = [list(pair) for pair in calls]
+        visible.append(pairs.pop(part.call))
+        hidden += pairs
+    return {
+        "right": right,
+        "bugs": planted,
+        "others": others,
+        "visible": visible,
+        "hidden": hidden,
+    }
 
 
-def _vetted(code: str, calls: tuple[str, ...]) -> tuple[str, ...]:
-    """What the calls give; none where that cannot be run, has no end or cannot be shown."""
+def _call_results(code: str, calls: tuple[str, ...]) -> tuple[str, ...]:
+    """What the calls give; none if that cannot be run, has no end or cannot be shown."""
     try:
-        told = outcomes(code, calls)
+        results = outcomes(code, calls)
     except SyntaxError:
         return ()
-    shown = all(len(one) <= _TOLD_CHARS and " at 0x" not in one for one in told)
-    return told if shown and TIMED_OUT not in told else ()
+    for result in results:
+        # An address differs between processes.
+        too_long = len(result) > _RESULT_CHARS
+        if too_long or " at 0x" in result or result == TIMED_OUT:
+            return ()
+    return results
 
 
-def _equal(one: str, other: str) -> bool:
+def _equal(result: str, value: str) -> bool:
     """Whether two results are equal to an assertion, which takes 4.0 for 4."""
-    if one == other:
+    if result == value:
         return True
     try:
-        return bool(eval(one, {"nan": None}) == eval(other, {}))
+        return bool(eval(result, {"nan": None}) == eval(value, {}))
     except (NameError, SyntaxError):
         return False

@@ -31,37 +31,20 @@ _CONSTANTS = {"K": (2, 3, 4, 5, 6, 7), "J": (1, 2, 3, 5, 8, 9)}
 _VERSIONS = 12
 _CALLS, _DRAWS = 14, 60
 _CALL_CHARS, _VALUE_CHARS = 44, 30
-_MOST_LINES, _LARGEST = 1000, 10**15
+_MAX_LINES, _MAX_NUMBER = 1000, 10**15
 _RAISED = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
+_RANGES = {"n": (0, 40), "m": (1, 12)}
 _WORDS = (
-    "red",
-    "Blue",
-    "green",
-    "sky",
-    "Oak",
-    "pine",
-    "42",
-    "7",
-    "level",
-    "noon",
-    "a",
-    "tea",
+    *("red", "Blue", "green", "sky", "Oak", "pine"),
+    *("42", "7", "level", "noon", "a", "tea"),
 )
 _TEXTS = (
-    "aabbc",
-    "Hello you",
-    "a-b-c",
-    "x1y22",
-    "noon",
-    "  pad ",
-    "Tea time",
-    "AbBa",
-    "k=v=w",
+    *("aabbc", "Hello you", "a-b-c", "x1y22", "noon"),
+    *("  pad ", "Tea time", "AbBa", "k=v=w"),
 )
 
-_TEMPLATES = (
-    Path(__file__).parents[2] / "data" / "code_debug" / "functions.py"
-).read_text("utf-8")
+_DATA = Path(__file__).parents[2] / "data" / "code_debug"
+_TEMPLATES = (_DATA / "functions.py").read_text("utf-8")
 
 
 @dataclass(frozen=True)
@@ -85,96 +68,103 @@ class Snippet:
 @cache
 def snippets(split: str) -> tuple[Snippet, ...]:
     """Every snippet that a split owns, in the templates' order."""
-    found = (
-        one
-        for text in _TEMPLATES.strip().split("\n\n")
-        for one in _versions(text, split)
-    )
-    return tuple(one for one in found if len(one.calls) == _CALLS)
+    usable: list[Snippet] = []
+    for template in _TEMPLATES.strip().split("\n\n"):
+        for snippet in _versions(template, split):
+            if len(snippet.calls) == _CALLS:
+                usable.append(snippet)
+    return tuple(usable)
 
 
 def outcomes(code: str, calls: tuple[str, ...]) -> tuple[str, ...]:
     """What each call gives, `raises <exception>` or `does not end`; for our own code only."""
     space: dict[str, Any] = {}
     exec(compile(code, "snippet", "exec"), space)
-    return tuple(_outcome(call, space, "while" in code) for call in calls)
+    # Only a `while` may not end; counting lines makes the others slow.
+    has_loop = "while" in code
+    return tuple(_outcome(call, space, has_loop) for call in calls)
 
 
 def _versions(template: str, split: str) -> list[Snippet]:
+    """A template with constants in its holes, as far as the split owns the results."""
     name = template[4 : template.index("(")]
     holes = [hole for hole in _CONSTANTS if re.search(rf"\b{hole}\b", template)]
-    every = list(itertools.product(*(_CONSTANTS[hole] for hole in holes)))
-    chosen = Random(name).sample(every, min(_VERSIONS, len(every)))
-    found: list[Snippet] = []
-    for values in chosen:
-        key = "-".join([name, *map(str, values)])
+    choices = list(itertools.product(*(_CONSTANTS[hole] for hole in holes)))
+    versions: list[Snippet] = []
+    for constants in Random(name).sample(choices, min(_VERSIONS, len(choices))):
+        key = "-".join([name, *map(str, constants)])
+        if split_of(key, OWNERS) != split:
+            continue
         code = template.strip()
-        for hole, value in zip(holes, values, strict=True):
-            code = re.sub(rf"\b{hole}\b", str(value), code)
-        if split_of(key, OWNERS) == split:
-            found.append(Snippet(key, code, *_called(key, name, code)))
-    return found
+        for hole, constant in zip(holes, constants, strict=True):
+            code = re.sub(rf"\b{hole}\b", str(constant), code)
+        versions.append(Snippet(key, code, *_calls_and_values(key, name, code)))
+    return versions
 
 
-def _called(key: str, name: str, code: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    rng = Random(key)
-    function = parse(code).body[0]
-    assert isinstance(function, ast.FunctionDef)
-    parameters = [argument.arg for argument in function.args.args]
-    drawn = dict.fromkeys(
-        f"{name}({', '.join(repr(_argument(one, rng)) for one in parameters)})"
-        for _ in range(_DRAWS)
-    )
-    calls = tuple(call for call in drawn if len(call) <= _CALL_CHARS)
-    pairs = [
-        (call, value)
-        for call, value in zip(calls, outcomes(code, calls), strict=True)
-        if len(value) <= _VALUE_CHARS
-        and not value.startswith("raises")
-        and value != TIMED_OUT
-    ][:_CALLS]
+def _calls_and_values(
+    key: str, name: str, code: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Calls that give short values, at most `_CALLS` of them."""
+    calls = _random_calls(Random(key), name, code)
+    pairs: list[tuple[str, str]] = []
+    for call, value in zip(calls, outcomes(code, calls), strict=True):
+        is_value = not value.startswith("raises") and value != TIMED_OUT
+        if is_value and len(value) <= _VALUE_CHARS:
+            pairs.append((call, value))
+    pairs = pairs[:_CALLS]
     return tuple(call for call, _ in pairs), tuple(value for _, value in pairs)
 
 
+def _random_calls(rng: Random, name: str, code: str) -> tuple[str, ...]:
+    function = parse(code).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    parameters = [parameter.arg for parameter in function.args.args]
+    calls: dict[str, None] = {}
+    for _ in range(_DRAWS):
+        arguments = [repr(_argument(parameter, rng)) for parameter in parameters]
+        calls[f"{name}({', '.join(arguments)})"] = None
+    return tuple(call for call in calls if len(call) <= _CALL_CHARS)
+
+
 def _argument(name: str, rng: Random) -> Any:
-    """A value for a parameter of that name."""
+    """A random value for a parameter of that name."""
     if name == "numbers":
         return [rng.randint(-6, 20) for _ in range(rng.randint(4, 6))]
     if name == "grid":
-        width = rng.randint(2, 3)
-        return [
-            [rng.randint(-3, 9) for _ in range(width)] for _ in range(rng.randint(2, 3))
-        ]
+        width, height = rng.randint(2, 3), rng.randint(2, 3)
+        return [[rng.randint(-3, 9) for _ in range(width)] for _ in range(height)]
     if name == "words":
         return rng.sample(_WORDS, 4)
     if name == "word":
         letters = rng.choices("abcdxyz", k=rng.randint(2, 4))
-        return rng.choice([*(w for w in _WORDS if w.isalpha()), "".join(letters)])
+        words = [word for word in _WORDS if word.isalpha()]
+        return rng.choice([*words, "".join(letters)])
     if name == "text":
-        cut = rng.randint(0, 2)
-        return rng.choice(_TEXTS)[cut:] + rng.choice(("", "-e", "=z", "oo", " Q"))
+        start = rng.randint(0, 2)
+        return rng.choice(_TEXTS)[start:] + rng.choice(("", "-e", "=z", "oo", " Q"))
     if name == "table":
         return {word: rng.randint(0, 12) for word in rng.sample(_WORDS, 3)}
-    return rng.randint(*{"n": (0, 40), "m": (1, 12)}[name])
+    return rng.randint(*_RANGES[name])
 
 
-def _outcome(call: str, space: dict[str, Any], loops: bool) -> str:
+def _outcome(call: str, space: dict[str, Any], has_loop: bool) -> str:
     lines = 0
 
     def count(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal lines
         lines += event == "line"
         # A product that grows in a loop takes forever in few lines.
-        large = any(
-            isinstance(one, int) and one > _LARGEST for one in frame.f_locals.values()
-        )
-        if large or lines > _MOST_LINES:
+        for value in frame.f_locals.values():
+            if isinstance(value, int) and value > _MAX_NUMBER:
+                raise TimeoutError
+        if lines > _MAX_LINES:
             raise TimeoutError
         return count
 
     before = sys.gettrace()
     try:
-        if loops:
+        if has_loop:
             sys.settrace(count)
         return repr(eval(call, space))
     except TimeoutError:
