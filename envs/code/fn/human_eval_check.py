@@ -7,6 +7,7 @@ the check runs on the values that came out, in a process that holds no submissio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from envs.code.testing import in_sandbox, once_per_pool
 from envs.code.witness import request
 from sandboxes.base import SandboxError, SandboxPool
 
-__all__ = ["Calls", "check_fault", "calls_of_check"]
+__all__ = ["Calls", "calls_of_check", "check_fault"]
 
 DEADLINE_S = 4.0
 
@@ -35,35 +36,48 @@ class Calls:
 
 
 def check_fault(pool: SandboxPool, problem: Problem, code: str) -> str:
-    """What is wrong with a submission by the problem's check; empty where it holds.
+    """What is wrong with a submission by the problem's check; empty if it holds.
 
-    Raises SandboxError where two sandboxes broke, or the canonical solution does not hold in one.
+    Raises SandboxError if two sandboxes broke, or the canonical solution does not hold in one.
     """
-    calls = calls_of_check(pool, problem.name)
-    made = [[problem.entry, arguments] for arguments in calls.arguments]
-    asked = {"module": "solution", "calls": made}
-    values = in_sandbox(
-        pool, lambda box: request(box, {"solution.py": code}, asked, DEADLINE_S)
-    ).value
-    if not isinstance(values, list) or len(values) != len(calls.arguments):
+    recorded = calls_of_check(pool, problem.name)
+    calls = [[problem.entry, arguments] for arguments in recorded.arguments]
+    question = {"module": "solution", "calls": calls}
+    values = _ask(pool, {"solution.py": code}, question)
+    if not isinstance(values, list) or len(values) != len(calls):
         return "the run broke off, took too long, or gave too much"
-    if values == calls.values:
+    # Nothing to check: the canonical solution's values hold.
+    if values == recorded.values:
         return ""
+
     check = {"entry": problem.entry, "check": problem.check(), "values": values}
-    verdict = in_sandbox(pool, lambda box: request(box, {}, check, DEADLINE_S)).value
+    verdict = _ask(pool, {}, check)
     return "" if _holds(verdict) else "the check fails"
 
 
 @once_per_pool
 def calls_of_check(pool: SandboxPool, name: str) -> Calls:
-    """The calls of the check of the problem with that name."""
+    """The calls of the check of the problem with that name.
+
+    Raises SandboxError if the canonical solution does not pass it.
+    """
     problem = problems()[name]
     files = {"solution.py": problem.prompt + problem.body}
-    asked = {"module": "solution", "entry": problem.entry, "check": problem.check()}
-    answer = in_sandbox(pool, lambda box: request(box, files, asked, DEADLINE_S)).value
+    check = {"module": "solution", "entry": problem.entry, "check": problem.check()}
+    answer = _ask(pool, files, check)
     if not _holds(answer):
         raise SandboxError(f"the canonical solution of {name} gave {answer!r:.100}")
     return Calls(answer["arguments"], answer["values"])
+
+
+def _ask(
+    pool: SandboxPool, files: Mapping[str, str], question: Mapping[str, Any]
+) -> Any:
+    """The answer of `observe.py` in a sandbox of its own; None if there is none."""
+    answer = in_sandbox(
+        pool, lambda sandbox: request(sandbox, files, question, DEADLINE_S)
+    )
+    return answer.value
 
 
 def _holds(answer: Any) -> bool:

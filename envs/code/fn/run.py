@@ -1,4 +1,4 @@
-"""Calls a submitted function in a box; what it should give is known outside alone."""
+"""Calls a submitted function in a sandbox; what it should give never enters it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from envs.code.testing import in_sandbox
+from envs.code.testing import file_contents, in_sandbox
 from sandboxes.base import Sandbox, SandboxPool
 
 __all__ = ["Run", "run_calls"]
@@ -47,21 +47,19 @@ class Run:
 
     | field | meaning |
     |---|---|
-    | values | `repr` of each call's value, or `!` and its error; none where it broke off |
+    | values | `repr` of each call's value, or `!` and its error; none if it broke off |
     | timed_out | the deadline came first |
     """
 
     values: tuple[str, ...]
     timed_out: bool
 
-    def failures(self, wanted: Sequence[str]) -> list[int]:
-        """Which calls gave something else, all where nothing is known."""
-        got = self.values if len(self.values) == len(wanted) else ("!",) * len(wanted)
-        return [
-            i
-            for i, (one, right) in enumerate(zip(got, wanted, strict=True))
-            if one != right
-        ]
+    def failures(self, expected: Sequence[str]) -> list[int]:
+        """Numbers of the calls that gave something else; all if nothing is known."""
+        if len(self.values) != len(expected):
+            return list(range(len(expected)))
+        pairs = enumerate(zip(self.values, expected, strict=True))
+        return [number for number, (value, right) in pairs if value != right]
 
 
 def run_calls(
@@ -72,28 +70,33 @@ def run_calls(
     longest: int,
     timeout_s: float = DEADLINE_S,
 ) -> Run:
-    """Evaluates the calls after `from solution import *`, in a box of its own, wiped afterwards.
+    """Evaluates calls after `from solution import *`, in a sandbox of its own, wiped afterwards.
 
-    No value that is wanted enters the box, so code that forges what it says must know the answer. A
-    value longer than `longest` characters is cut and so never right. A box that breaks is replaced
-    once. Raises SandboxError where the second one breaks too.
+    No expected value enters the sandbox, so code that forges what it says must know the answer. A
+    value longer than `longest` characters is truncated and so never right. A sandbox that breaks is
+    replaced once. Raises SandboxError if the second one breaks too.
     """
+    # One character more than `longest`, so that a truncated value differs from a right one.
     request = {"calls": list(calls), "chars": longest + 1, "error_chars": ERROR_CHARS}
-    said = json.dumps(request).encode() + b"\n"
+    line = json.dumps(request).encode() + b"\n"
 
-    def run(box: Sandbox) -> Run:
-        box.write({"solution.py": code.encode(errors="surrogatepass")})
-        done = box.run(["python", "-c", _DRIVER], timeout_s=timeout_s, stdin=said)
-        return Run(_read(done.stdout, len(calls)), done.timed_out)
+    def run(sandbox: Sandbox) -> Run:
+        sandbox.write(file_contents({"solution.py": code}))
+        command = ["python", "-c", _DRIVER]
+        result = sandbox.run(command, timeout_s=timeout_s, stdin=line)
+        return Run(_values(result.stdout, len(calls)), result.timed_out)
 
     return in_sandbox(pool, run)
 
 
-def _read(said: bytes, count: int) -> tuple[str, ...]:
-    """The values in what the box printed; none where that is no such list."""
+def _values(output: bytes, count: int) -> tuple[str, ...]:
+    """The values in what the sandbox printed; none if that is no such list."""
     try:
-        values = json.loads(said.decode())
+        values = json.loads(output.decode())
     except (ValueError, RecursionError):
         return ()
-    fits = isinstance(values, list) and len(values) == count
-    return tuple(values) if fits and all(isinstance(one, str) for one in values) else ()
+    if not isinstance(values, list) or len(values) != count:
+        return ()
+    if not all(isinstance(value, str) for value in values):
+        return ()
+    return tuple(values)

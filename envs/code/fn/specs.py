@@ -1,4 +1,4 @@
-"""Functions to write: chains of operations on a list of whole numbers, told in words."""
+"""Functions to write: chains of operations on a list of whole numbers, described in words."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = [
     "OPERATIONS",
     "VISIBLE",
     "Stage",
+    "alternatives",
     "code_of",
-    "drawn",
-    "family_of",
+    "description",
     "expression_of",
+    "family_of",
     "inputs",
-    "needed",
-    "others",
     "outcome",
-    "told",
+    "random_stages",
+    "stages_matter",
 ]
 
 Stage = list[Any]
-"""The name of an operation and its number, 0 where it takes none."""
+"""The name of an operation and its number, 0 if it takes none."""
 
 VISIBLE, HIDDEN = 3, 20
 ALTERNATIVES = 3
@@ -39,25 +39,25 @@ class Operation:
 
     | field | meaning |
     |---|---|
-    | told, retold | in words, `{k}` for its number; as in training, and otherwise |
+    | words, other_words | `{k}` for its number; as in training, and otherwise |
     | code | an expression in `{xs}` and `{k}` |
-    | numbers | which k there are; (0,) for none |
+    | numbers | choices of k; (0,) for none |
     | ends | it gives a number, so nothing follows |
     """
 
-    told: str
-    retold: str
+    words: str
+    other_words: str
     code: str
     numbers: tuple[int, ...] = (0,)
     ends: bool = False
 
 
-def _list(told: str, retold: str, code: str, *numbers: int) -> Operation:
-    return Operation(told, retold, code, numbers or (0,))
+def _list(words: str, other_words: str, code: str, *numbers: int) -> Operation:
+    return Operation(words, other_words, code, numbers or (0,))
 
 
-def _last(told: str, retold: str, code: str, *numbers: int) -> Operation:
-    return Operation(told, retold, code, numbers or (0,), ends=True)
+def _last(words: str, other_words: str, code: str, *numbers: int) -> Operation:
+    return Operation(words, other_words, code, numbers or (0,), ends=True)
 
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -242,10 +242,10 @@ def code_of(
 ) -> str:
     """The function, a line for each stage; the expression of stage `blank` is left out."""
     lines = [f"def {name}({xs}):"]
-    for place, (operation, k) in enumerate(stages):
-        expression = "____" if place == blank else expression_of([operation, k], xs)
-        verb = "return " if OPERATIONS[operation].ends else f"{xs} = "
-        lines.append(f"    {verb}{expression}")
+    for place, stage in enumerate(stages):
+        expression = "____" if place == blank else expression_of(stage, xs)
+        target = "return " if OPERATIONS[stage[0]].ends else f"{xs} = "
+        lines.append(f"    {target}{expression}")
     if not OPERATIONS[stages[-1][0]].ends:
         lines.append(f"    return {xs}")
     return "\n".join(lines) + "\n"
@@ -253,19 +253,23 @@ def code_of(
 
 def expression_of(stage: Stage, xs: str) -> str:
     """`[x + 3 for x in xs]`."""
-    return OPERATIONS[stage[0]].code.format(xs=xs, k=stage[1])
+    name, k = stage
+    return OPERATIONS[name].code.format(xs=xs, k=k)
 
 
-def told(stages: Sequence[Stage], *, again: bool = False) -> str:
-    """`keep the even numbers, then add 3 to each, and return the list`; again: in other words."""
-    words = [
-        (OPERATIONS[name].retold if again else OPERATIONS[name].told).format(k=k)
-        for name, k in stages
-    ]
+def description(stages: Sequence[Stage], *, other_words: bool = False) -> str:
+    """`keep the even numbers, then add 3 to each, and return the list`."""
+    phrases: list[str] = []
+    for name, k in stages:
+        operation = OPERATIONS[name]
+        template = operation.other_words if other_words else operation.words
+        phrases.append(template.format(k=k))
     if not OPERATIONS[stages[-1][0]].ends:
-        words.append("give back what there is then" if again else "return the list")
-    *most, last = words
-    return f"{', then '.join(most)}, and {last}" if most else last
+        end = "give back what there is then" if other_words else "return the list"
+        phrases.append(end)
+
+    *first, last = phrases
+    return f"{', then '.join(first)}, and {last}" if first else last
 
 
 @cache
@@ -284,69 +288,71 @@ def outcome(stages: Sequence[Stage], xs: Sequence[int]) -> Any:
 def inputs(seed: str, count: int) -> list[list[int]]:
     """Lists to call it with; every seventh is empty."""
     rng = Random(seed)
-    return [
-        [
-            rng.randint(LOWEST, HIGHEST)
-            for _ in range(rng.randint(4, LONGEST) if i % 7 != 6 else 0)
-        ]
-        for i in range(count)
-    ]
+    lists: list[list[int]] = []
+    for number in range(count):
+        length = 0 if number % 7 == 6 else rng.randint(4, LONGEST)
+        lists.append([rng.randint(LOWEST, HIGHEST) for _ in range(length)])
+    return lists
 
 
-def drawn(rng: Random, count: int, ends: bool) -> list[Stage]:
-    """So many stages, none twice; the last gives a number where `ends`."""
-    lists = [name for name, one in OPERATIONS.items() if not one.ends]
-    names = rng.sample(lists, count - ends)
+def random_stages(rng: Random, count: int, ends: bool) -> list[Stage]:
+    """`count` stages, none twice; the last gives a number if `ends`."""
+    on_lists = [name for name, operation in OPERATIONS.items() if not operation.ends]
+    names = rng.sample(on_lists, count - ends)
     if ends:
-        names.append(rng.choice([name for name, one in OPERATIONS.items() if one.ends]))
-    return [_numbered(rng, name) for name in names]
+        last = [name for name, operation in OPERATIONS.items() if operation.ends]
+        names.append(rng.choice(last))
+    return [_random_stage(rng, name) for name in names]
 
 
-def others(
+def alternatives(
     rng: Random, stages: Sequence[Stage], place: int, calls: Sequence[Sequence[int]]
 ) -> list[Stage]:
     """Three other operations for a stage; each gives other values on the visible calls already.
 
-    Fewer where there are no three: values differ from the right one's and among each other.
+    Fewer if there are no three: values differ from the right one's and among each other.
     """
     ends = OPERATIONS[stages[place][0]].ends
-    used = {name for name, _ in stages}
-    names = [n for n, one in OPERATIONS.items() if one.ends == ends and n not in used]
-    seen = {_values(stages, calls[:VISIBLE])}
-    found: list[Stage] = []
+    in_use = {name for name, _ in stages}
+    names = [
+        name
+        for name, operation in OPERATIONS.items()
+        if operation.ends == ends and name not in in_use
+    ]
+
+    visible = calls[:VISIBLE]
+    seen = {_values(stages, visible)}
+    results: list[Stage] = []
     for name in rng.sample(names, len(names)):
-        stage = _numbered(rng, name)
-        values = _values(
-            [*stages[:place], stage, *stages[place + 1 :]], calls[:VISIBLE]
-        )
+        stage = _random_stage(rng, name)
+        values = _values([*stages[:place], stage, *stages[place + 1 :]], visible)
         if values not in seen:
             seen.add(values)
-            found.append(stage)
-        if len(found) == ALTERNATIVES:
+            results.append(stage)
+        if len(results) == ALTERNATIVES:
             break
-    return found
+    return results
 
 
-def needed(stages: Sequence[Stage], calls: Sequence[Sequence[int]]) -> bool:
-    """Whether every stage matters, and the values are not mostly the same."""
+def stages_matter(stages: Sequence[Stage], calls: Sequence[Sequence[int]]) -> bool:
+    """Whether every stage changes a value, and the values are not mostly the same."""
     values = _values(stages, calls)
     if len(set(values)) < len(values) // 3:
         return False
-    fewer = ([*stages[:i], *stages[i + 1 :]] for i in range(len(stages)))
-    return not any(
-        all(
-            repr(outcome(left, xs)) == value
-            for xs, value in zip(calls, values, strict=True)
-        )
-        for left in fewer
-    )
+    for place in range(len(stages)):
+        without = [*stages[:place], *stages[place + 1 :]]
+        # Not `_values`: one call that differs is enough, and most chains have one.
+        pairs = zip(calls, values, strict=True)
+        if all(repr(outcome(without, xs)) == value for xs, value in pairs):
+            return False
+    return True
 
 
 def _values(stages: Sequence[Stage], calls: Sequence[Sequence[int]]) -> tuple[str, ...]:
     return tuple(repr(outcome(stages, xs)) for xs in calls)
 
 
-def _numbered(rng: Random, name: str) -> Stage:
+def _random_stage(rng: Random, name: str) -> Stage:
     return [name, rng.choice(OPERATIONS[name].numbers)]
 
 

@@ -13,15 +13,15 @@ from envs.code.fn.specs import (
     HIDDEN,
     VISIBLE,
     Stage,
+    alternatives,
     code_of,
-    drawn,
+    description,
     expression_of,
     family_of,
     inputs,
-    needed,
-    others,
     outcome,
-    told,
+    random_stages,
+    stages_matter,
 )
 from envs.supply import TaskSource, split_of
 from envs.types import Task
@@ -29,9 +29,9 @@ from envs.types import Task
 __all__ = [
     "DOMAIN",
     "calls_of",
+    "code_with_option",
     "problem_of",
     "reference",
-    "submitted",
     "tasks_of",
     "twin_of",
 ]
@@ -45,14 +45,17 @@ _NAMES, _LISTS = ("transform", "process", "convert"), ("values", "numbers", "ite
 
 @cache
 def tasks_of(split: str, level: int) -> Sequence[Task]:
-    """The tasks of a split at a level, in the order in which they are drawn."""
+    """The tasks of a split at a level, in the order in which they are drawn.
+
+    Raises ImportError if HumanEval cannot be had.
+    """
     if split == DOMAIN:
         return [_problem_task(problem, level) for problem in problems().values()]
 
-    def draw(rng: Random, task_id: str) -> Task:
-        return _drawn(rng, task_id, split, level)
+    def sample(rng: Random, task_id: str) -> Task:
+        return _sample(rng, task_id, split, level)
 
-    return TaskSource("code_fn", split, level, draw)
+    return TaskSource("code_fn", split, level, sample)
 
 
 def problem_of(task: Task) -> Problem | None:
@@ -70,7 +73,7 @@ def reference(task: Task) -> str:
     return code_of(spec["stages"], spec["name"], spec["xs"])
 
 
-def submitted(task: Task, option: int) -> str:
+def code_with_option(task: Task, option: int) -> str:
     """The code of a level-0 task with the option, from 1, in its blank."""
     problem, spec = problem_of(task), task.payload
     chosen = spec["options"][option - 1]
@@ -96,26 +99,34 @@ def twin_of(task: Task) -> Task:
     spec = task.payload
     if "problem" in spec:
         raise ValueError(f"{task.id} has no twin: HumanEval's problems stand alone")
-    stages, was = [*spec["stages"]], spec["stages"][spec["place"]]
-    stages[spec["place"]] = spec["others"][0]
-    changed = {**spec, "stages": stages, "others": [was, *spec["others"][1:]]}
+
+    place = spec["place"]
+    original = spec["stages"][place]
+    replacement, *others = spec["others"]
+    stages = [*spec["stages"]]
+    stages[place] = replacement
+    twin = {**spec, "stages": stages, "others": [original, *others]}
     if spec["options"]:
-        changed["answer"] = spec["options"].index(spec["others"][0]) + 1
-    return _task(task.id, task.split, task.level, changed, task.family)
+        twin["answer"] = spec["options"].index(replacement) + 1
+    return _task(task.id, task.split, task.level, twin, task.family)
 
 
-def _drawn(rng: Random, task_id: str, split: str, level: int) -> Task:
+def _sample(rng: Random, task_id: str, split: str, level: int) -> Task:
+    """A random task of the split: rejects chains of other splits and those without a point."""
     count = (_LONGER if split == "ood/composition" else _COUNTS)[level]
     while True:
-        stages = drawn(rng, count, level == 0 or rng.random() < 0.5)
+        ends = level == 0 or rng.random() < 0.5
+        stages = random_stages(rng, count, ends)
         if split_of(family_of(stages), _OWNERS) != split:
             continue
         lists = inputs(task_id, VISIBLE + HIDDEN)
         place = rng.randrange(count)
-        wrong = others(rng, stages, place, lists) if needed(stages, lists) else []
-        if len(wrong) == ALTERNATIVES:
+        if not stages_matter(stages, lists):
+            continue
+        others = alternatives(rng, stages, place, lists)
+        if len(others) == ALTERNATIVES:
             break
-    spec = _spec(rng, split, level, stages, place, wrong)
+    spec = _spec(rng, split, level, stages, place, others)
     return _task(task_id, split, level, {**spec, "key": task_id}, family_of(stages))
 
 
@@ -125,16 +136,21 @@ def _spec(
     level: int,
     stages: list[Stage],
     place: int,
-    wrong: list[Stage],
+    others: list[Stage],
 ) -> dict[str, Any]:
+    """The payload but for its key. `place`: of the stage that `others` would replace."""
     again = split == "ood/surface"
-    options = rng.sample([stages[place], *wrong], len(wrong) + 1) if level == 0 else []
+    options: list[Stage] = []
+    answer = 0
+    if level == 0:
+        options = rng.sample([stages[place], *others], len(others) + 1)
+        answer = options.index(stages[place]) + 1
     return {
         "stages": stages,
         "place": place,
-        "others": wrong,
+        "others": others,
         "options": options,
-        "answer": options.index(stages[place]) + 1 if options else 0,
+        "answer": answer,
         "name": rng.choice(_NAMES) if again else "solve",
         "xs": rng.choice(_LISTS) if again else "xs",
         "again": again,
@@ -144,16 +160,17 @@ def _spec(
 def _task(
     task_id: str, split: str, level: int, spec: dict[str, Any], family: str
 ) -> Task:
-    words = told(spec["stages"], again=spec["again"])
-    name, xs = spec["name"], spec["xs"]
-    example = f"{name}({inputs(spec['key'], 1)[0]})"
-    value = repr(outcome(spec["stages"], inputs(spec["key"], 1)[0]))
+    """The task that shows a payload."""
+    stages, name, xs = spec["stages"], spec["name"], spec["xs"]
+    words = description(stages, other_words=spec["again"])
     if level == 0:
-        code = code_of(spec["stages"], name, xs, blank=spec["place"])
+        code = code_of(stages, name, xs, blank=spec["place"])
         options = [expression_of(stage, xs) for stage in spec["options"]]
-        prompt = f"{code}It should {words}.\n{_listed(options)}"
+        prompt = f"{code}It should {words}.\n{_numbered_list(options)}"
     else:
-        prompt = f"Write {name}({xs}): {words}.\n{example} is {value}"
+        (example,) = inputs(spec["key"], 1)
+        value = outcome(stages, example)
+        prompt = f"Write {name}({xs}): {words}.\n{name}({example}) is {value!r}"
     return Task(task_id, split, level, family, prompt, spec)
 
 
@@ -161,21 +178,28 @@ def _problem_task(problem: Problem, level: int) -> Task:
     spec: dict[str, Any] = {"problem": problem.name, "options": [], "answer": 0}
     prompt = f"Complete {problem.entry}:\n{problem.prompt}"
     if level == 0:
-        rng = Random(f"code_fn {problem.name}")
-        wrong = sorted(
-            (one for one in problems().values() if one.name != problem.name),
-            key=lambda one: (abs(len(one.body) - len(problem.body)), one.name),
-        )[:ALTERNATIVES]
-        options = rng.sample([problem, *wrong], ALTERNATIVES + 1)
-        spec["options"] = [one.name for one in options]
+        options = _bodies_to_choose(problem)
+        spec["options"] = [option.name for option in options]
         spec["answer"] = options.index(problem) + 1
-        prompt += "\n" + _listed([f"\n{one.body.rstrip()}" for one in options])
-    return Task(
-        f"{DOMAIN}/{level}/{problem.name}", DOMAIN, level, problem.name, prompt, spec
-    )
+        bodies = [f"\n{option.body.rstrip()}" for option in options]
+        prompt += "\n" + _numbered_list(bodies)
+    task_id = f"{DOMAIN}/{level}/{problem.name}"
+    return Task(task_id, DOMAIN, level, problem.name, prompt, spec)
 
 
-def _listed(options: Sequence[str]) -> str:
+def _bodies_to_choose(problem: Problem) -> list[Problem]:
+    """The problem among those whose bodies are about as long, so that length says nothing."""
+
+    def distance(other: Problem) -> tuple[int, str]:
+        return abs(len(other.body) - len(problem.body)), other.name
+
+    others = [other for other in problems().values() if other.name != problem.name]
+    nearest = sorted(others, key=distance)[:ALTERNATIVES]
+    rng = Random(f"code_fn {problem.name}")
+    return rng.sample([problem, *nearest], ALTERNATIVES + 1)
+
+
+def _numbered_list(options: Sequence[str]) -> str:
     return "\n".join(
         f"{number}) {option}" for number, option in enumerate(options, start=1)
     )

@@ -640,11 +640,13 @@ def with_cache(problem: Problem) -> str:
 
 
 def equal_first(problem: Problem) -> str:
-    return f"{EQUAL}{problem.prompt}{problem.body}\n{problem.entry} = _other({problem.entry}, False)\n"
+    code = f"{EQUAL}{problem.prompt}{problem.body}\n"
+    return f"{code}{problem.entry} = _other({problem.entry}, False)\n"
 
 
 def equal_second(problem: Problem) -> str:
-    return f"{EQUAL}{problem.prompt}{problem.body}\n{problem.entry} = _other({problem.entry}, True)\n"
+    code = f"{EQUAL}{problem.prompt}{problem.body}\n"
+    return f"{code}{problem.entry} = _other({problem.entry}, True)\n"
 
 
 def with_windows_ends(problem: Problem) -> str:

@@ -9,10 +9,10 @@ import pytest
 
 from envs.code.fn.env import CodeFn
 from envs.code.fn.human_eval import problems
-from envs.code.fn.human_eval_check import check_fault, calls_of_check
+from envs.code.fn.human_eval_check import calls_of_check, check_fault
 from envs.code.fn.run import run_calls
 from envs.code.fn.specs import OPERATIONS, outcome
-from envs.code.fn.tasks import calls_of, reference, submitted
+from envs.code.fn.tasks import calls_of, code_with_option, reference
 from envs.toolspec import render_call
 from envs.types import Task
 
@@ -81,13 +81,13 @@ def test_the_functions_give_what_the_operations_give(split):
 def test_every_wrong_option_fails_a_visible_and_a_hidden_call(split):
     env = CodeFn()
     for task in env.tasks(split, 0)[:100]:
-        assert submitted(task, task.payload["answer"]) == reference(task)
+        assert code_with_option(task, task.payload["answer"]) == reference(task)
         for option in range(1, 5):
             if option == task.payload["answer"]:
                 continue
             for hidden in (False, True):
                 calls = calls_of(task, hidden=hidden)
-                got = [run_text(submitted(task, option), call) for call in calls]
+                got = [run_text(code_with_option(task, option), call) for call in calls]
                 assert got != list(calls.values())
 
 

@@ -56,7 +56,10 @@ def test_what_uses_the_test_package_goes_with_its_decorators():
 
 
 def test_deprecated_modules_are_imported_plainly():
-    text = "from test.support import warnings_helper\nuu = warnings_helper.import_deprecated('uu')\n"
+    text = (
+        "from test.support import warnings_helper\n"
+        "uu = warnings_helper.import_deprecated('uu')\n"
+    )
     assert adapt(text) == "import uu\n"
 
 
