@@ -18,7 +18,7 @@ from envs.code.fn.human_eval import Problem, problems
 from envs.code.fn.human_eval_check import check_fault
 from envs.code.swe_lite import corpus
 from envs.code.swe_lite.grading import grade, run_suite
-from envs.code.swe_lite.table import witnessed
+from envs.code.swe_lite.table import rows_with_witness
 from envs.code.vet import new_reach
 from sandboxes import SandboxConfig, SandboxPool, open_pool
 
@@ -41,7 +41,7 @@ Deed = Callable[[], object]
 
 def _swe_lite(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
     """The right module's verdict, and its tests."""
-    failing = {row.source: row.failing for row in witnessed()}
+    failing = {row.source: row.failing for row in rows_with_witness()}
 
     def verdict(package: corpus.Source) -> None:
         assert grade(pool, package, package.text, failing[package.name]).passed

@@ -20,10 +20,10 @@ __all__ = [
     "Source",
     "hide_tests",
     "names",
-    "renamed",
     "source",
     "stable_share",
     "test_ids",
+    "with_renamed_locals",
 ]
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "swe_lite"
@@ -37,7 +37,7 @@ class Source:
     |---|---|
     | name | module name; `<name>.py` and `test_<name>.py` are its files |
     | text | the right code |
-    | tests | all tests; only a grading box sees them |
+    | tests | all tests; only a grading sandbox sees them |
     | visible | the tests that a policy may see and run |
     | all_ids | `Class.method` of every test |
     | hidden_ids | those that `visible` lacks |
@@ -57,7 +57,7 @@ class Source:
 
     @property
     def test_file(self) -> str:
-        """Name of the test file, visible and full alike."""
+        """Name of the test file, of the visible tests and of all of them."""
         return f"test_{self.name}.py"
 
     @property
@@ -70,9 +70,13 @@ class Source:
 def source(name: str) -> Source:
     """A source of the corpus.
 
-    Raises ValueError for a name that it lacks, ImportError where a published one cannot be had.
+    Raises ValueError for a name that it lacks, ImportError if a published one cannot be had.
     """
-    text, tests = pypi.read(name) if name in pypi.PACKAGES else _bundled(name)
+    if name in pypi.PACKAGES:
+        text, tests = pypi.read(name)
+    else:
+        text, tests = _read_bundled(name)
+    # A source that is only just added has no names of tests yet: the build works them out.
     ids = test_ids().get(name, {"all": [], "hidden": []})
     return Source(
         name=name,
@@ -85,10 +89,10 @@ def source(name: str) -> Source:
 
 
 @cache
-def renamed(name: str) -> Source:
+def with_renamed_locals(name: str) -> Source:
     """A source whose functions have other names for their local variables."""
-    found = source(name)
-    return replace(found, text=rename_locals(found.text))
+    original = source(name)
+    return replace(original, text=rename_locals(original.text))
 
 
 def names() -> list[str]:
@@ -98,7 +102,8 @@ def names() -> list[str]:
 
 def stable_share(text: str) -> float:
     """A number in [0, 1) that depends on the text alone, in every process and on every machine."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
+    digest = hashlib.sha256(text.encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def hide_tests(text: str) -> str:
@@ -106,47 +111,51 @@ def hide_tests(text: str) -> str:
 
     Neighbours mostly test the same function, so most bugs fail tests of both kinds.
     """
-    gone: set[int] = set()
+    hidden_lines: set[int] = set()
     for group in parse(text).body:
         if isinstance(group, ast.ClassDef):
-            methods = [node for node in group.body if isinstance(node, ast.FunctionDef)]
-            for node in [node for node in methods if node.name.startswith("test")][
-                1::2
-            ]:
-                gone.update(_span(node))
+            for test in _test_methods(group)[1::2]:
+                hidden_lines.update(_lines_of(test))
     lines = text.split("\n")
     return "\n".join(
-        line for number, line in enumerate(lines, start=1) if number not in gone
+        line for number, line in enumerate(lines, start=1) if number not in hidden_lines
     )
 
 
-def _span(node: ast.FunctionDef) -> range:
+def _test_methods(group: ast.ClassDef) -> list[ast.FunctionDef]:
+    return [
+        node
+        for node in group.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test")
+    ]
+
+
+def _lines_of(node: ast.FunctionDef) -> range:
     """Line numbers of a definition, decorators included."""
     first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
     return range(first, (node.end_lineno or node.lineno) + 1)
 
 
-def _bundled(name: str) -> tuple[str, str]:
+def _read_bundled(name: str) -> tuple[str, str]:
     """Text of a module that this tree holds, and of its tests."""
     folder = _folders().get(name)
     if folder is None:
-        raise ValueError(
-            f"no source {name!r} in {DATA}; wanted one of {', '.join(names())}"
-        )
+        choices = ", ".join(names())
+        raise ValueError(f"got no source {name!r} in {DATA}, expected one of {choices}")
     module, tests = folder / f"{name}.py", folder / f"test_{name}.py"
     return module.read_text("utf-8"), tests.read_text("utf-8")
 
 
 @cache
 def _folders() -> dict[str, Path]:
-    return {
-        path.name: path
-        for kind in ("micro", "stdlib")
-        for path in sorted((DATA / kind).iterdir())
-        if path.is_dir()
-        and path.name.isidentifier()
-        and (path / f"{path.name}.py").exists()
-    }
+    """By name, the folders of the sources that this tree holds."""
+    folders: dict[str, Path] = {}
+    for kind in ("micro", "stdlib"):
+        for path in sorted((DATA / kind).iterdir()):
+            # Beside them lie licences, and what an editor or an interpreter leaves.
+            if path.name.isidentifier() and (path / f"{path.name}.py").exists():
+                folders[path.name] = path
+    return folders
 
 
 @cache

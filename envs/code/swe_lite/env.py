@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from envs.code.swe_lite import corpus
-from envs.code.swe_lite.grading import all_of, grade, refusal, run_visible, summary
+from envs.code.swe_lite.grading import (
+    SuiteRun,
+    all_of,
+    grade,
+    refusal,
+    run_visible,
+    summary,
+)
 from envs.code.swe_lite.table import Row
 from envs.code.swe_lite.tasks import REPOSITORY, rows_in, task_of, tasks_of
 from envs.code.swe_lite.workspace import Workspace
@@ -71,9 +78,9 @@ class SweLite(ToolEnv):
     | | their tests, PSF licence; `ood/domain`: also sdists of jsmin and parse, MIT, |
     | | jsonpointer, BSD-3-Clause, and toposort, Apache-2.0, fetched from the package index |
 
-    The policy's files are kept here, as text; every test run gets a fresh box with one file and its
-    visible tests, so nothing that a run leaves behind reaches the next run or the grader.
-    `sandboxes` is the pool to take boxes from, else one that the process shares.
+    The policy's files are kept here, as text; every test run gets a fresh sandbox with one file and
+    its visible tests, so nothing that a run leaves behind reaches the next run or the grader.
+    `sandboxes` is the pool to lease from, else one that the process shares.
     """
 
     name = "swe_lite"
@@ -109,11 +116,12 @@ class SweLite(ToolEnv):
         packages = [(row.package, row.broken) for row in rows_in(task)]
         if task.level == REPOSITORY:
             idle = corpus.source(task.payload["idle"])
-            packages = sorted(
-                [*packages, (idle, idle.text)], key=lambda one: one[0].name
-            )
+            packages.append((idle, idle.text))
+            # By name, so that the place says nothing about which is right.
+            packages.sort(key=lambda package: package[0].name)
         self._workspace = Workspace(*packages)
-        self._tested, self._passing = {}, 0.0
+        self._tested = {}
+        self._passing = 0.0
         self._tried = []
 
     def end(self) -> None:
@@ -121,7 +129,7 @@ class SweLite(ToolEnv):
         self._workspace = None
 
     def turn_budget(self, task: Task) -> int:
-        """More turns where the bug has to be found first."""
+        """More turns at the levels that leave it open which line is wrong."""
         return _TURNS.get(task.level, self.max_turns)
 
     def tool_names(self) -> Sequence[str]:
@@ -192,23 +200,31 @@ class SweLite(ToolEnv):
             # No verdict yet: whoever meant no harm can still change the line. The run itself says
             # best what is wrong with text that does not parse.
             if reach and reach != [UNREADABLE]:
-                self._tested, self._passing = {}, 0.0
+                self._tested = {}
+                self._passing = 0.0
                 return refusal(reach)
-        runs = {
-            path: run_visible(self._sandboxes(), source, space.texts[path])
-            for path, source in space.sources.items()
-        }
+
+        runs: dict[str, SuiteRun] = {}
+        for path, source in space.sources.items():
+            runs[path] = run_visible(self._sandboxes(), source, space.texts[path])
         self._tested = dict(space.texts)
-        wanted = {path: source.visible_ids for path, source in space.sources.items()}
-        failed = sum(len(run.failures(wanted[path])) for path, run in runs.items())
-        self._passing = 1 - failed / sum(map(len, wanted.values()))
+        return self._summary(runs)
+
+    def _summary(self, runs: Mapping[str, SuiteRun]) -> str:
+        """The reply to a run of the visible tests, by path; notes the share that passed."""
         detailed = self.task.level > 0 and self.task.split != "ood/surface"
-        told = {
-            path: summary(run, wanted[path], detailed) for path, run in runs.items()
-        }
+        num_tests, num_failures = 0, 0
+        texts: dict[str, str] = {}
+        for path, run in runs.items():
+            tests = self.workspace.sources[path].visible_ids
+            num_tests += len(tests)
+            num_failures += len(run.failures(tests))
+            texts[path] = summary(run, tests, detailed)
+
+        self._passing = 1 - num_failures / num_tests
         if self.task.level < REPOSITORY:
-            return "\n".join(told.values())
-        return "\n".join(f"{path}: {text}" for path, text in told.items())
+            return "\n".join(texts.values())
+        return "\n".join(f"{path}: {text}" for path, text in texts.items())
 
     def checks(self) -> Mapping[str, float]:
         """The share of the visible tests that passed in the last run, 0 before one."""
@@ -219,24 +235,22 @@ class SweLite(ToolEnv):
         """Finish."""
         space = self.workspace
         rows = {row.package.file: row for row in rows_in(self.task)}
-        given = {path: source.text for path, source in space.sources.items()}
-        given |= {path: row.broken for path, row in rows.items()}
-        if space.texts == given:
+        original = {path: source.text for path, source in space.sources.items()}
+        for path, row in rows.items():
+            original[path] = row.broken
+        if space.texts == original:
             return "nothing changed yet"
         if space.texts != self._tested:
             return "run the tests first"
-        judged = [
-            path for path in given if path in rows or space.texts[path] != given[path]
-        ]
-        verdicts = [
-            grade(
-                self._sandboxes(),
-                space.sources[path],
-                space.texts[path],
-                rows[path].failing if path in rows else (),
-            )
-            for path in judged
-        ]
+
+        verdicts: list[Verdict] = []
+        for path, text in space.texts.items():
+            # A right module that the policy left alone needs no verdict.
+            if path not in rows and text == original[path]:
+                continue
+            failing = rows[path].failing if path in rows else ()
+            verdict = grade(self._sandboxes(), space.sources[path], text, failing)
+            verdicts.append(verdict)
         return all_of(verdicts)
 
     def oracle(self, task: Task) -> list[str]:
@@ -261,7 +275,7 @@ class SweLite(ToolEnv):
             raise ValueError(
                 f"only level 0 has twins, got a task of level {task.level}"
             )
-        return task_of([rows_in(task)[0].turned()], task.split, 0)
+        return task_of([rows_in(task)[0].with_rotated_candidates()], task.split, 0)
 
     def chance(self, level: int) -> float:
         """Success rate of `random_turn`; about 0 above level 0.
@@ -278,31 +292,35 @@ class SweLite(ToolEnv):
         a uniform tool with uniform arguments; an edit copies another line of the file.
         """
         if self.task.level == 0:
-            numbers = range(1, len(self.row.candidates) + 1)
-            calls = [
-                render_call("apply", candidate=n)
-                for n in numbers
-                if n not in self._tried
-            ]
-            calls += [render_call("submit")] if self._tried else []
+            calls: list[str] = []
+            for candidate in range(1, len(self.row.candidates) + 1):
+                if candidate not in self._tried:
+                    calls.append(render_call("apply", candidate=candidate))
+            if self._tried:
+                calls.append(render_call("submit"))
             return calls[int(rng.integers(len(calls)))]
+
         name = str(rng.choice(self.tool_names()))
+        return render_call(name, **self._random_arguments(name, rng))
+
+    def _random_arguments(self, name: str, rng: np.random.Generator) -> dict[str, Any]:
         lines = self.workspace.text.split("\n")
+        # Both are drawn for every tool, so that seeds give the turns that they always gave.
         place = int(rng.integers(len(lines)))
-        arguments: dict[str, Any] = {
-            "read": {"line": place + 1},
-            "grep": {"text": lines[place].strip()[:20]},
-            "edit": {"line": int(rng.integers(len(lines))) + 1, "text": lines[place]},
-        }.get(name, {})
-        if self.task.level == REPOSITORY:
-            path = {"path": self.workspace.source.file}
-            arguments |= path if name == "read" else {}
-            arguments |= (
-                {**path, "line": place + 1, "text": "pass"}
-                if name == "edit_file"
-                else {}
-            )
-        return render_call(name, **arguments)
+        target = int(rng.integers(len(lines))) + 1
+        if name == "edit":
+            return {"line": target, "text": lines[place]}
+        if name == "grep":
+            return {"text": lines[place].strip()[:20]}
+        if name not in ("read", "edit_file"):
+            return {}
+
+        path = {"path": self.workspace.source.file}
+        if name == "edit_file":
+            return {**path, "line": place + 1, "text": "pass"}
+        # A repository has no file that could be left out.
+        several = self.task.level == REPOSITORY
+        return {"line": place + 1, **(path if several else {})}
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot, the policy's files, the last test run of them, tried candidates."""
@@ -320,7 +338,8 @@ class SweLite(ToolEnv):
         super().set_state(state)
         if state["texts"] is not None:
             self.workspace.texts = dict(state["texts"])
-        self._tested, self._passing = dict(state["tested"]), state["passing"]
+        self._tested = dict(state["tested"])
+        self._passing = state["passing"]
         self._tried = list(state["tried"])
 
     def _sandboxes(self) -> SandboxPool:
@@ -328,13 +347,17 @@ class SweLite(ToolEnv):
 
 
 def _right_calls(task: Task) -> list[str]:
+    """The calls that repair every wrong line."""
     rows = rows_in(task)
     if task.level == 0:
         return [render_call("apply", candidate=rows[0].answer)]
-    return [
-        render_call("edit_file", path=row.package.file, line=number, text=line.strip())
-        if task.level == REPOSITORY
-        else render_call("edit", line=number, text=line.strip())
-        for row in rows
-        for number, line in zip(row.numbers, row.right, strict=True)
-    ]
+
+    calls: list[str] = []
+    for row in rows:
+        for number, line in zip(row.numbers, row.right, strict=True):
+            edit = {"line": number, "text": line.strip()}
+            if task.level == REPOSITORY:
+                calls.append(render_call("edit_file", path=row.package.file, **edit))
+            else:
+                calls.append(render_call("edit", **edit))
+    return calls

@@ -9,7 +9,7 @@ from statistics import fmean
 from envs.code.evidence import Evidence, Request
 from envs.code.programs import program
 from envs.code.swe_lite.corpus import Source
-from envs.code.testing import in_sandbox
+from envs.code.testing import file_contents, in_sandbox
 from envs.code.values import Observations, differences
 from envs.code.vet import new_reach
 from envs.code.witness import observe, reference
@@ -49,9 +49,9 @@ class SuiteRun:
         """Test -> why it failed, "" for a pass."""
         return self.evidence.reasons
 
-    def failures(self, wanted: Collection[str]) -> list[str]:
-        """The wanted tests that are not proved to have passed, those that never ran included."""
-        return list(wanted) if self.timed_out else self.evidence.failures(wanted)
+    def failures(self, tests: Collection[str]) -> list[str]:
+        """Which of the tests are not proved to have passed, those that never ran included."""
+        return list(tests) if self.timed_out else self.evidence.failures(tests)
 
 
 def run_suite(
@@ -63,31 +63,26 @@ def run_suite(
 ) -> SuiteRun:
     """Runs a test module among the files, in a sandbox of its own that is wiped afterwards.
 
-    A sandbox that breaks is replaced once. Raises SandboxError where the second one breaks too.
+    A sandbox that breaks is replaced once. Raises SandboxError if the second one breaks too.
     """
-    return in_sandbox(pool, lambda box: _run(box, files, module, timeout_s))
+    return in_sandbox(pool, lambda sandbox: _run(sandbox, files, module, timeout_s))
 
 
 def _run(
-    box: Sandbox, files: Mapping[str, str], module: str, timeout_s: float
+    sandbox: Sandbox, files: Mapping[str, str], module: str, timeout_s: float
 ) -> SuiteRun:
+    """`run_suite` in a lease that is empty."""
     request = Request(module)
-    # Half a surrogate pair, which a policy can write, makes a bad file and not a broken sandbox.
-    box.write(
-        {path: text.encode(errors="surrogatepass") for path, text in files.items()}
-    )
-    done = box.run(
-        ["python", "-c", program("driver.py")],
-        timeout_s=timeout_s,
-        stdin=request.line(),
-    )
+    sandbox.write(file_contents(files))
+    command = ["python", "-c", program("driver.py")]
+    result = sandbox.run(command, timeout_s=timeout_s, stdin=request.line())
     # Output past the cap ends the run: the report, which comes last, is then missing.
-    evidence = request.read(b"" if done.truncated else done.stdout)
-    return SuiteRun(evidence, done.timed_out, done.wall_s)
+    evidence = request.read(b"" if result.truncated else result.stdout)
+    return SuiteRun(evidence, result.timed_out, result.wall_s)
 
 
 def run_visible(pool: SandboxPool, source: Source, text: str) -> SuiteRun:
-    """The visible tests against one version of the source."""
+    """The visible tests against one version of the source. Raises what `run_suite` raises."""
     files = {source.file: text, source.test_file: source.visible}
     return run_suite(pool, files, f"test_{source.name}")
 
@@ -95,81 +90,94 @@ def run_visible(pool: SandboxPool, source: Source, text: str) -> SuiteRun:
 def grade(
     pool: SandboxPool, source: Source, text: str, fail_to_pass: Collection[str]
 ) -> Verdict:
-    """Passed where the witness sees the right module and every test passes, hidden ones included.
+    """Passed if the witness sees the right module and every test passes, hidden ones included.
 
     `text` is the submitted version of the one file that a task lets a policy change; everything
     else is pristine, and no policy has touched the sandbox. A change that brings in a way to the
     tests fails (see `vet`), and so does one that is no Python. Raises ValueError for a source
-    without a witness, SandboxError where two sandboxes broke: there is no verdict then.
+    without a witness, SandboxError if two sandboxes broke: there is no verdict then.
     """
     if reach := new_reach(source.text, text):
         return Verdict(False, 0.0, refusal(reach))
     right = reference(pool, source.name)
 
-    def deed(box: Sandbox) -> tuple[Observations | None, SuiteRun]:
+    def action(sandbox: Sandbox) -> tuple[Observations | None, SuiteRun]:
         # The witness comes first: the tests hold expected values, which it must not find.
-        seen = observe(box, source, text)
-        box.reset()
+        observations = observe(sandbox, source, text)
+        sandbox.reset()
         files = {source.file: text, source.test_file: source.tests}
-        return seen, _run(box, files, f"test_{source.name}", DEADLINE_S)
+        run = _run(sandbox, files, f"test_{source.name}", DEADLINE_S)
+        return observations, run
 
-    seen, run = in_sandbox(pool, deed)
-    different = sum(1 for _ in differences(right, seen))
-    still = run.failures(fail_to_pass)
-    broken = run.failures(
-        [test for test in source.all_ids if test not in set(fail_to_pass)]
-    )
-    passed = not still and not broken and not different
+    observations, run = in_sandbox(pool, action)
+    num_different = sum(1 for _ in differences(right, observations))
+    return _verdict(source, run, fail_to_pass, num_different, _size(right))
+
+
+def _size(observations: Observations) -> int:
+    return sum(map(len, observations.values()))
+
+
+def _verdict(
+    source: Source,
+    run: SuiteRun,
+    fail_to_pass: Collection[str],
+    num_different: int,
+    num_observations: int,
+) -> Verdict:
+    """The verdict on a run of all tests and `num_different` observations that are not right."""
+    pass_to_pass = [test for test in source.all_ids if test not in set(fail_to_pass)]
+    still_failing = run.failures(fail_to_pass)
+    broken = run.failures(pass_to_pass)
     parts = {
-        "fixed": 1 - len(still) / max(len(fail_to_pass), 1),
-        "kept": 1 - len(broken) / max(len(source.all_ids) - len(fail_to_pass), 1),
+        "fixed": 1 - len(still_failing) / max(len(fail_to_pass), 1),
+        "kept": 1 - len(broken) / max(len(pass_to_pass), 1),
     }
-    detail = "all tests pass"
-    if still or broken:
+
+    if still_failing or broken:
         detail = (
-            f"{len(still)} of {len(fail_to_pass)} failing tests still fail, "
+            f"{len(still_failing)} of {len(fail_to_pass)} failing tests still fail, "
             f"{len(broken)} others fail"
         )
         # Of a report that proves nothing, the tests' own words say why as a rule.
         if run.evidence.fault and not any(run.reasons.values()):
             detail += f": {run.evidence.fault[:200]}"
-    elif different:
-        total = sum(map(len, right.values()))
-        detail = (
-            f"the tests pass, but {different} of {total} calls give what is not right"
-        )
-    return Verdict(passed, float(passed), detail, parts)
+        return Verdict(False, 0.0, detail, parts)
+    if num_different:
+        calls = f"{num_different} of {num_observations} calls"
+        detail = f"the tests pass, but {calls} give what is not right"
+        return Verdict(False, 0.0, detail, parts)
+    return Verdict(True, 1.0, "all tests pass", parts)
 
 
 def refusal(reach: Sequence[str]) -> str:
-    """What a policy is told of a change that brings in what `new_reach` lists."""
+    """The reply to a change that brings in what `new_reach` lists."""
     return f"refused: the change brings in {', '.join(reach)[:200]}"
 
 
-def summary(run: SuiteRun, wanted: Sequence[str], detailed: bool) -> str:
-    """`3 failed` or `all passed`, with the first failure's reason where details are wanted."""
-    failed = run.failures(wanted)
+def summary(run: SuiteRun, tests: Sequence[str], detailed: bool) -> str:
+    """`3 failed` or `all passed`, if `detailed` with the reason of the first failure."""
     if run.timed_out:
         return "timed out"
-    if not failed:
+    failures = run.failures(tests)
+    if not failures:
         return "all passed"
-    text = f"{len(failed)} failed"
+    text = f"{len(failures)} failed"
     if not detailed:
         return text
-    named = next((test for test in ("import", *failed) if run.reasons.get(test)), "")
-    return (
-        f"{text}\n{named}: {run.reasons[named]}"
-        if named
-        else f"{text}\nthe run broke off"
-    )
+
+    # A module that cannot be imported fails all tests for that one reason.
+    for test in ("import", *failures):
+        if run.reasons.get(test):
+            return f"{text}\n{test}: {run.reasons[test]}"
+    return f"{text}\nthe run broke off"
 
 
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:
-    """Passed where all are; parts are means, the detail is of the first that failed."""
-    passed = all(verdict.passed for verdict in verdicts)
-    detail = next(
-        (one.detail for one in verdicts if not one.passed), verdicts[0].detail
-    )
+    """Passed if all are; parts are means, the detail is of the first that failed."""
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    detail = (failed or verdicts)[0].detail
+    # A refused change has no parts, and a mean over the others would say too much.
     names = verdicts[0].parts if all(verdict.parts for verdict in verdicts) else ()
-    parts = {name: fmean(one.parts[name] for one in verdicts) for name in names}
-    return Verdict(passed, float(passed), detail, parts)
+    parts = {name: fmean(verdict.parts[name] for verdict in verdicts) for name in names}
+    return Verdict(not failed, float(not failed), detail, parts)

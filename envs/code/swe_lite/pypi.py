@@ -78,9 +78,9 @@ RELEASES = tuple(package.release for package in PACKAGES.values())
 
 @cache
 def read(name: str) -> tuple[str, str]:
-    """Text of the module, and of those of its tests that a box can run.
+    """Text of the module, and of those of its tests that a sandbox can run.
 
-    Raises ImportError where the sdist cannot be had.
+    Raises ImportError if the sdist cannot be had.
     """
     package = PACKAGES[name]
     with tarfile.open(package.release.path()) as archive:

@@ -13,7 +13,7 @@ from envs.code.bugs.mutate import Mutation, functions, mutate
 from envs.code.swe_lite import corpus
 from envs.parsing import parse
 
-__all__ = ["Row", "rows", "witnessed", "write", "write_sources"]
+__all__ = ["Row", "rows", "rows_with_witness", "write", "write_sources"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Row:
     | bugs | the mutations, by line |
     | failing | tests that fail, visible and hidden: they must pass again |
     | candidates | for each patch, its lines in the order of `bugs`; none: no task of level 0 |
-    | answer | number of the right candidate, from 1; 0 where there are none |
+    | answer | number of the right candidate, from 1; 0 if there are none |
     | seconds | a whole run of the tests with the bugs, rounded up to a tenth |
     | renamed | the source has other names for its local variables |
     """
@@ -46,32 +46,29 @@ class Row:
     renamed: bool = False
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
+        bugs = tuple(Mutation(**bug) for bug in data["bugs"])
+        candidates = tuple(tuple(lines) for lines in data["candidates"])
+        failing = tuple(data["failing"])
         return cls(
-            **{
-                **found,
-                "bugs": tuple(Mutation(**bug) for bug in found["bugs"]),
-                "failing": tuple(found["failing"]),
-                "candidates": tuple(tuple(lines) for lines in found["candidates"]),
-            }
+            **{**data, "bugs": bugs, "failing": failing, "candidates": candidates}
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, without `renamed` where that is false."""
-        found = {**vars(self), "bugs": tuple(dict(vars(bug)) for bug in self.bugs)}
-        return (
-            found
-            if self.renamed
-            else {k: v for k, v in found.items() if k != "renamed"}
-        )
+        """Plain data, without `renamed` if that is false."""
+        bugs = tuple(dict(vars(bug)) for bug in self.bugs)
+        data = {**vars(self), "bugs": bugs}
+        if not self.renamed:
+            del data["renamed"]
+        return data
 
     @property
     def package(self) -> corpus.Source:
         """The source, right."""
-        return (
-            corpus.renamed(self.source) if self.renamed else corpus.source(self.source)
-        )
+        if self.renamed:
+            return corpus.with_renamed_locals(self.source)
+        return corpus.source(self.source)
 
     @property
     def function(self) -> str:
@@ -91,12 +88,12 @@ class Row:
     @property
     def buggy(self) -> list[str]:
         """The broken lines."""
-        return _picked(self.broken, self.numbers)
+        return _lines_at(self.broken, self.numbers)
 
     @property
     def right(self) -> list[str]:
         """The lines as they should be."""
-        return _picked(self.package.text, self.numbers)
+        return _lines_at(self.package.text, self.numbers)
 
     @property
     def function_lines(self) -> list[int]:
@@ -110,12 +107,11 @@ class Row:
             text[number - 1] = line
         return "\n".join(text)
 
-    def turned(self) -> Self:
+    def with_rotated_candidates(self) -> Self:
         """The row with the last candidate in front."""
         candidates = (*self.candidates[-1:], *self.candidates[:-1])
-        return replace(
-            self, candidates=candidates, answer=self.answer % len(candidates) + 1
-        )
+        answer = self.answer % len(candidates) + 1
+        return replace(self, candidates=candidates, answer=answer)
 
 
 @cache
@@ -141,28 +137,28 @@ def write_sources(entries: Mapping[str, Any]) -> None:
 
 
 @cache
-def witnessed() -> tuple[Row, ...]:
+def rows_with_witness() -> tuple[Row, ...]:
     """The rows whose bug the witness of their source shows: those that may be tasks."""
-    unseen = {
-        row
-        for entry in corpus.test_ids().values()
-        for row in entry.get("witness", {}).get("unseen", ())
-    }
-    guarded = {name for name, entry in corpus.test_ids().items() if "witness" in entry}
+    sources: set[str] = set()
+    unseen: set[str] = set()
+    for name, entry in corpus.test_ids().items():
+        if "witness" in entry:
+            sources.add(name)
+            unseen.update(entry["witness"].get("unseen", ()))
     return tuple(
-        row for row in rows() if row.source in guarded and row.id not in unseen
+        row for row in rows() if row.source in sources and row.id not in unseen
     )
 
 
 @cache
 def _spans(source: str) -> Mapping[str, range]:
     """Line numbers of every function, by its qualified name."""
-    found = functions(parse(corpus.source(source).text).body, "")
-    return {
-        name: range(node.lineno, (node.end_lineno or 0) + 1) for name, node in found
-    }
+    spans: dict[str, range] = {}
+    for name, node in functions(parse(corpus.source(source).text).body, ""):
+        spans[name] = range(node.lineno, (node.end_lineno or 0) + 1)
+    return spans
 
 
-def _picked(text: str, numbers: Sequence[int]) -> list[str]:
+def _lines_at(text: str, numbers: Sequence[int]) -> list[str]:
     lines = text.split("\n")
     return [lines[number - 1] for number in numbers]

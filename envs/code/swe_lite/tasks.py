@@ -7,7 +7,7 @@ from functools import cache
 
 from envs.code.swe_lite import corpus
 from envs.code.swe_lite.corpus import stable_share
-from envs.code.swe_lite.table import Row, witnessed
+from envs.code.swe_lite.table import Row, rows_with_witness
 from envs.types import Task
 
 __all__ = ["REPOSITORY", "idle_source", "rows_in", "task_of", "tasks_of"]
@@ -17,19 +17,20 @@ REPOSITORY = 4
 
 CONTEXT_LINES = 2
 NAMED_TESTS = 3
-MOST_FUNCTION_LINES = 100
+MAX_FUNCTION_LINES = 100
 """Longest function that level 2 shows."""
 
 
 @cache
 def tasks_of(split: str, level: int) -> Mapping[str, Task]:
     """The tasks of a split at a level, by id, in the table's order."""
-    found = [row for row in witnessed() if row.split == split]
+    rows = [row for row in rows_with_witness() if row.split == split]
     if level == 0:
-        found = [row for row in found if row.candidates]
+        rows = [row for row in rows if row.candidates]
     elif level == 2:
-        found = [row for row in found if len(row.function_lines) <= MOST_FUNCTION_LINES]
-    groups = [[row] for row in found] if level < REPOSITORY else _pairs(found)
+        rows = [row for row in rows if len(row.function_lines) <= MAX_FUNCTION_LINES]
+
+    groups = [[row] for row in rows] if level < REPOSITORY else _pairs(rows)
     tasks = [task_of(group, split, level) for group in groups]
     return {task.id: task for task in tasks}
 
@@ -54,8 +55,8 @@ def task_of(group: Sequence[Row], split: str, level: int) -> Task:
 
 def rows_in(task: Task) -> list[Row]:
     """The rows that a task was made of."""
-    found = task.payload["rows"] if task.level == REPOSITORY else [task.payload]
-    return [Row.from_json(row) for row in found]
+    data = task.payload["rows"] if task.level == REPOSITORY else [task.payload]
+    return [Row.from_json(row) for row in data]
 
 
 def idle_source(group: Sequence[Row]) -> str:
@@ -67,41 +68,49 @@ def idle_source(group: Sequence[Row]) -> str:
 
 @cache
 def _sources(split: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(row.source for row in witnessed() if row.split == split))
+    rows = [row for row in rows_with_witness() if row.split == split]
+    return tuple(dict.fromkeys(row.source for row in rows))
 
 
-def _pairs(found: Sequence[Row]) -> list[list[Row]]:
+def _pairs(rows: Sequence[Row]) -> list[list[Row]]:
     """Each row with another one of another source; every row is in two pairs or so."""
-    order = sorted(found, key=lambda row: stable_share(f"pair {row.id}"))
+    order = sorted(rows, key=lambda row: stable_share(f"pair {row.id}"))
     pairs: dict[tuple[str, str], list[Row]] = {}
     for place, row in enumerate(order):
-        others = (order[(place + step) % len(order)] for step in range(1, len(order)))
-        other = next((one for one in others if one.source != row.source), None)
-        if other is not None:
-            pair = sorted((row, other), key=lambda one: one.id)
+        partner = _next_of_another_source(order, place)
+        # Two rows that choose each other are one pair.
+        if partner is not None:
+            pair = sorted((row, partner), key=lambda member: member.id)
             pairs[pair[0].id, pair[1].id] = pair
     return [*pairs.values()]
 
 
+def _next_of_another_source(order: Sequence[Row], place: int) -> Row | None:
+    for step in range(1, len(order)):
+        candidate = order[(place + step) % len(order)]
+        if candidate.source != order[place].source:
+            return candidate
+    return None
+
+
 def _choice(row: Row) -> str:
     """Level 0: the wrong lines and the numbered candidates, without indentation."""
-    listed = [
-        f"{number}: " + "\n   ".join(line.strip() for line in lines)
-        for number, lines in enumerate(row.candidates, start=1)
-    ]
-    wrong = "\n".join(line.strip() for line in row.buggy)
-    return "\n".join([f"Bug in {row.source}.py:", wrong, "Candidates:", *listed])
+    parts = [f"Bug in {row.source}.py:", *(line.strip() for line in row.buggy)]
+    parts.append("Candidates:")
+    for number, lines in enumerate(row.candidates, start=1):
+        patch = "\n   ".join(line.strip() for line in lines)
+        parts.append(f"{number}: {patch}")
+    return "\n".join(parts)
 
 
 def _neighbours(row: Row) -> str:
     """Level 1: the wrong lines are numbered and shown among their neighbours."""
-    text = row.broken.split("\n")
-    shown: set[int] = set()
+    visible: set[int] = set()
     for number in row.numbers:
-        shown.update(range(number - CONTEXT_LINES, number + CONTEXT_LINES + 1))
-    listing = _listing(text, sorted(shown))
-    where = " and ".join(str(number) for number in row.numbers)
-    return f"Bug in {row.source}.py, line {where}:\n{listing}"
+        visible.update(range(number - CONTEXT_LINES, number + CONTEXT_LINES + 1))
+    listing = _listing(row.broken.split("\n"), sorted(visible))
+    numbers = " and ".join(map(str, row.numbers))
+    return f"Bug in {row.source}.py, line {numbers}:\n{listing}"
 
 
 def _function(row: Row) -> str:
@@ -116,16 +125,14 @@ def _file(row: Row) -> str:
     failing = [test for test in row.failing if test not in hidden]
     if row.renamed:
         return f"Bug in {row.source}.py. Tests that fail: {len(failing)}."
-    return "\n".join(
-        [f"Bug in {row.source}.py. These tests fail:", *failing[:NAMED_TESTS]]
-    )
+    title = f"Bug in {row.source}.py. These tests fail:"
+    return "\n".join([title, *failing[:NAMED_TESTS]])
 
 
 def _repository(names: Sequence[str]) -> str:
     """Level 4: the modules, without a word on which are wrong."""
-    return (
-        f"Some tests of this repository fail. Its modules: {', '.join(sorted(names))}."
-    )
+    modules = ", ".join(sorted(names))
+    return f"Some tests of this repository fail. Its modules: {modules}."
 
 
 def _listing(text: Sequence[str], numbers: Sequence[int]) -> str:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from envs.code import observe
 from envs.code.swe_lite import corpus
-from envs.code.swe_lite.table import Row, rows, witnessed
+from envs.code.swe_lite.table import Row, rows, rows_with_witness
 from envs.code.values import cases, differences, same
 from envs.code.witness import observe as seen
 from envs.code.witness import reference, witness_text
@@ -36,7 +36,7 @@ def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
 
 def sample(source: str, count: int) -> list[Row]:
     """Rows of a source, spread over its functions."""
-    table = [row for row in witnessed() if row.source == source]
+    table = [row for row in rows_with_witness() if row.source == source]
     return table[:: max(1, len(table) // count)][:count]
 
 
@@ -67,7 +67,7 @@ def test_the_table_says_what_guards_each_source():
         table = [row for row in rows() if row.source == name]
         assert entries[name]["witness"]["bugs"] == len(table)
         assert {*entries[name]["witness"]["unseen"]} <= {row.id for row in table}
-    assert len(witnessed()) > 0.9 * len(rows())
+    assert len(rows_with_witness()) > 0.9 * len(rows())
 
 
 def test_a_row_without_a_witness_is_no_task(monkeypatch: pytest.MonkeyPatch):
@@ -76,7 +76,7 @@ def test_a_row_without_a_witness_is_no_task(monkeypatch: pytest.MonkeyPatch):
     entries[gone.source]["witness"] = {"bugs": 1, "unseen": [gone.id]}
     del entries["roman"]["witness"]
     monkeypatch.setattr(corpus, "test_ids", lambda: entries)
-    left = witnessed.__wrapped__()
+    left = rows_with_witness.__wrapped__()
     assert gone.id not in {row.id for row in left}
     assert "roman" not in {row.source for row in left}
     assert len(left) < len(rows())

@@ -111,7 +111,7 @@ class _Maker:
         self.renamed = split == "ood/surface"
         self.text = lab.source.text
         if self.renamed:
-            self.text = corpus.renamed(lab.source.name).text
+            self.text = corpus.with_renamed_locals(lab.source.name).text
         self.trials = Trials(lab, self.text)
         self.taken = {row.bugs for row in old}
         self.per_line = Counter(row.numbers[0] for row in old)

@@ -40,6 +40,6 @@ def test_a_nested_function_shares_the_new_name():
 
 def test_lines_keep_their_numbers_in_the_corpus():
     for name in corpus.names():
-        renamed = corpus.renamed(name).text
+        renamed = corpus.with_renamed_locals(name).text
         assert renamed.count("\n") == corpus.source(name).text.count("\n")
         compile(renamed, name, "exec")
