@@ -20,12 +20,12 @@ class Row(TypedDict):
 
     | field | meaning |
     |---|---|
-    | benchmark | module it comes from |
+    | benchmark | its module |
     | name | what was measured |
     | value, unit | median of this machine |
     | ratio | value over that of `against`; None where there is nothing to compare with |
     | against | what the ratio compares with |
-    | interval | 95 % of the ratio, where it was taken round by round |
+    | interval | 95 % of the ratio, if it was measured round by round |
     """
 
     benchmark: str
@@ -42,11 +42,11 @@ def ratio_of_pairs(
 ) -> tuple[float, tuple[float, float]]:
     """Median of one/other over rounds, and its bootstrapped 95 % interval.
 
-    The two of a pair are neighbours in time, so a busy minute meets both.
+    The two of a pair are neighbours in time, so a busy minute affects both.
     """
     ratios = np.array([one / other for one, other in pairs])
-    drawn = np.random.default_rng(0).choice(ratios, (DRAWS, len(ratios)))
-    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
+    samples = np.random.default_rng(0).choice(ratios, (DRAWS, len(ratios)))
+    low, high = np.percentile(np.median(samples, axis=1), [2.5, 97.5])
     return float(np.median(ratios)), (float(low), float(high))
 
 
@@ -61,17 +61,16 @@ def rate_rows(
     rounds: Sequence[tuple[np.ndarray, np.ndarray]],
     against: str,
 ) -> list[Row]:
-    """A row for each clock, from the tokens per second of (ours, another's) in each round."""
+    """A row for each clock, from the tokens per second of (ours, theirs) in each round."""
     rows = []
     for i, clock in enumerate(CLOCKS):
-        ratio, interval = ratio_of_pairs(
-            [(mine[i], others[i]) for mine, others in rounds]
-        )
+        pairs = [(ours[i], theirs[i]) for ours, theirs in rounds]
+        ratio, interval = ratio_of_pairs(pairs)
         rows.append(
             Row(
                 benchmark=benchmark,
                 name=f"{name}, {clock}",
-                value=float(np.median([mine[i] for mine, _ in rounds])),
+                value=float(np.median([ours for ours, _ in pairs])),
                 unit="tokens/s",
                 ratio=ratio,
                 against=against,

@@ -1,7 +1,7 @@
-"""`python -m benchmarks [NAME ...]`: runs the benchmarks beside this file and prints their ratios.
+"""`python -m benchmarks [NAME ...]`: runs the benchmarks of this folder and prints their ratios.
 
 Each is a module with `main() -> list[Row]`. A ratio compares two things measured in turn in one
-run, so that it means the same on another machine; absolute times do not.
+run, so it means the same on another machine; absolute times do not.
 """
 
 from __future__ import annotations
@@ -25,29 +25,30 @@ RESULTS = HERE / "results.json"
 
 
 def names() -> list[str]:
-    """Benchmarks that there are."""
-    return sorted(
-        path.stem for path in HERE.glob("*.py") if not path.stem.startswith("_")
-    )
+    """Names of the benchmarks, sorted."""
+    stems = [path.stem for path in HERE.glob("*.py")]
+    return sorted(stem for stem in stems if not stem.startswith("_"))
 
 
 def commit() -> str:
-    """The measured commit, marked where the tree differs from it; empty outside a checkout."""
-    done = subprocess.run(
+    """The measured commit, marked if the tree differs from it; empty outside a checkout."""
+    result = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=HERE,
         capture_output=True,
         text=True,
     )
-    return done.stdout.strip()
+    return result.stdout.strip()
 
 
 def show(rows: list[Row]) -> None:
+    """Prints the table."""
     table = Table("benchmark", "measure", "value", "unit", "ratio", "against")
     for row in rows:
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g}"
-        if found := row.get("interval"):
-            ratio += f" [{found[0]:.3g}, {found[1]:.3g}]"
+        if "interval" in row:
+            low, high = row["interval"]
+            ratio += f" [{low:.3g}, {high:.3g}]"
         value = f"{row['value']:.4g}"
         table.add_row(
             row["benchmark"], row["name"], value, row["unit"], ratio, row["against"]
@@ -56,26 +57,31 @@ def show(rows: list[Row]) -> None:
 
 
 def main() -> int:
+    """Runs the named benchmarks, or all; prints their table and saves it to `results.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}"
     )
     chosen = parser.parse_args().names or names()
-    if unknown := set(chosen) - set(names()):
+    unknown = sorted(set(chosen) - set(names()))
+    if unknown:
         parser.error(
-            f"got {', '.join(sorted(unknown))}, wanted names of {', '.join(names())}"
+            f"got {', '.join(unknown)}, expected names of {', '.join(names())}"
         )
+
     rows: list[Row] = []
     for name in chosen:
         rows += importlib.import_module(f"benchmarks.{name}").main()
     show(rows)
-    machine = {
+
+    results = {
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "commit": commit(),
+        "python": platform.python_version(),
+        "rows": rows,
     }
-    machine["python"] = platform.python_version()
-    RESULTS.write_text(json.dumps({**machine, "rows": rows}, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     return 0
 
 

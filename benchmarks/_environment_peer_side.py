@@ -1,4 +1,4 @@
-"""Environments to compare with, in their own Python: one does some episodes and counts turns."""
+"""Environments to compare with, in their own Python: each plays episodes and counts turns."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def gem_guess(_: ExitStack) -> Callable[[], int]:
             low, high, over = 1, 63, False
             while not over:
                 middle = (low + high) // 2
-                told, _, over, _, _ = env.step(f"\\boxed{{{middle}}}")
+                reply, _, over, _, _ = env.step(f"\\boxed{{{middle}}}")
                 turns += 1
-                if not over and re.search("is higher", told):
+                if not over and re.search("is higher", reply):
                     low = middle + 1
                 else:
                     high = middle - 1
@@ -71,7 +71,7 @@ def skyrl_sum(_: ExitStack) -> Callable[[], int]:
 
 
 def gem_code(stack: ExitStack) -> Callable[[], int]:
-    """A program judged by as many runs as it allows, each a fresh interpreter; nothing isolates."""
+    """A program verified by as many runs as it allows, each a fresh interpreter, not isolated."""
     from datasets import Dataset
     from gem.envs.code_env import CodeEnv
 

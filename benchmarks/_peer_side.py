@@ -1,4 +1,4 @@
-"""Runs in a peer's own environment: does what it is told by name, and says how long it took."""
+"""Runs in a peer's own environment: runs actions by name and reports how long they took."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ __all__ = ["serve"]
 
 
 def serve(makers: Mapping[str, Callable[[ExitStack], Callable[[], int]]]) -> None:
-    """Answers each name on standard input with the seconds of one of what it does.
+    """Runs the action of each name on standard input, and prints its seconds per unit of work.
 
-    `makers`: name -> what sets a deed up; a deed returns how many things it did. The first line
-    printed names the deeds that work here, and what is wrong with the others.
+    `makers`: name -> function that sets an action up; an action returns how many units of work it
+    did. The first line printed names the actions that work here, and the faults of the others.
     """
-    deeds, faults = {}, {}
+    actions = {}
+    faults = {}
     with ExitStack() as stack:
         for name, make in makers.items():
             try:
-                deeds[name] = make(stack)
-                deeds[name]()
+                actions[name] = make(stack)
+                actions[name]()
             except Exception as error:  # noqa: BLE001 - a peer that cannot run here is reported
-                deeds.pop(name, None)
+                actions.pop(name, None)
                 faults[name] = f"{type(error).__name__}: {error}"
-        print(json.dumps({"works": list(deeds), "faults": faults}), flush=True)
+        print(json.dumps({"works": list(actions), "faults": faults}), flush=True)
         for line in sys.stdin:
             begun = time.perf_counter()
-            count = deeds[line.strip()]()
+            count = actions[line.strip()]()
             print((time.perf_counter() - begun) / count, flush=True)

@@ -1,4 +1,4 @@
-"""Sandboxes to compare with, in their own environment: one does one run of the code."""
+"""Sandboxes to compare with, in their own environment: each runs the code once."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from sandboxes.image.base_image import add_file, base_archive, library_dependenc
 
 HERE = Path(__file__).resolve().parent
 # SWE-ReX does not name aiohttp, which its client imports.
-WANTED = ("swe-rex==1.4.0", "aiohttp>=3.13", "llm-sandbox[docker]==0.3.46")
+REQUIREMENTS = ("swe-rex==1.4.0", "aiohttp>=3.13", "llm-sandbox[docker]==0.3.46")
 PROGRAMS = ("sh", "bash", "mkdir", "cat", "rm")
 REPOSITORY = "scgrpo-peers"
 IDLE = 'CMD ["python3", "-c", "import time; time.sleep(86400)"]'
@@ -29,18 +29,17 @@ IDLE = 'CMD ["python3", "-c", "import time; time.sleep(86400)"]'
 def peers(
     client: docker.DockerClient, code: str
 ) -> Iterator[dict[str, Callable[[], float]]]:
-    """What runs `code` in each peer that works here, and returns the seconds that it took."""
+    """By peer that works here, a function that runs `code` in it and returns the seconds."""
     try:
-        python = environment("sandbox", WANTED)
+        python = environment("sandbox", REQUIREMENTS)
         image = _image(client, python)
     except (subprocess.CalledProcessError, DockerException, OSError) as error:
         print(f"[bench] the peers are left out: {error}", file=sys.stderr)
         yield {}
         return
-    with answering(
-        [str(python), str(HERE / "_sandbox_peer_side.py"), image, code]
-    ) as deeds:
-        yield deeds
+    command = [str(python), str(HERE / "_sandbox_peer_side.py"), image, code]
+    with answering(command) as actions:
+        yield actions
 
 
 def _image(client: docker.DockerClient, python: Path) -> str:
@@ -60,13 +59,14 @@ def _image(client: docker.DockerClient, python: Path) -> str:
 def _archive(packages: Path) -> bytes:
     base = base_archive()
     buffer = io.BytesIO(base)
-    programs = [Path(path) for name in PROGRAMS if (path := shutil.which(name))]
+    paths = [shutil.which(name) for name in PROGRAMS]
+    programs = [Path(path) for path in paths if path]
     with tarfile.open(fileobj=io.BytesIO(base)) as archive:
-        there = set(archive.getnames())
+        in_base = set(archive.getnames())
     libraries = library_dependencies([*programs, *packages.rglob("*.so")])
     with tarfile.open(fileobj=buffer, mode="a") as archive:
         archive.add(packages, "peers")
         for path in sorted({*programs, *libraries}):
-            if str(path).lstrip("/") not in there:
+            if str(path).lstrip("/") not in in_base:
                 add_file(archive, path)
     return buffer.getvalue()

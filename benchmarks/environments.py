@@ -1,6 +1,6 @@
-"""What a turn costs in an environment, beside like tasks of GEM and SkyRL-gym.
+"""The cost of a turn in an environment, against similar tasks of GEM and SkyRL-gym.
 
-Both play what solves the task, without a model: what is timed is `reset`, `step` and the verifier.
+Both play the solution of the task, without a model: `reset`, `step` and the verifier are timed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from envs import registry
 from envs.base import TextEnv
 
 HERE = Path(__file__).resolve().parent
-WANTED = ("gem-llm==0.1.0", "datasets==5.2.0", "skyrl-gym==0.4.0")
+REQUIREMENTS = ("gem-llm==0.1.0", "datasets==5.2.0", "skyrl-gym==0.4.0")
 ROUNDS = 15
 EPISODES = 200
 
@@ -33,9 +33,9 @@ def turns_of(
     tasks: int,
     slips: Sequence[str] = (),
 ) -> Callable[[], float]:
-    """What plays oracle's episodes of that many tasks, and returns seconds per turn.
+    """A function that plays the oracle's episodes of `tasks` tasks and returns seconds per turn.
 
-    `slips` are wrong answers that come before the oracle's last turn, instead of its others.
+    `slips` are wrong answers that come before the oracle's last turn, in place of its others.
     """
     env = stack.enter_context(registry.make(name))
     inner = env.unwrapped
@@ -45,8 +45,9 @@ def turns_of(
     turns = [inner.oracle(task) for task in chosen]
     if slips:
         turns = [[*slips, script[-1]] for script in turns]
-    solved = list(zip(starts, turns, strict=True))
-    scripts = [solved[number % len(solved)] for number in range(episodes)]
+    solutions = list(zip(starts, turns, strict=True))
+    scripts = [solutions[number % len(solutions)] for number in range(episodes)]
+    num_turns = sum(len(script) for _, script in scripts)
 
     def play() -> float:
         begun = time.perf_counter()
@@ -56,20 +57,22 @@ def turns_of(
             for turn in script:
                 reward = env.step(turn)[1]
             assert reward == 1.0
-        return (time.perf_counter() - begun) / sum(len(script) for _, script in scripts)
+        return (time.perf_counter() - begun) / num_turns
 
     return play
 
 
-def judged(stack: ExitStack) -> Callable[[], float]:
-    """What writes a function, tries 3 calls, has 20 more judged, and returns seconds per call."""
+def calls_of_code(stack: ExitStack) -> Callable[[], float]:
+    """A function that submits code with 3 visible and 20 hidden calls; returns seconds per call."""
     play = turns_of(stack, "code_fn", 2, 1, tasks=1)
+    # Two turns make 23 calls.
     return lambda: 2 * play() / 23
 
 
 def main() -> list[Row]:
     """Measures both in turn, round after round."""
     with ExitStack() as stack:
+        # By peer, the name of our row and the function that plays it.
         ours: Mapping[str, tuple[str, Callable[[], float]]] = {
             "GEM 0.1.0, guess": (
                 "toy_guess, binary search in 63, a turn",
@@ -79,36 +82,47 @@ def main() -> list[Row]:
                 "math_chain, a wrong answer and the right one, a turn",
                 turns_of(stack, "math_chain", 0, EPISODES, tasks=1, slips=["12347"]),
             ),
-            "GEM 0.1.0, code": ("code_fn in a box, a judged call", judged(stack)),
+            "GEM 0.1.0, code": (
+                "code_fn in a box, a judged call",
+                calls_of_code(stack),
+            ),
         }
         pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in ours}
         try:
-            python = environment("environments", WANTED)
+            python = environment("environments", REQUIREMENTS)
             side = [str(python), str(HERE / "_environment_peer_side.py")]
             theirs = stack.enter_context(answering(side))
         except (subprocess.CalledProcessError, OSError) as error:
             print(f"[bench] the peers are left out: {error}", file=sys.stderr)
             theirs = {}
+
         for _ in range(ROUNDS):
-            for name, (_, mine) in ours.items():
-                other = theirs.get(name, lambda: float("nan"))
-                pairs[name].append((mine(), other()))
-    return [
-        _row(ours[name][0], name, found, name in theirs)
-        for name, found in pairs.items()
-    ]
+            for peer, (_, our_play) in ours.items():
+                their_play = theirs.get(peer, lambda: float("nan"))
+                pairs[peer].append((our_play(), their_play()))
+
+    rows = []
+    for peer, (name, _) in ours.items():
+        rows.append(_row(name, peer, pairs[peer], has_peer=peer in theirs))
+    return rows
 
 
-def _row(name: str, peer: str, pairs: list[tuple[float, float]], known: bool) -> Row:
-    value = 1e6 * statistics.median(mine for mine, _ in pairs)
+def _row(
+    name: str,
+    peer: str,
+    pairs: list[tuple[float, float]],
+    *,
+    has_peer: bool,
+) -> Row:
+    value = 1e6 * statistics.median(ours for ours, _ in pairs)
     row = Row(
         benchmark="environments",
         name=name,
         value=value,
         unit="us",
         ratio=None,
-        against=peer if known else "",
+        against=peer if has_peer else "",
     )
-    if known:
+    if has_peer:
         row["ratio"], row["interval"] = ratio_of_pairs(pairs)
     return row

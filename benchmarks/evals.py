@@ -26,14 +26,14 @@ from scgrpo.rollouts import Rollouts
 
 @dataclass(frozen=True)
 class Load:
-    """What is played with a model.
+    """The episodes that are played with a model.
 
     | field | meaning |
     |---|---|
-    | model | for the table |
-    | cell | whose tasks |
-    | tasks, rollouts | how many, and how often each |
-    | rounds | of an evaluation and its generation |
+    | model | its name in the table |
+    | cell | environment, level and split of the tasks |
+    | tasks, rollouts | number of tasks, and of episodes of each |
+    | rounds | how often an evaluation and its generation are timed |
     """
 
     model: str
@@ -49,8 +49,8 @@ THREADS = 32
 LIMITS = Limits(turn_tokens=32, episode_tokens=1024)
 
 
-def say_again(policy: HFPolicy, episode: Episode) -> None:
-    """The turns of an episode at their seed, and nothing else that an evaluation does."""
+def regenerate(policy: HFPolicy, episode: Episode) -> None:
+    """Samples the turns of an episode at their seed, without the rest of an evaluation."""
     opened = policy.begin(
         episode.messages, episode.tools, limits=LIMITS, seed=episode.seed
     )
@@ -62,34 +62,34 @@ def say_again(policy: HFPolicy, episode: Episode) -> None:
                 conversation.append(segment.text)
 
 
-def seconds(deed: Callable[[], object]) -> np.ndarray:
-    """How long a deed takes, by each of `CLOCKS`."""
+def seconds(action: Callable[[], object]) -> np.ndarray:
+    """The duration of an action, by each of `CLOCKS`."""
     begun = clocks()
-    deed()
+    action()
     return clocks() - begun
 
 
 def generate(policy: HFPolicy, episodes: Sequence[Episode]) -> None:
+    """Samples the turns of all episodes again, at once."""
     with ThreadPoolExecutor(THREADS) as threads:
-        for done in [
-            threads.submit(say_again, policy, episode) for episode in episodes
-        ]:
-            done.result()
+        futures = [threads.submit(regenerate, policy, episode) for episode in episodes]
+        for future in futures:
+            future.result()
 
 
 def main() -> list[Row]:
     """Plays, verifies, saves and counts. Needs the default model: the hub, pip or its cache."""
     with tempfile.TemporaryDirectory() as scratch:
         tiny = make_tiny(Path(scratch, "model"))
-        return [
-            *measured(TINY, tiny, torch.float32),
-            *measured(DEFAULT, resolve_model("auto"), default_dtype()),
-        ]
+        rows = measure(TINY, tiny, torch.float32)
+        rows += measure(DEFAULT, resolve_model("auto"), default_dtype())
+    return rows
 
 
-def measured(load: Load, weights: Path, dtype: torch.dtype) -> list[Row]:
-    """An evaluation and its generation in turn, round after round."""
-    cell, numbers = load.cell, itertools.count()
+def measure(load: Load, weights: Path, dtype: torch.dtype) -> list[Row]:
+    """Times an evaluation and its generation in turn, round after round."""
+    cell = load.cell
+    numbers = itertools.count()
     model, tokenizer = load_model(weights, dtype=dtype)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -101,29 +101,36 @@ def measured(load: Load, weights: Path, dtype: torch.dtype) -> list[Row]:
         tasks = choose(cell, play.env.tasks(cell.split, cell.level), load.tasks, seed=0)
 
         def evaluation() -> list[list[Episode]]:
-            path, rollouts = Path(folder, f"{next(numbers)}.jsonl"), load.rollouts
-            done = evaluate(
-                policy, play, cell, tasks, rollouts=rollouts, seed=0, path=path
+            # A new file each time: an evaluation plays only what its file lacks.
+            path = Path(folder, f"{next(numbers)}.jsonl")
+            groups = evaluate(
+                policy,
+                play,
+                cell,
+                tasks,
+                rollouts=load.rollouts,
+                seed=0,
+                path=path,
             )
-            compare(cell, tasks, {"model": done}, rollouts)
-            return done
+            compare(cell, tasks, {"model": groups}, load.rollouts)
+            return groups
 
         episodes = [episode for group in evaluation() for episode in group]
-        pairs = [
-            (seconds(evaluation), seconds(lambda: generate(policy, episodes)))
-            for _ in range(load.rounds)
-        ]
-    return [
-        row(
-            f"{load.model}, {len(episodes)} episodes, {clock}",
-            [(a[i], b[i]) for a, b in pairs],
-        )
-        for i, clock in enumerate(CLOCKS)
-    ]
+        rounds = []
+        for _ in range(load.rounds):
+            whole = seconds(evaluation)
+            alone = seconds(lambda: generate(policy, episodes))
+            rounds.append((whole, alone))
+
+    rows = []
+    for i, clock in enumerate(CLOCKS):
+        name = f"{load.model}, {len(episodes)} episodes, {clock}"
+        rows.append(row(name, [(whole[i], alone[i]) for whole, alone in rounds]))
+    return rows
 
 
 def row(name: str, pairs: Sequence[tuple[float, float]]) -> Row:
-    """From the seconds of (the evaluation, its generation) in each round."""
+    """A row from the seconds of (the evaluation, its generation) in each round."""
     ratio, interval = ratio_of_pairs(pairs)
     return Row(
         benchmark="evals",

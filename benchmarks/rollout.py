@@ -1,7 +1,7 @@
-"""Tokens that a policy writes in a second, against a loop that waits for everybody's turn.
+"""Tokens that a policy samples per second, against a loop that waits for the slowest turn.
 
 The loop is what trainers do on top of `transformers.generate`: one batch per turn, the whole
-history prefilled again each time, and nobody goes on before the slowest is done.
+history prefilled again each time, and no episode goes on before the slowest is done.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ def main() -> list[Row]:
     """Needs the default model: the hub, pip or its cache."""
     folder, dtype = resolve_model("auto"), default_dtype()
     model, tokenizer = load_model(folder, dtype=dtype)
-    plain, _ = load_model(folder, dtype=dtype)
-    model, plain = (one.to(default_device()) for one in (model, plain))
+    model.to(default_device())
+    peer_model, _ = load_model(folder, dtype=dtype)
+    peer_model.to(default_device())
     slots = {"slots": TASKS * GROUP, "cache_tokens": LIMITS.episode_tokens}
     with HFPolicy(model, tokenizer, **slots) as policy, Rollouts(ENV, LIMITS) as play:
         tasks = play.env.tasks("train", LEVEL)[:TASKS]
@@ -45,13 +46,14 @@ def main() -> list[Row]:
 
         def theirs(seed: int) -> int:
             torch.manual_seed(seed)
-            return turn_by_turn(
-                plain, policy.chat, [t for t in tasks for _ in range(GROUP)]
-            )
+            repeated = [task for task in tasks for _ in range(GROUP)]
+            return turn_by_turn(peer_model, policy.chat, repeated)
 
-        rounds = [
-            (rates(ours, seed), rates(theirs, seed)) for seed in range(ROUNDS + 1)
-        ][1:]
+        rounds = []
+        for seed in range(ROUNDS + 1):
+            rounds.append((rates(ours, seed), rates(theirs, seed)))
+        # The first round warms both up.
+        del rounds[0]
     name = f"{TASKS} x {GROUP} episodes of up to 3 turns"
     return rate_rows("rollout", name, rounds, "one generate() per turn")
 
@@ -63,9 +65,10 @@ def rates(rollout: Any, seed: int) -> np.ndarray:
 
 
 def turn_by_turn(model: Any, chat: Chat, tasks: Sequence[Task]) -> int:
-    """Plays an episode of each task; returns how many tokens were written."""
+    """Plays an episode of each task; returns the number of sampled tokens."""
     envs = [registry.make(ENV) for _ in tasks]
-    histories, written = [], 0
+    histories = []
+    sampled = 0
     for env, task in zip(envs, tasks, strict=True):
         options = {"split": task.split, "level": task.level, "task_id": task.id}
         _, info = env.reset(options=options)
@@ -73,15 +76,15 @@ def turn_by_turn(model: Any, chat: Chat, tasks: Sequence[Task]) -> int:
     live = list(range(len(tasks)))
     while live:
         turns = batch_of_turns(model, chat, [histories[row] for row in live])
-        still = []
+        running = []
         for row, ids in zip(live, turns, strict=True):
-            written += len(ids)
+            sampled += len(ids)
             reply, _, terminated, truncated, _ = envs[row].step(chat.text(ids))
             if not (terminated or truncated):
                 histories[row] += ids + chat.reply(reply, ended=ids[-1] == chat.end_id)
-                still.append(row)
-        live = still
-    return written
+                running.append(row)
+        live = running
+    return sampled
 
 
 def batch_of_turns(
@@ -112,5 +115,6 @@ def batch_of_turns(
 
 
 def up_to_the_end(row: list[int], chat: Chat) -> list[int]:
+    """The ids up to the first end token, which is kept."""
     before = list(takewhile(lambda i: i not in chat.end_ids, row))
     return row[: len(before) + 1]

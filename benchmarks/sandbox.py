@@ -1,7 +1,7 @@
 """A sandbox against the floor (fork and wait), Docker's own ways, and other sandboxes.
 
-Everything is done in turn, round after round. A ratio is the median over the rounds of what stood
-side by side in one, with its 95 % interval (bootstrap), so a busy minute meets both.
+Everything is done in turn, round after round. A ratio is the median over the rounds, within each of
+which both are neighbours in time, so a busy minute affects both. Its 95 % interval is bootstrapped.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ class Floor:
         )
 
     def ask(self, seconds: float) -> None:
-        """Has it fork once, and then for so long."""
+        """Has it fork once, and then until that time is over."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{seconds}\n")
         self._process.stdin.flush()
 
-    def told(self) -> tuple[int, float]:
-        """How many forks it did, in how many seconds."""
+    def answer(self) -> tuple[int, float]:
+        """The number of forks it did, and the seconds they took."""
         assert self._process.stdout is not None
         count, seconds = self._process.stdout.readline().split()
         return int(count), float(seconds)
@@ -79,19 +79,20 @@ class Floor:
     def fork(self) -> float:
         """Seconds of one fork and wait."""
         self.ask(0)
-        return self.told()[1]
+        _, seconds = self.answer()
+        return seconds
 
     def close(self) -> None:
         """Ends the process."""
         self._process.communicate()
 
 
-def episode(box: Sandbox) -> None:
-    """What one task asks of a box: ten files in, three runs, everything wiped."""
-    box.write(FILES)
+def episode(sandbox: Sandbox) -> None:
+    """What one task asks of a sandbox: ten files in, three runs, everything wiped."""
+    sandbox.write(FILES)
     for _ in range(RUNS):
-        assert box.run(CODE, timeout_s=10).exit_code == 0
-    box.reset()
+        assert sandbox.run(CODE, timeout_s=10).exit_code == 0
+    sandbox.reset()
 
 
 def main() -> list[Row]:
@@ -115,15 +116,15 @@ def main() -> list[Row]:
         )
         floors = [stack.enter_context(closing(Floor())) for _ in range(cores)]
         others = stack.enter_context(peers(client, SOURCE))
-        with pool.lease() as box:
-            took = in_turn(
+        with pool.lease() as sandbox:
+            times = in_turn(
                 {
                     "fork and wait": floors[0].fork,
-                    "run code": lambda: box.run(CODE, timeout_s=10),
-                    "run a fresh Python": lambda: box.run(FRESH, timeout_s=10),
-                    "write 10 files": lambda: box.write(FILES),
-                    "reset": box.reset,
-                    "episode": lambda: episode(box),
+                    "run code": lambda: sandbox.run(CODE, timeout_s=10),
+                    "run a fresh Python": lambda: sandbox.run(FRESH, timeout_s=10),
+                    "write 10 files": lambda: sandbox.write(FILES),
+                    "reset": sandbox.reset,
+                    "episode": lambda: episode(sandbox),
                     "docker exec": lambda: idle.exec_run(FRESH),
                     "cold docker run": lambda: cold_run(client),
                     **others,
@@ -135,22 +136,20 @@ def main() -> list[Row]:
         ]
     forks, episodes = map(list, zip(*pairs, strict=True))
     ideal = [rate / RUNS for rate in forks]
-    rows = [row(name, took[name], "ms") for name in took]
-    rows.append(
-        row("run code", took["run code"], "ms", took["fork and wait"], "fork and wait")
-    )
+    rows = [row(name, times[name], "ms") for name in times]
+
+    def compare(name: str, floor: str) -> None:
+        rows.append(row(name, times[name], "ms", times[floor], floor))
+
+    compare("run code", "fork and wait")
     for peer in ("docker exec", "cold docker run", *others):
-        rows.append(row(peer, took[peer], "ms", took["run code"], "run code"))
-        rows.append(
-            row(
-                peer, took[peer], "ms", took["run a fresh Python"], "run a fresh Python"
-            )
-        )
+        compare(peer, "run code")
+        compare(peer, "run a fresh Python")
+
     name = f"episodes, {2 * cores} boxes, {cores} cores"
-    return [
-        *rows,
-        row(name, episodes, "1/s", ideal, f"{RUNS} forks each, {cores} cores"),
-    ]
+    against = f"{RUNS} forks each, {cores} cores"
+    rows.append(row(name, episodes, "1/s", ideal, against))
+    return rows
 
 
 def cold_run(client: docker.DockerClient) -> None:
@@ -161,19 +160,22 @@ def cold_run(client: docker.DockerClient) -> None:
 
 
 def own_labels() -> dict[str, Any]:
-    """By which a container is found at the end, or by the next pool where there was no end."""
+    """Labels by which `main` removes its containers, or the next pool after an interrupt."""
     labels = container_options()["labels"]
     return {**labels, OWNER_LABEL: owner(), POOL_LABEL: f"benchmark-{os.getpid()}"}
 
 
-def in_turn(deeds: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Milliseconds of each deed in each round; a deed that returns seconds has timed itself."""
-    times: dict[str, list[float]] = {name: [] for name in deeds}
+def in_turn(actions: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Milliseconds of each action in each round; one that returns a float has timed itself."""
+    times: dict[str, list[float]] = {name: [] for name in actions}
     for number in range(ROUNDS + 1):
-        for name, deed in deeds.items():
+        for name, action in actions.items():
             begun = time.perf_counter()
-            said = deed()
-            seconds = said if isinstance(said, float) else time.perf_counter() - begun
+            result = action()
+            seconds = time.perf_counter() - begun
+            if isinstance(result, float):
+                seconds = result
+            # The first round warms everything up.
             if number:
                 times[name].append(1000 * seconds)
         print(f"\r[bench] sandbox: round {number} of {ROUNDS}", end="", file=sys.stderr)
@@ -185,22 +187,24 @@ def fork_rate(floors: Sequence[Floor]) -> float:
     """Forks a second of all of them at once."""
     for floor in floors:
         floor.ask(RATE_S)
-    return sum(count / seconds for count, seconds in [floor.told() for floor in floors])
+    answers = [floor.answer() for floor in floors]
+    return sum(count / seconds for count, seconds in answers)
 
 
-def episode_rate(pool: SandboxPool, boxes: int) -> float:
-    """Episodes a second that `boxes` threads finish, one box each; leasing is not counted."""
-    done = [0] * boxes
-    ready, until = threading.Barrier(boxes + 1), [0.0]
+def episode_rate(pool: SandboxPool, size: int) -> float:
+    """Episodes a second that `size` threads finish, each in its sandbox; leasing is not counted."""
+    counts = [0] * size
+    ready = threading.Barrier(size + 1)
+    until = [0.0]
 
     def work(place: int) -> None:
-        with pool.lease() as box:
+        with pool.lease() as sandbox:
             ready.wait(60)
             while time.perf_counter() < until[0]:
-                episode(box)
-                done[place] += 1
+                episode(sandbox)
+                counts[place] += 1
 
-    threads = [threading.Thread(target=work, args=(place,)) for place in range(boxes)]
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(size)]
     for thread in threads:
         thread.start()
     until[0] = time.perf_counter() + 60
@@ -209,27 +213,26 @@ def episode_rate(pool: SandboxPool, boxes: int) -> float:
     until[0] = begun + RATE_S
     for thread in threads:
         thread.join()
-    return sum(done) / (time.perf_counter() - begun)
+    return sum(counts) / (time.perf_counter() - begun)
 
 
 def row(
     name: str,
-    took: Sequence[float],
+    values: Sequence[float],
     unit: str,
     floor: Sequence[float] = (),
     against: str = "",
 ) -> Row:
-    """A line of the table; with a ratio to what was measured beside it, where that is given."""
-    found = Row(
+    """A line of the table; with a ratio to `floor`, of the same rounds, if there is one."""
+    line = Row(
         benchmark="sandbox",
         name=name,
-        value=statistics.median(took),
+        value=statistics.median(values),
         unit=unit,
         ratio=None,
         against=against,
     )
     if floor:
-        found["ratio"], found["interval"] = ratio_of_pairs(
-            list(zip(took, floor, strict=True))
-        )
-    return found
+        pairs = list(zip(values, floor, strict=True))
+        line["ratio"], line["interval"] = ratio_of_pairs(pairs)
+    return line

@@ -1,8 +1,8 @@
 """SC-GRPO's step against GRPO's: the same model, episodes, tokens and precision.
 
 Every group has both outcomes, so both algorithms learn from every token and every episode has a
-reference to be read after: the most that credit can cost. The learning rate is 0, so that each
-round meets the same weights.
+reference to be conditioned on: the most that credit can cost. The learning rate is 0, so that each
+round starts from the same weights.
 """
 
 from __future__ import annotations
@@ -58,10 +58,12 @@ class Step:
     optimizer: MasterAdamW
 
     def rollout(self) -> list[Episode]:
+        """Plays a group of episodes of each task."""
         tasks = self.play.env.tasks("train", LEVEL)[:TASKS]
         return self.play(self.policy, tasks, group=GROUP, seed=0)
 
     def update(self) -> dict[str, float]:
+        """Learns from the recorded episodes; returns what the update logs."""
         trainer = PolicyUpdate(
             model=self.policy.model,
             chat=self.policy.chat,
@@ -75,7 +77,7 @@ class Step:
         self.policy.updated()
         return update.log
 
-    def timed(self) -> tuple[np.ndarray, np.ndarray]:
+    def seconds(self) -> tuple[np.ndarray, np.ndarray]:
         """Seconds of the rollout and of the update: on the wall, and of this process's cores."""
         begun = clocks()
         self.rollout()
@@ -85,12 +87,16 @@ class Step:
 
 
 def whole(parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    return parts[0] + parts[1]
+    """Seconds of a step, from those of its rollout and its update."""
+    rollout, update = parts
+    return rollout + update
 
 
 def main() -> list[Row]:
     """Needs the default model: the hub, pip or its cache."""
-    return [*steps(resolve_model("auto")), memory()]
+    rows = steps(resolve_model("auto"))
+    rows.append(memory())
+    return rows
 
 
 def steps(folder: Path) -> list[Row]:
@@ -100,46 +106,49 @@ def steps(folder: Path) -> list[Row]:
     slots = {"slots": TASKS * GROUP, "cache_tokens": LIMITS.episode_tokens}
     optimizer = MasterAdamW(model.parameters(), lr=1e-5)
     with HFPolicy(model, tokenizer, **slots) as policy, Rollouts(ENV, LIMITS) as play:
-        plain = Step(GRPO, policy, play, (), optimizer)
-        plain = replace(plain, recorded=with_both_outcomes(plain.rollout()))
-        every = {"GRPO": plain} | {
-            name: replace(plain, algorithm=algorithm)
-            for name, algorithm in OURS.items()
-        }
-        learned = {name: step.update()["train/tokens"] for name, step in every.items()}
-        if len(set(learned.values())) > 1:
+        grpo = Step(GRPO, policy, play, (), optimizer)
+        grpo = replace(grpo, recorded=with_both_outcomes(grpo.rollout()))
+        by_name = {"GRPO": grpo}
+        for name, algorithm in OURS.items():
+            by_name[name] = replace(grpo, algorithm=algorithm)
+
+        # Equal work is the premise of the comparison. The check warms each of them up, too.
+        tokens = {}
+        for name, step in by_name.items():
+            tokens[name] = step.update()["train/tokens"]
+        if len(set(tokens.values())) > 1:
             raise RuntimeError(
-                f"wanted as many tokens learned from by all, got {learned}"
+                f"got different numbers of trained tokens, expected one: {tokens}"
             )
-        rounds = [
-            {name: step.timed() for name, step in every.items()} for _ in range(ROUNDS)
-        ]
-    read = sum(len(e.token_ids) for e in plain.recorded)
-    what = f"{TASKS} x {GROUP} episodes, {read} tokens"
-    return [
-        compared(
-            f"{part} of {name}, {what}, {clock}",
-            [(pick(times["GRPO"])[i], pick(times[name])[i]) for times in rounds],
-        )
-        for name in OURS
-        for part, pick in (("step", whole), ("update", itemgetter(1)))
-        for i, clock in enumerate(CLOCKS)
-    ]
+
+        rounds = []
+        for _ in range(ROUNDS):
+            rounds.append({name: step.seconds() for name, step in by_name.items()})
+
+    num_tokens = sum(len(e.token_ids) for e in grpo.recorded)
+    what = f"{TASKS} x {GROUP} episodes, {num_tokens} tokens"
+    rows = []
+    for name in OURS:
+        for part, pick in (("step", whole), ("update", itemgetter(1))):
+            for i, clock in enumerate(CLOCKS):
+                pairs = []
+                for times in rounds:
+                    pairs.append((pick(times["GRPO"])[i], pick(times[name])[i]))
+                rows.append(row(f"{part} of {name}, {what}, {clock}", pairs))
+    return rows
 
 
 def with_both_outcomes(episodes: Sequence[Episode]) -> list[Episode]:
-    """The episodes, of which every second one now counts as solved."""
-    return [
-        replace(
-            e,
-            stop=Stop.FINISHED,
-            verdict=Verdict(passed=i % 2 == 0, score=float(i % 2 == 0)),
-        )
-        for i, e in enumerate(episodes)
-    ]
+    """The episodes with other verdicts: every second one counts as solved."""
+    changed = []
+    for i, episode in enumerate(episodes):
+        passed = i % 2 == 0
+        verdict = Verdict(passed=passed, score=float(passed))
+        changed.append(replace(episode, stop=Stop.FINISHED, verdict=verdict))
+    return changed
 
 
-def compared(name: str, rounds: Sequence[tuple[float, float]]) -> Row:
+def row(name: str, rounds: Sequence[tuple[float, float]]) -> Row:
     """A row from the seconds of (GRPO, SC-GRPO) in each round."""
     ratio, interval = ratio_of_pairs([(ours, theirs) for theirs, ours in rounds])
     return Row(
@@ -154,8 +163,9 @@ def compared(name: str, rounds: Sequence[tuple[float, float]]) -> Row:
 
 
 def memory() -> Row:
-    """Peak memory of scoring many tokens, beside what their logits alone would take."""
-    few, many = (in_a_process_of_its_own(tokens) for tokens in (FEW, MANY))
+    """Peak memory of scoring many tokens; the name says what their logits alone would take."""
+    few = scoring_mib_in_a_fresh_process(FEW)
+    many = scoring_mib_in_a_fresh_process(MANY)
     logits = MANY * VOCABULARY * 4 / 2**20
     return Row(
         benchmark="trainer",
@@ -167,20 +177,20 @@ def memory() -> Row:
     )
 
 
-def in_a_process_of_its_own(tokens: int) -> float:
-    """MiB that scoring so many tokens and going backward adds to a fresh process."""
+def scoring_mib_in_a_fresh_process(tokens: int) -> float:
+    """`scoring_mib` of a new process, whose peak holds nothing else."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        return pool.apply(scored, (tokens,))
+        return pool.apply(scoring_mib, (tokens,))
 
 
-def scored(tokens: int) -> float:
+def scoring_mib(tokens: int) -> float:
+    """MiB that scoring `tokens` tokens and the backward pass add to this process's peak."""
     torch.set_num_threads(1)
     head = nn.Linear(WIDTH, VOCABULARY, bias=False)
     targets = torch.zeros(tokens, dtype=torch.long)
-    score(
-        head, torch.randn(8, WIDTH), targets[:8]
-    )  # what the first pass loads is not of a token
+    # The first pass loads libraries, which do not depend on the tokens.
+    score(head, torch.randn(8, WIDTH), targets[:8])
     states = torch.randn(tokens, WIDTH, requires_grad=True)
     before = peak_mib()
     score(head, states, targets)
@@ -188,11 +198,12 @@ def scored(tokens: int) -> float:
 
 
 def score(head: nn.Module, states: torch.Tensor, targets: torch.Tensor) -> None:
+    """Scores (T,) targets at (T, WIDTH) states, and goes backward."""
     logprobs, _ = token_scores(head, states, targets)
     logprobs.sum().backward()
 
 
 def peak_mib() -> float:
-    """Most memory that this process ever held; `getrusage` would count its parent's too."""
+    """Peak memory of this process; `getrusage` would count its parent's too."""
     status = Path("/proc/self/status").read_text()
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 2**10

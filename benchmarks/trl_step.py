@@ -1,7 +1,7 @@
 """A training step against TRL's: GRPO, the same model, prompts, group and token budgets.
 
-TRL has its fastest settings here: weights in the type of the forward pass, no activations computed
-again, no reference model. Each of its steps is followed by one of ours, in one process.
+TRL has its fastest settings here: weights in the type of the forward pass, no activation
+checkpointing, no reference model. Each of its steps is followed by one of ours, in one process.
 """
 
 from __future__ import annotations
@@ -42,14 +42,16 @@ def main() -> list[Row]:
         texts, longest = openings(policy.chat)
         limits = Limits(turn_tokens=TURN, episode_tokens=longest + TURN)
         with Rollouts(ENV, limits) as play:
-            plain = Step(GRPO, policy, play, (), optimizer)
+            step = Step(GRPO, policy, play, (), optimizer)
 
             def ours() -> int:
-                plain.recorded = with_both_outcomes(plain.rollout())
-                plain.update()
-                return sum(len(e.token_ids) for e in plain.recorded)
+                step.recorded = with_both_outcomes(step.rollout())
+                step.update()
+                return sum(len(e.token_ids) for e in step.recorded)
 
-            rounds = beside_trl(theirs, tokenizer, texts, ours)[1:]
+            rates = rates_in_turn(theirs, tokenizer, texts, ours)
+            # The first round warms both up.
+            rounds = rates[1:]
     name = f"GRPO step, {TASKS} x {GROUP} episodes of {TURN} new tokens"
     return rate_rows("trl_step", name, rounds, "TRL's GRPOTrainer")
 
@@ -66,30 +68,39 @@ def openings(chat: Chat) -> tuple[list[str], int]:
 
 
 def alternating(completions: list[str], **_: Any) -> list[float | None]:
+    """Rewards of 0 and 1 in turn, so that every group has both outcomes."""
     return [float(i % 2) for i in range(len(completions))]
 
 
-class Beside(TrainerCallback):
+class StepTimer(TrainerCallback):
     """Times each of TRL's steps, then one of ours: tokens by seconds of either clock."""
 
     def __init__(self, ours: Callable[[], int]) -> None:
-        self.ours, self.rounds = ours, []
-        self._begun, self._seen = clocks(), 0
+        self.ours = ours
+        self.rounds = []
+        self._begun = clocks()
+        self._tokens_before = 0
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._begun, self._seen = clocks(), state.num_input_tokens_seen
+        """Notes the time and the tokens before TRL's step."""
+        self._begun = clocks()
+        self._tokens_before = state.num_input_tokens_seen
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        theirs = (state.num_input_tokens_seen - self._seen) / (clocks() - self._begun)
+        """Notes TRL's rate, makes a step of ours, and notes its rate."""
+        tokens = state.num_input_tokens_seen - self._tokens_before
+        theirs = tokens / (clocks() - self._begun)
+
         begun = clocks()
-        mine = self.ours() / (clocks() - begun)
-        self.rounds.append((mine, theirs))
+        tokens = self.ours()
+        ours = tokens / (clocks() - begun)
+        self.rounds.append((ours, theirs))
 
 
-def beside_trl(
+def rates_in_turn(
     model: Any, tokenizer: Any, prompts: list[str], ours: Callable[[], int]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Runs TRL's trainer with a step of ours after each of its own."""
+    """Tokens per second of (ours, TRL's) in each round: TRL's step, then ours."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trl: Any = importlib.import_module("trl")
@@ -112,7 +123,7 @@ def beside_trl(
                 report_to=[],
                 disable_tqdm=True,
             )
-            beside = Beside(ours)
+            timer = StepTimer(ours)
             trainer = trl.GRPOTrainer(
                 model=model,
                 reward_funcs=alternating,
@@ -121,7 +132,7 @@ def beside_trl(
                     [{"prompt": p} for p in prompts * (ROUNDS + 1)]
                 ),
                 processing_class=tokenizer,
-                callbacks=[beside],
+                callbacks=[timer],
             )
             trainer.train()
-    return beside.rounds
+    return timer.rounds

@@ -1,7 +1,7 @@
-"""What a verdict costs with the values compared outside, against the tests in one process.
+"""The cost of a verdict with the values compared outside, against the tests in one process.
 
-Those, behind the name check for `swe_lite`, were the whole verdict before there was a witness.
-Everything is done in turn, round after round; a ratio is the median of what stood side by side.
+Those tests, with the name check for `swe_lite`, were the whole verdict before there was a witness.
+Everything is done in turn, round after round; a ratio is the median over pairs of neighbours.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def main() -> list[Row]:
     return rows
 
 
-Deed = Callable[[], object]
+Action = Callable[[], object]
 
 
-def _swe_lite(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
+def _swe_lite(pool: SandboxPool) -> list[tuple[Action, Action]]:
     """The right module's verdict, and its tests."""
     failing = {row.source: row.failing for row in rows_with_witness()}
 
@@ -57,7 +57,7 @@ def _swe_lite(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
     return [(lambda p=p: verdict(p), lambda p=p: tests(p)) for p in packages]
 
 
-def _human_eval(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
+def _human_eval(pool: SandboxPool) -> list[tuple[Action, Action]]:
     """The canonical solution's verdict, and its check as a test."""
 
     def verdict(problem: Problem) -> None:
@@ -83,7 +83,7 @@ def _human_eval(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
     ]
 
 
-def _code_debug(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
+def _code_debug(pool: SandboxPool) -> list[tuple[Action, Action]]:
     """The right script's verdict, and its assertions as tests."""
 
     def verdict(payload: dict) -> None:
@@ -108,30 +108,32 @@ def _code_debug(pool: SandboxPool) -> list[tuple[Deed, Deed]]:
     return [(lambda p=p: verdict(p), lambda p=p: tests(p)) for p in payloads]
 
 
-def _some(known: Mapping[str, Problem], count: int) -> list[Problem]:
-    values = list(known.values())
-    return values[:: max(1, len(values) // count)][:count]
+def _some(by_id: Mapping[str, Problem], count: int) -> list[Problem]:
+    """Problems at equal distances."""
+    values = list(by_id.values())
+    step = max(1, len(values) // count)
+    return values[::step][:count]
 
 
-def _row(name: str, pairs: Sequence[tuple[Deed, Deed]]) -> Row:
-    took: list[tuple[float, float]] = []
+def _row(name: str, pairs: Sequence[tuple[Action, Action]]) -> Row:
+    times: list[tuple[float, float]] = []
     for number in range(ROUNDS + 1):
         for verdict, tests in pairs:
-            both = (_ms(verdict), _ms(tests))
-            # The first round also sees the right module, once in a process.
+            pair = (_ms(verdict), _ms(tests))
+            # The first round also runs the right module, once in a process.
             if number:
-                took.append(both)
+                times.append(pair)
         print(
             f"\r[bench] verdict, {name}: round {number} of {ROUNDS}",
             end="",
             file=sys.stderr,
         )
     print(file=sys.stderr)
-    ratio, interval = ratio_of_pairs(took)
+    ratio, interval = ratio_of_pairs(times)
     return Row(
         benchmark="verdict",
         name=name,
-        value=statistics.median(one for one, _ in took),
+        value=statistics.median(one for one, _ in times),
         unit="ms",
         ratio=ratio,
         against="tests in one process",
@@ -139,7 +141,7 @@ def _row(name: str, pairs: Sequence[tuple[Deed, Deed]]) -> Row:
     )
 
 
-def _ms(deed: Deed) -> float:
+def _ms(action: Action) -> float:
     begun = time.perf_counter()
-    deed()
+    action()
     return 1000 * (time.perf_counter() - begun)

@@ -1,4 +1,4 @@
-"""A credit rule outside the project: a token counts by how undecided the policy was at it.
+"""A credit rule outside the project: the less certain the policy was, the more a token counts.
 
 `python -m scgrpo.train algo=credit_rule:HESITATION` with this folder on PYTHONPATH.
 """

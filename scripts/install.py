@@ -20,10 +20,11 @@ CONSTRAINTS = ROOT / "constraints.txt"
 INSTALL = ("install", "--no-compile", "--constraint", str(CONSTRAINTS))
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 ANSWER_TIMEOUT_S = 5
-OLDEST = (3, 11)
+MIN_PYTHON = (3, 11)
 
 
 def main():
+    """All steps; each may be repeated."""
     started = time.monotonic()
     use_new_enough_python()
     if not (VENV / "bin" / "pip").exists():
@@ -40,25 +41,30 @@ def main():
 
 
 def use_new_enough_python():
-    """Goes on under a newer interpreter where this one is too old, or ends with what to do."""
-    if sys.version_info >= OLDEST:
+    """Goes on under a newer interpreter if this one is too old, or exits and says what to do."""
+    if sys.version_info >= MIN_PYTHON:
         return
     for name in ("python3.13", "python3.12", "python3.11"):
         path = shutil.which(name)
-        if (
-            path
-            and subprocess.call([path, "-c", "import venv"], stderr=subprocess.DEVNULL)
-            == 0
-        ):
+        if path and has_venv(path):
             os.execv(path, [path, *sys.argv])
+
     fail(
-        f"Python {sys.version.split()[0]} is too old: {OLDEST[0]}.{OLDEST[1]} or newer is needed. "
+        f"Python {sys.version.split()[0]} is too old: "
+        f"{MIN_PYTHON[0]}.{MIN_PYTHON[1]} or newer is needed. "
         "Install one (Debian, Ubuntu: apt-get install python3.11 python3.11-venv), "
         "or name it: make PYTHON=/path/to/python3.11 ..."
     )
 
 
+def has_venv(python):
+    """Whether an interpreter can make virtual environments: Debian packages that apart."""
+    command = [python, "-c", "import venv"]
+    return subprocess.call(command, stderr=subprocess.DEVNULL) == 0
+
+
 def make_venv():
+    """Makes .venv; exits and says what to install if this Python cannot."""
     if subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]) != 0:
         shutil.rmtree(VENV, ignore_errors=True)
         fail(
@@ -67,12 +73,9 @@ def make_venv():
 
 
 def install_torch(gpu):
-    """The GPU build where there is an NVIDIA GPU, else the CPU build where one can be had."""
-    pinned = next(
-        line
-        for line in CONSTRAINTS.read_text().splitlines()
-        if line.startswith("torch==")
-    )
+    """Installs the build for the GPU if there is one, else that for the CPU if it can be had."""
+    lines = CONSTRAINTS.read_text().splitlines()
+    pinned = next(line for line in lines if line.startswith("torch=="))
     command = [*INSTALL, pinned]
     if gpu:
         say(f"installing {pinned} for the GPU")
@@ -84,17 +87,18 @@ def install_torch(gpu):
             f"installing {pinned}; {CPU_INDEX} does not answer, so pip's own source decides"
         )
     pip(*command)
-    if not gpu and (VENV / "bin" / "python").exists():
-        built_for = subprocess.run(
-            [
-                str(VENV / "bin" / "python"),
-                "-c",
-                "import torch; print(torch.version.cuda or '')",
-            ],
+
+    # Another index may have served the build for the GPU.
+    python = VENV / "bin" / "python"
+    if not gpu and python.exists():
+        code = "import torch; print(torch.version.cuda or '')"
+        result = subprocess.run(
+            [str(python), "-c", code],
             capture_output=True,
             text=True,
             check=False,
-        ).stdout.strip()
+        )
+        built_for = result.stdout.strip()
         if built_for:
             say(
                 f"note: this torch was built for CUDA {built_for}; it works, but takes gigabytes"
@@ -102,27 +106,27 @@ def install_torch(gpu):
 
 
 def fetch_releases():
-    """Outside data, so that what follows needs no network; without it some splits have no tasks."""
-    if subprocess.call(
-        [str(VENV / "bin" / "python"), "-m", "envs.releases", "--quiet"], cwd=ROOT
-    ):
+    """Fetches outside data now, so that later steps need no network; some splits depend on it."""
+    command = [str(VENV / "bin" / "python"), "-m", "envs.releases", "--quiet"]
+    if subprocess.call(command, cwd=ROOT) != 0:
         say(
             "data: not all could be fetched, see above; later: .venv/bin/python -m envs.releases"
         )
 
 
 def install_sandbox():
-    """Installs bubblewrap and Docker where neither can serve and it may, or says what to do."""
+    """Installs bubblewrap and Docker if neither is there and this user may, or says what to do."""
     # A client alone is no engine: images of machines often carry one.
     engine = engine_answers() or shutil.which("dockerd")
-    found = [
-        name
-        for name, there in (("docker", engine), ("bwrap", shutil.which("bwrap")))
-        if there
-    ]
-    if found:
-        say(f"sandbox: found {' and '.join(found)}")
+    present = []
+    if engine:
+        present.append("docker")
+    if shutil.which("bwrap"):
+        present.append("bwrap")
+    if present:
+        say(f"sandbox: found {' and '.join(present)}")
         return
+
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         say(
             "sandbox: no Docker engine and no bwrap is here. Install one of them "
@@ -138,13 +142,18 @@ def install_sandbox():
     if shutil.which("dockerd") and not shutil.which("docker"):
         # Debian 13 has the client in a package of its own.
         failed = subprocess.call([*install, "docker-cli"], env=quiet) != 0 or failed
-    missing = [
-        name for name in ("bwrap", "docker", "dockerd") if not shutil.which(name)
-    ]
+    report_missing(failed)
+
+
+def report_missing(failed):
+    """Says what apt-get did not bring; exits if that leaves no sandbox at all."""
+    programs = ("bwrap", "docker", "dockerd")
+    missing = [name for name in programs if not shutil.which(name)]
     if not missing:
         return
     what = "failed" if failed else "went through"
-    report = f"sandbox: apt-get {what}, but {' and '.join(missing)} cannot be found on the PATH. "
+    listed = " and ".join(missing)
+    report = f"sandbox: apt-get {what}, but {listed} cannot be found on the PATH. "
     if "bwrap" in missing and "dockerd" in missing:
         fail(
             f"{report}Install bubblewrap or docker.io by hand (its messages are above), and retry"
@@ -155,32 +164,30 @@ def install_sandbox():
 
 
 def build_image():
-    """Makes the sandbox's image where an engine answers, so that `docker compose up` finds it."""
+    """Builds the sandbox's image if an engine answers; `docker compose up` expects it."""
     if not engine_answers():
         say(
-            "sandbox: no Docker engine answers now; later: .venv/bin/python -m sandboxes.image.build"
+            "sandbox: no Docker engine answers now; later: "
+            ".venv/bin/python -m sandboxes.image.build"
         )
         return
-    if (
-        subprocess.call(
-            [str(VENV / "bin" / "python"), "-m", "sandboxes.image.build"], cwd=ROOT
-        )
-        != 0
-    ):
+    command = [str(VENV / "bin" / "python"), "-m", "sandboxes.image.build"]
+    if subprocess.call(command, cwd=ROOT) != 0:
         say(
             "sandbox: the image could not be built, see above; bubblewrap serves without one"
         )
 
 
 def engine_answers():
+    """Whether a Docker engine runs and this user may use it."""
+    if not shutil.which("docker"):
+        return False
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return (
-        bool(shutil.which("docker"))
-        and subprocess.call(["docker", "info"], **quiet) == 0
-    )
+    return subprocess.call(["docker", "info"], **quiet) == 0
 
 
 def has_gpu():
+    """Whether this machine has an NVIDIA GPU with a driver."""
     return (
         Path("/proc/driver/nvidia/version").exists()
         or shutil.which("nvidia-smi") is not None
@@ -205,6 +212,7 @@ def answers(address):
 
 
 def pip(*arguments):
+    """Runs .venv's pip; exits if it fails."""
     command = [
         str(VENV / "bin" / "python"),
         "-m",
@@ -219,10 +227,12 @@ def pip(*arguments):
 
 
 def say(message):
+    """Prints a line of progress."""
     print(f"[setup] {message}", flush=True)
 
 
 def fail(message):
+    """Prints why the setup cannot go on, and exits."""
     print(f"[setup] {message}", file=sys.stderr)
     sys.exit(1)
 

@@ -19,7 +19,7 @@ SIZE: ViewportSize = {"width": 1366, "height": 820}
 
 
 def take(tab: Page) -> None:
-    """The evaluation; an episode that was not solved beside its reference, light and dark."""
+    """The evaluation; an unsolved episode next to its reference, light and dark."""
     tab.locator("#evaluation").evaluate("one => one.scrollIntoView()")
     tab.screenshot(path=DOCS / "report-evaluation.png")
     tab.select_option("#filter-model", "in training")
@@ -34,20 +34,21 @@ def take(tab: Page) -> None:
 
 
 def main(report: str = "runs/latest/evals/report.html") -> None:
+    """Takes the pictures of a report's page."""
     if not Path(report).is_file():
-        sys.exit(f"got {report}, wanted a page: `python -m evals.page RUN` makes one")
+        sys.exit(f"got {report}, expected a page: `python -m evals.page RUN` makes one")
     browser = shutil.which("chromium")
     if browser is None:
         sys.exit("no chromium on this machine: apt-get install chromium")
     with sync_playwright() as playwright:
         # Root has no sandbox for itself; the page is our own file.
-        opened = playwright.chromium.launch(
+        chromium = playwright.chromium.launch(
             executable_path=browser, args=["--no-sandbox"]
         )
-        tab = opened.new_page(viewport=SIZE)
+        tab = chromium.new_page(viewport=SIZE)
         tab.goto(Path(report).resolve().as_uri())
         take(tab)
-        opened.close()
+        chromium.close()
 
 
 if __name__ == "__main__":
