@@ -13,7 +13,7 @@ import pytest
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from evals import cli
-from scgrpo.models.load import resolve
+from scgrpo.models.load import resolve_model
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -40,7 +40,7 @@ SMALL: dict[str, Sequence[str]] = {
 """What makes a command small; a setting of the page that it names is replaced."""
 
 ELSEWHERE = {
-    r"make (train|test|test-all|report|bench|soak|doctor|check|setup|test-vllm)\b": "a dry run, below",
+    r"make (train|test|test-all|report|bench|soak|doctor|check|setup|test-vllm)\b": "dry run",
     r"\. \.venv/bin/activate": "made by `make setup`",
     r"docker compose up ": "tests/sandboxes/test_compose.py",
     r"\.venv/bin/python -m pytest ": "this suite",
@@ -71,7 +71,7 @@ def commands(page: str) -> list[str]:
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model of one layer with the tokenizer of the default model."""
     folder = tmp_path_factory.mktemp("model") / "small"
-    tokenizer = AutoTokenizer.from_pretrained(resolve("auto"))
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model("auto"))
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=16,
