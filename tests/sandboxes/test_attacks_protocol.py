@@ -81,6 +81,7 @@ TRIED = [("local", name) for name in NONSENSE] + [
 ]
 
 
+@pytest.mark.daily(6, per="jails")
 @pytest.mark.parametrize(("jails", "name"), TRIED, indirect=["jails"])
 def test_a_runner_hangs_up_on_nonsense_and_the_next_lease_is_whole(jails, name):
     with jails.lease() as lease:

@@ -80,6 +80,7 @@ def _random_turns(env: TextEnv, seed: int) -> list[str]:
     return [turn.text for turn in done.turns]
 
 
+@pytest.mark.daily(1, per="algo")
 @pytest.mark.parametrize("name", ["toy_guess", "swe_lite"])
 @pytest.mark.parametrize("algo", sorted(ALGORITHMS))
 def test_episodes_of_either_kind_give_every_algorithm_a_gradient(
@@ -113,6 +114,7 @@ def test_episodes_of_either_kind_give_every_algorithm_a_gradient(
     )
 
 
+@pytest.mark.daily(5)
 @pytest.mark.parametrize("algo", sorted(ALGORITHMS))
 def test_a_blank_model_takes_a_step_in_a_real_environment(
     tiny: Path, teacher: Path, repairs: Rollouts, tmp_path: Path, algo: str

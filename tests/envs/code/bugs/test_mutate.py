@@ -167,6 +167,7 @@ def test_two_mutations_of_a_line_are_applied_together():
     assert mutate("1 + 2", first, second) == mutate("1 + 2", second, first) == "100 + 0"
 
 
+@pytest.mark.daily(10)
 @pytest.mark.parametrize("name", corpus.names())
 def test_every_mutation_of_the_corpus_parses_and_changes_one_line(name: str):
     text = corpus.source(name).text

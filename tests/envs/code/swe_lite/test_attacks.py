@@ -231,6 +231,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.daily(6, per="pool")
 @pytest.mark.parametrize("name", STOPPED)
 def test_the_run_itself_stops(pool: SandboxPool, row: Row, name: str):
     assert run_anyway(pool, row, attacked(row, STOPPED[name])).failures(row.failing)
@@ -259,6 +260,7 @@ unittest.TestCase.run = passed
 UNVETTED = {**REFUSED, "patched but for the controls": SELECTIVE}
 
 
+@pytest.mark.daily(8, per="pool")
 @pytest.mark.parametrize("name", UNVETTED)
 def test_the_witness_stops_what_is_not_vetted(
     pool: SandboxPool, row: Row, name: str, monkeypatch: pytest.MonkeyPatch

@@ -155,6 +155,7 @@ def test_an_exchange_moves_one_item_and_settles_the_order_once():
     assert now == before
 
 
+@pytest.mark.daily(6)
 @pytest.mark.parametrize(("split", "level"), CELLS)
 def test_there_are_as_many_tasks_as_promised_and_each_decides_something(
     env, split, level
