@@ -134,7 +134,7 @@ class StreamPool:
                 self._sandboxes.add(sandbox)
                 return sandbox
 
-        # The pool was closed meanwhile, so nobody else would end this one.
+        # The pool was closed meanwhile, so it would never end this one.
         sandbox.close()
         raise SandboxError(_CLOSED)
 

@@ -142,7 +142,7 @@ def set_variable(name: str, value: str) -> None:
 def chosen_base() -> str:
     """The base image that the environment or `.env` names; else empty."""
     name = os.environ.get(BASE_VARIABLE) or variable(BASE_VARIABLE)
-    # Our own offline base stands there for Compose; it was nobody's choice.
+    # Our own offline base stands there for Compose only; no user chose it.
     return "" if name.startswith(f"{OFFLINE_BASE}:") else name
 
 

@@ -60,7 +60,7 @@ def test_the_base_has_the_library_and_not_its_own_tests(base):
 def test_the_base_has_the_locale_of_its_environment_and_each_time_zone_once(base):
     if not any(base_image.locale_files()) or not any(base_image.time_zone_files()):
         pytest.skip(
-            "this machine has none to take along; `python -m sandboxes.doctor` says so"
+            "this machine has none to take along; `scgrpo sandbox doctor` says so"
         )
     assert any(
         re.fullmatch(r"usr/lib/locale/C\.(utf8|UTF-8)/LC_CTYPE", name) for name in base
