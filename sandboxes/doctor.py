@@ -13,7 +13,6 @@ from rich.text import Text
 from sandboxes.base import SandboxError
 from sandboxes.commands import exit_codes
 from sandboxes.config import SandboxConfig, open_pool
-from sandboxes.tools.host import host_checks
 from sandboxes.tools.self_check import ISOLATING, CheckResult, self_check
 
 __all__ = ["main"]
@@ -58,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="which backend to attack (default: %(default)s)",
     )
     backend = parser.parse_args(argv).backend
+    # Docker's SDK comes with the checks, and `--help` should not wait for it.
+    from sandboxes.tools.host import host_checks
+
     console = Console()
     with exit_codes(PROG):
         show(console, "This machine", host_checks())

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sandboxes import soak
+from sandboxes import SandboxError, soak
 from sandboxes.backends import bubblewrap as local
+from sandboxes.tools import soak_rounds
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ from sandboxes.backends import bubblewrap as local
     ["local", pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.alone])],
 )
 def test_rounds_of_every_way_leave_nothing(backend):
-    if reason := soak.skip_reason(backend):
+    if reason := soak_rounds.skip_reason(backend):
         pytest.skip(reason)
     done = subprocess.run(
         [
@@ -43,7 +44,7 @@ def test_rounds_of_every_way_leave_nothing(backend):
 
 
 def test_each_kind_of_leak_is_counted(tmp_path: Path):
-    run = soak.Soak("local", tmp_path)
+    run = soak_rounds.Soak("local", tmp_path)
     before = run.counts()
     with (
         socket.socket(socket.AF_UNIX),
@@ -70,10 +71,10 @@ def test_each_kind_of_leak_is_counted(tmp_path: Path):
 def test_a_round_that_goes_wrong_says_so(monkeypatch):
     if reason := local.available():
         pytest.skip(reason)
-    monkeypatch.setattr(soak.Soak, "_kill", lambda self: None)
-    monkeypatch.setattr(soak, "_SLEEP", ["python", "-c", "1"])
-    run = soak.Soak("local", Path("/nowhere"))
-    with pytest.raises(soak.SandboxError, match="a killed sandbox answered"):
+    monkeypatch.setattr(soak_rounds.Soak, "_kill", lambda self: None)
+    monkeypatch.setattr(soak_rounds, "_SLEEP", ["python", "-c", "1"])
+    run = soak_rounds.Soak("local", Path("/nowhere"))
+    with pytest.raises(SandboxError, match="a killed sandbox answered"):
         run.rounds["lost"]()
 
 

@@ -12,7 +12,7 @@ from sandboxes.backends import bubblewrap as local
 from sandboxes.backends import identities
 from sandboxes.backends.containers import container_options
 from sandboxes.limits import compose_limits
-from sandboxes.soak import descendants
+from sandboxes.tools.soak_rounds import descendants
 
 
 def uids_of_runners() -> list[int]:

@@ -27,7 +27,7 @@ from sandboxes.inside.frames import (
     parse,
 )
 from sandboxes.inside.leases import Listener
-from sandboxes.soak import descendants
+from sandboxes.tools.soak_rounds import descendants
 
 HELLO = pack({"hello": "v1"})
 
