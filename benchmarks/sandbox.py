@@ -28,7 +28,7 @@ from sandboxes.backends.containers import (
     owner,
     sweep,
 )
-from sandboxes.image.build import image_name
+from sandboxes.image.images import image_name
 
 ROUNDS = 20
 RATE_ROUNDS, RATE_S = 7, 3.0

@@ -20,7 +20,7 @@ from docker.errors import DockerException
 from envs import registry
 from envs.base import TextEnv
 from sandboxes import SandboxConfig, SandboxError, open_pool
-from sandboxes.image.build import prepare_image
+from sandboxes.image.images import prepare_image
 from tests.daily import Day
 
 DAY = pytest.StashKey[Day]()

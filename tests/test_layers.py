@@ -116,7 +116,6 @@ def test_the_import_finder_sees_every_form():
     assert imported_names(source) == {"a.b", "c.d", "c.d.e"}
 
 
-@pytest.mark.xfail(reason="the last such imports are being removed")
 def test_no_modules_import_each_other_in_a_circle():
     # A package that re-exports its parts stands on both sides of them, and hides no dependency.
     packages = {name for name, path in sources().items() if path.stem == "__init__"}

@@ -35,7 +35,7 @@ from sandboxes.base import Isolation, SandboxError
 from sandboxes.client.pool import StreamPool
 from sandboxes.client.stream import BusyError, SocketStream, StreamSandbox
 from sandboxes.config import SandboxConfig, no_sandbox_error
-from sandboxes.image.build import image_now, prepare_image
+from sandboxes.image.images import image_now, prepare_image
 from sandboxes.inside.settings import inside_digest
 from sandboxes.limits import compose_limits
 

@@ -17,7 +17,7 @@ from sandboxes.backends import bubblewrap as local
 from sandboxes.backends import docker as containers
 from sandboxes.base import SandboxError
 from sandboxes.image.base_image import locale_files, time_zone_files
-from sandboxes.image.build import image_name, image_now
+from sandboxes.image.images import image_name, image_now
 from sandboxes.tools.self_check import CheckResult
 
 __all__ = ["host_checks"]

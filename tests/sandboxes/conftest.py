@@ -13,7 +13,7 @@ from docker.errors import DockerException
 from sandboxes import Sandbox, SandboxConfig, SandboxPool, open_pool
 from sandboxes.backends import bubblewrap
 from sandboxes.backends.containers import boot
-from sandboxes.image.build import prepare_image
+from sandboxes.image.images import prepare_image
 from tests.sandboxes.compose_project import no_other
 
 BACKENDS = ("local", "unsafe", pytest.param("docker", marks=pytest.mark.docker))

@@ -13,7 +13,7 @@ import docker
 import pytest
 
 from sandboxes import SandboxConfig, SandboxError, open_pool
-from sandboxes.image.build import image_name
+from sandboxes.image.images import image_name
 from sandboxes.limits import COMPOSE_FILE, compose_limits, compose_service, size_bytes
 from tests.sandboxes.compose_project import here, run, usable
 

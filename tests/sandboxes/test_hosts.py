@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from sandboxes import Isolation, SandboxConfig, SandboxError, open_pool
-from sandboxes.image.build import image_name
+from sandboxes.image.images import image_name
 
 pytestmark = [
     pytest.mark.docker,

@@ -15,7 +15,7 @@ import pytest
 from sandboxes import Isolation
 from sandboxes.backends import bubblewrap as local
 from sandboxes.backends.containers import container_options
-from sandboxes.image.build import prepare_image
+from sandboxes.image.images import prepare_image
 from sandboxes.limits import compose_limits
 
 LOCAL = pytest.mark.skipif(

@@ -23,7 +23,7 @@ from docker.models.containers import Container
 from sandboxes import SandboxConfig, SandboxError, open_pool
 from sandboxes.backends.containers import boot, owner
 from sandboxes.backends.docker import EngineStream
-from sandboxes.image.build import image_name
+from sandboxes.image.images import image_name
 from sandboxes.inside.frames import pack
 from sandboxes.limits import compose_limits
 

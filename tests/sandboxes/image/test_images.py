@@ -17,7 +17,7 @@ import pytest
 from docker.errors import ImageNotFound
 
 from sandboxes import SandboxError
-from sandboxes.image import base_image, build, prepare_image
+from sandboxes.image import base_image, images, prepare_image
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +73,11 @@ def test_the_base_has_the_locale_of_its_environment_and_each_time_zone_once(base
 @pytest.fixture
 def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the image's inputs that may be changed."""
-    for name in build.INPUTS:
+    for name in images.INPUTS:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        shutil.copy(build.CONTEXT / name, path)
-    monkeypatch.setattr(build, "CONTEXT", tmp_path)
+        shutil.copy(images.CONTEXT / name, path)
+    monkeypatch.setattr(images, "CONTEXT", tmp_path)
     return tmp_path
 
 
@@ -85,22 +85,22 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "name", ["image/Dockerfile", "inside/hidden_modules.txt", "inside/runner.py"]
 )
 def test_a_changed_input_changes_the_hash(context, name):
-    before = build.inputs_hash()
+    before = images.inputs_hash()
     with (context / name).open("a") as file:
         file.write("# more\n")
-    assert build.inputs_hash() != before
+    assert images.inputs_hash() != before
 
 
 def test_a_file_that_is_no_input_changes_nothing(context):
-    before = build.inputs_hash()
+    before = images.inputs_hash()
     (context / "README").write_text("more")
-    assert build.inputs_hash() == before
+    assert images.inputs_hash() == before
 
 
 def test_a_missing_input_is_named(context):
     (context / "inside" / "runner.py").unlink()
     with pytest.raises(SandboxError, match=r"runner\.py"):
-        build.inputs_hash()
+        images.inputs_hash()
 
 
 def test_hiding_takes_the_compiled_module_along(tmp_path: Path):
@@ -128,24 +128,24 @@ def test_hiding_takes_the_compiled_module_along(tmp_path: Path):
 
 @pytest.mark.docker
 def test_the_image_is_made_once(client):
-    image = build.prepare_image(client)
-    assert build.prepare_image(client).id == image.id
+    image = images.prepare_image(client)
+    assert images.prepare_image(client).id == image.id
 
 
 @pytest.mark.docker
 def test_an_image_of_other_inputs_is_not_taken(client, context):
-    assert build.image_now(client) is not None
+    assert images.image_now(client) is not None
     (context / "inside" / "runner.py").write_text("")
-    assert build.image_now(client) is None
+    assert images.image_now(client) is None
 
 
 @pytest.fixture
 def other_checkout(client, tmp_path: Path) -> Iterator[Callable[[str], str]]:
     """Runs code in a checkout whose runner differs by a line; what it printed."""
     shutil.copytree(
-        build.CONTEXT, tmp_path / "sandboxes", ignore=lambda *_: {"__pycache__"}
+        images.CONTEXT, tmp_path / "sandboxes", ignore=lambda *_: {"__pycache__"}
     )
-    shutil.copy(build.COMPOSE_FILE, tmp_path)
+    shutil.copy(images.COMPOSE_FILE, tmp_path)
     with (tmp_path / "sandboxes" / "inside" / "runner.py").open("a") as file:
         file.write(f"# the runner of {tmp_path}\n")
 
@@ -163,7 +163,7 @@ def other_checkout(client, tmp_path: Path) -> Iterator[Callable[[str], str]]:
 
     yield run
     name = run(
-        "from sandboxes.image.build import image_name; print(image_name())"
+        "from sandboxes.image.images import image_name; print(image_name())"
     ).strip()
     with suppress(ImageNotFound):
         client.images.remove(name)
@@ -180,29 +180,29 @@ WORKS = (
 def test_two_checkouts_with_other_code_have_an_image_each(
     client, alone, other_checkout, tmp_path
 ):
-    ours = build.prepare_image(client)
+    ours = images.prepare_image(client)
     assert other_checkout(WORKS) == "b'7\\n'\n"
     theirs = re.findall(
         "^SCGRPO_SANDBOX_IMAGE=(.*)$", (tmp_path / ".env").read_text(), re.M
     )
     assert theirs
-    assert theirs != [build.image_name()]
+    assert theirs != [images.image_name()]
     assert (
-        client.images.get(build.image_name()).id
+        client.images.get(images.image_name()).id
         == ours.id
         != client.images.get(theirs[0]).id
     )
-    assert build.variable("SCGRPO_SANDBOX_IMAGE") == build.image_name()
+    assert images.variable("SCGRPO_SANDBOX_IMAGE") == images.image_name()
 
 
 def test_what_compose_is_told_replaces_its_own_line_alone(tmp_path, monkeypatch):
     file = tmp_path / ".env"
-    monkeypatch.setattr(build, "ENV_FILE", file)
+    monkeypatch.setattr(images, "ENV_FILE", file)
     file.write_text("A=1\nSCGRPO_SANDBOX_IMAGE=old\nB=2\n")
     file.chmod(0o640)
-    build.set_variable("SCGRPO_SANDBOX_IMAGE", "new")
+    images.set_variable("SCGRPO_SANDBOX_IMAGE", "new")
     assert file.read_text() == "A=1\nB=2\nSCGRPO_SANDBOX_IMAGE=new\n"
     assert file.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in tmp_path.iterdir()] == [".env"]
-    assert build.variable("SCGRPO_SANDBOX_IMAGE") == "new"
-    assert build.variable("C") == ""
+    assert images.variable("SCGRPO_SANDBOX_IMAGE") == "new"
+    assert images.variable("C") == ""
