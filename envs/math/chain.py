@@ -160,6 +160,7 @@ class MathChain(ToolEnv):
         numbers = self.numbers()
         left, right = rng.choice(len(numbers), size=2, replace=False)
         operator = rng.choice(["+", "-", "*"])
+        # Chance above level 0 is measured on this: one operation on two numbers of the prompt.
         expression = f"{numbers[left]} {operator} {numbers[right]}"
         return render_call("calc", expression=expression)
 
@@ -288,6 +289,7 @@ def _unseen_formula(rng: Random, level: int) -> Formula:
     """A greatest common divisor, a least common multiple or a polynomial."""
     name = "gcd" if level == 0 else rng.choice(["gcd", "lcm"])
     if level < 2:
+        # A common factor, because a gcd of 1 is too good a guess.
         factor = rng.randint(2, 12)
         left, right = rng.sample(range(1, 9), 2)
         return [name, factor * left, factor * right]
@@ -295,7 +297,8 @@ def _unseen_formula(rng: Random, level: int) -> Formula:
         return _random_polynomial(rng, level)
 
     factor = rng.randint(2, 6 + level)
-    numbers = [factor * n for n in rng.sample(range(1, 10), level)]
+    multiples = rng.sample(range(1, 10), level)
+    numbers = [factor * n for n in multiples]
     if level == 2:
         return [name, *numbers]
     inner_name = "lcm" if name == "gcd" else "gcd"

@@ -60,19 +60,22 @@ def judge(expression: str, puzzle: Mapping[str, Any]) -> tuple[bool, str]:
 
     required = [Fraction(number) for number in numbers]
     if puzzle["ordered"]:
-        regrouped = re.search(r"[()/\u00f7]", expression)
-        if used != required or regrouped:
+        # Parentheses and / would make more ways than the one that the puzzle promises.
+        others = re.search(r"[()/\u00f7]", expression)
+        if others or used != required:
             gaps = " ? ".join(map(str, numbers))
             return False, f"write {gaps} with +, - or * for each ?"
 
     # The right numbers have one join fewer, so one more is a sign or a power.
-    joins = len(_JOINS.findall(expression))
-    if sorted(used) != sorted(required) or joins != len(numbers) - 1:
+    joins = _JOINS.findall(expression)
+    complete = sorted(used) == sorted(required)
+    if not complete or len(joins) != len(numbers) - 1:
         listed = ", ".join(map(str, numbers))
         return False, f"use each of {listed} once, joined by + - * / and nothing else"
 
     target = puzzle["target"]
-    return value == target, f"{expression.strip()} = {value}, not {target}"
+    reply = f"{expression.strip()} = {value}, not {target}"
+    return value == target, reply
 
 
 def in_order(numbers: Sequence[int]) -> Iterator[tuple[str, int]]:
@@ -158,8 +161,10 @@ def random_expression(
     """
     parts = [(str(number), number) for number in numbers]
     while len(parts) > 1:
-        left, a = parts.pop(rng.randrange(len(parts)))
-        right, b = parts.pop(rng.randrange(len(parts)))
+        place = rng.randrange(len(parts))
+        left, a = parts.pop(place)
+        place = rng.randrange(len(parts))
+        right, b = parts.pop(place)
         sign = rng.choice(signs)
         value = _countdown_step(a, sign, b)
         if value is None:

@@ -224,14 +224,16 @@ class MathSearch(ToolEnv):
         return render_call("probe", x=int(x))
 
     def _random_expression(self, rng: np.random.Generator) -> str:
-        puzzle = self.task.payload
-        if puzzle["ordered"]:
-            texts = [text for text, _ in in_order(puzzle["numbers"])]
-            untried = [text for text in texts if text not in self._tried]
+        numbers = self.task.payload["numbers"]
+        if self.task.payload["ordered"]:
+            untried = []
+            for text, _ in in_order(numbers):
+                if text not in self._tried:
+                    untried.append(text)
             return str(rng.choice(untried))
-        numbers = [int(number) for number in rng.permutation(puzzle["numbers"])]
+        shuffled = [int(number) for number in rng.permutation(numbers)]
         signs = rng.choice(list("+-*/"), len(numbers) - 1)
-        return join(numbers, list(signs))
+        return join(shuffled, list(signs))
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot, what was tried, and what the jugs hold."""

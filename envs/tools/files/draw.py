@@ -276,18 +276,18 @@ def _jobs(
     titles: Iterator[str],
 ) -> list[dict[str, str]]:
     """A job of each kind with its fields; no two are about the same item."""
-    unused = {app: rng.sample(list(items), len(items)) for app, items in state.items()}
+    unused = {}
+    for app, items in state.items():
+        unused[app] = rng.sample(list(items), len(items))
     stems = iter(rng.sample(_STEMS, len(_STEMS)))
-    headings = rng.sample(_HEADINGS, len(_HEADINGS))
-    in_use = {item["title"] for item in state.get("notes", {}).values()}
-    free = iter([heading for heading in headings if heading not in in_use])
-    fresh = {"to": names, "event": titles, "heading": free}
+    fresh = {"to": names, "event": titles, "heading": _free_headings(rng, state)}
 
     def value(field: str) -> str:
         if field in _SOURCES:
             app, item_field = _SOURCES[field]
             key = unused[app].pop()
-            return state[app][key][item_field] if item_field else key
+            item = state[app][key]
+            return item[item_field] if item_field else key
         if field == "new":
             # No file on the desk has a name without a digit.
             return f"{next(stems)}.txt"
@@ -295,8 +295,8 @@ def _jobs(
             return rng.choice(_FOLDERS)
         if field == "day":
             # A day with an event on it, so that the first hour may be busy.
-            days = [event["day"] for event in state["calendar"].values()]
-            return rng.choice(days)
+            events = state["calendar"].values()
+            return rng.choice([event["day"] for event in events])
         return next(fresh[field])
 
     jobs = []
@@ -306,6 +306,15 @@ def _jobs(
             job[field] = value(field)
         jobs.append(job)
     return jobs
+
+
+def _free_headings(rng: Random, state: State) -> Iterator[str]:
+    """Headings that no note on the desk has, in random order."""
+    # Drawn at once, and not as they are needed: the order of the draws fixes the tasks.
+    headings = rng.sample(_HEADINGS, len(_HEADINGS))
+    notes = state.get("notes", {}).values()
+    in_use = {note["title"] for note in notes}
+    return iter([heading for heading in headings if heading not in in_use])
 
 
 def _fields(kind: str) -> list[str]:

@@ -105,11 +105,13 @@ def flip(case: Case) -> Case | None:
 
 def _exchange(case: Case, app: str, first: str, second: str, field: str) -> Case:
     """A copy of the case in which two items of an app have each other's value of a field."""
-    items = dict(case["state"][app])
-    values = items[first][field], items[second][field]
-    items[first] = {**items[first], field: values[1]}
-    items[second] = {**items[second], field: values[0]}
-    return {**case, "state": {**case["state"], app: items}}
+    state = case["state"]
+    items = dict(state[app])
+    old_first = items[first]
+    old_second = items[second]
+    items[first] = {**old_first, field: old_second[field]}
+    items[second] = {**old_second, field: old_first[field]}
+    return {**case, "state": {**state, app: items}}
 
 
 def _change_set(case: Case) -> list[str]:
@@ -186,14 +188,20 @@ def _swaps(state: State) -> Iterator[tuple[str, str, str, str]]:
 
 def _prompt(case: Case) -> str:
     """The requests; at level 0 after a description of what the apps hold."""
-    requests = " ".join(JOBS[job["kind"]].ask(job) for job in case["jobs"])
+    sentences = []
+    for job in case["jobs"]:
+        kind = JOBS[job["kind"]]
+        sentences.append(kind.ask(job))
+    requests = " ".join(sentences)
     if case["level"] > 0:
         return requests
+
     lines = []
     for app, items in case["state"].items():
         # Mail shows no code and no event here: level 0 asks for neither.
         describe = text if app in ("files", "notes") else line
         parts = [describe(app, key, item) for key, item in items.items()]
-        lines.append(f"{app.capitalize()}: {'; '.join(parts)}.")
+        listed = "; ".join(parts)
+        lines.append(f"{app.capitalize()}: {listed}.")
     lines.append(requests)
     return "\n".join(lines)

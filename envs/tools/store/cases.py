@@ -7,7 +7,7 @@ from typing import Any
 
 from envs.tools.store.policy import Decision, Rules, decide, policy_text
 from envs.tools.store.tools import Step
-from envs.tools.store.words import STATUSES, VOCABULARIES
+from envs.tools.store.words import STATUSES, VOCABULARIES, Words
 from envs.tools.store.world import WRITES, State, apply, deep_copy
 
 __all__ = ["Case", "decisions", "flip", "goal", "plan", "prompt", "turns_needed"]
@@ -93,41 +93,54 @@ def prompt(case: Case) -> str:
     words = VOCABULARIES[case["vocabulary"]]
     rules = Rules(**case["rules"])
     lines = [policy_text(rules, words)]
-
-    # A task without look-ups has to show what they would.
+    # A task without look-ups has to show their results.
     if not rules.look:
-        orders = []
-        for key, order in case["state"]["orders"].items():
-            status = words.status[order["status"]]
-            orders.append(f"{key} {status}")
-        lines.append(f"{words.order.capitalize()}s: {', '.join(orders)}.")
+        lines.append(_orders_line(case, words))
 
-    name = case["state"]["people"][case["person"]]["name"]
+    person = case["state"]["people"][case["person"]]
+    name = person["name"]
+    # The full name is needed only to look the person up.
     speaker = name if rules.find else name.split()[0]
     requests = [_request_text(case, request) for request in case["requests"]]
     lines.append(f"{speaker}: {' '.join(requests)}")
     return "\n".join(lines)
 
 
-def _request_text(case: Case, request: Mapping[str, str]) -> str:
-    words = VOCABULARIES[case["vocabulary"]]
-    items = case["state"]["items"]
-    subject = request["order"]
-    if case["rules"]["find"]:
-        # The order is described by its item, so that the person has to be looked up.
-        order = case["state"]["orders"][request["order"]]
-        subject = words.own.format(items[order["item"]]["name"])
+def _orders_line(case: Case, words: Words) -> str:
+    orders = []
+    for key, order in case["state"]["orders"].items():
+        status = words.status[order["status"]]
+        orders.append(f"{key} {status}")
+    heading = words.order.capitalize()
+    return f"{heading}s: {', '.join(orders)}."
 
-    if request["op"] == "undo":
-        cancel = words.verbs["cancel"].capitalize()
-        give_back = words.verbs["return"]
+
+def _request_text(case: Case, request: Mapping[str, str]) -> str:
+    verbs = VOCABULARIES[case["vocabulary"]].verbs
+    subject = _subject(case, request["order"])
+    op = request["op"]
+    if op == "undo":
+        cancel = verbs["cancel"].capitalize()
+        give_back = verbs["return"]
         return f"{cancel} or {give_back} {subject}, whichever is allowed."
 
-    verb = words.verbs[request["op"]].capitalize()
-    if request["op"] == "exchange":
-        item = request["item"]
-        return f"{verb} {subject} for {items[item]['name']} {item}."
+    verb = verbs[op].capitalize()
+    if op == "exchange":
+        key = request["item"]
+        item = case["state"]["items"][key]
+        return f"{verb} {subject} for {item['name']} {key}."
     return f"{verb} {subject}."
+
+
+def _subject(case: Case, key: str) -> str:
+    """The order's id; if the person has to be looked up, a description by its item instead."""
+    if not case["rules"]["find"]:
+        return key
+    words = VOCABULARIES[case["vocabulary"]]
+    state = case["state"]
+    order = state["orders"][key]
+    item = state["items"][order["item"]]
+    return words.own.format(item["name"])
 
 
 def flip(case: Case) -> Case | None:
@@ -147,37 +160,45 @@ def flip(case: Case) -> Case | None:
 def _edits(case: Case) -> Iterator[Case]:
     """Cases that differ in one fact, the facts of the deciding clauses first."""
     for request, decision in zip(case["requests"], decisions(case), strict=True):
-        yield from _clause_edits(case, request, decision.clause)
+        edit = _clause_edit(case, request, decision.clause)
+        if edit is not None:
+            path, value = edit
+            yield _edit(case, path, value)
+
     for request in case["requests"]:
         path = ("state", "orders", request["order"], "status")
         for status in STATUSES:
             yield _edit(case, path, status)
 
 
-def _clause_edits(
+def _clause_edit(
     case: Case,
     request: Mapping[str, str],
     clause: str,
-) -> Iterator[Case]:
+) -> tuple[tuple[str, ...], object] | None:
+    """Path and new value of the fact that a clause is about; None for a clause about none."""
     state = case["state"]
     key = request["order"]
     order = state["orders"][key]
     if clause == "days":
         limit = case["rules"]["days"] or 0
+        # Past twice the limit, where favoured people cannot return either.
         days = 1 if order["days"] > limit else 2 * limit + 1
-        yield _edit(case, ("state", "orders", key, "days"), days)
-    elif clause == "gold":
+        return ("state", "orders", key, "days"), days
+    if clause == "gold":
         owner = order["person"]
         gold = state["people"][owner]["gold"]
-        yield _edit(case, ("state", "people", owner, "gold"), not gold)
-    elif clause == "final":
-        yield _edit(case, ("state", "orders", key, "final"), False)
-    elif clause == "stock":
+        return ("state", "people", owner, "gold"), not gold
+    if clause == "final":
+        return ("state", "orders", key, "final"), False
+    if clause == "stock":
         item = request["item"]
-        stock = 0 if state["items"][item]["stock"] else 3
-        yield _edit(case, ("state", "items", item, "stock"), stock)
-    elif clause == "ask":
-        yield _edit(case, ("says", key), not case["says"][key])
+        in_stock = state["items"][item]["stock"] > 0
+        return ("state", "items", item, "stock"), 0 if in_stock else 3
+    if clause == "ask":
+        agrees = case["says"][key]
+        return ("says", key), not agrees
+    return None
 
 
 def _edit(case: Case, path: tuple[str, ...], value: object) -> Case:

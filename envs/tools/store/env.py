@@ -151,18 +151,20 @@ class ToolStore(TextEnv):
     def random_turn(self, rng: np.random.Generator) -> str:
         """A uniform one of the offered tools, with uniform arguments out of the records."""
         case = self.task.payload
+        offered = tuple(case["offered"])
+        # Functions and operations are in the same order.
         names = list(self._functions())
         name = str(rng.choice(names))
-        # Functions and operations are in the same order.
-        op = case["offered"][names.index(name)]
+        op = offered[names.index(name)]
         if op == "update":
             # Exchanges begin at level 2.
             actions = MERGED[:2] if case["level"] < 2 else MERGED
             op = str(rng.choice(actions))
 
-        values = self._argument_values(op)
-        arguments = {key: str(rng.choice(values[key])) for key in values}
-        return render(case["vocabulary"], tuple(case["offered"]), op, arguments)
+        arguments = {}
+        for key, values in self._argument_values(op).items():
+            arguments[key] = str(rng.choice(values))
+        return render(case["vocabulary"], offered, op, arguments)
 
     def _argument_values(self, op: str) -> Mapping[str, Sequence[str]]:
         """By argument of an operation, the values in the records that it can take."""
@@ -192,7 +194,9 @@ class ToolStore(TextEnv):
         """Re-enters the episode with the records, the log and the failures as they were."""
         super().set_state(state)
         self._state = deep_copy(state["state"])
-        self._log = [(op, dict(arguments)) for op, arguments in state["log"]]
+        self._log = []
+        for op, arguments in state["log"]:
+            self._log.append((op, dict(arguments)))
         self._failed = list(state["failed"])
 
     def _functions(self) -> Mapping[str, Any]:

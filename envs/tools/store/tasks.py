@@ -164,37 +164,35 @@ def _fill(rng: Random, case: dict[str, Any], domain: str, wishes: list[str]) -> 
     """Adds the records, who asks, and the requests. The order of the draws fixes the tasks."""
     words = DOMAINS[domain]
     level = case["level"]
-    count = len(wishes) + 1
-    # Two people at level 3 and above: the second one's orders must stay as they are.
+    # One order more than requests, and from level 3 on one of a second person: both must stay.
+    num_own = len(wishes) + 1
     owners = rng.sample(["C1", "C2", "C3"], 2 if level >= 3 else 1)
-    orders = _ids(rng, words.prefixes[0], range(100, 1000), count + 1)
+    orders = _ids(rng, words.prefixes[0], range(100, 1000), num_own + 1)
     if level < 3:
         orders.pop()
-    items = _ids(rng, words.prefixes[1], range(10, 100), 2 * count + 1)
+    items = _ids(rng, words.prefixes[1], range(10, 100), 2 * num_own + 1)
     names = rng.sample(words.items, len(items))
 
+    people = _people(rng, owners, level)
+    records: dict[str, Any] = {"people": people, "orders": {}, "items": {}}
     case["person"] = owners[0]
-    case["state"] = {
-        "people": _people(rng, owners, level),
-        "orders": {},
-        "items": {
-            key: _item(rng, case, name) for key, name in zip(items, names, strict=True)
-        },
-    }
+    case["state"] = records
+    for key, name in zip(items, names, strict=True):
+        records["items"][key] = _item(rng, case, name)
 
-    chosen = rng.sample(orders[:count], len(wishes))
+    chosen = rng.sample(orders[:num_own], len(wishes))
     wish_by_order = dict(zip(chosen, wishes, strict=True))
     for place, key in enumerate(orders):
-        owner = owners[0] if place < count else owners[1]
+        owner = owners[0] if place < num_own else owners[1]
         wish = wish_by_order.get(key)
-        order = _order(rng, case, owner, items[place], wish)
-        case["state"]["people"][owner]["orders"].append(key)
-        case["state"]["orders"][key] = order
+        records["orders"][key] = _order(rng, case, owner, items[place], wish)
+        people[owner]["orders"].append(key)
         if level >= 4:
             case["says"][key] = rng.random() < 0.6
 
-    # Items that no order has: what orders are exchanged for.
-    case["requests"] = _requests(wish_by_order, items[count + 1 :])
+    # An order is exchanged for an item that no order has.
+    spare = items[num_own + 1 :]
+    case["requests"] = _requests(wish_by_order, spare)
 
 
 def _ids(rng: Random, prefix: str, numbers: range, count: int) -> list[str]:

@@ -45,11 +45,15 @@ def render(
 ) -> str:
     """The turn that asks for an operation with the tools that are offered."""
     words = VOCABULARIES[vocabulary]
-    named = {words.arguments[key]: value for key, value in arguments.items()}
-    if op in MERGED and "update" in offered:
-        action = words.verbs[op]
-        return render_call(words.tools["update"], action=action, **named)
-    return render_call(words.tools[op], **named)
+    named = {}
+    # The order of the keys is part of the turn's text: the action comes first.
+    merged = op in MERGED and "update" in offered
+    if merged:
+        named["action"] = words.verbs[op]
+    for key, value in arguments.items():
+        named[words.arguments[key]] = value
+    tool = words.tools["update" if merged else op]
+    return render_call(tool, **named)
 
 
 def _function(op: str, words: Words) -> Callable[..., Step]:

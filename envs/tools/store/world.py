@@ -73,7 +73,8 @@ def _look_up(state: State, key: str, words: Words) -> tuple[str, bool]:
         return _order_text(state, key, words), True
     if key in state["items"]:
         item = state["items"][key]
-        return f"{key}: {item['name']}, {item['stock']} {words.stock}", True
+        stock = f"{item['stock']} {words.stock}"
+        return f"{key}: {item['name']}, {stock}", True
     return f"no record {_short(key)}", False
 
 
@@ -95,15 +96,20 @@ def _order_text(state: State, key: str, words: Words) -> str:
 
 def _find_person(state: State, name: str, words: Words) -> tuple[str, bool]:
     for person in state["people"].values():
-        if person["name"] != name:
-            continue
-        orders = []
-        for key in person["orders"]:
-            item = state["orders"][key]["item"]
-            orders.append(f"{key} {state['items'][item]['name']}")
-        kind = words.gold if person["gold"] else f"not {words.gold}"
-        return f"{name}: {kind}; {words.order}s {', '.join(orders)}", True
+        if person["name"] == name:
+            return _person_text(state, person, words), True
     return f"no {words.person} {_short(name)}", False
+
+
+def _person_text(state: State, person: Mapping[str, Any], words: Words) -> str:
+    orders = []
+    for key in person["orders"]:
+        order = state["orders"][key]
+        item = state["items"][order["item"]]
+        orders.append(f"{key} {item['name']}")
+    listed = ", ".join(orders)
+    kind = words.gold if person["gold"] else f"not {words.gold}"
+    return f"{person['name']}: {kind}; {words.order}s {listed}"
 
 
 def _favour(state: State, name: str, words: Words) -> tuple[str, bool]:
