@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["NO_VALUE", "one_of_several", "read_value"]
+import numpy as np
+
+__all__ = ["NO_VALUE", "one_of_several", "random_operation", "read_value"]
 
 NO_VALUE = (
     'no value found: write it alone, such as 7 or -3/4, or on a last line "Answer: 7"'
@@ -77,3 +79,10 @@ def one_of_several(
     rng.shuffle(answers)
     right = sorted(answers)[rank]
     return problems[right], [str(answer) for answer in answers]
+
+
+def random_operation(rng: np.random.Generator, numbers: Sequence[Any]) -> str:
+    """One of + - * on two of the numbers, as text: the policy that chance is measured with."""
+    left, right = rng.choice(len(numbers), size=2, replace=False)
+    operator = rng.choice(["+", "-", "*"])
+    return f"{numbers[left]} {operator} {numbers[right]}"

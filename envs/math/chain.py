@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.math.answers import NO_VALUE, one_of_several, read_value
+from envs.math.answers import NO_VALUE, one_of_several, random_operation, read_value
 from envs.math.calc import CalcError, evaluate
 from envs.math.formula import (
     Formula,
@@ -157,11 +157,7 @@ class MathChain(ToolEnv):
 
         if self._result is not None and self._result not in self._tried:
             return self._result
-        numbers = self.numbers()
-        left, right = rng.choice(len(numbers), size=2, replace=False)
-        operator = rng.choice(["+", "-", "*"])
-        # Chance above level 0 is measured on this: one operation on two numbers of the prompt.
-        expression = f"{numbers[left]} {operator} {numbers[right]}"
+        expression = random_operation(rng, self.numbers())
         return render_call("calc", expression=expression)
 
     def numbers(self) -> Sequence[Any]:
@@ -200,6 +196,7 @@ _RIGHT = Verdict(passed=True, score=1.0, detail="right")
 @cache
 def _tasks(split: str, level: int) -> TaskSource:
     def draw(rng: Random, task_id: str) -> Task:
+        """The next task of the split at the level."""
         if level == 0:
             return _choice_task(rng, task_id, split)
         formula, _ = _draw_formula(rng, split, level)

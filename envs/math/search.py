@@ -214,12 +214,14 @@ class MathSearch(ToolEnv):
         if puzzle["kind"] == "countdown":
             return render_call("attempt", expression=self._random_expression(rng))
         if puzzle["kind"] == "jugs":
-            source, target = rng.choice(puzzle["sizes"], 2, replace=False)
+            jugs = rng.choice(puzzle["sizes"], 2, replace=False)
             kind = str(rng.choice(POURS))
-            return _move_call((kind, int(source), int(target)))
+            return _move_call((kind, *jugs.tolist()))
+
         if rng.random() < 0.2:
-            values = puzzle.get("choices") or range(-100, 100)
-            return render_call("answer", value=int(rng.choice(values)))
+            choices = puzzle.get("choices")
+            value = rng.choice(choices or range(-100, 100))
+            return render_call("answer", value=int(value))
         x = rng.integers(MIN_PROBE, MAX_PROBE + 1)
         return render_call("probe", x=int(x))
 
@@ -267,6 +269,7 @@ def _move_call(move: Sequence[Any]) -> str:
 @cache
 def _tasks(split: str, level: int) -> TaskSource:
     def draw(rng: Random, task_id: str) -> Task:
+        """The next task of the split at the level."""
         puzzle = _draw_puzzle(rng, split, level)
         return _task(task_id, split, level, puzzle)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.math.answers import NO_VALUE, one_of_several, read_value
+from envs.math.answers import NO_VALUE, one_of_several, random_operation, read_value
 from envs.math.calc import CalcError, evaluate
 from envs.math.narrative import (
     KINDS,
@@ -162,11 +162,8 @@ class MathWord(ToolEnv):
         if self._notes:
             last = list(self._notes.values())[-1]
             return str(last)
-        values = numbers(payload["parts"])
-        left, right = rng.choice(len(values), size=2, replace=False)
-        operator = rng.choice(["+", "-", "*"])
-        line = f"x = {values[left]} {operator} {values[right]}"
-        return render_call("note", line=line)
+        operation = random_operation(rng, numbers(payload["parts"]))
+        return render_call("note", line=f"x = {operation}")
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot and the notes."""
@@ -183,6 +180,7 @@ class MathWord(ToolEnv):
 @cache
 def _tasks(split: str, level: int) -> TaskSource:
     def draw(rng: Random, task_id: str) -> Task:
+        """The next task of the split at the level."""
         if level == 0:
             return _choice_task(rng, task_id, split)
         parts, _ = _draw_parts(rng, split, level)

@@ -78,6 +78,7 @@ def _tasks(split: str, level: int) -> TaskSource:
     names = HELD_OUT if split == "ood/domain" else SEEN
 
     def draw(rng: Random, task_id: str) -> Task:
+        """The next task of the split at the level."""
         if level == 0:
             source = rng.choice(whole_only(names))
             return _choice_task(rng, task_id, split, source)

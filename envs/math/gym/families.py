@@ -162,6 +162,7 @@ def _expression(pattern: str) -> Callable[[str], Fraction | None]:
     find = re.compile(pattern).search
 
     def solver(question: str) -> Fraction | None:
+        """The value of the expression that the pattern matches."""
         match = find(question)
         if match is None:
             return None
@@ -198,6 +199,7 @@ def _value_at(expression: str, name: str, x: int) -> Fraction:
 
 def _of_numbers(function: Callable[..., int]) -> Callable[[str], int | None]:
     def solver(question: str) -> int | None:
+        """The function's value for the numbers of the question."""
         match = re.search(r"numbers: ([0-9, ]+)", question)
         if match is None:
             return None

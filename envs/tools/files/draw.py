@@ -283,6 +283,7 @@ def _jobs(
     fresh = {"to": names, "event": titles, "heading": _free_headings(rng, state)}
 
     def value(field: str) -> str:
+        """A value for a job's field; no two jobs are about the same item."""
         if field in _SOURCES:
             app, item_field = _SOURCES[field]
             key = unused[app].pop()

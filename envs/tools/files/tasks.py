@@ -39,6 +39,7 @@ def tasks(split: str, level: int) -> TaskSource:
     """The tasks in the order in which they are drawn; no problem comes twice."""
 
     def draw_task(rng: Random, task_id: str) -> Task | None:
+        """A task; None when it belongs to another split, is unfair or has no twin."""
         case = draw(rng, level, unseen=split == COMPOSITION)
         task = as_task(task_id, split, case)
         if not in_split(task.family, split, ""):

@@ -94,7 +94,8 @@ class Desk:
         if app not in self.state:
             apps = ", ".join(self.state)
             return f"there is no app {app[:40]!r}; apps: {apps}"
-        lines = [line(app, key, item) for key, item in self.state[app].items()]
+        items = self.state[app]
+        lines = [line(app, key, items[key]) for key in items]
         return "\n".join(lines) or "nothing"
 
     def read_item(self, item: str) -> str:

@@ -102,7 +102,8 @@ def prompt(case: Case) -> str:
     # The full name is needed only to look the person up.
     speaker = name if rules.find else name.split()[0]
     requests = [_request_text(case, request) for request in case["requests"]]
-    lines.append(f"{speaker}: {' '.join(requests)}")
+    message = " ".join(requests)
+    lines.append(f"{speaker}: {message}")
     return "\n".join(lines)
 
 

@@ -47,6 +47,7 @@ def tasks(split: str, level: int) -> TaskSource:
     """The tasks in the order in which they are drawn; no two have the same prompt."""
 
     def draw(rng: Random, task_id: str) -> Task | None:
+        """A task; None when it belongs to another split or has no twin."""
         number = int(task_id.rpartition("/")[2])
         case = _case(rng, split, level, number)
         task = as_task(task_id, split, case)
@@ -173,26 +174,40 @@ def _fill(rng: Random, case: dict[str, Any], domain: str, wishes: list[str]) -> 
     items = _ids(rng, words.prefixes[1], range(10, 100), 2 * num_own + 1)
     names = rng.sample(words.items, len(items))
 
-    people = _people(rng, owners, level)
-    records: dict[str, Any] = {"people": people, "orders": {}, "items": {}}
     case["person"] = owners[0]
-    case["state"] = records
+    case["state"] = {
+        "people": _people(rng, owners, level),
+        "orders": {},
+        "items": {},
+    }
     for key, name in zip(items, names, strict=True):
-        records["items"][key] = _item(rng, case, name)
+        case["state"]["items"][key] = _item(rng, case, name)
 
     chosen = rng.sample(orders[:num_own], len(wishes))
     wish_by_order = dict(zip(chosen, wishes, strict=True))
     for place, key in enumerate(orders):
         owner = owners[0] if place < num_own else owners[1]
-        wish = wish_by_order.get(key)
-        records["orders"][key] = _order(rng, case, owner, items[place], wish)
-        people[owner]["orders"].append(key)
-        if level >= 4:
-            case["says"][key] = rng.random() < 0.6
+        order = _order(rng, case, owner, items[place], wish_by_order.get(key))
+        _add_order(rng, case, key, order)
 
     # An order is exchanged for an item that no order has.
     spare = items[num_own + 1 :]
     case["requests"] = _requests(wish_by_order, spare)
+
+
+def _add_order(
+    rng: Random,
+    case: dict[str, Any],
+    key: str,
+    order: dict[str, Any],
+) -> None:
+    """Adds an order to the records, to its owner, and from level 4 on an answer about it."""
+    state = case["state"]
+    state["orders"][key] = order
+    owner = state["people"][order["person"]]
+    owner["orders"].append(key)
+    if case["level"] >= 4:
+        case["says"][key] = rng.random() < 0.6
 
 
 def _ids(rng: Random, prefix: str, numbers: range, count: int) -> list[str]:
