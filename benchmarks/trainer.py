@@ -22,7 +22,8 @@ from benchmarks import CLOCKS, Row, clocks, ratio_of_pairs
 from envs.rollout import Limits
 from envs.types import Episode, Stop, Verdict
 from scgrpo.algorithms.presets import GRPO, SC_GRPO, Algorithm
-from scgrpo.credit import CreditOptions, SelfConditioned
+from scgrpo.credit.options import CreditOptions
+from scgrpo.credit.self_conditioned import SelfConditioned
 from scgrpo.models.load import default_device, default_dtype, load_model, resolve_model
 from scgrpo.models.scoring import token_scores
 from scgrpo.policies.hf import HFPolicy
@@ -36,8 +37,8 @@ TASKS, GROUP = 2, 8
 LIMITS = Limits(turn_tokens=48, episode_tokens=640)
 OURS = {
     "SC-GRPO": SC_GRPO,
-    "SC-GRPO with credit.shared_draw": replace(
-        SC_GRPO, credit=SelfConditioned(CreditOptions(shared_draw=True))
+    "SC-GRPO with credit.shared_reference": replace(
+        SC_GRPO, credit=SelfConditioned(CreditOptions(shared_reference=True))
     ),
 }
 VOCABULARY, WIDTH = 49152, 64

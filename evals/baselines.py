@@ -22,6 +22,7 @@ from envs.types import Episode, Task
 from evals.evaluation.suites import Cell, choose
 from evals.statistics import success_rate
 from scgrpo.config import TrainConfig
+from scgrpo.devices import device_of, dtype_of
 from scgrpo.models.load import cache_folder, is_model, load_model, resolve_model
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.policies.scripted import ScriptedPolicy
@@ -151,10 +152,10 @@ def _model(
     folder = resolve_model(args.model)
     if policy == WARM:
         folder = _warm(play, cell.level, folder, config)
-    model, tokenizer = load_model(folder, dtype=config.torch_dtype())
+    model, tokenizer = load_model(folder, dtype=dtype_of(config))
     tasks = choose(cell, play.env.tasks(cell.split, cell.level), args.tasks, 0)
     with HFPolicy(
-        model.to(config.torch_device()),
+        model.to(device_of(config)),
         tokenizer,
         cache_tokens=config.limits.episode_tokens,
     ) as acting:
@@ -167,13 +168,11 @@ def _model(
 def _warm(play: Rollouts, level: int, base: Path, config: TrainConfig) -> Path:
     """The warm-started weights of an environment's level, from the cache where they are there."""
     options = config.warm_start
-    key = cache_key(
-        base, play.env, level, options, str(config.torch_dtype()), config.seed
-    )
+    key = cache_key(base, play.env, level, options, str(dtype_of(config)), config.seed)
     cached = cache_folder() / "warm_start" / key
     if not is_model(cached):
-        model, tokenizer = load_model(base, dtype=config.torch_dtype())
-        model.to(config.torch_device())
+        model, tokenizer = load_model(base, dtype=dtype_of(config))
+        model.to(device_of(config))
         warm_start(cached, model, tokenizer, play, level, options, seed=config.seed)
     return cached
 

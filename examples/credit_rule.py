@@ -6,7 +6,7 @@
 from dataclasses import replace
 
 from scgrpo.algorithms.presets import GRPO
-from scgrpo.credit import Credit
+from scgrpo.credit.rule import Credit
 
 
 def hesitation(forward, advantage, rng):

@@ -1,27 +1,19 @@
-"""Every setting of a training run, with its default."""
+"""`scgrpo settings`: every setting of a training run, with its default.
+
+Settings are plain values: this module imports no torch and none of what a run is made of.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from envs.rollout import Limits
 from sandboxes import SandboxConfig
-from scgrpo.algorithms.presets import Algorithm
-from scgrpo.algorithms.registry import find_algorithm
-from scgrpo.credit import (
-    CreditOptions,
-    ReferenceLimits,
-    SelfConditioned,
-    reads_references,
-)
-from scgrpo.models.load import default_device, default_dtype
-from scgrpo.settings.help import markdown
-from scgrpo.training.optimizer import AdamKind
+from scgrpo.algorithms.names import check_name
+from scgrpo.credit.options import CreditOptions, ReferenceLimits
 
 __all__ = [
     "EngineConfig",
@@ -29,6 +21,7 @@ __all__ = [
     "TrainConfig",
     "ValidationConfig",
     "WarmStartConfig",
+    "main",
 ]
 
 
@@ -38,8 +31,8 @@ class WarmStartConfig:
 
     | field | meaning |
     |---|---|
-    | mode | `auto` runs it where the measured starting success is under `below`; or always, never |
-    | below | starting success under which `auto` runs it |
+    | mode | `auto` runs it if the measured starting success is too low; or always, never |
+    | success_threshold | starting success under which `auto` runs it |
     | measure_episodes | episodes that measure the starting success |
     | episodes | episodes of the environment's random but well-formed policy to learn from |
     | steps | optimizer steps over them |
@@ -48,7 +41,7 @@ class WarmStartConfig:
     """
 
     mode: Literal["auto", "always", "never"] = "auto"
-    below: float = 0.10
+    success_threshold: float = 0.10
     measure_episodes: int = 32
     episodes: int = 240
     steps: int = 30
@@ -56,13 +49,10 @@ class WarmStartConfig:
     lr: float = 1e-4
 
     def __post_init__(self) -> None:
-        for name in ("measure_episodes", "episodes", "steps", "tasks_per_step"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"warm_start.{name} must be at least 1, got {getattr(self, name)}"
-                )
-        if not self.lr > 0:
-            raise ValueError(f"warm_start.lr must be positive, got {self.lr}")
+        counts = ("measure_episodes", "episodes", "steps", "tasks_per_step")
+        values = {f"warm_start.{name}": getattr(self, name) for name in counts}
+        _check_at_least(1, **values)
+        _check_positive(**{"warm_start.lr": self.lr})
 
 
 @dataclass(frozen=True)
@@ -87,14 +77,14 @@ class LoraConfig:
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Who samples the episodes; vLLM's are corrected by truncated importance sampling.
+    """What samples the episodes; vLLM's are corrected by truncated importance sampling.
 
     | field | meaning |
     |---|---|
     | kind | `hf`: the model itself; `vllm`: vLLM in this process; `vllm_server`: one at base_url |
     | base_url | of the server, up to `/v1`; see docs/vllm.md for how to start it |
     | options | arguments of vLLM's engine, such as engine.options.gpu_memory_utilization=0.4 |
-    | importance_cap | a token is scaled by trainer's over engine's probability, at most so much |
+    | importance_cap | a token is scaled by trainer's over engine's probability, up to this |
     """
 
     kind: Literal["hf", "vllm", "vllm_server"] = "hf"
@@ -110,10 +100,7 @@ class EngineConfig:
             )
         if self.options and self.kind != "vllm":
             raise ValueError(f"engine.options are vLLM's, got engine.kind={self.kind}")
-        if not self.importance_cap > 0:
-            raise ValueError(
-                f"engine.importance_cap must be positive, got {self.importance_cap}"
-            )
+        _check_positive(**{"engine.importance_cap": self.importance_cap})
 
 
 @dataclass(frozen=True)
@@ -122,7 +109,7 @@ class ValidationConfig:
 
     | field | meaning |
     |---|---|
-    | every | steps between two; 0: none. Its best step by `id` is kept as `checkpoints/best` |
+    | every | steps between two; 0: none. The best step by `id` is kept as `checkpoints/best` |
     | tasks | tasks of each split, one episode each |
     """
 
@@ -132,7 +119,7 @@ class ValidationConfig:
     def __post_init__(self) -> None:
         if self.every < 0 or self.tasks < 1:
             raise ValueError(
-                "wanted validation.every of 0 or more and validation.tasks of 1 or more, "
+                "validation.every must be at least 0 and validation.tasks at least 1, "
                 f"got {self.every} and {self.tasks}"
             )
 
@@ -148,33 +135,33 @@ class TrainConfig:
     | | `module:NAME`, an `Algorithm` of your own |
     | teacher | another model of the same tokenizer to learn from, for algo=opd |
     | model | `auto` (SmolLM2-135M-Instruct), a folder, or a Hugging Face id |
-    | seed | of tasks, sampling and references |
-    | steps | optimizer steps |
+    | seed | seeds the draws of tasks, tokens and references |
+    | max_steps | optimizer steps |
     | tasks_per_step | tasks in a step; each makes one group |
-    | group | episodes of each task |
+    | group_size | episodes of each task |
     | optimizer | `adamw`: moments in fp32; `adamw_8bit`: in 8 bits, by bitsandbytes |
     | lr | peak learning rate, after a linear warm-up |
-    | warmup_steps | steps of that warm-up |
+    | warmup_steps | steps of the learning rate's warm-up |
     | max_grad_norm | the gradient is clipped to this norm |
-    | pack_tokens | most tokens in one forward and backward pass; bounds the memory |
+    | max_tokens_per_pack | tokens in one forward and backward pass; bounds the memory |
     | activation_checkpointing | compute activations again in the backward pass: less memory, more |
     | | time |
     | levels | levels the controller may use; empty: all of the environment's |
     | limits | token budgets of an episode |
     | reference | how much of a reference episode the teacher is shown |
     | credit | options of self-conditioned credit |
-    | engine | who samples the episodes |
+    | engine | what samples the episodes |
     | warm_start | the supervised stage before RL |
     | validation | evaluation during training |
     | lora | low-rank adapters |
     | sandbox | where untrusted code runs |
-    | device | `auto` takes a GPU where there is one |
-    | dtype | of the forward pass; `auto` is bfloat16 where the processor has it |
+    | device | `auto` takes a GPU if there is one |
+    | dtype | of the forward pass; `auto` is bfloat16 if the processor has it |
     | runs | folder that holds the runs |
-    | name | of this run; empty: the date and time |
+    | name | the run's name; empty: the date and time |
     | save_every | steps between checkpoints |
-    | keep | newest checkpoints to keep |
-    | tracker | where metrics go beside the run folder: a package that is installed |
+    | keep_checkpoints | how many of the newest are kept |
+    | tracker | where metrics go besides the run folder: an installed package |
     | plan | print what the run would cost, and stop |
     | resume | go on with the run `name` (empty: the newest) from its last checkpoint |
     """
@@ -184,14 +171,14 @@ class TrainConfig:
     teacher: str = ""
     model: str = "auto"
     seed: int = 0
-    steps: int = 28
+    max_steps: int = 28
     tasks_per_step: int = 4
-    group: int = 8
-    optimizer: AdamKind = "adamw"
+    group_size: int = 8
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
     lr: float = 3e-5
     warmup_steps: int = 2
     max_grad_norm: float = 1.0
-    pack_tokens: int = 4096
+    max_tokens_per_pack: int = 4096
     activation_checkpointing: bool = False
     levels: tuple[int, ...] = ()
     limits: Limits = field(
@@ -209,77 +196,49 @@ class TrainConfig:
     runs: Path = Path("runs")
     name: str = ""
     save_every: int = 10
-    keep: int = 2
+    keep_checkpoints: int = 2
     tracker: Literal["none", "trackio", "wandb"] = "none"
     plan: bool = False
     resume: bool = False
 
     def __post_init__(self) -> None:
-        algorithm = self.algorithm()
-        distill = algorithm.distill
-        wanted = distill is not None and distill.teacher == "model"
-        if wanted != bool(self.teacher):
-            raise ValueError(
-                f"algo={self.algo} learns from another model: give teacher=MODEL"
-                if wanted
-                else f"teacher={self.teacher} has no effect with algo={self.algo}; use algo=opd"
-            )
-        shown = reads_references(algorithm.credit) or (
-            distill is not None and not wanted
+        # Whether the algorithm can use the other settings is `algorithm_of`'s to say: that takes
+        # torch, and settings are read by commands that never load it.
+        check_name(self.algo)
+        _check_at_least(
+            1,
+            tasks_per_step=self.tasks_per_step,
+            max_steps=self.max_steps,
+            max_tokens_per_pack=self.max_tokens_per_pack,
+            save_every=self.save_every,
+            keep_checkpoints=self.keep_checkpoints,
         )
-        if not shown and self.reference != ReferenceLimits():
+        if self.group_size < 2:
             raise ValueError(
-                f"reference.* has no effect with algo={self.algo}, whose teacher is shown nothing; "
-                "use algo=sc_grpo"
+                f"group_size must be at least 2, to compare episodes, got {self.group_size}"
             )
-        for name in ("steps", "tasks_per_step", "pack_tokens", "save_every", "keep"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
-        if self.group < 2:
-            raise ValueError(
-                f"group must be at least 2, to compare episodes, got {self.group}"
-            )
-        for name in ("lr", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        _check_positive(lr=self.lr, max_grad_norm=self.max_grad_norm)
 
-    def algorithm(self) -> Algorithm:
-        """The algorithm that `algo` names, with this run's credit options over its own.
 
-        Raises ValueError for an unknown name, and for credit options that it would ignore.
-        """
-        algorithm = find_algorithm(self.algo)
-        usual = CreditOptions()
-        if self.credit == usual:
-            return algorithm
-        if not isinstance(algorithm.credit, SelfConditioned):
-            raise ValueError(
-                f"credit.* has no effect with algo={self.algo}; use algo=sc_grpo"
-            )
-        given = {k: v for k, v in vars(self.credit).items() if v != getattr(usual, k)}
-        options = replace(algorithm.credit.options, **given)
-        return replace(algorithm, credit=replace(algorithm.credit, options=options))
+def main() -> None:
+    """`scgrpo settings`: prints docs/settings.md."""
+    from scgrpo.settings.help import markdown
 
-    def torch_device(self) -> torch.device:
-        """The device that `device` means here. Raises ValueError where there is none."""
-        if self.device == "auto":
-            return default_device()
-        try:
-            return torch.empty(0, device=self.device).device
-        except (RuntimeError, AssertionError) as error:
-            why = str(error).splitlines()[0]
-            raise ValueError(
-                f"device={self.device} cannot be used here: {why}"
-            ) from error
+    print(f"# Settings of `scgrpo train`\n\n{markdown(TrainConfig)}", end="")
 
-    def torch_dtype(self) -> torch.dtype:
-        """The type of the forward pass that `dtype` means here."""
-        if self.dtype == "auto":
-            return default_dtype(self.torch_device())
-        return torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
+
+def _check_at_least(minimum: int, /, **values: int) -> None:
+    for name, value in values.items():
+        if value < minimum:
+            raise ValueError(f"{name} must be at least {minimum}, got {value}")
+
+
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        # Not `value <= 0`, which lets NaN pass.
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}")
 
 
 if __name__ == "__main__":
-    print(f"# Settings of `python -m scgrpo.train`\n\n{markdown(TrainConfig)}", end="")
+    main()

@@ -30,7 +30,7 @@ def open_policy(
     """
     engine, tokens = config.engine, config.limits.episode_tokens
     if engine.kind == "hf":
-        slots = config.tasks_per_step * config.group
+        slots = config.tasks_per_step * config.group_size
         return HFPolicy(model, tokenizer, slots=slots, cache_tokens=tokens)
     if engine.kind == "vllm_server":
         sampler = VLLMServer(Server(engine.base_url))

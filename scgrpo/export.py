@@ -75,7 +75,7 @@ def card(run: Path, step: int) -> ModelCard:
     lines = [
         f"# {config.algo} on {config.env}",
         "",
-        f"Step {step} of {config.steps} of a run of `scgrpo`, from `model={config.model}`, "
+        f"Step {step} of {config.max_steps} of a run of `scgrpo`, from `model={config.model}`, "
         f"seed {config.seed}.",
         "",
         f"    python -m scgrpo.train {_arguments(config)}",

@@ -19,8 +19,10 @@ from envs.store import write_episodes
 from envs.types import Episode, Stop, Task
 from sandboxes import SandboxError
 from sandboxes.commands import CommandError
+from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import LoraConfig, TrainConfig
 from scgrpo.credit.record import credit_path, write_credit
+from scgrpo.devices import device_of, dtype_of
 from scgrpo.distributed.ranks import SINGLE_PROCESS, PeerLostError, Ranks
 from scgrpo.distributed.sharding import full_parameters, full_state_dict, shard
 from scgrpo.engines import open_policy
@@ -78,8 +80,8 @@ class TrainingLoop:
         self._play = SharedRollouts(play, ranks)
         self.rng = np.random.default_rng(config.seed)
         self.levels = LevelCurriculum(config.levels or play.env.levels)
-        model, self.tokenizer = load_model(start, dtype=config.torch_dtype())
-        self.model = adapted(model.to(config.torch_device()), config.lora)
+        model, self.tokenizer = load_model(start, dtype=dtype_of(config))
+        self.model = adapted(model.to(device_of(config)), config.lora)
         use_packed(self.model)
         if config.activation_checkpointing:
             recompute_activations(self.model)
@@ -98,12 +100,12 @@ class TrainingLoop:
         self.trainer = PolicyUpdate(
             model=self.model,
             chat=self.policy.chat,
-            algorithm=config.algorithm(),
+            algorithm=algorithm_of(config),
             optimizer=self.optimizer,
             rng=self.rng,
             limits=config.reference,
             max_grad_norm=config.max_grad_norm,
-            pack_tokens=config.pack_tokens,
+            max_tokens_per_pack=config.max_tokens_per_pack,
             ranks=ranks,
             episode_tokens=config.limits.episode_tokens,
             teacher=_teacher(config, self.tokenizer),
@@ -126,7 +128,7 @@ class TrainingLoop:
         TrainingError for a step without a verdict, and for a gradient that stays not finite.
         """
         total, lead, tracker = (
-            self.config.steps,
+            self.config.max_steps,
             self.ranks.is_main_process,
             self.config.tracker,
         )
@@ -164,7 +166,7 @@ class TrainingLoop:
         log = _episode_log(episodes) | self._errors.numbers(episodes)
         if self.trainer.algorithm.refill:
             log["episodes/refills"] = float(rounds - 1)
-            log["episodes/mixed_groups"] = float(_mixed(episodes, config.group))
+            log["episodes/mixed_groups"] = float(_mixed(episodes, config.group_size))
         with _uninterrupted():
             update = self._update(step, tasks, episodes)
             log |= update.log
@@ -224,24 +226,26 @@ class TrainingLoop:
         config, seed = self.config, self.config.seed
         tasks = self._draw_tasks(config.tasks_per_step)
         episodes = self._play(
-            self.policy, tasks, group=config.group, seed=_seed(seed, step)
+            self.policy, tasks, group=config.group_size, seed=_seed(seed, step)
         )
         rounds = 1
         for rounds in range(1, self.trainer.algorithm.refill + 2):
-            missing = config.tasks_per_step - _mixed(episodes, config.group)
+            missing = config.tasks_per_step - _mixed(episodes, config.group_size)
             if missing == 0 or rounds > self.trainer.algorithm.refill:
                 break
             # Tasks of a round may stand in an earlier one: they are groups of their own.
             more = self._draw_tasks(missing)
             drawn = _seed(seed, step, rounds)
-            episodes += self._play(self.policy, more, group=config.group, seed=drawn)
+            episodes += self._play(
+                self.policy, more, group=config.group_size, seed=drawn
+            )
             tasks += more
         return tasks, episodes, rounds
 
     def _update(self, step: int, tasks: list[Task], episodes: list[Episode]) -> Update:
         """One optimizer step, and what follows from it for the policy and the level."""
         config = self.config
-        groups = [i // config.group for i in range(len(episodes))]
+        groups = [i // config.group_size for i in range(len(episodes))]
         scale = min(1.0, step / max(1, config.warmup_steps))
         try:
             update = self.trainer.update(episodes, groups, lr=config.lr * scale)
@@ -252,7 +256,7 @@ class TrainingLoop:
         self._skipped = self._skipped + 1 if update.log.get("train/skipped") else 0
         self.policy.updated()
         for i, task in enumerate(tasks):
-            mine = episodes[i * config.group : (i + 1) * config.group]
+            mine = episodes[i * config.group_size : (i + 1) * config.group_size]
             if any(e.verdict is not None for e in mine):
                 self.levels.record(task.level, success_rate(mine))
         return update
@@ -299,7 +303,7 @@ class TrainingLoop:
 
         All ranks must call it where the model is sharded.
         """
-        weights = full_state_dict(self.model, self.config.torch_dtype())
+        weights = full_state_dict(self.model, dtype_of(self.config))
         optimizer = self.optimizer.state_dict()
         if self.ranks.is_main_process:
             checkpoint.save(
@@ -310,7 +314,7 @@ class TrainingLoop:
                 optimizer=optimizer,
                 weights=weights,
                 state=self._state,
-                keep=self.config.keep,
+                keep=self.config.keep_checkpoints,
             )
         self._saved = self.step
 
@@ -378,13 +382,13 @@ def _teacher(
     """The other model that `algo` learns from, where it learns from one."""
     if not config.teacher:
         return None
-    dtype, device = config.torch_dtype(), config.torch_device()
+    dtype, device = dtype_of(config), device_of(config)
     return load_teacher(config.teacher, tokenizer, dtype=dtype, device=device)
 
 
 def _solution(config: TrainConfig, play: Rollouts) -> Solution | None:
     """The environment's oracle, where `algo` shows its teacher the solution."""
-    distill = config.algorithm().distill
+    distill = algorithm_of(config).distill
     return (
         solution_of(play.env)
         if distill is not None and distill.teacher == "gold"

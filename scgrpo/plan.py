@@ -14,8 +14,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from envs import registry
 from sandboxes.limits import compose_limits
+from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
-from scgrpo.credit import reads_references
+from scgrpo.credit.rule import reads_references
+from scgrpo.devices import device_of, dtype_of
 from scgrpo.models.load import resolve_model
 from scgrpo.runs import folders as runs
 from scgrpo.runs.log import METRICS, read_metrics
@@ -32,7 +34,7 @@ ALIKE = (
     "model",
     "algo",
     "tasks_per_step",
-    "group",
+    "group_size",
     "levels",
     "limits",
     "lora",
@@ -64,17 +66,17 @@ def text(config: TrainConfig) -> str:
     """The plan, a line for each number. Raises ValueError as the run itself would."""
     env = registry.make(config.env).unwrapped
     size = _size(config)
-    episodes = config.tasks_per_step * config.group
+    episodes = config.tasks_per_step * config.group_size
     most = episodes * config.limits.episode_tokens
-    algorithm = config.algorithm()
+    algorithm = algorithm_of(config)
     conditioned = reads_references(algorithm.credit)
     teacher = conditioned or algorithm.distill is not None
     lines = [
         f"model       {size.parameters / 1e6:.0f} million parameters, "
         f"{size.trained / 1e6:.1f} million of them trained",
-        f"episodes    {config.steps} steps of {config.tasks_per_step} x {config.group}: "
-        f"{config.steps * episodes}",
-        f"tokens      at most {most:,} a step, {most * config.steps:,} in all",
+        f"episodes    {config.max_steps} steps of {config.tasks_per_step} x {config.group_size}: "
+        f"{config.max_steps * episodes}",
+        f"tokens      at most {most:,} a step, {most * config.max_steps:,} in all",
         "passes      of each episode a step: it is written once, read once by the policy"
         + (", once by the policy with the reference" if conditioned else "")
         + (", once by a teacher" if algorithm.distill is not None else "")
@@ -84,7 +86,7 @@ def text(config: TrainConfig) -> str:
         f"time        {_time(config, size, teacher)}",
     ]
     if config.validation.every:
-        count = config.steps // config.validation.every
+        count = config.max_steps // config.validation.every
         lines.append(
             f"validation  {count} times {config.validation.tasks} episodes of each split"
         )
@@ -93,15 +95,15 @@ def text(config: TrainConfig) -> str:
 
 def peak_memory_mib(config: TrainConfig, size: Size) -> float:
     """Weights, masters, optimizer and gradient, cache, and what backward keeps, at full budgets."""
-    width = torch.empty((), dtype=config.torch_dtype()).element_size()
-    episodes = config.tasks_per_step * config.group
+    width = torch.empty((), dtype=dtype_of(config)).element_size()
+    episodes = config.tasks_per_step * config.group_size
     weights = size.parameters * width
     # The gradient in fp32, a master where the weight is not fp32, and Adam's two moments.
     moments = 2 if config.optimizer == "adamw_8bit" else 8
     trained = size.trained * ((4 if width == 4 else 8) + moments)
     cache = episodes * config.limits.episode_tokens * size.kept * width
     step = episodes * (config.limits.episode_tokens + config.reference.tokens)
-    held = min(step, PolicyUpdate.kept_tokens + config.pack_tokens)
+    held = min(step, PolicyUpdate.cached_forward_tokens + config.max_tokens_per_pack)
     # What a layer keeps of a token: norms, projections and residuals, and the feed-forward part.
     backward = held * size.layers * (10 * size.hidden + 6 * size.inner) * width
     return (weights + trained + cache + backward) / 2**20
@@ -143,17 +145,20 @@ def _time(config: TrainConfig, size: Size, teacher: bool) -> str:
     for run in reversed(runs.all_runs(config.runs)):
         if (seconds := _measured(config, run)) is not None:
             return (
-                f"{_span(seconds * config.steps)}, at {seconds:.1f} s a step as in {run}; "
+                f"{_span(seconds * config.max_steps)}, at {seconds:.1f} s a step as in {run}; "
                 "starting, a warm start and evaluations come on top"
             )
     tokens = (
-        FILLED * config.tasks_per_step * config.group * config.limits.episode_tokens
+        FILLED
+        * config.tasks_per_step
+        * config.group_size
+        * config.limits.episode_tokens
     )
     once = 2 * size.parameters * tokens
     speed = _speed(config, size)
     seconds = once * (3 + teacher) / speed + once / (speed * DECODING)
     return (
-        f"{_span(seconds * config.steps / 3)} to {_span(seconds * config.steps * 3)}: no run of "
+        f"{_span(seconds * config.max_steps / 3)} to {_span(seconds * config.max_steps * 3)}: no run of "
         f"these settings in {config.runs}/, so from {speed / 1e9:,.0f} GFLOP/s measured here"
     )
 
@@ -175,7 +180,7 @@ def _measured(config: TrainConfig, run: Path) -> float | None:
 @torch.no_grad()
 def _speed(config: TrainConfig, size: Size) -> float:
     """Floating-point operations a second of a layer's product, in the run's type."""
-    kind = {"dtype": config.torch_dtype(), "device": config.torch_device()}
+    kind = {"dtype": dtype_of(config), "device": device_of(config)}
     one, other = (
         torch.ones(512, size.hidden, **kind),
         torch.ones(size.hidden, size.inner, **kind),

@@ -11,6 +11,7 @@ import numpy as np
 from envs.base import TextEnv
 from envs.types import Task
 from scgrpo.config import TrainConfig
+from scgrpo.devices import device_of, dtype_of
 from scgrpo.loop import malformed_share
 from scgrpo.models.load import cache_folder, is_model, load_model, resolve_model
 from scgrpo.policies.hf import HFPolicy
@@ -42,7 +43,7 @@ def starting_weights(run: Path, config: TrainConfig, play: Rollouts) -> Path:
         return base
     if (
         options.mode == "auto"
-        and _starting_success(base, config, play) >= options.below
+        and _starting_success(base, config, play) >= options.success_threshold
     ):
         return base
     if options.mode == "auto" and type(play.env).random_turn is TextEnv.random_turn:
@@ -51,15 +52,13 @@ def starting_weights(run: Path, config: TrainConfig, play: Rollouts) -> Path:
         )
         return base
     level = (config.levels or play.env.levels)[0]
-    key = cache_key(
-        base, play.env, level, options, str(config.torch_dtype()), config.seed
-    )
+    key = cache_key(base, play.env, level, options, str(dtype_of(config)), config.seed)
     cached = cache_folder() / "warm_start" / key
     if is_model(cached):
         logger.info("warm start: taken from the cache, %s", cached)
     else:
-        model, tokenizer = load_model(base, dtype=config.torch_dtype())
-        model.to(config.torch_device())
+        model, tokenizer = load_model(base, dtype=dtype_of(config))
+        model.to(device_of(config))
         warm_start(cached, model, tokenizer, play, level, options, seed=config.seed)
     link.unlink(missing_ok=True)  # it may point to a cache that was cleared
     link.symlink_to(cached, target_is_directory=True)
@@ -68,8 +67,8 @@ def starting_weights(run: Path, config: TrainConfig, play: Rollouts) -> Path:
 
 def _starting_success(base: Path, config: TrainConfig, play: Rollouts) -> float:
     """Measures the untrained model on training tasks of the first level, and says so."""
-    model, tokenizer = load_model(base, dtype=config.torch_dtype())
-    model.to(config.torch_device())
+    model, tokenizer = load_model(base, dtype=dtype_of(config))
+    model.to(device_of(config))
     level = (config.levels or play.env.levels)[0]
     tasks = _spread(
         play.env.tasks("train", level), config.warm_start.measure_episodes // GROUP
@@ -80,7 +79,7 @@ def _starting_success(base: Path, config: TrainConfig, play: Rollouts) -> float:
         episodes = play(
             policy, tasks, group=GROUP, seed=config.seed, description="starting success"
         )
-    success, below = success_rate(episodes), config.warm_start.below
+    success, below = success_rate(episodes), config.warm_start.success_threshold
     logger.info(
         "starting success %.1f %% of %d episodes, %.0f %% of the turns malformed: %s",
         100 * success,

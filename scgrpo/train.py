@@ -17,7 +17,9 @@ from transformers.utils import logging as transformers_logging
 
 from sandboxes import SandboxError
 from scgrpo import plan
+from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
+from scgrpo.devices import device_of
 from scgrpo.distributed.ranks import (
     PeerLostError,
     Ranks,
@@ -61,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if is_main_process():
                 print(plan.text(config))
             return
-        train(config, settings.given(TrainConfig, argv))
+        train(config, settings.given_keys(TrainConfig, argv))
     except KeyboardInterrupt:
         print(f"\nstopped; go on with: {PROG} resume=true", file=sys.stderr)
         sys.exit(130)
@@ -89,7 +91,8 @@ def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
     """
     if config.plan:
         raise ValueError("plan=true starts no run")
-    with process_group(config.torch_device()) as ranks:
+    algorithm_of(config)
+    with process_group(device_of(config)) as ranks:
         return _train(config, given, ranks)
 
 
@@ -148,13 +151,13 @@ def _run_to_go_on(
     )
     changed = [
         f"{key}: the run has {kept[key]}, got {got[key]}"
-        for key in sorted(asked - {"resume", "name", "runs", "steps"})
+        for key in sorted(asked - {"resume", "name", "runs", "max_steps"})
         if got[key] != kept[key]
     ]
     if changed:
         raise ValueError(f"{run} goes on with its own settings; {'; '.join(changed)}")
-    if "steps" in asked:
-        saved = replace(saved, steps=config.steps)
+    if "max_steps" in asked:
+        saved = replace(saved, max_steps=config.max_steps)
         with disk_errors_explained(run):
             settings.save(saved, run / runs.CONFIG)
     return run, replace(saved, runs=config.runs, resume=True)

@@ -12,13 +12,16 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from envs.types import Episode
-from scgrpo.algorithms.advantages import overlong_penalty, uniform
+from scgrpo.algorithms.advantages import in_uniform_group, overlong_penalty
 from scgrpo.algorithms.distillation import Distillation, distill
-from scgrpo.algorithms.presets import Algorithm, surrogate
+from scgrpo.algorithms.presets import Algorithm
 from scgrpo.batch import Batch, collate
-from scgrpo.credit import Credit, ReferenceLimits, References, draw_peer_references
+from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.record import CreditRow, credit_rows, skipped_rows
+from scgrpo.credit.references import References, draw_peer_references
+from scgrpo.credit.rule import Credit
 from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
+from scgrpo.losses import surrogate
 from scgrpo.models.forward import BatchForward
 from scgrpo.models.packing import TokenIds, prompt_ids
 from scgrpo.models.scoring import token_scores
@@ -51,8 +54,8 @@ class PolicyUpdate:
     |---|---|
     | model | what is trained; the policy samples from the same weights |
     | optimizer | over the model's trainable weights |
-    | pack_tokens | most tokens in one forward and backward pass; bounds the memory |
-    | kept_tokens | token budget for reusing the graph of the credit's pass in the update; larger |
+    | max_tokens_per_pack | most tokens in one forward and backward pass; bounds the memory |
+    | cached_forward_tokens | token budget for reusing the graph of the credit's pass in the update; larger |
     | | batches compute it again |
     | rng | draws references |
     | episode_tokens | the token budget of an episode, which an overlong penalty looks at |
@@ -70,8 +73,8 @@ class PolicyUpdate:
     rng: np.random.Generator
     limits: ReferenceLimits = ReferenceLimits()
     max_grad_norm: float = 1.0
-    pack_tokens: int = 4096
-    kept_tokens: int = 16384
+    max_tokens_per_pack: int = 4096
+    cached_forward_tokens: int = 16384
     episode_tokens: int = 1024
     importance_cap: float = math.inf
     teacher: PreTrainedModel | None = None
@@ -119,8 +122,8 @@ class PolicyUpdate:
             collate(episodes, group, pad_id=0),
             chat=self.chat,
             limits=self.limits,
-            pack_tokens=self.pack_tokens,
-            kept_tokens=self.kept_tokens,
+            max_tokens_per_pack=self.max_tokens_per_pack,
+            cached_forward_tokens=self.cached_forward_tokens,
             ranks=self.ranks,
         )
 
@@ -144,7 +147,9 @@ class PolicyUpdate:
         skipped = skipped_rows(void, [group[i] for i in void], "void")
         if self.algorithm.drop_uniform_groups:
             rewards = torch.tensor([float(bool(episodes[i].verified)) for i in chosen])
-            same = uniform(rewards, torch.tensor([group[i] for i in chosen])).tolist()
+            same = in_uniform_group(
+                rewards, torch.tensor([group[i] for i in chosen])
+            ).tolist()
             dropped = [i for i, alike in zip(chosen, same, strict=True) if alike]
             chosen = [i for i, alike in zip(chosen, same, strict=True) if not alike]
             skipped += skipped_rows(dropped, [group[i] for i in dropped], "dropped")

@@ -30,7 +30,7 @@ from envs.toolspec import render_call
 from envs.types import Episode, Message, Segment, Stop, Task, Verdict
 from evals.export.harbor import IMAGE, write_task
 from sandboxes import SandboxConfig, open_pool
-from scgrpo.credit import ReferenceLimits
+from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.references import Case, References
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
@@ -305,7 +305,7 @@ def teacher_texts(chat: Chat, template: str) -> Texts:
         drawn = torch.full((len(rows),), source)
         references = References(
             reference=drawn,
-            wrong_reference=torch.full_like(drawn, -1),
+            negative_reference=torch.full_like(drawn, -1),
             case=torch.full_like(drawn, int(case)),
             overflow=torch.zeros(len(rows), dtype=torch.bool),
         )

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from envs.rollout import Limits
 from sandboxes import SandboxConfig
 from scgrpo.config import TrainConfig
+from scgrpo.devices import device_of, dtype_of
 from scgrpo.models.load import is_model, load_model, resolve_model
 from scgrpo.policies.completions import Server
 from scgrpo.policies.hf import HFPolicy
@@ -145,9 +146,9 @@ def open_policy(
         return
     config = replace(config, device="auto")
     try:
-        model, tokenizer = load_model(subject.folder, dtype=config.torch_dtype())
+        model, tokenizer = load_model(subject.folder, dtype=dtype_of(config))
         policy = HFPolicy(
-            model.to(config.torch_device()),
+            model.to(device_of(config)),
             tokenizer,
             cache_tokens=config.limits.episode_tokens,
             temperature=temperature,

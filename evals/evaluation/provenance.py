@@ -17,6 +17,7 @@ from typing import Any
 
 from envs.base import TextEnv
 from evals.evaluation.models import EvaluatedModels
+from scgrpo.devices import dtype_of
 from scgrpo.models.load import default_device
 
 __all__ = ["code_digest", "facts"]
@@ -46,9 +47,7 @@ def facts(
         "limits": asdict(config.limits),
         "sandbox": asdict(config.sandbox),
         "device": str(default_device()),
-        "dtype": str(replace(config, device="auto").torch_dtype()).removeprefix(
-            "torch."
-        ),
+        "dtype": str(dtype_of(replace(config, device="auto"))).removeprefix("torch."),
         "host": {"cores": os.cpu_count(), "platform": platform.platform()},
         "versions": {
             "python": platform.python_version(),

@@ -8,20 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from scgrpo.algorithms.advantages import (
-    batch_normalised,
-    centered,
+    batch_z_score,
+    group_z_score,
     leave_one_out,
+    mean_difference,
     no_reward,
-    zscored,
 )
 from scgrpo.algorithms.distillation import Distillation
-from scgrpo.credit import CreditRule, PerTurn, SelfConditioned, TopEntropy, uniform
 from scgrpo.credit.gigpo import gigpo_advantages
+from scgrpo.credit.per_turn import PerTurn
 from scgrpo.credit.process_rewards import process_advantages
+from scgrpo.credit.rule import CreditRule, uniform
+from scgrpo.credit.self_conditioned import SelfConditioned
+from scgrpo.credit.top_entropy import TopEntropy
 
 __all__ = [
     "ALGORITHMS",
@@ -42,31 +44,29 @@ __all__ = [
     "RLOO",
     "SC_GRPO",
     "Algorithm",
-    "clip_fraction",
     "per_budget",
     "per_episode",
     "per_token",
-    "surrogate",
 ]
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What one algorithm does differently; the trainer and the loss know no names.
+    """What one algorithm does differently; the update and the loss know no names.
 
     | field | meaning |
     |---|---|
-    | name | how it is asked for |
+    | name | what `algo=` calls it |
     | source | the paper |
     | advantage | (rewards (B,), group (B,)) -> (B,) |
     | weight | (action_mask (B, T)) -> (B, T), normalised over the whole batch, 0 off the mask |
     | clip_low, clip_high | the ratio is clipped to [1 - clip_low, 1 + clip_high] |
     | sequence_ratio | the ratio is the geometric mean over the episode's tokens |
-    | drop_uniform_groups | rows for which `advantages.uniform` holds leave before weight is taken |
-    | refill | with it: most further rounds of groups that make up for the dropped ones |
+    | drop_uniform_groups | rows of groups with one outcome leave before weight is computed |
+    | refill | with it: at most this many rounds of groups that replace the dropped ones |
     | overlong | share of the token budget at its end in which `overlong_penalty` grows; 0: none |
     | distill | a teacher's loss, summed with the same weight and added; None for none |
-    | credit | how much of the update each token gets, a `CreditRule`; by default all alike |
+    | credit | how much of the update each token gets, a `CreditRule`; the default is uniform |
     """
 
     name: str
@@ -85,22 +85,24 @@ class Algorithm:
     def __post_init__(self) -> None:
         if not (0.0 < self.clip_low < 1.0 and self.clip_high > 0.0):
             raise ValueError(
-                f"{self.name}: want 0 < clip_low < 1 and clip_high > 0, "
+                f"{self.name}: clip_low must be in (0, 1) and clip_high positive, "
                 f"got {self.clip_low} and {self.clip_high}"
             )
         if not 0.0 <= self.overlong < 1.0:
             raise ValueError(
-                f"{self.name}: want overlong in [0, 1), got {self.overlong}"
+                f"{self.name}: overlong must be in [0, 1), got {self.overlong}"
             )
         if self.refill and not self.drop_uniform_groups:
-            raise ValueError(f"{self.name}: refill wants drop_uniform_groups as well")
+            raise ValueError(
+                f"{self.name}: refill has no effect without drop_uniform_groups"
+            )
 
 
 def per_episode(action_mask: Tensor) -> Tensor:
     """1/B * 1/|o_i| on action tokens: the mean over tokens, then over episodes. (B, T) -> (B, T).
 
-    With groups of equal size this is the mean over groups of the paper's 1/G sum_i. Where void
-    episodes left some groups smaller, every episode still counts alike, so a group counts in
+    With groups of equal size this is the mean over groups of the paper's 1/G sum_i. If ungraded
+    episodes left some groups smaller, every episode still counts the same, so a group counts in
     proportion to its size. An episode without action tokens counts in B and weighs nothing.
     """
     lengths = action_mask.sum(1, keepdim=True).clamp_min(1)
@@ -127,69 +129,8 @@ def per_budget(tokens: int) -> Callable[[Tensor], Tensor]:
     return weight
 
 
-def surrogate(
-    logprobs: Tensor,
-    old_logprobs: Tensor,
-    advantage: Tensor,
-    weight: Tensor,
-    clip_low: float,
-    clip_high: float,
-    sequence: Tensor | None = None,
-) -> Tensor:
-    """-sum of weight * min(rho * A, clip(rho, 1 - clip_low, 1 + clip_high) * A), to be minimised.
-
-    (B, T) each, or (A,) each for the action tokens alone; `advantage` may be (B,). Only a sum: over
-    any partition of the rows the parts add up to the whole, in value and gradient. Tokens of weight
-    0 are not looked at, so whatever stands at padding does no harm.
-
-    With `sequence` (A,), the episode of each action token, rho is exp(mean of log pi / pi_old) over
-    the episode (arXiv:2507.18071); then every action token counts, whatever its weight.
-    """
-    ratio = _ratio(logprobs, old_logprobs, weight, sequence)
-    spread = _per_token(advantage, logprobs)
-    clipped = ratio.clamp(1.0 - clip_low, 1.0 + clip_high)
-    return -(weight * torch.minimum(ratio * spread, clipped * spread)).sum()
-
-
-def clip_fraction(
-    logprobs: Tensor,
-    old_logprobs: Tensor,
-    advantage: Tensor,
-    weight: Tensor,
-    clip_low: float,
-    clip_high: float,
-    sequence: Tensor | None = None,
-) -> Tensor:
-    """The sum of `weight` over tokens whose gradient the clip cuts off: a scalar.
-
-    With weights that sum to 1 over the batch it is a share, and it adds up over micro-batches.
-    """
-    with torch.no_grad():
-        ratio = _ratio(logprobs, old_logprobs, weight, sequence)
-        spread = _per_token(advantage, logprobs)
-        above = (ratio > 1.0 + clip_high) & (spread > 0)
-        below = (ratio < 1.0 - clip_low) & (spread < 0)
-        return (weight * (above | below)).sum()
-
-
-def _ratio(
-    logprobs: Tensor, old_logprobs: Tensor, weight: Tensor, sequence: Tensor | None
-) -> Tensor:
-    """pi / pi_old of the token or its sequence; 1 where a token's weight is 0: 0 * inf is NaN."""
-    if sequence is None:
-        return torch.where(weight != 0, logprobs - old_logprobs, 0.0).exp()
-    _, place, size = sequence.unique(return_inverse=True, return_counts=True)
-    log_ratio = logprobs - old_logprobs
-    total = torch.zeros(len(size), dtype=log_ratio.dtype, device=log_ratio.device)
-    return (total.index_add(0, place, log_ratio) / size)[place].exp()
-
-
-def _per_token(advantage: Tensor, logprobs: Tensor) -> Tensor:
-    return advantage[:, None] if advantage.dim() < logprobs.dim() else advantage
-
-
 GRPO = Algorithm(
-    name="grpo", source="arXiv:2402.03300", advantage=zscored, weight=per_episode
+    name="grpo", source="arXiv:2402.03300", advantage=group_z_score, weight=per_episode
 )
 DAPO = replace(
     GRPO,
@@ -205,7 +146,7 @@ DR_GRPO = replace(
     GRPO,
     name="dr_grpo",
     source="arXiv:2503.20783",
-    advantage=centered,
+    advantage=mean_difference,
     weight=per_budget(1024),
 )
 GSPO = replace(
@@ -227,7 +168,7 @@ REINFORCE_PP = replace(
     GRPO,
     name="reinforce_pp",
     source="arXiv:2501.03262",
-    advantage=batch_normalised,
+    advantage=batch_z_score,
     weight=per_token,
 )
 ENTROPY_80_20 = replace(

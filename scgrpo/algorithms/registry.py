@@ -1,14 +1,18 @@
-"""Names to algorithms: ours by name, anybody's by module."""
+"""Names and settings to algorithms: ours by name, anybody's by module."""
 
 from __future__ import annotations
 
-import difflib
 import importlib
-from collections.abc import Iterable
+from dataclasses import replace
 
+from scgrpo.algorithms.names import check_name, near_name
 from scgrpo.algorithms.presets import ALGORITHMS, Algorithm
+from scgrpo.config import TrainConfig
+from scgrpo.credit.options import CreditOptions, ReferenceLimits
+from scgrpo.credit.rule import reads_references
+from scgrpo.credit.self_conditioned import SelfConditioned
 
-__all__ = ["find_algorithm"]
+__all__ = ["algorithm_of", "find_algorithm"]
 
 
 def find_algorithm(name: str) -> Algorithm:
@@ -22,45 +26,82 @@ def find_algorithm(name: str) -> Algorithm:
     Raises ValueError for a name that is neither, saying what is near. An error inside the author's
     module is raised as it is.
     """
-    module, colon, attribute = name.partition(":")
-    if colon:
-        return _from_module(name, module, attribute)
-    if name not in ALGORITHMS:
+    check_name(name)
+    if ":" not in name:
+        return ALGORITHMS[name]
+    module, _, attribute = name.partition(":")
+    return _from_module(name, module, attribute)
+
+
+def algorithm_of(config: TrainConfig) -> Algorithm:
+    """The algorithm of a run: the one that `algo` names, with the run's credit options over its own.
+
+    Raises ValueError for an unknown name, and for settings that the algorithm would ignore.
+    """
+    algorithm = _with_credit_options(find_algorithm(config.algo), config)
+    distill = algorithm.distill
+    needs_model = distill is not None and distill.teacher == "model"
+    if needs_model and not config.teacher:
         raise ValueError(
-            f"unknown algorithm algo={name!r}; {_hint(name, ALGORITHMS)}"
-            f"known: {', '.join(sorted(ALGORITHMS))}; or module:NAME for one of your own"
+            f"algo={config.algo} learns from another model: give teacher=MODEL"
         )
-    return ALGORITHMS[name]
+    if config.teacher and not needs_model:
+        raise ValueError(
+            f"teacher={config.teacher} has no effect with algo={config.algo}; use algo=opd"
+        )
+
+    shows_episode = distill is not None and not needs_model
+    shows_episode = shows_episode or reads_references(algorithm.credit)
+    if not shows_episode and config.reference != ReferenceLimits():
+        raise ValueError(
+            f"reference.* has no effect with algo={config.algo}, whose teacher is shown nothing; "
+            "use algo=sc_grpo"
+        )
+    return algorithm
+
+
+def _with_credit_options(algorithm: Algorithm, config: TrainConfig) -> Algorithm:
+    """The algorithm with those of the run's credit options that are not the defaults."""
+    defaults = vars(CreditOptions())
+    options = vars(config.credit)
+    changed = {key: options[key] for key in options if options[key] != defaults[key]}
+    if not changed:
+        return algorithm
+    if not isinstance(algorithm.credit, SelfConditioned):
+        raise ValueError(
+            f"credit.* has no effect with algo={config.algo}; use algo=sc_grpo"
+        )
+
+    # An author's own options stay where the run's settings say nothing.
+    merged = replace(algorithm.credit.options, **changed)
+    return replace(algorithm, credit=replace(algorithm.credit, options=merged))
 
 
 def _from_module(name: str, module: str, attribute: str) -> Algorithm:
-    if not all(part.isidentifier() for part in [*module.split("."), attribute]):
-        raise ValueError(
-            f"got algo={name!r}, wanted module:NAME as in my_rules:MINE: a module as `import` "
-            "takes it, without .py, and a name in it"
-        )
-    values = _contents(name, module)
+    values = _module_contents(name, module)
     value = values.get(attribute)
     if isinstance(value, Algorithm):
         return value
 
     # Presets that the module imports to start from are not its own.
     presets = set(map(id, ALGORITHMS.values()))
-    algorithms = {key for key, other in values.items() if isinstance(other, Algorithm)}
-    own = sorted(key for key in algorithms if id(values[key]) not in presets)
+    own = [
+        key
+        for key, other in sorted(values.items())
+        if isinstance(other, Algorithm) and id(other) not in presets
+    ]
     got = f"a {type(value).__name__}" if attribute in values else "nothing of that name"
+    file = values.get("__file__", module)
+    if own:
+        advice = f"{near_name(attribute, own)}it has {', '.join(own)}"
+    else:
+        advice = "make one: replace(GRPO, credit=my_rule)"
     raise ValueError(
-        f"algo={name!r} wants an Algorithm, got {got} in {values.get('__file__', module)}; "
-        + _hint(attribute, own)
-        + (
-            f"it has {', '.join(own)}"
-            if own
-            else "make one: replace(GRPO, credit=my_rule)"
-        )
+        f"algo={name!r}: expected an Algorithm, got {got} in {file}; {advice}"
     )
 
 
-def _contents(name: str, module: str) -> dict[str, object]:
+def _module_contents(name: str, module: str) -> dict[str, object]:
     """What the module defines, by name."""
     try:
         return vars(importlib.import_module(module))
@@ -69,11 +110,6 @@ def _contents(name: str, module: str) -> dict[str, object]:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
         raise ValueError(
-            f"module {module!r} of algo={name!r} cannot be found: "
+            f"module {module!r} of algo={name!r} cannot be imported: "
             "is its folder on PYTHONPATH, or its package installed?"
         ) from error
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
-    return f"did you mean {near[0]}? " if near else ""

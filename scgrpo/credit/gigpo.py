@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from envs.types import Episode
-from scgrpo.algorithms.advantages import zscored
+from scgrpo.algorithms.advantages import group_z_score
 
 __all__ = ["gigpo_advantages"]
 
@@ -32,25 +32,40 @@ def gigpo_advantages(episodes: Sequence[Episode], group: Tensor) -> list[Tensor]
     Population std with a floor of 1e-6. Raises ValueError for a turn whose state is not known.
     """
     for episode in episodes:
-        if len(episode.states) != len(episode.turns) or "" in episode.states:
-            raise ValueError(
-                f"{episode.env or 'the environment'} tells not every turn's state of task "
-                f"{episode.task.id!r}; GiGPO wants an environment whose info has `state`"
-            )
+        _check_states(episode)
     rewards = torch.tensor([float(bool(episode.verified)) for episode in episodes])
-    whole = zscored(rewards, group)
-    sizes = [len(episode.states) for episode in episodes]
-    anchors: dict[tuple[int, str], int] = {}
-    places = [
-        anchors.setdefault((g, state), len(anchors))
-        for g, episode in zip(group.tolist(), episodes, strict=True)
-        for state in episode.states
-    ]
-    left = [torch.arange(size - 1, -1, -1) for size in sizes]
-    returns = [
-        reward * DISCOUNT**after for reward, after in zip(rewards, left, strict=True)
-    ]
-    if not places:
+    returns = [_returns(e, r) for e, r in zip(episodes, rewards, strict=True)]
+    states = _state_numbers(episodes, group)
+    if not len(states):
         return returns
-    steps = zscored(torch.cat(returns), torch.tensor(places)).split(sizes)
-    return [a + STEP_SHARE * step for a, step in zip(whole, steps, strict=True)]
+
+    # Turns of one number are a group: the same state in the same group of episodes.
+    episode_advantage = group_z_score(rewards, group)
+    turn_advantage = group_z_score(torch.cat(returns), states)
+    by_episode = turn_advantage.split([len(episode.states) for episode in episodes])
+    pairs = zip(episode_advantage, by_episode, strict=True)
+    return [whole + STEP_SHARE * turns for whole, turns in pairs]
+
+
+def _check_states(episode: Episode) -> None:
+    if len(episode.states) != len(episode.turns) or "" in episode.states:
+        raise ValueError(
+            f"{episode.env or 'the environment'} did not report the state of every turn of task "
+            f"{episode.task.id!r}; GiGPO needs episodes of a TextEnv, which does"
+        )
+
+
+def _returns(episode: Episode, reward: Tensor) -> Tensor:
+    """V of each turn, (turns,)."""
+    turns_after = torch.arange(len(episode.states) - 1, -1, -1)
+    return reward * DISCOUNT**turns_after
+
+
+def _state_numbers(episodes: Sequence[Episode], group: Tensor) -> Tensor:
+    """(all turns,) int64: equal for turns of one group that start from the same state."""
+    numbers: dict[tuple[int, str], int] = {}
+    turns: list[int] = []
+    for g, episode in zip(group.tolist(), episodes, strict=True):
+        for state in episode.states:
+            turns.append(numbers.setdefault((g, state), len(numbers)))
+    return torch.tensor(turns, dtype=torch.int64)

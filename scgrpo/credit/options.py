@@ -6,7 +6,7 @@ STATED: the paper (arXiv:2606.18810) says it. CHOSEN: the paper is silent and th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 __all__ = ["Control", "CreditOptions", "ReferenceLimits", "Scope"]
 
@@ -21,13 +21,14 @@ class CreditOptions:
     | field | meaning |
     |---|---|
     | scope | what shares a percentile: `micro_batch` (STATED), or the whole `step` (CHOSEN) |
-    | percentile | of D, that becomes c (STATED 0.75) |
-    | floor | least c (STATED 1e-4) |
-    | renorm_mean1 | scale w to mean 1 over the active tokens of its scope (STATED off) |
+    | percentile | quantile of D that is used as c (STATED 0.75) |
+    | floor | lower bound of c (STATED 1e-4) |
+    | normalize_weights | scale w to mean 1 over the active tokens of its scope (STATED off) |
     | weight_single | weigh failed episodes of n = 1 groups (STATED off: it collapsed entropy) |
-    | contrastive | D = max(0, D(right reference) - D(wrong reference)) (arXiv:2606.11709) |
+    | contrastive | D = max(0, D(verified) - D(failed reference)) (arXiv:2606.11709) |
     | alpha_div | scale of the advantage of n = 0 groups (STATED 0.1); 0 switches that branch off |
-    | shared_draw | a draw for a group and one for the row drawn: as uniform, cheaper (CHOSEN off) |
+    | shared_reference | a group's rows share one draw, and its row has another: as uniform, |
+    | | cheaper (CHOSEN off) |
     | control | `none`, or a weight that should not work, for the proof (CHOSEN) |
 
     The scope `step` does not change with packing or with the number of devices.
@@ -42,22 +43,16 @@ class CreditOptions:
     scope: Scope = "step"
     percentile: float = 0.75
     floor: float = 1e-4
-    renorm_mean1: bool = False
+    normalize_weights: bool = False
     weight_single: bool = False
     contrastive: bool = False
     alpha_div: float = 0.1
-    shared_draw: bool = False
+    shared_reference: bool = False
     control: Control = "none"
 
     def __post_init__(self) -> None:
-        for name, wanted in (
-            ("scope", get_args(Scope)),
-            ("control", get_args(Control)),
-        ):
-            if getattr(self, name) not in wanted:
-                raise ValueError(
-                    f"credit.{name} must be one of {', '.join(wanted)}, got {getattr(self, name)!r}"
-                )
+        _check_choice("scope", self.scope, Scope)
+        _check_choice("control", self.control, Control)
         if not 0.0 <= self.percentile <= 1.0:
             raise ValueError(
                 f"credit.percentile must be in [0, 1], got {self.percentile}"
@@ -88,3 +83,11 @@ class ReferenceLimits:
     tokens: int = 512
     observation_chars: int = 400
     input_tokens: int = 4096
+
+
+def _check_choice(name: str, value: str, choices: Any) -> None:
+    options = get_args(choices)
+    if value not in options:
+        raise ValueError(
+            f"credit.{name} must be one of {', '.join(options)}, got {value!r}"
+        )

@@ -38,6 +38,7 @@ class PerTurn:
     def __call__(
         self, forward: BatchForward, advantage: Tensor, rng: np.random.Generator
     ) -> Credit:
+        """Weight 1, advantage (B, T)."""
         mask = forward.batch.action_mask
         turns = self.advantages(forward.episodes, forward.batch.group)
         return Credit(mask.float(), _at_tokens(turns, forward.episodes, mask))
@@ -49,8 +50,7 @@ def _at_tokens(
     """Each turn's advantage at its tokens, (B, T); 0 off the action tokens."""
     advantage = torch.zeros(mask.shape)
     for row, (values, episode) in enumerate(zip(turns, episodes, strict=True)):
-        lengths = torch.tensor(
-            [len(turn.token_ids) for turn in episode.turns], dtype=torch.long
-        )
-        advantage[row, mask[row]] = values.repeat_interleave(lengths)
+        lengths = [len(turn.token_ids) for turn in episode.turns]
+        repeats = torch.tensor(lengths, dtype=torch.long)
+        advantage[row, mask[row]] = values.repeat_interleave(repeats)
     return advantage

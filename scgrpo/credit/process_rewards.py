@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from envs.types import Episode
-from scgrpo.algorithms.advantages import zscored
+from scgrpo.algorithms.advantages import group_z_score
 
 __all__ = ["process_advantages"]
 
@@ -28,14 +28,26 @@ def process_advantages(episodes: Sequence[Episode], group: Tensor) -> list[Tenso
     Population std with a floor of 1e-6; a group whose turns all have one score gets 0. Raises
     ValueError for a turn that the environment has not scored.
     """
+    scores: list[float] = []
     for episode in episodes:
-        if len(episode.progress) != len(episode.turns) or None in episode.progress:
-            raise ValueError(
-                f"{episode.env or 'the environment'} scores not every turn of task "
-                f"{episode.task.id!r}: got {list(episode.progress)} for {len(episode.turns)} "
-                "turns; process rewards want an environment that defines checks()"
-            )
+        scores += _turn_scores(episode)
     sizes = [len(episode.progress) for episode in episodes]
-    scores = torch.tensor([float(p or 0.0) for e in episodes for p in e.progress])
-    normal = zscored(scores, group.repeat_interleave(torch.tensor(sizes)))
-    return [mine.flip(0).cumsum(0).flip(0) for mine in normal.split(sizes)]
+    turn_group = group.repeat_interleave(torch.tensor(sizes))
+    normalized = group_z_score(torch.tensor(scores), turn_group)
+    return [_sum_from_each(turns) for turns in normalized.split(sizes)]
+
+
+def _turn_scores(episode: Episode) -> list[float]:
+    scores = [score for score in episode.progress if score is not None]
+    if not len(scores) == len(episode.progress) == len(episode.turns):
+        raise ValueError(
+            f"{episode.env or 'the environment'} did not score every turn of task "
+            f"{episode.task.id!r}: got {list(episode.progress)} for {len(episode.turns)} "
+            "turns; process rewards need an environment that defines checks()"
+        )
+    return [float(score) for score in scores]
+
+
+def _sum_from_each(scores: Tensor) -> Tensor:
+    """At k the sum over j >= k. (turns,) -> (turns,)."""
+    return scores.flip(0).cumsum(0).flip(0)

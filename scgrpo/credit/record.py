@@ -1,4 +1,4 @@
-"""What credit each token of a training step got, on disk beside the step's episodes."""
+"""The credit of each token of a training step, stored with the step's episodes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from scgrpo.batch import Batch
-from scgrpo.credit import Case, Credit
+from scgrpo.credit.references import Case
+from scgrpo.credit.rule import Credit
 from scgrpo.runs.disk import write_atomically
 
 __all__ = ["CreditRow", "credit_path", "skipped_rows", "credit_rows", "write_credit"]
@@ -31,10 +32,10 @@ class CreditRow:
     | group | episodes of one number are attempts at one task |
     | reference | place of the episode that its teacher was shown |
     | case | what its group's references are, as `Case`; `none` if the rule reads none; |
-    | | `void` and `dropped` for an episode that no gradient saw |
-    | advantage | its mean over the action tokens where turns differ; None for `void`, `dropped` |
+    | | `void` (ungraded) and `dropped` for an episode that no gradient saw |
+    | advantage | its mean over the action tokens if turns differ; None for `void`, `dropped` |
     | divergence, weight | D (nats) and w of each action token in order, empty for those two |
-    | entropy | of the plain distribution (nats), likewise; empty where no pass was needed |
+    | entropy | of the unconditioned distribution (nats), likewise; empty without a pass |
     """
 
     episode: int
@@ -52,25 +53,21 @@ def credit_rows(
 ) -> list[CreditRow]:
     """What the episodes of a batch got, whose row b is the episode at `places[b]` of the step.
 
-    `entropy` holds (|o_b|,) nats for each row b that was read. D is 0 where the rule has none.
+    `entropy` holds (|o_b|,) nats for each row b that was read. D is 0 if the rule has none.
     """
-    divergence = (
-        torch.zeros_like(credit.weight)
-        if credit.divergence is None
-        else credit.divergence
-    )
-    rows = []
+    divergence = credit.divergence
+    if divergence is None:
+        divergence = torch.zeros_like(credit.weight)
+
+    rows: list[CreditRow] = []
     for row, place in enumerate(places):
         mask = batch.action_mask[row]
-        reference, case = -1, NO_REFERENCES
-        if credit.references is not None:
-            reference = int(credit.references.reference[row])
-            case = Case(int(credit.references.case[row])).name.lower()
+        reference, case = _reference_and_case(credit, row, places)
         rows.append(
             CreditRow(
                 episode=place,
                 group=int(batch.group[row]),
-                reference=None if reference < 0 else places[reference],
+                reference=reference,
                 case=case,
                 advantage=_mean(credit.advantage[row], mask),
                 divergence=divergence[row][mask].tolist(),
@@ -81,6 +78,17 @@ def credit_rows(
     return rows
 
 
+def _reference_and_case(
+    credit: Credit, row: int, places: Sequence[int]
+) -> tuple[int | None, str]:
+    """The place of the row's reference, and its case."""
+    if credit.references is None:
+        return None, NO_REFERENCES
+    reference = int(credit.references.reference[row])
+    case = Case(int(credit.references.case[row])).label
+    return None if reference < 0 else places[reference], case
+
+
 def _mean(advantage: Tensor, mask: Tensor) -> float:
     """The episode's one advantage, or the mean over its action tokens; 0 without any."""
     if advantage.dim() == 0:
@@ -89,34 +97,35 @@ def _mean(advantage: Tensor, mask: Tensor) -> float:
 
 
 def skipped_rows(
-    places: Sequence[int], group: Sequence[int], why: str
+    places: Sequence[int], group: Sequence[int], reason: str
 ) -> list[CreditRow]:
-    """Rows without credit of the episodes at `places`, for the case `why`."""
-    return [CreditRow(p, g, case=why) for p, g in zip(places, group, strict=True)]
+    """Rows without credit of the episodes at `places`, for the case `reason`."""
+    return [CreditRow(p, g, case=reason) for p, g in zip(places, group, strict=True)]
 
 
 def credit_path(run: Path, step: int) -> Path:
-    """Where the credit of a step stands: under the name that its episodes have."""
+    """The file of a step's credit, which has the name of its file of episodes."""
     return run / "credit" / f"step-{step:06d}.jsonl"
 
 
 def write_credit(path: Path, rows: Iterable[CreditRow]) -> None:
-    """Writes a line for each row, by episode, in one step in place of what was there.
+    """Writes a line for each row, by episode, and replaces an earlier file in one step.
 
     Numbers keep four significant digits; what is not finite becomes null. Raises DiskError.
     """
-    lines = (
-        json.dumps(_short(asdict(row)), separators=(",", ":"), allow_nan=False) + "\n"
-        for row in sorted(rows, key=lambda row: row.episode)
-    )
+    lines: list[str] = []
+    for row in sorted(rows, key=lambda row: row.episode):
+        values = _shorten(asdict(row))
+        line = json.dumps(values, separators=(",", ":"), allow_nan=False)
+        lines.append(line + "\n")
     write_atomically(path, "".join(lines))
 
 
-def _short(value: object) -> object:
+def _shorten(value: object) -> object:
     if isinstance(value, dict):
-        return {key: _short(item) for key, item in value.items()}
+        return {key: _shorten(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_short(item) for item in value]
+        return [_shorten(item) for item in value]
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     return value

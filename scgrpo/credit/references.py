@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scgrpo.credit.options import CreditOptions
 
-__all__ = ["Case", "References", "draw_peer_references", "assign_references"]
+__all__ = ["Case", "References", "assign_references", "draw_peer_references"]
 
 NONE = -1
 
@@ -27,14 +27,19 @@ class Case(IntEnum):
     """2 <= n < G: GRPO's advantage, weight w (STATED)."""
     DIVERSITY = 1
     """n = 0: advantage alpha_div * A_div, weight w (STATED)."""
-    PLAIN_SINGLE = 2
-    """n = 1: plain GRPO (STATED)."""
-    PLAIN_ALL = 3
-    """n = G: plain GRPO, whose advantage is 0 (STATED)."""
+    UNWEIGHTED_SINGLE = 2
+    """n = 1: GRPO, weight 1 (STATED)."""
+    UNWEIGHTED_ALL = 3
+    """n = G: GRPO, whose advantage is 0 (STATED)."""
     WEIGHTED_SINGLE = 4
     """n = 1 with `weight_single`: as WEIGHTED; the verified one has none, hence weight 1."""
-    PLAIN_NONE = 5
-    """n = 0 with `alpha_div` 0: plain GRPO, whose advantage is 0."""
+    UNWEIGHTED_NONE = 5
+    """n = 0 with `alpha_div` 0: GRPO, whose advantage is 0."""
+
+    @property
+    def label(self) -> str:
+        """The name in metrics and credit records; files of every version say `plain_...`."""
+        return self.name.lower().replace("unweighted", "plain")
 
 
 @dataclass(frozen=True)
@@ -44,22 +49,23 @@ class References:
     | field | meaning |
     |---|---|
     | reference | (B,) int64, the row shown to the teacher; rows with one are the weighted rows |
-    | wrong_reference | (B,) int64, the failed row to contrast with, under `contrastive` |
+    | negative_reference | (B,) int64, the failed row to contrast with, under `contrastive` |
     | case | (B,) int64, values of `Case` |
     | overflow | (B,) bool, the row lost its reference because the teacher's input was too long |
     """
 
     reference: Tensor
-    wrong_reference: Tensor
+    negative_reference: Tensor
     case: Tensor
     overflow: Tensor
 
     @classmethod
     def none(cls, rows: int) -> References:
-        """No row has a reference: every group is PLAIN_ALL."""
-        nobody = torch.full((rows,), NONE, dtype=torch.int64)
-        plain = torch.full_like(nobody, Case.PLAIN_ALL)
-        return cls(nobody, nobody, plain, torch.zeros(rows, dtype=torch.bool))
+        """No row has a reference: every group is UNWEIGHTED_ALL."""
+        no_reference = torch.full((rows,), NONE, dtype=torch.int64)
+        case = torch.full_like(no_reference, Case.UNWEIGHTED_ALL)
+        overflow = torch.zeros(rows, dtype=torch.bool)
+        return cls(no_reference, no_reference, case, overflow)
 
     @property
     def weighted(self) -> Tensor:
@@ -69,13 +75,13 @@ class References:
     def without(self, overflow: Tensor) -> References:
         """The references if the rows of `overflow` (B,) bool cannot be scored: weight 1, counted.
 
-        A row whose wrong reference alone does not fit is such a row too.
+        A row whose negative reference alone does not fit is such a row too.
         """
         lost = overflow & self.weighted
         return replace(
             self,
             reference=self.reference.masked_fill(lost, NONE),
-            wrong_reference=self.wrong_reference.masked_fill(lost, NONE),
+            negative_reference=self.negative_reference.masked_fill(lost, NONE),
             overflow=self.overflow | lost,
         )
 
@@ -89,44 +95,38 @@ def assign_references(
     n = 0: one episode r, drawn uniformly; the others are scored against it, r has none (STATED).
     n = 1 or n = G: none (STATED).
 
-    `contrastive`: the wrong reference is a uniform draw from the group's failed ones, never itself.
-    A row with none to draw (it is the only failed one), and a row of an n = 0 group, which has no
-    right one, keeps its one-sided D.
+    `contrastive`: the negative reference is a uniform draw from the group's failed ones, never
+    itself. A row with none to draw (it is the only failed one), and a row of an n = 0 group, which
+    has no verified one, keeps its one-sided D.
 
     Control `wrong_ref`: the reference is a uniform draw from the rows of other groups with the same
     verdict as the one it replaces (for n = 0 one draw for the group, and the row r has none as
-    before). Where there is no such row, as in a batch of one task, there is no reference and the
+    before). If there is no such row, as in a batch of one task, there is no reference and the
     weight is 1. It takes a group for a task: a task must not stand in two groups of the batch.
     """
-    passed, groups = verified.cpu().numpy(), group.cpu().numpy()
-    reference, wrong, case = (
-        np.full(len(groups), NONE, dtype=np.int64) for _ in range(3)
-    )
+    passed = verified.cpu().numpy()
+    groups = group.cpu().numpy()
+    reference = np.full(len(groups), NONE, dtype=np.int64)
+    negative = reference.copy()
+    case = reference.copy()
+
     for g in np.unique(groups):
         rows = np.flatnonzero(groups == g)
-        pool = np.flatnonzero(groups != g) if options.control == "wrong_ref" else rows
         kind = _case(int(passed[rows].sum()), len(rows), options)
         case[rows] = kind
+        other_rows = np.flatnonzero(groups != g)
+        pool = other_rows if options.control == "wrong_ref" else rows
         if kind in (Case.WEIGHTED, Case.WEIGHTED_SINGLE):
-            right = pool[passed[pool]]
-            right = rng.permutation(right) if options.shared_draw else right
-            for row in rows.tolist():
-                others = right[right != row]
-                reference[row] = _draw(
-                    others[:1] if options.shared_draw else others, NONE, rng
-                )
-                if options.contrastive and reference[row] != NONE:
-                    wrong[row] = _draw(rows[~passed[rows]], row, rng)
+            _draw_verified(rows, pool, passed, reference, negative, rng, options)
         elif kind is Case.DIVERSITY:
-            r = _draw(rows, NONE, rng)
-            reference[rows] = (
-                r if pool is rows else _draw(pool[~passed[pool]], NONE, rng)
-            )
-            reference[r] = NONE
-    tensors = [
-        torch.from_numpy(rows).to(group.device) for rows in (reference, wrong, case)
-    ]
-    return References(*tensors, overflow=torch.zeros_like(group, dtype=torch.bool))
+            _draw_for_diversity(rows, pool, passed, reference, rng)
+
+    return References(
+        reference=torch.from_numpy(reference).to(group.device),
+        negative_reference=torch.from_numpy(negative).to(group.device),
+        case=torch.from_numpy(case).to(group.device),
+        overflow=torch.zeros_like(group, dtype=torch.bool),
+    )
 
 
 def draw_peer_references(
@@ -134,27 +134,66 @@ def draw_peer_references(
 ) -> Tensor:
     """A uniform draw from the group's other verified episodes, -1 for none. (B,), (B,) -> (B,).
 
-    For self-distillation: also where n = 1 (but for the verified one itself) and n = G.
+    For self-distillation: also if n = 1 (but for the verified one itself) and if n = G.
     """
-    passed, groups = verified.cpu().numpy(), group.cpu().numpy()
-    drawn = [
-        _draw(np.flatnonzero(passed & (groups == g)), i, rng)
-        for i, g in enumerate(groups)
-    ]
-    return torch.tensor(drawn, dtype=torch.int64)
+    passed = verified.cpu().numpy()
+    groups = group.cpu().numpy()
+    references: list[int] = []
+    for row, g in enumerate(groups):
+        pool = np.flatnonzero(passed & (groups == g))
+        references.append(_draw(pool, row, rng))
+    return torch.tensor(references, dtype=torch.int64)
+
+
+def _draw_verified(
+    rows: np.ndarray,
+    pool: np.ndarray,
+    passed: np.ndarray,
+    reference: np.ndarray,
+    negative: np.ndarray,
+    rng: np.random.Generator,
+    options: CreditOptions,
+) -> None:
+    """Writes each row's draw among the verified rows of `pool`, and its negative one."""
+    verified = pool[passed[pool]]
+    if options.shared_reference:
+        verified = rng.permutation(verified)
+    for row in rows.tolist():
+        candidates = verified[verified != row]
+        if options.shared_reference:
+            # The first of one order for all is uniform for each of them, itself left out.
+            candidates = candidates[:1]
+        reference[row] = _draw(candidates, NONE, rng)
+        if options.contrastive and reference[row] != NONE:
+            negative[row] = _draw(rows[~passed[rows]], row, rng)
+
+
+def _draw_for_diversity(
+    rows: np.ndarray,
+    pool: np.ndarray,
+    passed: np.ndarray,
+    reference: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """Writes the one draw for a group without a success; the row r itself gets none."""
+    r = _draw(rows, NONE, rng)
+    is_own_group = pool is rows
+    reference[rows] = r if is_own_group else _draw(pool[~passed[pool]], NONE, rng)
+    reference[r] = NONE
 
 
 def _case(n: int, size: int, options: CreditOptions) -> Case:
     if n == size:
-        return Case.PLAIN_ALL
+        return Case.UNWEIGHTED_ALL
     if n == 0:
-        return Case.DIVERSITY if options.alpha_div > 0 else Case.PLAIN_NONE
+        return Case.DIVERSITY if options.alpha_div > 0 else Case.UNWEIGHTED_NONE
     if n == 1:
-        return Case.WEIGHTED_SINGLE if options.weight_single else Case.PLAIN_SINGLE
+        is_weighted = options.weight_single
+        return Case.WEIGHTED_SINGLE if is_weighted else Case.UNWEIGHTED_SINGLE
     return Case.WEIGHTED
 
 
-def _draw(pool: np.ndarray, never: int, rng: np.random.Generator) -> int:
-    """A uniform draw from the rows of `pool` but `never`; NONE where nothing is left."""
-    pool = pool[pool != never]
+def _draw(pool: np.ndarray, excluded: int, rng: np.random.Generator) -> int:
+    """A uniform draw from the rows of `pool` but `excluded`; NONE if nothing is left."""
+    pool = pool[pool != excluded]
     return int(pool[rng.integers(len(pool))]) if len(pool) else NONE

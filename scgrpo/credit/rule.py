@@ -6,7 +6,7 @@ Axes: B episodes, T tokens. An entry at [b, t] is about token t of episode b.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,8 +30,8 @@ class Credit:
     |---|---|
     | weight | (B, T) float32 on the CPU, finite at the action tokens; others are not looked at |
     | advantage | (B,) or (B, T) likewise; an episode of zeros alone is not read for the gradient |
-    | divergence | (B, T), D in nats, kept beside the episodes; None where the rule has none |
-    | references | which episode each row was conditioned on; None where no row was |
+    | divergence | (B, T), D in nats, stored with the episodes; None if the rule has none |
+    | references | which episode each row was conditioned on; None if no row was |
     | log | what to log of the step |
     """
 
@@ -43,27 +43,9 @@ class Credit:
 
     def check(self, action_mask: Tensor) -> None:
         """Raises ValueError for a shape other than `action_mask`'s (B, T), a gradient, and NaN."""
-        wanted = tuple(action_mask.shape)
-        for name, value, shapes in (
-            ("weight", self.weight, (wanted,)),
-            ("advantage", self.advantage, (wanted, wanted[:1])),
-        ):
-            if tuple(value.shape) not in shapes:
-                raise ValueError(
-                    f"the credit rule's {name} has shape {tuple(value.shape)}, wanted "
-                    f"{' or '.join(map(str, shapes))}: start from the batch's action_mask or "
-                    "from the advantage that the rule gets"
-                )
-            if value.requires_grad:
-                raise ValueError(
-                    f"the credit rule's {name} has a gradient, wanted a constant: detach() it"
-                )
-            at_actions = value[action_mask] if value.dim() == 2 else value
-            if not at_actions.isfinite().all():
-                raise ValueError(
-                    f"the credit rule's {name} is not finite at every action token; "
-                    "guard its divisions and logarithms"
-                )
+        full = tuple(action_mask.shape)
+        _check_tensor("weight", self.weight, [full], action_mask)
+        _check_tensor("advantage", self.advantage, [full, full[:1]], action_mask)
 
 
 class CreditRule(Protocol):
@@ -89,10 +71,31 @@ class CreditRule(Protocol):
 def uniform(
     forward: BatchForward, advantage: Tensor, rng: np.random.Generator
 ) -> Credit:
-    """Weight 1 at every action token: all tokens of an episode alike."""
+    """Weight 1 at every action token of every episode."""
     return Credit(forward.batch.action_mask.float(), advantage)
 
 
 def reads_references(rule: CreditRule) -> bool:
     """Whether the rule conditions rows on reference episodes."""
     return bool(getattr(rule, "reads_references", False))
+
+
+def _check_tensor(
+    name: str, value: Tensor, shapes: Sequence[tuple[int, ...]], action_mask: Tensor
+) -> None:
+    if tuple(value.shape) not in shapes:
+        raise ValueError(
+            f"the credit rule's {name} has shape {tuple(value.shape)}, expected "
+            f"{' or '.join(map(str, shapes))}: start from the batch's action_mask or "
+            "from the advantage that the rule gets"
+        )
+    if value.requires_grad:
+        raise ValueError(
+            f"the credit rule's {name} has a gradient, expected a constant: detach() it"
+        )
+    at_actions = value[action_mask] if value.dim() == 2 else value
+    if not at_actions.isfinite().all():
+        raise ValueError(
+            f"the credit rule's {name} is not finite at every action token; "
+            "guard its divisions and logarithms"
+        )

@@ -1,7 +1,7 @@
 """Self-conditioned credit: which tokens an episode owes its outcome to (arXiv:2606.18810).
 
 The policy, shown another episode of the same group in its system prompt, is the teacher of
-itself. Where its next-token distribution moves, a token decides something:
+itself. A token matters if this moves the policy's next-token distribution:
 
     D[i,t] = KL( pi(. | x, ref, o_i[<t]) || pi(. | x, o_i[<t]) )    forward, teacher first    STATED
              whole vocabulary, fp32, no gradient through either side, dropout off             CHOSEN
@@ -45,18 +45,22 @@ class SelfConditioned:
     def __call__(
         self, forward: BatchForward, advantage: Tensor, rng: np.random.Generator
     ) -> Credit:
+        """The credit of the batch; see the module's docstring."""
         batch, options = forward.batch, self.options
 
         # A row whose teacher input does not fit keeps weight 1 and is counted.
         references = assign_references(batch.verified, batch.group, rng, options)
-        right = forward.reference_prompts(references, references.reference)
-        wrong = forward.reference_prompts(references, references.wrong_reference)
-        references = references.without(_overflow(references, right, wrong))
+        prompts = forward.reference_prompts(references, references.reference)
+        negative_prompts = forward.reference_prompts(
+            references, references.negative_reference
+        )
+        overflow = _overflow(references, prompts, negative_prompts)
+        references = references.without(overflow)
 
         rows = references.weighted.nonzero()[:, 0].tolist()
         entropy = forward.entropy(rows) if options.control == "entropy" else None
-        divergence = forward.divergence(rows, right)
-        wrong_divergence = forward.divergence(rows, wrong)
+        divergence = forward.divergence(rows, prompts)
+        negative_divergence = forward.divergence(rows, negative_prompts)
 
         mask = batch.action_mask
         w = weights(
@@ -66,7 +70,7 @@ class SelfConditioned:
             references,
             options,
             rng,
-            wrong_divergence=wrong_divergence,
+            negative_divergence=negative_divergence,
             micro_batch=batch.group,
         )
         return Credit(
@@ -86,39 +90,29 @@ def weights(
     options: CreditOptions,
     rng: np.random.Generator,
     *,
-    wrong_divergence: Tensor | None = None,
+    negative_divergence: Tensor | None = None,
     micro_batch: Tensor | None = None,
 ) -> Tensor:
     """w = D / (D + c) at action tokens of rows with a reference, 1 elsewhere. (B, T) float32.
 
-    `divergence` (B, T) nats, D against `references.reference`; `wrong_divergence` likewise against
-    `references.wrong_reference`, for `contrastive`; `entropy` (B, T) nats, for its control. Values
-    off the active tokens are not looked at. `micro_batch` (B,) says which rows run together, for
-    the scope of that name. `rng` serves the control `shuffled`. No gradient passes.
+    `divergence` (B, T) nats, D against `references.reference`; `negative_divergence` likewise
+    against `references.negative_reference`, for `contrastive`; `entropy` (B, T) nats, for its
+    control. Values off the active tokens are not looked at. `micro_batch` (B,) says which rows run
+    together, for the scope of that name. `rng` serves the control `shuffled`. No gradient passes.
 
-    With `renorm_mean1` and every w of a scope 0, all of them become 1.
+    With `normalize_weights` and every w of a scope 0, all of them become 1.
 
-    Raises ValueError where an option lacks its tensor, and for a signal that is not finite.
+    Raises ValueError if an option lacks its tensor, and for a signal that is not finite.
     """
     active = action_mask & references.weighted[:, None]
-    signal = _signal(divergence, entropy, wrong_divergence, references, options)
-    if not signal[active].isfinite().all():
-        rows = (active & ~signal.isfinite()).any(1).nonzero().flatten().tolist()
-        raise ValueError(
-            f"divergence or entropy is not finite at action tokens of rows {rows}"
-        )
+    signal = _signal(divergence, entropy, negative_divergence, references, options)
+    _check_finite(signal, active)
+
     w = torch.ones_like(signal)
     for rows in _scopes(references, options, micro_batch):
-        chosen = active & rows[:, None]
-        if not chosen.any():
-            continue
-        # The max(0, .) of a contrast; and rounding can leave a KL of -1e-8.
-        values = signal[chosen].clamp_min(0.0)
-        values = values / (values + _threshold(values, options))
-        if options.renorm_mean1:
-            mean = values.mean()
-            values = values / mean if mean > 0 else torch.ones_like(values)
-        w[chosen] = values
+        tokens = active & rows[:, None]
+        if tokens.any():
+            w[tokens] = _squashed_signal(signal[tokens], options)
     return _apply_control(w, active, options, rng)
 
 
@@ -142,19 +136,21 @@ def advantages(
     advantage = base.clone()
     diversity = references.case == Case.DIVERSITY
     advantage[diversity] = 0.0
+
+    # s_i, over the action tokens that the row and its reference both have.
     lengths = action_mask.sum(1)
     shared = torch.minimum(lengths, lengths[references.reference.clamp_min(0)])
-    scored = diversity & references.weighted & (shared > 0)
-    compared = action_mask & (action_mask.cumsum(1) <= shared[:, None])
+    tokens = action_mask & (action_mask.cumsum(1) <= shared[:, None])
     # float64, so that equal scores have a spread far under the 1e-6.
-    score = (w.double() * compared).sum(1) / shared.clamp_min(1)
-    for g in group[scored].unique():
-        rows = scored & (group == g)
+    score = (w.double() * tokens).sum(1) / shared.clamp_min(1)
+
+    has_score = diversity & references.weighted & (shared > 0)
+    for g in group[has_score].unique():
+        rows = has_score & (group == g)
         scores = score[rows]
-        spread = scores.std(correction=0) + 1e-6
-        advantage[rows] = (options.alpha_div * (scores - scores.mean()) / spread).to(
-            base.dtype
-        )
+        std = scores.std(correction=0) + 1e-6
+        diversity_advantage = options.alpha_div * (scores - scores.mean()) / std
+        advantage[rows] = diversity_advantage.to(base.dtype)
     return advantage
 
 
@@ -181,39 +177,42 @@ def summary(
     if active.numel():
         log["credit/mean_d"] = float(active.mean())
         log["credit/c"] = float(_threshold(active, options))
+
     for case in Case:
         rows = references.case == case
         if case is Case.DIVERSITY:
             rows = rows & references.weighted
         tokens = w[action_mask & rows[:, None]]
         if tokens.numel():
-            log[f"credit/mean_w/{case.name.lower()}"] = float(tokens.mean())
-    chosen = (references.case == Case.WEIGHTED) | (
-        references.case == Case.WEIGHTED_SINGLE
-    )
-    log["credit/weighted_groups"] = (
-        group[chosen].unique().numel() / group.unique().numel()
-    )
+            log[f"credit/mean_w/{case.label}"] = float(tokens.mean())
+
+    weighted = references.case == Case.WEIGHTED
+    weighted |= references.case == Case.WEIGHTED_SINGLE
+    weighted_groups = group[weighted].unique().numel()
+    log["credit/weighted_groups"] = weighted_groups / group.unique().numel()
     return log
 
 
 def _overflow(
-    references: References, right: Container[int], wrong: Container[int]
+    references: References, prompts: Container[int], negative_prompts: Container[int]
 ) -> Tensor:
-    """(B,) bool: rows that drew a reference, right or wrong, for which there is no prompt."""
-    pairs = ((references.reference, right), (references.wrong_reference, wrong))
-    return torch.tensor(
-        [
-            any(int(drawn[row]) >= 0 and row not in prompts for drawn, prompts in pairs)
-            for row in range(len(references.reference))
-        ]
+    """(B,) bool: rows that drew a reference, of either kind, for which there is no prompt."""
+    pairs = (
+        (references.reference, prompts),
+        (references.negative_reference, negative_prompts),
     )
+    overflow = torch.zeros(len(references.reference), dtype=torch.bool)
+    for reference, prompt_rows in pairs:
+        for row, source in enumerate(reference.tolist()):
+            if source >= 0 and row not in prompt_rows:
+                overflow[row] = True
+    return overflow
 
 
 def _signal(
     divergence: Tensor,
     entropy: Tensor | None,
-    wrong_divergence: Tensor | None,
+    negative_divergence: Tensor | None,
     references: References,
     options: CreditOptions,
 ) -> Tensor:
@@ -221,18 +220,29 @@ def _signal(
     if options.control == "entropy":
         if entropy is None:
             raise ValueError(
-                "control=entropy wants the policy's entropy (B, T), got None"
+                "control=entropy: got no entropy, expected the policy's, (B, T)"
             )
         return entropy.detach().float()
-    right = divergence.detach().float()
+
+    divergence = divergence.detach().float()
     if not options.contrastive:
-        return right
-    if wrong_divergence is None:
+        return divergence
+    if negative_divergence is None:
         raise ValueError(
-            "contrastive wants the divergence from the wrong reference, got None"
+            "contrastive: got no divergence from the negative reference, expected (B, T)"
         )
-    contrast = right - wrong_divergence.detach().float()
-    return torch.where((references.wrong_reference >= 0)[:, None], contrast, right)
+    contrast = divergence - negative_divergence.detach().float()
+    has_negative = references.negative_reference >= 0
+    return torch.where(has_negative[:, None], contrast, divergence)
+
+
+def _check_finite(signal: Tensor, active: Tensor) -> None:
+    if signal[active].isfinite().all():
+        return
+    rows = (active & ~signal.isfinite()).any(1).nonzero().flatten().tolist()
+    raise ValueError(
+        f"divergence or entropy is not finite at action tokens of rows {rows}"
+    )
 
 
 def _scopes(
@@ -243,9 +253,20 @@ def _scopes(
         return [references.weighted]
     if micro_batch is None:
         raise ValueError(
-            "scope=micro_batch wants the micro-batch of each row (B,), got None"
+            "scope=micro_batch: got no micro_batch, expected that of each row, (B,)"
         )
     return [references.weighted & (micro_batch == m) for m in micro_batch.unique()]
+
+
+def _squashed_signal(values: Tensor, options: CreditOptions) -> Tensor:
+    """D / (D + c) of a scope's signals (n,)."""
+    # The max(0, .) of a contrast; and rounding can leave a KL of -1e-8.
+    values = values.clamp_min(0.0)
+    w = values / (values + _threshold(values, options))
+    if options.normalize_weights:
+        mean = w.mean()
+        return w / mean if mean > 0 else torch.ones_like(w)
+    return w
 
 
 def _threshold(values: Tensor, options: CreditOptions) -> Tensor:
@@ -255,9 +276,8 @@ def _threshold(values: Tensor, options: CreditOptions) -> Tensor:
     place = options.percentile * (len(ordered) - 1)
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
-    return torch.lerp(ordered[below], ordered[above], place - below).clamp_min(
-        options.floor
-    )
+    c = torch.lerp(ordered[below], ordered[above], place - below)
+    return c.clamp_min(options.floor)
 
 
 def _apply_control(
@@ -269,9 +289,8 @@ def _apply_control(
     for row, mask in zip(w, active, strict=True):
         values = row[mask]
         if options.control == "shuffled":
-            row[mask] = values[
-                torch.from_numpy(rng.permutation(len(values))).to(w.device)
-            ]
+            order = torch.from_numpy(rng.permutation(len(values)))
+            row[mask] = values[order.to(w.device)]
         elif len(values):
             row[mask] = values.mean()
     return w

@@ -1,6 +1,6 @@
 """Credit for the tokens at which the policy hesitates: those of highest entropy.
 
-Source: arXiv:2506.01939, where a fifth of the tokens gives as good a gradient as all of them.
+Source: arXiv:2506.01939: a fifth of the tokens gives as good a gradient as all of them.
 Axes: B episodes, T tokens.
 """
 
@@ -36,6 +36,7 @@ class TopEntropy:
     def __call__(
         self, forward: BatchForward, advantage: Tensor, rng: np.random.Generator
     ) -> Credit:
+        """Weight 0 or 1; the algorithm's advantage."""
         mask = forward.batch.action_mask
         entropy = forward.entropy(range(len(mask)))
         return Credit(top_entropy(entropy, mask, self.share).float(), advantage)
@@ -44,10 +45,12 @@ class TopEntropy:
 def top_entropy(entropy: Tensor, action_mask: Tensor, share: float) -> Tensor:
     """The `share` of the batch's action tokens with the highest entropy. (B, T) twice -> (B, T).
 
-    Bool. At least one token; all that equal the last one taken are taken. Source: arXiv:2506.01939.
+    Bool. At least one token; ties with the last one of them are included.
+    Source: arXiv:2506.01939.
     """
     ordered = entropy[action_mask].sort(descending=True).values
     if not len(ordered):
         return action_mask
-    least = ordered[max(1, round(share * len(ordered))) - 1]
-    return action_mask & (entropy >= least)
+    count = max(1, round(share * len(ordered)))
+    threshold = ordered[count - 1]
+    return action_mask & (entropy >= threshold)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from envs.types import Episode
-from scgrpo.algorithms.advantages import uniform
+from scgrpo.algorithms.advantages import in_uniform_group
 from scgrpo.batch import Batch
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.references import References
@@ -60,8 +60,8 @@ class Pack(NamedTuple):
 class BatchForward:
     """Forward passes over the B episodes of a batch, and a cache of the unconditioned ones.
 
-    A pass has at most `pack_tokens` tokens, which bounds the memory. Passes that a credit rule asks
-    for keep their graph up to `kept_tokens` tokens in all; `take` hands them over for the gradient
+    A pass has at most `max_tokens_per_pack` tokens, which bounds the memory. Passes that a credit rule asks
+    for keep their graph up to `cached_forward_tokens` tokens in all; `take` hands them over for the gradient
     and computes the others again. Each rank computes rows of its own; what is returned as (B, T) is
     complete on every rank.
 
@@ -80,13 +80,16 @@ class BatchForward:
         *,
         chat: Chat,
         limits: ReferenceLimits,
-        pack_tokens: int,
-        kept_tokens: int,
+        max_tokens_per_pack: int,
+        cached_forward_tokens: int,
         ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.model, self.episodes, self.batch = model, episodes, batch
         self._chat, self._limits, self._ranks = chat, limits, ranks
-        self._pack_tokens, self._kept_tokens = pack_tokens, kept_tokens
+        self._max_tokens_per_pack, self._cached_forward_tokens = (
+            max_tokens_per_pack,
+            cached_forward_tokens,
+        )
         self.local_rows = self._assign_rows()
 
         self._cache: list[Pack] = []
@@ -174,7 +177,7 @@ class BatchForward:
         If the model is sharded, a rank with fewer packs than another gets some without rows.
         """
         local = {row: p for row, p in prompts.items() if row in self.local_rows}
-        packs = pack_rows(self.episodes, local, self._pack_tokens)
+        packs = pack_rows(self.episodes, local, self._max_tokens_per_pack)
         if self._ranks.sharded:
             longest = max(self._ranks.all_gather(len(packs)))
             packs += [(DUMMY_PROMPT, [])] * (longest - len(packs))
@@ -228,7 +231,7 @@ class BatchForward:
     def _student_packs(self, rows: Sequence[int]) -> list[Pack]:
         """The cached unconditioned passes, which hold `rows` and may hold others.
 
-        A pass keeps its graph as long as all kept graphs are within `kept_tokens`. A sharded
+        A pass keeps its graph as long as all kept graphs are within `cached_forward_tokens`. A sharded
         model's graphs are not kept: ranks would go backward in different orders.
         """
         missing = [row for row in rows if row not in self._cached_rows]
@@ -240,7 +243,7 @@ class BatchForward:
         for prompt, together in packs:
             tokens += len(prompt)
             tokens += sum(len(completion_ids(self.episodes[r])[0]) for r in together)
-        keep = tokens <= self._kept_tokens and not self._ranks.sharded
+        keep = tokens <= self._cached_forward_tokens and not self._ranks.sharded
 
         with torch.set_grad_enabled(keep):
             for prompt, together in packs:
@@ -288,11 +291,13 @@ class BatchForward:
         Groups that succeed or fail as one may have no gradient: they are assigned on their own,
         so that the rows with one are spread evenly.
         """
-        is_uniform = uniform(self.batch.rewards, self.batch.group).tolist()
+        is_uniform = in_uniform_group(self.batch.rewards, self.batch.group).tolist()
         local: set[int] = set()
         for kind in (False, True):
             rows = [row for row, same in enumerate(is_uniform) if same is kind]
-            packs = pack_rows(self.episodes, self._prompts(rows), self._pack_tokens)
+            packs = pack_rows(
+                self.episodes, self._prompts(rows), self._max_tokens_per_pack
+            )
             sizes = [int(self.batch.real[of_pack].sum()) for _, of_pack in packs]
             owners = self._ranks.assign(sizes)
             for (_, of_pack), owner in zip(packs, owners, strict=True):

@@ -32,12 +32,14 @@ def action_ids(episodes: Sequence[Episode], rows: Sequence[int]) -> list[int]:
 
 
 def pack_rows(
-    episodes: Sequence[Episode], prompts: Mapping[int, TokenIds], pack_tokens: int
+    episodes: Sequence[Episode],
+    prompts: Mapping[int, TokenIds],
+    max_tokens_per_pack: int,
 ) -> list[tuple[TokenIds, list[int]]]:
-    """Rows with equal prompts, together as far as `pack_tokens` allows: (prompt, rows) each.
+    """Rows with equal prompts, together as far as `max_tokens_per_pack` allows: (prompt, rows) each.
 
     `prompts` holds each row's prompt. Rows without action tokens (the prompt used up the budget)
-    are skipped. A row that alone is over `pack_tokens` has a pack of its own.
+    are skipped. A row that alone is over `max_tokens_per_pack` has a pack of its own.
     """
     packs: list[tuple[TokenIds, list[int]]] = []
     # The pack of each prompt that may take more rows, and its tokens so far.
@@ -49,8 +51,8 @@ def pack_rows(
             continue
 
         size = len(completion_ids(episode)[0])
-        rows, tokens = open_packs.get(prompt, ([], pack_tokens))
-        if tokens + size > pack_tokens:
+        rows, tokens = open_packs.get(prompt, ([], max_tokens_per_pack))
+        if tokens + size > max_tokens_per_pack:
             rows, tokens = [], len(prompt)
             packs.append((prompt, rows))
         rows.append(row)

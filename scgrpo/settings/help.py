@@ -7,69 +7,73 @@ import re
 import textwrap
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any, Literal, NamedTuple, Union
 
-__all__ = ["help_text", "leaves", "markdown", "type_name"]
+from scgrpo.settings.keys import leaves
+
+__all__ = ["help_text", "markdown", "type_name"]
 
 WIDTH = 100
+MEANING_COLUMN = 56
+TABLE_ROW = re.compile(r"^\s*\|\s*([\w, ]*?)\s*\|\s*(.*?)\s*\|\s*$", re.MULTILINE)
 
 
-def leaves(cls: type, where: str = "") -> dict[str, Any]:
-    """Dotted key -> declared type, of every field that holds a value."""
-    found: dict[str, Any] = {}
-    for name, kind in typing.get_type_hints(cls).items():
-        if dataclasses.is_dataclass(kind):
-            found |= leaves(kind, f"{where}{name}.")  # pyright: ignore[reportArgumentType]
-        else:
-            found[where + name] = kind
-    return found
+class _Entry(NamedTuple):
+    """A field of a settings class; `kind` is a dataclass if it is a group of settings."""
+
+    key: str
+    kind: Any
+    default: Any
+    meaning: str
+
+    @property
+    def is_group(self) -> bool:
+        return dataclasses.is_dataclass(self.kind)
 
 
 def help_text(cls: type, *, prog: str, examples: Sequence[str] = ()) -> str:
     """The help page of a command whose settings are `cls`."""
-    first = (cls.__doc__ or "").strip().splitlines()
     lines = [f"usage: {prog} [config=FILE.yaml] [key=value ...]", ""]
-    lines += (
-        [*first[:1], ""]
-        if first and not first[0].startswith(f"{cls.__name__}(")
-        else []
-    )
+    docstring = (cls.__doc__ or "").strip().splitlines()
+    # A dataclass without a docstring gets its signature as one.
+    if docstring and not docstring[0].startswith(f"{cls.__name__}("):
+        lines += [docstring[0], ""]
+
     if "config" not in leaves(cls):
-        lines += _entry(
-            "config", "path = none", "a YAML file read first; arguments win over it"
-        )
-    lines += _lines(cls, "")
+        meaning = "a YAML file read first; arguments win over it"
+        lines += _help_lines("config", "path = none", meaning)
+    lines += _group_lines(cls, "")
     if examples:
         lines += ["", "examples:", *(f"  {example}" for example in examples)]
     return "\n".join(lines)
 
 
-def markdown(cls: type, where: str = "", usual: Any = None) -> str:
+def markdown(cls: type, where: str = "", defaults: Any = None) -> str:
     """The same as a page of Markdown: a table for the settings of `cls`, one for each group.
 
-    `usual` is what the group's settings are by default, where that is not what `cls` itself says.
+    `defaults` is an instance of `cls` with the group's defaults, if they are not the class's own.
     """
-    hints, meanings = typing.get_type_hints(cls), _meanings(cls)
-    rows, groups = ["| setting | type | default | meaning |", "|---|---|---|---|"], ""
-    for field in dataclasses.fields(cls):
-        kind, key = hints[field.name], where + field.name
-        meaning = meanings.get(field.name, "").replace("|", "\\|")
-        if dataclasses.is_dataclass(kind):
-            title = f"\n## {key}\n\n{meaning[:1].upper()}{meaning[1:]}.\n\n"
-            inner = _usual(field, usual)
-            groups += title + markdown(kind, f"{key}.", inner)  # pyright: ignore[reportArgumentType]
+    rows = ["| setting | type | default | meaning |", "|---|---|---|---|"]
+    groups = ""
+    for entry in _entries(cls, where, defaults):
+        meaning = entry.meaning.replace("|", "\\|")
+        if entry.is_group:
+            sentence = f"{meaning[:1].upper()}{meaning[1:]}."
+            inner = markdown(entry.kind, f"{entry.key}.", entry.default)
+            groups += f"\n## {entry.key}\n\n{sentence}\n\n{inner}"
         else:
-            default = _default(_usual(field, usual)).removeprefix(" = ").strip(" ()")
-            cells = [f"`{key}`", type_name(kind).replace("|", "\\|"), default, meaning]
-            rows.append(f"| {' | '.join(cells)} |")
+            kind = type_name(entry.kind).replace("|", "\\|")
+            default = _default_text(entry.default).removeprefix(" = ").strip(" ()")
+            rows.append(f"| `{entry.key}` | {kind} | {default} | {meaning} |")
     return "\n".join(rows) + "\n" + groups
 
 
 def type_name(kind: Any) -> str:
     """A type in the words of the help page: `int`, `a|b|c`, `list of str`, `float or none`."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
     if origin is Literal:
         return "|".join(map(str, arguments))
     if origin in (Union, types.UnionType):
@@ -82,62 +86,84 @@ def type_name(kind: Any) -> str:
     return names.get(kind) or getattr(kind, "__name__", str(kind))
 
 
-def _lines(cls: type, where: str, usual: Any = None) -> list[str]:
-    hints, meanings = typing.get_type_hints(cls), _meanings(cls)
-    plain: list[str] = []
-    groups: list[str] = []
+def _entries(cls: type, where: str, defaults: Any) -> Iterator[_Entry]:
+    """The fields of `cls` in order, with dotted keys."""
+    hints = typing.get_type_hints(cls)
+    meanings = _meanings(cls)
     for field in dataclasses.fields(cls):
-        kind, key = hints[field.name], where + field.name
-        meaning = meanings.get(field.name, "")
-        if dataclasses.is_dataclass(kind):
-            groups += ["", f"{key}: {meaning}" if meaning else f"{key}:"]
-            groups += _lines(kind, f"{key}.", _usual(field, usual))  # pyright: ignore[reportArgumentType]
+        yield _Entry(
+            key=where + field.name,
+            kind=hints[field.name],
+            default=_default_value(field, defaults),
+            meaning=meanings.get(field.name, ""),
+        )
+
+
+def _group_lines(cls: type, where: str, defaults: Any = None) -> list[str]:
+    """The settings of `cls`, and after them its groups."""
+    settings: list[str] = []
+    groups: list[str] = []
+    for entry in _entries(cls, where, defaults):
+        if entry.is_group:
+            title = (
+                f"{entry.key}: {entry.meaning}" if entry.meaning else f"{entry.key}:"
+            )
+            groups += ["", title]
+            groups += _group_lines(entry.kind, f"{entry.key}.", entry.default)
         else:
-            default = _default(_usual(field, usual))
-            plain += _entry(key, f"{type_name(kind)}{default}", meaning)
-    return plain + groups
+            kind = f"{type_name(entry.kind)}{_default_text(entry.default)}"
+            settings += _help_lines(entry.key, kind, entry.meaning)
+    return settings + groups
 
 
-def _entry(key: str, kind: str, meaning: str) -> list[str]:
+def _help_lines(key: str, kind: str, meaning: str) -> list[str]:
+    """One line if it fits, else the meaning on lines of its own."""
     head = f"  {key:<24} {kind}"
-    if len(head) < 56 and len(head) + len(meaning) + 2 < WIDTH:
-        return [f"{head:<56} {meaning}".rstrip()]
-    return [
-        head,
-        *textwrap.wrap(
-            meaning, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6
-        ),
-    ]
+    if len(head) < MEANING_COLUMN and len(head) + len(meaning) + 2 < WIDTH:
+        return [f"{head:<{MEANING_COLUMN}} {meaning}".rstrip()]
+    indent = " " * 6
+    wrapped = textwrap.wrap(
+        meaning, WIDTH, initial_indent=indent, subsequent_indent=indent
+    )
+    return [head, *wrapped]
 
 
-def _usual(field: dataclasses.Field[Any], usual: Any) -> Any:
-    """A field's value in the default `usual` of its group, else its own default."""
-    if usual not in (None, dataclasses.MISSING):
-        return getattr(usual, field.name)
+def _default_value(field: dataclasses.Field[Any], defaults: Any) -> Any:
+    """A field's value in `defaults`, the default of its group, else its own default."""
+    if defaults not in (None, dataclasses.MISSING):
+        return getattr(defaults, field.name)
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
     return field.default
 
 
-def _default(value: Any) -> str:
+def _default_text(value: Any) -> str:
     if value is dataclasses.MISSING:
         return " (required)"
     if isinstance(value, list | tuple):
         return f" = {','.join(map(str, value)) or 'empty'}"
     if isinstance(value, bool):
         return f" = {str(value).lower()}"
-    if value is None or isinstance(value, Mapping):
-        return " = none" if value is None else ""
+    if value is None:
+        return " = none"
+    if isinstance(value, Mapping):
+        return ""
     return f" = {value}" if value != "" else " = empty"
 
 
 def _meanings(cls: type) -> dict[str, str]:
-    """Field -> meaning, from the table in the class docstring; a row may name several fields."""
-    rows = re.findall(
-        r"^\s*\|\s*([\w, ]+?)\s*\|\s*(.*?)\s*\|\s*$", cls.__doc__ or "", re.MULTILINE
-    )
-    return {
-        name.strip(): text.replace("`", "")
-        for names, text in rows
-        for name in names.split(",")
-    }
+    """Field -> meaning, from the table in the class docstring.
+
+    A row may name several fields; one that names none continues the row above it.
+    """
+    meanings: dict[str, str] = {}
+    names: list[str] = []
+    for cell, text in TABLE_ROW.findall(cls.__doc__ or ""):
+        text = text.replace("`", "")
+        if cell:
+            names = [name.strip() for name in cell.split(",")]
+            meanings |= dict.fromkeys(names, text)
+        else:
+            for name in names:
+                meanings[name] += f" {text}"
+    return meanings

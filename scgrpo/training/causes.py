@@ -17,7 +17,10 @@ SANDBOX = (
     ("sandbox_lost", r"\bis lost\b"),
     ("sandbox_no_room", r"No space left on device|Disk quota exceeded"),
     ("sandbox_no_file", r"does not take a file"),
-    ("sandbox_none_free", r"none came back in|none was returned|ids for sandboxes are in use"),
+    (
+        "sandbox_none_free",
+        r"none came back in|none was returned|ids for sandboxes are in use",
+    ),
     ("sandbox_start_timeout", r"started in time"),
     ("sandbox_closed", r"\bis closed$|lease is over"),
     ("sandbox_docker", r"Docker cannot"),

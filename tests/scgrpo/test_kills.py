@@ -42,9 +42,9 @@ def config_in(folder: Path, steps: int) -> TrainConfig:
     return TrainConfig(
         env="toy_guess",
         model=str(make_tiny(folder / "tiny", hidden=16, layers=1, heads=2)),
-        steps=steps,
+        max_steps=steps,
         tasks_per_step=3,
-        group=4,
+        group_size=4,
         lr=3e-3,
         limits=Limits(turn_tokens=4, episode_tokens=160),
         warm_start=WarmStartConfig("never"),
@@ -111,7 +111,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path, day: Day):
         moments.add(len(read_metrics(killed / "metrics.jsonl")))
     steps = read_metrics(killed / "metrics.jsonl")[-1]["step"] + MORE
     for run in (killed, whole):
-        life = FORKS.Process(target=learn, args=(run, replace(config, steps=steps)))
+        life = FORKS.Process(target=learn, args=(run, replace(config, max_steps=steps)))
         life.start()
         life.join()
         assert life.exitcode == 0

@@ -69,9 +69,9 @@ def config(tiny: Path, tmp_path: Path) -> TrainConfig:
     return TrainConfig(
         env="toy_guess",
         model=str(tiny),
-        steps=4,
+        max_steps=4,
         tasks_per_step=3,
-        group=ROWS,
+        group_size=ROWS,
         lr=3e-3,
         levels=(0, 1),
         limits=LIMITS,
@@ -107,7 +107,7 @@ def test_a_resumed_run_repeats_the_uninterrupted_one_exactly(
 ):
     whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
     learn(whole, config, one_thread, tiny)
-    learn(parts, replace(config, steps=2), one_thread, tiny)
+    learn(parts, replace(config, max_steps=2), one_thread, tiny)
     learn(parts, replace(config, resume=True), one_thread, tiny)
     assert [row["step"] for row in told(whole)] == [1, 2, 3, 4]
     assert told(parts) == told(whole)
@@ -124,15 +124,15 @@ def test_a_bfloat16_run_resumes_with_its_full_precision_masters(tiny, config, tm
     config = replace(config, dtype="bfloat16", lr=1e-4)
     with Rollouts("toy_guess", LIMITS, threads=1) as play:
         whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
-        learn(whole, replace(config, steps=3), play, tiny)
-        learn(parts, replace(config, steps=2), play, tiny)
-        learn(parts, replace(config, steps=3, resume=True), play, tiny)
+        learn(whole, replace(config, max_steps=3), play, tiny)
+        learn(parts, replace(config, max_steps=2), play, tiny)
+        learn(parts, replace(config, max_steps=3, resume=True), play, tiny)
     assert told(parts) == told(whole)
 
 
 def test_every_step_keeps_its_episodes(tiny, config, one_thread, tmp_path):
     run = new_run(tmp_path, "run")
-    learn(run, replace(config, steps=2), one_thread, tiny)
+    learn(run, replace(config, max_steps=2), one_thread, tiny)
     for step in (1, 2):
         episodes = list(read_episodes(run / "episodes" / f"step-{step:06d}.jsonl"))
         assert len(episodes) == 3 * ROWS
@@ -149,7 +149,7 @@ def test_a_level_with_fewer_tasks_than_a_step_wants_repeats_them(
     tiny, config, one_thread, tmp_path
 ):
     run = new_run(tmp_path, "run")
-    many = replace(config, levels=(0,), tasks_per_step=11, group=2, steps=1)
+    many = replace(config, levels=(0,), tasks_per_step=11, group_size=2, max_steps=1)
     learn(run, many, one_thread, tiny)
     episodes = list(read_episodes(run / "episodes" / "step-000001.jsonl"))
     assert len(episodes) == 22
@@ -171,7 +171,7 @@ class InterruptedRollouts(Rollouts):
 def test_an_interrupt_during_episodes_keeps_every_finished_step(
     tiny, config, one_thread, tmp_path
 ):
-    config = replace(config, save_every=100, steps=3)
+    config = replace(config, save_every=100, max_steps=3)
     whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
     learn(whole, config, one_thread, tiny)
     with (
@@ -189,7 +189,7 @@ def test_an_interrupt_during_episodes_keeps_every_finished_step(
 def test_an_interrupt_during_the_update_finishes_the_step_first(
     tiny, config, one_thread, tmp_path, monkeypatch
 ):
-    config = replace(config, save_every=100, steps=3)
+    config = replace(config, save_every=100, max_steps=3)
     whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
     learn(whole, config, one_thread, tiny)
     step, calls = MasterAdamW.step, []
@@ -232,7 +232,7 @@ def test_a_gradient_that_stays_not_finite_ends_the_run(
     with pytest.raises(
         TrainingError, match=r"not finite in the last 3 steps, up to step 4.*lr"
     ):
-        learn(run, replace(config, steps=9), one_thread, tiny)
+        learn(run, replace(config, max_steps=9), one_thread, tiny)
     rows = told(run)
     assert [row["train/skipped"] for row in rows] == [0.0, 1.0, 1.0, 1.0]
     assert rows[1]["train/gradient_norm"] is None
@@ -263,7 +263,7 @@ def test_a_model_that_computes_nothing_finite_ends_the_run(
     tiny, config, one_thread, tmp_path
 ):
     run = new_run(tmp_path, "run")
-    with TrainingLoop(run, replace(config, group=8), one_thread, tiny) as learner:
+    with TrainingLoop(run, replace(config, group_size=8), one_thread, tiny) as learner:
         episodes = one_thread(
             learner.policy, one_thread.env.tasks("train", 0)[:3], group=8, seed=0
         )
@@ -310,8 +310,8 @@ def test_a_rise_of_one_cause_is_counted_shown_and_warned_of_once(
 
     monkeypatch.setattr(HFPolicy, "begin", full)
     with caplog.at_level(logging.WARNING, "scgrpo.training.error_monitor"):
-        learn(run, replace(config, steps=2), one_thread, tiny)
-        learn(run, replace(config, steps=3, resume=True), one_thread, tiny)
+        learn(run, replace(config, max_steps=2), one_thread, tiny)
+        learn(run, replace(config, max_steps=3, resume=True), one_thread, tiny)
     rows = told(run)
     assert [row.get("errors/ENOSPC") for row in rows] == [None, 6.0, 6.0]
     assert [row["episodes/count"] for row in rows] == [12.0] * 3
@@ -325,19 +325,19 @@ def test_a_rise_of_one_cause_is_counted_shown_and_warned_of_once(
 
 def test_adapters_alone_are_trained_and_saved(tiny, config, one_thread, tmp_path):
     run = new_run(tmp_path, "run")
-    adapted = replace(config, lora=LoraConfig(rank=2, alpha=4), steps=2)
+    adapted = replace(config, lora=LoraConfig(rank=2, alpha=4), max_steps=2)
     learn(run, adapted, one_thread, tiny)
     saved = run / "checkpoints" / "step-000002"
     assert (saved / "adapter_config.json").is_file()
     assert not (saved / "model.safetensors").exists()
-    learn(run, replace(adapted, steps=3, resume=True), one_thread, tiny)
+    learn(run, replace(adapted, max_steps=3, resume=True), one_thread, tiny)
     assert [row["step"] for row in told(run)] == [1, 2, 3]
     assert any(row.get("train/gradient_norm") for row in told(run))
 
 
 @pytest.mark.parametrize("algo", ["sc_grpo", "grpo"])
 def test_a_run_folder_holds_what_a_reader_needs(config, algo, monkeypatch):
-    run = train(replace(config, algo=algo, steps=1, name=algo))
+    run = train(replace(config, algo=algo, max_steps=1, name=algo))
     saved = settings.load(TrainConfig, run / "config.yaml")
     assert (saved.algo, saved.lr, saved.limits) == (algo, 3e-3, LIMITS)
     (row,) = told(run)
@@ -357,7 +357,7 @@ def test_every_algorithm_trains_the_toy(tiny, config, one_thread, tmp_path, algo
             config,
             algo=algo,
             teacher=teacher if algo == "opd" else "",
-            steps=2,
+            max_steps=2,
             save_every=2,
         ),
         one_thread,
@@ -372,7 +372,7 @@ def test_every_algorithm_trains_the_toy(tiny, config, one_thread, tmp_path, algo
 def test_dynamic_sampling_refills_up_to_its_cap(tiny, config, one_thread, tmp_path):
     run = new_run(tmp_path, "dapo")
     with TrainingLoop(
-        run, replace(config, algo="dapo", group=2), one_thread, tiny
+        run, replace(config, algo="dapo", group_size=2), one_thread, tiny
     ) as learner:
         found = []
         for step in range(1, 7):

@@ -31,8 +31,8 @@ def said(capsys, *arguments: str) -> dict[str, str]:
 
 def test_the_counts_are_those_of_the_settings(tiny, tmp_path, capsys):
     found = said(
-        capsys, "env=toy_guess", f"model={tiny}", f"runs={tmp_path}", "steps=3", "tasks_per_step=2",
-        "group=4", "limits.episode_tokens=100", "validation.every=2", "device=cpu",
+        capsys, "env=toy_guess", f"model={tiny}", f"runs={tmp_path}", "max_steps=3", "tasks_per_step=2",
+        "group_size=4", "limits.episode_tokens=100", "validation.every=2", "device=cpu",
     )  # fmt: skip
     assert found["episodes"] == "3 steps of 2 x 4: 24"
     assert found["tokens"] == "at most 800 a step, 2,400 in all"
@@ -51,7 +51,9 @@ def test_sandboxes_are_counted_where_the_environment_needs_them(tiny, tmp_path, 
     assert "reference" not in found["passes"]
 
 
-def test_the_default_number_of_sandboxes_is_that_of_this_machine(tiny, tmp_path, capsys):
+def test_the_default_number_of_sandboxes_is_that_of_this_machine(
+    tiny, tmp_path, capsys
+):
     found = said(
         capsys, "env=swe_lite", f"model={tiny}", f"runs={tmp_path}", "algo=grpo", "device=cpu"
     )  # fmt: skip
@@ -62,15 +64,15 @@ def test_the_default_number_of_sandboxes_is_that_of_this_machine(tiny, tmp_path,
 
 def test_time_comes_from_a_run_alike(tiny, tmp_path, capsys):
     arguments = (
-        "env=toy_guess", f"model={tiny}", f"runs={tmp_path}", "steps=2", "tasks_per_step=2",
-        "group=2", "levels=0", "limits.turn_tokens=3", "limits.episode_tokens=160",
+        "env=toy_guess", f"model={tiny}", f"runs={tmp_path}", "max_steps=2", "tasks_per_step=2",
+        "group_size=2", "levels=0", "limits.turn_tokens=3", "limits.episode_tokens=160",
         "device=cpu", "dtype=float32", "warm_start.mode=never",
     )  # fmt: skip
     assert "GFLOP/s measured here" in said(capsys, *arguments)["time"]
     main([*arguments, "name=a"])
     capsys.readouterr()
     assert f"as in {tmp_path / 'a'}" in said(capsys, *arguments)["time"]
-    assert "GFLOP/s" in said(capsys, *arguments, "group=3")["time"]
+    assert "GFLOP/s" in said(capsys, *arguments, "group_size=3")["time"]
 
 
 def test_what_backward_keeps_is_about_what_is_planned(tmp_path):

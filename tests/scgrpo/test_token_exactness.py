@@ -212,7 +212,7 @@ def test_the_gradient_reaches_exactly_the_positions_that_predict_actions(
             algorithm=algorithm,
             optimizer=MasterAdamW(model.parameters(), lr=1.0),
             rng=np.random.default_rng(0),
-            pack_tokens=1,  # a row a pass, so that a pass is an episode
+            max_tokens_per_pack=1,  # a row a pass, so that a pass is an episode
         )
         trainer.update(episodes, [i // 4 for i in range(len(episodes))], lr=0.0)
     by_ids = {tuple(e.token_ids): e.action_mask for e in episodes}

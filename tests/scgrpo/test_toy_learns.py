@@ -9,7 +9,7 @@ import torch
 from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
 from scgrpo.config import TrainConfig, WarmStartConfig
-from scgrpo.credit import CreditOptions
+from scgrpo.credit.options import CreditOptions
 from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.log import read_metrics
 from scgrpo.train import train
@@ -30,9 +30,9 @@ def test_a_blank_model_learns_to_guess(tmp_path: Path, monkeypatch: pytest.Monke
                 model=str(make_tiny(tmp_path / "blank")),
                 algo="sc_grpo",
                 levels=(0,),
-                steps=340,
+                max_steps=340,
                 tasks_per_step=9,
-                group=8,
+                group_size=8,
                 lr=1e-3,
                 warmup_steps=5,
                 credit=CreditOptions(alpha_div=0.0),

@@ -13,7 +13,7 @@ from scgrpo.config import TrainConfig
 from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.log import read_metrics
 from scgrpo.settings import parse as settings
-from scgrpo.settings.help import leaves
+from scgrpo.settings.keys import leaves
 from scgrpo.train import main
 
 MINUTE = 60
@@ -35,7 +35,7 @@ def arguments(tiny: Path, runs: Path, *extra: str) -> list[str]:
         "dtype=float32",
         "levels=0",
         "tasks_per_step=2",
-        "group=2",
+        "group_size=2",
         "limits.turn_tokens=3",
         "limits.episode_tokens=160",
         "warm_start.mode=never",
@@ -75,9 +75,10 @@ def wait_for_step(process: subprocess.Popen[str], run: Path, step: int) -> None:
 
 WRONG = [
     (["env=toy_gues"], "toy_guess"),
+    (["steps=3"], "steps is now called max_steps"),
     (["algo=sc_grp"], "did you mean sc_grpo?"),
-    (["lr=fast"], "lr: got 'fast', wanted float"),
-    (["group=1"], "group must be at least 2"),
+    (["lr=fast"], "lr: got 'fast', expected float"),
+    (["group_size=1"], "group_size must be at least 2"),
     (["levls=0"], "did you mean levels?"),
     (["levels=9"], "levels [9] are not among toy_guess's"),
     (["limits.turn_token=5"], "limits.turn_tokens"),
@@ -127,14 +128,14 @@ def test_help_prints_every_field_with_its_default(capsys):
     for key in leaves(TrainConfig):
         assert key in page, key
     assert "steps" in page
-    assert str(TrainConfig().steps) in page
+    assert str(TrainConfig().max_steps) in page
 
 
 def test_a_resumed_run_goes_on_with_its_own_settings_and_refuses_others(
     tiny, tmp_path, capsys
 ):
     code, said = ended(
-        arguments(tiny, tmp_path, "name=a", "steps=1", "lr=1e-3"), capsys
+        arguments(tiny, tmp_path, "name=a", "max_steps=1", "lr=1e-3"), capsys
     )
     assert code == 0, said
     base = [f"runs={tmp_path}", "name=a", "resume=true"]
@@ -144,8 +145,8 @@ def test_a_resumed_run_goes_on_with_its_own_settings_and_refuses_others(
         (["lr=2e-5"], "lr: the run has 0.001, got 2e-05"),
         (["algo=grpo"], "algo: the run has sc_grpo, got grpo"),
         (
-            ["seed=1", "group=4"],
-            "group: the run has 2, got 4; seed: the run has 0, got 1",
+            ["seed=1", "group_size=4"],
+            "group_size: the run has 2, got 4; seed: the run has 0, got 1",
         ),
     ):
         code, said = ended([*base, *extra], capsys)
@@ -154,7 +155,7 @@ def test_a_resumed_run_goes_on_with_its_own_settings_and_refuses_others(
     assert [row["step"] for row in read_metrics(tmp_path / "a" / "metrics.jsonl")] == [
         1
     ]
-    code, said = ended([*base, "steps=3", "lr=1e-3"], capsys)
+    code, said = ended([*base, "max_steps=3", "lr=1e-3"], capsys)
     assert code == 0, said
     assert [row["step"] for row in read_metrics(tmp_path / "a" / "metrics.jsonl")] == [
         1,
@@ -163,11 +164,11 @@ def test_a_resumed_run_goes_on_with_its_own_settings_and_refuses_others(
     ]
     kept = settings.load(TrainConfig, tmp_path / "a" / "config.yaml")
     assert (kept.env, kept.lr, kept.limits.turn_tokens) == ("toy_guess", 1e-3, 3)
-    assert kept.steps == 3
+    assert kept.max_steps == 3
 
 
 def test_a_killed_run_goes_on_and_ends_whole(tiny, tmp_path, capsys):
-    process = started(tiny, tmp_path, "name=a", "steps=500", "save_every=2")
+    process = started(tiny, tmp_path, "name=a", "max_steps=500", "save_every=2")
     wait_for_step(process, tmp_path / "a", 4)
     process.send_signal(signal.SIGKILL)
     assert process.wait(MINUTE) == -signal.SIGKILL
@@ -176,7 +177,7 @@ def test_a_killed_run_goes_on_and_ends_whole(tiny, tmp_path, capsys):
     left = read_metrics(tmp_path / "a" / "metrics.jsonl")[-1]["step"]
     goal = left + 2
     resume = arguments(
-        tiny, tmp_path, "name=a", "resume=true", f"steps={goal}", "save_every=2"
+        tiny, tmp_path, "name=a", "resume=true", f"max_steps={goal}", "save_every=2"
     )
     code, said = ended(resume, capsys)
     assert code == 0, said
@@ -187,7 +188,7 @@ def test_a_killed_run_goes_on_and_ends_whole(tiny, tmp_path, capsys):
 
 
 def test_ctrl_c_ends_with_130_and_loses_no_finished_step(tiny, tmp_path):
-    process = started(tiny, tmp_path, "name=a", "steps=500", "save_every=400")
+    process = started(tiny, tmp_path, "name=a", "max_steps=500", "save_every=400")
     wait_for_step(process, tmp_path / "a", 2)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=MINUTE)
@@ -204,7 +205,7 @@ def test_a_full_disk_ends_with_1_and_says_what_to_do(tiny, tmp_path, capsys):
         pytest.skip("mounting a small disk needs root")
     try:
         code, said = ended(
-            arguments(tiny, tmp_path, "name=a", "steps=9", "save_every=1"), capsys
+            arguments(tiny, tmp_path, "name=a", "max_steps=9", "save_every=1"), capsys
         )
         assert code == 1
         assert (

@@ -1,7 +1,7 @@
 """Loss and gradient of the shared algorithms are those of TRL, on a batch off its policy.
 
 Conventions that differ and stand outside the compared code: TRL divides an advantage by the sample
-std plus 1e-4 where `zscored` has the population one; its constant divisor is max_completion_length.
+std plus 1e-4 where `group_z_score` has the population one; its constant divisor is max_completion_length.
 """
 
 import warnings
@@ -11,17 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from scgrpo.algorithms.presets import (
-    DAPO,
-    DR_GRPO,
-    GRPO,
-    GSPO,
-    Algorithm,
-    clip_fraction,
-    surrogate,
-)
+from scgrpo.algorithms.presets import DAPO, DR_GRPO, GRPO, GSPO, Algorithm
+from scgrpo.losses import surrogate
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
+from tests.scgrpo.clipping import clip_fraction
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -28,8 +28,11 @@ from scgrpo.algorithms.presets import (
     Algorithm,
 )
 from scgrpo.batch import Batch, collate
-from scgrpo.credit import Case, Credit, CreditOptions, ReferenceLimits, SelfConditioned
+from scgrpo.credit.options import CreditOptions, ReferenceLimits
 from scgrpo.credit.process_rewards import process_advantages
+from scgrpo.credit.references import Case
+from scgrpo.credit.rule import Credit
+from scgrpo.credit.self_conditioned import SelfConditioned
 from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
@@ -310,21 +313,29 @@ def test_an_unchanged_opening_diverges_nowhere(setup: Setup, monkeypatch):
 @pytest.mark.parametrize("algorithm", [GRPO, SC_GRPO, DISTILL_BOTH, OPSD])
 def test_packing_does_not_change_the_gradient(setup: Setup, algorithm: Algorithm):
     rows, group = mixed(setup)
-    whole, _ = setup.gradient(algorithm, rows, group, pack_tokens=100_000)
-    for pack_tokens in (1, 130):
-        packed, _ = setup.gradient(algorithm, rows, group, pack_tokens=pack_tokens)
+    whole, _ = setup.gradient(algorithm, rows, group, max_tokens_per_pack=100_000)
+    for max_tokens_per_pack in (1, 130):
+        packed, _ = setup.gradient(
+            algorithm, rows, group, max_tokens_per_pack=max_tokens_per_pack
+        )
         close(packed, whole)
 
 
-@pytest.mark.parametrize("pack_tokens", [130, 100_000])
+@pytest.mark.parametrize("max_tokens_per_pack", [130, 100_000])
 def test_a_pass_that_is_kept_gives_the_gradient_of_one_that_is_computed_again(
-    setup: Setup, pack_tokens: int
+    setup: Setup, max_tokens_per_pack: int
 ):
     rows, group = mixed(setup)
     again, log = setup.gradient(
-        SC_GRPO, rows, group, kept_tokens=0, pack_tokens=pack_tokens
+        SC_GRPO,
+        rows,
+        group,
+        cached_forward_tokens=0,
+        max_tokens_per_pack=max_tokens_per_pack,
     )
-    kept, same = setup.gradient(SC_GRPO, rows, group, pack_tokens=pack_tokens)
+    kept, same = setup.gradient(
+        SC_GRPO, rows, group, max_tokens_per_pack=max_tokens_per_pack
+    )
     close(kept, again)
     assert same == pytest.approx(log, rel=1e-4)
 
@@ -422,7 +433,7 @@ def test_a_contrast_looks_at_a_failed_reference_too(setup: Setup):
         SC_GRPO, credit=SelfConditioned(CreditOptions(contrastive=True))
     )
     given, _ = credited(setup.trainer(algorithm), rows, batch)
-    wrong = given.references.wrong_reference.tolist()
+    wrong = given.references.negative_reference.tolist()
     assert wrong[2:] == [3, 2]
     assert set(wrong[:2]) <= {2, 3}
     one_sided, _ = credited(setup.trainer(), rows, batch)

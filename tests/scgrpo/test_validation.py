@@ -34,9 +34,9 @@ def config(tmp_path: Path) -> TrainConfig:
     return TrainConfig(
         env="toy_guess",
         model=str(make_tiny(tmp_path / "tiny", hidden=16, layers=1, heads=2)),
-        steps=4,
+        max_steps=4,
         tasks_per_step=2,
-        group=2,
+        group_size=2,
         levels=(0,),
         limits=LIMITS,
         warm_start=WarmStartConfig("never"),
@@ -45,7 +45,7 @@ def config(tmp_path: Path) -> TrainConfig:
         dtype="float32",
         runs=tmp_path,
         save_every=100,
-        keep=1,
+        keep_checkpoints=1,
     )
 
 
@@ -100,8 +100,8 @@ def test_it_comes_every_so_many_steps_and_marks_the_best(play, config, tmp_path)
 
 def test_the_best_outlives_newer_checkpoints(play, config, tmp_path):
     run = runs.new_run(tmp_path, "a")
-    learn(run, replace(config, steps=2), play)
-    learn(run, replace(config, steps=5, save_every=1, resume=True, lr=1e-9), play)
+    learn(run, replace(config, max_steps=2), play)
+    learn(run, replace(config, max_steps=5, save_every=1, resume=True, lr=1e-9), play)
     assert checkpoint.step_of((run / "checkpoints" / checkpoint.BEST).resolve()) == 2
     assert sorted(path.name for path in (run / "checkpoints").glob("step-*")) == [
         "step-000002",
@@ -111,7 +111,7 @@ def test_the_best_outlives_newer_checkpoints(play, config, tmp_path):
 
 def test_a_resumed_run_measures_what_it_had_not(play, config, tmp_path):
     run = runs.new_run(tmp_path, "a")
-    learn(run, replace(config, steps=2, validation=ValidationConfig()), play)
+    learn(run, replace(config, max_steps=2, validation=ValidationConfig()), play)
     assert read_metrics(run / VALIDATION) == []
     learn(run, replace(config, resume=True), play)
     learn(run, replace(config, resume=True), play)

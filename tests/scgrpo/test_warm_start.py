@@ -127,12 +127,14 @@ def test_without_one_the_models_own_weights_are_used(tiny: Path, tmp_path: Path)
     assert not (tmp_path / "warm_start").exists()
 
 
-@pytest.mark.parametrize(("below", "warm"), [(0.0, False), (1.0, True)])
+@pytest.mark.parametrize(("threshold", "warm"), [(0.0, False), (1.0, True)])
 def test_auto_measures_first_and_says_what_follows(
-    tiny: Path, tmp_path: Path, caplog, below: float, warm: bool
+    tiny: Path, tmp_path: Path, caplog, threshold: float, warm: bool
 ):
     caplog.set_level(logging.INFO, "scgrpo")
-    options = replace(SHORT, mode="auto", below=below, measure_episodes=8)
+    options = replace(
+        SHORT, mode="auto", success_threshold=threshold, measure_episodes=8
+    )
     with Rollouts("toy_guess", LIMITS) as play:
         found = starting_weights(tmp_path, config(tiny, options), play)
     assert (found != tiny) == warm
@@ -183,7 +185,12 @@ def test_the_cache_key_changes_with_every_input(tiny: Path, tmp_path: Path):
     assert len(set(keys)) == len(keys)
     # What only decides whether there is a warm start does not make it another one.
     assert (
-        key(config=replace(SHORT, mode="auto", below=0.5, measure_episodes=4)) == key()
+        key(
+            config=replace(
+                SHORT, mode="auto", success_threshold=0.5, measure_episodes=4
+            )
+        )
+        == key()
     )
 
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from envs.rollout import Limits
+from scgrpo.algorithms.names import ALGORITHM_NAMES
 from scgrpo.algorithms.presets import ALGORITHMS
-from scgrpo.algorithms.registry import find_algorithm
+from scgrpo.algorithms.registry import algorithm_of, find_algorithm
 from scgrpo.config import TrainConfig, WarmStartConfig
-from scgrpo.credit import CreditOptions, ReferenceLimits
+from scgrpo.credit.options import CreditOptions, ReferenceLimits
 from scgrpo.credit.record import credit_path
 from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.log import read_metrics
@@ -27,7 +28,9 @@ RULE = '''
 from dataclasses import dataclass, replace
 
 from scgrpo.algorithms.presets import GRPO
-from scgrpo.credit import Credit, CreditOptions, SelfConditioned
+from scgrpo.credit.rule import Credit
+from scgrpo.credit.options import CreditOptions
+from scgrpo.credit.self_conditioned import SelfConditioned
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,9 @@ def config(tiny: Path, tmp_path: Path) -> TrainConfig:
     return TrainConfig(
         env="toy_guess",
         model=str(tiny),
-        steps=1,
+        max_steps=1,
         tasks_per_step=2,
-        group=4,
+        group_size=4,
         levels=(0,),
         limits=Limits(turn_tokens=4, episode_tokens=200),
         warm_start=WarmStartConfig("never"),
@@ -102,7 +105,10 @@ def test_a_rule_from_outside_trains_and_the_run_remembers_it(outside, config):
 
     # Resumed without a word about it, the run goes on with the same rule.
     assert (
-        train(TrainConfig(runs=config.runs, resume=True, steps=2), {"resume", "steps"})
+        train(
+            TrainConfig(runs=config.runs, resume=True, max_steps=2),
+            {"resume", "max_steps"},
+        )
         == run
     )
     assert [row["step"] for row in read_metrics(run / "metrics.jsonl")] == [1, 2]
@@ -133,18 +139,18 @@ def test_a_run_whose_rule_is_gone_says_what_is_missing(outside, config, monkeypa
         ),
         (
             "my_rules:RULE",
-            "wants an Algorithm, got a LastTokens in .*; it has LAST, NO_BRANCH",
+            "expected an Algorithm, got a LastTokens in .*; it has LAST, NO_BRANCH",
         ),
         (
             "my_rule:LAST",
-            "module 'my_rule' .* cannot be found: is its folder on PYTHONPATH",
+            "module 'my_rule' .* cannot be imported: is its folder on PYTHONPATH",
         ),
-        ("my_rules.py:LAST", "module 'my_rules.py' .* cannot be found"),
+        ("my_rules.py:LAST", "module 'my_rules.py' .* cannot be imported"),
         (
             "./my_rules:LAST",
-            r"wanted module:NAME as in my_rules:MINE: a module as `import`",
+            r"expected module:NAME as in my_rules:MINE: a module as `import`",
         ),
-        ("my_rules:", "wanted module:NAME"),
+        ("my_rules:", "expected module:NAME"),
         ("math:pi", r"got a float in .*; make one: replace\(GRPO, credit=my_rule\)"),
         (
             "my_rules",
@@ -162,7 +168,7 @@ def test_a_wrong_name_is_refused_before_anything_is_loaded(
     monkeypatch.setattr("scgrpo.models.load._default_model", never)
     monkeypatch.setattr("scgrpo.models.load._require_model", never)
     with pytest.raises(ValueError, match=said):
-        TrainConfig(algo=algo)
+        algorithm_of(TrainConfig(algo=algo))
     with pytest.raises(SystemExit) as end:
         main([f"algo={algo}", f"runs={tmp_path / 'none'}"])
     assert end.value.code == 2
@@ -180,24 +186,32 @@ def test_settings_that_the_rule_does_not_read_are_refused(outside):
     with pytest.raises(
         ValueError, match=r"credit.\* has no effect with algo=my_rules:LAST"
     ):
-        TrainConfig(algo="my_rules:LAST", credit=CreditOptions(percentile=0.5))
+        algorithm_of(
+            TrainConfig(algo="my_rules:LAST", credit=CreditOptions(percentile=0.5))
+        )
     with pytest.raises(
         ValueError, match=r"reference.\* has no effect with algo=my_rules:LAST"
     ):
-        TrainConfig(algo="my_rules:LAST", reference=ReferenceLimits(tokens=64))
+        algorithm_of(
+            TrainConfig(algo="my_rules:LAST", reference=ReferenceLimits(tokens=64))
+        )
 
 
 def test_options_that_were_not_given_stay_the_authors(outside):
     config = TrainConfig(
         algo="my_rules:NO_BRANCH", credit=CreditOptions(percentile=0.5)
     )
-    rule = config.algorithm().credit
+    rule = algorithm_of(config).credit
     assert getattr(rule, "options") == CreditOptions(alpha_div=0.0, percentile=0.5)  # noqa: B009
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
 def test_our_own_names_mean_the_presets(name: str):
     assert find_algorithm(name) is ALGORITHMS[name]
+
+
+def test_the_names_that_settings_know_are_those_of_the_presets():
+    assert tuple(ALGORITHMS) == ALGORITHM_NAMES
 
 
 def test_the_example_weighs_tokens_by_their_entropy(

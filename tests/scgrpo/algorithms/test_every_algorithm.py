@@ -14,7 +14,7 @@ from envs.types import Episode
 from sandboxes import SandboxError
 from scgrpo.algorithms.presets import ALGORITHMS
 from scgrpo.config import TrainConfig, WarmStartConfig
-from scgrpo.credit import ReferenceLimits
+from scgrpo.credit.options import ReferenceLimits
 from scgrpo.loop import TrainingLoop
 from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_model
@@ -126,9 +126,9 @@ def test_a_blank_model_takes_a_step_in_a_real_environment(
         algo=algo,
         model=str(tiny),
         teacher=str(teacher) if external else "",
-        steps=1,
+        max_steps=1,
         tasks_per_step=1,
-        group=2,
+        group_size=2,
         levels=(0,),
         limits=LIMITS,
         warm_start=WarmStartConfig("never"),

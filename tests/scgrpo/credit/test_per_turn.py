@@ -57,7 +57,7 @@ def test_turns_without_scores_or_states_are_refused():
     pair = episodes()
     with pytest.raises(ValueError, match=r"defines checks\(\)"):
         process_advantages([replace(e, progress=()) for e in pair], GROUP)
-    with pytest.raises(ValueError, match="info has `state`"):
+    with pytest.raises(ValueError, match="GiGPO needs episodes of a TextEnv"):
         gigpo_advantages([replace(e, states=()) for e in pair], GROUP)
 
 

@@ -13,7 +13,6 @@ from envs.rollout import Limits
 from envs.store import read_episodes
 from scgrpo.batch import Batch
 from scgrpo.config import TrainConfig, WarmStartConfig
-from scgrpo.credit import Case, Credit, References
 from scgrpo.credit.record import (
     CreditRow,
     credit_path,
@@ -21,6 +20,8 @@ from scgrpo.credit.record import (
     skipped_rows,
     write_credit,
 )
+from scgrpo.credit.references import Case, References
+from scgrpo.credit.rule import Credit
 from scgrpo.loop import TrainingLoop
 from scgrpo.models.tiny import make_tiny
 from scgrpo.rollouts import Rollouts
@@ -51,9 +52,9 @@ def config(tiny: Path, tmp_path: Path) -> TrainConfig:
     return TrainConfig(
         env="toy_guess",
         model=str(tiny),
-        steps=2,
+        max_steps=2,
         tasks_per_step=3,
-        group=4,
+        group_size=4,
         levels=(0,),
         limits=LIMITS,
         warm_start=WarmStartConfig("never"),
@@ -108,7 +109,7 @@ def test_a_run_keeps_a_line_of_credit_for_every_line_of_episodes(
 def test_a_resumed_run_keeps_the_same_credit_and_none_of_another_try(config, tmp_path):
     whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
     learn(whole, config)
-    learn(parts, replace(config, steps=1))
+    learn(parts, replace(config, max_steps=1))
     stale = credit_path(parts, 2)
     stale.write_text("of a try that was killed\n")
     learn(parts, replace(config, resume=True))
@@ -137,7 +138,7 @@ def test_rows_of_the_batch_get_their_places_in_the_file():
     mask = torch.tensor([[False, True, True], [False, True, False]])
     references = References(
         reference=torch.tensor([1, -1]),
-        wrong_reference=torch.tensor([-1, -1]),
+        negative_reference=torch.tensor([-1, -1]),
         case=torch.tensor([Case.DIVERSITY, Case.DIVERSITY]),
         overflow=torch.tensor([False, False]),
     )

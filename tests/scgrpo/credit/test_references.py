@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scgrpo.credit import Case, CreditOptions, assign_references
+from scgrpo.credit.options import CreditOptions
+from scgrpo.credit.references import Case, assign_references
 
 DEFAULT = CreditOptions()
 WRONG = CreditOptions(control="wrong_ref")
@@ -48,7 +49,7 @@ def test_a_reference_is_never_the_episode_itself(batch, options, seed):
     references = routed(*batch, options, seed)
     rows = torch.arange(len(batch[0]))
     assert (references.reference != rows).all()
-    assert (references.wrong_reference != rows).all()
+    assert (references.negative_reference != rows).all()
 
 
 @given(batch=groups_of_outcomes, seed=st.integers(0, 1000))
@@ -69,7 +70,7 @@ def test_references_come_from_the_same_group_with_the_right_verdict(batch, seed)
 def test_each_number_of_verified_episodes_has_its_case():
     verified = [1, 1, 0, 0, 0, 0, 1, 0, 0, 1, 1, 1]
     references = routed(verified, [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3)
-    cases = [Case.WEIGHTED, Case.DIVERSITY, Case.PLAIN_SINGLE, Case.PLAIN_ALL]
+    cases = [Case.WEIGHTED, Case.DIVERSITY, Case.UNWEIGHTED_SINGLE, Case.UNWEIGHTED_ALL]
     assert references.case.tolist() == [case for case in cases for _ in range(3)]
     assert references.reference[:3].tolist()[:2] == [1, 0]
     assert references.reference[6:].tolist() == [-1] * 6
@@ -91,12 +92,12 @@ def test_the_draw_is_uniform_over_the_verified_others():
     assert all(abs(c - 200) < 46 for c in counts[4].values())
 
 
-def test_a_shared_draw_is_as_uniform_for_each_and_gives_a_group_two_references():
+def test_a_shared_reference_is_as_uniform_for_each_and_gives_a_group_two_references():
     verified = [1, 1, 1, 0, 0]
     counts = [Counter() for _ in range(5)]
     for seed in range(600):
         found = routed(
-            verified, [0] * 5, CreditOptions(shared_draw=True), seed
+            verified, [0] * 5, CreditOptions(shared_reference=True), seed
         ).reference.tolist()
         for row, ref in enumerate(found):
             counts[row][ref] += 1
@@ -148,7 +149,7 @@ def test_a_lone_failed_episode_has_nothing_to_be_scored_against():
 def test_alpha_zero_switches_the_branch_without_verified_episodes_off():
     references = routed([0, 0, 0], [0] * 3, CreditOptions(alpha_div=0.0))
     assert references.reference.tolist() == [-1] * 3
-    assert references.case.tolist() == [Case.PLAIN_NONE] * 3
+    assert references.case.tolist() == [Case.UNWEIGHTED_NONE] * 3
 
 
 def test_weight_single_shows_the_verified_episode_to_the_failed_ones():
@@ -159,7 +160,7 @@ def test_weight_single_shows_the_verified_episode_to_the_failed_ones():
 
 def test_contrast_draws_a_failed_episode_of_the_group():
     references = routed([1, 1, 0, 0, 1, 1, 0], [0] * 4 + [1] * 3, CONTRAST)
-    wrong = references.wrong_reference.tolist()
+    wrong = references.negative_reference.tolist()
     assert set(wrong[:2]) <= {2, 3}
     assert wrong[2:4] == [3, 2]
     assert wrong[4:6] == [6, 6]
@@ -168,8 +169,8 @@ def test_contrast_draws_a_failed_episode_of_the_group():
 
 
 def test_contrast_is_off_by_default_and_where_there_is_no_right_reference():
-    assert (routed([1, 1, 0, 0], [0] * 4).wrong_reference == -1).all()
-    assert (routed([0] * 4, [0] * 4, CONTRAST).wrong_reference == -1).all()
+    assert (routed([1, 1, 0, 0], [0] * 4).negative_reference == -1).all()
+    assert (routed([0] * 4, [0] * 4, CONTRAST).negative_reference == -1).all()
 
 
 def test_wrong_ref_takes_references_from_other_tasks_with_the_same_verdict():
@@ -200,7 +201,7 @@ def test_wrong_ref_in_a_batch_of_one_task_gives_no_reference(verified):
 def test_overflow_takes_both_references_and_is_counted():
     references = routed([1, 1, 0, 0, 1, 0], [0] * 4 + [1] * 2, CONTRAST)
     left = references.without(torch.tensor([True, False, False, False, True, True]))
-    assert left.reference[0] == left.wrong_reference[0] == -1
+    assert left.reference[0] == left.negative_reference[0] == -1
     assert torch.equal(left.reference[1:4], references.reference[1:4])
     assert left.overflow.tolist() == [True] + [False] * 5, (
         "row 4 and 5 had nothing to lose"

@@ -12,7 +12,7 @@ import torch
 
 import scgrpo.models.forward as forward_module
 from scgrpo.algorithms.presets import ENTROPY_80_20, GRPO, SC_GRPO
-from scgrpo.credit import Credit, reads_references, uniform
+from scgrpo.credit.rule import Credit, reads_references, uniform
 from tests.scgrpo.test_update import Setup, close, mixed
 from tests.scgrpo.test_update import folder as folder
 from tests.scgrpo.test_update import setup as setup
@@ -65,7 +65,7 @@ def test_each_kept_graph_is_freed_once_it_was_used(
         return states
 
     monkeypatch.setattr(forward_module, "predicting_states", spy)
-    trainer = setup.trainer(algorithm, pack_tokens=130)
+    trainer = setup.trainer(algorithm, max_tokens_per_pack=130)
     forward = trainer.forward(rows, group)
     trainer.credit(forward)
     passes, alive = len(kept), []
@@ -101,7 +101,7 @@ def test_a_pass_that_is_asked_for_twice_is_made_once(setup: Setup, monkeypatch):
     [
         (
             lambda f, a: Credit(a, a),
-            r"weight has shape \(16,\), wanted \(16, \d+\): start from",
+            r"weight has shape \(16,\), expected \(16, \d+\): start from",
         ),
         (
             lambda f, a: Credit(f.batch.action_mask.float(), a[:3]),
@@ -109,7 +109,7 @@ def test_a_pass_that_is_asked_for_twice_is_made_once(setup: Setup, monkeypatch):
         ),
         (
             lambda f, a: Credit(f.batch.action_mask.float().requires_grad_(), a),
-            r"weight has a gradient, wanted a constant: detach\(\) it",
+            r"weight has a gradient, expected a constant: detach\(\) it",
         ),
         (lambda f, a: Credit(f.batch.action_mask / 0.0, a), "weight is not finite"),
         (

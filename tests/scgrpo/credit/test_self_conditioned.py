@@ -7,17 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scgrpo.algorithms.presets import GRPO, SC_GRPO, surrogate
-from scgrpo.credit import (
-    Case,
-    CreditOptions,
-    References,
-    SelfConditioned,
-    advantages,
-    assign_references,
-    summary,
-    weights,
-)
+from scgrpo.algorithms.presets import GRPO, SC_GRPO
+from scgrpo.credit.options import CreditOptions
+from scgrpo.credit.references import Case, References, assign_references
+from scgrpo.credit.self_conditioned import SelfConditioned, advantages, summary, weights
+from scgrpo.losses import surrogate
 
 DEFAULT = CreditOptions()
 seeds = st.integers(0, 10**6)
@@ -28,7 +22,7 @@ def routes_of(reference, case=None, wrong=None) -> References:
     refs = torch.tensor(reference)
     return References(
         reference=refs,
-        wrong_reference=torch.full_like(refs, -1)
+        negative_reference=torch.full_like(refs, -1)
         if wrong is None
         else torch.tensor(wrong),
         case=torch.tensor([int(Case.WEIGHTED)] * len(refs) if case is None else case),
@@ -161,7 +155,7 @@ def test_the_scope_says_which_rows_share_a_percentile():
     assert together.tolist() == [[0.25, 0.25], [0.5, 0.5]]
     step = weigh(values, mask, references, micro_batch=torch.tensor([0, 1]))
     assert torch.equal(step, together)
-    with pytest.raises(ValueError, match="wants the micro-batch of each row"):
+    with pytest.raises(ValueError, match="expected that of each row"):
         weigh(values, mask, references, micro)
 
 
@@ -170,7 +164,7 @@ def test_renorm_gives_the_active_tokens_mean_1(seed):
     _, _, divergence, mask = random_batch(seed)
     references = routes_of([1, 0, *range(10)])
     plain = weigh(divergence, mask, references)
-    w = weigh(divergence, mask, references, CreditOptions(renorm_mean1=True))
+    w = weigh(divergence, mask, references, CreditOptions(normalize_weights=True))
     torch.testing.assert_close(w[mask].mean(), torch.tensor(1.0))
     torch.testing.assert_close(w[mask], plain[mask] / plain[mask].mean())
 
@@ -180,7 +174,7 @@ def test_renorm_of_no_divergence_at_all_is_weight_1():
         [[0, 0], [0, 0]],
         [[1, 1], [1, 1]],
         routes_of([1, 0]),
-        CreditOptions(renorm_mean1=True),
+        CreditOptions(normalize_weights=True),
     )
     assert (w == 1).all()
 
@@ -193,12 +187,12 @@ def test_contrast_takes_the_wrong_reference_off_where_there_is_one():
     references = routes_of([1, 0], wrong=[1, -1])
     options = CreditOptions(contrastive=True, percentile=1.0)
     values, wrong = [[3, 1], [2, 1]], torch.tensor([[1.0, 4.0], [9.0, 9.0]])
-    w = weigh(values, [[1, 1], [1, 1]], references, options, wrong_divergence=wrong)
+    w = weigh(values, [[1, 1], [1, 1]], references, options, negative_divergence=wrong)
     torch.testing.assert_close(w, torch.tensor([[1 / 2, 0], [1 / 2, 1 / 3]]))
 
 
 def test_contrast_without_its_divergence_is_refused():
-    with pytest.raises(ValueError, match="contrastive wants the divergence"):
+    with pytest.raises(ValueError, match="contrastive: got no divergence"):
         weigh([[1.0]], [[1]], routes_of([-1]), CreditOptions(contrastive=True))
 
 
@@ -245,7 +239,7 @@ def test_entropy_takes_the_place_of_the_divergence_and_of_its_percentile():
     mask, references = [[1, 1, 1], [1, 1, 0]], routes_of([1, 0])
     w = weigh(torch.full((2, 3), math.nan), mask, references, options, entropy=entropy)
     assert torch.equal(w, weigh(entropy, mask, references))
-    with pytest.raises(ValueError, match="control=entropy wants"):
+    with pytest.raises(ValueError, match="control=entropy: got no entropy"):
         weigh(entropy, mask, references, options)
 
 
@@ -444,7 +438,7 @@ def test_the_gradient_is_that_of_the_same_loss_with_w_a_constant():
 
 def test_the_summary_by_hand():
     # Groups: 0 weighted, 1 without verified (r is row 4), 2 with all, and row 1 overflowed.
-    case = [Case.WEIGHTED] * 2 + [Case.DIVERSITY] * 3 + [Case.PLAIN_ALL]
+    case = [Case.WEIGHTED] * 2 + [Case.DIVERSITY] * 3 + [Case.UNWEIGHTED_ALL]
     references = routes_of([1, 0, 4, 4, -1, -1], case=[int(c) for c in case])
     references = references.without(torch.tensor([False, True] + [False] * 4))
     mask = torch.tensor([[1, 1], [1, 0], [1, 0], [1, 0], [1, 1], [1, 1]]).bool()
@@ -472,7 +466,7 @@ def test_the_summary_leaves_out_what_no_token_speaks_of():
         torch.ones(1, 2),
         torch.ones(1, 2).bool(),
         torch.tensor([0]),
-        routes_of([-1], case=[int(Case.PLAIN_SINGLE)]),
+        routes_of([-1], case=[int(Case.UNWEIGHTED_SINGLE)]),
         DEFAULT,
     )
     assert log == {

@@ -363,7 +363,7 @@ def test_a_launched_run_on_two_processes_learns_what_one_does(
         "dtype=float32",
         "levels=0",
         "tasks_per_step=3",
-        "group=4",
+        "group_size=4",
         "lr=1e-4",
         "limits.turn_tokens=4",
         "limits.episode_tokens=200",
@@ -372,8 +372,8 @@ def test_a_launched_run_on_two_processes_learns_what_one_does(
         "warm_start.episodes=12",
         "warm_start.steps=20",
     ]
-    assert "processes: " not in launched(tmp_path, *settings, "name=one", "steps=3")
-    first = ["name=two", "steps=2", "validation.every=2"]
+    assert "processes: " not in launched(tmp_path, *settings, "name=one", "max_steps=3")
+    first = ["name=two", "max_steps=2", "validation.every=2"]
     said = launched(tmp_path, *settings, *first, flags=flags)
     assert said.count("run: ") == 1
     how = (
@@ -382,7 +382,7 @@ def test_a_launched_run_on_two_processes_learns_what_one_does(
         else "each with the model"
     )
     assert f"processes: 2, {how}" in said
-    said = launched(tmp_path, "name=two", "resume=true", "steps=3", flags=flags)
+    said = launched(tmp_path, "name=two", "resume=true", "max_steps=3", flags=flags)
     assert said.count("going on from") == 1
     one, two = tmp_path / "one", tmp_path / "two"
     assert sorted(p.name for p in tmp_path.iterdir()) == [

@@ -13,9 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scgrpo.config import TrainConfig, WarmStartConfig
+from scgrpo.credit.options import CreditOptions
 from scgrpo.settings import parse as settings
 from scgrpo.settings.help import help_text, markdown
-from scgrpo.settings.parse import SettingsError, read
+from scgrpo.settings.keys import RENAMED, SettingsError, leaves, with_new_names
+from scgrpo.settings.parse import read
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise ValueError(f"steps: got {self.steps}, wanted at least 1")
+            raise ValueError(f"steps: got {self.steps}, expected at least 1")
 
 
 @pytest.mark.parametrize(
@@ -107,25 +110,25 @@ def test_a_switch_takes_no_value_and_an_option_takes_the_next_argument() -> None
         ("lr=3", "unknown setting 'lr'; did you mean optimizer.lr"),
         ("optimiser.lr=3", "unknown setting 'optimiser.lr'; did you mean optimizer.lr"),
         ("qqqqqqqqq=3", "known: env, algo, steps"),
-        ("steps=two", "steps: got 'two', wanted int"),
-        ("steps=1.5", "steps: got 1.5, wanted int"),
-        ("steps=true", "steps: got True, wanted int"),
-        ("steps=", "steps: got None, wanted int"),
-        ("resume=maybe", "resume: got 'maybe', wanted true|false"),
+        ("steps=two", "steps: got 'two', expected int"),
+        ("steps=1.5", "steps: got 1.5, expected int"),
+        ("steps=true", "steps: got True, expected int"),
+        ("steps=", "steps: got None, expected int"),
+        ("resume=maybe", "resume: got 'maybe', expected true|false"),
         (
             "algo=sc_grop",
-            "algo: got 'sc_grop', wanted grpo|sc_grpo; did you mean sc_grpo",
+            "algo: got 'sc_grop', expected grpo|sc_grpo; did you mean sc_grpo",
         ),
-        ("levels=0,a", "levels[1]: got 'a', wanted int"),
-        ("levels=[0", "levels: got '[0', wanted list of int"),
-        ("optimizer.lr=fast", "optimizer.lr: got 'fast', wanted float"),
-        ("steps=0", "steps: got 0, wanted at least 1"),
-        ("swe_lite", "got 'swe_lite', wanted key=value"),
+        ("levels=0,a", "levels[1]: got 'a', expected int"),
+        ("levels=[0", "levels: got '[0', expected list of int"),
+        ("optimizer.lr=fast", "optimizer.lr: got 'fast', expected float"),
+        ("steps=0", "steps: got 0, expected at least 1"),
+        ("swe_lite", "got 'swe_lite', expected key=value"),
         ("--steps", "got --steps without a value"),
         ("config=/no/such.yaml", "config=/no/such.yaml: there is no such file"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_got_and_wanted(
+def test_what_cannot_be_used_is_refused_with_got_and_expected(
     argument: str, message: str
 ) -> None:
     with pytest.raises(SettingsError) as caught:
@@ -151,9 +154,9 @@ def test_arguments_win_over_the_config_file_wherever_it_stands(tmp_path: Path) -
     [
         ("env: x\nstepz: 1\n", "unknown setting 'stepz'; did you mean steps"),
         ("env: x\noptimizer:\n  lrr: 1\n", "unknown setting 'optimizer.lrr'"),
-        ("env: x\noptimizer: 3\n", "optimizer: got 3, wanted"),
+        ("env: x\noptimizer: 3\n", "optimizer: got 3, expected"),
         ("env: [x\n", "config="),
-        ("- env\n", "wanted settings as `key: value` lines"),
+        ("- env\n", "expected settings as `key: value` lines"),
         ("env: ${nowhere}\n", "nowhere"),
     ],
 )
@@ -247,3 +250,57 @@ def test_a_groups_defaults_are_those_of_the_settings_around_it():
     assert "| `optimizer.lr` | float | 5.0 | step size at the first step |" in markdown(
         Faster
     )
+
+
+def test_an_old_name_on_the_command_line_is_refused_with_the_new_one() -> None:
+    for old, new in RENAMED.items():
+        with pytest.raises(SettingsError) as caught:
+            read(TrainConfig, [f"{old}=1"])
+        assert f"{old} is now called {new}; use {new}=VALUE" in str(caught.value)
+
+
+def test_the_config_of_an_old_run_is_read_under_todays_names(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "algo: sc_grpo\nsteps: 3\ngroup: 4\nkeep: 5\npack_tokens: 600\n"
+        "credit:\n  normalize_weights: true\n  shared_reference: true\n"
+        "warm_start:\n  below: 0.5\n  steps: 7\n"
+    )
+    expected = TrainConfig(
+        max_steps=3,
+        group_size=4,
+        keep_checkpoints=5,
+        max_tokens_per_pack=600,
+        credit=CreditOptions(normalize_weights=True, shared_reference=True),
+        warm_start=WarmStartConfig(success_threshold=0.5, steps=7),
+    )
+    assert settings.load(TrainConfig, file) == expected
+    assert read(TrainConfig, [f"config={file}"]) == expected
+    given_keys = settings.given_keys(TrainConfig, [f"config={file}"])
+    assert {"max_steps", "credit.shared_reference"} <= given_keys
+    assert "steps" not in given_keys
+
+
+def test_a_setting_under_both_names_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("steps: 3\nmax_steps: 4\n")
+    with pytest.raises(SettingsError, match="steps is now called max_steps; got both"):
+        settings.load(TrainConfig, file)
+
+
+def test_every_renamed_setting_is_one_of_today_and_its_old_name_is_free() -> None:
+    keys = leaves(TrainConfig)
+    for old, new in RENAMED.items():
+        assert new in keys
+        assert old not in keys
+
+
+def test_a_name_that_a_class_still_has_is_not_renamed() -> None:
+    assert with_new_names({"env": "x", "steps": 3}, leaves(Settings)) == {
+        "env": "x",
+        "steps": 3,
+    }
+
+
+def test_a_row_of_the_table_may_go_on_in_the_next() -> None:
+    assert "module:NAME, an Algorithm of your own" in markdown(TrainConfig)

@@ -9,7 +9,7 @@ import torch
 from envs.base import TextEnv
 from envs.toy.guess import ToyGuess
 from envs.types import Episode, Segment, Stop, Task, Verdict
-from scgrpo.credit import ReferenceLimits
+from scgrpo.credit.options import ReferenceLimits
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat

@@ -178,9 +178,9 @@ def trained(model_folder: Path, url: str, runs: Path, **more: Any) -> TrainConfi
     return TrainConfig(
         env="toy_guess",
         model=str(model_folder),
-        steps=2,
+        max_steps=2,
         tasks_per_step=2,
-        group=4,
+        group_size=4,
         levels=(0,),
         limits=LIMITS,
         engine=EngineConfig("vllm_server", url),
