@@ -55,8 +55,8 @@ class PolicyUpdate:
     | model | what is trained; the policy samples from the same weights |
     | optimizer | over the model's trainable weights |
     | max_tokens_per_pack | most tokens in one forward and backward pass; bounds the memory |
-    | cached_forward_tokens | token budget for reusing the graph of the credit's pass in the update; larger |
-    | | batches compute it again |
+    | cached_forward_tokens | token budget for reusing the graph of the credit's pass in the |
+    | | update; larger batches compute it again |
     | rng | draws references |
     | episode_tokens | the token budget of an episode, which an overlong penalty looks at |
     | importance_cap | a token's weight is scaled by its probability here over the one that it was |

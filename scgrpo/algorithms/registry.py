@@ -34,7 +34,7 @@ def find_algorithm(name: str) -> Algorithm:
 
 
 def algorithm_of(config: TrainConfig) -> Algorithm:
-    """The algorithm of a run: the one that `algo` names, with the run's credit options over its own.
+    """The algorithm that `algo` names, with the run's credit options over its own.
 
     Raises ValueError for an unknown name, and for settings that the algorithm would ignore.
     """

@@ -60,10 +60,10 @@ class Pack(NamedTuple):
 class BatchForward:
     """Forward passes over the B episodes of a batch, and a cache of the unconditioned ones.
 
-    A pass has at most `max_tokens_per_pack` tokens, which bounds the memory. Passes that a credit rule asks
-    for keep their graph up to `cached_forward_tokens` tokens in all; `take` hands them over for the gradient
-    and computes the others again. Each rank computes rows of its own; what is returned as (B, T) is
-    complete on every rank.
+    A pass has at most `max_tokens_per_pack` tokens, which bounds the memory. Passes that a credit
+    rule asks for keep their graph up to `cached_forward_tokens` tokens in all; `take` hands them
+    over for the gradient and computes the others again. Each rank computes rows of its own; what is
+    returned as (B, T) is complete on every rank.
 
     | attribute | meaning |
     |---|---|
@@ -86,10 +86,8 @@ class BatchForward:
     ) -> None:
         self.model, self.episodes, self.batch = model, episodes, batch
         self._chat, self._limits, self._ranks = chat, limits, ranks
-        self._max_tokens_per_pack, self._cached_forward_tokens = (
-            max_tokens_per_pack,
-            cached_forward_tokens,
-        )
+        self._max_tokens_per_pack = max_tokens_per_pack
+        self._cached_forward_tokens = cached_forward_tokens
         self.local_rows = self._assign_rows()
 
         self._cache: list[Pack] = []
@@ -231,7 +229,7 @@ class BatchForward:
     def _student_packs(self, rows: Sequence[int]) -> list[Pack]:
         """The cached unconditioned passes, which hold `rows` and may hold others.
 
-        A pass keeps its graph as long as all kept graphs are within `cached_forward_tokens`. A sharded
+        A pass keeps its graph as long as all that do are within `cached_forward_tokens`. A sharded
         model's graphs are not kept: ranks would go backward in different orders.
         """
         missing = [row for row in rows if row not in self._cached_rows]

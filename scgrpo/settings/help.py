@@ -159,11 +159,9 @@ def _meanings(cls: type) -> dict[str, str]:
     meanings: dict[str, str] = {}
     names: list[str] = []
     for cell, text in TABLE_ROW.findall(cls.__doc__ or ""):
-        text = text.replace("`", "")
         if cell:
             names = [name.strip() for name in cell.split(",")]
-            meanings |= dict.fromkeys(names, text)
-        else:
-            for name in names:
-                meanings[name] += f" {text}"
+        for name in names:
+            before = "" if cell else f"{meanings[name]} "
+            meanings[name] = before + text.replace("`", "")
     return meanings

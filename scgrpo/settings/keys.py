@@ -59,10 +59,9 @@ def unknown_setting(key: str, keys: Sequence[str]) -> SettingsError:
 
     nearest = list(dict.fromkeys(near))[:2]
     if nearest:
-        hint = f"did you mean {' or '.join(nearest)}?"
-    else:
-        hint = f"known: {', '.join(keys)}"
-    return SettingsError(f"unknown setting {key!r}; {hint}")
+        did_you_mean = " or ".join(nearest)
+        return SettingsError(f"unknown setting {key!r}; did you mean {did_you_mean}?")
+    return SettingsError(f"unknown setting {key!r}; known: {', '.join(keys)}")
 
 
 def with_new_names(values: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Loss and gradient of the shared algorithms are those of TRL, on a batch off its policy.
 
 Conventions that differ and stand outside the compared code: TRL divides an advantage by the sample
-std plus 1e-4 where `group_z_score` has the population one; its constant divisor is max_completion_length.
+std plus 1e-4, `group_z_score` by the population one; its constant divisor is
+max_completion_length.
 """
 
 import warnings
