@@ -12,9 +12,9 @@ def acl(default, *rights):
     )
     name = "system.posix_acl_" + ("default" if default else "access")
     return name, b"\\2\\0\\0\\0" + entries
-def attempt(deed, *arguments):
+def attempt(action, *arguments):
     try:
-        return deed(*arguments)
+        return action(*arguments)
     except (OSError, AttributeError):
         return None
 def send(sock, *fds):

@@ -379,9 +379,9 @@ def test_a_tree_of_three_thousand_folders_is_wiped(sandbox):
 RUNNER = """
 import ctypes, os, signal
 done = []
-def attempt(name, deed):
+def attempt(name, action):
     try:
-        deed()
+        action()
     except OSError:
         return
     done.append(name)

@@ -58,9 +58,9 @@ PRESS = """
 import ctypes, os, resource
 libc = ctypes.CDLL(None, use_errno=True)
 done = []
-def attempt(name, deed):
+def attempt(name, action):
     try:
-        deed()
+        action()
     except OSError:
         return
     done.append(name)

@@ -48,13 +48,13 @@ class Proxy:
         """Listens, at the same address as before."""
         if self._path:
             self._path.unlink(missing_ok=True)
-            self._door = socket.socket(socket.AF_UNIX)
-            self._door.bind(str(self._path))
+            self._server = socket.socket(socket.AF_UNIX)
+            self._server.bind(str(self._path))
         else:
-            self._door = socket.create_server(("127.0.0.1", self._port))
-            self._port = self._door.getsockname()[1]
-        self._door.listen(64)
-        self._thread(self._serve, self._door)
+            self._server = socket.create_server(("127.0.0.1", self._port))
+            self._port = self._server.getsockname()[1]
+        self._server.listen(64)
+        self._thread(self._serve, self._server)
 
     def drop(self) -> None:
         """Ends all connections, as a daemon that restarts does."""
@@ -66,20 +66,20 @@ class Proxy:
     def stop(self) -> None:
         """Ends all connections and takes no more."""
         with suppress(OSError):
-            self._door.shutdown(socket.SHUT_RDWR)
-        self._door.close()
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
         self.drop()
         for thread in self._threads:
             thread.join(10)
 
-    def _thread(self, deed: Callable[..., None], *arguments: socket.socket) -> None:
-        self._threads.append(threading.Thread(target=deed, args=arguments))
+    def _thread(self, action: Callable[..., None], *arguments: socket.socket) -> None:
+        self._threads.append(threading.Thread(target=action, args=arguments))
         self._threads[-1].start()
 
-    def _serve(self, door: socket.socket) -> None:
+    def _serve(self, server: socket.socket) -> None:
         with suppress(OSError):
             while True:
-                near, _ = door.accept()
+                near, _ = server.accept()
                 far = socket.socket(socket.AF_UNIX)
                 far.connect(ENGINE)
                 self._pairs += [near, far]

@@ -248,15 +248,15 @@ def test_everything_dies_with_an_owner_that_is_killed():
 def test_a_command_cannot_change_the_runner_or_other_processes(sandbox):
     code = """
 import os, resource
-deeds = {
+actions = {
     'limit': lambda: resource.prlimit(1, resource.RLIMIT_NOFILE, (4, 4)),
     'priority': lambda: os.setpriority(os.PRIO_PROCESS, 1, 19),
     'cores': lambda: os.sched_setaffinity(1, [0]),
     'schedule': lambda: os.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0)),
 }
-for name, deed in deeds.items():
+for name, action in actions.items():
     try:
-        deed()
+        action()
         print(name)
     except PermissionError:
         pass

@@ -289,7 +289,7 @@ def test_what_comes_in_one_piece_with_the_engines_answer_is_not_lost(
     cut = len(sent) if early is None else early
 
     def answer() -> None:
-        connection, _ = door.accept()
+        connection, _ = server.accept()
         with connection, suppress(OSError):
             connection.recv(1 << 16)
             connection.sendall(HEAD + sent[:cut])
@@ -297,9 +297,9 @@ def test_what_comes_in_one_piece_with_the_engines_answer_is_not_lost(
             connection.sendall(sent[cut:])
             connection.recv(1)
 
-    with socket.socket(socket.AF_UNIX) as door:
-        door.bind(path)
-        door.listen()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
         thread = threading.Thread(target=answer)
         thread.start()
         with closing(

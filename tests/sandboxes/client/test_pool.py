@@ -79,14 +79,14 @@ def test_a_lease_that_is_over_is_no_way_to_the_next_user():
         sandbox.close()
         with pool.lease() as other:
             other.write({"theirs": b"1"})
-            for deed in (
+            for action in (
                 lambda: sandbox.read("theirs"),
                 lambda: sandbox.write({"x": b""}),
                 lambda: sandbox.run(HELLO, timeout_s=5),
                 sandbox.reset,
             ):
                 with pytest.raises(SandboxError, match="lease is over"):
-                    deed()
+                    action()
 
 
 def test_a_closed_pool_ends_its_sandboxes_and_leases_none():
