@@ -1,4 +1,4 @@
-"""Test files of others without what a box lacks, and without whatever uses it."""
+"""Test files of others without what a sandbox lacks, and without whatever uses it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 __all__ = ["adapt"]
@@ -16,98 +16,111 @@ _DEPRECATED = re.compile(
 )
 _NO_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\(?=[^\n'\"\\abfnrtvxuUN0-7])")
 # `doctest` loads `pdb` and so `cmd`, which is one of the hidden modules.
-_NOT_IN_A_BOX = frozenset(
-    {"test", "subprocess", "multiprocessing", "socket", "tkinter", "doctest"}
+_UNAVAILABLE = frozenset(
+    ["test", "subprocess", "multiprocessing", "socket", "tkinter", "doctest"]
 )
 
 
 def adapt(text: str) -> str:
-    """The test file without imports that a box lacks, and without whatever uses them.
+    """The test file without imports that a sandbox lacks, and without whatever uses them.
 
-    A class goes where its bases, decorators or attributes do; a method or function goes alone.
+    A class goes if its bases, decorators or attributes do; a method or function goes alone.
     """
-    text = _escaped(_DEPRECATED.sub(r"import \1", text))
+    text = _double_backslashes(_DEPRECATED.sub(r"import \1", text))
     tree = ast.parse(text)
-    cut: set[int] = set()
-    gone: set[str] = set()
+    removed_lines: set[int] = set()
+    removed_names: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom) and _unavailable(node):
-            cut.update(_lines(node))
-            gone.update(
-                (alias.asname or alias.name).partition(".")[0] for alias in node.names
-            )
-    before = -1
-    while before != len(gone) + len(cut):
-        before = len(gone) + len(cut)
-        for node in tree.body:
-            cut.update(number for one in _lost(node, gone) for number in _lines(one))
-    lines = text.split("\n")
-    return "\n".join(
-        line for number, line in enumerate(lines, start=1) if number not in cut
-    )
+        if isinstance(node, ast.Import | ast.ImportFrom) and _is_unavailable(node):
+            removed_lines.update(_lines_of(node))
+            for alias in node.names:
+                name = alias.asname or alias.name
+                removed_names.add(name.partition(".")[0])
+
+    # What goes takes others along, which may stand before it.
+    size = -1
+    while size != len(removed_names) + len(removed_lines):
+        size = len(removed_names) + len(removed_lines)
+        for statement in tree.body:
+            for part in _parts_to_remove(statement, removed_names):
+                removed_lines.update(_lines_of(part))
+
+    numbered = enumerate(text.split("\n"), start=1)
+    return "\n".join(line for number, line in numbered if number not in removed_lines)
 
 
-def _escaped(text: str) -> str:
+def _double_backslashes(text: str) -> str:
     """The text with every backslash doubled that escapes nothing: Python warns of those."""
-    starts = [0, *accumulate(len(line) for line in text.splitlines(keepends=True))]
+    lengths = [len(line) for line in text.splitlines(keepends=True)]
+    starts = [0, *accumulate(lengths)]
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
     strings = [token for token in tokens if token.type == tokenize.STRING]
+    # From the end, so that the places of the earlier ones stay right.
     for token in reversed(strings):
         prefix = token.string.partition(token.string[-1])[0]
-        if "r" not in prefix.lower():
-            start = starts[token.start[0] - 1] + token.start[1]
-            plain = _NO_ESCAPE.sub(r"\1\\\\", token.string)
-            text = text[:start] + plain + text[start + len(token.string) :]
+        if "r" in prefix.lower():
+            continue
+        line, column = token.start
+        start = starts[line - 1] + column
+        end = start + len(token.string)
+        text = text[:start] + _NO_ESCAPE.sub(r"\1\\\\", token.string) + text[end:]
     return text
 
 
-def _unavailable(node: ast.Import | ast.ImportFrom) -> bool:
+def _is_unavailable(node: ast.Import | ast.ImportFrom) -> bool:
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     else:
         names = [node.module or ""]
-    return any(name.partition(".")[0] in _NOT_IN_A_BOX for name in names)
+    return any(name.partition(".")[0] in _UNAVAILABLE for name in names)
 
 
-def _lost(node: ast.stmt, gone: set[str]) -> Iterator[ast.stmt]:
-    """What of a top-level statement goes; names that go with it are added to `gone`."""
+def _parts_to_remove(node: ast.stmt, removed_names: set[str]) -> Iterator[ast.stmt]:
+    """What of a top-level statement goes; names that go with it are added to the removed ones."""
     if isinstance(node, ast.ClassDef):
-        functions = [item for item in node.body if isinstance(item, ast.FunctionDef)]
-        rest = [
-            *(item for item in node.body if item not in functions),
-            *node.bases,
-            *node.decorator_list,
-        ]
-        shared = [item for item in functions if not item.name.startswith("test")]
-        if any(_uses(item, gone) for item in [*rest, *shared]):
-            gone.add(node.name)
-            yield node
-            return
-        lost = [item for item in functions if _uses(item, gone)]
-        tests = [item for item in functions if item.name.startswith("test")]
-        if lost and len(lost) == len(functions) and len(tests) == len(functions):
-            gone.add(node.name)
-            yield node
-        else:
-            yield from lost
-    elif not isinstance(node, ast.Import | ast.ImportFrom) and _uses(node, gone):
-        gone.update(_bound(node))
+        yield from _parts_of_class(node, removed_names)
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        return
+    elif _uses(node, removed_names):
+        removed_names.update(_names_bound_by(node))
         yield node
 
 
-def _bound(node: ast.stmt) -> Iterator[str]:
+def _parts_of_class(node: ast.ClassDef, removed_names: set[str]) -> Iterator[ast.stmt]:
+    functions = [item for item in node.body if isinstance(item, ast.FunctionDef)]
+    tests = [item for item in functions if item.name.startswith("test")]
+    unusable = [item for item in functions if _uses(item, removed_names)]
+    # All tests may need what is not a test: bases, attributes, `setUp`.
+    shared = [*node.bases, *node.decorator_list]
+    shared += [item for item in node.body if item not in tests]
+    only_unusable_tests = bool(tests) and len(unusable) == len(tests) == len(functions)
+    if only_unusable_tests or _any_uses(shared, removed_names):
+        removed_names.add(node.name)
+        yield node
+    else:
+        yield from unusable
+
+
+def _names_bound_by(node: ast.stmt) -> Iterator[str]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         yield node.name
-    else:
-        found = (one for one in ast.walk(node) if isinstance(one, ast.Name))
-        yield from (one.id for one in found if isinstance(one.ctx, ast.Store))
+        return
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+            yield inner.id
 
 
-def _uses(node: ast.AST, gone: set[str]) -> bool:
-    return any(isinstance(one, ast.Name) and one.id in gone for one in ast.walk(node))
+def _any_uses(nodes: Iterable[ast.AST], names: set[str]) -> bool:
+    return any(_uses(node, names) for node in nodes)
 
 
-def _lines(node: ast.stmt) -> range:
+def _uses(node: ast.AST, names: set[str]) -> bool:
+    used = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+    return not used.isdisjoint(names)
+
+
+def _lines_of(node: ast.stmt) -> range:
+    """Line numbers of a statement, decorators included."""
     decorators: Sequence[ast.expr] = getattr(node, "decorator_list", [])
     first = min([node.lineno, *(item.lineno for item in decorators)])
     return range(first, (node.end_lineno or node.lineno) + 1)

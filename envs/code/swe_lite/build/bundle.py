@@ -7,9 +7,9 @@ copies the named modules of the running Python, code unchanged, to `envs/data/sw
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import platform
-import sys
 import sysconfig
 from pathlib import Path
 
@@ -20,13 +20,19 @@ __all__ = ["main"]
 
 
 def _bundle(name: str) -> None:
+    """Copies a module and its tests. Raises ValueError for one that is no single file."""
     library = Path(sysconfig.get_path("stdlib"))
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin != str(library / f"{name}.py"):
-        raise ValueError(f"got {name!r}, wanted a module that is one file of {library}")
+        raise ValueError(
+            f"got {name!r}, expected a module that is one file of {library}"
+        )
+
     folder = corpus.DATA / "stdlib" / name
     folder.mkdir(exist_ok=True)
-    (folder / f"{name}.py").write_bytes((library / f"{name}.py").read_bytes())
+    module = (library / f"{name}.py").read_bytes()
+    (folder / f"{name}.py").write_bytes(module)
+
     tests = (library / "test" / f"test_{name}.py").read_text("utf-8")
     head = (
         f"# From CPython {platform.python_version()}, Lib/test/test_{name}.py, PSF licence "
@@ -38,7 +44,13 @@ def _bundle(name: str) -> None:
 
 def main() -> None:
     """Bundles the modules that the command line names."""
-    for name in sys.argv[1:]:
+    parser = argparse.ArgumentParser(
+        prog="python -m envs.code.swe_lite.build.bundle",
+        description="Copy modules of the running Python and their tests into swe_lite's sources; "
+        "tests that need CPython's test package are removed.",
+    )
+    parser.add_argument("modules", nargs="+", metavar="MODULE", help="such as plistlib")
+    for name in parser.parse_args().modules:
         _bundle(name)
 
 

@@ -1,4 +1,4 @@
-"""Wrong patches of a bug's own span, where its operator knows too few others.
+"""Wrong patches of a bug's own span, for operators that make too few others.
 
 They stand among the candidates of level 0 alone; none is ever the bug of a task.
 """
@@ -11,41 +11,45 @@ from dataclasses import replace
 
 from envs.code.bugs.mutate import HELD_OUT_OPERATORS, Mutation, mutate, mutations
 
-__all__ = ["decoys", "others"]
+__all__ = ["decoys", "others", "span_of"]
 
 _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=", "in", "not in", "is", "is not")
 _LOGIC = ("and", "or", "and not", "or not")
 _SIGNS = ("+", "-", "*", "/", "//", "%", "**")
-_ASSIGNED = ("=", *(f"{sign}=" for sign in _SIGNS))
+_ASSIGNMENTS = ("=", *(f"{sign}=" for sign in _SIGNS))
 _SHIFTS = (" + 1", " - 1", " + 2", " - 2", " * 2", " // 2")
 _CHARACTERS = ("", " ", "_", "-", ".", "/", "x")
-_ALIKE = (_COMPARISONS, _LOGIC, _SIGNS, _ASSIGNED)
+_KINDS = (_COMPARISONS, _LOGIC, _SIGNS, _ASSIGNMENTS)
 
 
 def decoys(text: str, bug: Mutation) -> list[Mutation]:
     """Other wrong texts for the characters that the bug changes; tests need not catch them."""
-    span = (bug.line, bug.column, bug.end)
-    known = [
-        one.after
-        for one in others(text, bug)
-        if (one.line, one.column, one.end) == span
-    ]
-    texts = dict.fromkeys([*known, *_written(bug)])
-    found = [
-        replace(bug, after=after)
-        for after in texts
-        if after not in (bug.before, bug.after)
-    ]
-    return [one for one in found if _parses(mutate(text, one))]
+    afters: dict[str, None] = {}
+    for mutation in others(text, bug):
+        if span_of(mutation) == span_of(bug):
+            afters[mutation.after] = None
+    afters.update(dict.fromkeys(_replacements(bug)))
+
+    results: list[Mutation] = []
+    for after in afters:
+        decoy = replace(bug, after=after)
+        if after not in (bug.before, bug.after) and _parses(mutate(text, decoy)):
+            results.append(decoy)
+    return results
+
+
+def span_of(mutation: Mutation) -> tuple[int, int, int]:
+    """Line, first column and end of the characters that a mutation replaces."""
+    return mutation.line, mutation.column, mutation.end
 
 
 def others(text: str, bug: Mutation) -> list[Mutation]:
-    """Mutations of the text, by held-out operators only where the bug's is one."""
-    held_out = bug.operator in HELD_OUT_OPERATORS
+    """Mutations of the text, by held-out operators only if the bug's is one."""
+    every = mutations(text)
+    if bug.operator in HELD_OUT_OPERATORS:
+        return every
     return [
-        one
-        for one in mutations(text)
-        if held_out or one.operator not in HELD_OUT_OPERATORS
+        mutation for mutation in every if mutation.operator not in HELD_OUT_OPERATORS
     ]
 
 
@@ -57,11 +61,11 @@ def _parses(text: str) -> bool:
     return True
 
 
-def _written(bug: Mutation) -> Iterator[str]:
+def _replacements(bug: Mutation) -> Iterator[str]:
     """Texts of the same kind as the bug's, beyond those of its operator."""
-    for alike in _ALIKE:
-        if bug.before in alike:
-            yield from alike
+    for kind in _KINDS:
+        if bug.before in kind:
+            yield from kind
     if bug.operator == "off_by_one":
         yield from _SHIFTS
     elif bug.operator == "constant":
@@ -80,27 +84,31 @@ def _written(bug: Mutation) -> Iterator[str]:
 def _constants(before: str) -> Iterator[str]:
     value = ast.literal_eval(before)
     if isinstance(value, str):
-        yield from (f"{before[0]}{other}{before[0]}" for other in _CHARACTERS)
-    else:
+        quote = before[0]
+        for character in _CHARACTERS:
+            yield f"{quote}{character}{quote}"
+        return
+    for step in (1, -1, 2, -2, 3, 10):
         # A negative number would bind otherwise, as in `mutate`.
-        yield from (
-            repr(value + more) for more in (1, -1, 2, -2, 3, 10) if value + more >= 0
-        )
+        if value + step >= 0:
+            yield repr(value + step)
 
 
 def _arguments(before: str) -> Sequence[str]:
-    call = ast.parse(f"f({before})", mode="eval").body
+    text = f"f({before})"
+    call = ast.parse(text, mode="eval").body
     assert isinstance(call, ast.Call)
-    return [ast.get_source_segment(f"f({before})", one) or "" for one in call.args]
+    return [ast.get_source_segment(text, argument) or "" for argument in call.args]
 
 
 def _conditions(before: str) -> Iterator[str]:
     yield from ("True", "False", f"not ({before})")
-    test = ast.parse(f"({before})", mode="eval").body
+    text = f"({before})"
+    test = ast.parse(text, mode="eval").body
     if isinstance(test, ast.BoolOp):
-        halves = [
-            ast.get_source_segment(f"({before})", one) or "" for one in test.values
-        ]
+        halves = [ast.get_source_segment(text, value) or "" for value in test.values]
         yield from halves
-        yield from (f"not {half}" for half in halves)
-        yield (" or " if isinstance(test.op, ast.And) else " and ").join(halves)
+        for half in halves:
+            yield f"not {half}"
+        word = " or " if isinstance(test.op, ast.And) else " and "
+        yield word.join(halves)

@@ -5,7 +5,7 @@
 writes a file to FOLDER for each source as soon as it is done, and takes up an interrupted build
 there; then adds the rows to `tasks.jsonl.gz` and `sources.json`. Rows that the table holds stay:
 their functions keep their split. `--fill` looks for no new rows: those of the splits that have no
-candidates get some, where their lines give fair ones.
+candidates get some, if their lines give fair ones. Needs bubblewrap.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import Any
 
 from envs.code.swe_lite import corpus
 from envs.code.swe_lite.build.bench import Bench
-from envs.code.swe_lite.build.rows import filled, rows_of
+from envs.code.swe_lite.build.rows import fill_candidates, rows_of
 from envs.code.swe_lite.corpus import Source
 from envs.code.swe_lite.grading import SuiteRun
 from envs.code.swe_lite.table import Row, rows, write
 
-__all__ = ["Lab", "baseline", "main"]
+__all__ = ["Lab", "baseline", "collect", "main", "parser"]
 
 REPEATS = 3
 """Interpreters that a bug has to fail in, each with another order of sets."""
 
-LEAST_DEADLINE_S = 1.5
+MIN_DEADLINE_S = 1.5
 DEADLINE_FACTOR = 10.0
 WORKERS = 2
 
@@ -70,34 +70,42 @@ class Lab:
 def baseline(benches: Sequence[Bench], source: Source) -> Lab:
     """A lab for the source, with the names of its tests: skipped ones do not count.
 
-    Raises ValueError where one does not pass every time, visible ones alone included.
+    Raises ValueError if a test does not pass every time, the visible ones alone included.
     """
     lab = Lab(source, benches, timeout_s=30)
     runs = [lab.run(source.text), *lab.run_again(source.text)]
-    names = {
-        name
-        for name, reason in runs[0].reasons.items()
-        if not reason.startswith("skipped")
-    }
+    names: set[str] = set()
+    for name, reason in runs[0].reasons.items():
+        if not reason.startswith("skipped"):
+            names.add(name)
+    if any(run.timed_out or run.failures(names) for run in runs):
+        raise ValueError(f"got {runs}, expected {source.name} to pass all its tests")
+
+    # A policy runs the visible tests without the hidden ones.
     files = {source.file: source.text, source.test_file: source.visible}
     alone = benches[0].run(files, f"test_{source.name}", lab.timeout_s)
     visible = names & set(alone.reasons)
-    if not visible < names or any(run.timed_out or run.failures(names) for run in runs):
-        raise ValueError(f"{source.name} must pass all its tests, got {runs}")
+    if visible == names:
+        raise ValueError(
+            f"got {len(names)} tests of {source.name}, all of them visible: "
+            "expected hidden ones"
+        )
     if alone.failures(visible):
         raise ValueError(
-            f"{source.name}: the visible tests must pass alone, got {alone}"
+            f"got {alone}, expected the visible tests of {source.name} to pass alone"
         )
-    known = replace(
-        source,
-        all_ids=tuple(sorted(names)),
-        hidden_ids=frozenset(names) - frozenset(visible),
-    )
+
     slowest_s = max(run.wall_s for run in runs)
-    return Lab(known, benches, max(LEAST_DEADLINE_S, DEADLINE_FACTOR * slowest_s))
+    timeout_s = max(MIN_DEADLINE_S, DEADLINE_FACTOR * slowest_s)
+    all_ids = tuple(sorted(names))
+    hidden_ids = frozenset(names - visible)
+    return Lab(
+        replace(source, all_ids=all_ids, hidden_ids=hidden_ids), benches, timeout_s
+    )
 
 
 def _build_one(name: str, folder: Path, fill: Sequence[str]) -> None:
+    """Writes the folder's file of a source, unless it is there."""
     path = folder / f"{name}.json"
     if path.exists():
         return
@@ -105,44 +113,73 @@ def _build_one(name: str, folder: Path, fill: Sequence[str]) -> None:
         benches = [stack.enter_context(Bench(seed)) for seed in range(REPEATS)]
         lab = baseline(benches, corpus.source(name))
         old = [row for row in rows() if row.source == name]
-        lacking = [row for row in old if row.split in fill]
-        made = filled(lab, lacking) if fill else rows_of(lab, old)
+        if fill:
+            new = fill_candidates(lab, [row for row in old if row.split in fill])
+        else:
+            new = rows_of(lab, old)
+
     source = lab.source
     tests = {"all": [*source.all_ids], "hidden": sorted(source.hidden_ids)}
-    found = {"tests": tests, "rows": [row.to_json() for row in made]}
+    data = {"tests": tests, "rows": [row.to_json() for row in new]}
+    # In one step: an interrupted build takes a file that exists for done.
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(found), "ascii")
+    part.write_text(json.dumps(data), "ascii")
     part.rename(path)
-    sizes = Counter(row.split for row in made)
-    print(
-        f"{name}: {len(source.all_ids)} tests, {len(made)} tasks {dict(sizes)}",
-        flush=True,
-    )
+    sizes = dict(Counter(row.split for row in new))
+    print(f"{name}: {len(source.all_ids)} tests, {len(new)} tasks {sizes}", flush=True)
 
 
 def collect(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     """The tests of every source by name, and the table's rows followed by the folder's."""
     tests: dict[str, Any] = dict(corpus.test_ids())
-    found = {row.id: row for row in rows()}
+    table = {row.id: row for row in rows()}
     for path in sorted(folder.glob("*.json")):
         built = json.loads(path.read_text("ascii"))
         tests[path.stem] = built["tests"]
         for row in map(Row.from_json, built["rows"]):
-            if row.id not in found or not found[row.id].candidates:
-                found[row.id] = row
-    return dict(sorted(tests.items())), [*found.values()]
+            # What a task is made of stays; candidates are only added.
+            if row.id not in table or not table[row.id].candidates:
+                table[row.id] = row
+    return dict(sorted(tests.items())), [*table.values()]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m envs.code.swe_lite.build.main",
+        description="Extend the task table of swe_lite: break every source in every way and keep "
+        "what its tests catch. Rows that the table holds stay. Needs bubblewrap.",
+    )
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="where each source's rows are written first; an interrupted build resumes there",
+    )
+    parser.add_argument(
+        "sources",
+        nargs="*",
+        default=corpus.names(),
+        metavar="SOURCE",
+        help="sources to break; default: all",
+    )
+    parser.add_argument(
+        "--fill",
+        nargs="+",
+        default=(),
+        metavar="SPLIT",
+        help="make no new rows, but give candidates to those rows of these splits that have none",
+    )
+    return parser
 
 
 def main() -> None:
     """Builds what the folder lacks, and writes both files of the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("sources", nargs="*", default=corpus.names())
-    parser.add_argument("--fill", nargs="+", default=(), metavar="SPLIT")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     build = partial(_build_one, folder=arguments.folder, fill=arguments.fill)
     with ThreadPoolExecutor(WORKERS) as threads:
+        # A list, so that what a thread raises is raised here.
         list(threads.map(build, arguments.sources))
     write(*collect(arguments.folder))
 

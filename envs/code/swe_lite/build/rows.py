@@ -14,19 +14,13 @@ from envs.code.swe_lite.build.candidates import CANDIDATES, Bugs, Killed, Suites
 from envs.code.swe_lite.corpus import stable_share
 from envs.code.swe_lite.table import Row
 
-__all__ = ["filled", "rows_of", "split_of"]
+__all__ = ["fill_candidates", "rows_of", "split_of"]
 
 HELD_OUT = frozenset(
-    {
-        "gridpath",
-        "money",
-        "netrc",
-        "optparse",
-        "quopri",
-        "semver",
-        "symtable",
+    [
+        *("gridpath", "money", "netrc", "optparse", "quopri", "semver", "symtable"),
         *pypi.PACKAGES,
-    }
+    ]
 )
 """Sources of `ood/domain`; no other split breaks them."""
 
@@ -40,7 +34,7 @@ SHARES = {
 """How the functions of the other sources are divided."""
 
 RICH = frozenset({"addresses", "headers", "outline", "sequences"})
-"""Sources full of calls, exceptions and slices, of which `ood/composition` gets more."""
+"""Sources full of calls, exceptions and slices: `ood/composition` gets more of their functions."""
 
 SHARES_OF_RICH = {
     "train": 0.15,
@@ -53,7 +47,7 @@ SHARES_OF_RICH = {
 PER_LINE = 10
 PER_FUNCTION = {"train": 100, "ood/domain": 16, "ood/difficulty": 24}
 PER_FUNCTION_OTHERWISE = 60
-MOST_CHARS = {1: 300, 2: 460}
+MAX_CHARS = {1: 300, 2: 460}
 """Longest bug with its candidates, by the number of lines: prompts have to be short."""
 
 SLOW_S = 0.3
@@ -61,13 +55,14 @@ TRIED_IF_SLOW = 8
 
 
 def split_of(source: str, function: str, known: Mapping[str, str]) -> str:
-    """The split that breaks a function: the `known` one, by source where held out, or by a hash."""
+    """The split that breaks a function: the `known` one, by source if held out, or by a hash."""
     if function in known:
         return known[function]
     if source in HELD_OUT:
         return "ood/domain"
     share = stable_share(f"repairs of {source}:{function}")
-    for split, size in (SHARES_OF_RICH if source in RICH else SHARES).items():
+    sizes = SHARES_OF_RICH if source in RICH else SHARES
+    for split, size in sizes.items():
         share -= size
         if share < 0:
             return split
@@ -75,28 +70,27 @@ def split_of(source: str, function: str, known: Mapping[str, str]) -> str:
 
 
 def rows_of(lab: Suites, old: Sequence[Row]) -> list[Row]:
-    """New rows of the lab's source; `old` ones count where a function's rows are limited."""
+    """New rows of the lab's source; `old` ones count in the limits on a function's rows."""
     name = lab.source.name
-    known = {row.function: row.split for row in old}
-    slow = lab.run(lab.source.text).wall_s > SLOW_S
-    made: list[Row] = []
-    for function in dict.fromkeys(one.function for one in mutations(lab.source.text)):
-        split = split_of(name, function, known)
-        maker = _Maker(
-            lab, split, function, [row for row in old if row.function == function]
-        )
-        made += maker.rows(TRIED_IF_SLOW if slow else None)
-    return made
+    splits = {row.function: row.split for row in old}
+    is_slow = lab.run(lab.source.text).wall_s > SLOW_S
+    max_tried = TRIED_IF_SLOW if is_slow else None
+    rows: list[Row] = []
+    for function in dict.fromkeys(bug.function for bug in mutations(lab.source.text)):
+        split = split_of(name, function, splits)
+        old_rows = [row for row in old if row.function == function]
+        rows += _Maker(lab, split, function, old_rows).rows(max_tried)
+    return rows
 
 
-def filled(lab: Suites, old: Sequence[Row]) -> list[Row]:
+def fill_candidates(lab: Suites, old: Sequence[Row]) -> list[Row]:
     """Those `old` rows of the lab's source that lack candidates and can have them, with them."""
-    made = [
-        _Maker(lab, row.split, row.function, ()).with_candidates(row)
-        for row in old
-        if not row.candidates
-    ]
-    return [row for row in made if row.candidates]
+    rows: list[Row] = []
+    for row in old:
+        if not row.candidates:
+            maker = _Maker(lab, row.split, row.function, ())
+            rows.append(maker.with_candidates(row))
+    return [row for row in rows if row.candidates]
 
 
 class _Maker:
@@ -113,46 +107,52 @@ class _Maker:
         if self.renamed:
             self.text = corpus.with_renamed_locals(lab.source.name).text
         self.trials = Trials(lab, self.text)
-        self.taken = {row.bugs for row in old}
+        self.old_bugs = {row.bugs for row in old}
         self.per_line = Counter(row.numbers[0] for row in old)
-        self.most = PER_FUNCTION.get(split, PER_FUNCTION_OTHERWISE) - len(old)
+        self.max_rows = PER_FUNCTION.get(split, PER_FUNCTION_OTHERWISE) - len(old)
 
-    def rows(self, most_tried: int | None) -> list[Row]:
-        """At most `most` rows that passed the gate."""
-        if self.renamed and self.lab.run(self.text).failures(self.lab.source.all_ids):
+    def rows(self, max_tried: int | None) -> list[Row]:
+        """At most `max_rows` rows that passed the gate, of `max_tried` mutations."""
+        # A test may name a local variable.
+        tests = self.lab.source.all_ids
+        if self.renamed and self.lab.run(self.text).failures(tests):
             return []
-        killed = self._tried(self._places_shuffled(self._usable())[:most_tried])
-        pairs = self.split == "ood/difficulty"
-        made = self._pairs(killed) if pairs else self._singles(killed)
-        return list(islice(made, max(self.most, 0)))
+        killed = self._kill_each(self._shuffle(self._usable())[:max_tried])
+        make = self._pairs if self.split == "ood/difficulty" else self._singles
+        return list(islice(make(killed), max(self.max_rows, 0)))
 
     def with_candidates(self, row: Row) -> Row:
-        """The row with candidates, where what breaks its lines gives fair ones."""
-        near = [one for one in self._usable() if one.line in row.numbers]
-        wrong = self._wrong(row.bugs, self._tried(self._places_shuffled(near)))
-        made = self._row(Killed(row.bugs, row.failing, row.seconds), wrong)
-        return replace(row, candidates=made.candidates, answer=made.answer)
+        """The row with candidates, if what breaks its lines gives fair ones."""
+        near = [bug for bug in self._usable() if bug.line in row.numbers]
+        wrong = self._wrong(row.bugs, self._kill_each(self._shuffle(near)))
+        filled = self._row(Killed(row.bugs, row.failing, row.seconds), wrong)
+        return replace(row, candidates=filled.candidates, answer=filled.answer)
 
     def _usable(self) -> list[Mutation]:
         """The function's mutations by operators of the split."""
-        found = [one for one in mutations(self.text) if one.function == self.function]
         held_out = self.split == "ood/composition"
         return [
-            one for one in found if (one.operator in HELD_OUT_OPERATORS) == held_out
+            bug
+            for bug in mutations(self.text)
+            if bug.function == self.function
+            and (bug.operator in HELD_OUT_OPERATORS) == held_out
         ]
 
-    def _places_shuffled(self, found: Sequence[Mutation]) -> list[Mutation]:
-        """One mutation of each resulting text, those of one span together."""
-        distinct = {mutate(self.text, one): one for one in reversed(found)}
-        where = {one: f"{one.line} {one.column} {one.end}" for one in distinct.values()}
+    def _shuffle(self, bugs: Sequence[Mutation]) -> list[Mutation]:
+        """One mutation of each resulting text, in an order by hash, those of one span together."""
+        distinct = {mutate(self.text, bug): bug for bug in reversed(bugs)}
         name = self.lab.source.name
-        return sorted(
-            distinct.values(),
-            key=lambda one: (stable_share(f"{name} {where[one]}"), str(one)),
-        )
 
-    def _tried(self, found: Sequence[Mutation]) -> list[Killed]:
-        return [one for bug in found if (one := self.trials.killed(bug)) is not None]
+        def key(bug: Mutation) -> tuple[float, str]:
+            share = stable_share(f"{name} {bug.line} {bug.column} {bug.end}")
+            return share, str(bug)
+
+        return sorted(distinct.values(), key=key)
+
+    def _kill_each(self, bugs: Sequence[Mutation]) -> list[Killed]:
+        """Those of the bugs that tests catch."""
+        outcomes = [self.trials.kill(bug) for bug in bugs]
+        return [outcome for outcome in outcomes if outcome is not None]
 
     def _wrong(self, bugs: Bugs, killed: Sequence[Killed]) -> list[Bugs]:
         first, *second = bugs
@@ -162,30 +162,35 @@ class _Maker:
 
     def _singles(self, killed: Sequence[Killed]) -> Iterator[Row]:
         """Tasks of one line, in an order that has nothing to do with lines or operators."""
-        for one in sorted(killed, key=lambda one: stable_share(self._key(one.bugs))):
-            (bug,) = one.bugs
-            full = self.per_line[bug.line] >= PER_LINE
-            if full or one.bugs in self.taken or not self.trials.steady(one):
+        for mutant in sorted(killed, key=lambda mutant: self._share(mutant.bugs)):
+            (bug,) = mutant.bugs
+            if self.per_line[bug.line] >= PER_LINE or mutant.bugs in self.old_bugs:
+                continue
+            # Last, because it runs the suite in every other interpreter.
+            if not self.trials.is_steady(mutant):
                 continue
             self.per_line[bug.line] += 1
-            yield self._row(one, self._wrong(one.bugs, killed))
+            yield self._row(mutant, self._wrong(mutant.bugs, killed))
 
     def _pairs(self, killed: Sequence[Killed]) -> Iterator[Row]:
         """Tasks of two lines, both bugs at once."""
-        choices = combinations(killed, 2)
-        found = [
-            pair for pair in choices if pair[0].bugs[0].line != pair[1].bugs[0].line
-        ]
+        pairs: list[tuple[Killed, Killed]] = []
+        for first, second in combinations(killed, 2):
+            if first.bugs[0].line != second.bugs[0].line:
+                pairs.append((first, second))
+        pairs.sort(key=lambda pair: self._share(pair[0].bugs + pair[1].bugs))
+
         uses: Counter[int] = Counter()
-        for pair in sorted(
-            found, key=lambda p: stable_share(self._key(p[0].bugs + p[1].bugs))
-        ):
-            first, second = sorted(pair, key=lambda one: one.bugs[0].line)
+        for pair in pairs:
+            first, second = sorted(pair, key=lambda mutant: mutant.bugs[0].line)
             lines = (first.bugs[0].line, second.bugs[0].line)
             if max(uses[line] for line in lines) >= PER_LINE:
                 continue
-            both = self.trials.killed(*first.bugs, *second.bugs)
-            if both is None or both.bugs in self.taken or not self.trials.steady(both):
+            # Each alone is caught; together they may fail too much, or not end.
+            both = self.trials.kill(*first.bugs, *second.bugs)
+            if both is None or both.bugs in self.old_bugs:
+                continue
+            if not self.trials.is_steady(both):
                 continue
             uses.update(lines)
             yield self._row(both, self._wrong(both.bugs, killed))
@@ -193,35 +198,51 @@ class _Maker:
     def _key(self, bugs: Bugs) -> str:
         return f"{self.lab.source.name} {bugs}"
 
+    def _share(self, bugs: Bugs) -> float:
+        return stable_share(self._key(bugs))
+
     def _patch(
         self, bugs: Sequence[Mutation], numbers: Sequence[int]
     ) -> tuple[str, ...]:
+        """The lines of those numbers in the text with the bugs."""
         text = mutate(self.text, *bugs).split("\n")
         return tuple(text[number - 1] for number in numbers)
 
-    def _row(self, one: Killed, wrong: Sequence[Bugs]) -> Row:
-        """One line of the table. The place of the right candidate is uniform by hash."""
+    def _row(self, mutant: Killed, wrong: Sequence[Bugs]) -> Row:
+        """One line of the table, without candidates if they are not fair."""
         name = self.lab.source.name
-        numbers = [bug.line for bug in one.bugs]
-        key = self._key(one.bugs)
+        numbers = [bug.line for bug in mutant.bugs]
+        digits = int(1e8 * self._share(mutant.bugs))
+        candidates, answer = self._candidates(mutant, wrong, numbers)
+        return Row(
+            id="-".join([name, *map(str, numbers), f"{digits:08d}"]),
+            split=self.split,
+            family=f"{name}:{self.function}",
+            source=name,
+            bugs=mutant.bugs,
+            failing=mutant.failing,
+            candidates=candidates,
+            answer=answer,
+            seconds=math.ceil(100 * mutant.wall_s) / 100,
+            renamed=self.renamed,
+        )
+
+    def _candidates(
+        self, mutant: Killed, wrong: Sequence[Bugs], numbers: Sequence[int]
+    ) -> tuple[tuple[tuple[str, ...], ...], int]:
+        """Patches of the lines and the number of the right one; none and 0 if they are not fair.
+
+        The place of the right candidate is uniform by hash.
+        """
+        key = self._key(mutant.bugs)
         place = int(CANDIDATES * stable_share(f"answer of {key}"))
         patches = [self._patch(bugs, numbers) for bugs in wrong]
         right = self._patch((), numbers)
         candidates = (*patches[:place], right, *patches[place:])
-        shown = (self._patch(one.bugs, numbers), *candidates)
-        length = sum(len(line.strip()) for lines in shown for line in lines)
-        fair = len(set(shown)) == CANDIDATES + 1 and length <= MOST_CHARS[len(numbers)]
-        return Row(
-            id="-".join(
-                [name, *map(str, numbers), f"{int(1e8 * stable_share(key)):08d}"]
-            ),
-            split=self.split,
-            family=f"{name}:{self.function}",
-            source=name,
-            bugs=one.bugs,
-            failing=one.failing,
-            candidates=candidates if fair else (),
-            answer=place + 1 if fair else 0,
-            seconds=math.ceil(100 * one.wall_s) / 100,
-            renamed=self.renamed,
-        )
+
+        visible = (self._patch(mutant.bugs, numbers), *candidates)
+        length = sum(len(line.strip()) for lines in visible for line in lines)
+        all_differ = len(set(visible)) == CANDIDATES + 1
+        if not all_differ or length > MAX_CHARS[len(numbers)]:
+            return (), 0
+        return candidates, place + 1

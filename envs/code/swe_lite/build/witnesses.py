@@ -1,4 +1,4 @@
-"""Says which bugs of `swe_lite`'s table the witnesses catch, and writes it into the table.
+"""Reports which bugs of `swe_lite`'s table the witnesses catch, and writes it into the table.
 
     python -m envs.code.swe_lite.build.witnesses [SOURCE ...] [--write]
 
@@ -24,13 +24,13 @@ from envs.code.swe_lite import corpus
 from envs.code.swe_lite.build.bench import Bench
 from envs.code.swe_lite.table import Row, rows, write_sources
 from envs.code.values import Observations, cases, differences
-from envs.code.witness import witness_text
+from envs.code.witness import witness_files
 
-__all__ = ["Report", "main", "report_of"]
+__all__ = ["Report", "main", "parser", "report_of"]
 
 REPEATS = 3
-LEAST_DEADLINE_S = 1.5
-MOST_OUTPUT = 48_000
+MIN_DEADLINE_S = 1.5
+MAX_OUTPUT_CHARS = 48_000
 """Characters of a witness's output, well below the sandbox's cap."""
 
 
@@ -65,89 +65,118 @@ def report_of(name: str) -> Report:
     table = [row for row in rows() if row.source == name]
     with ExitStack() as stack:
         benches = [stack.enter_context(Bench(seed)) for seed in range(REPEATS)]
+        # Twice in each: what a witness remembers between runs would show.
         runs = [
-            _observed(bench, package, package.text, 30.0)
+            _observe(bench, package, package.text, 30.0)
             for bench in benches
-            for _ in (0, 1)
+            for _ in range(2)
         ]
         right = runs[0][0]
-        problems = list(dict.fromkeys(_problems(right, [seen for seen, _ in runs])))
+        every_run = [observations for observations, _ in runs]
+        problems = list(dict.fromkeys(_problems(right, every_run)))
         if not right:
             return Report(problems, 0, 0, 0.0, table, table)
-        seconds = statistics.median(taken_s for _, taken_s in runs)
-        limit_s = max(LEAST_DEADLINE_S, 10 * seconds)
+
+        median_s = statistics.median(wall_s for _, wall_s in runs)
+        limit_s = max(MIN_DEADLINE_S, 10 * median_s)
         unseen = [row for row in table if not _shows(benches[0], row, right, limit_s)]
-    count = sum(map(len, right.values()))
     return Report(
-        problems, len(right), count, seconds, table if problems else unseen, table
+        problems=problems,
+        cases=len(right),
+        observations=sum(map(len, right.values())),
+        seconds=median_s,
+        # A witness that proves nothing shows no bug.
+        unseen=table if problems else unseen,
+        rows=table,
     )
 
 
-def _observed(
+def _observe(
     bench: Bench, package: corpus.Source, text: str, timeout_s: float
 ) -> tuple[Observations | None, float]:
     """The observations of one version of a module, and the seconds that they took."""
-    module = f"witness_{package.name}"
-    files = {package.file: text, f"{module}.py": witness_text(package.name)}
+    module, files = witness_files(package, text)
     started = time.monotonic()
     answer = bench.observe(files, module, timeout_s)
     return cases(answer), time.monotonic() - started
 
 
 def _problems(
-    right: Observations | None, others: Sequence[Observations | None]
+    right: Observations | None, runs: Sequence[Observations | None]
 ) -> Iterator[str]:
+    """Why the observations of the right module prove nothing."""
     if not right:
         yield "the right module gives nothing: does the witness import, and is it quick?"
         return
-    for other in others:
-        for difference in differences(right, other):
-            yield f"{difference.case}[{difference.number}] differs between runs"
-    if (size := len(json.dumps(list(right.items())))) > MOST_OUTPUT:
-        yield f"it writes {size} characters, wanted at most {MOST_OUTPUT}"
+    for run in runs:
+        for case, number in differences(right, run):
+            yield f"{case}[{number}] differs between runs"
+
+    size = len(json.dumps(list(right.items())))
+    if size > MAX_OUTPUT_CHARS:
+        yield f"got {size} characters of output, expected at most {MAX_OUTPUT_CHARS}"
     for case, values in right.items():
         for number, value in enumerate(values):
             if isinstance(value, dict) and "object" in value:
-                yield f"{case}[{number}] gives {value}, wanted a plain value"
+                yield f"got {value} from {case}[{number}], expected a plain value"
 
 
 def _shows(bench: Bench, row: Row, right: Observations, limit_s: float) -> bool:
-    given, _ = _observed(bench, row.package, row.broken, limit_s)
-    return any(True for _ in differences(right, given))
+    """Whether a row's bug changes an observation."""
+    observations, _ = _observe(bench, row.package, row.broken, limit_s)
+    return any(True for _ in differences(right, observations))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m envs.code.swe_lite.build.witnesses",
+        description="Report which bugs of swe_lite's task table the witnesses show. Exits with 1 "
+        "if a witness has problems or misses a bug. Needs bubblewrap.",
+    )
+    parser.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="sources whose witnesses are tried; default: all",
+    )
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write the result into sources.json: rows whose bug no witness shows leave the splits",
+    )
+    return parser
 
 
 def main() -> None:
-    """Tries the named sources, or all; exits with 1 where one has problems or unseen bugs."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="default: all")
-    parser.add_argument(
-        "--write", action="store_true", help="put what comes out into the table"
-    )
-    arguments = parser.parse_args()
+    """Tries the named sources, or all; exits with 1 if one has problems or unseen bugs."""
+    arguments = parser().parse_args()
     entries = dict(corpus.test_ids())
-    good = True
+    all_good = True
     for name in arguments.sources or corpus.names():
         report = report_of(name)
-        good = good and not report.problems and not report.unseen
+        all_good = all_good and not report.problems and not report.unseen
         _print(name, report)
         entries[name] = {**entries[name], "witness": report.to_json()}
     if arguments.write:
         write_sources(entries)
-    sys.exit(not good)
+    sys.exit(not all_good)
 
 
 def _print(name: str, report: Report) -> None:
+    num_seen = len(report.rows) - len(report.unseen)
     print(
         f"{name}: {report.cases} cases, {report.observations} observations, "
-        f"{1000 * report.seconds:.0f} ms; "
-        f"{len(report.rows) - len(report.unseen)} of {len(report.rows)} bugs are seen",
+        f"{1000 * report.seconds:.0f} ms; {num_seen} of {len(report.rows)} bugs are seen",
         flush=True,
     )
     for problem in report.problems:
         print(f"  problem: {problem}")
+    # With problems every row is unseen, which says nothing about the bugs.
     for row in () if report.problems else report.unseen:
-        for number, was, now in zip(row.numbers, row.right, row.buggy, strict=True):
-            print(f"  not seen: {row.id} {row.function} line {number}: {was} -> {now}")
+        for number, right, buggy in zip(row.numbers, row.right, row.buggy, strict=True):
+            change = f"{right} -> {buggy}"
+            print(f"  not seen: {row.id} {row.function} line {number}: {change}")
         print(f"      fails {', '.join(row.failing[:4])}")
 
 
