@@ -115,12 +115,12 @@ def _swe_lite(subject: EnvUnderTest) -> Iterator[Target]:
 
 def _code_debug(subject: EnvUnderTest) -> Iterator[Target]:
     """Blank lines between functions take one statement each, the last of them runs the whole."""
-    from envs.code.debug.scripts import broken_lines
+    from envs.code.debug.scripts import lines_with_bugs
 
     task, lines, blank = next(
         (task, lines, blank)
         for task in subject.env.tasks("train", 4)
-        if (lines := broken_lines(task.payload))
+        if (lines := lines_with_bugs(task.payload))
         and (
             blank := [
                 place for place, line in enumerate(lines, start=1) if not line.strip()

@@ -63,6 +63,7 @@ def add_control(module: ModuleType, name: str, kinds: list[str]) -> None:
     def test(
         method: str, arguments: tuple[object, ...]
     ) -> Callable[[unittest.TestCase], None]:
+        """A test that makes one call of an assertion."""
         return lambda case: getattr(case, method)(*arguments)
 
     tests: dict[str, object] = {"__module__": module.__name__}
@@ -80,10 +81,12 @@ def run_suite(request: Mapping[str, Any], pipe: int) -> None:
     import unittest
 
     def send(*event: object) -> None:
+        """Writes one event, in one call: a submission's threads may write as well."""
         os.write(pipe, json.dumps(event).encode() + b"\n")
 
     class Report(unittest.TestResult):
         def startTest(self, test: unittest.TestCase) -> None:
+            """Sends that a test began."""
             # Only unittest's own word for a success makes it one.
             self.status = "did not end"
             self.reason = ""
@@ -91,34 +94,43 @@ def run_suite(request: Mapping[str, Any], pipe: int) -> None:
             self.testsRun += 1
 
         def stopTest(self, test: unittest.TestCase) -> None:
+            """Sends how the test ended."""
             send("end", self.status, self.reason)
 
         def note(self, kind: type[BaseException] | None, error: object) -> None:
+            """The test failed by an exception, whatever it reports later."""
             self.status = "failed"
             self.reason = description(kind, error)
 
         def addError(self, test: object, err: tuple) -> None:
+            """An exception that is no assertion's is a failure."""
             self.note(*err[:2])
 
         def addFailure(self, test: object, err: tuple) -> None:
+            """An assertion failed."""
             self.note(*err[:2])
 
         def addSubTest(self, test: object, subtest: object, err: tuple | None) -> None:
+            """A part of a test that fails makes the test fail."""
             if err is not None:
                 self.note(*err[:2])
 
         def addSkip(self, test: object, reason: str) -> None:
+            """A skipped test is no pass."""
             self.status = "skipped"
             self.reason = f"skipped: {reason}"[:REASON_CHARS]
 
         def addUnexpectedSuccess(self, test: object) -> None:
+            """A test that is marked as failing must fail."""
             self.status = "failed"
             self.reason = "passed, where a failure was expected"
 
         def addExpectedFailure(self, test: object, err: tuple) -> None:
+            """So it passes if it does."""
             self.status = "passed"
 
         def addSuccess(self, test: object) -> None:
+            """Unittest's own word for a pass."""
             # A failed subtest came before: unittest reports a success all the same.
             if self.status == "did not end":
                 self.status = "passed"

@@ -107,9 +107,11 @@ class _Reading:
         self._running: str | None = None
 
     def complain(self, fault: str) -> None:
+        """Notes a fault, unless there was one before."""
         self.fault = self.fault or fault
 
-    def event(self, event: Any) -> None:
+    def read(self, event: Any) -> None:
+        """Follows one event, which may be any JSON value."""
         if self.over:
             self.complain("an event came after the end")
         match event:
@@ -162,10 +164,11 @@ def evidence_of(events: Any, controls: Mapping[str, str]) -> Evidence:
     """
     reading = _Reading()
     for event in events if isinstance(events, list) else [None]:
-        reading.event(event)
+        reading.read(event)
     if not reading.over:
         reading.complain("the run broke off")
 
+    # Last, so that whatever patched the runner from its first test to its last is seen.
     for test, expected in controls.items():
         status = reading.statuses.get(test, "missing")
         if status != expected:

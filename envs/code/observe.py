@@ -173,6 +173,7 @@ def call_values(request: Mapping[str, Any]) -> list[Any]:
         return [encode(module)] * len(request["calls"])
 
     def call(entry: str, arguments: Any) -> Any:
+        """Names are looked up call by call: one that is missing is that call's error."""
         return getattr(module, entry)(*decode(arguments))
 
     return [encode(outcome(call, *row)) for row in request["calls"]]
@@ -191,6 +192,7 @@ def check_result(request: Mapping[str, Any]) -> dict[str, Any]:
         recorded = iter(request["values"])
 
         def function(*_: Any) -> Any:
+            """The value of the next call, whatever its arguments."""
             return decode(next(recorded))
 
     else:
@@ -200,6 +202,7 @@ def check_result(request: Mapping[str, Any]) -> dict[str, Any]:
     values: list[Any] = []
 
     def candidate(*positional: Any) -> Any:
+        """What the check calls: notes its arguments and its value."""
         arguments.append(encode(list(positional)))
         value = function(*positional)
         if isinstance(value, Raised):

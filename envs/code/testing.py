@@ -68,6 +68,7 @@ def once_per_pool(
 
     @wraps(function)
     def lookup(pool: SandboxPool, name: str) -> T:
+        """The function's value, worked out if this pool and name are new."""
         with guard:
             values_of_pool = values.setdefault(pool, {})
             lock = locks[id(pool), name]

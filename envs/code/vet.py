@@ -65,7 +65,7 @@ def new_reach(original: str, submitted: str) -> list[str]:
     try:
         tree = parse(submitted.encode(errors="surrogatepass"))
         original_reader = _reader_of(original)
-        statements = _statements_outside(tree, _unchanged_lines(original, submitted))
+        statements = _statements_outside(tree, _common_lines(original, submitted))
         uses = Counter(_Reader(statements, original_reader).uses())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return [UNREADABLE]
@@ -95,7 +95,7 @@ def _statements_outside(tree: ast.Module, unchanged: range) -> list[ast.stmt]:
     ]
 
 
-def _unchanged_lines(original: str, submitted: str) -> range:
+def _common_lines(original: str, submitted: str) -> range:
     """Numbers of the lines at the submission's start that are the original's; none if in doubt.
 
     What stands there needs no reading, which is most of the work.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from envs.code.debug.sandbox import Judgement, evaluate, judge
-from envs.code.debug.scripts import broken_lines, candidates, tasks_of, twin_of
+from envs.code.debug.scripts import candidates, lines_with_bugs, tasks_of, twin_of
 from envs.code.testing import default_pool
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
@@ -77,7 +77,7 @@ class CodeDebug(ToolEnv):
 
     def begin(self, task: Task) -> None:
         """The policy's copy of the code is the broken one."""
-        self._lines = broken_lines(task.payload)
+        self._lines = lines_with_bugs(task.payload)
 
     def tool_names(self) -> Sequence[str]:
         """`eval`, and `pick` or `fix`."""

@@ -16,7 +16,7 @@ from envs.types import Task
 
 __all__ = [
     "Bug",
-    "broken_lines",
+    "lines_with_bugs",
     "bugs",
     "candidates",
     "check_lines",
@@ -87,8 +87,8 @@ def bugs(snippet: Snippet, held_out: bool) -> tuple[Bug, ...]:
         if mutation.after not in _UNSTABLE
         and (mutation.operator in HELD_OUT_OPERATORS) == held_out
     ]
+    # In the order of lines, the first lines would take all places.
     Random(snippet.key).shuffle(usable)
-
     results: list[Bug] = []
     for mutation in usable[:_MAX_MUTANTS]:
         code = mutate(snippet.code, mutation)
@@ -118,12 +118,13 @@ def tasks_of(split: str, level: int) -> TaskSource:
     """The tasks of a split at a level, each drawn once."""
 
     def sample(rng: Random, task_id: str) -> Task:
+        """A random task of the split and level."""
         return _sample(rng, split, level, task_id)
 
     return TaskSource("code_debug", split, level, sample)
 
 
-def broken_lines(payload: Mapping[str, Any]) -> list[str]:
+def lines_with_bugs(payload: Mapping[str, Any]) -> list[str]:
     """The script's code with its bugs, without the check."""
     lines = list(payload["right"])
     for number, text, _ in payload["bugs"]:
@@ -154,7 +155,7 @@ def task_of(
     task_id: str, split: str, level: int, family: str, payload: Mapping[str, Any]
 ) -> Task:
     """The task that shows a payload."""
-    lines = [*broken_lines(payload), "", *check_lines(payload)]
+    lines = [*lines_with_bugs(payload), "", *check_lines(payload)]
     script = "\n".join(
         f"{number} {line}".rstrip() for number, line in enumerate(lines, start=1)
     )
@@ -206,22 +207,24 @@ def _sample(rng: Random, split: str, level: int, task_id: str) -> Task:
     while len(parts) < count:
         snippet = choices[rng.randrange(len(choices))]
         name = snippet.key.partition("-")[0]
+        # Two versions of a template would define one name twice.
         if name in parts:
             continue
         if len(parts) < count_broken:
-            part = _broken_part(rng, snippet, held_out, num_bugs)
+            part = _part_with_bugs(rng, snippet, held_out, num_bugs)
         else:
             part = _Part(snippet, [], rng.randrange(len(snippet.calls)))
         if part is not None:
             parts[name] = part
 
+    # The broken ones came first.
     order = list(parts.values())
     rng.shuffle(order)
     family = "+".join(sorted(part.snippet.key for part in order))
     return task_of(task_id, split, level, family, _payload(rng, order))
 
 
-def _broken_part(
+def _part_with_bugs(
     rng: Random, snippet: Snippet, held_out: bool, num_bugs: int
 ) -> _Part | None:
     """Bugs in different lines and a call that each of them fails, and each with the first too.
@@ -270,6 +273,7 @@ def _payload(rng: Random, parts: Sequence[_Part]) -> dict[str, Any]:
     names = {"V": rng.choice(_ITEMS), "R": rng.choice(_RESULTS)}
 
     def fill_names(text: str) -> str:
+        """The text with the names that its template leaves open."""
         return re.sub(r"\b[VR]\b", lambda match: names[match[0]], text)
 
     right: list[str] = []

@@ -95,6 +95,7 @@ def _versions(template: str, split: str) -> list[Snippet]:
         key = "-".join([name, *map(str, constants)])
         if split_of(key, OWNERS) != split:
             continue
+        # Whole words: a hole may be a letter of a name.
         code = template.strip()
         for hole, constant in zip(holes, constants, strict=True):
             code = re.sub(rf"\b{hole}\b", str(constant), code)
@@ -152,6 +153,7 @@ def _outcome(call: str, space: dict[str, Any], has_loop: bool) -> str:
     lines = 0
 
     def count(frame: FrameType, event: str, argument: Any) -> Any:
+        """Ends a call that runs too long; see `sys.settrace`."""
         nonlocal lines
         lines += event == "line"
         # A product that grows in a loop takes forever in few lines.

@@ -115,7 +115,7 @@ class CodeFn(ToolEnv):
             return f"{self.tool_names()[0]} first"
         problem = problem_of(self.task)
         if problem is None:
-            return self._hidden_verdict(self._code)
+            return self._verdict_on_hidden_calls(self._code)
         return self._check_verdict(problem, self._code)
 
     def checks(self) -> Mapping[str, float]:
@@ -143,7 +143,7 @@ class CodeFn(ToolEnv):
             reason = value[1:]
         return f"{len(failures)} failed\n{reason}"
 
-    def _hidden_verdict(self, code: str) -> Verdict:
+    def _verdict_on_hidden_calls(self, code: str) -> Verdict:
         values = calls_of(self.task, hidden=True)
         failures = self._call(code, values).failures(list(values.values()))
         detail = "all pass"

@@ -81,6 +81,7 @@ def run_calls(
     line = json.dumps(request).encode() + b"\n"
 
     def run(sandbox: Sandbox) -> Run:
+        """The calls in a lease that is empty."""
         sandbox.write(file_contents({"solution.py": code}))
         command = ["python", "-c", _DRIVER]
         result = sandbox.run(command, timeout_s=timeout_s, stdin=line)

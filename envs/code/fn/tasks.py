@@ -53,6 +53,7 @@ def tasks_of(split: str, level: int) -> Sequence[Task]:
         return [_problem_task(problem, level) for problem in problems().values()]
 
     def sample(rng: Random, task_id: str) -> Task:
+        """A random task of the split and level."""
         return _sample(rng, task_id, split, level)
 
     return TaskSource("code_fn", split, level, sample)
@@ -123,6 +124,7 @@ def _sample(rng: Random, task_id: str, split: str, level: int) -> Task:
         place = rng.randrange(count)
         if not stages_matter(stages, lists):
             continue
+        # The twin is another operation in this place, so there must be one that shows.
         others = alternatives(rng, stages, place, lists)
         if len(others) == ALTERNATIVES:
             break
@@ -166,7 +168,7 @@ def _task(
     if level == 0:
         code = code_of(stages, name, xs, blank=spec["place"])
         options = [expression_of(stage, xs) for stage in spec["options"]]
-        prompt = f"{code}It should {words}.\n{_numbered_list(options)}"
+        prompt = f"{code}It should {words}.\n{_number_options(options)}"
     else:
         (example,) = inputs(spec["key"], 1)
         value = outcome(stages, example)
@@ -182,7 +184,7 @@ def _problem_task(problem: Problem, level: int) -> Task:
         spec["options"] = [option.name for option in options]
         spec["answer"] = options.index(problem) + 1
         bodies = [f"\n{option.body.rstrip()}" for option in options]
-        prompt += "\n" + _numbered_list(bodies)
+        prompt += "\n" + _number_options(bodies)
     task_id = f"{DOMAIN}/{level}/{problem.name}"
     return Task(task_id, DOMAIN, level, problem.name, prompt, spec)
 
@@ -191,6 +193,7 @@ def _bodies_to_choose(problem: Problem) -> list[Problem]:
     """The problem among those whose bodies are about as long, so that length says nothing."""
 
     def distance(other: Problem) -> tuple[int, str]:
+        """Difference in length; ties go by name."""
         return abs(len(other.body) - len(problem.body)), other.name
 
     others = [other for other in problems().values() if other.name != problem.name]
@@ -199,7 +202,7 @@ def _bodies_to_choose(problem: Problem) -> list[Problem]:
     return rng.sample([problem, *nearest], ALTERNATIVES + 1)
 
 
-def _numbered_list(options: Sequence[str]) -> str:
+def _number_options(options: Sequence[str]) -> str:
     return "\n".join(
         f"{number}) {option}" for number, option in enumerate(options, start=1)
     )

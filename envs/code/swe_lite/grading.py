@@ -102,6 +102,7 @@ def grade(
     right = reference(pool, source.name)
 
     def action(sandbox: Sandbox) -> tuple[Observations | None, SuiteRun]:
+        """Both runs in one lease."""
         # The witness comes first: the tests hold expected values, which it must not find.
         observations = observe(sandbox, source, text)
         sandbox.reset()

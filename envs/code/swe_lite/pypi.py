@@ -87,6 +87,7 @@ def read(name: str) -> tuple[str, str]:
         folder = package.release.file.removesuffix(".tar.gz")
 
         def text(path: str) -> str:
+            """A file of the distribution, with the line ends of this tree."""
             member = archive.extractfile(f"{folder}/{path}")
             assert member is not None
             return member.read().decode("utf-8").replace("\r\n", "\n")

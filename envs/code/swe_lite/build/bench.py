@@ -21,7 +21,6 @@ import time
 from collections.abc import Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from envs.code import driver, observe
@@ -32,21 +31,11 @@ from sandboxes.inside.settings import hidden_modules
 __all__ = ["Bench"]
 
 _ROOT = Path(__file__).resolve().parents[4]
-_MOST_BYTES = 1 << 30
-_MOST_FILE_BYTES = 1 << 26
-_ISOLATED = (
-    *(
-        "bwrap",
-        "--ro-bind",
-        "/",
-        "/",
-        "--tmpfs",
-        "/tmp",
-        "--dev",
-        "/dev",
-        "--proc",
-        "/proc",
-    ),
+_MAX_BYTES = 1 << 30
+_MAX_FILE_BYTES = 1 << 26
+_BWRAP = (
+    *("bwrap", "--ro-bind", "/", "/", "--tmpfs", "/tmp"),
+    *("--dev", "/dev", "--proc", "/proc"),
     *("--unshare-all", "--uid", "61234", "--gid", "61234", "--cap-drop", "ALL"),
     *("--die-with-parent", "--new-session", "--chdir", "/tmp"),
 )
@@ -59,17 +48,10 @@ class Bench:
     """
 
     def __init__(self, hash_seed: int) -> None:
-        command = [
-            *_ISOLATED,
-            "--ro-bind",
-            str(_ROOT),
-            str(_ROOT),
-            sys.executable,
-            "-m",
-            __name__,
-        ]
+        # Again, because this tree may lie below the /tmp that is hidden.
+        tree = ["--ro-bind", str(_ROOT), str(_ROOT)]
         self._worker = subprocess.Popen(
-            command,
+            [*_BWRAP, *tree, sys.executable, "-m", __name__],
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": "/tmp",
@@ -84,17 +66,12 @@ class Bench:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._worker.kill()
         self._worker.communicate()
 
     def run(self, files: Mapping[str, str], module: str, timeout_s: float) -> SuiteRun:
-        """Runs a test module among the files. Raises RuntimeError where the interpreter is gone."""
+        """Runs a test module among the files. Raises RuntimeError if the interpreter is gone."""
         request = Request(module)
         answer = self._ask(files, {**vars(request), "timeout_s": timeout_s})
         events = driver.events(io.BytesIO(answer["output"].encode()))
@@ -104,7 +81,7 @@ class Bench:
     def observe(self, files: Mapping[str, str], witness: str, timeout_s: float) -> Any:
         """What the cases of a witness module among the files give, as `observe.py` writes it.
 
-        None where the run breaks off or takes longer. Raises RuntimeError as `run` does.
+        None if the run breaks off or takes longer. Raises RuntimeError as `run` does.
         """
         answer = self._ask(files, {"witness": witness, "timeout_s": timeout_s})
         with contextlib.suppress(ValueError):
@@ -120,13 +97,13 @@ class Bench:
         line = self._worker.stdout.readline()
         if not line:
             raise RuntimeError(
-                "the interpreter that runs the suites has ended: is bwrap there?"
+                "the interpreter that runs the suites has ended: is bwrap installed?"
             )
         return json.loads(line)
 
 
-class _Absent:
-    """Hides what a box hides, except where the working directory has it."""
+class _HiddenModules:
+    """Hides what a sandbox hides, unless the working directory has it."""
 
     def __init__(self, names: list[str]) -> None:
         self.names = set(names)
@@ -134,23 +111,27 @@ class _Absent:
     def find_spec(
         self, name: str, path: Any = None, target: Any = None
     ) -> ModuleSpec | None:
+        """None for any other module. Raises ModuleNotFoundError for a hidden one."""
         if name in self.names and not os.path.exists(f"{name}.py"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return None
 
 
 def _child(request: Mapping[str, Any], pipe: int) -> None:
+    """The process of one run: limits, no standard streams, and what it gives into the pipe."""
     os.setsid()
     limits = {
-        resource.RLIMIT_AS: _MOST_BYTES,
-        resource.RLIMIT_FSIZE: _MOST_FILE_BYTES,
+        resource.RLIMIT_AS: _MAX_BYTES,
+        resource.RLIMIT_FSIZE: _MAX_FILE_BYTES,
         resource.RLIMIT_CORE: 0,
     }
-    for limit, most in limits.items():
-        resource.setrlimit(limit, (most, most))
+    for limit, value in limits.items():
+        resource.setrlimit(limit, (value, value))
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
+
+    # All forks of an interpreter would draw the same numbers.
     random.seed()
     try:
         if "witness" in request:
@@ -161,16 +142,19 @@ def _child(request: Mapping[str, Any], pipe: int) -> None:
         else:
             driver.run_suite(request, pipe)
     finally:
-        if (error := sys.exc_info()[1]) is not None:
+        error = sys.exc_info()[1]
+        if error is not None:
             line = json.dumps(["broke", type(error).__name__])
             os.write(pipe, line.encode() + b"\n")
         os._exit(0)
 
 
 def _serve(request: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """The answer to a request, whose files are laid out in an empty folder."""
     os.chdir(folder)
     for path, text in request["files"].items():
         Path(path).write_text(text, "utf-8")
+
     report, pipe = os.pipe()
     started = time.monotonic()
     pid = os.fork()
@@ -178,19 +162,30 @@ def _serve(request: Mapping[str, Any], folder: str) -> dict[str, Any]:
         os.close(report)
         _child(request, pipe)
     os.close(pipe)
-    found, more, timed_out = b"", b"?", False
-    while more and not timed_out:
-        left_s = started + request["timeout_s"] - time.monotonic()
-        timed_out = not select.select([report], [], [], max(left_s, 0))[0]
-        more = b"" if timed_out else os.read(report, 65536)
-        found += more
+    output, timed_out = _read_until(report, started + request["timeout_s"])
     wall_s = time.monotonic() - started
     os.close(report)
+
+    # The session, because a test may leave processes behind.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    output = found.decode(errors="replace")
-    return {"output": output, "timed_out": timed_out, "wall_s": wall_s}
+    text = output.decode(errors="replace")
+    return {"output": text, "timed_out": timed_out, "wall_s": wall_s}
+
+
+def _read_until(descriptor: int, deadline: float) -> tuple[bytes, bool]:
+    """All that comes before the end or the deadline, and whether that came first."""
+    output = b""
+    while True:
+        left_s = max(deadline - time.monotonic(), 0)
+        readable, _, _ = select.select([descriptor], [], [], left_s)
+        if not readable:
+            return output, True
+        data = os.read(descriptor, 65536)
+        if not data:
+            return output, False
+        output += data
 
 
 def main() -> None:
@@ -203,7 +198,7 @@ def main() -> None:
     preload(hidden)
     for name in hidden:
         sys.modules.pop(name, None)
-    sys.meta_path.insert(0, _Absent(hidden))  # pyright: ignore[reportArgumentType]
+    sys.meta_path.insert(0, _HiddenModules(hidden))  # pyright: ignore[reportArgumentType]
     for line in sys.stdin:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             answer = _serve(json.loads(line), folder)

@@ -139,6 +139,7 @@ class Trials:
         drawn_by_bug = int(CANDIDATES * self._share(bug, "bug"))
 
         def distance(triple: tuple[Bugs, ...]) -> tuple[float, float]:
+            """How far the right line is from the places drawn; ties go by hash."""
             wrong = [lines[bugs] for bugs in triple]
             by_others, by_bug = places(right, wrong, broken)
             off = abs(by_others - drawn_by_others) + abs(by_bug - drawn_by_bug)

@@ -144,6 +144,7 @@ class _Maker:
         name = self.lab.source.name
 
         def key(bug: Mutation) -> tuple[float, str]:
+            """By hash of the span."""
             share = stable_share(f"{name} {bug.line} {bug.column} {bug.end}")
             return share, str(bug)
 

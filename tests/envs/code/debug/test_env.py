@@ -3,7 +3,7 @@
 import pytest
 
 from envs.code.debug.sandbox import judge
-from envs.code.debug.scripts import broken_lines
+from envs.code.debug.scripts import lines_with_bugs
 from envs.rollout import play
 from envs.toolspec import render_call
 from scgrpo.policies.scripted import ScriptedPolicy
@@ -19,7 +19,7 @@ def test_restoring_the_lines_solves_and_the_given_code_does_not(env, sandboxes):
         for level in env.levels:
             payload = env.tasks(split, level)[0].payload
             right = judge(sandboxes, payload, payload["right"])
-            given = judge(sandboxes, payload, broken_lines(payload))
+            given = judge(sandboxes, payload, lines_with_bugs(payload))
             assert not isinstance(right, str)
             assert not isinstance(given, str)
             assert (right.passed, given.shown) == (True, False)
