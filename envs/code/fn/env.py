@@ -1,4 +1,4 @@
-"""Writing a function: from words to code that passes tests that nobody shows."""
+"""Writing a function: from words to code that passes tests that stay hidden."""
 
 from __future__ import annotations
 

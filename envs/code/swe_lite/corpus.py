@@ -152,7 +152,7 @@ def _folders() -> dict[str, Path]:
     folders: dict[str, Path] = {}
     for kind in ("micro", "stdlib"):
         for path in sorted((DATA / kind).iterdir()):
-            # Beside them lie licences, and what an editor or an interpreter leaves.
+            # Licences lie there too, and what an editor or an interpreter leaves.
             if path.name.isidentifier() and (path / f"{path.name}.py").exists():
                 folders[path.name] = path
     return folders

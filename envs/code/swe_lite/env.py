@@ -60,7 +60,7 @@ class SweLite(ToolEnv):
     | parts | `passing`: the share of the visible tests that passed in the last run |
     | limits | 8 turns, 20 or 30 from level 3, and no submission in them is a failure; a test |
     | | run is killed after 10 s, which is a failure |
-    | submission | of a changed file, after a test run of it, whatever the tests said |
+    | submission | of a changed file, after a test run of it, whatever came of it |
     | `train`, `id` | one wrong line in different functions of the same sources; the next |
     | | three have functions of these sources for themselves, too |
     | `ood/difficulty` | two wrong lines in a function |

@@ -1,7 +1,7 @@
 """Runs suites of code that is trusted but broken, many a second: the build of a task table does.
 
 A run is a fork of an interpreter that has `unittest` loaded, below bubblewrap, without a network,
-with limits on time and memory. Policies' code belongs into `sandboxes`, which trusts nobody.
+with limits on time and memory. Policies' code belongs into `sandboxes`, which trusts no code.
 """
 
 from __future__ import annotations
