@@ -40,7 +40,7 @@ def main() -> list[Row]:
         tasks = play.env.tasks("train", LEVEL)[:TASKS]
 
         def ours(seed: int) -> int:
-            policy.updated()  # each step of training starts without a cached opening
+            policy.sync_weights()  # each step of training starts without a cached opening
             episodes = play(policy, tasks, group=GROUP, seed=seed)
             return sum(turn.length for e in episodes for turn in e.turns)
 

@@ -75,7 +75,7 @@ class Step:
         )
         groups = [i // GROUP for i in range(TASKS * GROUP)]
         update = trainer.update(self.recorded, groups, lr=0.0)
-        self.policy.updated()
+        self.policy.sync_weights()
         return update.log
 
     def seconds(self) -> tuple[np.ndarray, np.ndarray]:

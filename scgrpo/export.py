@@ -11,8 +11,8 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from scgrpo.config import TrainConfig
-from scgrpo.runs import folders as runs
 from scgrpo.runs.disk import DiskError, atomic_folder
+from scgrpo.runs.folders import CONFIG, LATEST, find_run
 from scgrpo.runs.log import METRICS, VALIDATION, read_metrics, to_terminal
 from scgrpo.settings import parse as settings
 from scgrpo.training import checkpoint
@@ -30,11 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        run = (
-            Path(args.run)
-            if Path(args.run).is_dir()
-            else runs.find_run(args.runs, args.run)
-        )
+        run = find_run(args.runs, args.run)
         print(
             f"{export(run, args.out, args.checkpoint)}: load it with transformers or model=DIR"
         )
@@ -63,7 +59,7 @@ def export(run: Path, out: Path, which: str = "latest") -> Path:
 
 def card(run: Path, step: int) -> ModelCard:
     """What the model is, how it was trained and what was measured on it."""
-    config = settings.load(TrainConfig, run / runs.CONFIG)
+    config = settings.load(TrainConfig, run / CONFIG)
     rows = [row for row in read_metrics(run / METRICS) if row["step"] <= step]
     held = [row for row in read_metrics(run / VALIDATION) if row["step"] == step]
     about = ModelCardData(
@@ -163,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
         description="A checkpoint as a Hugging Face model folder with a model card.",
     )
     parser.add_argument(
-        "run", nargs="?", default=runs.LATEST, help="folder, or name; default: newest"
+        "run", nargs="?", default=LATEST, help="folder, or name; default: newest"
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="a new folder"

@@ -72,10 +72,6 @@ class TrainingLoop:
         start: Path,
         ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
-        if ranks.count > 1 and config.engine.kind != "hf":
-            raise ValueError(
-                f"several processes want engine.kind=hf, got {config.engine.kind}"
-            )
         self.run, self.config, self.ranks = run, config, ranks
         self._play = SharedRollouts(play, ranks)
         self.rng = np.random.default_rng(config.seed)
@@ -96,7 +92,9 @@ class TrainingLoop:
         rows = [row for row in rows if row["step"] <= self.step]
         self._collapse, self._errors = CollapseMonitor(rows), ErrorMonitor(rows)
         self._state, self._skipped = self._snapshot(), 0
-        self.policy = open_policy(config, self.model, self.tokenizer, start, run)
+        self.policy = open_policy(
+            config, self.model, self.tokenizer, start, run, ranks=ranks
+        )
         self.trainer = PolicyUpdate(
             model=self.model,
             chat=self.policy.chat,
@@ -111,7 +109,7 @@ class TrainingLoop:
             teacher=_teacher(config, self.tokenizer),
             solution=_solution(config, play),
             importance_cap=math.inf
-            if config.engine.kind == "hf"
+            if self.policy.shares_weights
             else config.engine.importance_cap,
         )
 
@@ -254,7 +252,7 @@ class TrainingLoop:
                 f"step {step} cannot be learned from: {error}"
             ) from error
         self._skipped = self._skipped + 1 if update.log.get("train/skipped") else 0
-        self.policy.updated()
+        self.policy.sync_weights()
         for i, task in enumerate(tasks):
             mine = episodes[i * config.group_size : (i + 1) * config.group_size]
             if any(e.verdict is not None for e in mine):

@@ -19,7 +19,7 @@ from scgrpo.config import TrainConfig
 from scgrpo.credit.rule import reads_references
 from scgrpo.devices import device_of, dtype_of
 from scgrpo.models.load import resolve_model
-from scgrpo.runs import folders as runs
+from scgrpo.runs.folders import CONFIG, all_runs
 from scgrpo.runs.log import METRICS, read_metrics
 from scgrpo.settings import parse as settings
 from scgrpo.update import PolicyUpdate
@@ -142,7 +142,7 @@ def _sandboxes(config: TrainConfig, env: object) -> str:
 
 def _time(config: TrainConfig, size: Size, teacher: bool) -> str:
     """From the newest run alike, else from a product of matrices that is timed now."""
-    for run in reversed(runs.all_runs(config.runs)):
+    for run in reversed(all_runs(config.runs)):
         if (seconds := _measured(config, run)) is not None:
             return (
                 f"{_span(seconds * config.max_steps)}, at {seconds:.1f} s a step as in {run}; "
@@ -166,7 +166,7 @@ def _time(config: TrainConfig, size: Size, teacher: bool) -> str:
 def _measured(config: TrainConfig, run: Path) -> float | None:
     """Median seconds of a step of a run with the same settings, as far as they cost time."""
     try:
-        other = settings.load(TrainConfig, run / runs.CONFIG)
+        other = settings.load(TrainConfig, run / CONFIG)
         rows = read_metrics(run / METRICS)
     except ValueError:
         return None

@@ -29,8 +29,8 @@ from scgrpo.distributed.ranks import (
 from scgrpo.loop import TrainingError, TrainingLoop
 from scgrpo.models.load import resolve_model
 from scgrpo.rollouts import Rollouts
-from scgrpo.runs import folders as runs
 from scgrpo.runs.disk import DiskError, disk_errors_explained
+from scgrpo.runs.folders import CONFIG, LATEST, find_run, new_run
 from scgrpo.runs.log import to_terminal
 from scgrpo.settings import parse as settings
 from scgrpo.start import starting_weights
@@ -133,9 +133,9 @@ def _train(asked: TrainConfig, given: Set[str] | None, ranks: Ranks) -> Path:
 
 
 def _new_run(config: TrainConfig) -> Path:
-    run = runs.new_run(config.runs, config.name)
+    run = new_run(config.runs, config.name)
     with disk_errors_explained(run):
-        settings.save(config, run / runs.CONFIG)
+        settings.save(config, run / CONFIG)
     return run
 
 
@@ -143,8 +143,8 @@ def _run_to_go_on(
     config: TrainConfig, given: Set[str] | None
 ) -> tuple[Path, TrainConfig]:
     """The folder of the run that `config` names, and that run's settings."""
-    run = runs.find_run(config.runs, config.name or runs.LATEST)
-    saved = settings.load(TrainConfig, run / runs.CONFIG)
+    run = find_run(config.runs, config.name or LATEST)
+    saved = settings.load(TrainConfig, run / CONFIG)
     got, kept, usual = (settings.flat(c) for c in (config, saved, TrainConfig()))
     asked = (
         given if given is not None else {key for key in got if got[key] != usual[key]}
@@ -159,7 +159,7 @@ def _run_to_go_on(
     if "max_steps" in asked:
         saved = replace(saved, max_steps=config.max_steps)
         with disk_errors_explained(run):
-            settings.save(saved, run / runs.CONFIG)
+            settings.save(saved, run / CONFIG)
     return run, replace(saved, runs=config.runs, resume=True)
 
 

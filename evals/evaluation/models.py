@@ -19,7 +19,7 @@ from scgrpo.devices import device_of, dtype_of
 from scgrpo.models.load import is_model, load_model, resolve_model
 from scgrpo.policies.completions import Server
 from scgrpo.policies.hf import HFPolicy
-from scgrpo.policies.server import ServerPolicy, served_names
+from scgrpo.policies.server import ServerPolicy, model_names
 from scgrpo.runs import folders as runs
 from scgrpo.runs.log import read_metrics
 from scgrpo.settings import parse as settings
@@ -172,7 +172,7 @@ def open_policy(
 
 def _served(server: Server, base: str, run: Path | None) -> EvaluatedModels:
     if not server.model:
-        names = served_names(server)
+        names = model_names(server)
         if len(names) != 1:
             listed = ", ".join(names[:20]) or "none"
             raise ValueError(

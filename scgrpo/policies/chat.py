@@ -1,4 +1,4 @@
-"""A model's own chat template, rendered append-only: text at this edge becomes token ids once."""
+"""A model's own chat template, rendered append-only: here text becomes token ids, once."""
 
 from __future__ import annotations
 
@@ -10,32 +10,42 @@ from transformers import PreTrainedTokenizerBase
 
 from envs.types import Message
 
-__all__ = ["Chat", "with_tools"]
+__all__ = ["TOOL_CALL_END", "Chat", "with_tools"]
+
+TOOL_CALL_END = "</tool_call>"
+"""A turn ends with it, if the model calls a tool: what follows is the environment's to write."""
 
 _TURN, _REPLY = "\x02turn\x03", "\x02reply\x03"
 
 
 class Chat:
-    """Renders openings and replies for one tokenizer.
+    """Renders prompts and replies for one tokenizer.
 
-    The text that stands between a turn and the next is taken from the template once, with
-    placeholders, so history is never rendered again. Templates that know no tools get them as
-    text in the system message. Raises ValueError for a tokenizer without a chat template.
+    The text between a turn and the next is read from the template once, with placeholders, so
+    history is never rendered again. Templates without tools get them as text in the system
+    message. Raises ValueError for a tokenizer without a chat template.
+
+    | attribute | meaning |
+    |---|---|
+    | reply_role | the role that the environment's replies have in the template |
+    | end_ids | every id that ends a turn |
+    | end_id | the one with which the template ends a turn |
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         template = tokenizer.chat_template
         if not template:
             raise ValueError(
-                "the tokenizer has no chat template; wanted an instruction-tuned model, "
+                "the tokenizer has no chat template; expected an instruction-tuned model, "
                 "or set tokenizer.chat_template"
             )
         self.tokenizer = tokenizer
         text = template if isinstance(template, str) else json.dumps(template)
-        self._knows_tools = "tools" in text
-        self.reply_role = "tool" if self._knows_tools else "user"
+        self._supports_tools = "tools" in text
+        self.reply_role = "tool" if self._supports_tools else "user"
         self.end_ids = _end_ids(tokenizer)
-        between = self._render(
+
+        sample = self._render(
             [
                 {"role": "user", "content": "?"},
                 {"role": "assistant", "content": _TURN},
@@ -43,8 +53,9 @@ class Chat:
             ],
             (),
         )
-        after_turn = between.split(_TURN, 1)[1]
+        after_turn = sample.split(_TURN, 1)[1]
         self._before_reply, self._after_reply = after_turn.split(_REPLY, 1)
+
         ends = {i: self._text_of(i) for i in self.end_ids}
         self.end_id = _end_id(self._before_reply, ends)
         self._end_text = ends[self.end_id]
@@ -53,7 +64,7 @@ class Chat:
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
     ) -> tuple[str, list[int]]:
         """The prompt up to where the policy's first turn begins: its text and its ids."""
-        if tools and not self._knows_tools:
+        if tools and not self._supports_tools:
             messages, tools = with_tools(messages, tools), ()
         text = self._render(messages, tools)
         return text, self.ids(text)
@@ -79,14 +90,14 @@ class Chat:
     def _render(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
     ) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(
-                [{"role": m["role"], "content": m["content"]} for m in messages],
-                tools=[dict(t) for t in tools] or None,
-                add_generation_prompt=True,
-                tokenize=False,
-            )
+        chat = [{"role": m["role"], "content": m["content"]} for m in messages]
+        text = self.tokenizer.apply_chat_template(
+            chat,
+            tools=[dict(tool) for tool in tools] or None,
+            add_generation_prompt=True,
+            tokenize=False,
         )
+        return str(text)
 
     def _text_of(self, token_id: int) -> str:
         return str(self.tokenizer.decode([token_id], skip_special_tokens=False))
@@ -118,9 +129,8 @@ def with_tools(
 ) -> list[Message]:
     """The messages with one line per tool at the end of the system message."""
     lines = "\n".join(_signature(tool["function"]) for tool in tools)
-    first = (
-        messages[0]["content"] if messages and messages[0]["role"] == "system" else ""
-    )
+    has_system = bool(messages) and messages[0]["role"] == "system"
+    first = messages[0]["content"] if has_system else ""
     rest = messages[1:] if first else messages
     system: Message = {"role": "system", "content": f"{first}\n{lines}".strip()}
     return [system, *rest]
@@ -129,9 +139,7 @@ def with_tools(
 def _signature(function: Mapping[str, Any]) -> str:
     """`name(argument: type): what it does`, the shortest form that a model can follow."""
     parameters = function.get("parameters", {}).get("properties", {})
-    arguments = ", ".join(
-        f"{name}: {spec.get('type', 'any')}" for name, spec in parameters.items()
-    )
-    return f"{function['name']}({arguments}): {function.get('description', '')}".rstrip(
-        ": "
-    )
+    types = {name: spec.get("type", "any") for name, spec in parameters.items()}
+    arguments = ", ".join(f"{name}: {kind}" for name, kind in types.items())
+    line = f"{function['name']}({arguments}): {function.get('description', '')}"
+    return line.rstrip(": ")

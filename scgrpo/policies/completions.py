@@ -1,4 +1,4 @@
-"""Chat completions of an OpenAI-compatible server, asked until they come or cannot come."""
+"""Requests to an OpenAI-compatible server, with retries until they succeed or cannot."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["Completions", "Server", "ServerError"]
 
 CONNECT_S = 10.0
 LONGEST_WAIT_S = 30.0
-LATER = (408, 409, 425, 429)
-KEYS = (401, 403)
+RETRY_STATUS = (408, 409, 425, 429)
+KEY_STATUS = (401, 403)
 
 
 class ServerError(CommandError):
-    """The server gives no usable answer; the message says what it said.
+    """The server gives no usable answer; the message repeats its words.
 
-    `refused` says that it understood the request and does not want it.
+    `refused` says that it understood the request and rejects it.
     """
 
     def __init__(self, message: str, *, refused: bool = False) -> None:
@@ -45,13 +45,13 @@ class Server:
     | field | meaning |
     |---|---|
     | base_url | up to where `/chat/completions` begins, most often with `/v1` |
-    | model | its name there; empty where it is still to be found out |
+    | model | its name there; empty for the first that the server lists |
     | api_key_env | environment variable that holds the key; empty for none |
     | timeout_s | longest wait for a turn |
     | tries | how often a turn is asked for while the server is broken or silent |
     | wait_s | before the second try; it doubles with every further one |
-    | patience_s | how long, busy servers (HTTP 429) included |
-    | native_tools | tools are handed over as schemas, not as text in the system message |
+    | patience_s | the same in seconds, busy servers (HTTP 429) included |
+    | native_tools | tools are sent as schemas, not as text in the system message |
     """
 
     base_url: str
@@ -67,7 +67,7 @@ class Server:
         parts = urlsplit(self.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
-                f"got the address {self.base_url!r}, wanted one like http://HOST/v1"
+                f"got the address {self.base_url!r}, expected one like http://HOST/v1"
             )
         if parts.username or parts.password or parts.query:
             raise ValueError(
@@ -76,7 +76,7 @@ class Server:
         object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
 
     def key(self) -> str:
-        """The key, or an empty text. Raises ValueError where its variable is not set."""
+        """The key, or an empty text. Raises ValueError if its variable is not set."""
         if not self.api_key_env:
             return ""
         key = os.environ.get(self.api_key_env, "").strip()
@@ -88,13 +88,13 @@ class Server:
 class Completions:
     """Requests to one server, from any thread, with retries. A context manager.
 
-    What passes is asked again: no connection, a broken or late answer, HTTP 408, 409, 425, 429 and
-    5xx, after a wait that doubles or that the server asks for. A wait that it asks for holds for
-    all requests. One event loop serves them, so that `close` ends even those that hang.
+    Transient failures are retried: no connection, a broken or late answer, HTTP 408, 409, 425, 429
+    and 5xx, after a wait that doubles or that the server asks for. A wait that it asks for holds
+    for all requests. One event loop serves them, so that `close` ends even those that hang.
 
     | attribute | meaning |
     |---|---|
-    | failure | why the server is given up, from then on for every request; else empty |
+    | failure | why the server was given up: every further request fails with it; else empty |
     """
 
     def __init__(self, server: Server) -> None:
@@ -152,40 +152,43 @@ class Completions:
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None, words: bool
     ) -> Any:
-        begun, wait, faults = time.monotonic(), self.server.wait_s, 0
+        started, wait, faults = time.monotonic(), self.server.wait_s, 0
         while True:
             await self._gate()
-            said = await self._once(method, path, body, words)
-            if not isinstance(said, _Fault):
+            answer = await self._once(method, path, body, words)
+            if not isinstance(answer, _Fault):
                 self._answered = time.monotonic()
-                return said
-            faults += not said.busy
-            until = time.monotonic() + max(
-                wait * self._jitter.uniform(0.5, 1.0), said.wait_s
-            )
-            if faults >= self.server.tries or until - begun > self.server.patience_s:
-                raise self._give_up(said, begun)
-            if said.wait_s:
+                return answer
+
+            # A busy server (HTTP 429) works: it costs patience, but no try.
+            faults += not answer.busy
+            pause = max(wait * self._jitter.uniform(0.5, 1.0), answer.wait_s)
+            until = time.monotonic() + pause
+            out_of_patience = until - started > self.server.patience_s
+            if faults >= self.server.tries or out_of_patience:
+                raise self._give_up(answer, started)
+
+            if answer.wait_s:
                 self._not_before = max(self._not_before, until)
             await asyncio.sleep(until - time.monotonic())
             wait = min(2 * wait, LONGEST_WAIT_S)
 
     async def _gate(self) -> None:
-        """Waits as long as the server asked for. Raises ServerError where it is given up."""
+        """Waits as long as the server asked for. Raises ServerError once it was given up."""
         while True:
             if self.failure:
                 raise ServerError(self.failure)
             left = self._not_before - time.monotonic()
             if left <= 0:
                 return
-            # Those that waited for the same moment would all come at once.
+            # Jitter, because all that waited for the same moment would arrive at once.
             await asyncio.sleep(left * self._jitter.uniform(1.0, 1.1))
 
     async def _once(
         self, method: str, path: str, body: Mapping[str, Any] | None, words: bool
     ) -> Any:
         try:
-            # A time-out of the library is one of each read: a server that trickles would pass it.
+            # The library's time-out is for each read, which a server that trickles never exceeds.
             async with asyncio.timeout(self.server.timeout_s):
                 response = await self._http.request(
                     method, f"{self.server.base_url}{path}", json=body
@@ -196,37 +199,40 @@ class Completions:
             return _Fault(f"{type(error).__name__}: {error}".rstrip(": "))
         except httpx2.HTTPError as error:
             raise ServerError(f"{self.server.base_url}{path}: {error}") from error
+        if not response.is_success:
+            return self._fault(response, path)
+        try:
+            return response.text if words else response.json()
+        except ValueError:
+            return _Fault(f"no JSON: {response.text:.80}")
+
+    def _fault(self, response: httpx2.Response, path: str) -> _Fault:
+        """A failure that may pass. Raises ServerError for one that will not."""
         status = response.status_code
-        if response.is_success:
-            try:
-                return response.text if words else response.json()
-            except ValueError:
-                return _Fault(f"no JSON: {response.text:.80}")
         problem = f"HTTP {status}: {self._words(response)}"
-        if status in LATER or status >= 500:
+        if status in RETRY_STATUS or status >= 500:
             return _Fault(problem, _wait_s(response.headers), busy=status == 429)
         problem = f"{self.server.base_url}{path}: {problem}"
-        if status in KEYS:
+        if status in KEY_STATUS:
             name = self.server.api_key_env
-            problem += (
-                f". The key in {name} is wrong"
-                if name
-                else ". Name a key by --api-key-env"
+            hint = (
+                f"The key in {name} is wrong" if name else "Name a key by --api-key-env"
             )
+            problem += f". {hint}"
             self.failure = self.failure or problem
-        raise ServerError(problem, refused=status not in KEYS)
+        raise ServerError(problem, refused=status not in KEY_STATUS)
 
-    def _give_up(self, fault: _Fault, begun: float) -> ServerError:
-        """The error of a request; the server's end where it answered no other one meanwhile."""
-        seconds = time.monotonic() - begun
-        words = (
+    def _give_up(self, fault: _Fault, started: float) -> ServerError:
+        """The error of a request; gives the server up if it answered no request meanwhile."""
+        seconds = time.monotonic() - started
+        problem = (
             f"{self.server.base_url} gave no answer in {seconds:.0f} s: {fault.problem}"
         )
         if fault.wait_s:
-            words += f", to be asked again in {fault.wait_s:.0f} s"
-        if self._answered < begun:
-            self.failure = self.failure or words
-        return ServerError(words)
+            problem += f", to be asked again in {fault.wait_s:.0f} s"
+        if self._answered < started:
+            self.failure = self.failure or problem
+        return ServerError(problem)
 
     def _words(self, response: httpx2.Response) -> str:
         """What an error says, without the key that some servers repeat."""
@@ -236,7 +242,7 @@ class Completions:
     def __enter__(self) -> Completions:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
 
@@ -255,7 +261,7 @@ def _client(server: Server, key: str) -> httpx2.AsyncClient:
         headers={"Authorization": f"Bearer {key}"} if key else {},
         timeout=httpx2.Timeout(None, connect=CONNECT_S),
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
-        # A proxy of the environment cannot know this machine's own ports.
+        # A proxy from the environment cannot reach this machine's own ports.
         trust_env=not local,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -22,11 +21,9 @@ from scgrpo.models.attention import (
     use_packed,
 )
 from scgrpo.models.scoring import output_layer
-from scgrpo.policies.chat import Chat
+from scgrpo.policies.chat import TOOL_CALL_END, Chat
 
 __all__ = ["HFPolicy", "PolicyClosed"]
-
-CALL_END = "</tool_call>"
 
 
 class PolicyClosed(RuntimeError):
@@ -35,16 +32,17 @@ class PolicyClosed(RuntimeError):
 
 @dataclass
 class _Request:
-    """A turn that an episode waits for.
+    """A turn that an episode waits for, and what it has of it so far.
 
     | field | meaning |
     |---|---|
     | fresh | ids to feed before the first sample |
     | cached | tokens of this slot that the cache holds |
-    | prompt | the opening ids, while none of them is cached; else empty |
+    | prompt | the prompt's ids, while none of them is cached; else empty |
     | draws | one uniform number for each token to sample |
     | cut | the draws ran out before an end token or a whole tool call |
-    | finished | the turn is whole or cut; False where the engine ended before |
+    | finished | the turn is complete or cut; False if the engine ended before |
+    | done | set when the turn is finished, or the engine ended |
     """
 
     slot: int
@@ -62,8 +60,8 @@ class _Request:
 class HFPolicy:
     """Samples turns at temperature 1 (or greedily at 0), top_p 1, token-exact and append-only.
 
-    One engine thread owns the model: it feeds whatever waits in one packed step, so nobody waits
-    at a turn barrier. The cache is kept across an episode's turns, and an opening that another
+    One engine thread owns the model: it feeds whatever waits in one packed step, so no episode
+    waits at a turn barrier. The cache is kept across an episode's turns, and a prompt that another
     episode has cached is copied instead of computed. Use as a context manager.
 
     | argument | meaning |
@@ -93,7 +91,7 @@ class HFPolicy:
         self._cache = SlotCache(model, slots, cache_tokens)
         self._heads = int(model.config.get_text_config().num_attention_heads)
         self._free = list(range(slots))
-        self._openings: dict[tuple[int, ...], int] = {}
+        self._cached_prompts: dict[tuple[int, ...], int] = {}
         self._waiting: list[_Request] = []
         self._running: list[_Request] = []
         self._wake = threading.Condition()
@@ -101,6 +99,11 @@ class HFPolicy:
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._loop, name="policy", daemon=True)
         self._thread.start()
+
+    @property
+    def shares_weights(self) -> bool:
+        """True: it samples with the very weights that are trained, and with their probabilities."""
+        return True
 
     def begin(
         self,
@@ -112,7 +115,7 @@ class HFPolicy:
     ) -> _Conversation:
         """Opens a conversation, waiting for a free slot.
 
-        Raises ValueError where the limits go past the cache, PolicyClosed after `close`.
+        Raises ValueError if the limits go past the cache, PolicyClosed after `close`.
         """
         if limits.episode_tokens > self.cache_tokens:
             raise ValueError(
@@ -128,8 +131,8 @@ class HFPolicy:
             self, slot, Segment("prompt", text, tuple(ids)), limits, seed
         )
 
-    def updated(self) -> None:
-        """Says that the weights changed: the version rises and cached openings are forgotten.
+    def sync_weights(self) -> None:
+        """To be called when the weights changed: raises the version and forgets cached prompts.
 
         Raises RuntimeError while a conversation is open: its cache would be stale.
         """
@@ -137,7 +140,7 @@ class HFPolicy:
             if len(self._free) < self._cache.keys.shape[1]:
                 raise RuntimeError("the weights changed while episodes were running")
             self.version += 1
-            self._openings.clear()
+            self._cached_prompts.clear()
 
     def close(self) -> None:
         """Ends the engine; waiting episodes get PolicyClosed. Safe to call twice."""
@@ -149,30 +152,25 @@ class HFPolicy:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def _check_open(self) -> None:
         if self._closed:
-            why = (
-                f"its engine broke: {self._failure}"
-                if self._failure
-                else "it was closed"
-            )
-            raise PolicyClosed(f"the policy gives no turns: {why}") from self._failure
+            reason = "it was closed"
+            if self._failure:
+                reason = f"its engine broke: {self._failure}"
+            raise PolicyClosed(
+                f"the policy gives no turns: {reason}"
+            ) from self._failure
 
     def _release(self, slot: int) -> None:
         with self._wake:
             self._free.append(slot)
             self._wake.notify_all()
 
-    def _turn(self, request: _Request) -> _Request:
-        """Hands a request to the engine and waits for its end."""
+    def _finish(self, request: _Request) -> None:
+        """Hands a request to the engine and waits for its end. Raises PolicyClosed."""
         with self._wake:
             self._check_open()
             self._waiting.append(request)
@@ -180,15 +178,14 @@ class HFPolicy:
         request.done.wait()
         if not request.finished:
             self._check_open()
-        return request
 
     def _loop(self) -> None:
-        """The engine: admit, feed, sample, until closed. Whatever breaks it, nobody waits on."""
+        """The engine: admit, feed, sample, until closed. Whatever breaks it, no episode hangs."""
         try:
             while self._admit():
                 self._step()
-        except (RuntimeError, ValueError, MemoryError, IndexError) as broken:
-            self._failure = broken
+        except (RuntimeError, ValueError, MemoryError, IndexError) as error:
+            self._failure = error
         finally:
             with self._wake:
                 self._closed = True
@@ -199,77 +196,93 @@ class HFPolicy:
     def _admit(self) -> bool:
         """Moves waiting requests into the batch; sleeps while there is nothing to do.
 
-        An opening that is being computed right now is waited for, not computed twice.
+        A request whose prompt is being computed right now waits for it, instead of computing it
+        twice. False when the policy is closed.
         """
         with self._wake:
             self._wake.wait_for(lambda: self._waiting or self._running or self._closed)
             if self._closed:
                 return False
-            held, new = [], set()
+
+            postponed: list[_Request] = []
+            computing: set[tuple[int, ...]] = set()
             for request in self._waiting:
-                if request.prompt in new:
-                    held.append(request)
+                if request.prompt in computing:
+                    postponed.append(request)
                     continue
-                if request.prompt:
-                    self._reuse_opening(request, new)
+                if request.prompt and not self._reuse_prompt(request):
+                    computing.add(request.prompt)
                 self._running.append(request)
-            self._waiting = held
+            self._waiting = postponed
             return True
 
-    def _reuse_opening(self, request: _Request, new: set[tuple[int, ...]]) -> None:
-        """Copies a cached opening into the request's slot, or marks it as about to be cached."""
-        source = self._openings.get(request.prompt)
-        self._openings = {p: s for p, s in self._openings.items() if s != request.slot}
+    def _reuse_prompt(self, request: _Request) -> bool:
+        """Copies a cached prompt into the request's slot; whether there was one.
+
+        The last token is fed again: it predicts the first sample.
+        """
+        prompt, slot = request.prompt, request.slot
+        source = self._cached_prompts.get(prompt)
+        # The slot is about to be overwritten, so it no longer holds what it held.
+        for cached in [p for p, s in self._cached_prompts.items() if s == slot]:
+            del self._cached_prompts[cached]
         if source is None:
-            new.add(request.prompt)
-            return
-        if source != request.slot:
-            self._cache.copy(source, request.slot, len(request.prompt) - 1)
+            return False
+
+        if source == slot:
+            self._cached_prompts[prompt] = slot
         else:
-            self._openings[request.prompt] = source
-        request.cached, request.fresh = len(request.prompt) - 1, [request.prompt[-1]]
+            self._cache.copy(source, slot, len(prompt) - 1)
+        request.cached, request.fresh = len(prompt) - 1, [prompt[-1]]
+        return True
 
     @torch.inference_mode()
     def _step(self) -> None:
         """Feeds every running request its fresh tokens and samples one token for each."""
-        running = self._running
+        running, device = self._running, self.model.device
         feeds = [(r.slot, r.cached, len(r.fresh)) for r in running]
-        device = self.model.device
-        ids = torch.tensor([i for r in running for i in r.fresh], device=device)
+        fresh: list[int] = []
+        for request in running:
+            fresh += request.fresh
         layout = SlotLayout(self._cache, feeds, self._heads)
+        ids = torch.tensor(fresh, device=device)
         hidden = last_hidden_states(self.model, ids, layout)
-        ends = (
-            torch.tensor([len(r.fresh) for r in running], device=device).cumsum(0) - 1
-        )
-        logits = self._head(hidden[ends]).float()
-        draws = torch.tensor([r.draws[len(r.sampled)] for r in running], device=device)
-        chosen, logprobs = _sample(logits, draws, greedy=self.temperature == 0.0)
-        still = []
-        for r, token, logprob in zip(
-            running, chosen.tolist(), logprobs.tolist(), strict=True
-        ):
-            if r.prompt:
-                self._openings[r.prompt] = r.slot
-                r.prompt = ()
-            r.cached += len(r.fresh)
-            r.fresh = [token]
-            r.sampled.append(token)
-            r.logprobs.append(logprob)
-            whole = token in self.chat.end_ids or self._call_closed(r)
-            r.cut = not whole and len(r.sampled) == len(r.draws)
-            r.finished = whole or r.cut
-            if r.finished:
-                r.done.set()
-            else:
-                still.append(r)
-        self._running = still
 
-    def _call_closed(self, request: _Request) -> bool:
+        # The last token of each request predicts its next one.
+        counts = torch.tensor([len(r.fresh) for r in running], device=device)
+        logits = self._head(hidden[counts.cumsum(0) - 1]).float()
+        draws = torch.tensor([r.draws[len(r.sampled)] for r in running], device=device)
+        tokens, logprobs = _sample(logits, draws, greedy=self.temperature == 0.0)
+
+        for request, token, logprob in zip(
+            running, tokens.tolist(), logprobs.tolist(), strict=True
+        ):
+            self._add_token(request, token, logprob)
+        self._running = [request for request in running if not request.finished]
+
+    def _add_token(self, request: _Request, token: int, logprob: float) -> None:
+        """Notes a sampled token, and ends the turn if it is complete or its draws ran out."""
+        if request.prompt:
+            self._cached_prompts[request.prompt] = request.slot
+            request.prompt = ()
+        request.cached += len(request.fresh)
+        request.fresh = [token]
+        request.sampled.append(token)
+        request.logprobs.append(logprob)
+
+        complete = token in self.chat.end_ids or self._closes_call(request)
+        request.cut = not complete and len(request.sampled) == len(request.draws)
+        request.finished = complete or request.cut
+        if request.finished:
+            request.done.set()
+
+    def _closes_call(self, request: _Request) -> bool:
         """Whether the turn just closed a tool call: what follows is the environment's to write.
 
-        The last token may hold more than the mark's end, but no token holds less than a character.
+        Decodes len(TOOL_CALL_END) tokens: enough, since a token is at least one character.
         """
-        return CALL_END in self.chat.text(request.sampled[-len(CALL_END) :])
+        end = request.sampled[-len(TOOL_CALL_END) :]
+        return TOOL_CALL_END in self.chat.text(end)
 
 
 def _sample(logits: Tensor, draws: Tensor, *, greedy: bool) -> tuple[Tensor, Tensor]:
@@ -279,10 +292,11 @@ def _sample(logits: Tensor, draws: Tensor, *, greedy: bool) -> tuple[Tensor, Ten
     if greedy:
         chosen = logits.argmax(dim=-1, keepdim=True)
     else:
+        # Not normalised: the draw is scaled to the total mass instead.
         cdf = mass.cumsum(dim=-1)
-        chosen = torch.searchsorted(
-            cdf, draws[:, None].to(cdf.dtype) * cdf[:, -1:], right=True
-        )
+        thresholds = draws[:, None].to(cdf.dtype) * cdf[:, -1:]
+        chosen = torch.searchsorted(cdf, thresholds, right=True)
+        # Rounding can put a threshold at the total mass itself.
         chosen = chosen.clamp_(max=logits.shape[-1] - 1)
     logprobs = logits.gather(1, chosen) - top - mass.sum(dim=-1, keepdim=True).log()
     return chosen[:, 0], logprobs[:, 0]
@@ -303,30 +317,27 @@ class _Conversation:
 
     def generate(self) -> Segment | None:
         """The next turn; None when the episode's token budget is spent."""
-        room = min(
-            self._limits.turn_tokens, self._limits.episode_tokens - len(self._history)
-        )
+        left = self._limits.episode_tokens - len(self._history)
+        room = min(self._limits.turn_tokens, left)
         if room < 1:
             return None
-        request = self._policy._turn(
-            _Request(
-                slot=self._slot,
-                fresh=self._history[self._cached :],
-                cached=self._cached,
-                prompt=() if self._cached else tuple(self._history),
-                draws=self._rng.random(room),
-            )
+
+        request = _Request(
+            slot=self._slot,
+            fresh=self._history[self._cached :],
+            cached=self._cached,
+            prompt=() if self._cached else tuple(self._history),
+            # All draws of a turn at once: it does not depend on what else is in the batch.
+            draws=self._rng.random(room),
         )
+        self._policy._finish(request)
+
+        chat, ids = self._policy.chat, request.sampled
         self._cached = request.cached
-        self._ended = request.sampled[-1] == self._policy.chat.end_id
-        self._history += request.sampled
-        return Segment(
-            "policy",
-            self._policy.chat.text(request.sampled),
-            tuple(request.sampled),
-            tuple(request.logprobs),
-            cut=request.cut,
-        )
+        self._ended = ids[-1] == chat.end_id
+        self._history += ids
+        logprobs = tuple(request.logprobs)
+        return Segment("policy", chat.text(ids), tuple(ids), logprobs, cut=request.cut)
 
     def append(self, reply: str) -> Segment:
         """Adds the environment's reply to the history."""
@@ -337,10 +348,5 @@ class _Conversation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._policy._release(self._slot)

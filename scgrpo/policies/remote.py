@@ -1,14 +1,14 @@
-"""vLLM as a policy: token ids in and out, new weights after every step, never a stale one unseen.
+"""An engine as a policy: token ids in and out, new weights after every step, none stale unnoticed.
 
-A server (`VLLMServer`) or an engine in this process (`VLLMEngine`) samples; the conversation is
-ours, so ids are never made from text twice. The prefix cache is salted by the policy's version.
+An engine of `policies.engines` samples; the conversation is ours, so ids are never made from text
+twice. The prefix cache is salted by the policy's version.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -20,11 +20,11 @@ from envs.types import Message, Segment
 from sandboxes.commands import CommandError
 from scgrpo.models.scoring import output_layer
 from scgrpo.policies.chat import Chat
-from scgrpo.policies.engines.vllm import Engine, Sampled
+from scgrpo.policies.engines.base import Engine, Sampled
 from scgrpo.policies.engines.vllm_worker import weight_checksum
 from scgrpo.runs.disk import atomic_folder, remove_scratch
 
-__all__ = ["StaleWeightsError", "RemotePolicy"]
+__all__ = ["RemotePolicy", "StaleWeightsError"]
 
 KEEP_WEIGHTS = 1
 
@@ -36,14 +36,14 @@ class StaleWeightsError(CommandError):
 class RemotePolicy:
     """Samples turns at temperature 1, top_p 1, from an engine that follows `model`'s weights.
 
-    `updated` writes the weights to `folder`, has the engine read them, and compares a checksum of
-    what it then computes with: StaleWeightsError where it differs. Of a PeftModel it hands over the
+    `sync_weights` writes the weights to `folder`, has the engine read them, and compares a checksum
+    of what it then computes with: StaleWeightsError if it differs. Of a PeftModel it writes the
     adapter alone, under a name of its own for each version. Use as a context manager.
 
     | argument | meaning |
     |---|---|
-    | engine | who samples; closed with the policy |
-    | folder | where weights are handed over; on a disk that the engine sees too |
+    | engine | what samples; closed with the policy |
+    | folder | where weights are written; on a disk that the engine sees too |
     | cache_tokens | longest episode |
     """
 
@@ -65,6 +65,11 @@ class RemotePolicy:
             engine.close()
             raise
 
+    @property
+    def shares_weights(self) -> bool:
+        """False: the engine has a copy, whose probabilities may differ from the trainer's."""
+        return False
+
     def begin(
         self,
         messages: Sequence[Message],
@@ -73,7 +78,7 @@ class RemotePolicy:
         limits: Limits,
         seed: int,
     ) -> _Conversation:
-        """Opens a conversation. Raises ValueError where the limits go past the engine's."""
+        """Opens a conversation. Raises ValueError if the limits go past the engine's."""
         if limits.episode_tokens > self.cache_tokens:
             raise ValueError(
                 f"an episode may take {limits.episode_tokens} tokens but the engine holds "
@@ -82,8 +87,8 @@ class RemotePolicy:
         text, ids = self.chat.prompt(messages, tools)
         return _Conversation(self, Segment("prompt", text, tuple(ids)), limits, seed)
 
-    def updated(self) -> None:
-        """Hands the new weights over; returns when the engine computes with them."""
+    def sync_weights(self) -> None:
+        """Raises the version and sends the weights; returns when the engine computes with them."""
         self.version += 1
         self._sync_weights()
 
@@ -98,7 +103,7 @@ class RemotePolicy:
         )
 
     def close(self) -> None:
-        """Ends the engine; turns that are waited for get ServerError. Safe to call twice."""
+        """Ends the engine; waiting turns get ServerError. Safe to call twice."""
         self._engine.close()
 
     def _sync_weights(self) -> None:
@@ -109,31 +114,32 @@ class RemotePolicy:
             with atomic_folder(target) as scratch:
                 self.model.save_pretrained(scratch)
                 self._tokenizer.save_pretrained(scratch)
+
         if isinstance(self.model, PeftModel):
             self._engine.load_adapter(target)
         else:
             self._engine.load(target)
-        wanted, found = _weight_checksum(self.model), self._engine.weight_checksums()
-        if found != {wanted}:
-            raise StaleWeightsError(
-                f"the engine computes with weights {sorted(d[:12] for d in found)}, the trainer "
-                f"has {wanted[:12]} (version {self.version}): restart the engine, and see that it "
-                f"can read {self._folder}"
-            )
+        self._check_weights()
+
+        # Only now: until the engine has the new version, it may read the old one.
         for old in sorted(self._folder.glob("version-*"))[:-KEEP_WEIGHTS]:
-            for file in old.iterdir():
-                file.unlink()
-            old.rmdir()
+            shutil.rmtree(old)
+
+    def _check_weights(self) -> None:
+        """Raises StaleWeightsError unless every worker computes with the trainer's weights."""
+        expected = _weight_checksum(self.model)
+        checksums = self._engine.weight_checksums()
+        if checksums != {expected}:
+            raise StaleWeightsError(
+                f"the engine computes with weights {sorted(c[:12] for c in checksums)}, the "
+                f"trainer has {expected[:12]} (version {self.version}): restart the engine, and "
+                f"see that it can read {self._folder}"
+            )
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
 
@@ -151,14 +157,14 @@ class _Conversation:
 
     def generate(self) -> Segment | None:
         """The next turn; None when the episode's token budget is spent."""
-        room = min(
-            self._limits.turn_tokens, self._limits.episode_tokens - len(self._history)
-        )
+        left = self._limits.episode_tokens - len(self._history)
+        room = min(self._limits.turn_tokens, left)
         if room < 1:
             return None
-        chat = self._policy.chat
+
         seed = int(self._rng.integers(2**31))
         ids, logprobs, cut = self._policy.turn(self._history, room=room, seed=seed)
+        chat = self._policy.chat
         self._history += ids
         self._ended = ids[-1] == chat.end_id
         return Segment("policy", chat.text(ids), tuple(ids), tuple(logprobs), cut=cut)
@@ -172,17 +178,12 @@ class _Conversation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         return None
 
 
 def _weight_checksum(model: PreTrainedModel) -> str:
-    """Of a PeftModel its base's, which is what the engine holds beside the adapter."""
-    plain = model.get_base_model() if isinstance(model, PeftModel) else model
+    """Of a PeftModel its base's checksum: the engine holds the adapter apart from the base."""
+    base = model.get_base_model() if isinstance(model, PeftModel) else model
     head: Any = output_layer(model)
-    return weight_checksum(plain, head.weight)
+    return weight_checksum(base, head.weight)

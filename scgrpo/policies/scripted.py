@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 import gymnasium
@@ -17,15 +16,15 @@ __all__ = ["RandomPolicy", "ScriptedPolicy"]
 
 Script = Callable[[list[Message]], str] | Sequence[str]
 
-# Keeps a policy's draws apart from an environment's, which are seeded with the same number.
+# So that a policy's draws differ from an environment's, which are seeded with the same number.
 _STREAM = 0x706F6C696379
 
 
 class ScriptedPolicy:
     """Plays given turns in order, or what a function of the chat so far returns.
 
-    A script with no turns left ends the episode as a spent token budget does. Thread-safe where
-    the function is.
+    A script with no turns left ends the episode as a spent token budget does. Thread-safe if the
+    function is.
     """
 
     version = 0
@@ -54,8 +53,8 @@ class ScriptedPolicy:
     def _next(self, chat: list[Message]) -> str | None:
         if callable(self._turns):
             return self._turns(chat)
-        spoken = sum(message["role"] == "assistant" for message in chat)
-        return self._turns[spoken] if spoken < len(self._turns) else None
+        played = sum(message["role"] == "assistant" for message in chat)
+        return self._turns[played] if played < len(self._turns) else None
 
 
 class RandomPolicy:
@@ -90,7 +89,7 @@ class RandomPolicy:
         )
 
     def close(self) -> None:
-        """Nothing to end; the environment is its maker's."""
+        """Nothing to end; whoever made the environment closes it."""
 
 
 class _Conversation:
@@ -109,9 +108,11 @@ class _Conversation:
 
     @property
     def prompt(self) -> Segment:
+        """The messages' text, without ids."""
         return self._prompt
 
     def generate(self) -> Segment | None:
+        """The next turn; None when the script has none left."""
         text = self._next_turn(list(self._chat))
         if text is None:
             return None
@@ -119,18 +120,13 @@ class _Conversation:
         return Segment("policy", text)
 
     def append(self, reply: str) -> Segment:
-        self._chat.append(
-            {"role": "tool" if self._has_tools else "user", "content": reply}
-        )
+        """Adds the environment's reply to the chat."""
+        role = "tool" if self._has_tools else "user"
+        self._chat.append({"role": role, "content": reply})
         return Segment("env", reply)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         return None

@@ -5,30 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Self
 
 from envs.rollout import Limits
 from envs.types import Message, Segment
-from scgrpo.policies.chat import with_tools
+from scgrpo.policies.chat import TOOL_CALL_END, with_tools
 from scgrpo.policies.completions import Completions, Server, ServerError
 
-__all__ = ["ServerPolicy", "served_names"]
+__all__ = ["ServerPolicy", "model_names"]
 
 PATH = "/chat/completions"
 HELLO = [{"role": "user", "content": "Hi"}]
-CALL, CALL_END = "<tool_call>", "</tool_call>"
-# Servers sample from less than the whole distribution unless told so; stricter ones refuse these.
-WHOLE = {"top_k": 0, "min_p": 0.0}
+TOOL_CALL = "<tool_call>"
+# Without these, servers sample from a truncated distribution; stricter servers refuse them.
+UNTRUNCATED = {"top_k": 0, "min_p": 0.0}
 DIALECTS: tuple[tuple[Mapping[str, Any], str], ...] = (
-    (WHOLE, "max_tokens"),
+    (UNTRUNCATED, "max_tokens"),
     ({}, "max_tokens"),
     ({}, "max_completion_tokens"),
 )
 
 
-def served_names(server: Server) -> list[str]:
-    """The models that a server offers. Raises ValueError where it does not say."""
+def model_names(server: Server) -> list[str]:
+    """The models that a server offers. Raises ValueError if it does not list them."""
     with Completions(_eager(server)) as completions:
         return _names(completions)
 
@@ -37,10 +36,10 @@ class ServerPolicy:
     """Asks a server for turns at temperature 1 (or 0), top_p 1; the server does the batching.
 
     Ids and log-probabilities are not known, token counts are. A turn's seed is sent along; whether
-    it repeats the turn is the server's affair. The first request, of one token, finds out which
-    options the server takes. Use as a context manager.
+    it repeats the turn is up to the server. The first request, of one token, shows which options
+    the server accepts. Use as a context manager.
 
-    Raises ValueError where the server does not serve the model, or does not count tokens.
+    Raises ValueError if the server does not serve the model, or does not count tokens.
     """
 
     version = 0
@@ -53,12 +52,12 @@ class ServerPolicy:
         self.server, self.temperature = server, temperature
         with Completions(_eager(server)) as completions:
             self._check_name(completions)
-            self._options = self._accepted(completions)
+            self._options = self._negotiate(completions)
         self._completions = Completions(server)
 
     @property
     def failure(self) -> str:
-        """Why the server was given up; empty while it is not."""
+        """Why the policy gave the server up; empty while it has not."""
         return self._completions.failure
 
     def begin(
@@ -71,8 +70,8 @@ class ServerPolicy:
     ) -> _Conversation:
         """Opens a conversation.
 
-        The tokens of a reply are known with the next turn only, so that an episode may go over its
-        budget by one reply.
+        A reply's tokens are counted with the next turn, so an episode may exceed its budget by one
+        reply.
         """
         return _Conversation(self, messages, tools, limits, seed)
 
@@ -92,21 +91,16 @@ class ServerPolicy:
             limit: room,
             **options,
         }
-        return _checked(self._completions.ask("POST", PATH, body))
+        return _completion(self._completions.ask("POST", PATH, body))
 
     def close(self) -> None:
-        """Ends it; turns that are waited for get ServerError. Safe to call twice."""
+        """Ends running requests: waiting turns get ServerError. Safe to call twice."""
         self._completions.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def _check_name(self, completions: Completions) -> None:
@@ -122,8 +116,8 @@ class ServerPolicy:
                 f"{', '.join(names[:20]) or 'nothing'}"
             )
 
-    def _accepted(self, completions: Completions) -> dict[str, Any]:
-        """Options of a turn, in the first dialect that the server takes."""
+    def _negotiate(self, completions: Completions) -> dict[str, Any]:
+        """Options of a turn, in the first dialect that the server accepts. Raises ValueError."""
         problem = ""
         for extras, limit in DIALECTS:
             options = {
@@ -134,8 +128,9 @@ class ServerPolicy:
             }
             body = {"model": self.server.model, "messages": HELLO, "seed": 0, **options}
             try:
-                answer = _checked(completions.ask("POST", PATH, body))
+                answer = _completion(completions.ask("POST", PATH, body))
             except ServerError as error:
+                # The first dialect is the fullest: its refusal says the most.
                 problem = problem or str(error)
                 if error.refused:
                     continue
@@ -150,7 +145,7 @@ class ServerPolicy:
 
 
 class _Conversation:
-    """One episode's chat, as the server gets it anew with every turn."""
+    """One episode's chat, which is sent to the server again with every turn."""
 
     def __init__(
         self,
@@ -162,18 +157,20 @@ class _Conversation:
     ) -> None:
         self._policy, self._limits, self._seed = policy, limits, seed
         self._native = policy.server.native_tools and bool(tools)
-        opening = messages if self._native or not tools else with_tools(messages, tools)
-        self._chat: list[dict[str, Any]] = [dict(message) for message in opening]
+        if tools and not self._native:
+            messages = with_tools(messages, tools)
+        self._chat: list[dict[str, Any]] = [dict(message) for message in messages]
         self._options: dict[str, Any] = {}
         if self._native:
             self._options = {"tools": [dict(tool) for tool in tools]}
         elif tools:
-            self._options = {"stop": [CALL_END]}
+            self._options = {"stop": [TOOL_CALL_END]}
         self._used = 0
         self._turns = 0
 
     @property
     def prompt(self) -> Segment:
+        """The messages' text, without ids."""
         return Segment("prompt", "\n\n".join(str(m["content"]) for m in self._chat))
 
     def generate(self) -> Segment | None:
@@ -187,45 +184,41 @@ class _Conversation:
         message, usage = answer["message"], answer["usage"]
         self._turns += 1
         self._used = usage.get("total_tokens") or 0
+
         cut = answer["finish_reason"] == "length"
         text = _text(message)
-        if not self._native and not cut and text.count(CALL) > text.count(CALL_END):
-            text += CALL_END  # servers leave out the text that they stopped at
-        said = {"role": "assistant", "content": text}
+        # Servers leave out the text that they stopped at.
+        is_open = text.count(TOOL_CALL) > text.count(TOOL_CALL_END)
+        if is_open and not self._native and not cut:
+            text += TOOL_CALL_END
+
+        turn: dict[str, Any] = {"role": "assistant", "content": text}
         if self._native and message.get("tool_calls"):
-            said = {
-                **said,
-                "content": message.get("content"),
-                "tool_calls": message["tool_calls"],
-            }
-        self._chat.append(said)
-        return Segment(
-            "policy", text, cut=cut, tokens=usage.get("completion_tokens") or 0
-        )
+            turn["content"] = message.get("content")
+            turn["tool_calls"] = message["tool_calls"]
+        self._chat.append(turn)
+        tokens = usage.get("completion_tokens") or 0
+        return Segment("policy", text, cut=cut, tokens=tokens)
 
     def append(self, reply: str) -> Segment:
-        """Adds the environment's reply: to every tool call, where the server gave any."""
+        """Adds the environment's reply: to every native tool call, if there are any."""
         calls = self._chat[-1].get("tool_calls") or ()
-        self._chat += [
-            {"role": "tool", "tool_call_id": call.get("id", ""), "content": reply}
-            for call in calls
-        ] or [{"role": "user", "content": reply}]
+        for call in calls:
+            answer = {"tool_call_id": call.get("id", ""), "content": reply}
+            self._chat.append({"role": "tool", **answer})
+        if not calls:
+            self._chat.append({"role": "user", "content": reply})
         return Segment("env", reply)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         return None
 
 
 def _eager(server: Server) -> Server:
-    """The same for a first contact, where somebody waits for the error."""
+    """The same server with few tries, for a first contact: a user waits for the error."""
     return replace(
         server, tries=min(server.tries, 3), patience_s=min(server.patience_s, 60.0)
     )
@@ -245,7 +238,7 @@ def _names(completions: Completions) -> list[str]:
         ) from error
 
 
-def _checked(answer: Any) -> dict[str, Any]:
+def _completion(answer: Any) -> dict[str, Any]:
     """The parts of a completion. Raises ServerError for another JSON."""
     try:
         choice = answer["choices"][0]
@@ -268,5 +261,6 @@ def _text(message: Mapping[str, Any]) -> str:
         if not isinstance(arguments, str):
             arguments = json.dumps(arguments)
         name = json.dumps(function["name"])
-        parts.append(f'{CALL}{{"name": {name}, "arguments": {arguments}}}{CALL_END}')
+        call_text = f'{{"name": {name}, "arguments": {arguments}}}'
+        parts.append(f"{TOOL_CALL}{call_text}{TOOL_CALL_END}")
     return "\n".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""Run folders: where a training run keeps everything, and how it is found again.
+"""Run folders: where a training run keeps everything, and from a name or folder to a run.
 
 runs/<name>/config.yaml metrics.jsonl validation.jsonl tensorboard/ episodes/ credit/
 runs/<name>/checkpoints/ warm_start/ evals/
@@ -13,11 +13,21 @@ from pathlib import Path
 
 from scgrpo.runs.disk import disk_errors_explained, link_atomically
 
-__all__ = ["all_runs", "find_run", "new_run", "newest_run"]
+__all__ = [
+    "CONFIG",
+    "LATEST",
+    "all_runs",
+    "find_run",
+    "is_run",
+    "new_run",
+    "newest_run",
+]
 
 LATEST = "latest"
 FOLDERS = ("tensorboard", "episodes", "checkpoints", "evals")
 CONFIG = "config.yaml"
+RUN_PARTS = ("checkpoints", "episodes", "metrics.jsonl")
+"""A folder with one of these is a run even without its settings, such as one copied in parts."""
 
 
 def new_run(root: Path, name: str = "") -> Path:
@@ -29,7 +39,7 @@ def new_run(root: Path, name: str = "") -> Path:
     name = name or time.strftime("%Y%m%d-%H%M%S")
     if name == LATEST or name.startswith(".") or Path(name).name != name:
         raise ValueError(
-            f"got name={name!r}, wanted a plain folder name other than {LATEST!r}"
+            f"got name={name!r}, expected a plain folder name other than {LATEST!r}"
         )
     run = root / name
     with disk_errors_explained(run):
@@ -38,7 +48,7 @@ def new_run(root: Path, name: str = "") -> Path:
             run.mkdir()
         except FileExistsError as error:
             raise ValueError(
-                f"the run {run} exists; go on with it by resume=true, or choose another name"
+                f"the run {run} exists; continue it with resume=true, or choose another name"
             ) from error
         for folder in FOLDERS:
             (run / folder).mkdir()
@@ -47,23 +57,35 @@ def new_run(root: Path, name: str = "") -> Path:
 
 
 def find_run(root: Path, name: str) -> Path:
-    """The run `name` in `root`; `latest` is the newest. Raises ValueError with the nearest."""
+    """The run that `name` means: a run's own folder, or a name in `root`; `latest` is the newest.
+
+    A link is followed, since `latest` is another run tomorrow. Raises ValueError, with the nearest
+    names, if there is no such run.
+    """
     if name == LATEST:
         return newest_run(root)
-    run = root / name
-    if (run / CONFIG).is_file() or (run / "checkpoints").is_dir():
-        return run
+    # A name means the run in `root`, even if the working directory has such a folder too.
+    for folder in (root / name, Path(name).expanduser()):
+        if is_run(folder):
+            return _without_link(folder)
+
     names = [path.name for path in all_runs(root)]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.3) or names[-3:]
-    known = f"nearest: {', '.join(near)}" if near else f"{root} holds no run"
-    raise ValueError(f"there is no run {run}; {known}")
+    hint = f"nearest: {', '.join(near)}" if near else f"{root} holds no run"
+    raise ValueError(f"there is no run {root / name}; {hint}")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a training run was written to the folder."""
+    has_settings = (folder / CONFIG).is_file()
+    return has_settings or any((folder / part).exists() for part in RUN_PARTS)
 
 
 def newest_run(root: Path) -> Path:
     """The run that was made last. Raises ValueError when there is none."""
-    pointed = root / LATEST
-    if pointed.is_dir():
-        return root / pointed.resolve().name
+    link = root / LATEST
+    if link.is_dir():
+        return _without_link(link)
     if runs := all_runs(root):
         return runs[-1]
     raise ValueError(
@@ -73,7 +95,15 @@ def newest_run(root: Path) -> Path:
 
 def all_runs(root: Path) -> list[Path]:
     """The runs in a folder, oldest first."""
-    found = [
-        path.parent for path in root.glob("*/checkpoints") if path.parent.name != LATEST
-    ]
-    return sorted(found, key=lambda run: (run.stat().st_mtime_ns, run.name))
+    folders = [path.parent for path in root.glob("*/checkpoints")]
+    runs = [folder for folder in folders if folder.name != LATEST]
+    return sorted(runs, key=lambda run: (run.stat().st_mtime_ns, run.name))
+
+
+def _without_link(folder: Path) -> Path:
+    """The folder that a link points to; any other folder as it is."""
+    if not folder.is_symlink():
+        return folder
+    target = folder.resolve()
+    is_neighbour = target.parent == folder.parent.resolve()
+    return folder.parent / target.name if is_neighbour else target

@@ -333,7 +333,7 @@ def test_without_a_run_it_says_how_to_get_one(tmp_path, monkeypatch, capsys):
             "--base-url http://h/v1 --api-key-env NO_KEY_1",
             "variable NO_KEY_1 is not set",
         ),
-        ("--base-url h:1", "got the address 'h:1', wanted one like http://HOST/v1"),
+        ("--base-url h:1", "got the address 'h:1', expected one like http://HOST/v1"),
         (
             "--base-url http://me:secret@h/v1",
             "holds a user or a query: give the key by",

@@ -140,7 +140,7 @@ def test_what_was_sampled_is_what_is_fed_and_learned_from(
     ) as policy:
         chat = policy.chat
         for seed, task in enumerate(some_tasks(env)):
-            policy.updated()  # forgets the opening, so that it is fed again
+            policy.sync_weights()  # forgets the opening, so that it is fed again
             fed.clear()
             episode = play(env, policy, task, limits=LIMITS, seed=seed)
             assert episode.verdict is not None, episode.error

@@ -117,7 +117,7 @@ def test_a_run_of_the_same_name_is_refused(tiny, tmp_path, capsys):
     (tmp_path / "one").mkdir()
     code, said = ended(arguments(tiny, tmp_path, "name=one"), capsys)
     assert code == 2
-    assert "exists; go on with it by resume=true" in said
+    assert "exists; continue it with resume=true" in said
 
 
 def test_help_prints_every_field_with_its_default(capsys):

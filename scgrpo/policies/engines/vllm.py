@@ -1,4 +1,4 @@
-"""Who samples for a vLLM policy: a server of vLLM's, or its engine in this process."""
+"""vLLM as an engine: a server of its own, or in the training process."""
 
 from __future__ import annotations
 
@@ -7,60 +7,33 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from scgrpo.policies.chat import TOOL_CALL_END
 from scgrpo.policies.completions import Completions, Server, ServerError
+from scgrpo.policies.engines.base import Sampled
 
-__all__ = ["EXTENSION", "Engine", "Sampled", "VLLMEngine", "VLLMServer"]
+__all__ = ["EXTENSION", "VLLMEngine", "VLLMServer"]
 
-CALL_END = "</tool_call>"
-ADAPTER = "scgrpo-"
+ADAPTER_PREFIX = "scgrpo-"
 EXTENSION = "scgrpo.policies.engines.vllm_worker.WeightSyncWorker"
-
-
-class Sampled(NamedTuple):
-    """A turn: its ids, their log-probabilities in nats, and whether the limit cut it."""
-
-    ids: list[int]
-    logprobs: list[float]
-    cut: bool
-
-
-class Engine(Protocol):
-    """Whoever samples. Thread-safe; errors are ServerError."""
-
-    def sample(
-        self,
-        ids: Sequence[int],
-        *,
-        room: int,
-        seed: int,
-        salt: str,
-        stop_ids: Sequence[int],
-    ) -> Sampled: ...
-
-    def load(self, folder: Path) -> None: ...
-
-    def load_adapter(self, folder: Path) -> None: ...
-
-    def weight_checksums(self) -> set[str]: ...
-
-    def close(self) -> None: ...
+LOAD_TIMEOUT_S = 600.0  # loading takes longer than a turn
 
 
 class VLLMServer:
     """A vLLM server, started with VLLM_SERVER_DEV_MODE=1 and `--worker-extension-cls` of ours.
 
-    Raises ValueError where it does not serve the model, or lacks what was said.
+    An `engines.base.Engine`. Raises ValueError if it does not serve the model, or was started
+    without these.
     """
 
     def __init__(self, server: Server) -> None:
         self._completions, self._adapter = Completions(server), ""
+        # Routes that control the server lie at its root.
         parts = urlsplit(server.base_url)
         root = urlunsplit(parts._replace(path=parts.path.removesuffix("/v1")))
-        # Loading takes longer than a turn.
-        self._control = Completions(Server(root, timeout_s=600.0, tries=3))
+        self._control = Completions(Server(root, timeout_s=LOAD_TIMEOUT_S, tries=3))
         try:
             models = self._completions.ask("GET", "/models")
             self._model = server.model or str(models["data"][0]["id"])
@@ -82,33 +55,31 @@ class VLLMServer:
         stop_ids: Sequence[int],
     ) -> Sampled:
         """One completion of the ids. Raises ServerError."""
-        answer = self._completions.ask(
-            "POST",
-            "/completions",
-            {
-                "model": self._adapter or self._model,
-                "prompt": list(ids),
-                "max_tokens": room,
-                "temperature": 1.0,
-                "top_p": 1.0,
-                "top_k": 0,
-                "min_p": 0.0,
-                "seed": seed,
-                "logprobs": 0,
-                "return_token_ids": True,
-                "stop": [CALL_END],
-                "include_stop_str_in_output": True,
-                "stop_token_ids": list(stop_ids),
-                "cache_salt": salt,
-            },
-        )
+        body = {
+            "model": self._adapter or self._model,
+            "prompt": list(ids),
+            "max_tokens": room,
+            # The complete distribution, whatever the model's generation config says.
+            "temperature": 1.0,
+            "top_p": 1.0,
+            "top_k": 0,
+            "min_p": 0.0,
+            "seed": seed,
+            "logprobs": 0,
+            "return_token_ids": True,
+            "stop": [TOOL_CALL_END],
+            "include_stop_str_in_output": True,
+            "stop_token_ids": list(stop_ids),
+            "cache_salt": salt,
+        }
+        answer = self._completions.ask("POST", "/completions", body)
         try:
             choice = answer["choices"][0]
-            sampled, logprobs = (
-                choice["token_ids"],
-                choice["logprobs"]["token_logprobs"],
+            token_ids = choice["token_ids"]
+            logprobs = choice["logprobs"]["token_logprobs"]
+            return _make_turn(
+                token_ids, logprobs, cut=choice["finish_reason"] == "length"
             )
-            return _checked(sampled, logprobs, choice["finish_reason"] == "length")
         except (KeyError, IndexError, TypeError) as error:
             raise ServerError(
                 f"the server gave no token ids: {str(answer):.200}"
@@ -116,8 +87,7 @@ class VLLMServer:
 
     def load(self, folder: Path) -> None:
         """Has every worker read the weights, and forgets what it cached. Raises ServerError."""
-        arguments = {"weights_path": str(folder.resolve())}
-        self._rpc("sync_weights", arguments)
+        self._rpc("sync_weights", {"weights_path": str(folder.resolve())})
         self._control.ask("POST", "/reset_prefix_cache")
 
     def load_adapter(self, folder: Path) -> None:
@@ -125,22 +95,26 @@ class VLLMServer:
 
         It forgets the one before, also an earlier run's, and what it cached of it.
         """
-        for served in self._completions.ask("GET", "/models")["data"]:
-            if str(served["id"]).startswith(ADAPTER):
-                self._adapt("unload", lora_name=served["id"])
-        self._adapter = f"{ADAPTER}{folder.name}"
-        self._adapt("load", lora_name=self._adapter, lora_path=str(folder.resolve()))
+        served = self._completions.ask("GET", "/models")["data"]
+        for name in [str(model["id"]) for model in served]:
+            if name.startswith(ADAPTER_PREFIX):
+                self._adapter_call("unload", lora_name=name)
+        self._adapter = f"{ADAPTER_PREFIX}{folder.name}"
+        path = str(folder.resolve())
+        self._adapter_call("load", lora_name=self._adapter, lora_path=path)
         self._control.ask("POST", "/reset_prefix_cache")
 
-    def _adapt(self, deed: str, **body: str) -> None:
-        self._completions.ask("POST", f"/{deed}_lora_adapter", body, words=True)
+    def _adapter_call(self, action: str, **body: str) -> None:
+        # It answers in words, not in JSON.
+        path = f"/{action}_lora_adapter"
+        self._completions.ask("POST", path, body, words=True)
 
     def weight_checksums(self) -> set[str]:
-        """The checksum that each worker says."""
+        """The checksum of each worker. Raises ServerError."""
         return set(self._rpc("weight_checksum", {}))
 
     def close(self) -> None:
-        """Ends running requests; the server goes on."""
+        """Ends running requests; the server keeps running."""
         self._completions.close()
         self._control.close()
 
@@ -153,7 +127,8 @@ class VLLMServer:
 class VLLMEngine:
     """vLLM in this process: its own engine on a background event loop.
 
-    `options` go to `vllm.AsyncEngineArgs`. Raises ValueError where vLLM is not installed.
+    An `engines.base.Engine`. `options` go to `vllm.AsyncEngineArgs`. Raises ValueError if vLLM is
+    not installed.
     """
 
     def __init__(self, model: Path, **options: Any) -> None:
@@ -192,33 +167,33 @@ class VLLMEngine:
         """One completion of the ids. Raises ServerError."""
         from vllm import SamplingParams  # pyright: ignore
 
-        how = SamplingParams(
+        params = SamplingParams(
             max_tokens=room,
             temperature=1.0,
             top_p=1.0,
             seed=seed,
             logprobs=0,
-            stop=[CALL_END],
+            stop=[TOOL_CALL_END],
             include_stop_str_in_output=True,
             stop_token_ids=list(stop_ids),
         )
         with self._lock:
             self._count += 1
-            name = str(self._count)
+            request_id = str(self._count)
 
         async def last() -> Any:
             prompt = {"prompt_token_ids": list(ids), "cache_salt": salt}
-            turns = self._engine.generate(
-                prompt, how, request_id=name, lora_request=self._adapter
+            outputs = self._engine.generate(
+                prompt, params, request_id=request_id, lora_request=self._adapter
             )
-            return [turn async for turn in turns][-1]
+            return [output async for output in outputs][-1]
 
         done = self._wait(last()).outputs[0]
-        logprobs = [
-            step[i].logprob
-            for step, i in zip(done.logprobs, done.token_ids, strict=True)
-        ]
-        return _checked(list(done.token_ids), logprobs, done.finish_reason == "length")
+        steps = zip(done.logprobs, done.token_ids, strict=True)
+        logprobs = [step[i].logprob for step, i in steps]
+        return _make_turn(
+            list(done.token_ids), logprobs, cut=done.finish_reason == "length"
+        )
 
     def load(self, folder: Path) -> None:
         """Has every worker read the weights, and forgets what it cached."""
@@ -238,7 +213,7 @@ class VLLMEngine:
             self._wait(self._engine.remove_lora(before.lora_int_id))
 
     def weight_checksums(self) -> set[str]:
-        """The checksum that each worker says."""
+        """The checksum of each worker."""
         return set(self._wait(self._engine.collective_rpc("weight_checksum")))
 
     def close(self) -> None:
@@ -251,7 +226,7 @@ class VLLMEngine:
         engine.shutdown()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        # Now, since it ends itself again as it is forgotten, and an interpreter's end is too late.
+        # Freed here: its destructor shuts it down again, which an exiting interpreter cannot.
         del engine
 
     def _wait(self, work: Any) -> Any:
@@ -263,8 +238,8 @@ class VLLMEngine:
             raise ServerError("the engine was closed") from error
 
 
-def _checked(
-    ids: Sequence[int], logprobs: Sequence[float | None], cut: bool
+def _make_turn(
+    ids: Sequence[int], logprobs: Sequence[float | None], *, cut: bool
 ) -> Sampled:
     """Raises ServerError unless every id has its log-probability."""
     if not ids or len(ids) != len(logprobs) or None in logprobs:

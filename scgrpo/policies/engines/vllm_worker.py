@@ -1,7 +1,7 @@
-"""What vLLM's workers do for us: follow the trainer's weights, and say which they compute with.
+"""What vLLM's workers do for the trainer: read its weights, and say which they compute with.
 
-Loaded by `--worker-extension-cls scgrpo.policies.engines.vllm_worker.WeightSyncWorker`, inside vLLM's own Python.
-Imports torch alone.
+Loaded by `--worker-extension-cls scgrpo.policies.engines.vllm_worker.WeightSyncWorker`, inside
+vLLM's own Python. Imports torch alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ROWS = 1024
 def weight_checksum(model: nn.Module, head: Tensor) -> str:
     """Hex SHA-256 over the last norm and the first rows of the output layer, in bfloat16.
 
-    Tensors that no engine lays out anew, and that every step of full training moves. Raises
+    Tensors that every engine lays out alike, and that every step of full training moves. Raises
     ValueError for a model without such a norm.
     """
     norms = [p for name, p in model.named_parameters() if name.endswith("norm.weight")]
@@ -28,11 +28,13 @@ def weight_checksum(model: nn.Module, head: Tensor) -> str:
         raise ValueError(
             "the model has no parameter *norm.weight to recognise its version by"
         )
-    found = hashlib.sha256()
+
+    checksum = hashlib.sha256()
     for tensor in (norms[-1], head[:ROWS]):
-        plain = tensor.detach().to(torch.bfloat16).cpu().contiguous()
-        found.update(plain.view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        # NumPy has no bfloat16, so the bytes are taken.
+        values = tensor.detach().to(torch.bfloat16).cpu().contiguous()
+        checksum.update(values.view(torch.uint8).numpy().tobytes())
+    return checksum.hexdigest()
 
 
 class WeightSyncWorker:

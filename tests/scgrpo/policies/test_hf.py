@@ -137,7 +137,7 @@ def test_openings_are_forgotten_when_the_weights_change(make):
     converse(policy, OPENINGS[0], 1, turns=1)
     _, other = models(seed=5)
     model.load_state_dict(other.state_dict())
-    policy.updated()
+    policy.sync_weights()
     assert policy.version == 1
     check(converse(policy, OPENINGS[0], 1), other)
 
@@ -146,9 +146,9 @@ def test_the_weights_may_not_change_under_a_conversation(make):
     policy = make(models()[0])
     with policy.begin(OPENINGS[0], (), limits=LIMITS, seed=0):
         with pytest.raises(RuntimeError, match="while episodes were running"):
-            policy.updated()
+            policy.sync_weights()
         assert policy.version == 0
-    policy.updated()
+    policy.sync_weights()
 
 
 def test_the_same_seed_gives_the_same_tokens_and_another_one_others(make):

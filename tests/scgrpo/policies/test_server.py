@@ -12,7 +12,7 @@ import pytest
 from envs.rollout import Limits
 from envs.types import Stop
 from scgrpo.policies.completions import Completions, Server, ServerError
-from scgrpo.policies.server import ServerPolicy, served_names
+from scgrpo.policies.server import ServerPolicy, model_names
 from scgrpo.rollouts import Rollouts
 from tests.scgrpo.policies.small_server import Answer, Scripted, completion
 
@@ -340,10 +340,10 @@ def test_a_server_without_counts_or_without_the_model_is_refused():
 
 def test_the_served_names_are_listed_and_nobody_there_is_said_soon():
     with Scripted(lambda n, body: None).running() as address:
-        assert served_names(Server(address)) == ["m"]
+        assert model_names(Server(address)) == ["m"]
     begun = time.monotonic()
     with pytest.raises(ValueError, match="cannot list the models: .* ConnectError"):
-        served_names(Server(address))
+        model_names(Server(address))
     assert time.monotonic() - begun < 5
 
 

@@ -42,13 +42,13 @@ def test_without_the_link_the_newest_is_found_by_age(tmp_path: Path) -> None:
 
 def test_an_existing_run_is_not_overwritten(tmp_path: Path) -> None:
     new_run(tmp_path, "one")
-    with pytest.raises(ValueError, match="exists; go on with it by resume=true"):
+    with pytest.raises(ValueError, match="exists; continue it with resume=true"):
         new_run(tmp_path, "one")
 
 
 @pytest.mark.parametrize("name", ["latest", "../up", "a/b", ".hidden", ".."])
 def test_a_name_that_is_no_plain_folder_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="wanted a plain folder name"):
+    with pytest.raises(ValueError, match="expected a plain folder name"):
         new_run(tmp_path, name)
 
 

@@ -46,7 +46,7 @@ def main(folder: Path, scratch: Path, adapters: bool) -> None:
             for weight in model.parameters():
                 if weight.requires_grad:
                     weight.mul_(1.01 if not adapters else 1.5)
-        policy.updated()
+        policy.sync_weights()
         gaps.append(gap(policy, model, prompt))
     print(json.dumps(gaps), flush=True)
 

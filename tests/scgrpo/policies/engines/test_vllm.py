@@ -27,7 +27,7 @@ from envs.toy.guess import ToyGuess
 from scgrpo.config import EngineConfig, LoraConfig, TrainConfig, WarmStartConfig
 from scgrpo.models.load import load_model, resolve_model
 from scgrpo.policies.completions import Server, ServerError
-from scgrpo.policies.engines.vllm import EXTENSION, VLLMServer, _checked
+from scgrpo.policies.engines.vllm import EXTENSION, VLLMServer, _make_turn
 from scgrpo.policies.remote import RemotePolicy, StaleWeightsError, _weight_checksum
 from scgrpo.runs.log import read_metrics
 from scgrpo.train import train
@@ -150,7 +150,7 @@ def test_new_weights_are_sampled_from_after_every_step(server, loaded, tmp_path)
     with RemotePolicy(model, tokenizer, engine, tmp_path) as policy:
         before = engine.weight_checksums()
         moved(model)
-        policy.updated()
+        policy.sync_weights()
         assert engine.weight_checksums() == {_weight_checksum(model)} != before
         assert policy.version == 1
         prompt = tokenizer.encode("The capital of France is")
@@ -227,7 +227,7 @@ def test_the_server_samples_from_the_last_adapter_alone(
                     for weight in model.parameters():
                         if weight.requires_grad:
                             weight.mul_(1.5)
-                policy.updated()
+                policy.sync_weights()
             ids, logprobs, _ = policy.turn(prompt, room=6, seed=1)
             expected = scores(model, [*prompt, *ids], len(ids))
             assert (expected - torch.tensor(logprobs)).abs().max() < 1e-3
@@ -277,7 +277,7 @@ def test_a_server_of_another_kind_is_refused(tmp_path):
 @pytest.mark.parametrize(("ids", "logprobs"), [([], []), ([1], []), ([1], [None])])
 def test_a_turn_without_every_logprob_is_refused(ids, logprobs):
     with pytest.raises(ServerError):
-        _checked(ids, logprobs, cut=False)
+        _make_turn(ids, logprobs, cut=False)
 
 
 @pytest.mark.parametrize(
