@@ -1,4 +1,4 @@
-"""Folders that exist whole or not at all, and disk faults in words that say what to do."""
+"""Files and folders that are written in one step, and disk errors that say what to do."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ADVICE = {
 
 
 class DiskError(CommandError):
-    """The disk did not take what was written; the message names the path and the way out."""
+    """A write failed; the message names the path and says what to do."""
 
 
 @contextmanager
@@ -88,10 +88,10 @@ def link_atomically(link: Path, target: str) -> None:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A scratch folder beside `target` that takes its place in one step when the block succeeds.
+    """A scratch folder that takes `target`'s place in one step when the block succeeds.
 
     Everything in it is on the disk by then. After any failure `target` is what it was before.
-    Raises DiskError where the disk is full or cannot be written.
+    Raises DiskError when the disk is full or cannot be written.
     """
     with disk_errors_explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +100,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             folder = Path(scratch) / "new"
             folder.mkdir()
             yield folder
+
+            # Contents before names: after a power cut a folder in place is a complete one.
             for path in folder.rglob("*"):
                 _sync(path)
             _sync(folder)
@@ -127,12 +129,12 @@ def _sync(path: Path) -> None:
 
 
 def _errno(error: BaseException) -> int | None:
-    """The system's error number, also where a library hides it in its message."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.errno is not None:
-            return seen.errno
-        if found := re.search(r"os error (\d+)", str(seen)):
-            return int(found.group(1))
-        seen = seen.__cause__ or seen.__context__
+    """The system's error number, even if a library hides it in its message."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return cause.errno
+        if match := re.search(r"os error (\d+)", str(cause)):
+            return int(match.group(1))
+        cause = cause.__cause__ or cause.__context__
     return None

@@ -1,4 +1,4 @@
-"""What a run says while it goes: metrics on disk, progress and messages on the terminal."""
+"""What a run reports on the way: metrics on disk, progress and messages on the terminal."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Metrics:
     `last_step` is the step that training goes on from: lines after it, and a last line that a
     killed process left half written, are dropped. Not-a-number and infinity become null in the
     JSON. `tracker` names a package with the interface of wandb that gets the numbers too, in the
-    project `scgrpo` under the run's name. Use as a context manager. Raises DiskError where the
-    disk does not take a line, ValueError where the tracker is not installed.
+    project `scgrpo` under the run's name. Use as a context manager. Raises DiskError when the disk
+    is full or cannot be written, ValueError if the tracker is not installed.
     """
 
     def __init__(self, run: Path, *, last_step: int = 0, tracker: str = "none") -> None:
@@ -53,16 +53,18 @@ class Metrics:
         with disk_errors_explained(self._metrics):
             run.mkdir(parents=True, exist_ok=True)
             for path in (self._metrics, self._validation):
-                kept = [row for row in read_metrics(path) if row["step"] <= last_step]
-                write_atomically(path, "".join(map(_line, kept)))
+                rows = [row for row in read_metrics(path) if row["step"] <= last_step]
+                write_atomically(path, "".join(map(_line, rows)))
                 self._files[path] = path.open("ab", buffering=0)
             # Events after the step are hidden by TensorBoard, which never rewrites a file.
             self._board = SummaryWriter(run / "tensorboard", purge_step=last_step + 1)
         if self._tracker is not None:
-            # A run that goes on is known by its name to trackio, and to wandb by an id.
-            where = zlib.crc32(os.fsencode(run.resolve()))
-            known = {"id": f"{run.name}-{where:08x}"} if tracker == "wandb" else {}
-            self._tracker.init(project="scgrpo", name=run.name, resume="allow", **known)
+            # trackio resumes a run by its name, wandb by an id.
+            place = zlib.crc32(os.fsencode(run.resolve()))
+            run_id = {"id": f"{run.name}-{place:08x}"} if tracker == "wandb" else {}
+            self._tracker.init(
+                project="scgrpo", name=run.name, resume="allow", **run_id
+            )
 
     def write(self, step: int, **values: Any) -> None:
         """Appends one line; numbers also become curves. It is on disk when this returns."""
@@ -111,7 +113,7 @@ def _tracker(name: str) -> Any:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The rows of a metrics file, in order; a torn last line is left out.
 
-    Raises ValueError with the line's number where another line is broken.
+    Raises ValueError with the line's number if another line is broken.
     """
     lines = path.read_text().splitlines() if path.exists() else []
     rows: list[dict[str, Any]] = []
@@ -138,8 +140,8 @@ class Progress(Protocol):
 def progress(total: int, description: str, *, shown: bool = True) -> Iterator[Progress]:
     """Shows `total` items being worked off, with rate and time left.
 
-    A bar on a terminal, otherwise a line every few seconds. Both go to standard error. Nothing
-    where it is not `shown`.
+    A bar on a terminal, otherwise a line every few seconds. Both go to standard error. Nothing if
+    it is not `shown`.
     """
     if not shown:
         yield _Silent()
@@ -191,12 +193,8 @@ class _Silent:
 
 class _Bar:
     def __init__(self, shown: Any, task: Any) -> None:
-        self._shown, self._task, self._started, self._done = (
-            shown,
-            task,
-            time.monotonic(),
-            0,
-        )
+        self._shown, self._task = shown, task
+        self._started, self._done = time.monotonic(), 0
 
     def advance(self, count: int = 1, text: str = "") -> None:
         self._done += count
@@ -207,28 +205,24 @@ class _Bar:
 
 class _Lines:
     def __init__(self, total: int, description: str) -> None:
-        self._total, self._description, self._done, self._text = (
-            total,
-            description,
-            0,
-            "",
-        )
-        self._started = self._said = time.monotonic()
-        self._said_done = -1
+        self._total, self._description = total, description
+        self._done, self._text = 0, ""
+        self._started = self._printed = time.monotonic()
+        self._printed_done = -1
 
     def advance(self, count: int = 1, text: str = "") -> None:
         self._done += count
         self._text = text or self._text
-        if time.monotonic() - self._said >= PLAIN_INTERVAL_S:
-            self._say()
+        if time.monotonic() - self._printed >= PLAIN_INTERVAL_S:
+            self._print()
 
     def end(self) -> None:
-        if self._said_done != self._done:
-            self._say()
+        if self._printed_done != self._done:
+            self._print()
 
-    def _say(self) -> None:
-        self._said, self._said_done = time.monotonic(), self._done
-        seconds = self._said - self._started
+    def _print(self) -> None:
+        self._printed, self._printed_done = time.monotonic(), self._done
+        seconds = self._printed - self._started
         parts = [
             f"{self._description}: {self._done}/{self._total}",
             _rate(self._done, seconds),
@@ -236,25 +230,22 @@ class _Lines:
         if 0 < self._done < self._total:
             left = round(seconds / self._done * (self._total - self._done))
             parts.append(f"{left // 60}:{left % 60:02d} left")
-        print(
-            ", ".join([*parts, self._text] if self._text else parts),
-            file=sys.stderr,
-            flush=True,
-        )
+        if self._text:
+            parts.append(self._text)
+        print(", ".join(parts), file=sys.stderr, flush=True)
 
 
 def _rate(done: int, seconds: float) -> str:
     per_second = done / max(seconds, 1e-9)
-    return (
-        f"{per_second:.1f}/s"
-        if per_second >= 1 or done == 0
-        else f"{1 / per_second:.1f} s each"
-    )
+    if per_second >= 1 or done == 0:
+        return f"{per_second:.1f}/s"
+    return f"{1 / per_second:.1f} s each"
 
 
 def _line(row: dict[str, Any]) -> str:
-    finite = {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in row.items()
-    }
+    """One line of JSON; not-a-number and infinity become null."""
+    finite = dict(row)
+    for key, value in row.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            finite[key] = None
     return json.dumps(finite, allow_nan=False) + "\n"

@@ -25,9 +25,9 @@ SANDBOX = (
     ("sandbox_closed", r"\bis closed$|lease is over"),
     ("sandbox_docker", r"Docker cannot"),
 )
-"""Names of a SandboxError and what its message says, the first that fits."""
+"""Cause of a SandboxError, and a pattern of its message; the first match counts."""
 
-LONGEST = 60
+MAX_LENGTH = 60
 Number = TypeVar("Number", int, float)
 
 
@@ -40,7 +40,7 @@ def cause(error: str) -> str:
     | a sandbox | `sandbox_lost`, `sandbox_no_room` and the like; `SandboxError` for the rest |
     | any other exception | its class: `KeyError` |
     | the verifier, without an exception | `no_verdict` |
-    | a text of another make | `unknown` |
+    | any other text | `unknown` |
 
     It is read from the text, so that the files of earlier versions have causes too. The numbers
     are those of this system.
@@ -51,27 +51,29 @@ def cause(error: str) -> str:
     if parts is None:
         return UNKNOWN
     kind, message = parts.groups()
-    # Only at the start is it Python's own: behind it may stand what a policy wrote.
+
+    # Only at the start is it Python's own: what a policy wrote may follow.
     if system := re.match(r"\[Errno (\d{1,9})\]", message):
         number = int(system[1])
         return errno.errorcode.get(number, f"errno_{number}")
     if kind == "SandboxError":
-        return next(
-            (name for name, words in SANDBOX if re.search(words, message)), kind
-        )
-    return kind[:LONGEST]
+        for name, pattern in SANDBOX:
+            if re.search(pattern, message):
+                return name
+        return kind
+    return kind[:MAX_LENGTH]
 
 
 def count_causes(episodes: Iterable[Episode]) -> dict[str, int]:
     """Cause -> errored episodes, the most frequent first."""
-    return _by_size(Counter(cause(e.error) for e in episodes if e.verdict is None))
+    errored = [episode for episode in episodes if episode.verdict is None]
+    return _by_size(Counter(cause(episode.error) for episode in errored))
 
 
 def describe_causes(counts: Mapping[str, float]) -> str:
     """`ENOSPC 2, sandbox_lost 1`, without causes that have no episode; empty for none."""
-    return ", ".join(
-        f"{name} {count:.0f}" for name, count in _by_size(counts).items() if count
-    )
+    largest_first = _by_size(counts).items()
+    return ", ".join(f"{name} {count:.0f}" for name, count in largest_first if count)
 
 
 def _by_size(counts: Mapping[str, Number]) -> dict[str, Number]:

@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 class CollapseMonitor:
     """Looks at each step's numbers and warns once of each way in which a policy collapses.
 
-    | what is warned of | when |
+    | warning | when |
     |---|---|
     | entropy | the mean of three steps is under a tenth of that of the run's first three |
     | length | the tokens written in an episode, in the same way: under a quarter, over four times |
     | D | references move the policy by less than 1e-4 nats a token in one step |
 
-    `past` are the rows of the steps that a resumed run has behind it.
+    `past` are the rows of the steps before a resumed run.
     """
 
     def __init__(self, past: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -40,8 +40,9 @@ class CollapseMonitor:
             self._note(row)
 
     def check(self, step: int, log: Mapping[str, Any]) -> None:
-        """Takes a step's numbers and warns of what they show."""
+        """Adds a step's numbers and logs a warning for each new sign of collapse."""
         self._note(log)
+
         d = log.get("credit/mean_d")
         if d is not None and d < QUIET_D:
             self._warn(
@@ -49,6 +50,7 @@ class CollapseMonitor:
                 f"step {step}: references move the policy by {d:.1e} nats a token on average, so "
                 "credit.* weighs little but noise; is the model too small to use what it reads?",
             )
+
         first, last = self._ends("train/entropy")
         if last < LOW_ENTROPY * first:
             self._warn(
@@ -57,6 +59,7 @@ class CollapseMonitor:
                 "start; episodes of a group come out alike, and nothing more is learned from "
                 "them. If success is not high, use a lower lr or algo=dapo",
             )
+
         first, last = self._ends("episodes/written")
         if not LENGTHS[0] * first <= last <= LENGTHS[1] * first:
             self._warn(
@@ -67,7 +70,9 @@ class CollapseMonitor:
 
     def _note(self, log: Mapping[str, Any]) -> None:
         for name, values in self._seen.items():
-            if (value := log.get(name)) is not None and math.isfinite(value):
+            value = log.get(name)
+            # A step without a gradient has none of these numbers.
+            if value is not None and math.isfinite(value):
                 values.append(value)
 
     def _ends(self, name: str) -> tuple[float, float]:

@@ -22,14 +22,14 @@ class LevelCurriculum:
 
     def __init__(self, levels: Sequence[int], *, window: int = 16) -> None:
         if not levels:
-            raise ValueError("want at least one level, got none")
+            raise ValueError("got no levels, expected at least one level")
         self.levels = sorted(set(levels))
         self._place = 0
         self._recent: deque[float] = deque(maxlen=window)
 
     @property
     def level(self) -> int:
-        """The level that is being learned."""
+        """The current level."""
         return self.levels[self._place]
 
     def draw(self, rng: np.random.Generator) -> int:
@@ -43,8 +43,10 @@ class LevelCurriculum:
         if level != self.level:
             return
         self._recent.append(success)
+        # A level is judged by a full window alone: few groups say little.
         if len(self._recent) < (self._recent.maxlen or 0):
             return
+
         mean = sum(self._recent) / len(self._recent)
         move = int(mean > UP) - int(mean < DOWN)
         place = min(max(self._place + move, 0), len(self.levels) - 1)
@@ -57,7 +59,7 @@ class LevelCurriculum:
         return {"place": self._place, "recent": list(self._recent)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues where `state_dict` was taken."""
+        """Continues from what `state_dict` returned."""
         self._place = int(state["place"])
         self._recent.clear()
         self._recent.extend(state["recent"])

@@ -1,4 +1,4 @@
-"""Errored episodes of training by cause, and a warning where one cause rises all at once."""
+"""Errored episodes of training by cause, and a warning when one cause rises suddenly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ErrorMonitor", "tail_probability", "describe_errors"]
 COUNT, ERRORS = "episodes/count", "errors/"
 USUAL_ERRORS, USUAL_EPISODES = 1, 200
 WINDOWS = 1, 10
-LEAST = 3
+MIN_ERRORS = 3
 LEVEL = 1e-4
 
 logger = logging.getLogger(__name__)
@@ -26,11 +26,11 @@ class ErrorMonitor:
     """Counts each step's errored episodes by cause and warns once of each cause that rises.
 
     An errored episode leaves its group and every success rate, so a policy may learn to break its
-    sandbox where it would fail. The rule: of the n episodes of this step, and of those of the last
-    ten steps, k errored by one cause, and of the N episodes before them K did. It is a rise where
+    sandbox when it would fail. The rule: of the n episodes of this step, and of those of the last
+    ten steps, k errored by one cause, and of the N episodes before them K did. It is a rise if
     k >= 3 and the chance of k or more is under 1e-4, were the cause as frequent as before.
     That frequency is uncertain, so it has the distribution Beta(1 + K, 199 + N - K): what N
-    episodes say beside 200 imagined ones of which one errored. So the rule holds from the first
+    episodes say, pooled with 200 imagined ones, one of them errored. So the rule holds from the first
     step on, where 5 of 32 are a rise and 4 are not. One step shows a jump, ten show a climb.
 
     Independent errors at a steady 1 % of 32 episodes give a false warning in about 1 % of runs of
@@ -38,8 +38,8 @@ class ErrorMonitor:
     one is warned of too. Errors that come in bursts, as from an engine that ended, are warned of
     as what they are.
 
-    `past` are the rows of the steps that a resumed run has behind it; what they had warned of is
-    not said again. Rows without `episodes/count` are passed over.
+    `past` are the rows of the steps before a resumed run; what they had warned of is not
+    repeated. Rows without `episodes/count` are passed over.
     """
 
     def __init__(self, past: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -59,14 +59,14 @@ class ErrorMonitor:
         return {COUNT: float(len(episodes)), **errors}
 
     def check(self, step: int, log: Mapping[str, Any]) -> None:
-        """Takes a step's numbers and warns of what they show."""
+        """Adds a step's numbers and logs a warning for each cause that rises."""
         for name, rise in self._rises(log):
             logger.warning(
                 f"step {step}: {rise} errored by {name}. They leave their groups and the success "
-                "rate, so a policy that breaks its sandbox where it would fail looks better than "
+                "rate, so a policy that breaks its sandbox when it would fail looks better than "
                 f'it is. Read the episodes with "stop":"error" in episodes/step-{step:06d}.jsonl: '
                 "if their own turns caused it, close that way in the environment or the sandbox "
-                "and train again from a checkpoint before it; if this machine did, mend that"
+                "and train again from a checkpoint before it; if this machine did, fix that"
             )
 
     def _rises(self, log: Mapping[str, Any]) -> list[tuple[str, _Rise]]:
@@ -75,14 +75,18 @@ class ErrorMonitor:
             return []
         for key in log:
             if key.startswith(ERRORS):
-                self._errors.setdefault(
-                    key.removeprefix(ERRORS), [0] * len(self._episodes)
-                )
+                # A cause that is new now had no errors in the steps before.
+                name = key.removeprefix(ERRORS)
+                self._errors.setdefault(name, [0] * len(self._episodes))
         self._episodes.append(round(log[COUNT]))
-        rises = []
+
+        rises: list[tuple[str, _Rise]] = []
         for name, errors in self._errors.items():
             errors.append(round(log.get(f"{ERRORS}{name}") or 0))
-            if name not in self._reports and (rise := self._rise(errors)):
+            if name in self._reports:
+                continue
+            rise = self._rise(errors)
+            if rise is not None:
                 self._reports.add(name)
                 rises.append((name, rise))
         return rises
@@ -93,13 +97,13 @@ class ErrorMonitor:
             if window > len(errors):
                 break
             rise = _Rise(
-                window,
-                sum(errors[-window:]),
-                sum(self._episodes[-window:]),
-                sum(errors[:-window]),
-                sum(self._episodes[:-window]),
+                window=window,
+                errors=sum(errors[-window:]),
+                episodes=sum(self._episodes[-window:]),
+                errors_before=sum(errors[:-window]),
+                episodes_before=sum(self._episodes[:-window]),
             )
-            if rise.errors >= LEAST and rise.chance < LEVEL:
+            if rise.errors >= MIN_ERRORS and rise.chance < LEVEL:
                 return rise
         return None
 
@@ -116,6 +120,7 @@ class _Rise:
 
     @property
     def chance(self) -> float:
+        """Chance of this many errors or more, if the cause is as frequent as before."""
         return tail_probability(
             self.errors, self.episodes, self.errors_before, self.episodes_before
         )
@@ -131,7 +136,7 @@ class _Rise:
 def tail_probability(
     errors: int, episodes: int, errors_before: int, episodes_before: int
 ) -> float:
-    """Chance of so many errored episodes, or more, after those before.
+    """Chance of this many errored episodes or more, if the cause is as frequent as before.
 
     The tail of a beta-binomial distribution.
     """
