@@ -30,8 +30,8 @@ class ErrorMonitor:
     ten steps, k errored by one cause, and of the N episodes before them K did. It is a rise if
     k >= 3 and the chance of k or more is under 1e-4, were the cause as frequent as before.
     That frequency is uncertain, so it has the distribution Beta(1 + K, 199 + N - K): what N
-    episodes say, pooled with 200 imagined ones, one of them errored. So the rule holds from the first
-    step on, where 5 of 32 are a rise and 4 are not. One step shows a jump, ten show a climb.
+    episodes say, pooled with 200 imagined ones, one of them errored. So the rule holds from the
+    first step on, in which 5 of 32 are a rise and 4 are not. One step shows a jump, ten a climb.
 
     Independent errors at a steady 1 % of 32 episodes give a false warning in about 1 % of runs of
     200 steps, at 2 % in about 3 % (500 simulated runs each). A steady share well over the imagined
