@@ -16,7 +16,7 @@ from benchmarks import CLOCKS, Row, clocks, ratio_of_pairs
 from envs.rollout import Limits
 from envs.types import Episode
 from evals.evaluation.episodes import evaluate
-from evals.evaluation.suites import Cell, choose
+from evals.evaluation.suites import Suite, select_tasks
 from evals.report.scores import compare
 from scgrpo.models.load import default_dtype, load_model, resolve_model
 from scgrpo.models.tiny import make_tiny
@@ -31,20 +31,20 @@ class Load:
     | field | meaning |
     |---|---|
     | model | its name in the table |
-    | cell | environment, level and split of the tasks |
+    | suite | environment, level and split of the tasks |
     | tasks, rollouts | number of tasks, and of episodes of each |
     | rounds | how often an evaluation and its generation are timed |
     """
 
     model: str
-    cell: Cell
+    suite: Suite
     tasks: int
     rollouts: int
     rounds: int
 
 
-TINY = Load("a tiny model", Cell("toy_guess", 4, "id"), 24, 4, 15)
-DEFAULT = Load("the default model", Cell("toy_guess", 1, "id"), 8, 2, 5)
+TINY = Load("a tiny model", Suite("toy_guess", 4, "id"), 24, 4, 15)
+DEFAULT = Load("the default model", Suite("toy_guess", 1, "id"), 8, 2, 5)
 THREADS = 32
 LIMITS = Limits(turn_tokens=32, episode_tokens=1024)
 
@@ -88,7 +88,7 @@ def main() -> list[Row]:
 
 def measure(load: Load, weights: Path, dtype: torch.dtype) -> list[Row]:
     """Times an evaluation and its generation in turn, round after round."""
-    cell = load.cell
+    suite = load.suite
     numbers = itertools.count()
     model, tokenizer = load_model(weights, dtype=dtype)
     with (
@@ -96,9 +96,11 @@ def measure(load: Load, weights: Path, dtype: torch.dtype) -> list[Row]:
         HFPolicy(
             model, tokenizer, slots=THREADS, cache_tokens=LIMITS.episode_tokens
         ) as policy,
-        Rollouts(cell.env, LIMITS, threads=THREADS) as play,
+        Rollouts(suite.env, LIMITS, threads=THREADS) as play,
     ):
-        tasks = choose(cell, play.env.tasks(cell.split, cell.level), load.tasks, seed=0)
+        tasks = select_tasks(
+            suite, play.env.tasks(suite.split, suite.level), load.tasks, seed=0
+        )
 
         def evaluation() -> list[list[Episode]]:
             # A new file each time: an evaluation plays only what its file lacks.
@@ -106,13 +108,13 @@ def measure(load: Load, weights: Path, dtype: torch.dtype) -> list[Row]:
             groups = evaluate(
                 policy,
                 play,
-                cell,
+                suite,
                 tasks,
                 rollouts=load.rollouts,
                 seed=0,
                 path=path,
             )
-            compare(cell, tasks, {"model": groups}, load.rollouts)
+            compare(suite, tasks, {"model": groups}, load.rollouts)
             return groups
 
         episodes = [episode for group in evaluation() for episode in group]

@@ -1,4 +1,4 @@
-"""`python -m evals.compare A B [C ...]`: is B better than A on the same tasks, and by how much?"""
+"""`scgrpo compare`: is B better than A on the same tasks, and by how much?"""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals.comparison.report import show, write
-from evals.comparison.results import distinct, load_result, mixed
-from evals.comparison.verdicts import compare_results, ood_gain_ratios
-from evals.evaluation.models import RUNS
-from scgrpo.runs.disk import DiskError
+from evals.evaluation.arguments import RUNS
+from sandboxes.commands import exit_codes
 
 __all__ = ["main"]
 
-PROG = "python -m evals.compare"
+PROG = "scgrpo compare"
 EXAMPLES = f"""\
 examples:
   {PROG} runs/grpo runs/scgrpo               the newest evaluation of each run
@@ -25,55 +22,66 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command: exits with 0, 1 where the disk is at fault, 2 for bad input."""
+    """The command: exits with 0, 1 if the disk is at fault, 2 for bad input."""
     arguments = _parser().parse_args(argv)
-    try:
-        results = distinct([load_result(name, RUNS) for name in arguments.results])
-        notes = mixed(results, allowed=arguments.allow_mixed)
-        notes += dict.fromkeys(
-            sentence for result in results for sentence in result.warnings
-        )
-        comparisons = compare_results(results)
-        taxes = ood_gain_ratios(comparisons)
-        show(comparisons, taxes, notes)
-        folder = arguments.out or results[-1].report.parent / "comparisons"
-        paths = write(results, comparisons, taxes, notes, folder)
-        print(f"report: {' and '.join(map(str, paths))}", file=sys.stderr)
-    except ValueError as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except DiskError as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        sys.exit(1)
+    with exit_codes(PROG):
+        _compare(arguments)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    # After parsing, so that --help is quick: reading a result imports torch.
+    from evals.comparison.report import comparison_report, file_name
+    from evals.comparison.results import (
+        load_result,
+        version_differences,
+        with_distinct_labels,
+    )
+    from evals.comparison.verdicts import compare_results, ood_gain_ratios
+    from evals.report.tables import show, write
+
+    results = [load_result(name, RUNS) for name in arguments.results]
+    results = with_distinct_labels(results)
+    notes = version_differences(results, allowed=arguments.allow_mixed)
+    # Several labels of one report repeat its warnings.
+    notes += dict.fromkeys(sentence for r in results for sentence in r.warnings)
+
+    comparisons = compare_results(results)
+    ratios = ood_gain_ratios(comparisons)
+    report = comparison_report(results, comparisons, ratios, notes)
+    show(report)
+
+    folder = arguments.out or results[-1].report.parent / "comparisons"
+    paths = write(report, folder, file_name(results))
+    print(f"report: {' and '.join(map(str, paths))}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=PROG,
         description="Compares evaluated models on the tasks that all of them played.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument(
+    parser.add_argument(
         "results",
         nargs="+",
         metavar="RESULT",
         help="a run, an evaluation folder or a report; `:LABEL` picks a model in it, such as "
-        ":base (default: the most trained one). The first is what the others are compared with",
+        ":base (default: the most trained one). The others are compared with the first",
     )
-    made.add_argument(
+    parser.add_argument(
         "--allow-mixed",
         action="store_true",
         help="compare although code, limits or sampling differ; the report says so",
     )
-    made.add_argument(
+    parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
         help="for Markdown and JSON; default: comparisons/ beside the last report",
     )
-    return made
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""`python -m evals.replay FILE ...`: re-executes and re-verifies saved episodes, without a model.
+"""`scgrpo replay`: re-executes and re-verifies saved episodes, without a model.
 
-Each line is played again in its environment with the turns that it holds; whatever comes out
-otherwise is named with its line.
+Each line is played again in its environment with the turns that it holds; every difference is
+reported with its line.
 """
 
 from __future__ import annotations
@@ -27,38 +27,51 @@ from envs.identity import identity
 from envs.rollout import play
 from envs.store import from_json, intact
 from envs.types import Episode, Segment, Task
-from sandboxes import SandboxConfig, SandboxError, open_pool
+from evals.evaluation.arguments import positive
+from sandboxes import SandboxConfig, open_pool
+from sandboxes.commands import exit_codes
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.runs.log import progress, to_terminal
 
 __all__ = ["Finding", "main", "replay"]
 
-PROG = "python -m evals.replay"
-MOST_SHOWN = 20
+PROG = "scgrpo replay"
+MAX_SHOWN = 20
 EXAMPLES = f"""\
 examples:
   {PROG} runs/latest/evals/episodes/*.jsonl
   {PROG} runs/latest/episodes/step-000010.jsonl
-  {PROG} --env my_package.my_env:mine/my_env mine.jsonl
+  {PROG} --env my_package.my_env:me/my_env episodes.jsonl
 """
+CHANGED = "the line was changed after it was written: its checksum differs"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the replay of one line came to.
+    """The result of one line.
 
     | field | meaning |
     |---|---|
     | place | file and line |
     | task | its id; empty for a line that is no episode |
     | problems | what differs, in words; empty for an episode that proved itself |
-    | void | the episode broke when it was played: it has no verdict to prove |
+    | errored | the saved episode has no verdict to prove |
     """
 
     place: str
     task: str
     problems: tuple[str, ...] = ()
-    void: bool = False
+    errored: bool = False
+
+
+@dataclass(frozen=True)
+class _Line:
+    """An episode to replay: its index among all lines, and what is wrong with the line."""
+
+    index: int
+    place: str
+    episode: Episode
+    problems: tuple[str, ...]
 
 
 class Player:
@@ -68,21 +81,22 @@ class Player:
         self._stack = ExitStack()
         self._idle: SimpleQueue[gymnasium.Env[str, str]] = SimpleQueue()
         first = registry.make(name)
-        inner = first.unwrapped
-        if not isinstance(inner, TextEnv):
+        env = first.unwrapped
+        if not isinstance(env, TextEnv):
             raise ValueError(
-                f"{name} is a {type(inner).__name__}; wanted an envs.base.TextEnv"
+                f"{name} is a {type(env).__name__}, expected an envs.base.TextEnv"
             )
+        self.env = env
+
+        # An environment that runs code shares one pool over its instances.
         arguments: dict[str, Any] = {}
-        if "sandboxes" in inspect.signature(type(inner)).parameters:
-            arguments["sandboxes"] = self._stack.enter_context(
-                open_pool(SandboxConfig())
-            )
+        if "sandboxes" in inspect.signature(type(env)).parameters:
+            pool = self._stack.enter_context(open_pool(SandboxConfig()))
+            arguments["sandboxes"] = pool
         for _ in range(threads):
-            env = registry.make(name, **arguments)
-            self._stack.callback(env.close)
-            self._idle.put(env)
-        self.env = inner
+            instance = registry.make(name, **arguments)
+            self._stack.callback(instance.close)
+            self._idle.put(instance)
 
     def __call__(self, episode: Episode) -> Episode:
         """The episode as its turns play out now."""
@@ -101,96 +115,114 @@ class Player:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command: exits with 0 where every episode proved itself, 1 where not, 2 for bad input."""
+    """The command: exits with 0 if every episode proved itself, 1 if not, 2 for bad input."""
     arguments = _parser().parse_args(argv)
     to_terminal()
-    try:
+    with exit_codes(PROG, bad_input=(OSError,)):
         findings = replay(arguments.files, env=arguments.env, threads=arguments.threads)
-    except (ValueError, OSError, gymnasium.error.Error, SandboxError) as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        sys.exit(2)
-    wrong = [finding for finding in findings if finding.problems]
-    for finding in wrong[:MOST_SHOWN]:
-        print(f"{finding.place} {finding.task}")
-        for problem in finding.problems:
-            print(f"  {problem}")
-    if len(wrong) > MOST_SHOWN:
-        print(f"... and {len(wrong) - MOST_SHOWN} more")
-    void = sum(finding.void for finding in findings)
-    proved = (
-        len(findings) - len(wrong) - sum(f.void and not f.problems for f in findings)
-    )
-    print(
-        f"{proved} of {len(findings)} episodes prove themselves, {len(wrong)} do not, {void} void"
-    )
-    sys.exit(1 if wrong else 0)
+        wrong = [finding for finding in findings if finding.problems]
+        _show(findings, wrong)
+        sys.exit(1 if wrong else 0)
 
 
 def replay(files: Sequence[Path], *, env: str = "", threads: int = 8) -> list[Finding]:
     """One finding for each line of the files, in order.
 
-    `env` names the environment of episodes that do not say theirs. Raises ValueError for a file
+    `env` names the environment of episodes that do not name theirs. Raises ValueError for a file
     without an episode and for an unknown environment, SandboxError.
     """
-    lines = [numbered for file in files for numbered in _lines(file)]
     findings: dict[int, Finding] = {}
-    waiting: dict[str, list[tuple[int, Episode, tuple[str, ...]]]] = {}
-    for index, (place, line) in enumerate(lines):
+    by_env: dict[str, list[_Line]] = {}
+    texts = [line for file in files for line in _lines(file)]
+    for index, (place, text) in enumerate(texts):
         try:
-            episode, whole = from_json(line), intact(line)
+            line = _read_line(index, place, text)
         except ValueError as error:
             findings[index] = Finding(place, "", (f"no episode: {error}",))
             continue
-        name = env or episode.env
+        name = env or line.episode.env
         if not name:
             raise ValueError(f"{place} does not say its environment: name it by --env")
-        broken = ("the line was changed after it was written: its checksum differs",)
-        waiting.setdefault(name, []).append(
-            (index, episode, broken if whole is False else ())
-        )
-    with progress(sum(map(len, waiting.values())), "replay") as bar:
-        for name, items in waiting.items():
-            with (
-                Player(name, min(threads, len(items))) as player,
-                ThreadPoolExecutor(threads) as workers,
-            ):
-                checked = workers.map(
-                    lambda item: _check(player, item[1], item[2]), items
-                )
-                for (index, episode, _), problems in zip(items, checked, strict=True):
-                    void = episode.verdict is None
-                    findings[index] = Finding(
-                        lines[index][0], episode.task.id, problems, void
-                    )
-                    bar.advance(1)
-    return [findings[index] for index in range(len(lines))]
+        by_env.setdefault(name, []).append(line)
+
+    # By environment, because opening one may start sandboxes.
+    total = sum(map(len, by_env.values()))
+    with progress(total, "replay") as bar:
+        for name, lines in by_env.items():
+            for index, finding in _replay_lines(name, lines, threads):
+                findings[index] = finding
+                bar.advance(1)
+    return [findings[index] for index in range(len(texts))]
+
+
+def _read_line(index: int, place: str, text: bytes) -> _Line:
+    """Raises ValueError for a line that is no episode."""
+    episode = from_json(text)
+    # None for files of earlier releases, which have no checksum.
+    changed = intact(text) is False
+    return _Line(index, place, episode, (CHANGED,) if changed else ())
+
+
+def _replay_lines(
+    name: str, lines: Sequence[_Line], threads: int
+) -> Iterator[tuple[int, Finding]]:
+    with (
+        Player(name, min(threads, len(lines))) as player,
+        ThreadPoolExecutor(threads) as workers,
+    ):
+        checks = workers.map(lambda line: _check(player, line), lines)
+        for line, problems in zip(lines, checks, strict=True):
+            episode = line.episode
+            errored = episode.verdict is None
+            finding = Finding(line.place, episode.task.id, problems, errored)
+            yield line.index, finding
+
+
+def _show(findings: Sequence[Finding], wrong: Sequence[Finding]) -> None:
+    for finding in wrong[:MAX_SHOWN]:
+        print(f"{finding.place} {finding.task}")
+        for problem in finding.problems:
+            print(f"  {problem}")
+    if len(wrong) > MAX_SHOWN:
+        print(f"... and {len(wrong) - MAX_SHOWN} more")
+
+    errored = sum(finding.errored for finding in findings)
+    # An errored episode without a problem has proved nothing either.
+    unproved = sum(f.errored and not f.problems for f in findings)
+    proved = len(findings) - len(wrong) - unproved
+    print(
+        f"{proved} of {len(findings)} episodes prove themselves, {len(wrong)} do not, "
+        f"{errored} errored"
+    )
 
 
 def _lines(file: Path) -> Iterator[tuple[str, bytes]]:
     """Place and text of each line. Raises ValueError for a file without any."""
     lines = file.read_bytes().splitlines()
     if not lines:
-        raise ValueError(f"{file} is empty; wanted a file of episodes")
-    return (
-        (f"{file}, line {number}:", line) for number, line in enumerate(lines, start=1)
-    )
+        raise ValueError(f"{file} is empty, expected a file of episodes")
+    for number, line in enumerate(lines, start=1):
+        yield f"{file}, line {number}:", line
 
 
-def _check(
-    player: Player, saved: Episode, problems: tuple[str, ...]
-) -> tuple[str, ...]:
-    """What is wrong with a saved episode; a void one is not played again."""
-    found = [*problems, *_identity(player.env, saved)]
-    task = player.env.find(saved.task.split, saved.task.level, saved.task.id)
-    if task is None:
-        return (*found, f"{player.env.name} has no task {saved.task.id}")
-    found += _task(saved.task, task)
-    if saved.verdict is None:
-        return tuple(found)
-    return (*found, *_outcome(saved, player(saved)))
+def _check(player: Player, line: _Line) -> tuple[str, ...]:
+    """What is wrong with a saved episode; an errored one is not played again."""
+    env, saved = player.env, line.episode
+    problems = list(line.problems)
+    problems += _identity_problems(env, saved)
+
+    task = saved.task
+    now = env.find(task.split, task.level, task.id)
+    if now is None:
+        problems.append(f"{env.name} has no task {task.id}")
+        return tuple(problems)
+    problems += _task_problems(task, now)
+    if saved.verdict is not None:
+        problems += _outcome_problems(saved, player(saved))
+    return tuple(problems)
 
 
-def _identity(env: TextEnv, saved: Episode) -> Iterator[str]:
+def _identity_problems(env: TextEnv, saved: Episode) -> Iterator[str]:
     """Whether the episode was played in this environment, by this code."""
     now = identity(env)
     if saved.env and saved.env != now.env:
@@ -199,79 +231,88 @@ def _identity(env: TextEnv, saved: Episode) -> Iterator[str]:
         yield f"source hash: played by {saved.source[:12]}, replayed by {now.source[:12]}"
 
 
-def _task(saved: Task, now: Task) -> Iterator[str]:
+def _task_problems(saved: Task, now: Task) -> Iterator[str]:
     for name in ("prompt", "payload", "family"):
         old, new = getattr(saved, name), getattr(now, name)
-        if json.dumps(old, sort_keys=True) != json.dumps(new, sort_keys=True):
-            secret = name == "payload"
-            yield f"task: its {name} differs" + (
-                "" if secret else f": {_two(old, new)}"
-            )
+        if _hash(old) != _hash(new):
+            # The payload holds the answer, which a log should not spread.
+            values = "" if name == "payload" else f": {_both(old, new)}"
+            yield f"task: its {name} differs{values}"
 
 
-def _outcome(saved: Episode, now: Episode) -> Iterator[str]:
-    """Where the two conversations part, and how the verdicts differ."""
+def _outcome_problems(saved: Episode, now: Episode) -> Iterator[str]:
+    """The first difference of the two conversations, and those of the verdicts."""
     if now.verdict is None:
         yield f"the replay broke: {now.error}"
         return
     if list(saved.messages) != list(now.messages):
         yield "the opening messages differ"
-    if _plain(saved.tools) != _plain(now.tools):
+    if _hash(saved.tools) != _hash(now.tools):
         yield "the offered tools differ"
-    yield from _replies(saved.segments, now.segments)
+    yield from _reply_problems(saved.segments, now.segments)
+
     assert saved.verdict is not None
     for name in ("passed", "score", "detail", "parts"):
         old, new = getattr(saved.verdict, name), getattr(now.verdict, name)
         if old != new:
-            yield f"verdict: {name} is {_two(old, new)}"
+            yield f"verdict: {name} is {_both(old, new)}"
     for name in ("stop", "malformed"):
-        if getattr(saved, name) != getattr(now, name):
-            yield f"{name}: {_two(getattr(saved, name), getattr(now, name))}"
+        old, new = getattr(saved, name), getattr(now, name)
+        if old != new:
+            yield f"{name}: {_both(old, new)}"
 
 
-def _replies(saved: Sequence[Segment], now: Sequence[Segment]) -> Iterator[str]:
-    """The first reply that differs, or turns that were played to nobody."""
-    spoken = ("policy", "env")
-    old = [segment for segment in saved if segment.source in spoken]
-    new = [segment for segment in now if segment.source in spoken]
+def _reply_problems(saved: Sequence[Segment], now: Sequence[Segment]) -> Iterator[str]:
+    """The first reply that differs, or turns after the end of the replay."""
+    # Prompts have been compared as opening messages.
+    old = [segment for segment in saved if segment.source != "prompt"]
+    new = [segment for segment in now if segment.source != "prompt"]
     turn = 0
     for before, after in zip(old, new, strict=False):
         turn += before.source == "policy"
-        if (before.source, before.text) != (after.source, after.text):
-            yield f"turn {turn}: the reply is {_two(before.text, after.text)}"
+        same = before.source == after.source and before.text == after.text
+        if not same:
+            yield f"turn {turn}: the reply is {_both(before.text, after.text)}"
             return
     if len(old) != len(new):
         yield f"turn {turn}: the episode goes on for {len(old)} segments, now for {len(new)}"
 
 
-def _two(old: object, new: object) -> str:
+def _both(old: object, new: object) -> str:
     return f"{old!r:.120} in the file, {new!r:.120} now"
 
 
-def _plain(value: object) -> str:
+def _hash(value: object) -> str:
     text = json.dumps(value, sort_keys=True, default=dict)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=PROG,
         description="Re-executes and re-verifies saved episodes without a model.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = made.add_argument
+    add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="episodes as JSON lines")
-    add("--env", default="", metavar="NAME", help="for episodes that do not say theirs")
     add(
+        "--env",
+        default="",
+        metavar="NAME",
+        help="for episodes that do not name theirs",
+    )
+    add(
+        "--concurrency",
         "--threads",
-        type=int,
+        dest="threads",
+        type=positive,
         default=8,
         metavar="N",
         help="episodes at once; default 8",
     )
-    return made
+    return parser
 
 
 if __name__ == "__main__":

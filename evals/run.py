@@ -1,4 +1,4 @@
-"""`python -m evals.run`: how well a model does on held-out tasks, beside what it was trained from.
+"""`scgrpo eval`: how well a model does on held-out tasks, and how much training gained.
 
 The story of an evaluation: find the models, choose the tasks, play the episodes that are not on
 disk yet, count, and write the report.
@@ -9,245 +9,142 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import gymnasium
-
-from envs.base import TextEnv
-from envs.rollout import Policy
-from evals.evaluation.arguments import FULL, PROG, QUICK, parser, served
-from evals.evaluation.budget import Budget, BudgetSpent
-from evals.evaluation.episodes import evaluate
-from evals.evaluation.models import (
-    RUNS,
-    EvaluatedModel,
-    EvaluatedModels,
-    find_models,
-    open_policy,
+from evals.evaluation.arguments import (
+    INTERRUPTED,
+    evaluation_parser,
+    parse_evaluation,
+    server_of,
 )
-from evals.evaluation.plan import Evaluation, announce
-from evals.evaluation.provenance import code_digest, facts
-from evals.evaluation.suites import ALL, Cell, cells, choose, open_envs
-from evals.report.report import Report, show, write
-from evals.report.scores import Row, compare
-from sandboxes import SandboxError
-from sandboxes.commands import CommandError
-from scgrpo.policies.server import ServerPolicy
-from scgrpo.rollouts import Rollouts
-from scgrpo.runs.disk import DiskError
-from scgrpo.runs.log import to_terminal
+from sandboxes.commands import exit_codes
 
-__all__ = ["Evaluation", "EvaluationError", "main", "plan", "play_missing", "run"]
+if TYPE_CHECKING:
+    from evals.evaluation.budget import Budget
+    from evals.evaluation.plan import Evaluation
+    from evals.report.report import Report
+    from evals.report.scores import Row
 
-# As a command this module is called __main__, which nobody listens to.
+__all__ = ["main", "run"]
+
+PROG = "scgrpo eval"
+DESCRIPTION = (
+    "Evaluates a model on tasks that training never saw, and prints one table."
+)
+EXAMPLES = f"""\
+examples:
+  {PROG} --quick                     the newest run on `id`, in minutes
+  {PROG} --ood                       also on every ood/<shift> split
+  {PROG} baseline --ood              the run runs/baseline
+  {PROG} --model runs/baseline/checkpoints/step-000020
+  {PROG} --model FOLDER --base auto --envs toy_guess --levels 0 1
+  {PROG} --envs all --tasks 100 --rollouts 4
+  {PROG} --base-url http://127.0.0.1:8080/v1 --envs toy_guess --max-minutes 10
+  {PROG} --base-url https://HOST/v1 --model-name NAME --api-key-env KEY
+
+A run's base model, its warm-started one (if it has one) and its newest checkpoint stand side by
+side, on the same tasks. Interrupted? The same command goes on where it stopped.
+"""
+
+# As a command this module is called __main__, which has no handler.
 logger = logging.getLogger("evals.run")
 
 
-class EvaluationError(CommandError):
-    """The evaluation has no result; the message says why and what to do."""
-
-
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command: exits with 0, 2 for bad arguments, 130 for Ctrl-C.
+    """The command: exits with 0, 1 for what broke, 2 for bad arguments, 3 for a spent budget.
 
-    With 1 for what broke and 3 for a spent budget, where finished episodes are kept.
+    Finished episodes are kept in all cases, Ctrl-C (130) included.
     """
-    arguments = parser().parse_args(argv)
-    to_terminal()
-    try:
-        run(arguments, sys.argv[1:] if argv is None else argv)
-    except KeyboardInterrupt:
-        print(
-            "\nstopped; finished episodes are kept: the same command goes on",
-            file=sys.stderr,
-        )
-        sys.exit(130)
-    except (ValueError, gymnasium.error.Error) as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BudgetSpent as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        sys.exit(3)
-    except (SandboxError, DiskError, EvaluationError) as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        sys.exit(1)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = parse_evaluation(evaluation_parser(PROG, DESCRIPTION, EXAMPLES), words)
+    with exit_codes(PROG, interrupted=INTERRUPTED):
+        run(arguments, words)
 
 
 def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
     """Plays, prints and writes one evaluation.
 
-    Raises after the report: BudgetSpent, and EvaluationError where a server went away or a model
-    has no verdict at all on a cell.
+    Raises after the report: BudgetSpent, and EvaluationError if a server went away or a model
+    has no verdict at all on a suite.
     """
-    subjects = find_models(
-        arguments.model, arguments.base, arguments.run, server=served(arguments)
+    # After parsing, so that --help is quick: these import torch and transformers.
+    from evals.evaluation.models import find_models
+    from evals.evaluation.plan import plan
+    from evals.evaluation.play import play_missing
+    from evals.evaluation.provenance import provenance
+    from evals.evaluation.suites import ALL, open_envs
+    from evals.report.report import Report, show, write
+    from scgrpo.runs.log import to_terminal
+
+    to_terminal()
+    server = server_of(arguments)
+    evaluated = find_models(
+        arguments.model, arguments.base, arguments.run, server=server
     )
-    names = arguments.envs or ([subjects.config.env] if subjects.run else [ALL])
-    envs = open_envs(names)
-    evaluation = plan(arguments, subjects, envs)
-    about = facts(evaluation.subjects, evaluation.digests, argv)
-    waiting = {s.label: evaluation.lacking(s) for s in subjects.models}
-    announce(evaluation, waiting, arguments.concurrency)
-    budget = Budget(
-        arguments.max_tokens,
-        arguments.max_minutes,
-        planned=sum(sum(counts.values()) for counts in waiting.values()),
-        threads=arguments.concurrency,
-    )
-    stopped = play_missing(evaluation, waiting, budget, arguments.concurrency)
-    rows = [
-        compare(
-            cell,
-            tasks,
-            {s.label: evaluation.kept(cell, s) for s in subjects.models},
-            evaluation.rollouts,
-            {
-                s.label: evaluation.kept(cell, s, first_try=True)
-                for s in subjects.models
-            },
-        )
-        for cell, tasks in evaluation.tasks.items()
-    ]
-    report = Report(
-        rows,
-        {
-            "sampling": _sampling(evaluation),
-            "stopped": stopped,
-            "missing": _missing(rows),
-            "seed": evaluation.seed,
-            "concurrency": arguments.concurrency,
-            "code": evaluation.code,
-            **about,
-        },
-    )
+    default = evaluated.config.env if evaluated.run else ALL
+    evaluation = plan(arguments, evaluated, open_envs(arguments.envs or [default]))
+
+    # Before playing: the report names the models that played, whatever happens to their files.
+    origin = provenance(evaluated, evaluation.digests, PROG, argv)
+    stopped, budget = play_missing(evaluation, arguments)
+
+    rows = _rows(evaluation)
+    about = {
+        "sampling": evaluation.sampling,
+        "stopped": stopped,
+        "missing": _missing(rows),
+        "seed": evaluation.seed,
+        "concurrency": arguments.concurrency,
+        "code": evaluation.code,
+    }
+    report = Report(rows, about | origin)
     show(report)
     paths = write(report, evaluation.folder, evaluation.name)
     logger.info("report: %s", " and ".join(map(str, paths)))
-    _check_whole(report, budget)
+    _check_complete(report, budget)
     return report
 
 
-def plan(
-    arguments: argparse.Namespace,
-    subjects: EvaluatedModels,
-    envs: Mapping[str, TextEnv],
-) -> Evaluation:
-    """What the arguments ask for. Raises ValueError for what cannot be."""
-    usual_tasks, usual_rollouts = QUICK if arguments.quick else FULL
-    rollouts = arguments.rollouts or (1 if arguments.greedy else usual_rollouts)
-    if arguments.greedy and rollouts > 1:
-        raise ValueError(
-            "--greedy says the same every time: leave --rollouts out, or give 1"
-        )
-    count = arguments.tasks or usual_tasks
-    covered = cells(
-        envs, ood=arguments.ood, levels=arguments.levels, preferred=subjects.levels
-    )
-    return Evaluation(
-        subjects=subjects,
-        tasks={
-            cell: choose(
-                cell,
-                envs[cell.env].tasks(cell.split, cell.level),
-                count,
-                arguments.seed,
-            )
-            for cell in covered
-        },
-        digests={subject.label: subject.digest() for subject in subjects.models},
-        code={name: code_digest(env) for name, env in envs.items()},
-        rollouts=rollouts,
-        seed=arguments.seed,
-        greedy=arguments.greedy,
-        folder=arguments.out or (subjects.run or RUNS) / "evals",
-    )
+def _rows(evaluation: Evaluation) -> list[Row]:
+    from evals.report.scores import compare
 
-
-def play_missing(
-    evaluation: Evaluation,
-    waiting: Mapping[str, Mapping[Cell, int]],
-    budget: Budget,
-    threads: int,
-) -> str:
-    """Plays what is not on disk, one model in memory at a time. Returns what stopped it early."""
-    subjects = evaluation.subjects
-    with ExitStack() as stack:
-        rollouts: dict[str, Rollouts] = {}
-        for subject in subjects.models:
-            unfinished = waiting[subject.label]
-            if not unfinished:
-                continue
-            for env in dict.fromkeys(
-                cell.env for cell in unfinished if cell.env not in rollouts
-            ):
-                opened = Rollouts(
-                    env, subjects.limits, sandbox=subjects.sandbox, threads=threads
-                )
-                rollouts[env] = stack.enter_context(opened)
-            opened = open_policy(
-                subject, subjects.config, greedy=evaluation.greedy, concurrency=threads
-            )
-            try:
-                with opened as policy:
-                    for cell in unfinished:
-                        play = rollouts[cell.env]
-                        _play_cell(evaluation, policy, play, cell, subject, budget)
-                    if isinstance(policy, ServerPolicy) and policy.failure:
-                        return policy.failure
-            except BudgetSpent as spent:
-                return str(spent)
-    return ""
-
-
-def _play_cell(
-    evaluation: Evaluation,
-    policy: Policy,
-    play: Rollouts,
-    cell: Cell,
-    subject: EvaluatedModel,
-    budget: Budget,
-) -> None:
-    evaluate(
-        policy,
-        play,
-        cell,
-        evaluation.tasks[cell],
-        rollouts=evaluation.rollouts,
-        seed=evaluation.seed,
-        path=evaluation.path(cell, subject),
-        description=f"{subject.label}, {cell}",
-        budget=budget,
-    )
-
-
-def _sampling(evaluation: Evaluation) -> str:
-    return "greedy" if evaluation.greedy else "sampled at temperature 1"
+    rows = []
+    for suite, tasks in evaluation.tasks.items():
+        episodes, first_tries = {}, {}
+        for model in evaluation.models:
+            episodes[model.label] = evaluation.episodes(suite, model)
+            first_tries[model.label] = evaluation.episodes(suite, model, first_try=True)
+        rows.append(compare(suite, tasks, episodes, evaluation.rollouts, first_tries))
+    return rows
 
 
 def _missing(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
-    """Model's label -> cell -> episodes without a verdict, where there are any."""
+    """Model's label -> suite -> episodes without a verdict, if there are any."""
     missing: dict[str, dict[str, int]] = {}
     for row in rows:
         for label, score in row.scores.items():
-            if count := row.tasks * row.rollouts - score.episodes:
-                missing.setdefault(label, {})[str(row.cell)] = count
+            count = row.tasks * row.rollouts - score.episodes
+            if count:
+                missing.setdefault(label, {})[str(row.suite)] = count
     return missing
 
 
-def _check_whole(report: Report, budget: Budget) -> None:
-    """Raises where numbers are missing, with what to do."""
-    if stopped := report.facts["stopped"]:
-        count = sum(sum(cells.values()) for cells in report.facts["missing"].values())
-        words = f"stopped: {stopped}; {count} episodes are missing and the others are kept: "
-        words += "the same command goes on"
-        raise BudgetSpent(words) if budget.spent else EvaluationError(words)
+def _check_complete(report: Report, budget: Budget) -> None:
+    """Raises BudgetSpent or EvaluationError if numbers are missing, with what to do."""
+    from evals.evaluation.play import EvaluationError, check_complete
+
+    missing = report.provenance["missing"].values()
+    count = sum(sum(suites.values()) for suites in missing)
+    rest = f"{count} episodes are missing and the others are kept"
+    check_complete(report.provenance["stopped"], budget, rest)
+
     for row in report.rows:
         for label, score in row.scores.items():
             if not score.episodes:
                 raise EvaluationError(
-                    f"no episode of {label} on {row.cell} has a verdict; the first broke with: "
-                    f"{score.error}. Mend that; the same command plays them again"
+                    f"no episode of {label} on {row.suite} has a verdict; the first broke with: "
+                    f"{score.error}. Repair that; the same command plays them again"
                 )
 
 

@@ -1,4 +1,4 @@
-"""Which tokens of an episode decided it, by the critical spans of its environment."""
+"""The critical tokens of an episode, by the critical spans of its environment."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from transformers import PreTrainedTokenizerBase
 
 from envs.types import Episode
 
-__all__ = ["Deciding", "deciding"]
+__all__ = ["CriticalTokens", "critical_tokens"]
 
-# Of a span `"candidate": 3` the argument's name is the same in every turn: the value decides.
+# In a span `"candidate": 3` the argument's name is the same in every turn: the value decides.
 _NAME = re.compile(r'"\w+":\s*(?=\S)')
 
 Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Deciding:
+class CriticalTokens:
     """Labels of an episode's action tokens. (A,) each.
 
     | field | meaning |
@@ -37,55 +37,63 @@ class Deciding:
 
     @property
     def rivals(self) -> Bools:
-        """(A,) the span's tokens, and those at the same places of turns that do not decide."""
-        same = np.isin(self.places, self.places[self.span])
+        """(A,) the span's tokens, and those at the same places of turns without a span."""
+        places = self.places[self.span]
+        same = np.isin(self.places, places)
         return self.span | (same & ~self.turn)
 
 
-def deciding(
+def critical_tokens(
     episode: Episode, spans: Sequence[str], tokenizer: PreTrainedTokenizerBase
-) -> Deciding:
+) -> CriticalTokens:
     """The labels. A span counts wherever it stands as a whole word, not as a part of one."""
     nothing = np.zeros(0, dtype=bool)
     turns, tokens, places = [nothing], [nothing], [np.zeros(0, dtype=np.intp)]
     for turn in episode.turns:
         ids = list(turn.token_ids)
-        found = np.zeros(len(ids), dtype=bool)
+        size = len(ids)
+        in_span = np.zeros(size, dtype=bool)
+        # Decoding beginnings is quadratic in the turn, so only turns with a span are decoded.
         if any(span in turn.text for span in spans):
-            text, ends = _text(ids, tokenizer)
+            text, ends = _decode(ids, tokenizer)
             starts = np.concatenate([[0], ends[:-1]])
             for low, high in _stretches(text, spans):
-                found |= (starts < high) & (ends > low)
-        tokens.append(found)
-        turns.append(np.full(len(ids), found.any()))
-        places.append(np.arange(len(ids)))
-    return Deciding(
-        np.concatenate(turns), np.concatenate(tokens), np.concatenate(places)
+                overlaps = (starts < high) & (ends > low)
+                in_span |= overlaps
+
+        tokens.append(in_span)
+        turns.append(np.full(size, in_span.any()))
+        places.append(np.arange(size))
+    return CriticalTokens(
+        turn=np.concatenate(turns),
+        span=np.concatenate(tokens),
+        places=np.concatenate(places),
     )
 
 
 def _stretches(text: str, spans: Sequence[str]) -> list[tuple[int, int]]:
-    """Where in the text the deciding parts of the spans stand."""
-    found = []
+    """Start and end of each stretch of the text that writes a critical part of a span."""
+    stretches = []
     for span in spans:
         name = _NAME.match(span)
         skipped = name.end() if name else 0
         before = r"(?<!\w)" if re.match(r"\w", span) else ""
         after = r"(?!\w)" if re.search(r"\w\Z", span) else ""
         for match in re.finditer(before + re.escape(span) + after, text):
-            found.append((match.start() + skipped, match.end()))
-    return found
+            stretches.append((match.start() + skipped, match.end()))
+    return stretches
 
 
-def _text(
+def _decode(
     ids: list[int], tokenizer: PreTrainedTokenizerBase
 ) -> tuple[str, NDArray[np.intp]]:
-    """What the tokens read as, and where in it each one ends.
+    """The text of the tokens, and the end of each token in it.
 
     Beginnings are decoded, not single tokens: some tokenizers drop a single token's space.
     """
-    read = [
+    beginnings = [
         str(tokenizer.decode(ids[: i + 1], clean_up_tokenization_spaces=False))
         for i in range(len(ids))
     ]
-    return read[-1], np.maximum.accumulate([len(text) for text in read])
+    ends = np.maximum.accumulate([len(text) for text in beginnings])
+    return beginnings[-1], ends

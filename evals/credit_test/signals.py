@@ -1,30 +1,32 @@
-"""How well signals on the tokens of an episode find those that decided it."""
+"""How well signals on the tokens of an episode find its critical tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evals.credit_test.critical import Deciding
-from evals.credit_test.record import Credited
+from envs.types import Episode
+from evals.credit_test.critical import CriticalTokens
 from evals.statistics import Estimate, mean_estimate
+from scgrpo.credit.record import CreditRow
 
 __all__ = [
     "LABELS",
     "SIGNALS",
-    "Found",
+    "WEIGHT",
     "Sample",
+    "SignalScore",
     "auroc",
     "mass",
-    "measure",
+    "score_signals",
     "signals",
 ]
 
-OURS = "weight"
-SIGNALS = (OURS, "uniform", "shuffled", "entropy", "later", "place")
+WEIGHT = "weight"
+SIGNALS = (WEIGHT, "uniform", "shuffled", "entropy", "later", "place")
 LABELS = ("turn", "span", "choice")
 
 Floats = NDArray[np.float64]
@@ -33,38 +35,38 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Sample:
-    """A solved episode whose tokens have a weight, and which of them decided."""
+    """A solved episode whose tokens have a weight, and its critical tokens."""
 
-    credited: Credited
-    deciding: Deciding
+    episode: Episode
+    credit: CreditRow
+    critical: CriticalTokens
 
     @property
     def task(self) -> str:
         """Id of its task."""
-        return self.credited.episode.task.id
+        return self.episode.task.id
 
     @property
     def level(self) -> int:
         """Level of its task."""
-        return self.credited.episode.task.level
+        return self.episode.task.level
 
-    def asked(self, label: str) -> tuple[Bools, Bools]:
-        """Which tokens decide, and which are looked at. (A,) each."""
-        deciding = self.deciding
+    def tokens(self, label: str) -> tuple[Bools, Bools]:
+        """The critical tokens by one of `LABELS`, and the tokens that are compared. (A,) each."""
+        critical = self.critical
+        everything = np.ones_like(critical.turn)
         if label == "turn":
-            return deciding.turn, np.ones_like(deciding.turn)
-        return deciding.span, deciding.rivals if label == "choice" else np.ones_like(
-            deciding.span
-        )
+            return critical.turn, everything
+        return critical.span, critical.rivals if label == "choice" else everything
 
 
 @dataclass(frozen=True)
-class Found:
-    """How well a signal finds what decides, at a level of the environment.
+class SignalScore:
+    """How well a signal finds critical tokens, at a level of the environment.
 
     | field | meaning |
     |---|---|
-    | label | what is asked for: one of `LABELS` |
+    | label | which tokens are critical: one of `LABELS` |
     | auroc, mass | of the signal |
     | auroc_gap, mass_gap | of the weight less those of the signal; None for the weight itself |
     """
@@ -78,54 +80,67 @@ class Found:
     mass_gap: Estimate | None = None
 
 
-def measure(found: Sequence[Sample], seed: int = 0) -> list[Found]:
+def score_signals(samples: Sequence[Sample], seed: int = 0) -> list[SignalScore]:
     """Every signal at every level for every label. `seed` is of the shuffling."""
-    rows = []
-    for level in sorted({sample.level for sample in found}):
-        mine = [sample for sample in found if sample.level == level]
-        values = list(signals(mine, np.random.default_rng(seed)))
-        rows += [
-            _found(label, name, mine, values) for label in LABELS for name in SIGNALS
-        ]
-    return rows
+    scores = []
+    levels = {sample.level for sample in samples}
+    for level in sorted(levels):
+        of_level = [sample for sample in samples if sample.level == level]
+        values = list(signals(of_level, np.random.default_rng(seed)))
+        for label in LABELS:
+            scores += [_score(label, name, of_level, values) for name in SIGNALS]
+    return scores
 
 
 def signals(
-    found: Sequence[Sample], rng: np.random.Generator
+    samples: Sequence[Sample], rng: np.random.Generator
 ) -> Iterator[Mapping[str, Floats]]:
-    """Of each sample the value (A,) of every signal at every token; NaN where it is not known."""
-    usual = _PlaceMeans(found)
-    for sample in found:
-        weight = np.array(sample.credited.weight)
-        entropy = np.array(sample.credited.entropy, dtype=np.float64)
+    """For each sample the value (A,) of every signal at every token; NaN if it is not known."""
+    means = _PlaceMeans(samples)
+    for sample in samples:
+        weight = np.array(sample.credit.weight)
+        size = len(weight)
+        entropy = np.array(sample.credit.entropy, dtype=np.float64)
+        # A run that needed no entropy saved none.
+        if not len(entropy):
+            entropy = np.full(size, np.nan)
         yield {
-            OURS: weight,
-            "uniform": np.ones(len(weight)),
+            WEIGHT: weight,
+            "uniform": np.ones(size),
             "shuffled": rng.permutation(weight),
-            "entropy": entropy if len(entropy) else np.full(len(weight), np.nan),
-            "later": np.arange(1.0, len(weight) + 1),
-            "place": usual.without(sample),
+            "entropy": entropy,
+            "later": np.arange(1.0, size + 1),
+            "place": means.without(sample),
         }
 
 
 def auroc(score: ArrayLike, truth: ArrayLike) -> float:
     """P(score of a true one > of a false one) + half P(equal). (A,), (A,) bool.
 
-    NaN where all are true or none is, and where a score is not a number.
+    NaN if all are true or none is, and if a score is not a number.
     """
-    score, truth = np.asarray(score, dtype=np.float64), np.asarray(truth, dtype=bool)
-    right, wrong = score[truth][:, None], score[~truth]
-    if not right.size or not wrong.size or np.isnan(score).any():
+    score = np.asarray(score, dtype=np.float64)
+    truth = np.asarray(truth, dtype=bool)
+    right, wrong = score[truth], score[~truth]
+    if not right.size or not wrong.size:
         return float("nan")
-    return float((right > wrong).mean() + 0.5 * (right == wrong).mean())
+    if np.isnan(score).any():
+        return float("nan")
+
+    # All pairs of a true and a false one: (R, 1) against (W,).
+    right = right[:, None]
+    larger = (right > wrong).mean()
+    equal = (right == wrong).mean()
+    return float(larger + 0.5 * equal)
 
 
 def mass(score: ArrayLike, truth: ArrayLike) -> float:
     """Share of the sum of `score` >= 0 that the true ones have. (A,), (A,) bool.
 
-    NaN where `auroc` is, and for a sum of 0.
+    NaN if `auroc` is, and for a sum of 0.
     """
-    score, truth = np.asarray(score, dtype=np.float64), np.asarray(truth, dtype=bool)
+    score = np.asarray(score, dtype=np.float64)
+    truth = np.asarray(truth, dtype=bool)
     total = score.sum()
     if truth.all() or not truth.any() or not total > 0:
         return float("nan")
@@ -133,67 +148,86 @@ def mass(score: ArrayLike, truth: ArrayLike) -> float:
 
 
 class _PlaceMeans:
-    """Mean weight of each place in a turn, over tokens of other tasks; NaN where none has it."""
+    """Mean weight of each place in a turn, over tokens of other tasks; NaN if there are none."""
 
-    def __init__(self, found: Sequence[Sample]) -> None:
-        self._size = 1 + max(int(sample.deciding.places.max()) for sample in found)
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        last = max(sample.critical.places.max() for sample in samples)
+        self._size = 1 + int(last)
         self._by_task: dict[str, Floats] = {}
-        for sample in found:
-            mine = self._by_task.setdefault(sample.task, np.zeros((2, self._size)))
-            mine += self._sums(sample)
-        self._whole = np.sum(list(self._by_task.values()), axis=0)
+        self._total = np.zeros((2, self._size))
+        for sample in samples:
+            sums = self._sums(sample)
+            self._total += sums
+            before = self._by_task.get(sample.task, 0.0)
+            self._by_task[sample.task] = before + sums
 
     def without(self, sample: Sample) -> Floats:
         """(A,) the means at the sample's tokens, of all tasks but its own."""
-        totals, counts = self._whole - self._by_task[sample.task]
+        totals, counts = self._total - self._by_task[sample.task]
         means = np.full(self._size, np.nan)
         np.divide(totals, counts, out=means, where=counts > 0)
-        return means[sample.deciding.places]
+        return means[sample.critical.places]
 
     def _sums(self, sample: Sample) -> Floats:
-        """(2, P) sum of the weights at each place, and how many there are."""
-        places, weight = sample.deciding.places, np.array(sample.credited.weight)
+        """(2, P) sum of the weights at each place, and the number of its tokens."""
+        places = sample.critical.places
+        weight = np.array(sample.credit.weight)
         sums = np.zeros((2, self._size))
         np.add.at(sums[0], places, weight)
         np.add.at(sums[1], places, 1.0)
         return sums
 
 
-def _found(
+def _score(
     label: str,
     name: str,
-    found: Sequence[Sample],
+    samples: Sequence[Sample],
     values: Sequence[Mapping[str, Floats]],
-) -> Found:
-    asked = [sample.asked(label) for sample in found]
-    estimates: list[tuple[Estimate, Estimate | None]] = []
-    for number in (auroc, mass):
-        mine, ours = (
-            [
-                number(v[n][among], truth[among])
-                for v, (truth, among) in zip(values, asked, strict=True)
-            ]
-            for n in (name, OURS)
-        )
-        gaps = [a - b for a, b in zip(ours, mine, strict=True)]
-        gap = None if name == OURS else _by_task(found, gaps, least=-1.0)
-        estimates.append((_by_task(found, mine), gap))
-    (of, gap), (share, share_gap) = estimates
-    return Found(found[0].level, label, name, of, share, gap, share_gap)
+) -> SignalScore:
+    area, area_gap = _compare(auroc, label, name, samples, values)
+    share, share_gap = _compare(mass, label, name, samples, values)
+    return SignalScore(samples[0].level, label, name, area, share, area_gap, share_gap)
+
+
+def _compare(
+    measure: Callable[[ArrayLike, ArrayLike], float],
+    label: str,
+    name: str,
+    samples: Sequence[Sample],
+    values: Sequence[Mapping[str, Floats]],
+) -> tuple[Estimate, Estimate | None]:
+    """A signal's measure, and the weight's less it, paired by episode."""
+    numbers, gaps = [], []
+    for sample, by_name in zip(samples, values, strict=True):
+        truth, among = sample.tokens(label)
+        truth = truth[among]
+        number = measure(by_name[name][among], truth)
+        weight = measure(by_name[WEIGHT][among], truth)
+        numbers.append(number)
+        gaps.append(weight - number)
+
+    estimate = _by_task(samples, numbers)
+    # The weight less itself would be an estimate of nothing.
+    if name == WEIGHT:
+        return estimate, None
+    return estimate, _by_task(samples, gaps, lowest=-1.0)
 
 
 def _by_task(
-    found: Sequence[Sample], numbers: Sequence[float], least: float = 0.0
+    samples: Sequence[Sample], numbers: Sequence[float], lowest: float = 0.0
 ) -> Estimate:
     """Means over a task's episodes, then over tasks; NaN is left out."""
     by_task: dict[str, list[float]] = {}
     families: dict[str, str] = {}
-    for sample, number in zip(found, numbers, strict=True):
-        if not np.isnan(number):
-            by_task.setdefault(sample.task, []).append(number)
-            families[sample.task] = sample.credited.episode.task.family
-    means = [float(np.mean(mine)) for mine in by_task.values()]
-    episodes = sum(map(len, by_task.values()))
-    return mean_estimate(
-        means, [families[task] for task in by_task], episodes, least=least
-    )
+    episodes = 0
+    for sample, number in zip(samples, numbers, strict=True):
+        if np.isnan(number):
+            continue
+        task = sample.episode.task
+        by_task.setdefault(task.id, []).append(number)
+        families[task.id] = task.family
+        episodes += 1
+
+    # Both have the order in which their tasks came first.
+    means = [float(np.mean(of_task)) for of_task in by_task.values()]
+    return mean_estimate(means, list(families.values()), episodes, lowest=lowest)

@@ -1,4 +1,4 @@
-"""The command line of `python -m evals.run`."""
+"""The command line of `scgrpo eval` and `scgrpo twins`."""
 
 from __future__ import annotations
 
@@ -7,125 +7,88 @@ import math
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from scgrpo.policies.completions import Server
+if TYPE_CHECKING:
+    from scgrpo.policies.completions import Server
 
-__all__ = ["FULL", "PROG", "QUICK", "parser", "served"]
+__all__ = [
+    "FULL",
+    "INTERRUPTED",
+    "QUICK",
+    "RUNS",
+    "add_run",
+    "evaluation_parser",
+    "parse_evaluation",
+    "positive",
+    "server_of",
+    "whole_number",
+]
 
-PROG = "python -m evals.run"
+RUNS = Path("runs")
+# Tasks of each suite, and episodes of each task.
 FULL, QUICK = (200, 8), (30, 1)
-
-EXAMPLES = f"""\
-examples:
-  {PROG} --quick                     the newest run on `id`, in minutes
-  {PROG} --ood                       also on every ood/<shift> split
-  {PROG} --run baseline --ood        the run runs/baseline
-  {PROG} --model runs/baseline/checkpoints/step-000020
-  {PROG} --model FOLDER --base auto --envs toy_guess --levels 0 1
-  {PROG} --envs all --tasks 100 --rollouts 4
-  {PROG} --base-url http://127.0.0.1:8080/v1 --envs toy_guess --max-minutes 10
-  {PROG} --base-url https://HOST/v1 --model-name NAME --api-key-env KEY
-
-A run's base model, its warm-started one (where it has one) and its newest checkpoint stand side by
-side, on the same tasks. Interrupted? The same command goes on where it stopped.
-"""
+INTERRUPTED = "stopped; finished episodes are kept: the same command goes on"
 
 
-def parser() -> argparse.ArgumentParser:
-    """Reads the arguments; refuses bad ones with exit code 2 and a sentence."""
-    made = argparse.ArgumentParser(
-        prog=PROG,
-        description="Evaluates a model on tasks that training never saw, and prints one table.",
-        epilog=EXAMPLES,
+def evaluation_parser(
+    prog: str, description: str, epilog: str
+) -> argparse.ArgumentParser:
+    """The options of a command that plays episodes. Parse with `parse_evaluation`."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = made.add_argument
-    add(
-        "--ood", action="store_true", help="also the ood/<shift> splits, not `id` alone"
-    )
-    add(
-        "--quick",
-        action="store_true",
-        help=f"{QUICK[0]} tasks x {QUICK[1]} instead of {FULL[0]} x {FULL[1]}",
-    )
-    add(
-        "--run",
-        default="",
-        metavar="FOLDER",
-        help="a run, or its name in runs/; default: the newest",
-    )
-    add(
-        "--model",
-        default="",
-        metavar="PATH|ID|RUN",
-        help="evaluate this model instead: a folder, a Hugging Face id, a run, or `auto`",
-    )
-    add(
-        "--base",
-        default="",
-        metavar="MODEL",
-        help="the model to compare with; default: the run's",
-    )
-    add(
-        "--envs",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="environments; `all`: every one of ours. "
-        "Default: the run's; `all` for a model of no run",
-    )
-    add(
-        "--levels",
-        nargs="+",
-        type=int,
-        default=[],
-        metavar="L",
-        help="default: those that the run trained on, else the first",
-    )
-    add(
-        "--tasks",
-        type=_positive,
-        metavar="N",
-        help=f"most tasks of each suite; default {FULL[0]}",
-    )
-    add(
-        "--rollouts",
-        type=_positive,
-        metavar="K",
-        help=f"episodes of each task; default {FULL[1]}",
-    )
-    add(
-        "--greedy",
-        action="store_true",
-        help="most likely tokens instead of sampling; 1 rollout",
-    )
-    add(
-        "--seed",
-        type=_natural,
-        default=0,
-        metavar="S",
-        help="of tasks and sampling; default 0",
-    )
-    add(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="for reports and episodes; default: evals/ in the run",
-    )
-    _add_server(made)
-    _add_limits(made)
-    return made
+    add_run(parser, default="")
+    # Earlier releases took the run by this option alone.
+    parser.add_argument("--run", dest="run_option", default="", help=argparse.SUPPRESS)
+    _add_suites(parser)
+    _add_models(parser)
+    _add_server(parser)
+    _add_limits(parser)
+    return parser
 
 
-def served(arguments: argparse.Namespace) -> Server | None:
-    """The server that is asked for. Raises ValueError for options that need one, or exclude it."""
+def parse_evaluation(
+    parser: argparse.ArgumentParser, argv: list[str] | None
+) -> argparse.Namespace:
+    """The arguments; bad ones end the command with exit code 2 and a sentence."""
+    # RUN may stand behind the options, too.
+    arguments = parser.parse_intermixed_args(argv)
+    if arguments.run and arguments.run_option:
+        parser.error(
+            f"got the run {arguments.run} and --run {arguments.run_option}; name it once"
+        )
+    arguments.run = arguments.run or arguments.run_option
+    return arguments
+
+
+def add_run(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """The positional RUN of every command that reads one."""
+    parser.add_argument(
+        "run",
+        nargs="?",
+        default=default,
+        metavar="RUN",
+        help="a folder, or a name in runs/; default: the newest",
+    )
+
+
+def server_of(arguments: argparse.Namespace) -> Server | None:
+    """The server that the arguments name.
+
+    Raises ValueError for options that need a server, or exclude it.
+    """
     url, key_env = arguments.base_url, arguments.api_key_env
     if not url:
         for name in ("model_name", "api_key_env", "native_tools"):
             if getattr(arguments, name):
                 raise ValueError(f"--{name.replace('_', '-')} needs --base-url")
         return None
+
     if arguments.model:
         raise ValueError(
             "got --model and --base-url; name the server's model by --model-name"
@@ -134,6 +97,10 @@ def served(arguments: argparse.Namespace) -> Server | None:
         raise ValueError(
             f"--api-key-env: the environment variable {key_env} is not set"
         )
+
+    # The HTTP client takes long to import, and most commands talk to no server.
+    from scgrpo.policies.completions import Server
+
     return Server(
         url,
         arguments.model_name,
@@ -144,15 +111,86 @@ def served(arguments: argparse.Namespace) -> Server | None:
     )
 
 
-def _add_server(made: argparse.ArgumentParser) -> None:
-    add = made.add_argument_group(
-        "a model behind an OpenAI-compatible server"
-    ).add_argument
+def _add_suites(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--envs",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="environments; `all`: all of this project. "
+        "Default: the run's; `all` for a model of no run",
+    )
+    add(
+        "--levels",
+        nargs="+",
+        type=int,
+        default=[],
+        metavar="L",
+        help="default: those that the run trained on, else the first",
+    )
+    add("--ood", action="store_true", help="the ood/<shift> splits besides `id`")
+    add(
+        "--quick",
+        action="store_true",
+        help=f"{QUICK[0]} tasks x {QUICK[1]} instead of {FULL[0]} x {FULL[1]}",
+    )
+    add(
+        "--tasks",
+        type=positive,
+        metavar="N",
+        help=f"at most N tasks of each suite; default {FULL[0]}",
+    )
+    add(
+        "--rollouts",
+        type=positive,
+        metavar="K",
+        help=f"episodes of each task; default {FULL[1]}",
+    )
+    add(
+        "--greedy",
+        action="store_true",
+        help="most likely tokens instead of sampling; 1 rollout",
+    )
+    add(
+        "--seed",
+        type=whole_number,
+        default=0,
+        metavar="S",
+        help="of tasks and sampling; default 0",
+    )
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="for reports and episodes; default: evals/ in the run",
+    )
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("models").add_argument
+    add(
+        "--model",
+        default="",
+        metavar="MODEL",
+        help="evaluate this model instead: a folder, a Hugging Face id, a run, or `auto`",
+    )
+    add(
+        "--base",
+        default="",
+        metavar="MODEL",
+        help="the model to compare with; default: the run's",
+    )
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("a model behind an OpenAI-compatible server")
+    add = group.add_argument
     add(
         "--base-url",
         default="",
         metavar="URL",
-        help="where it answers, such as http://HOST/v1",
+        help="its address, such as http://HOST/v1",
     )
     add(
         "--model-name",
@@ -171,14 +209,14 @@ def _add_server(made: argparse.ArgumentParser) -> None:
         type=_amount,
         default=120.0,
         metavar="S",
-        help="seconds to wait for a turn before it is asked for again; default 120",
+        help="seconds to wait for a turn before it is requested again; default 120",
     )
     add(
         "--patience",
         type=_amount,
         default=300.0,
         metavar="S",
-        help="seconds to ask again while the server is gone, broken or busy; default 300",
+        help="seconds of retries while the server is gone, broken or busy; default 300",
     )
     add(
         "--native-tools",
@@ -187,27 +225,22 @@ def _add_server(made: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_limits(made: argparse.ArgumentParser) -> None:
-    add = made.add_argument_group("limits").add_argument
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("limits").add_argument
     add(
         "--concurrency",
-        type=_positive,
+        type=positive,
         default=32,
         metavar="N",
         help="episodes that run at once; default 32",
     )
     add(
         "--max-tokens",
-        type=_positive,
+        type=positive,
         metavar="N",
-        help="stop when the episodes of this command hold so many tokens that models wrote",
+        help="stop after N tokens that models wrote in this command",
     )
-    add(
-        "--max-minutes",
-        type=_amount,
-        metavar="M",
-        help="stop this command after so long",
-    )
+    add("--max-minutes", type=_amount, metavar="M", help="stop after M minutes")
 
 
 def _amount(text: str) -> float:
@@ -216,22 +249,24 @@ def _amount(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a number above 0")
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0")
     return number
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number from 1. Raises ArgumentTypeError for another text."""
     return _at_least(1, text)
 
 
-def _natural(text: str) -> int:
+def whole_number(text: str) -> int:
+    """A whole number from 0. Raises ArgumentTypeError for another text."""
     return _at_least(0, text)
 
 
-def _at_least(least: int, text: str) -> int:
+def _at_least(minimum: int, text: str) -> int:
     number = int(text) if re.fullmatch(r"-?\d+", text) else None
-    if number is None or number < least:
+    if number is None or number < minimum:
         raise argparse.ArgumentTypeError(
-            f"got {text!r}, wanted a whole number from {least}"
+            f"got {text!r}, expected a whole number from {minimum}"
         )
     return number

@@ -1,4 +1,4 @@
-"""What an evaluation may take in tokens and minutes, and how long it will probably take."""
+"""Limits of an evaluation in tokens and minutes, and an estimate of its time."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from contextlib import contextmanager
 
 from envs.rollout import Policy
 from envs.types import Episode
+from sandboxes.commands import CommandError
 
 __all__ = ["Budget", "BudgetSpent", "in_words", "seconds_left"]
 
 PILOT = 32
 
-# As a command its parent is called __main__, which nobody listens to.
+# One name for all parts of the command, which `to_terminal` prints.
 logger = logging.getLogger("evals.run")
 
 
-class BudgetSpent(Exception):
+class BudgetSpent(CommandError):
     """The evaluation has to stop here; the message says which limit was reached."""
+
+    exit_code = 3
 
 
 class Budget:
@@ -42,15 +45,19 @@ class Budget:
         planned: int = 0,
         threads: int = 1,
     ) -> None:
-        self._tokens, self._minutes = tokens, minutes
-        self._planned, self._threads = planned, threads
-        self._ends = None if minutes is None else time.monotonic() + 60 * minutes
+        self._tokens = tokens
+        self._minutes = minutes
+        self._planned = planned
+        self._threads = threads
+        self._ends = None
+        if minutes is not None:
+            self._ends = time.monotonic() + 60 * minutes
         self._walls: list[float] = []
         self._written = 0
 
     @property
     def spent(self) -> str:
-        """Which limit was reached; empty while none was."""
+        """The limit that was reached, in words; empty before that."""
         if self._tokens is not None and self._written >= self._tokens:
             return (
                 f"{self._written} tokens were written, --max-tokens is {self._tokens}"
@@ -62,16 +69,21 @@ class Budget:
     def count(self, episode: Episode) -> None:
         """Counts an episode that ended. Raises BudgetSpent."""
         self._written += sum(turn.length for turn in episode.turns)
+
+        # An errored episode ends early, so its time says nothing about the others.
         if episode.verdict is not None:
             self._walls.append(episode.wall_s)
             if len(self._walls) == PILOT < self._planned:
                 left = self._planned - PILOT
-                about = in_words(seconds_left(left, self._walls, self._threads))
-                logger.info("time: about %s for the other %d episodes", about, left)
+                seconds = seconds_left(left, self._walls, self._threads)
+                logger.info(
+                    "time: about %s for the other %d episodes", in_words(seconds), left
+                )
+
         self.check()
 
     def check(self) -> None:
-        """Raises BudgetSpent where a limit was reached."""
+        """Raises BudgetSpent once a limit is reached."""
         if spent := self.spent:
             raise BudgetSpent(spent)
 
@@ -82,6 +94,8 @@ class Budget:
         if self._ends is None:
             yield
             return
+
+        # `count` would never see a turn that hangs, so a thread watches the clock.
         timer = threading.Timer(self._ends - time.monotonic(), policy.close)
         timer.daemon = True
         timer.start()
@@ -92,7 +106,7 @@ class Budget:
 
 
 def seconds_left(episodes: int, walls_s: Iterable[float], threads: int) -> float:
-    """How long episodes take that last as long as those of `walls_s`, `threads` of them at once.
+    """Seconds for episodes that last as long as those of `walls_s`, `threads` of them at once.
 
     An episode's seconds hold its waits for the others, so this is Little's law.
     """
@@ -104,4 +118,6 @@ def in_words(seconds: float) -> str:
     """`40 s`, `12 min` or `3.5 h`."""
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

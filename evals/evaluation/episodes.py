@@ -1,4 +1,4 @@
-"""Plays what an evaluation still lacks, and keeps every finished episode on disk."""
+"""Plays what an evaluation still misses, and saves every finished episode."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from envs.rollout import Policy
 from envs.store import read_episodes, write_episodes
 from envs.types import Episode, Task
 from evals.evaluation.budget import Budget
-from evals.evaluation.suites import Cell
+from evals.evaluation.suites import Suite
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.disk import disk_errors_explained
 
-__all__ = ["evaluate", "kept", "lacking", "rollout_seeds"]
+__all__ = ["evaluate", "missing_rollouts", "rollout_seeds", "read_saved"]
 
 
 def evaluate(
     policy: Policy,
     play: Rollouts,
-    cell: Cell,
+    suite: Suite,
     tasks: Sequence[Task],
     *,
     rollouts: int,
@@ -37,102 +37,119 @@ def evaluate(
     stopped. Episodes without a verdict are played again by a later call, wrong answers are not.
     Raises DiskError, and BudgetSpent with what ended in time on disk.
     """
-    done = kept(path, cell, tasks, rollouts=rollouts, seed=seed)
-    missing = lacking(done, cell, tasks, rollouts=rollouts, seed=seed)
-    if missing:
-        budget = budget or Budget()
-        with budget.watching(policy):
-            played = play(
-                policy,
-                [task for task, _ in missing],
-                group=1,
-                seed=[number for _, number in missing],
-                description=description,
-                on_episode=_keep_in(path, budget),
-            )
-        before = [episode for group in done for episode in group]
-        done = _placed([*before, *played], cell, tasks, rollouts=rollouts, seed=seed)
-    return done
+    saved = read_saved(path, suite, tasks, rollouts=rollouts, seed=seed)
+    missing = missing_rollouts(saved, suite, tasks, rollouts=rollouts, seed=seed)
+    if not missing:
+        return saved
+
+    budget = budget or Budget()
+    with budget.watching(policy):
+        played = play(
+            policy,
+            [task for task, _ in missing],
+            group=1,
+            seed=[number for _, number in missing],
+            description=description,
+            on_episode=_saver(path, budget),
+        )
+
+    # The saved ones come first, so that a later try replaces an errored one and not the reverse.
+    episodes = [episode for group in saved for episode in group]
+    episodes += played
+    return _group_by_task(episodes, suite, tasks, rollouts=rollouts, seed=seed)
 
 
-def rollout_seeds(cell: Cell, task: Task, rollouts: int, seed: int) -> list[int]:
-    """The sampling seed of each rollout of a task, whatever else is played before or beside it.
+def rollout_seeds(suite: Suite, task: Task, rollouts: int, seed: int) -> list[int]:
+    """The sampling seed of each rollout of a task, whatever else the evaluation plays.
 
     So models meet the same seeds, an interrupted evaluation goes on to the same episodes, and
     fewer rollouts are the first ones of more.
     """
-    source = np.random.SeedSequence([seed, cell.number, zlib.crc32(task.id.encode())])
-    return [int(word) >> 1 for word in source.generate_state(rollouts, np.uint64)]
+    number = zlib.crc32(task.id.encode())
+    source = np.random.SeedSequence([seed, suite.number, number])
+    words = source.generate_state(rollouts, np.uint64)
+    # 63 bits, so that a signed column of a data set can hold them.
+    return [int(word) >> 1 for word in words]
 
 
-def kept(
+def read_saved(
     path: Path,
-    cell: Cell,
+    suite: Suite,
     tasks: Sequence[Task],
     *,
     rollouts: int,
     seed: int,
     first_try: bool = False,
 ) -> list[list[Episode]]:
-    """Of each task the episodes in the file, in the order of their rollouts.
+    """The episodes of each task in the file, in the order of their rollouts.
 
-    Of a rollout that was played more than once, the first with a verdict counts; with `first_try`
-    the first, errored or not. An episode of a task that has changed since does not. Raises
+    If a rollout was played more than once, the first with a verdict counts; with `first_try` the
+    first, errored or not. An episode of a task that has changed since does not count. Raises
     ValueError for a file that holds something else.
     """
     episodes = read_episodes(path) if path.exists() else ()
-    asked = {"rollouts": rollouts, "seed": seed}
-    return _placed(episodes, cell, tasks, **asked, first_try=first_try)
+    return _group_by_task(
+        episodes, suite, tasks, rollouts=rollouts, seed=seed, first_try=first_try
+    )
 
 
-def lacking(
-    done: Sequence[Sequence[Episode]],
-    cell: Cell,
+def missing_rollouts(
+    saved: Sequence[Sequence[Episode]],
+    suite: Suite,
     tasks: Sequence[Task],
     *,
     rollouts: int,
     seed: int,
 ) -> list[tuple[Task, int]]:
-    """The rollouts to play: a task and the seed, wherever there is no verdict."""
-    return [
-        (task, number)
-        for task, group in zip(tasks, done, strict=True)
-        for number in rollout_seeds(cell, task, rollouts, seed)
-        if number not in {e.seed for e in group if e.verdict is not None}
-    ]
+    """The rollouts to play: task and seed of each one without a verdict."""
+    missing = []
+    for task, group in zip(tasks, saved, strict=True):
+        done = {episode.seed for episode in group if episode.verdict is not None}
+        for number in rollout_seeds(suite, task, rollouts, seed):
+            if number not in done:
+                missing.append((task, number))
+    return missing
 
 
-def _placed(
+def _group_by_task(
     episodes: Iterable[Episode],
-    cell: Cell,
+    suite: Suite,
     tasks: Sequence[Task],
     *,
     rollouts: int,
     seed: int,
     first_try: bool = False,
 ) -> list[list[Episode]]:
-    planned = {
-        (task.id, task.content_hash, number): (place, rollout)
-        for place, task in enumerate(tasks)
-        for rollout, number in enumerate(rollout_seeds(cell, task, rollouts, seed))
-    }
-    found: list[dict[int, Episode]] = [{} for _ in tasks]
+    # The content hash leaves out episodes of a task whose text has changed.
+    places = {}
+    for place, task in enumerate(tasks):
+        seeds = rollout_seeds(suite, task, rollouts, seed)
+        for rollout, number in enumerate(seeds):
+            places[task.id, task.content_hash, number] = (place, rollout)
+
+    groups: list[dict[int, Episode]] = [{} for _ in tasks]
     for episode in episodes:
-        key = (episode.task.id, episode.task.content_hash, episode.seed)
-        if key in planned:
-            place, rollout = planned[key]
-            before = found[place].get(rollout)
-            if before is None or (before.verdict is None and not first_try):
-                found[place][rollout] = episode
-    return [[group[rollout] for rollout in sorted(group)] for group in found]
+        task = episode.task
+        key = (task.id, task.content_hash, episode.seed)
+        if key not in places:
+            continue
+        place, rollout = places[key]
+        group = groups[place]
+        before = group.get(rollout)
+        # Only an errored episode gives way to a later try.
+        if before is None or (before.verdict is None and not first_try):
+            group[rollout] = episode
+
+    return [[group[rollout] for rollout in sorted(group)] for group in groups]
 
 
-def _keep_in(path: Path, budget: Budget) -> Callable[[int, Episode], None]:
-    def keep(_: int, episode: Episode) -> None:
+def _saver(path: Path, budget: Budget) -> Callable[[int, Episode], None]:
+    def save(_: int, episode: Episode) -> None:
+        """Appends an episode that ended, and counts it. Raises BudgetSpent, DiskError."""
         # At the end of its time a budget closes the policy; what that breaks is no error.
         if episode.verdict is not None or not budget.spent:
             with disk_errors_explained(path):
                 write_episodes(path, [episode])
         budget.count(episode)
 
-    return keep
+    return save

@@ -1,4 +1,4 @@
-"""Which models stand side by side, and the settings that they are evaluated with."""
+"""The models that an evaluation puts side by side, and the settings that they play with."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from jinja2 import TemplateError
 from safetensors import SafetensorError
 
 from envs.rollout import Limits
+from evals.evaluation.arguments import RUNS
 from sandboxes import SandboxConfig
 from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of, dtype_of
@@ -27,9 +28,17 @@ from scgrpo.training import checkpoint
 
 __all__ = ["EvaluatedModel", "EvaluatedModels", "find_models", "open_policy"]
 
-RUNS = Path("runs")
-BASE, WARM, TRAINED, SINGLE_PROCESS = "base", "warm-started", "trained", "model"
+BASE, WARM, TRAINED, ALONE = "base", "warm-started", "trained", "model"
 WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+# Whatever transformers, safetensors and a chat template raise for a folder that is no model.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    SafetensorError,
+    TemplateError,
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,8 @@ class EvaluatedModel:
 
     | field | meaning |
     |---|---|
-    | label | what the report calls it |
-    | name | what it was asked for by |
+    | label | its heading in the report |
+    | name | as the user named it |
     | folder | of its weights; of a served model a path that does not exist, to name files by |
     | server | who serves it; None for a model in a folder |
     """
@@ -52,22 +61,23 @@ class EvaluatedModel:
     def digest(self) -> str:
         """Hex SHA-256 over weights, settings and tokenizer: all that decides what it says.
 
-        Of a served model over its address and name alone.
+        For a served model it covers address and name alone.
         """
-        digest = hashlib.sha256()
         if self.server is not None:
-            about = (
-                self.server.base_url,
-                self.server.model,
-                str(self.server.native_tools),
-            )
-            return hashlib.sha256("\0".join(about).encode()).hexdigest()
+            native = str(self.server.native_tools)
+            parts = (self.server.base_url, self.server.model, native)
+            return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+        digest = hashlib.sha256()
         files = {file for pattern in WEIGHTS for file in self.folder.glob(pattern)}
         for file in sorted(files, key=lambda file: file.name):
-            if file.name != checkpoint.MANIFEST:
-                digest.update(file.name.encode() + b"\0")
-                with file.open("rb") as opened:
-                    digest.update(hashlib.file_digest(opened, "sha256").digest())
+            # The manifest covers the optimizer's state too, which changes no answer.
+            if file.name == checkpoint.MANIFEST:
+                continue
+            digest.update(file.name.encode() + b"\0")
+            with file.open("rb") as opened:
+                content = hashlib.file_digest(opened, "sha256")
+            digest.update(content.digest())
         return digest.hexdigest()
 
 
@@ -94,7 +104,7 @@ class EvaluatedModels:
 
     @property
     def sandbox(self) -> SandboxConfig:
-        """Where untrusted code runs."""
+        """The sandboxes for untrusted code."""
         return self.config.sandbox
 
 
@@ -103,74 +113,76 @@ def find_models(
 ) -> EvaluatedModels:
     """Base, warm-started and trained model of a run; of other models base and model.
 
-    Of a served model it alone, after `base`, with the settings of `run`.
+    A served model stands alone, after `base`, with the settings of `run`.
 
     `run` is a folder or a name in `runs/`; without it `model` may be one, or a checkpoint in one.
     With neither it is the newest run. Raises ValueError that says what to do.
     """
     if server is not None:
-        return _served(server, base, _run_folder(run) if run else None)
-    folder = _run_folder(run) if run else _run_of(model)
+        return _models_of_server(
+            server, base, runs.find_run(RUNS, run) if run else None
+        )
+
+    folder = runs.find_run(RUNS, run) if run else _run_of(model)
     if folder is None:
-        found = [EvaluatedModel(SINGLE_PROCESS, model, resolve_model(model))]
+        alone = [EvaluatedModel(ALONE, model, resolve_model(model))]
         if base:
-            found.insert(0, EvaluatedModel(BASE, base, resolve_model(base)))
-        return EvaluatedModels(tuple(found), None, TrainConfig(), ())
+            alone.insert(0, EvaluatedModel(BASE, base, resolve_model(base)))
+        return EvaluatedModels(tuple(alone), None, TrainConfig(), ())
+
+    # `model` is the run, one of its checkpoints, or with `run` any other model.
     config = settings.load(TrainConfig, folder / runs.CONFIG)
-    whole_run = not model or _as_run(model) == folder
-    trained = _newest_checkpoint(folder) if whole_run else resolve_model(model)
+    if not model or _as_run(model) == folder:
+        trained = _newest_checkpoint(folder)
+    else:
+        trained = resolve_model(model)
+
     base = base or config.model
-    found = [
-        EvaluatedModel(BASE, base, resolve_model(base)),
-        EvaluatedModel(TRAINED, str(trained), trained),
-    ]
-    if is_model(warm := folder / "warm_start"):
-        found.insert(1, EvaluatedModel(WARM, str(warm), warm.resolve()))
-    return EvaluatedModels(
-        tuple(found), folder, config, _trained_levels(folder, config)
-    )
+    evaluated = [EvaluatedModel(BASE, base, resolve_model(base))]
+    warm = folder / "warm_start"
+    if is_model(warm):
+        evaluated.append(EvaluatedModel(WARM, str(warm), warm.resolve()))
+    evaluated.append(EvaluatedModel(TRAINED, str(trained), trained))
+
+    levels = _levels_of_training(folder, config)
+    return EvaluatedModels(tuple(evaluated), folder, config, levels)
 
 
 @contextmanager
 def open_policy(
-    subject: EvaluatedModel, config: TrainConfig, *, greedy: bool, concurrency: int = 32
+    model: EvaluatedModel, config: TrainConfig, *, greedy: bool, concurrency: int = 32
 ) -> Iterator[HFPolicy | ServerPolicy]:
     """The model as a policy, on this machine's device or behind its server.
 
-    Raises ValueError where it is unreadable, and where the server does not serve it.
+    Raises ValueError if it is unreadable, and if the server does not serve it.
     """
     temperature = 0.0 if greedy else 1.0
-    if subject.server is not None:
-        with ServerPolicy(subject.server, temperature=temperature) as served:
-            yield served
+    if model.server is not None:
+        with ServerPolicy(model.server, temperature=temperature) as policy:
+            yield policy
         return
+
+    # The run may have trained on a device that this machine does not have.
     config = replace(config, device="auto")
     try:
-        model, tokenizer = load_model(subject.folder, dtype=dtype_of(config))
+        weights, tokenizer = load_model(model.folder, dtype=dtype_of(config))
         policy = HFPolicy(
-            model.to(device_of(config)),
+            weights.to(device_of(config)),
             tokenizer,
             cache_tokens=config.limits.episode_tokens,
             temperature=temperature,
             slots=concurrency,
         )
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        KeyError,
-        SafetensorError,
-        TemplateError,
-    ) as error:
+    except UNREADABLE as error:
         raise ValueError(
-            f"cannot use the model {subject.folder}: {error}. "
+            f"cannot use the model {model.folder}: {error}. "
             "Save it again, or name another by --model or --base"
         ) from error
     with policy:
         yield policy
 
 
-def _served(server: Server, base: str, run: Path | None) -> EvaluatedModels:
+def _models_of_server(server: Server, base: str, run: Path | None) -> EvaluatedModels:
     if not server.model:
         names = model_names(server)
         if len(names) != 1:
@@ -179,64 +191,61 @@ def _served(server: Server, base: str, run: Path | None) -> EvaluatedModels:
                 f"{server.base_url} serves {listed}: name one by --model-name"
             )
         server = replace(server, model=names[0])
+
+    # No weights are read: the path only names the files of the report.
     slug = re.sub(r"[^A-Za-z0-9]+", "-", server.model).strip("-")
-    found = [
-        EvaluatedModel(
-            SINGLE_PROCESS, f"{server.model} at {server.base_url}", Path(slug), server
-        )
-    ]
+    name = f"{server.model} at {server.base_url}"
+    evaluated = [EvaluatedModel(ALONE, name, Path(slug), server)]
     if base:
-        found.insert(0, EvaluatedModel(BASE, base, resolve_model(base)))
+        evaluated.insert(0, EvaluatedModel(BASE, base, resolve_model(base)))
+
     if run is None:
-        return EvaluatedModels(tuple(found), None, TrainConfig(), ())
+        return EvaluatedModels(tuple(evaluated), None, TrainConfig(), ())
     config = settings.load(TrainConfig, run / runs.CONFIG)
-    return EvaluatedModels(tuple(found), run, config, _trained_levels(run, config))
-
-
-def _run_folder(name: str) -> Path:
-    """The run that `--run` means. Raises ValueError with the nearest."""
-    if found := _as_run(name):
-        return found
-    if Path(name).expanduser().is_dir():
-        raise ValueError(f"{name} is no run: it needs {runs.CONFIG} and checkpoints/")
-    return runs.find_run(RUNS, name)
+    levels = _levels_of_training(run, config)
+    return EvaluatedModels(tuple(evaluated), run, config, levels)
 
 
 def _run_of(model: str) -> Path | None:
     """The run that `model` is, or is a checkpoint of; the newest for ""; None for another model."""
     if not model:
         return runs.newest_run(RUNS)
+    if run := _as_run(model):
+        return run
     folder = Path(model).expanduser()
-    inside = folder.parent.name == "checkpoints"
-    return _as_run(model) or (_as_run(str(folder.parent.parent)) if inside else None)
-
-
-def _as_run(name: str) -> Path | None:
-    """The run that a folder or a name in `runs/` is; None where it is none."""
-    for folder in (Path(name).expanduser(), RUNS / name):
-        if (folder / runs.CONFIG).is_file() and (folder / "checkpoints").is_dir():
-            # `runs/latest` will be another run tomorrow.
-            return (
-                folder.parent / folder.resolve().name if folder.is_symlink() else folder
-            )
+    if folder.parent.name == "checkpoints":
+        return _as_run(str(folder.parent.parent))
     return None
 
 
+def _as_run(name: str) -> Path | None:
+    """The run with that folder or name; None if there is none, or it has no settings."""
+    try:
+        run = runs.find_run(RUNS, name)
+    except ValueError:
+        return None
+    return run if (run / runs.CONFIG).is_file() else None
+
+
 def _newest_checkpoint(run: Path) -> Path:
-    found = checkpoint.latest(run / "checkpoints")
-    if found is None:
+    newest = checkpoint.latest(run / "checkpoints")
+    if newest is None:
         raise ValueError(
             f"the run {run} has no whole checkpoint yet: wait for its first, go on with "
-            "`python -m scgrpo.train resume=true`, or name a model by --model"
+            "`scgrpo train resume=true`, or name a model by --model"
         )
-    return found
+    return newest
 
 
-def _trained_levels(run: Path, config: TrainConfig) -> tuple[int, ...]:
+def _levels_of_training(run: Path, config: TrainConfig) -> tuple[int, ...]:
     """The first level, and those that later steps moved to.
 
     A step's line in the metrics holds the level of the step after it.
     """
+    levels = {min(config.levels, default=0)}
     rows = read_metrics(run / "metrics.jsonl")
-    later = {int(row["level"]) for row in rows[:-1] if row.get("level") is not None}
-    return tuple(sorted(later | {min(config.levels, default=0)}))
+    for row in rows[:-1]:
+        level = row.get("level")
+        if level is not None:
+            levels.add(int(level))
+    return tuple(sorted(levels))

@@ -1,10 +1,12 @@
-"""What an evaluation covers, which of its episodes are on disk, and what is said before it."""
+"""What an evaluation covers, and which of its episodes are on disk."""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,35 +15,39 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from envs.base import TextEnv
 from envs.store import read_episodes
 from envs.types import Episode, Task
+from evals.evaluation.arguments import FULL, QUICK, RUNS
 from evals.evaluation.budget import PILOT, in_words, seconds_left
-from evals.evaluation.episodes import kept, lacking
+from evals.evaluation.episodes import missing_rollouts, read_saved
 from evals.evaluation.models import EvaluatedModel, EvaluatedModels
-from evals.evaluation.suites import Cell
+from evals.evaluation.provenance import code_digest
+from evals.evaluation.suites import Suite, select_suites, select_tasks
 from evals.statistics import detectable
 
-__all__ = ["Evaluation", "announce"]
+__all__ = ["Evaluation", "announce", "plan"]
 
-# As a command its caller is called __main__, which nobody listens to.
+# One name for all parts of the command, which `to_terminal` prints.
 logger = logging.getLogger("evals.run")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is played, of which tasks, and where it is kept.
+    """The models, tasks and settings of an evaluation, and the folder of its files.
 
     | field | meaning |
     |---|---|
-    | tasks | cell -> its chosen tasks |
+    | evaluated | the models, with the settings of their run |
+    | tasks | suite -> its selected tasks |
     | digests | model's label -> hash of its files |
     | code | environment -> hash of the code that plays it |
     | rollouts | episodes of each task |
     | folder | reports go here, episodes into `episodes/` below |
     """
 
-    subjects: EvaluatedModels
-    tasks: Mapping[Cell, Sequence[Task]]
+    evaluated: EvaluatedModels
+    tasks: Mapping[Suite, Sequence[Task]]
     digests: Mapping[str, str]
     code: Mapping[str, str]
     rollouts: int
@@ -49,116 +55,189 @@ class Evaluation:
     greedy: bool
     folder: Path
 
-    def path(self, cell: Cell, subject: EvaluatedModel) -> Path:
-        """The file of a cell's episodes: another one for whatever would change them."""
-        about = [
-            self.digests[subject.label],
-            self.code[cell.env],
-            str(cell),
-            self.rollouts,
-        ]
-        name = re.sub(r"[^A-Za-z0-9]+", "-", f"{subject.label} {cell}")
-        return self.folder / "episodes" / f"{name}-{self._hash(*about)}.jsonl"
+    @property
+    def models(self) -> tuple[EvaluatedModel, ...]:
+        """The models, from the least to the most trained."""
+        return self.evaluated.models
+
+    @property
+    def sampling(self) -> str:
+        """How tokens are chosen, in words."""
+        return "greedy" if self.greedy else "sampled at temperature 1"
 
     @property
     def name(self) -> str:
-        """Of the report: the same for the same evaluation."""
-        last = self.subjects.models[-1].folder.name
-        counts = {str(cell): len(tasks) for cell, tasks in self.tasks.items()}
-        return f"{last}-{self._hash(self.digests, self.code, counts, self.rollouts)}"
+        """Name of the report; equal for equal evaluations."""
+        last = self.models[-1].folder.name
+        counts = {str(suite): len(tasks) for suite, tasks in self.tasks.items()}
+        digest = self._hash(self.digests, self.code, counts, self.rollouts)
+        return f"{last}-{digest}"
 
-    def kept(
-        self, cell: Cell, subject: EvaluatedModel, *, first_try: bool = False
+    def path(self, suite: Suite, model: EvaluatedModel) -> Path:
+        """The file of a suite's episodes; another file if anything that shapes them differs."""
+        weights, code = self.digests[model.label], self.code[suite.env]
+        digest = self._hash(weights, code, str(suite), self.rollouts)
+        name = re.sub(r"[^A-Za-z0-9]+", "-", f"{model.label} {suite}")
+        return self.folder / "episodes" / f"{name}-{digest}.jsonl"
+
+    def episodes(
+        self, suite: Suite, model: EvaluatedModel, *, first_try: bool = False
     ) -> list[list[Episode]]:
-        """The episodes of a cell's tasks that are on disk; see `evals.evaluation.episodes.kept`."""
-        path, tasks = self.path(cell, subject), self.tasks[cell]
-        asked = {"rollouts": self.rollouts, "seed": self.seed}
-        return kept(path, cell, tasks, **asked, first_try=first_try)
+        """The saved episodes of a suite's tasks; see `evals.evaluation.episodes`."""
+        return read_saved(
+            self.path(suite, model),
+            suite,
+            self.tasks[suite],
+            rollouts=self.rollouts,
+            seed=self.seed,
+            first_try=first_try,
+        )
 
-    def lacking(self, subject: EvaluatedModel) -> dict[Cell, int]:
-        """The cells that a model has not finished -> episodes to play."""
-        asked = {"rollouts": self.rollouts, "seed": self.seed}
-        counts = {
-            cell: len(lacking(self.kept(cell, subject), cell, tasks, **asked))
-            for cell, tasks in self.tasks.items()
-        }
-        return {cell: count for cell, count in counts.items() if count}
+    def missing(self, model: EvaluatedModel) -> dict[Suite, int]:
+        """The suites that a model has not finished -> episodes to play."""
+        counts = {}
+        for suite, tasks in self.tasks.items():
+            saved = self.episodes(suite, model)
+            rollouts = missing_rollouts(
+                saved, suite, tasks, rollouts=self.rollouts, seed=self.seed
+            )
+            if rollouts:
+                counts[suite] = len(rollouts)
+        return counts
 
     def _hash(self, *about: Any) -> str:
-        text = json.dumps(
-            [*about, self.seed, self.greedy, asdict(self.subjects.limits)]
-        )
+        limits = asdict(self.evaluated.limits)
+        text = json.dumps([*about, self.seed, self.greedy, limits])
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def plan(
+    arguments: argparse.Namespace,
+    evaluated: EvaluatedModels,
+    envs: Mapping[str, TextEnv],
+) -> Evaluation:
+    """The evaluation that the arguments ask for. Raises ValueError if there can be none."""
+    tasks, rollouts = QUICK if arguments.quick else FULL
+    if arguments.greedy:
+        rollouts = 1
+    rollouts = arguments.rollouts or rollouts
+    if arguments.greedy and rollouts > 1:
+        raise ValueError(
+            f"got --greedy and --rollouts {rollouts}, expected 1 rollout: greedy episodes of a "
+            "task are equal"
+        )
+
+    suites = select_suites(
+        envs, ood=arguments.ood, levels=arguments.levels, preferred=evaluated.levels
+    )
+    selected = {
+        suite: select_tasks(
+            suite,
+            envs[suite.env].tasks(suite.split, suite.level),
+            arguments.tasks or tasks,
+            arguments.seed,
+        )
+        for suite in suites
+    }
+    return Evaluation(
+        evaluated=evaluated,
+        tasks=selected,
+        digests={model.label: model.digest() for model in evaluated.models},
+        code={name: code_digest(env) for name, env in envs.items()},
+        rollouts=rollouts,
+        seed=arguments.seed,
+        greedy=arguments.greedy,
+        folder=arguments.out or (evaluated.run or RUNS) / "evals",
+    )
+
+
 def announce(
-    evaluation: Evaluation, waiting: Mapping[str, Mapping[Cell, int]], threads: int
+    evaluation: Evaluation, missing: Mapping[str, Mapping[Suite, int]], threads: int
 ) -> None:
-    """Says what will be played, which difference it can show and how long it will take."""
-    models = evaluation.subjects.models
-    total = sum(map(len, evaluation.tasks.values())) * evaluation.rollouts * len(models)
-    left = sum(sum(counts.values()) for counts in waiting.values())
-    logger.info("models: %s", ", ".join(f"{s.label} {s.name}" for s in models))
-    logger.info("suites: %s", ", ".join(map(str, evaluation.tasks)))
+    """Logs what will be played, the difference that it can show and the time it will take."""
+    tasks = sum(map(len, evaluation.tasks.values()))
+    total = tasks * evaluation.rollouts * len(evaluation.models)
+    left = sum(sum(counts.values()) for counts in missing.values())
+
+    models = [f"{model.label} {model.name}" for model in evaluation.models]
+    suites = [str(suite) for suite in evaluation.tasks]
+    logger.info("models: %s", ", ".join(models))
+    logger.info("suites: %s", ", ".join(suites))
     logger.info("episodes: %d to play, %d on disk", left, total - left)
     logger.info("smallest difference that shows: %s", _differences(evaluation))
     if left:
-        logger.info("time: %s", _time(evaluation, waiting, threads))
+        logger.info("time: %s", _time(evaluation, missing, threads))
 
 
 def _differences(evaluation: Evaluation) -> str:
-    """In points, by cell, where a paired test finds it four times in five."""
-    found: dict[str, list[str]] = {}
-    for cell, tasks in evaluation.tasks.items():
-        least = 100 * detectable([task.family for task in tasks], evaluation.rollouts)
-        words = "none: it needs two tasks" if least != least else f"{least:.1f} points"
-        about = f"{words} ({len(tasks)} tasks x {evaluation.rollouts})"
-        found.setdefault(about, []).append(str(cell))
-    if len(found) == 1:
-        return f"{next(iter(found))} on every suite"
-    return "; ".join(f"{about} on {', '.join(cells)}" for about, cells in found.items())
+    """In points, by suite, the difference that a paired test shows four times in five."""
+    suites: dict[str, list[str]] = {}
+    for suite, tasks in evaluation.tasks.items():
+        families = [task.family for task in tasks]
+        smallest = detectable(families, evaluation.rollouts)
+        if math.isnan(smallest):
+            words = "none: it needs two tasks"
+        else:
+            words = f"{100 * smallest:.1f} points"
+        words += f" ({len(tasks)} tasks x {evaluation.rollouts})"
+        suites.setdefault(words, []).append(str(suite))
+
+    # Suites of equal size are the usual case.
+    if len(suites) == 1:
+        return f"{next(iter(suites))} on every suite"
+    parts = []
+    for words, names in suites.items():
+        listed = ", ".join(names)
+        parts.append(f"{words} on {listed}")
+    return "; ".join(parts)
 
 
 def _time(
-    evaluation: Evaluation, waiting: Mapping[str, Mapping[Cell, int]], threads: int
+    evaluation: Evaluation, missing: Mapping[str, Mapping[Suite, int]], threads: int
 ) -> str:
     """An estimate from earlier episodes of the same environments in this folder or the run's."""
-    seconds, unknown = 0.0, []
     left = Counter[str]()
-    for counts in waiting.values():
-        for cell, count in counts.items():
-            left[cell.env] += count
+    for counts in missing.values():
+        for suite, count in counts.items():
+            left[suite.env] += count
+
+    # Environments differ in their seconds, so each has an estimate of its own.
+    seconds, unknown = 0.0, []
     for name, count in left.items():
         walls = _past_walls(evaluation, name)
         if walls:
             seconds += seconds_left(count, walls, threads)
         else:
             unknown.append(name)
+
     if unknown:
-        return f"not known before the first {PILOT} episodes: none of {', '.join(unknown)} is here"
+        names = ", ".join(unknown)
+        return f"not known before the first {PILOT} episodes: none of {names} is here"
     return f"about {in_words(seconds)}, if all models take as long as the episodes before did"
 
 
 def _past_walls(evaluation: Evaluation, env: str) -> list[float]:
     """Seconds of some episodes of an environment, the newest file's first."""
-    run = evaluation.subjects.run
-    folders = [evaluation.folder / "episodes", *([run / "episodes"] if run else [])]
+    run = evaluation.evaluated.run
+    folders = [evaluation.folder / "episodes"]
+    if run is not None:
+        folders.append(run / "episodes")
     for folder in folders:
-        files = sorted(
-            folder.glob("*.jsonl"), key=lambda file: -file.stat().st_mtime_ns
-        )
+        files = list(folder.glob("*.jsonl"))
+        files.sort(key=lambda file: file.stat().st_mtime_ns, reverse=True)
         for file in files:
-            if walls := _walls(islice(read_episodes(file), 2 * PILOT), env):
+            walls = _walls(islice(read_episodes(file), 2 * PILOT), env)
+            if walls:
                 return walls
     return []
 
 
 def _walls(episodes: Iterable[Episode], env: str) -> list[float]:
-    """Of the episodes with a verdict, where they are of this environment in any version."""
+    """Seconds of the episodes with a verdict, if they are of this environment in any version."""
     name = env.rpartition(":")[2].rpartition("/")[2]
-    return [
-        e.wall_s
-        for e in episodes
-        if e.verdict is not None
-        and e.env.rpartition("/")[2].rpartition("-v")[0] == name
-    ]
+    walls = []
+    for episode in episodes:
+        unversioned = episode.env.rpartition("/")[2].rpartition("-v")[0]
+        if episode.verdict is not None and unversioned == name:
+            walls.append(episode.wall_s)
+    return walls

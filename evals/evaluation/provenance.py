@@ -20,39 +20,45 @@ from evals.evaluation.models import EvaluatedModels
 from scgrpo.devices import dtype_of
 from scgrpo.models.load import default_device
 
-__all__ = ["code_digest", "facts"]
+__all__ = ["code_digest", "provenance"]
 
 PACKAGES = ("scgrpo", "torch", "transformers", "gymnasium", "numpy")
 PLAYERS = ("sandboxes", "envs", "scgrpo")
 GIT_TIMEOUT_S = 10.0
 
 
-def facts(
-    subjects: EvaluatedModels, digests: Mapping[str, str], argv: Sequence[str]
+def provenance(
+    evaluated: EvaluatedModels,
+    digests: Mapping[str, str],
+    prog: str,
+    argv: Sequence[str],
 ) -> dict[str, Any]:
-    """What is needed to tell one report from another, and to make it again. JSON-able."""
-    config = subjects.config
+    """What distinguishes one report from another and makes it repeatable. JSON-able.
+
+    `prog` and `argv` are the command as it was typed.
+    """
+    config = evaluated.config
+    about = {
+        model.label: {
+            "name": model.name,
+            "folder": str(model.folder),
+            "sha256": digests[model.label],
+        }
+        for model in evaluated.models
+    }
+    dtype = dtype_of(replace(config, device="auto"))
+    versions = {package: version(package) for package in PACKAGES}
     return {
-        "command": shlex.join(["python", "-m", "evals.run", *argv]),
+        "command": shlex.join([*prog.split(), *argv]),
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "models": {
-            s.label: {
-                "name": s.name,
-                "folder": str(s.folder),
-                "sha256": digests[s.label],
-            }
-            for s in subjects.models
-        },
-        "run": str(subjects.run) if subjects.run else None,
+        "models": about,
+        "run": str(evaluated.run) if evaluated.run else None,
         "limits": asdict(config.limits),
         "sandbox": asdict(config.sandbox),
         "device": str(default_device()),
-        "dtype": str(dtype_of(replace(config, device="auto"))).removeprefix("torch."),
+        "dtype": str(dtype).removeprefix("torch."),
         "host": {"cores": os.cpu_count(), "platform": platform.platform()},
-        "versions": {
-            "python": platform.python_version(),
-            **{p: version(p) for p in PACKAGES},
-        },
+        "versions": {"python": platform.python_version(), **versions},
         "commit": _commit(),
     }
 
@@ -68,10 +74,10 @@ def code_digest(env: TextEnv) -> str:
 
 
 def _commit() -> str | None:
-    """Of the code that runs, with -dirty where tracked files differ; None outside git."""
+    """The commit of the code that runs, with -dirty if tracked files differ; None outside git."""
     here = ["git", "-C", str(Path(__file__).resolve().parent)]
     try:
-        named = subprocess.run(
+        described = subprocess.run(
             [*here, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
             capture_output=True,
             text=True,
@@ -80,4 +86,4 @@ def _commit() -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return named.stdout.strip()
+    return described.stdout.strip()

@@ -1,4 +1,4 @@
-"""`python -m evals.export.harbor ENV --out DIR`: tasks as folders that Harbor's agents can be run on.
+"""`scgrpo export harbor`: tasks as folders that Harbor's agents can be run on.
 
 Harbor (harborframework.com) builds `environment/`, lets an agent work in the container, uploads
 `tests/` afterwards and runs `tests/test.sh`, which leaves the reward in a file.
@@ -9,22 +9,21 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import gymnasium
 
 from envs.base import TextEnv
 from envs.code.swe_lite.grading import DEADLINE_S
 from envs.types import Task
-from evals.evaluation.suites import Cell, choose, open_envs
+from evals.evaluation.arguments import positive, whole_number
+from evals.evaluation.suites import Suite, open_envs, select_tasks
 from evals.export.harbor_tasks import EXPORTS
-from scgrpo.runs.disk import DiskError, disk_errors_explained
+from sandboxes.commands import exit_codes
+from scgrpo.runs.disk import disk_errors_explained
 
 __all__ = ["main", "write_task"]
 
-PROG = "python -m evals.export.harbor"
+PROG = "scgrpo export harbor"
 IMAGE = "python:3.11-slim"
 EXAMPLES = f"""\
 examples:
@@ -60,72 +59,70 @@ cpus = 1
 memory_mb = 1024
 """
 AGENT_S = 900.0
+VERIFIER_START_S = 60.0
 
 
 def write_task(folder: Path, env: TextEnv, task: Task, image: str) -> Path:
-    """Writes a task below `folder`, and returns its own folder.
+    """Writes a task below `folder`, and returns the task's folder.
 
-    Raises ValueError for an environment that has no export and for a folder that is there already,
+    Raises ValueError for an environment that has no export and for a folder that exists already,
     DiskError.
     """
     if env.name not in EXPORTS:
-        raise ValueError(
-            f"got {env.name}, wanted one of {', '.join(EXPORTS)}: it has no export"
-        )
+        known = ", ".join(EXPORTS)
+        raise ValueError(f"{env.name} has no export, expected one of {known}")
     name = re.sub(r"[^a-z0-9]+", "-", f"{env.name}-{task.id}".lower())
     files = EXPORTS[env.name].files(task, image)
     files["task.toml"] = _schema(name, env, task, files)
-    made = folder / name
-    if made.exists():
-        raise ValueError(f"{made} exists; name another folder with --out, or remove it")
-    with disk_errors_explained(made):
+
+    task_folder = folder / name
+    if task_folder.exists():
+        raise ValueError(
+            f"{task_folder} exists; name another folder with --out, or remove it"
+        )
+    with disk_errors_explained(task_folder):
         for path, text in files.items():
-            target = made / path
+            target = task_folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
+            # As bytes: a platform must not change line ends of what is graded.
             target.write_bytes(text.encode())
             if target.suffix == ".sh":
                 target.chmod(0o755)
-    return made
+    return task_folder
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command: exits with 0, 1 where the disk is at fault, 2 for bad arguments."""
+    """The command: exits with 0, 1 if the disk is at fault, 2 for bad arguments."""
     arguments = _parser().parse_args(argv)
-    try:
+    with exit_codes(PROG):
         ((name, env),) = open_envs([arguments.env]).items()
-        _check(env, arguments)
-        cell = Cell(name, arguments.level, arguments.split)
-        tasks = choose(
-            cell, env.tasks(cell.split, cell.level), arguments.tasks, arguments.seed
+        _check_choice("--split", arguments.split, env, env.splits)
+        _check_choice("--level", arguments.level, env, env.levels)
+
+        suite = Suite(name, arguments.level, arguments.split)
+        tasks = select_tasks(
+            suite, env.tasks(suite.split, suite.level), arguments.tasks, arguments.seed
         )
         for task in tasks:
             write_task(arguments.out, env, task, arguments.image)
-        print(f"{arguments.out}: {len(tasks)} tasks of {cell}")
-    except (ValueError, gymnasium.error.Error) as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except DiskError as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        sys.exit(1)
+        print(f"{arguments.out}: {len(tasks)} tasks of {suite}")
 
 
-def _check(env: TextEnv, arguments: argparse.Namespace) -> None:
-    if arguments.tasks < 1:
-        raise ValueError(f"got --tasks {arguments.tasks}, wanted at least 1")
-    for option, got, known in (
-        ("--split", arguments.split, env.splits),
-        ("--level", arguments.level, env.levels),
-    ):
-        if got not in known:
-            wanted = ", ".join(map(str, known))
-            raise ValueError(
-                f"got {option} {got}, wanted one of {env.name}'s: {wanted}"
-            )
+def _check_choice(
+    option: str, value: object, env: TextEnv, known: Sequence[object]
+) -> None:
+    if value not in known:
+        listed = ", ".join(map(str, known))
+        raise ValueError(
+            f"got {option} {value}, expected one of {env.name}'s: {listed}"
+        )
 
 
 def _schema(name: str, env: TextEnv, task: Task, files: Mapping[str, str]) -> str:
-    """Strings as JSON writes them, which TOML reads where they hold no half of a surrogate pair."""
-    suites = sum(path.startswith("tests/right/test_") for path in files)
+    """The text of task.toml.
+
+    Strings are written as JSON, which TOML reads unless they hold half of a surrogate pair.
+    """
     words = {
         "name": f"scgrpo/{name}",
         "description": f"{EXPORTS[env.name].description} ({env.name}, level {task.level})",
@@ -136,32 +133,41 @@ def _schema(name: str, env: TextEnv, task: Task, files: Mapping[str, str]) -> st
         "content_hash": task.content_hash,
     }
     quoted = {key: json.dumps(text, ensure_ascii=False) for key, text in words.items()}
-    verifier_s = 60.0 + suites * DEADLINE_S
+
+    # Each suite of tests may take its whole deadline.
+    suites = sum(path.startswith("tests/right/test_") for path in files)
+    verifier_s = VERIFIER_START_S + suites * DEADLINE_S
     return SCHEMA.format(
         **quoted, level=task.level, agent_s=AGENT_S, verifier_s=verifier_s
     )
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=PROG,
         description="Writes tasks of an environment as folders in Harbor's format.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = made.add_argument
+    add = parser.add_argument
     add("env", metavar="ENV", help=f"one of {', '.join(EXPORTS)}")
     add("--split", default="id", help="default: id")
-    add("--level", type=int, default=2, help="default: 2")
+    add("--level", type=int, default=2, metavar="L", help="default: 2")
     add(
         "--tasks",
-        type=int,
+        type=positive,
         default=50,
         metavar="N",
-        help="how many, drawn; default: 50",
+        help="number of tasks to draw; default: 50",
     )
-    add("--seed", type=int, default=0, metavar="S", help="of the draw; default: 0")
+    add(
+        "--seed",
+        type=whole_number,
+        default=0,
+        metavar="S",
+        help="of the draw; default: 0",
+    )
     add("--image", default=IMAGE, help=f"that containers start from; default: {IMAGE}")
     add(
         "--out",
@@ -170,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="each task is a folder in it",
     )
-    return made
+    return parser
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from evals.export.harbor_files import hide as harbor_hide
 
 __all__ = ["EXPORTS", "Export"]
 
-# Programs in the form of lists, and no entry point: a base need have no shell, and may have one.
+# Programs as lists, and no entry point: a base image may have an entry point and no shell.
 DOCKERFILE = """\
 FROM {image}
 ENTRYPOINT []
@@ -63,7 +63,7 @@ class Export:
     | field | meaning |
     |---|---|
     | description | of any of its tasks |
-    | files | of a task by path, in containers that start from an image |
+    | files | task, image that containers start from -> its files by path |
     """
 
     description: str
@@ -72,54 +72,52 @@ class Export:
 
 def _common(image: str, prompt: str, judges: Mapping[str, Any]) -> dict[str, str]:
     """What every task has. `judges`: module -> how `harbor_grade` judges it."""
-    parts = (driver, evidence, observe, values, vet)
-    # What `vet` imports, by the names that it has in this tree.
-    shared = {
+    names = ", ".join(json.dumps(name) for name in judges)
+    copies = "".join(f"cp /solution/{name}.py /app/{name}.py\n" for name in judges)
+    expected = {"timeout_s": DEADLINE_S, "modules": judges}
+    files = {
+        "instruction.md": prompt,
+        "environment/Dockerfile": DOCKERFILE.format(image=image, modules=names),
+        "environment/hide.py": _text_of(harbor_hide),
+        "solution/solve.sh": SOLVE + copies,
+        "tests/test.sh": TEST,
+        "tests/expected.json": json.dumps(expected, indent=1),
+        "tests/grade.py": _text_of(harbor_grade),
+        # What `vet` imports, by the names that it has in this tree.
         "tests/envs/__init__.py": "",
         "tests/envs/parsing.py": _text_of(parsing),
         "tests/envs/code/__init__.py": "",
         "tests/envs/code/vet_tables.py": _text_of(vet_tables),
     }
-    return {
-        "instruction.md": prompt,
-        "environment/Dockerfile": DOCKERFILE.format(
-            image=image, modules=", ".join(json.dumps(name) for name in judges)
-        ),
-        "environment/hide.py": _text_of(harbor_hide),
-        "tests/test.sh": TEST,
-        "tests/grade.py": _text_of(harbor_grade),
-        **{
-            f"tests/{one.__name__.rpartition('.')[2]}.py": _text_of(one)
-            for one in parts
-        },
-        **shared,
-        "tests/wanted.json": json.dumps(
-            {"timeout_s": DEADLINE_S, "modules": judges}, indent=1
-        ),
-        "solution/solve.sh": SOLVE
-        + "".join(f"cp /solution/{name}.py /app/{name}.py\n" for name in judges),
-    }
+    # Flat, because the grader imports them as scripts that lie next to it.
+    for part in (driver, evidence, observe, values, vet):
+        name = part.__name__.rpartition(".")[2]
+        files[f"tests/{name}.py"] = _text_of(part)
+    return files
 
 
 def _swe_files(task: Task, image: str) -> dict[str, str]:
-    """Of `swe_lite`: tests that it hides, and the right code, are below `tests/` and `solution/`.
+    """The files of a `swe_lite` task: hidden tests and right code are in `tests/`, `solution/`.
 
-    The wanted repair is judged as `envs.code.swe_lite.grading.grade` does, but in the agent's own container.
+    The repair is judged as `envs.code.swe_lite.grading.grade` does, but in the agent's container.
     """
-    rows = rows_in(task)
-    packages = {row.package.name: row.package for row in rows}
-    given = {row.package.name: row.broken for row in rows}
+    packages, texts = {}, {}
+    for row in rows_in(task):
+        package = row.package
+        packages[package.name] = package
+        texts[package.name] = row.broken
+    # A repository holds a second package that is right as it is.
     if task.level == REPOSITORY:
         idle = corpus.source(task.payload["idle"])
-        packages[idle.name], given[idle.name] = idle, idle.text
-    changed = " and ".join(f"`{one.file}`" for one in packages.values())
+        packages[idle.name], texts[idle.name] = idle, idle.text
+
+    changed = " and ".join(f"`{package.file}`" for package in packages.values())
     prompt = REPAIR.format(prompt=task.prompt, files=changed)
-    files = _common(
-        image, prompt, {name: {"tests": one.all_ids} for name, one in packages.items()}
-    )
+    judges = {name: {"tests": package.all_ids} for name, package in packages.items()}
+    files = _common(image, prompt, judges)
     for name, package in packages.items():
         files |= {
-            f"environment/app/{package.file}": given[name],
+            f"environment/app/{package.file}": texts[name],
             f"environment/app/{package.test_file}": package.visible,
             f"tests/right/{package.file}": package.text,
             f"tests/right/{package.test_file}": package.tests,
@@ -130,39 +128,48 @@ def _swe_files(task: Task, image: str) -> dict[str, str]:
 
 
 def _fn_files(task: Task, image: str) -> dict[str, str]:
-    """Of `code_fn`. What calls should give is never in the process that makes them."""
+    """The files of a `code_fn` task.
+
+    The process that makes the calls holds no value that they should give.
+    """
     problem, right = problem_of(task), reference(task)
     if problem is None:
-        name, xs = task.payload["name"], task.payload["xs"]
-        begun = f"def {name}({xs}):\n    raise NotImplementedError\n"
-        calls = calls_of(task, hidden=True)
-        arguments = [[ast.literal_eval(call[len(name) + 1 : -1])] for call in calls]
-        judge = {
-            "entry": name,
-            "arguments": [observe.encode(one) for one in arguments],
-            "values": [
-                observe.encode(ast.literal_eval(value)) for value in calls.values()
-            ],
-        }
+        start, judge = _judge_of_calls(task)
     else:
-        begun, judge = (
-            problem.prompt,
-            {"entry": problem.entry, "check": problem.check()},
-        )
-    seen = calls_of(task, hidden=False)
-    prompt = WRITE.format(prompt=task.prompt, trial=TRIAL if seen else "")
-    trial = {"environment/app/test_solution.py": _suite(seen)} if seen else {}
+        start = problem.prompt
+        judge = {"entry": problem.entry, "check": problem.check()}
+
+    visible = calls_of(task, hidden=False)
+    prompt = WRITE.format(prompt=task.prompt, trial=TRIAL if visible else "")
+    files = _common(image, prompt, {"solution": judge})
+    if visible:
+        files["environment/app/test_solution.py"] = _test_module(visible)
     return {
-        **_common(image, prompt, {"solution": judge}),
-        **trial,
-        "environment/app/solution.py": begun,
+        **files,
+        "environment/app/solution.py": start,
         "tests/right/solution.py": right,
         "solution/solution.py": right,
     }
 
 
-def _suite(calls: Mapping[str, str]) -> str:
-    """A test module that makes calls of `solution`; `calls`: call -> `repr` of what it gives."""
+def _judge_of_calls(task: Task) -> tuple[str, dict[str, Any]]:
+    """The code that an agent starts from, and the judge, of a task with generated calls."""
+    name, xs = task.payload["name"], task.payload["xs"]
+    start = f"def {name}({xs}):\n    raise NotImplementedError\n"
+    calls = calls_of(task, hidden=True)
+    # A call is `name(argument)` as text.
+    arguments = [ast.literal_eval(call[len(name) + 1 : -1]) for call in calls]
+    results = [ast.literal_eval(value) for value in calls.values()]
+    judge = {
+        "entry": name,
+        "arguments": [observe.encode([argument]) for argument in arguments],
+        "values": [observe.encode(result) for result in results],
+    }
+    return start, judge
+
+
+def _test_module(calls: Mapping[str, str]) -> str:
+    """A test module that makes calls of `solution`; `calls`: call -> `repr` of its result."""
     tests = "".join(
         f"\n    def test_{number}(self):\n"
         f"        self.assertEqual(repr(solution.{call}), {value!r})\n"
@@ -179,4 +186,4 @@ EXPORTS: Mapping[str, Export] = {
     "code_fn": Export("Write a function", _fn_files),
     "swe_lite": Export("Repair code until its tests pass", _swe_files),
 }
-"""Those that have an export."""
+"""Environments that have an export."""

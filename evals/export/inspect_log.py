@@ -1,4 +1,4 @@
-"""`python -m evals.export.inspect_log`: episodes as logs of Inspect, and Inspect's logs as episodes.
+"""`scgrpo export inspect`: episodes as logs of Inspect, and Inspect's logs as episodes.
 
 Inspect's own library (`inspect-ai`, the extra `inspect`) writes and reads the files.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,25 +16,29 @@ from typing import TYPE_CHECKING, Any
 from envs.store import read_episodes, write_episodes
 from envs.toolspec import render_call
 from envs.types import Episode, Message, Segment, Stop, Task, Verdict
-from scgrpo.runs.disk import DiskError, disk_errors_explained
+from sandboxes.commands import exit_codes
+from scgrpo.runs.disk import disk_errors_explained
 from scgrpo.runs.log import to_terminal
 
 if TYPE_CHECKING:
-    from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.log import EvalLog, EvalResults, EvalSample, EvalSpec
     from inspect_ai.model import ChatMessage
 
 __all__ = ["from_log", "main", "to_log"]
 
-PROG = "python -m evals.export.inspect_log"
+PROG = "scgrpo export inspect"
 SCORER = "verified"
+SUFFIX = {"export": ".eval", "import": ".jsonl"}
+# Inspect's letters for a correct, a partly correct and any other answer.
+LETTERS = {"C": 1.0, "P": 0.5}
 EXAMPLES = f"""\
 examples:
   {PROG} export runs/latest/evals/episodes/*.jsonl --out logs
   inspect view --log-dir logs                      then shows them
   {PROG} import logs/a.eval logs/b.eval --out episodes
 
-An exported log keeps what was said, the verdict and its reasons; token ids, log-probabilities and
-the task's hidden payload stay in the episodes. An imported sample passes where its first score is
+An exported log holds the conversation, the verdict and its reasons; token ids, log-probabilities
+and the task's hidden payload stay in the episodes. An imported sample passes if its first score is
 the scorer's best, 1 or C; one with an error or without a score has no verdict.
 """
 
@@ -45,7 +49,7 @@ def to_log(episodes: Sequence[Episode], *, model: str) -> EvalLog:
     An episode without a verdict is a sample with an error and without a score, so no mean counts
     it. Raises ValueError for none, and for episodes of several suites.
     """
-    from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalResults, EvalSpec
+    from inspect_ai.log import EvalLog
 
     suites = {(e.env or "unknown", e.task.level, e.task.split) for e in episodes}
     if len(suites) != 1:
@@ -53,26 +57,16 @@ def to_log(episodes: Sequence[Episode], *, model: str) -> EvalLog:
             f"a log holds one environment, level and split; got {sorted(suites)}"
         )
     ((env, level, split),) = suites
-    seen: Counter[str] = Counter()
+
+    epochs: Counter[str] = Counter()
     samples = []
     for episode in episodes:
-        seen[episode.task.id] += 1
-        samples.append(_sample(episode, seen[episode.task.id], model))
-    name = f"{env} level {level} {split}"
+        epochs[episode.task.id] += 1
+        samples.append(_sample(episode, epochs[episode.task.id], model))
     return EvalLog(
         status="success",
-        eval=EvalSpec(
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            task=name,
-            dataset=EvalDataset(name=name, samples=len(seen), sample_ids=list(seen)),
-            model=model,
-            config=EvalConfig(epochs=max(seen.values())),
-        ),
-        results=EvalResults(
-            total_samples=len(samples),
-            completed_samples=sum(e.verdict is not None for e in episodes),
-            scores=[_result(episodes)],
-        ),
+        eval=_spec(f"{env} level {level} {split}", epochs, model),
+        results=_results(episodes),
         samples=samples,
     )
 
@@ -80,37 +74,33 @@ def to_log(episodes: Sequence[Episode], *, model: str) -> EvalLog:
 def from_log(log: EvalLog) -> list[Episode]:
     """The samples of a log, one episode each; without token ids, which Inspect does not keep.
 
-    Each sample is a family of its own, in split `id` at level 0 unless it was exported from here.
+    Each sample is a family of its own, in split `id` at level 0 unless `to_log` made it.
     """
     return [_episode(sample, log.eval.task) for sample in log.samples or ()]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command; bad input ends it with code 2 and a sentence."""
-    to_terminal()
+    """The command: exits with 0, 1 if the disk is at fault, 2 for bad input."""
     parser = _parser()
-    args = parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    to_terminal()
     if find_spec("inspect_ai") is None:
         parser.error('inspect-ai is missing: pip install "scgrpo[inspect]"')
-    try:
-        for source in args.files:
-            target = (
-                args.out
-                / f"{source.stem}{'.eval' if args.verb == 'export' else '.jsonl'}"
-            )
+    with exit_codes(PROG):
+        for source in arguments.files:
+            target = arguments.out / f"{source.stem}{SUFFIX[arguments.verb]}"
             if target.exists():
                 raise ValueError(
                     f"{target} exists; name another folder with --out, or remove it"
                 )
             with disk_errors_explained(target):
-                args.out.mkdir(parents=True, exist_ok=True)
-                count = _convert(args.verb, source, target, args.model)
+                arguments.out.mkdir(parents=True, exist_ok=True)
+                count = _convert(arguments.verb, source, target, arguments.model)
             print(f"{target}: {count} episodes")
-    except (ValueError, DiskError) as error:
-        parser.error(str(error))
 
 
 def _convert(verb: str, source: Path, target: Path, model: str) -> int:
+    """Writes the other format, and returns the number of episodes."""
     from inspect_ai.log import read_eval_log, write_eval_log
 
     if not source.is_file():
@@ -119,6 +109,7 @@ def _convert(verb: str, source: Path, target: Path, model: str) -> int:
         episodes = list(read_episodes(source))
         write_eval_log(to_log(episodes, model=model or source.stem), target)
         return len(episodes)
+
     try:
         log = read_eval_log(source, resolve_attachments=True)
     except Exception as error:  # whatever its reader raises for a file that is no log
@@ -130,17 +121,36 @@ def _convert(verb: str, source: Path, target: Path, model: str) -> int:
     return len(episodes)
 
 
-def _result(episodes: Sequence[Episode]) -> Any:
-    from inspect_ai.log import EvalMetric, EvalScore
+def _spec(name: str, epochs: Mapping[str, int], model: str) -> EvalSpec:
+    """`epochs`: task's id -> its episodes."""
+    from inspect_ai.log import EvalConfig, EvalDataset, EvalSpec
 
-    judged = [float(e.verdict.passed) for e in episodes if e.verdict is not None]
-    mean = [EvalMetric(name="mean", value=sum(judged) / len(judged))] if judged else []
-    return EvalScore(
+    return EvalSpec(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=name,
+        dataset=EvalDataset(name=name, samples=len(epochs), sample_ids=list(epochs)),
+        model=model,
+        config=EvalConfig(epochs=max(epochs.values())),
+    )
+
+
+def _results(episodes: Sequence[Episode]) -> EvalResults:
+    from inspect_ai.log import EvalMetric, EvalResults, EvalScore
+
+    verdicts = [float(e.verdict.passed) for e in episodes if e.verdict is not None]
+    metrics = {}
+    if verdicts:
+        mean = sum(verdicts) / len(verdicts)
+        metrics["mean"] = EvalMetric(name="mean", value=mean)
+    score = EvalScore(
         name=SCORER,
         scorer=SCORER,
-        scored_samples=len(judged),
-        unscored_samples=len(episodes) - len(judged),
-        metrics={metric.name: metric for metric in mean},
+        scored_samples=len(verdicts),
+        unscored_samples=len(episodes) - len(verdicts),
+        metrics=metrics,
+    )
+    return EvalResults(
+        total_samples=len(episodes), completed_samples=len(verdicts), scores=[score]
     )
 
 
@@ -150,54 +160,62 @@ def _sample(episode: Episode, epoch: int, model: str) -> EvalSample:
     from inspect_ai.model import ModelOutput, ModelUsage
     from inspect_ai.scorer import Score
 
-    task, verdict = episode.task, episode.verdict
-    wrote = sum(turn.length for turn in episode.turns)
-    read = sum(s.length for s in episode.segments) - wrote
+    # An errored episode has an error instead of a score, so no mean of Inspect's counts it.
+    verdict = episode.verdict
+    scores = error = None
+    if verdict is None:
+        error = EvalError(message=episode.error, traceback="", traceback_ansi="")
+    else:
+        parts = {"score": verdict.score, **verdict.parts}
+        score = Score(
+            value=int(verdict.passed), explanation=verdict.detail, metadata=parts
+        )
+        scores = {SCORER: score}
+
+    written = sum(turn.length for turn in episode.turns)
+    total = sum(segment.length for segment in episode.segments)
     usage = ModelUsage(
-        input_tokens=read, output_tokens=wrote, total_tokens=read + wrote
+        input_tokens=total - written, output_tokens=written, total_tokens=total
     )
     last = episode.turns[-1].text if episode.turns else ""
-    parts = {} if verdict is None else {"score": verdict.score, **verdict.parts}
     return EvalSample(
-        id=task.id,
+        id=episode.task.id,
         epoch=epoch,
         input=[_message(m["role"], m["content"]) for m in episode.messages],
         target="",
         messages=[_message(m["role"], m["content"]) for m in _chat(episode)],
         output=ModelOutput.from_content(model, last),
-        scores=None
-        if verdict is None
-        else {
-            SCORER: Score(
-                value=int(verdict.passed), explanation=verdict.detail, metadata=parts
-            )
-        },
-        error=None
-        if verdict is not None
-        else EvalError(message=episode.error, traceback="", traceback_ansi=""),
+        scores=scores,
+        error=error,
         model_usage={model: usage},
         total_time=episode.wall_s,
         turn_count=len(episode.turns),
-        metadata={
-            "env": episode.env,
-            "split": task.split,
-            "level": task.level,
-            "family": task.family,
-            "content_hash": task.content_hash,
-            "seed": episode.seed,
-            "stop": episode.stop.value,
-            "malformed": episode.malformed,
-        },
+        metadata=_metadata(episode),
     )
 
 
+def _metadata(episode: Episode) -> dict[str, Any]:
+    """What `_episode` reads back, and Inspect has no place for."""
+    return {
+        "env": episode.env,
+        "split": episode.task.split,
+        "level": episode.task.level,
+        "family": episode.task.family,
+        "content_hash": episode.task.content_hash,
+        "seed": episode.seed,
+        "stop": episode.stop.value,
+        "malformed": episode.malformed,
+    }
+
+
 def _chat(episode: Episode) -> list[Message]:
-    said: list[Message] = list(episode.messages)
+    messages: list[Message] = list(episode.messages)
     for segment in episode.segments:
+        # The prompt is the opening messages, rendered.
         if segment.source != "prompt":
             role = "assistant" if segment.source == "policy" else "user"
-            said.append({"role": role, "content": segment.text})
-    return said
+            messages.append({"role": role, "content": segment.text})
+    return messages
 
 
 def _message(role: str, text: str) -> ChatMessage:
@@ -213,46 +231,56 @@ def _message(role: str, text: str) -> ChatMessage:
 
 
 def _episode(sample: EvalSample, name: str) -> Episode:
-    about = sample.metadata
-    opening: list[Message] = []
-    segments: list[Segment] = []
-    for message in sample.messages:
-        if message.role == "assistant":
-            segments.append(Segment("policy", _words(message), tokens=_tokens(sample)))
-        elif segments:
-            segments.append(Segment("env", message.text))
-        else:
-            opening.append({"role": message.role, "content": message.text})
+    opening, segments = _conversation(sample)
     prompt = "\n".join(m["content"] for m in opening if m["role"] == "user")
-    family = str(about.get("family", sample.id))
+
+    # A log of another project has none of the metadata that `_sample` writes.
+    about = sample.metadata
     task = Task(
         str(sample.id),
         str(about.get("split", "id")),
         int(about.get("level", 0)),
-        family,
+        str(about.get("family", sample.id)),
         prompt,
     )
+
     verdict = _verdict(sample)
-    error = sample.error.message if sample.error else "the sample has no score"
+    stop, error = Stop(about.get("stop", Stop.FINISHED.value)), ""
+    if verdict is None:
+        stop = Stop.ERROR
+        error = sample.error.message if sample.error else "the sample has no score"
     return Episode(
         task=task,
         messages=tuple(opening),
         tools=(),
         segments=(Segment("prompt", prompt), *segments),
-        stop=Stop.ERROR
-        if verdict is None
-        else Stop(about.get("stop", Stop.FINISHED.value)),
+        stop=stop,
         verdict=verdict,
         seed=int(about.get("seed", sample.epoch)),
-        error="" if verdict is not None else error,
+        error=error,
         wall_s=sample.total_time or 0.0,
         malformed=int(about.get("malformed", 0)),
         env=str(about.get("env", name)),
     )
 
 
-def _words(message: Any) -> str:
-    """What an assistant said, its tool calls in the form that our environments read."""
+def _conversation(sample: EvalSample) -> tuple[list[Message], list[Segment]]:
+    """The messages before the first turn, and the segments from there on."""
+    opening: list[Message] = []
+    segments: list[Segment] = []
+    for message in sample.messages:
+        if message.role == "assistant":
+            text = _turn_text(message)
+            segments.append(Segment("policy", text, tokens=_tokens_per_turn(sample)))
+        elif segments:
+            segments.append(Segment("env", message.text))
+        else:
+            opening.append({"role": message.role, "content": message.text})
+    return opening, segments
+
+
+def _turn_text(message: Any) -> str:
+    """The text of an assistant, with its tool calls in the form that our environments read."""
     calls = [
         render_call(call.function, **call.arguments)
         for call in message.tool_calls or ()
@@ -260,11 +288,11 @@ def _words(message: Any) -> str:
     return "\n".join(filter(None, [message.text, *calls]))
 
 
-def _tokens(sample: EvalSample) -> int:
-    """Of one turn: the sample's output, spread evenly."""
+def _tokens_per_turn(sample: EvalSample) -> int:
+    """The sample's output, spread evenly over its turns."""
     turns = sum(message.role == "assistant" for message in sample.messages)
-    wrote = sum(usage.output_tokens for usage in sample.model_usage.values())
-    return wrote // turns
+    written = sum(usage.output_tokens for usage in sample.model_usage.values())
+    return written // turns
 
 
 def _verdict(sample: EvalSample) -> Verdict | None:
@@ -272,7 +300,7 @@ def _verdict(sample: EvalSample) -> Verdict | None:
         return None
     score = next(iter(sample.scores.values()))
     if isinstance(score.value, str):
-        value = {"C": 1.0, "P": 0.5}.get(score.value, 0.0)
+        value = LETTERS.get(score.value, 0.0)
     elif isinstance(score.value, int | float):
         value = min(max(float(score.value), 0.0), 1.0)
     else:
@@ -286,11 +314,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Episodes as logs of Inspect, and Inspect's logs as episodes.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument("verb", choices=("export", "import"))
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("verb", choices=tuple(SUFFIX), help="the direction")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="where to write"
+        "files", nargs="+", type=Path, metavar="FILE", help="episodes, or logs"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write into"
     )
     parser.add_argument(
         "--model", default="", help="its name in a log; default: the file's"

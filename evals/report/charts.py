@@ -13,41 +13,40 @@ __all__ = ["curve", "intervals"]
 
 INK = "currentColor"
 PADDING = {"left": 24, "right": 8, "top": 5, "bottom": 5}
-# Told apart on white and on black, and by most of those who see few colours.
+# Distinct on white and on black, and for most people with a colour vision deficiency.
 COLOURS = ["#3b82f6", "#e08a00", "#0fa37f", "#d0559b", "#8b6fe8"]
 
 
 def curve(
     name: str, rows_of: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Markup | None:
-    """A metric over the steps, one line for each run; None where no run has it."""
-    points = [
-        {"run": run, "step": row["step"], "value": row[name]}
-        for run, rows in rows_of.items()
-        for row in rows
-        if isinstance(row.get(name), int | float)
-    ]
+    """A metric over the steps, one line for each run; None if no run has it."""
+    points, ends = [], []
+    for run, rows in rows_of.items():
+        line = [
+            {"run": run, "step": row["step"], "value": row[name]}
+            for row in rows
+            if isinstance(row.get(name), int | float)
+        ]
+        if line:
+            first, last = line[0]["value"], line[-1]["value"]
+            ends.append(f"{run} from {first:.3g} to {last:.3g}")
+        points += line
     if not points:
         return None
+
+    y = alt.Y(
+        "value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4)
+    )
     chart = (
         alt.Chart(alt.Data(values=points), width=280, height=110)
         .mark_line(point=alt.OverlayMarkDef(size=14))
         .encode(
             x=alt.X("step:Q", axis=alt.Axis(tickMinStep=1, tickCount=5)),
-            y=alt.Y(
-                "value:Q",
-                title=None,
-                scale=alt.Scale(zero=False),
-                axis=alt.Axis(tickCount=4),
-            ),
+            y=y,
             color=_colour("run", list(rows_of)),
         )
     )
-    ends = [
-        f"{run} from {mine[0]['value']:.3g} to {mine[-1]['value']:.3g}"
-        for run in rows_of
-        if (mine := [point for point in points if point["run"] == run])
-    ]
     return _svg(chart, f"{name} by step: {'; '.join(ends)}")
 
 
@@ -62,22 +61,24 @@ def intervals(
     points = [point for point in points if point["value"] is not None]
     if not points:
         return None
+
+    names = list(dict.fromkeys(point[of] for point in points))
     base = alt.Chart(alt.Data(values=list(points))).encode(
         y=alt.Y("suite:N", title=None, sort=None, axis=alt.Axis(labelLimit=260)),
         yOffset=alt.YOffset(f"{of}:N", sort=None),
-        color=_colour(of, list(dict.fromkeys(point[of] for point in points))),
+        color=_colour(of, names),
     )
+    span = base.mark_rule(strokeWidth=2)
     layers: list[Any] = [
-        base.mark_rule(strokeWidth=2).encode(
-            x=alt.X("low:Q", title=title), x2="high:Q"
-        ),
+        span.encode(x=alt.X("low:Q", title=title), x2="high:Q"),
         base.mark_point(filled=True, size=45, opacity=1).encode(x="value:Q"),
     ]
     if zero:
-        line = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(
-            strokeDash=[4, 3], color=INK
-        )
+        origin = alt.Chart(alt.Data(values=[{"x": 0}]))
+        line = origin.mark_rule(strokeDash=[4, 3], color=INK)
         layers.append(line.encode(x="x:Q"))
+
+    # A step for each suite: the chart grows with them instead of squeezing them.
     chart = alt.layer(*layers).properties(width=460, height=alt.Step(14))
     return _svg(chart, f"{title}; the table beside it holds the same numbers")
 
@@ -91,7 +92,7 @@ def _colour(of: str, names: Sequence[str]) -> alt.Color:
 
 def _svg(chart: Any, label: str) -> Markup:
     """The chart as one image with a name for those who cannot see it."""
-    drawn = (
+    styled = (
         # Room for a reader's font that is wider than the one that was measured here.
         chart.configure(
             background="transparent", font="Arial, sans-serif", padding=PADDING
@@ -110,7 +111,8 @@ def _svg(chart: Any, label: str) -> Markup:
         )
         .configure_legend(labelColor=INK, columnPadding=28)
     )
-    svg = vl_convert.vegalite_to_svg(drawn.to_dict())
+    svg = vl_convert.vegalite_to_svg(styled.to_dict())
+
+    # The library escapes the chart's own text; the label is escaped here.
     opening = Markup('<div class="chart" role="img" aria-label="{}">').format(label)
-    # The library escapes what stands in the chart.
     return opening + Markup(svg) + Markup("</div>")

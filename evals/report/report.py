@@ -4,270 +4,280 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 
-from evals.report.errors import causes_line, warning
-from evals.report.scores import Row
-from evals.statistics import MIN_FAMILIES, Estimate
-from scgrpo.runs.disk import write_atomically
+from evals.evaluation.suites import Suite
+from evals.report import columns
+from evals.report.columns import wide_table
+from evals.report.errors import error_notes
+from evals.report.scores import Difference, Row, Score
+from evals.report.tables import (
+    FEW_FAMILIES,
+    Table,
+    console,
+    direction,
+    gain,
+    grid,
+    number,
+    rate,
+    write_pair,
+)
+from evals.statistics import Estimate
 
-__all__ = ["Report", "markdown", "show", "write"]
+__all__ = [
+    "Report",
+    "load",
+    "load_estimate",
+    "markdown",
+    "newest_report",
+    "show",
+    "write",
+]
 
-PIPE_WIDTH = 110
+# Names of earlier releases -> those of today.
+OLD_SCORE_KEYS = {"cut": "truncated"}
 
 
 @dataclass(frozen=True)
 class Report:
-    """Rows, and `facts` about how they came to be: JSON-able, keyed by what they are."""
+    """Rows, and their `provenance`: JSON-able, keyed by what it is."""
 
     rows: Sequence[Row]
-    facts: Mapping[str, Any]
+    provenance: Mapping[str, Any]
 
 
 def show(report: Report, *, file: Any = None) -> None:
     """Prints the table and its legend on standard output, or to `file`."""
-    console = Console(file=file or sys.stdout, highlight=False)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    labels, pairs = _models(report)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in [
-        "suite",
-        *labels,
-        *(f"{after}\n- {before}" for after, before in pairs),
-    ]:
-        table.add_column(name, justify="left" if name == "suite" else "right")
+    first = report.rows[0]
+    pairs = [f"{d.after}\n- {d.before}" for d in first.differences]
+    table = RichTable(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("suite")
+    for name in [*first.scores, *pairs]:
+        table.add_column(name, justify="right")
     for row in report.rows:
-        lines = _section(row)
-        for line in lines:
-            table.add_row(*line, end_section=line is lines[-1])
-    console.print(_title(report), markup=False)
-    console.print(table)
+        table.add_section()
+        for line in _section(row):
+            table.add_row(*line)
+
+    out = console(file)
+    out.print(_title(report), markup=False)
+    out.print(table)
     for sentence in _legend(report):
-        console.print(sentence, markup=False)
+        out.print(sentence, markup=False)
 
 
 def markdown(report: Report) -> str:
-    """The same table and legend, pass@k and pass^k, and the facts, as a Markdown page."""
-    legend = "\n".join(f"- {sentence}" for sentence in _legend(report))
-    parts = [f"# {_title(report)}", _grid(*_wide(report)), legend]
-    parts += [
+    """The same table and legend, pass@k and pass^k, and the provenance, as a Markdown page."""
+    origins = [f"- {key}: {_line(value)}" for key, value in report.provenance.items()]
+    parts = [
+        f"# {_title(report)}",
+        grid(wide_table(report.rows)),
+        "\n".join(f"- {sentence}" for sentence in _legend(report)),
         "## All of k rollouts, or one",
-        _grid(*_powers(report)),
+        grid(_powers(report)),
         "## How it was made",
+        "\n".join(origins),
     ]
-    parts.append(
-        "\n".join(f"- {key}: {_plain(value)}" for key, value in report.facts.items())
-    )
     return "\n\n".join(parts) + "\n"
 
 
 def write(report: Report, folder: Path, name: str) -> tuple[Path, Path]:
     """Writes `name.json` and `name.md`, each in one step, and returns their paths.
 
-    Not-a-number is null in the JSON. Raises DiskError where the disk does not take them.
+    Not-a-number is null in the JSON. Raises DiskError if the disk does not take them.
     """
-    rows = [{**asdict(row.cell), **asdict(row)} for row in report.rows]
-    for row in rows:
-        del row["cell"]
-    data = _finite({"facts": dict(report.facts), "rows": rows})
-    texts = {
-        folder / f"{name}.json": json.dumps(
-            data, indent=2, allow_nan=False, default=str
+    rows = []
+    for row in report.rows:
+        data = {**asdict(row.suite), **asdict(row)}
+        del data["suite"]
+        rows.append(data)
+    data = {"provenance": dict(report.provenance), "rows": rows}
+    return write_pair(folder, name, data, markdown(report))
+
+
+def load(path: Path) -> Report:
+    """The report in a JSON file, of this release or an earlier one.
+
+    Raises ValueError for a file that is no report, or an empty one.
+    """
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"cannot read {path}: {error}; expected a report of `scgrpo eval`"
+        ) from error
+
+    data = data if isinstance(data, dict) else {}
+    rows = data.get("rows")
+    # Earlier releases called the provenance `facts`.
+    origin = data.get("provenance", data.get("facts"))
+    if not isinstance(rows, list) or not isinstance(origin, dict):
+        raise ValueError(
+            f"{path} is no report of `scgrpo eval`: it has no provenance and rows"
         )
-        + "\n",
-        folder / f"{name}.md": markdown(report),
-    }
-    for path, text in texts.items():
-        write_atomically(path, text)
-    json_path, markdown_path = texts
-    return json_path, markdown_path
+    if not rows:
+        raise ValueError(f"{path} is an empty result: run the evaluation again")
+    try:
+        return Report([_load_row(row) for row in rows], origin)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is not a report of this version ({type(error).__name__}: {error}); "
+            "evaluate again"
+        ) from error
+
+
+def newest_report(folder: Path) -> Path | None:
+    """The report in an evaluation's folder that was written last; None if there is none."""
+    paths = list(folder.glob("*.json"))
+    return max(
+        paths, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None
+    )
+
+
+def _load_row(data: Mapping[str, Any]) -> Row:
+    differences = [
+        Difference(d["after"], d["before"], load_estimate(d["estimate"]))
+        for d in data.get("differences", ())
+    ]
+    return Row(
+        Suite(data["env"], data["level"], data["split"]),
+        data.get("tasks", 0),
+        data.get("rollouts", 0),
+        {label: _load_score(score) for label, score in data.get("scores", {}).items()},
+        tuple(differences),
+    )
+
+
+def _load_score(data: Mapping[str, Any]) -> Score:
+    """A score of any release: what an earlier one did not count is NaN, 0 or empty."""
+    values: dict[str, Any] = {field.name: math.nan for field in fields(Score)}
+    values |= {"pass_at": {}, "pass_hat": {}, "stops": {}, "causes": {}, "error": ""}
+    values |= {"episodes": 0, "errors": 0}
+    for key, value in data.items():
+        name = OLD_SCORE_KEYS.get(key, key)
+        # A null stays the default, NaN.
+        if name in values and value is not None:
+            values[name] = value
+
+    values["success"] = load_estimate(data["success"])
+    values["pass_at"] = _load_shares(values["pass_at"])
+    values["pass_hat"] = _load_shares(values["pass_hat"])
+    return Score(**values)
+
+
+def _load_shares(data: Mapping[str, float | None]) -> dict[int, float]:
+    """JSON has text for keys, and null for NaN."""
+    shares = {}
+    for k, share in data.items():
+        shares[int(k)] = math.nan if share is None else share
+    return shares
+
+
+def load_estimate(data: Mapping[str, Any]) -> Estimate:
+    """An estimate as JSON holds it; what is null or missing there is NaN or 0."""
+    numbers = {}
+    for name in ("value", "low", "high"):
+        number = data.get(name)
+        numbers[name] = math.nan if number is None else number
+    return Estimate(
+        **numbers,
+        tasks=data.get("tasks", 0),
+        episodes=data.get("episodes", 0),
+        clusters=data.get("clusters", 0),
+        clustered_by=data.get("clustered_by", "family"),
+    )
 
 
 def _title(report: Report) -> str:
-    return f"Success with 95 % intervals, {report.facts['sampling']}"
-
-
-def _models(report: Report) -> tuple[list[str], list[tuple[str, str]]]:
-    """Labels of the models, and of those that are compared."""
-    first = report.rows[0]
-    return list(first.scores), [(d.after, d.before) for d in first.differences]
+    return f"Success with 95 % intervals, {report.provenance['sampling']}"
 
 
 def _section(row: Row) -> list[list[str]]:
-    """A cell as lines of the terminal's table: a column for each model and difference."""
-    scores = row.scores.values()
-    rates = [_rate(score.success) for score in scores]
-    gains = [_gain(difference.estimate) for difference in row.differences]
-    return [
-        [
-            f"{row.cell.env} level {row.cell.level}",
-            *(value for value, _ in [*rates, *gains]),
-        ],
-        [f"{row.cell.split}", *(interval for _, interval in [*rates, *gains])],
-        [
-            f"  episodes, {row.tasks} x {row.rollouts}",
-            *(str(s.episodes) for s in scores),
-        ],
-        ["  errors", *(str(s.errors) for s in scores)],
-        ["  malformed turns", *(f"{_number(100 * s.malformed, 0)} %" for s in scores)],
-        ["  mean turns", *(_number(s.turns, 1) for s in scores)],
-        ["  mean tool calls", *(_number(s.tool_calls, 1) for s in scores)],
-        ["  mean tokens", *(_number(s.tokens, 0) for s in scores)],
-        ["  turns cut at the limit", *(f"{_number(100 * s.cut, 0)} %" for s in scores)],
-        ["  mean seconds", *(_number(s.seconds, 1) for s in scores)],
-    ]
+    """A suite as lines of the terminal's table: a column for each model and difference."""
+    suite = row.suite
+    values = [f"{suite.env} level {suite.level}"]
+    intervals = [suite.split]
+    for score in row.scores.values():
+        shown = rate(score.success)
+        values.append(shown.value)
+        intervals.append(shown.interval)
+    for difference in row.differences:
+        shown = gain(difference.estimate)
+        word = direction(difference.estimate)
+        values.append(shown.value + word)
+        intervals.append(shown.interval)
 
-
-def _wide(report: Report) -> tuple[list[str], list[list[str]]]:
-    """Header and lines of the Markdown table: a line for each cell."""
-    labels, pairs = _models(report)
-    header = ["suite", *labels, *(f"{after} - {before}" for after, before in pairs)]
-    header += [
-        "tasks x rollouts",
-        "episodes",
-        "errors",
-        "malformed turns, %",
-        "mean turns",
-    ]
-    header += ["mean tool calls", "mean tokens", "turns cut, %", "mean seconds"]
-    lines = []
-    for row in report.rows:
-        scores = row.scores.values()
-        estimates = [_rate(score.success) for score in scores]
-        estimates += [_gain(difference.estimate) for difference in row.differences]
-        lines.append(
-            [
-                str(row.cell),
-                *(f"{value} ({interval})" for value, interval in estimates),
-                f"{row.tasks} x {row.rollouts}",
-                _each([str(score.episodes) for score in scores]),
-                _each([str(score.errors) for score in scores]),
-                _each([_number(100 * score.malformed, 0) for score in scores]),
-                _each([_number(score.turns, 1) for score in scores]),
-                _each([_number(score.tool_calls, 1) for score in scores]),
-                _each([_number(score.tokens, 0) for score in scores]),
-                _each([_number(100 * score.cut, 0) for score in scores]),
-                _each([_number(score.seconds, 1) for score in scores]),
-            ]
-        )
-    return header, lines
-
-
-def _rate(estimate: Estimate) -> tuple[str, str]:
-    """A share and its interval, in per cent."""
-    low, high = (_number(100 * x, 1) for x in (estimate.low, estimate.high))
-    return f"{_number(100 * estimate.value, 1)} %{_mark(estimate)}", f"{low}-{high}"
-
-
-def _gain(estimate: Estimate) -> tuple[str, str]:
-    """A difference and its interval, in points; better or worse only where it leaves 0 out."""
-    value, low, high = (
-        _number(100 * x, 1, sign=True)
-        for x in (estimate.value, estimate.low, estimate.high)
-    )
-    word = " better" if estimate.low > 0 else " worse" if estimate.high < 0 else ""
-    return f"{value}{_mark(estimate)}{word}", f"{low} to {high}"
-
-
-def _mark(estimate: Estimate) -> str:
-    return "" if estimate.clustered_by == "family" else "*"
+    size = f"{row.tasks} x {row.rollouts}"
+    lines = [values, intervals, ["  tasks x rollouts", size]]
+    # The other numbers are of models, so the columns of differences stay empty.
+    for column in columns.COLUMNS:
+        texts = [column.text(score) for score in row.scores.values()]
+        lines.append([f"  {column.header}", *texts])
+    return lines
 
 
 def _legend(report: Report) -> list[str]:
     lines = [
-        "Differences are points of success, paired by task; better or worse is said only where "
+        "Differences are points of success, paired by task; better or worse is said only if "
         "the interval leaves 0 out.",
         "Intervals take tasks of one family (the same function or template) as one observation "
         "of it. At 0 and 100 % each family counts as one episode.",
-        "Errors are episodes that broke without a verdict: they are in no other number. They are "
-        "played again by the same command.",
+        "Errors are episodes that broke without a verdict: no other number counts them. The same "
+        "command plays them again.",
     ]
-    estimates = [score.success for row in report.rows for score in row.scores.values()]
     lines += _incomplete(report)
+    estimates = [score.success for row in report.rows for score in row.scores.values()]
     if any(estimate.clustered_by == "task" for estimate in estimates):
-        lines.append(
-            f"* under {MIN_FAMILIES} families, so the interval is over tasks: it speaks of these "
-            "families alone."
-        )
+        lines.append(FEW_FAMILIES)
+
     for row in report.rows:
         for label, score in row.scores.items():
-            about = asdict(score)
-            lines += filter(
-                None, [say(label, row.cell, about) for say in (causes_line, warning)]
-            )
-            if score.error:
-                lines.append(
-                    f"First error of {label} on {row.cell}: {score.error:.300}"
-                )
+            lines += error_notes(label, row.suite, score)
+            # An episode may put a whole traceback into its error.
+            error = score.error[:300]
+            if error:
+                lines.append(f"First error of {label} on {row.suite}: {error}")
     return lines
 
 
 def _incomplete(report: Report) -> list[str]:
-    """What is missing, by model, where a limit or a server ended the evaluation."""
-    stopped, missing = report.facts.get("stopped"), report.facts.get("missing", {})
+    """What is missing, by model, if a limit or a server ended the evaluation."""
+    stopped = report.provenance.get("stopped")
     if not stopped:
         return []
     lines = [
         f"Incomplete: {stopped}. The numbers are of the episodes that ended, and short ones end "
         "first. The same command goes on."
     ]
-    for label, cells in missing.items():
-        counts = ", ".join(f"{count} on {cell}" for cell, count in cells.items())
+    for label, suites in report.provenance.get("missing", {}).items():
+        counts = ", ".join(f"{count} on {suite}" for suite, count in suites.items())
         lines.append(f"Missing episodes of {label}: {counts}.")
     return lines
 
 
-def _powers(report: Report) -> tuple[list[str], list[list[str]]]:
-    """Header and lines of the table of pass@k (one of k solves) and pass^k (all of k do)."""
-    ks = list(next(iter(report.rows[0].scores.values())).pass_at)
-    header = ["suite", "model", *(f"pass@{k}" for k in ks), *(f"pass^{k}" for k in ks)]
-    lines = [
-        [str(row.cell), label]
-        + [
-            _number(100 * each[k], 1)
-            for each in (score.pass_at, score.pass_hat)
-            for k in ks
-        ]
-        for row in report.rows
-        for label, score in row.scores.items()
-    ]
-    return header, lines
+def _powers(report: Report) -> Table:
+    """The table of pass@k (one of k solves) and pass^k (all of k do)."""
+    first = next(iter(report.rows[0].scores.values()))
+    ks = list(first.pass_at)
+    header = ["suite", "model"]
+    header += [f"pass@{k}" for k in ks]
+    header += [f"pass^{k}" for k in ks]
+
+    lines = []
+    for row in report.rows:
+        for label, score in row.scores.items():
+            line = [str(row.suite), label]
+            for by_k in (score.pass_at, score.pass_hat):
+                line += [number(100 * by_k[k]) for k in ks]
+            lines.append(line)
+    return Table(header, lines)
 
 
-def _each(values: Sequence[str]) -> str:
-    """One value where all models have the same, else all of them."""
-    return values[0] if len(set(values)) == 1 else "/".join(values)
-
-
-def _number(value: float, digits: int, *, sign: bool = False) -> str:
-    if math.isnan(value):
-        return "-"
-    text = f"{value:{'+' if sign else ''}.{digits}f}"
-    return text.lstrip("+-") if float(text) == 0 else text
-
-
-def _grid(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _plain(value: Any) -> str:
+def _line(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def _finite(value: Any) -> Any:
-    """The same with None for not-a-number and infinity, and text for the keys."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The numbers of a report: what each model did on each cell, and how two models differ."""
+"""The numbers of a report: what each model did on each suite, and how two models differ."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from envs.types import Episode, Stop, Task
-from evals.evaluation.suites import Cell
+from evals.evaluation.suites import Suite
 from evals.statistics import (
     Estimate,
-    paired_difference,
     pass_at_k,
     pass_hat_k,
+    success_difference,
     success_rate,
 )
 from scgrpo.training.causes import count_causes
@@ -26,22 +26,22 @@ Groups = Sequence[Sequence[Episode]]
 
 @dataclass(frozen=True)
 class Score:
-    """What one model did on one cell. Shares and means are over episodes with a verdict.
+    """What one model did on one suite. Shares and means are over episodes with a verdict.
 
     | field | meaning |
     |---|---|
     | success | mean success over tasks |
-    | pass_at, pass_hat | k -> mean of pass@k and pass^k; NaN where no task has k verdicts |
+    | pass_at, pass_hat | k -> mean of pass@k and pass^k; NaN if no task has k verdicts |
     | episodes | with a verdict |
-    | errors | void episodes: no verdict, so counted apart |
+    | errors | errored episodes: without a verdict, so no other number counts them |
     | error | what broke in the first of them |
     | malformed | share of the turns without a valid tool call |
     | turns, tokens, seconds | means over episodes; tokens are those that the model wrote |
+    | stops | reason -> episodes, errored ones included |
     | tool_calls | mean of valid tool calls over episodes |
-    | cut | share of the turns that ended at the token limit of a turn |
-    | stops | reason -> episodes, void ones included |
-    | causes | cause (see `scgrpo.training.causes`) -> episodes whose first try errored by it, those that |
-    | | a later try gave a verdict included |
+    | truncated | share of the turns that ended at the token limit of a turn |
+    | causes | cause (see `scgrpo.training.causes`) -> episodes whose first try errored by it, |
+    | | those that a later try gave a verdict included |
     | success_bound | `success` if all of these had failed |
     """
 
@@ -57,7 +57,7 @@ class Score:
     seconds: float
     stops: Mapping[str, int]
     tool_calls: float
-    cut: float
+    truncated: float
     causes: Mapping[str, int] = field(default_factory=dict)
     success_bound: float = math.nan
 
@@ -73,16 +73,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class Row:
-    """One cell of an evaluation.
+    """One suite of an evaluation.
 
     | field | meaning |
     |---|---|
-    | tasks, rollouts | chosen tasks, and episodes planned of each |
+    | tasks, rollouts | number of tasks, and episodes planned of each |
     | scores | model's label -> what it did, in the order of training |
-    | differences | the last model less each other one, the nearest first |
+    | differences | the last model less each earlier one, the nearest first |
     """
 
-    cell: Cell
+    suite: Suite
     tasks: int
     rollouts: int
     scores: Mapping[str, Score]
@@ -90,85 +90,97 @@ class Row:
 
 
 def compare(
-    cell: Cell,
+    suite: Suite,
     tasks: Sequence[Task],
     episodes: Mapping[str, Groups],
     rollouts: int,
     first_tries: Mapping[str, Groups] | None = None,
 ) -> Row:
-    """The row of a cell. `episodes` holds, by model, the episodes of each task in order.
+    """The row of a suite. `episodes` holds, by model, the episodes of each task in order.
 
-    `first_tries` holds the first try of each, errored or not, where some were played again.
+    `first_tries` holds the first try of each, errored or not, if some were played again.
     """
     families = [task.family for task in tasks]
     outcomes = {
         label: outcome_table(groups, rollouts) for label, groups in episodes.items()
     }
+
+    # The models are in the order of training, so the last one is the one to judge.
     *earlier, last = episodes
-    differences = tuple(
-        Difference(
-            last, label, paired_difference(outcomes[label], outcomes[last], families)
-        )
-        for label in reversed(earlier)
-    )
+    differences = []
+    for label in reversed(earlier):
+        estimate = success_difference(outcomes[label], outcomes[last], families)
+        differences.append(Difference(last, label, estimate))
+
     first = first_tries or episodes
     scores = {
         label: _score(groups, outcomes[label], families, first[label])
         for label, groups in episodes.items()
     }
-    return Row(cell, len(tasks), rollouts, scores, differences)
+    return Row(suite, len(tasks), rollouts, scores, tuple(differences))
 
 
 def outcome_table(
-    groups: Groups, rollouts: int, *, void: float = math.nan
+    groups: Groups, rollouts: int, *, errored: float = math.nan
 ) -> np.ndarray:
-    """(N, K) 1 solved, 0 not solved, `void` without a verdict, NaN not played."""
+    """(N, K) 1 solved, 0 not solved, `errored` without a verdict, NaN not played."""
     table = np.full((len(groups), rollouts), math.nan)
     for i, group in enumerate(groups):
         for j, episode in enumerate(group):
             verdict = episode.verdict
-            table[i, j] = void if verdict is None else float(verdict.passed)
+            table[i, j] = errored if verdict is None else float(verdict.passed)
     return table
 
 
 def _score(
     groups: Groups, outcomes: np.ndarray, families: Sequence[str], first: Groups
 ) -> Score:
-    everything = [episode for group in groups for episode in group]
-    played = [e for e in everything if e.verdict is not None]
-    broken = [e for e in everything if e.verdict is None]
-    turns = sum(len(e.turns) for e in played)
-    tokens = sum(turn.length for e in played for turn in e.turns)
-    ks = _powers(outcomes.shape[1])
-    failures = outcome_table(first, outcomes.shape[1], void=0.0)
+    episodes = [episode for group in groups for episode in group]
+    graded = [e for e in episodes if e.verdict is not None]
+    errored = [e for e in episodes if e.verdict is None]
+
+    # Means are over graded episodes: an errored one ends wherever it broke.
+    turns = [turn for e in graded for turn in e.turns]
+    malformed = sum(e.malformed for e in graded)
+    truncated = sum(turn.cut for turn in turns)
+    tokens = sum(turn.length for turn in turns)
+    seconds = sum(e.wall_s for e in graded)
+
+    # Of tasks without tools no turn is a tool call, though none is malformed.
+    with_tools = [e for e in graded if e.tools]
+    tool_calls = sum(len(e.turns) - e.malformed for e in with_tools)
+
+    rollouts = outcomes.shape[1]
+    ks = _powers(rollouts)
+    failures = outcome_table(first, rollouts, errored=0.0)
+    bound = success_rate(failures, families)
     return Score(
         success=success_rate(outcomes, families),
         pass_at={k: _mean(pass_at_k(outcomes, k)) for k in ks},
         pass_hat={k: _mean(pass_hat_k(outcomes, k)) for k in ks},
-        episodes=len(played),
-        errors=len(broken),
-        error=broken[0].error if broken else "",
-        malformed=_ratio(sum(e.malformed for e in played), turns),
-        turns=_ratio(turns, len(played)),
-        tokens=_ratio(tokens, len(played)),
-        seconds=_ratio(sum(e.wall_s for e in played), len(played)),
-        stops={stop.value: sum(e.stop is stop for e in everything) for stop in Stop},
-        tool_calls=_ratio(
-            sum(len(e.turns) - e.malformed for e in played if e.tools), len(played)
-        ),
-        cut=_ratio(sum(turn.cut for e in played for turn in e.turns), turns),
+        episodes=len(graded),
+        errors=len(errored),
+        error=errored[0].error if errored else "",
+        malformed=_ratio(malformed, len(turns)),
+        turns=_ratio(len(turns), len(graded)),
+        tokens=_ratio(tokens, len(graded)),
+        seconds=_ratio(seconds, len(graded)),
+        stops={stop.value: sum(e.stop is stop for e in episodes) for stop in Stop},
+        tool_calls=_ratio(tool_calls, len(graded)),
+        truncated=_ratio(truncated, len(turns)),
         causes=count_causes(episode for group in first for episode in group),
-        success_bound=success_rate(failures, families).value,
+        success_bound=bound.value,
     )
 
 
 def _powers(rollouts: int) -> list[int]:
     """1, 2, 4, ... up to and with `rollouts`."""
-    return sorted({2**i for i in range(rollouts.bit_length())} | {rollouts})
+    powers = {2**i for i in range(rollouts.bit_length())}
+    return sorted(powers | {rollouts})
 
 
 def _mean(values: np.ndarray) -> float:
-    """Of the numbers among them; NaN without any."""
+    """Mean of the numbers among them; NaN without any."""
     numbers = values[~np.isnan(values)]
     return float(numbers.mean()) if len(numbers) else math.nan
 

@@ -1,4 +1,4 @@
-"""A table with sentences under it: on the terminal, as Markdown and as JSON."""
+"""How every report prints numbers and tables: on the terminal, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -12,96 +12,206 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 
-from evals.statistics import Estimate
+from evals.statistics import MIN_FAMILIES, Estimate
 from scgrpo.runs.disk import write_atomically
 
-__all__ = ["Sheet", "interval", "markdown", "show", "write"]
+__all__ = [
+    "FEW_FAMILIES",
+    "Interval",
+    "Table",
+    "TableReport",
+    "console",
+    "direction",
+    "finite",
+    "fraction",
+    "gain",
+    "grid",
+    "number",
+    "rate",
+    "show",
+    "terminal_table",
+    "write",
+    "write_pair",
+]
 
 PIPE_WIDTH = 120
+UNKNOWN = "-"
+FEW_FAMILIES = (
+    f"* under {MIN_FAMILIES} families, so the interval is over tasks: it holds for these "
+    "families alone."
+)
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """What one command found.
+class Interval:
+    """An estimate as text: its value, and its 95 % interval."""
+
+    value: str
+    interval: str
+
+    def __str__(self) -> str:
+        return UNKNOWN if self == NO_INTERVAL else f"{self.value} ({self.interval})"
+
+
+NO_INTERVAL = Interval(UNKNOWN, UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; `title` is its heading if a report has several."""
+
+    header: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """The result of a command: tables with sentences under them.
 
     | field | meaning |
     |---|---|
     | title | the heading |
-    | header, lines | the table, as it is read |
-    | legend | sentences under it |
+    | tables | as they are read |
+    | legend | sentences under them |
     | data | the same numbers unrounded, and how they were made: JSON-able but for NaN |
     """
 
     title: str
-    header: Sequence[str]
-    lines: Sequence[Sequence[str]]
+    tables: Sequence[Table]
     legend: Sequence[str]
     data: Mapping[str, Any]
 
 
-def show(sheet: Sheet, *, file: Any = None) -> None:
-    """Prints it on standard output, or to `file`."""
-    console = Console(file=file or sys.stdout, highlight=False)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for number, name in enumerate(sheet.header):
-        table.add_column(name, justify="right" if number > 1 else "left")
-    before = sheet.lines[0][0] if sheet.lines else ""
-    for line in sheet.lines:
+def rate(estimate: Estimate) -> Interval:
+    """A share in per cent: `20.0 %` and `14.0-27.0`; * if tasks are the clusters."""
+    if math.isnan(estimate.value):
+        return NO_INTERVAL
+    value, low, high = _numbers(estimate, 100, digits=1)
+    star = _star(estimate)
+    return Interval(f"{value} %{star}", f"{low}-{high}")
+
+
+def gain(estimate: Estimate) -> Interval:
+    """A difference in points: `+6.0` and `-1.0 to +13.0`; * if tasks are the clusters."""
+    if math.isnan(estimate.value):
+        return NO_INTERVAL
+    value, low, high = _numbers(estimate, 100, digits=1, sign="+")
+    star = _star(estimate)
+    return Interval(f"{value}{star}", f"{low} to {high}")
+
+
+def direction(estimate: Estimate) -> str:
+    """` better` or ` worse` if the interval leaves 0 out, else empty."""
+    if estimate.low > 0:
+        return " better"
+    return " worse" if estimate.high < 0 else ""
+
+
+def fraction(estimate: Estimate | None, *, sign: str = "") -> str:
+    """`0.812 (0.760, 0.864)`; `-` if it is not known; * if tasks are the clusters."""
+    if estimate is None or math.isnan(estimate.value):
+        return UNKNOWN
+    value, low, high = _numbers(estimate, 1, digits=3, sign=sign)
+    star = _star(estimate)
+    return f"{value}{star} ({low}, {high})"
+
+
+def _numbers(
+    estimate: Estimate, scale: int, *, digits: int, sign: str = ""
+) -> tuple[str, str, str]:
+    """Value, low and high as text."""
+    value = number(scale * estimate.value, digits, sign=sign)
+    low = number(scale * estimate.low, digits, sign=sign)
+    high = number(scale * estimate.high, digits, sign=sign)
+    return value, low, high
+
+
+def _star(estimate: Estimate) -> str:
+    return "" if estimate.clustered_by == "family" else "*"
+
+
+def number(value: float, digits: int = 1, *, sign: str = "") -> str:
+    """The number; `-` for NaN, and no sign before a rounded 0."""
+    if math.isnan(value):
+        return UNKNOWN
+    text = f"{value:{sign}.{digits}f}"
+    return text.lstrip("+-") if float(text) == 0 else text
+
+
+def finite(value: Any) -> Any:
+    """The same for JSON: None for NaN and infinity, and text for the keys."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def console(file: Any = None) -> Console:
+    """Standard output, or `file`; wide enough for tables if it is a pipe."""
+    opened = Console(file=file or sys.stdout, highlight=False)
+    if not opened.is_terminal:
+        opened.width = PIPE_WIDTH
+    return opened
+
+
+def terminal_table(table: Table, *, text_columns: int = 2) -> RichTable:
+    """The table for a terminal: numbers to the right, a rule where the first column changes."""
+    shown = RichTable(box=SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(table.header):
+        shown.add_column(name, justify="left" if place < text_columns else "right")
+    before = table.lines[0][0] if table.lines else ""
+    for line in table.lines:
         if line[0] != before:
-            table.add_section()
+            shown.add_section()
         before = line[0]
-        table.add_row(*line)
-    console.print(sheet.title, markup=False)
-    console.print(table)
-    for sentence in sheet.legend:
-        console.print(sentence, markup=False)
+        shown.add_row(*line)
+    return shown
 
 
-def markdown(sheet: Sheet) -> str:
-    """The same as a Markdown page."""
-    rows = [sheet.header, ["---"] * len(sheet.header), *sheet.lines]
-    grid = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    legend = "\n".join(f"- {sentence}" for sentence in sheet.legend)
-    return f"# {sheet.title}\n\n{grid}\n\n{legend}\n"
+def grid(table: Table) -> str:
+    """The table in Markdown."""
+    rule = ["---"] * len(table.header)
+    rows = [table.header, rule, *table.lines]
+    lines = [" | ".join(row) for row in rows]
+    return "\n".join(f"| {line} |" for line in lines)
 
 
-def write(sheet: Sheet, folder: Path, name: str) -> tuple[Path, Path]:
+def show(report: TableReport, *, file: Any = None) -> None:
+    """Prints it on standard output, or to `file`."""
+    out = console(file)
+    out.print(report.title, markup=False)
+    for table in report.tables:
+        out.print(terminal_table(table))
+    for sentence in report.legend:
+        out.print(sentence, markup=False)
+
+
+def write(report: TableReport, folder: Path, name: str) -> tuple[Path, Path]:
+    """Writes `name.json` and `name.md`, and returns their paths. Raises DiskError."""
+    parts = [f"# {report.title}"]
+    for table in report.tables:
+        if table.title:
+            parts.append(f"## {table.title}")
+        parts.append(grid(table))
+    parts.append("\n".join(f"- {sentence}" for sentence in report.legend))
+    return write_pair(folder, name, report.data, "\n\n".join(parts) + "\n")
+
+
+def write_pair(
+    folder: Path, name: str, data: Mapping[str, Any], page: str
+) -> tuple[Path, Path]:
     """Writes `name.json` and `name.md`, each in one step, and returns their paths.
 
     Not-a-number is null in the JSON. Raises DiskError.
     """
+    text = json.dumps(finite(data), indent=2, allow_nan=False, default=str)
     paths = folder / f"{name}.json", folder / f"{name}.md"
-    texts = (
-        json.dumps(_finite(sheet.data), indent=2, allow_nan=False) + "\n",
-        markdown(sheet),
-    )
-    for path, text in zip(paths, texts, strict=True):
-        write_atomically(path, text)
+    write_atomically(paths[0], text + "\n")
+    write_atomically(paths[1], page)
     return paths
-
-
-def interval(
-    estimate: Estimate | None, digits: int = 3, *, scale: int = 1, sign: str = ""
-) -> str:
-    """`0.812 (0.760, 0.864)`; `-` for what is not known; * where tasks are the clusters."""
-    if estimate is None or math.isnan(estimate.value):
-        return "-"
-    value, low, high = (
-        "-" if math.isnan(x) else f"{scale * x:{sign}.{digits}f}"
-        for x in (estimate.value, estimate.low, estimate.high)
-    )
-    star = "" if estimate.clustered_by == "family" else "*"
-    return f"{value}{star} ({low}, {high})"
-
-
-def _finite(value: Any) -> Any:
-    """The same with None for not-a-number."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

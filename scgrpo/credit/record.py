@@ -1,4 +1,7 @@
-"""The credit of each token of a training step, stored with the step's episodes."""
+"""The credit of each token of a training step, stored with the step's episodes.
+
+The training loop writes it and reports read it: both sides of the format are here.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,31 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from envs.store import read_episodes
+from envs.types import Episode
 from scgrpo.batch import Batch
 from scgrpo.credit.references import Case
 from scgrpo.credit.rule import Credit
 from scgrpo.runs.disk import write_atomically
 
-__all__ = ["CreditRow", "credit_path", "skipped_rows", "credit_rows", "write_credit"]
+__all__ = [
+    "CreditRow",
+    "credit_path",
+    "credit_rows",
+    "read_step",
+    "saved_steps",
+    "skipped_rows",
+    "write_credit",
+]
 
 DIGITS = 4
 NO_REFERENCES = "none"
+PER_TOKEN = ("divergence", "weight", "entropy")
 
 
 @dataclass(frozen=True)
@@ -29,17 +44,18 @@ class CreditRow:
     | field | meaning |
     |---|---|
     | episode | its place in the step's file of episodes |
-    | group | episodes of one number are attempts at one task |
+    | group | episodes of one number are attempts at one task; None if no credit was saved |
     | reference | place of the episode that its teacher was shown |
     | case | what its group's references are, as `Case`; `none` if the rule reads none; |
-    | | `void` (ungraded) and `dropped` for an episode that no gradient saw |
+    | | `void` (ungraded) and `dropped` for an episode that no gradient saw; |
+    | | empty if no credit was saved |
     | advantage | its mean over the action tokens if turns differ; None for `void`, `dropped` |
     | divergence, weight | D (nats) and w of each action token in order, empty for those two |
     | entropy | of the unconditioned distribution (nats), likewise; empty without a pass |
     """
 
     episode: int
-    group: int
+    group: int | None
     reference: int | None = None
     case: str = NO_REFERENCES
     advantage: float | None = None
@@ -129,3 +145,73 @@ def _shorten(value: object) -> object:
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     return value
+
+
+def saved_steps(run: Path) -> list[int]:
+    """The steps whose episodes are on disk, in order."""
+    paths = (run / "episodes").glob("step-*.jsonl")
+    return sorted(int(path.stem.removeprefix("step-")) for path in paths)
+
+
+def read_step(run: Path, step: int) -> list[tuple[Episode, CreditRow]]:
+    """The episodes of a step in the order of their file, each with its credit.
+
+    An episode whose credit was not saved has a row without group and weights. Raises ValueError
+    for a step that the run does not have, and for credit that belongs to other episodes.
+    """
+    credit = credit_path(run, step)
+    path = run / "episodes" / credit.name
+    if not path.is_file():
+        steps = saved_steps(run)
+        range_ = f"it has {steps[0]} to {steps[-1]}" if steps else "it has none"
+        raise ValueError(f"{run} has no episodes of step {step}; {range_}")
+
+    episodes = list(read_episodes(path))
+    rows = _read_rows(credit) if credit.is_file() else {}
+    if stray := sorted(set(rows) - set(range(len(episodes)))):
+        raise ValueError(f"{credit}: no episode {stray[0]} in {path}")
+
+    try:
+        return [
+            (episode, _row_of(episode, place, rows.get(place, {})))
+            for place, episode in enumerate(episodes)
+        ]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{credit}: {error}") from error
+
+
+def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
+    """The lines of a file by episode; a torn last line is left out."""
+    rows: dict[int, dict[str, Any]] = {}
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            rows[row["episode"]] = row
+        except (ValueError, KeyError, TypeError) as error:
+            if number < len(lines):
+                raise ValueError(
+                    f"{path}, line {number}: not credit: {line[:80]!r}"
+                ) from error
+    return rows
+
+
+def _row_of(episode: Episode, place: int, data: Mapping[str, Any]) -> CreditRow:
+    """The row of an episode. Raises ValueError if its lengths are not those of the episode."""
+    row = CreditRow(
+        place,
+        group=data.get("group"),
+        reference=data.get("reference"),
+        case=data.get("case") or "",
+        advantage=data.get("advantage"),
+        **{name: tuple(data.get(name) or ()) for name in PER_TOKEN},
+    )
+    expected = sum(len(turn.token_ids) for turn in episode.turns)
+    for name in PER_TOKEN:
+        got = len(getattr(row, name))
+        if got not in (0, expected):
+            raise ValueError(
+                f"episode {place}: got {got} values of {name}, expected one for each of its "
+                f"{expected} action tokens: do the files belong to the same step?"
+            )
+    return row

@@ -16,11 +16,11 @@ from envs.types import Episode, Segment, Stop, Verdict
 from evals.compare import main
 from evals.comparison.verdicts import fieller, holm, verdict
 from evals.evaluation.models import EvaluatedModel, EvaluatedModels
-from evals.evaluation.suites import Cell
+from evals.evaluation.plan import Evaluation
+from evals.evaluation.suites import Suite
 from evals.report import report
 from evals.report.scores import compare
-from evals.run import Evaluation
-from evals.statistics import Estimate, PairedTest, paired_test
+from evals.statistics import Estimate, PairedTest, paired_t_test
 from scgrpo.config import TrainConfig
 
 
@@ -43,24 +43,24 @@ def test_with_a_family_for_each_task_it_is_the_paired_t_test():
     stats = pytest.importorskip("scipy.stats", reason="scipy is the independent check")
     rng = np.random.default_rng(0)
     before, after = solved(rng.random(12) * 0.8), solved(rng.random(12))
-    found = paired_test(before, after, [str(i) for i in range(12)])
-    wanted = stats.ttest_rel(after.mean(axis=1), before.mean(axis=1))
-    interval = wanted.confidence_interval(0.95)
-    assert found.p_value == pytest.approx(wanted.pvalue, abs=1e-6)
-    assert found.estimate.low == pytest.approx(interval.low, abs=1e-4)
-    assert found.estimate.high == pytest.approx(interval.high, abs=1e-4)
+    test = paired_t_test(before, after, [str(i) for i in range(12)])
+    expected = stats.ttest_rel(after.mean(axis=1), before.mean(axis=1))
+    interval = expected.confidence_interval(0.95)
+    assert test.p_value == pytest.approx(expected.pvalue, abs=1e-6)
+    assert test.estimate.low == pytest.approx(interval.low, abs=1e-4)
+    assert test.estimate.high == pytest.approx(interval.high, abs=1e-4)
 
 
 def test_families_of_one_size_are_the_t_test_of_their_means():
     stats = pytest.importorskip("scipy.stats", reason="scipy is the independent check")
     rng = np.random.default_rng(1)
     before, after = solved(rng.random(24) * 0.5), solved(rng.random(24))
-    found = paired_test(before, after, [str(i // 4) for i in range(24)])
+    test = paired_t_test(before, after, [str(i // 4) for i in range(24)])
     means = (after.mean(axis=1) - before.mean(axis=1)).reshape(6, 4).mean(axis=1)
-    wanted = stats.ttest_1samp(means, 0.0)
-    assert found.p_value == pytest.approx(wanted.pvalue, abs=1e-6)
-    assert found.estimate.low == pytest.approx(
-        wanted.confidence_interval(0.95).low, abs=1e-4
+    expected = stats.ttest_1samp(means, 0.0)
+    assert test.p_value == pytest.approx(expected.pvalue, abs=1e-6)
+    assert test.estimate.low == pytest.approx(
+        expected.confidence_interval(0.95).low, abs=1e-4
     )
 
 
@@ -90,13 +90,13 @@ def test_a_verdict_needs_the_interval_and_the_adjusted_p_value():
     assert verdict(up, math.nan) == "not shown"
 
 
-CELLS = [Cell("toy_guess", 1, "id"), Cell("toy_guess", 1, "ood/difficulty")]
+SUITES = [Suite("toy_guess", 1, "id"), Suite("toy_guess", 1, "ood/difficulty")]
 
 
 def make_evaluation(
     folder, *, base, trained, code="c", sampling=1, tasks=12, rollouts=4
 ):
-    """A report and its episodes, each model solving tasks at its rate of a cell."""
+    """A report and its episodes, each model solving tasks at its rate of a suite."""
     rng = np.random.default_rng(len(str(folder)))
     subjects = EvaluatedModels(
         (
@@ -107,39 +107,41 @@ def make_evaluation(
         TrainConfig(limits=Limits(turn_tokens=sampling)),
         (),
     )
-    chosen = {cell: ToyGuess().tasks(cell.split, cell.level)[:tasks] for cell in CELLS}
+    chosen = {
+        suite: ToyGuess().tasks(suite.split, suite.level)[:tasks] for suite in SUITES
+    }
     digests = {"base": "0", "trained": str(folder)}
     code_of = {"toy_guess": code}
     made = Evaluation(
         subjects, chosen, digests, code_of, rollouts, 0, False, folder / "evals"
     )
     for subject, rates in zip(subjects.models, (base, trained), strict=True):
-        for cell, rate in zip(CELLS, rates, strict=True):
+        for suite, rate in zip(SUITES, rates, strict=True):
             episodes = [
                 said(task, rng.random() < rate)
-                for task in chosen[cell]
+                for task in chosen[suite]
                 for _ in range(rollouts)
             ]
-            write_episodes(made.path(cell, subject), episodes)
+            write_episodes(made.path(suite, subject), episodes)
     rows = [
         compare(
-            cell,
-            chosen[cell],
-            {s.label: made.kept(cell, s) for s in subjects.models},
+            suite,
+            chosen[suite],
+            {s.label: made.episodes(suite, s) for s in subjects.models},
             4,
         )
-        for cell in CELLS
+        for suite in SUITES
     ]
     models = {
         s.label: {"name": s.name, "folder": str(s.folder), "sha256": digests[s.label]}
         for s in subjects.models
     }
-    facts = {"sampling": "sampled at temperature 1", "seed": 0, "code": code_of}
-    facts |= {
+    origin = {"sampling": "sampled at temperature 1", "seed": 0, "code": code_of}
+    origin |= {
         "models": models,
         "limits": {"turn_tokens": sampling, "episode_tokens": 1024},
     }
-    report.write(report.Report(rows, facts), folder / "evals", "x")
+    report.write(report.Report(rows, origin), folder / "evals", "x")
     return str(folder)
 
 
@@ -167,7 +169,9 @@ def pair(tmp_path):
     return low, make_evaluation(tmp_path / "high", base=(0.0, 0.0), trained=(1.0, 1.0))
 
 
-def test_a_better_run_is_called_better_and_the_tax_is_its_share(pair, tmp_path, capsys):
+def test_a_better_run_is_called_better_and_the_gain_ratio_is_its_share(
+    pair, tmp_path, capsys
+):
     main([*pair, "--out", str(tmp_path / "out")])
     out = capsys.readouterr().out
     assert out.count("better") >= 2
@@ -176,8 +180,8 @@ def test_a_better_run_is_called_better_and_the_tax_is_its_share(pair, tmp_path, 
     data = json.loads(path.read_text())
     assert [c["verdict"] for c in data["comparisons"]] == ["better", "better"]
     assert [c["tasks"] for c in data["comparisons"]] == [12, 12]
-    (tax,) = data["taxes"]
-    assert tax["low"] < tax["value"] < tax["high"]
+    (ratio,) = data["ood_gain_ratios"]
+    assert ratio["low"] < ratio["value"] < ratio["high"]
     page = path.with_suffix(".md").read_text()
     assert "| toy_guess level 1 id | high trained | low trained | 12 |" in page
 
@@ -216,22 +220,22 @@ def test_the_same_result_twice_is_not_shown_to_differ(pair, tmp_path, capsys):
 
 def test_bad_input_says_what_to_do(pair, tmp_path, capsys):
     low, _ = pair
-    assert "got one result, wanted at least two" in refused([low], capsys)
+    assert "got one result, expected at least two" in refused([low], capsys)
     assert "there is no run" in refused([low, "absent"], capsys)
     assert "holds no model 'best'" in refused([low, f"{low}:best"], capsys)
     (tmp_path / "bare").mkdir()
     assert "holds no evaluation" in refused([low, str(tmp_path / "bare")], capsys)
     bad = tmp_path / "bad.json"
     bad.write_text("{}")
-    assert "is no report of evals.run" in refused([low, str(bad)], capsys)
-    bad.write_text('{"facts": {}, "rows": []}')
+    assert "is no report of `scgrpo eval`" in refused([low, str(bad)], capsys)
+    bad.write_text('{"provenance": {}, "rows": []}')
     assert "is an empty result" in refused([low, str(bad)], capsys)
     other = make_evaluation(
         tmp_path / "o", base=(0, 0), trained=(0, 0), code="d", sampling=2
     )
-    said_ = refused([low, other], capsys)
-    assert "mixed versions: limits" in said_
-    assert "toy_guess was played by other code" in said_
+    err = refused([low, other], capsys)
+    assert "mixed versions: limits" in err
+    assert "toy_guess was played by other code" in err
     main([low, other, "--allow-mixed", "--out", str(tmp_path / "out")])
     assert "Mixed versions: limits" in capsys.readouterr().out
 

@@ -15,9 +15,10 @@ from envs.base import TextEnv
 from envs.store import write_episodes
 from envs.toy.guess import ToyGuess
 from envs.types import Episode, Segment, Stop, Task, Verdict
-from evals.credit import main, measured, samples
-from evals.credit_test.record import run_tokenizer
+from evals.credit import main
+from evals.credit_test.report import credit_report, read_samples
 from evals.credit_test.signals import auroc, mass, signals
+from evals.credit_test.tokens import run_tokenizer
 from evals.statistics import mean_estimate
 from scgrpo.config import TrainConfig
 from scgrpo.credit.record import CreditRow, credit_path, write_credit
@@ -77,7 +78,7 @@ def test_the_interval_of_a_mean_is_students_over_families():
 def test_an_interval_of_shares_stays_among_them():
     found = mean_estimate([0.0, 1.0, 1.0, 1.0, 1.0], list("abcde"), 5)
     assert (found.low, found.high) == (pytest.approx(0.2448, abs=1e-3), 1.0)
-    gap = mean_estimate([-1.0, 1.0, -1.0, 1.0, -1.0], list("abcde"), 5, least=-1.0)
+    gap = mean_estimate([-1.0, 1.0, -1.0, 1.0, -1.0], list("abcde"), 5, lowest=-1.0)
     assert (gap.low, gap.high) == (-1.0, 1.0)
 
 
@@ -140,7 +141,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def numbers(run: Path) -> dict[tuple[str, str], tuple[float, float]]:
-    found = measured(run).data["found"]
+    found = credit_report(run).data["signals"]
     return {
         (r["label"], r["signal"]): (r["auroc"]["value"], r["mass"]["value"])
         for r in found
@@ -166,9 +167,9 @@ def test_planted_credit_is_found_where_it_was_planted(run):
 def test_shuffled_credit_is_blind_on_average(run):
     tokenizer = run_tokenizer(run)
     assert tokenizer is not None
-    found = list(samples(run, ToyGuess(), tokenizer, Counter()))
+    found = list(read_samples(run, ToyGuess(), tokenizer, Counter()))
     several = [
-        auroc(values["shuffled"], sample.deciding.span)
+        auroc(values["shuffled"], sample.critical.span)
         for seed in range(100)
         for sample, values in zip(
             found, signals(found, np.random.default_rng(seed)), strict=True
@@ -188,7 +189,7 @@ def test_the_place_of_a_token_is_judged_by_other_tasks_alone(run):
     write_credit(path, rows)
     tokenizer = run_tokenizer(run)
     assert tokenizer is not None
-    found = list(samples(run, ToyGuess(), tokenizer, Counter()))
+    found = list(read_samples(run, ToyGuess(), tokenizer, Counter()))
     values = next(iter(signals(found, np.random.default_rng(0))))
     assert values["place"] == pytest.approx([0.5, 0.5, 0.5, 0.5])
 
@@ -201,9 +202,9 @@ def test_what_is_not_measured_is_counted_and_said(run, capsys):
     data = json.loads((run / "evals" / "credit" / "credit.json").read_text())
     assert data["left_out"] == {
         "failed": 1,
-        "void": 1,
+        "errored": 1,
         "solved, not weighted": 1,
-        "solved, critical span not found as it is written": 1,
+        "solved, critical span not written as labelled": 1,
         "solved, credit not finite": 1,
         "solved, without a record of credit": 1,
     }
@@ -216,7 +217,7 @@ def test_what_is_not_measured_is_counted_and_said(run, capsys):
 
 
 def test_a_gap_is_the_weight_less_the_other_on_the_same_episodes(run):
-    found = measured(run).data["found"]
+    found = credit_report(run).data["signals"]
     (later,) = (r for r in found if (r["label"], r["signal"]) == ("span", "later"))
     assert later["auroc_gap"]["value"] == pytest.approx(1 / 3)
     assert later["mass_gap"]["value"] == pytest.approx(0.45 - 0.3)
@@ -230,7 +231,7 @@ def test_an_environment_without_labels_is_refused(run):
     tokenizer = run_tokenizer(run)
     assert tokenizer is not None
     with pytest.raises(ValueError, match="unlabelled has no critical labels"):
-        list(samples(run, Unlabelled(), tokenizer, Counter()))
+        list(read_samples(run, Unlabelled(), tokenizer, Counter()))
 
 
 def test_a_run_without_weighted_episodes_is_refused_with_what_it_has(run, capsys):

@@ -16,16 +16,17 @@ from envs.store import write_episodes
 from envs.types import Episode, Segment, Stop, Task, Verdict
 from evals.evaluation.models import EvaluatedModel, EvaluatedModels
 from evals.evaluation.plan import Evaluation
-from evals.evaluation.suites import Cell
+from evals.evaluation.suites import Suite
 from scgrpo.config import TrainConfig
 from scgrpo.models.tiny import make_tiny
 
 pytest.importorskip("altair", reason="altair draws the charts")
 pytest.importorskip("vl_convert", reason="vl-convert-python makes them SVG")
 
-from evals import page as module  # noqa: E402
-from evals.page import main, page  # noqa: E402
-from evals.report.microscope import _spread, microscope  # noqa: E402
+from evals.page import main  # noqa: E402
+from evals.report import html  # noqa: E402
+from evals.report.html import page  # noqa: E402
+from evals.report.microscope import _spread, training_episodes  # noqa: E402
 
 HOSTILE = "</script><script>window.owned=1</script><img src=x onerror=window.owned=1>{{7*7}}'\"&"
 CHROMIUM = shutil.which("chromium")
@@ -56,7 +57,7 @@ def episode(
 
 
 def make_run(folder: Path, *, credit: bool = True) -> Path:
-    """Two steps of two groups: failed and solved, solved and void."""
+    """Two steps of two groups: failed and solved, solved and errored."""
     make_tiny(folder / "checkpoints" / "step-000002", hidden=8, layers=1, heads=1)
     (folder / "config.yaml").write_text("env: toy_guess\n")
     for step in (1, 2):
@@ -132,8 +133,8 @@ def evaluated(run: Path) -> Path:
             episode(y, score),
             episode(y, None),
         ]
-        write_episodes(made.path(Cell("toy", 0, "id"), subject), four)
-    facts = {
+        write_episodes(made.path(Suite("toy", 0, "id"), subject), four)
+    origin = {
         "sampling": "greedy",
         "models": {
             label: {"name": label, "folder": str(run), "sha256": "0"}
@@ -143,7 +144,9 @@ def evaluated(run: Path) -> Path:
         "code": {"toy": "c"},
         "seed": 0,
     }
-    (run / "evals" / "x.json").write_text(json.dumps({"facts": facts, "rows": rows}))
+    (run / "evals" / "x.json").write_text(
+        json.dumps({"provenance": origin, "rows": rows})
+    )
     return run
 
 
@@ -200,7 +203,7 @@ def test_each_token_has_its_numbers(run):
 
 def test_tables_hold_the_reports_numbers(run):
     text = page([evaluated(run)])
-    assert "<td>75.0 % (50.0-87.5)</td><td>+50.0 (+37.5 to +62.5)</td>" in text
+    assert "<td>75.0 % (50.0-87.5)</td><td>+50.0 better (+37.5 to +62.5)</td>" in text
     assert text.count('role="img"') == 3  # success while training, rates, differences
     assert "episodes/success by step: a from 0.25 to 0.75" in text
 
@@ -243,7 +246,7 @@ def test_runs_without_evaluation_stand_side_by_side_uncompared(run, tmp_path):
 def test_steps_are_spread_and_groups_stay_whole(run):
     assert _spread([1, 2, 3, 4, 5], 3) == [1, 3, 5]
     assert _spread([1, 2, 3], 1) == [3]
-    assert [(r["step"], r["place"]) for r in microscope(run, "a", "e", 3)] == [
+    assert [(r["step"], r["place"]) for r in training_episodes(run, "a", "e", 3)] == [
         (2, 0),
         (2, 1),
     ]
@@ -258,7 +261,7 @@ def test_an_evaluation_s_episodes_follow_those_of_training(run):
     later = episodes[8:]
     assert [e["model"] for e in later] == ["base"] * 4 + ["trained"] * 4
     assert {(e["run"], e["env"]) for e in later} == {("a", "toy")}
-    wanted = ["not solved"] * 3 + ["void"] + ["solved"] * 3 + ["void"]
+    wanted = ["not solved"] * 3 + ["errored"] + ["solved"] * 3 + ["errored"]
     assert [e["verdict"] for e in later] == wanted
     turn = later[0]["segments"][1]
     assert (turn["tokens"][0], turn["logprob"][0]) == ("a", -0.5)
@@ -285,7 +288,7 @@ def test_a_report_whose_episodes_are_gone_is_shown_without_them(run):
 def test_a_report_that_does_not_say_how_it_was_made_is_refused_by_name(run, capsys):
     path = evaluated(run) / "evals" / "x.json"
     data = json.loads(path.read_text())
-    del data["facts"]["code"]
+    del data["provenance"]["code"]
     path.write_text(json.dumps(data))
     with pytest.raises(SystemExit) as stopped:
         main([str(run)])
@@ -299,7 +302,7 @@ def test_a_report_that_does_not_say_how_it_was_made_is_refused_by_name(run, caps
 def test_a_page_too_large_holds_fewer_episodes(run, monkeypatch):
     whole = page([run])
     assert len(data_of(whole)) == 8
-    monkeypatch.setattr(module, "MOST_BYTES", len(whole.encode()) - 1)
+    monkeypatch.setattr(html, "MAX_BYTES", len(whole.encode()) - 1)
     assert len(data_of(page([run], episodes=8))) == 4
 
 
@@ -307,7 +310,10 @@ def test_the_command_writes_into_the_run_and_names_what_is_missing(run, capsys):
     main([str(run)])
     assert (run / "evals" / "report.html").read_text().startswith("<!doctype html>")
     for arguments, sentence in (
-        ([str(run), "--episodes", "0"], "got --episodes 0, wanted at least 1"),
+        (
+            [str(run), "--episodes", "0"],
+            "argument --episodes: got '0', expected a whole number from 1",
+        ),
         (["nowhere"], "there is no run"),
     ):
         with pytest.raises(SystemExit) as stopped:
@@ -355,7 +361,7 @@ def test_filters_narrow_the_list(tab):
     assert entries.count() == 16
     for name, value, left in (
         ("step", "2", 4),
-        ("verdict", "void", 1),
+        ("verdict", "errored", 1),
         ("level", "1", 1),
     ):
         tab.select_option(f"#filter-{name}", value)

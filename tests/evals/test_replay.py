@@ -20,7 +20,7 @@ TASK = ToyGuess().tasks("train", 1)[4]  # 5 in 1 to 7, three guesses
 
 @pytest.fixture
 def file(tmp_path):
-    """Found in two guesses, not found in three, out of tokens after one, and broken."""
+    """Solved in two guesses, not solved in three, malformed, and broken."""
     env = registry.make("toy_guess")
     path = tmp_path / "episodes.jsonl"
     played = [
@@ -37,7 +37,7 @@ def _broken(chat):
     raise RuntimeError("the engine is gone")
 
 
-def said(path, capsys, *arguments, code=1):
+def output_of(path, capsys, *arguments, code=1):
     with pytest.raises(SystemExit) as stopped:
         main([str(path), *arguments])
     assert stopped.value.code == code
@@ -45,8 +45,8 @@ def said(path, capsys, *arguments, code=1):
     return captured.out + captured.err
 
 
-def tampered(path, change, *, signed=True, line=0):
-    """Rewrites one line by `change(row)`, with a checksum that fits where `signed`."""
+def tamper(path, change, *, signed=True, line=0):
+    """Rewrites one line by `change(row)`, with a checksum that fits if `signed`."""
     rows = [json.loads(text) for text in path.read_text().splitlines()]
     change(rows[line])
     if signed:
@@ -55,9 +55,9 @@ def tampered(path, change, *, signed=True, line=0):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_untouched_episodes_prove_themselves_and_void_ones_are_counted(file, capsys):
-    out = said(file, capsys, code=0)
-    assert "3 of 4 episodes prove themselves, 0 do not, 1 void" in out
+def test_untouched_episodes_prove_themselves_and_errored_ones_are_counted(file, capsys):
+    out = output_of(file, capsys, code=0)
+    assert "3 of 4 episodes prove themselves, 0 do not, 1 errored" in out
     assert "replay: 4/4" in out
 
 
@@ -74,66 +74,68 @@ def test_random_episodes_of_every_level_and_split_prove_themselves(tmp_path):
 
 
 def test_a_tampered_action_is_named_by_its_reply(file, capsys):
-    tampered(file, lambda row: row["segments"][1].update(text="6"))
-    out = said(file, capsys)
+    tamper(file, lambda row: row["segments"][1].update(text="6"))
+    out = output_of(file, capsys)
     assert "line 1: train/1/1-7/5" in out
     assert "turn 1: the reply is 'higher' in the file, 'lower' now" in out
     assert "3 of 4" not in out
 
 
 def test_an_action_whose_reply_stays_the_same_breaks_the_checksum(file, capsys):
-    tampered(file, lambda row: row["segments"][1].update(text="3"), signed=False)
-    assert "the line was changed after it was written" in said(file, capsys)
+    tamper(file, lambda row: row["segments"][1].update(text="3"), signed=False)
+    assert "the line was changed after it was written" in output_of(file, capsys)
 
 
 def test_a_tampered_reply_is_named(file, capsys):
-    tampered(file, lambda row: row["segments"][2].update(text="lower"))
-    assert "turn 1: the reply is 'lower' in the file, 'higher' now" in said(
+    tamper(file, lambda row: row["segments"][2].update(text="lower"))
+    assert "turn 1: the reply is 'lower' in the file, 'higher' now" in output_of(
         file, capsys
     )
 
 
 def test_a_tampered_verdict_is_named(file, capsys):
-    tampered(file, lambda row: row.update(passed=True, score=1.0), line=1)
-    out = said(file, capsys)
+    tamper(file, lambda row: row.update(passed=True, score=1.0), line=1)
+    out = output_of(file, capsys)
     assert "line 2:" in out
     assert "verdict: passed is True in the file, False now" in out
     assert "verdict: score is 1.0 in the file, 0.0 now" in out
 
 
 def test_a_tampered_task_is_named_without_its_payload(file, capsys):
-    tampered(
+    tamper(
         file,
         lambda row: row.update(payload='{"low":1,"high":7,"number":6}', prompt="?"),
     )
-    out = said(file, capsys)
+    out = output_of(file, capsys)
     assert "task: its payload differs\n" in out
     assert "task: its prompt differs: '?' in the file" in out
 
 
 def test_a_turn_left_out_or_an_early_stop_is_named(file, capsys):
-    tampered(file, lambda row: row.update(segments=row["segments"][:2]))
-    assert "verdict: passed is True in the file, False now" in said(file, capsys)
+    tamper(file, lambda row: row.update(segments=row["segments"][:2]))
+    assert "verdict: passed is True in the file, False now" in output_of(file, capsys)
 
 
 def test_another_environment_version_is_named(file, capsys):
-    tampered(file, lambda row: row.update(env="scgrpo/toy_guess-v7"))
-    out = said(file, capsys, "--env", "toy_guess")
+    tamper(file, lambda row: row.update(env="scgrpo/toy_guess-v7"))
+    out = output_of(file, capsys, "--env", "toy_guess")
     assert "environment version: played in scgrpo/toy_guess-v7" in out
     assert "replayed in scgrpo/toy_guess-v0" in out
-    assert "toy_guess" in said(file, capsys, code=2)
+    assert "toy_guess" in output_of(file, capsys, code=2)
 
 
 def test_another_source_hash_is_named(file, capsys):
-    tampered(file, lambda row: row.update(source="0" * 64))
-    assert "source hash: played by 000000000000, replayed by " in said(file, capsys)
+    tamper(file, lambda row: row.update(source="0" * 64))
+    assert "source hash: played by 000000000000, replayed by " in output_of(
+        file, capsys
+    )
 
 
 def test_a_task_that_is_gone_and_a_line_that_is_no_episode_are_named(file, capsys):
-    tampered(file, lambda row: row.update(task_id="train/1/1-7/99"))
+    tamper(file, lambda row: row.update(task_id="train/1/1-7/99"))
     with file.open("a") as opened:
         opened.write("{}\n")
-    out = said(file, capsys)
+    out = output_of(file, capsys)
     assert "toy_guess has no task train/1/1-7/99" in out
     assert "line 5:" in out
     assert "no episode" in out
@@ -148,17 +150,19 @@ def test_an_older_file_without_the_columns_replays_once_its_environment_is_named
             del row[column]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert next(read_episodes(file)).env == ""
-    assert "does not say its environment: name it by --env" in said(
+    assert "does not say its environment: name it by --env" in output_of(
         file, capsys, code=2
     )
-    assert "3 of 4 episodes prove" in said(file, capsys, "--env", "toy_guess", code=0)
+    assert "3 of 4 episodes prove" in output_of(
+        file, capsys, "--env", "toy_guess", code=0
+    )
 
 
 def test_bad_files_say_so(tmp_path, capsys):
     empty = tmp_path / "empty.jsonl"
     empty.touch()
-    assert "is empty; wanted a file of episodes" in said(empty, capsys, code=2)
-    assert "absent.jsonl" in said(tmp_path / "absent.jsonl", capsys, code=2)
+    assert "is empty, expected a file of episodes" in output_of(empty, capsys, code=2)
+    assert "absent.jsonl" in output_of(tmp_path / "absent.jsonl", capsys, code=2)
 
 
 def test_swe_lite_episodes_prove_themselves_in_a_sandbox(tmp_path, make_env, capsys):
@@ -170,10 +174,10 @@ def test_swe_lite_episodes_prove_themselves_in_a_sandbox(tmp_path, make_env, cap
     write_episodes(path, [play(env, RandomPolicy(env), task, seed=1)])
     assert [e.verified for e in read_episodes(path)][:2] == [True, True]
     named = ["--threads", "1"]
-    assert "3 of 3 episodes prove themselves" in said(path, capsys, *named, code=0)
+    assert "3 of 3 episodes prove themselves" in output_of(path, capsys, *named, code=0)
     lie = [replace(e, verdict=Verdict(False, 1.0)) for e in read_episodes(path)]
     path.unlink()
     write_episodes(path, lie[:1])
-    assert "verdict: passed is False in the file, True now" in said(
+    assert "verdict: passed is False in the file, True now" in output_of(
         path, capsys, *named
     )

@@ -113,14 +113,14 @@ def test_the_newest_run_is_evaluated_with_its_three_models_on_the_levels_that_it
         assert all(
             (s["episodes"], s["errors"]) == (10, 0) for s in row["scores"].values()
         )
-    facts = report["facts"]
-    assert facts["command"] == "python -m evals.run --ood --tasks 5 --rollouts 2"
-    assert facts["run"] == "runs/first"
-    assert facts["limits"] == {"turn_tokens": 3, "episode_tokens": 200}
-    assert facts["models"]["trained"]["name"] == "runs/first/checkpoints/step-000003"
-    assert len({m["sha256"] for m in facts["models"].values()}) == 3
-    assert facts["sampling"] == "sampled at temperature 1"
-    assert (facts["stopped"], facts["missing"]) == ("", {})
+    origin = report["provenance"]
+    assert origin["command"] == "scgrpo eval --ood --tasks 5 --rollouts 2"
+    assert origin["run"] == "runs/first"
+    assert origin["limits"] == {"turn_tokens": 3, "episode_tokens": 200}
+    assert origin["models"]["trained"]["name"] == "runs/first/checkpoints/step-000003"
+    assert len({m["sha256"] for m in origin["models"].values()}) == 3
+    assert origin["sampling"] == "sampled at temperature 1"
+    assert (origin["stopped"], origin["missing"]) == ("", {})
 
     main(["--ood", "--tasks", "5", "--rollouts", "2"])
     assert "episodes: 0 to play, 120 on disk" in capsys.readouterr().err
@@ -132,7 +132,7 @@ def test_a_checkpoint_belongs_to_its_run_and_a_run_may_be_named(here, capsys):
     main(["--model", "runs/first/checkpoints/step-000003", *quick])
     played = capsys.readouterr().err
     assert "6 to play, 0 on disk" in played
-    for same in (["--run", "first"], ["--model", "first"], ["--run", "runs/latest"]):
+    for same in (["first"], ["--run", "first"], ["--model", "first"], ["runs/latest"]):
         main([*same, *quick])
         assert "0 to play, 6 on disk" in capsys.readouterr().err
 
@@ -162,17 +162,17 @@ def test_another_base_stands_in_for_the_run_s(here):
             "1",
         ]
     )
-    found = report_of(here / "runs/first/evals")["facts"]["models"]
+    found = report_of(here / "runs/first/evals")["provenance"]["models"]
     assert found["base"]["name"] == "runs/first/warm_start"
 
 
 def test_greedy_is_stated_and_plays_once(here, capsys):
     main(["--greedy", "--levels", "0", "--tasks", "2"])
     report = report_of(here / "runs/first/evals")
-    assert report["facts"]["sampling"] == "greedy"
+    assert report["provenance"]["sampling"] == "greedy"
     assert report["rows"][0]["rollouts"] == 1
     assert "greedy" in capsys.readouterr().out
-    assert "--greedy says the same every time" in refused(
+    assert "got --greedy and --rollouts 2, expected 1 rollout" in refused(
         "--greedy --rollouts 2", capsys
     )
 
@@ -291,18 +291,18 @@ def test_a_token_budget_stops_with_a_report_of_what_is_there_and_the_rest_comes_
     assert "tokens were written, --max-tokens is 90" in said.err
     assert "the same command goes on" in said.err
     assert "Incomplete: " in said.out
-    facts = report_of(here / "out")["facts"]
-    assert facts["missing"]["trained"] == {"toy_guess level 4 id": 40}
+    origin = report_of(here / "out")["provenance"]
+    assert origin["missing"]["trained"] == {"toy_guess level 4 id": 40}
     main(asked)
     captured = capsys.readouterr().err
     assert "time: about " in captured
     assert 80 < played(captured) < 120
-    assert report_of(here / "out")["facts"]["missing"] == {}
+    assert report_of(here / "out")["provenance"]["missing"] == {}
 
 
 def test_without_a_run_it_says_how_to_get_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert "train one: python -m scgrpo.train env=swe_lite" in refused("--ood", capsys)
+    assert "train one: " in refused("--ood", capsys)
 
 
 @pytest.mark.parametrize(
@@ -314,15 +314,15 @@ def test_without_a_run_it_says_how_to_get_one(tmp_path, monkeypatch, capsys):
             "--envs toy_gues",
             "environment 'toy_gues' does not exist. Did you mean 'toy_guess'?",
         ),
-        ("--levels 7", "toy_guess has no level 7; wanted --levels among 0 1 2 3 4"),
+        ("--levels 7", "got --levels 7, expected levels of toy_guess: 0 1 2 3 4"),
         ("--model ./absent", "unknown model './absent': there is no folder absent"),
         ("--model runs/first/evals", "the folder holds no model"),
-        ("--tasks 0", "argument --tasks: got '0', wanted a whole number from 1"),
-        ("--seed x", "argument --seed: got 'x', wanted a whole number from 0"),
+        ("--tasks 0", "argument --tasks: got '0', expected a whole number from 1"),
+        ("--seed x", "argument --seed: got 'x', expected a whole number from 0"),
         ("--oood", "unrecognized arguments: --oood"),
         (
             "--max-minutes nan",
-            "argument --max-minutes: got 'nan', wanted a number above 0",
+            "argument --max-minutes: got 'nan', expected a number above 0",
         ),
         ("--model-name x", "--model-name needs --base-url"),
         (
@@ -370,7 +370,8 @@ def test_an_unreadable_model_is_named(here, capsys, damage):
 
 def test_without_any_verdict_the_report_says_why_and_the_command_fails(here, capsys):
     template = here / "runs/first/warm_start/chat_template.jinja"
-    refusal = "{% if 'Guess' in messages[0]['content'] %}{{ raise_exception('no games') }}{% endif %}"
+    condition = "{% if 'Guess' in messages[0]['content'] %}"
+    refusal = condition + "{{ raise_exception('no games') }}{% endif %}"
     template.write_text(refusal + template.read_text())
     said = refused("--levels 0 --tasks 1 --rollouts 2", capsys, code=1)
     assert "no episode of warm-started on toy_guess level 0 id has a verdict" in said
@@ -388,5 +389,5 @@ def test_help_teaches_with_examples(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     page = capsys.readouterr().out
-    assert "python -m evals.run --ood" in page
+    assert "scgrpo eval --ood" in page
     assert "Interrupted? The same command goes on where it stopped." in page

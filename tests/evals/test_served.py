@@ -1,4 +1,4 @@
-"""`evals.run --base-url`: a small server that fails in every way, and llama.cpp's real one."""
+"""`scgrpo eval --base-url`: a small server that fails in every way, and llama.cpp's real one."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_served_model_is_evaluated_and_a_finished_evaluation_needs_no_server(c
     score = row["scores"]["model"]
     assert (score["episodes"], score["errors"]) == (24, 0)
     assert score["tokens"] == pytest.approx(4 * score["turns"])
-    assert data["facts"]["models"]["model"]["name"] == f"m at {address}"
+    assert data["provenance"]["models"]["model"]["name"] == f"m at {address}"
     capsys.readouterr()
     evaluate(address, "--model-name", "m")
     assert "episodes: 0 to play, 24 on disk" in capsys.readouterr().err

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from envs.store import write_episodes
 from envs.types import Episode, Segment, Stop, Task, Verdict
-from evals.credit_test.record import read_step, steps, token_texts
-from evals.show import _episode, main, sparkline
+from evals.credit_test.tokens import token_texts
+from evals.show import _conversation, main, sparkline
+from scgrpo.credit.record import read_step, saved_steps
 from scgrpo.models.tiny import make_tiny
 
 A = (
@@ -40,7 +41,7 @@ def episode(text: str, score: float | None, *, reply: str = "next") -> Episode:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """Two steps; the second has a failed, a solved and a void episode, and credit."""
+    """Two steps; the second has a failed, a solved and an errored episode, and credit."""
     made = tmp_path / "run"
     make_tiny(made / "checkpoints" / "step-000002", hidden=8, layers=1, heads=1)
     write_episodes(made / "episodes" / "step-000001.jsonl", [episode("z", 0.0)])
@@ -89,15 +90,15 @@ def test_a_long_curve_shows_means_of_neighbours():
 
 
 def test_each_episode_is_given_its_own_credit(run):
-    failed, solved, void = read_step(run, 2)
+    (_, failed), (_, solved), (episode, errored) = read_step(run, 2)
     assert (failed.reference, failed.weight, failed.advantage) == (
         1,
         (0.0, 0.8, 0.2),
         -0.5,
     )
     assert (solved.group, solved.weight, solved.case) == (None, (), "")
-    assert (void.group, void.weight, void.episode.verified) == (None, (), None)
-    assert steps(run) == [1, 2]
+    assert (errored.group, errored.weight, episode.verified) == (None, (), None)
+    assert saved_steps(run) == [1, 2]
 
 
 def test_credit_of_another_episode_is_refused(run):
@@ -112,8 +113,7 @@ def test_credit_of_another_episode_is_refused(run):
 
 
 def test_the_token_that_decided_is_the_reddest(run):
-    chosen = read_step(run, 2)[0]
-    shown = _episode(chosen, token_texts(run))
+    shown = _conversation(*read_step(run, 2)[0], token_texts(run))
     shades = {
         shown.plain[span.start : span.end]: span.style.bgcolor.name
         for span in shown.spans
@@ -129,7 +129,7 @@ def test_an_episode_cannot_steer_the_terminal(run):
         run / "episodes" / "step-000003.jsonl", [episode("a", 1.0, reply=bad)]
     )
     out = io.StringIO()
-    shown = _episode(read_step(run, 3)[0], token_texts(run))
+    shown = _conversation(*read_step(run, 3)[0], token_texts(run))
     Console(file=out, force_terminal=True, color_system=None).print(shown)
     assert "\\x1b]0;owned\\x07[red]\\x1b[2J" in out.getvalue()
     assert "\x07" not in out.getvalue()
@@ -156,8 +156,8 @@ def test_the_best_the_worst_and_the_named_episode_are_shown(run, capsys):
         out = capsys.readouterr().out
         assert f"step 2, episode {place} of 3: train/0/[red]x" in out
         assert "▁█" in out
-    assert "void" in out
-    assert "no credit was kept for it" in out
+    assert "errored" in out
+    assert "no credit was saved for it" in out
 
 
 def test_the_newest_evaluation_is_the_table(run, capsys):
@@ -178,7 +178,7 @@ def test_the_newest_evaluation_is_the_table(run, capsys):
     ("extra", "sentence"),
     [
         (["--step", "7"], "no episodes of step 7; it has 1 to 2"),
-        (["--episode", "3"], "got --episode 3, wanted 0 to 2"),
+        (["--episode", "3"], "got --episode 3, expected 0 to 2"),
     ],
 )
 def test_what_is_not_there_is_named(run, capsys, extra, sentence):

@@ -10,9 +10,9 @@ import pytest
 from evals.statistics import (
     MIN_FAMILIES,
     detectable,
-    paired_difference,
     pass_at_k,
     pass_hat_k,
+    success_difference,
     success_rate,
     t_quantile,
 )
@@ -143,7 +143,7 @@ def test_without_verdicts_there_is_no_rate(outcomes):
     rate = success_rate(outcomes, families)
     assert math.isnan(rate.value)
     assert math.isnan(rate.low)
-    assert math.isnan(paired_difference(outcomes, outcomes, families).value)
+    assert math.isnan(success_difference(outcomes, outcomes, families).value)
 
 
 def test_one_task_has_a_rate_but_no_interval():
@@ -163,7 +163,7 @@ def test_the_difference_is_paired_by_task_and_leaves_voids_out():
     before = [[0, 0], [1, 0], [NAN, NAN], [0, 0]]
     after = [[1, NAN], [1, 1], [1, 1], [NAN, NAN]]
     # Tasks 3 and 4 lack a verdict on one side; the others gain 1 and 1/2.
-    gain = paired_difference(before, after, "abcd")
+    gain = success_difference(before, after, "abcd")
     assert gain.value == pytest.approx(0.75)
     assert (gain.tasks, gain.episodes) == (2, 7)
 
@@ -172,7 +172,7 @@ def test_the_interval_of_a_difference_by_hand():
     # Five families of two tasks; gains per family 1, 1, 0, 0, -1 of 2 tasks: mean 0.1.
     before = np.array([[0, 0, 0, 0, 0, 0, 1, 1, 1, 1]], dtype=float).T
     after = np.array([[1, 0, 1, 0, 0, 0, 1, 1, 1, 0]], dtype=float).T
-    gain = paired_difference(before, after, [f for f in "abcde" for _ in "12"])
+    gain = success_difference(before, after, [f for f in "abcde" for _ in "12"])
     # Residual sums 0.8, 0.8, -0.2, -0.2, -1.2: squares 2.80, variance 2.8 / 100 * 5 / 4 = 0.035
     half = 2.7764 * math.sqrt(0.035)
     assert gain.value == pytest.approx(0.1)
@@ -181,11 +181,11 @@ def test_the_interval_of_a_difference_by_hand():
 
 def test_no_difference_anywhere_still_has_an_interval():
     families = [str(i // 2) for i in range(20)]
-    nothing = paired_difference(np.zeros((20, 3)), np.zeros((20, 3)), families)
+    nothing = success_difference(np.zeros((20, 3)), np.zeros((20, 3)), families)
     half = 2.2622 * math.sqrt(2) / 12  # ten families, t with 9 degrees
     assert nothing.value == 0
     assert (nothing.low, nothing.high) == pytest.approx((-half, half), abs=1e-4)
-    everything = paired_difference(np.zeros((20, 3)), np.ones((20, 3)), families)
+    everything = success_difference(np.zeros((20, 3)), np.ones((20, 3)), families)
     assert (everything.low, everything.high) == pytest.approx((1 - half, 1.0), abs=1e-4)
 
 
@@ -207,7 +207,7 @@ def covered(
     )
     rate, gain = (
         success_rate(before, families),
-        paired_difference(before, after, families),
+        success_difference(before, after, families),
     )
     return rate.low <= 0.3 <= rate.high, gain.low <= 0.0502 <= gain.high
 
@@ -246,6 +246,6 @@ def test_a_detectable_difference_is_detected_four_times_in_five():
     found = 0
     for _ in range(600):
         before, after = ((rng.random((100, 8)) < rate).astype(float) for rate in rates)
-        found += paired_difference(before, after, families).low > 0
+        found += success_difference(before, after, families).low > 0
     # 600 repetitions: a standard error of 1.6 points around 80 %.
     assert 0.75 <= found / 600 <= 0.86

@@ -18,10 +18,11 @@ from envs.store import write_episodes
 from envs.toy.guess import ToyGuess
 from envs.types import Episode, Stop, Task, Verdict
 from evals import run as evaluation
-from evals.evaluation.suites import Cell
+from evals.evaluation.pairs import consistency
+from evals.evaluation.suites import Suite
 from evals.replay import replay
 from evals.twin_envs import twin_of, twin_task
-from evals.twins import consistency, main
+from evals.twins import main
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.rollouts import Rollouts
@@ -96,7 +97,7 @@ def test_pair_consistency_by_hand():
     tasks = [[1.0, 1.0], [1.0, 0.0], [1.0, NAN]]
     twins = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
     found = consistency(
-        Cell("toy_guess", 0, "id"),
+        Suite("toy_guess", 0, "id"),
         "m",
         [[episode(x) for x in row] for row in tasks],
         [[episode(x) for x in row] for row in twins],
@@ -136,7 +137,7 @@ def test_who_goes_by_heart_solves_tasks_and_not_pairs(turns, task, both):
             found = rollouts(ScriptedPolicy(script), chosen, group=1, seed=0)
             played.append([[each] for each in found])
     families = [each.family for each in tasks]
-    result = consistency(Cell("toy_guess", 0, "id"), "heart", *played, families, 1)
+    result = consistency(Suite("toy_guess", 0, "id"), "heart", *played, families, 1)
     assert (result.task.value, result.twin.value) == pytest.approx((task, task))
     assert result.both.value == pytest.approx(both)
 
@@ -174,17 +175,20 @@ def test_the_command_plays_both_shares_episodes_with_an_evaluation_and_goes_on(
 ):
     evaluation.main(["--model", "model", *CHOSEN])
     capsys.readouterr()
-    main(["model", *CHOSEN])
+    main(["--model", "model", *CHOSEN])
     captured = capsys.readouterr()
     assert "episodes: 8 to play, 8 on disk" in captured.err
-    assert "Pairs of task and twin, sampled at temperature 1" in captured.out
+    assert "Minimal pairs of task and twin, sampled at temperature 1" in captured.out
     assert "toy_guess level 0 id" in captured.out
     (path,) = (here / "out" / "twins").glob("*.json")
     data = json.loads(path.read_text())
     (row,) = data["rows"]
     assert (row["task"]["tasks"], row["both"]["episodes"]) == (4, 8)
-    assert data["facts"]["command"] == f"python -m evals.twins model {' '.join(CHOSEN)}"
-    main(["model", *CHOSEN])
+    assert (
+        data["provenance"]["command"]
+        == f"scgrpo twins --model model {' '.join(CHOSEN)}"
+    )
+    main(["--model", "model", *CHOSEN])
     assert "episodes: 0 to play, 16 on disk" in capsys.readouterr().err
     assert json.loads(path.read_text())["rows"] == data["rows"]
 
@@ -193,6 +197,7 @@ def test_suites_without_twins_are_refused(here, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(
             [
+                "--model",
                 "model",
                 "--envs",
                 "swe_lite",

@@ -1,7 +1,7 @@
-"""Takes modules and their tests out of the standard library. Runs where an image is built.
+"""Removes modules and their tests from the standard library. Runs while an image is built.
 
-A task made of the standard library's own code would else hold its answer: the right module beside
-the broken one. Arguments: the modules' names. A module that the library lacks is nothing to hide.
+Otherwise a task made of the standard library's code would hold its answer: the right module next
+to the broken one. Arguments: the modules' names. A module that the library lacks is no error.
 """
 
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def hide(library: Path, names: list[str]) -> None:
-    """Removes each module, its test and what was compiled from them."""
+    """Removes each module, its test and their compiled files."""
     for folder, prefix in ((library, ""), (library / "test", "test_")):
         for name in names:
             compiled = folder.glob(f"__pycache__/{prefix}{name}.*.pyc")

@@ -1,4 +1,4 @@
-"""Which tokens decide, where spans, words and tokens do not end at the same places."""
+"""Which tokens are critical, when spans, words and tokens do not end at the same places."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tokenizers.pre_tokenizers import Metaspace
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from envs.types import Episode, Segment, Stop, Task, Verdict
-from evals.credit_test.critical import deciding
+from evals.credit_test.critical import critical_tokens
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 
@@ -48,37 +48,39 @@ def marked(flags: np.ndarray) -> str:
 
 def test_a_span_is_a_whole_word_and_its_turn_decides_with_all_its_tokens(characters):
     """15 and 50 hold a 5 and are other guesses."""
-    found = deciding(
+    tokens = critical_tokens(
         episode(characters, "15", "50", "5", end=(END,)), ["5"], characters
     )
-    assert marked(found.span) == "..." + "..." + "x."
-    assert marked(found.turn) == "..." + "..." + "xx"
-    assert found.places.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert marked(tokens.span) == "..." + "..." + "x."
+    assert marked(tokens.turn) == "..." + "..." + "xx"
+    assert tokens.places.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
     # The right guess is one token, at place 0 of its turn.
-    assert marked(found.rivals) == "x.." + "x.." + "x."
+    assert marked(tokens.rivals) == "x.." + "x.." + "x."
 
 
 def test_of_a_named_argument_the_value_decides(characters):
     turns = ['{"candidate": 13}', '{"candidate": 3}']
-    found = deciding(episode(characters, *turns), ['"candidate": 3'], characters)
-    assert marked(found.span) == "." * 17 + '{"candidate": '.__len__() * "." + "x."
-    assert marked(found.rivals) == "." * 14 + "x" + ".." + "." * 14 + "x."
+    tokens = critical_tokens(
+        episode(characters, *turns), ['"candidate": 3'], characters
+    )
+    assert marked(tokens.span) == "." * 17 + '{"candidate": '.__len__() * "." + "x."
+    assert marked(tokens.rivals) == "." * 14 + "x" + ".." + "." * 14 + "x."
 
 
 def test_a_span_that_is_a_text_decides_whole_and_each_of_several_counts(characters):
-    found = deciding(
+    tokens = critical_tokens(
         episode(characters, 'e "a+1" "b"', "x"), ['"a+1"', '"b"'], characters
     )
-    assert marked(found.span) == "..xxxxx.xxx" + "."
-    assert marked(found.turn) == "x" * 11 + "."
+    assert marked(tokens.span) == "..xxxxx.xxx" + "."
+    assert marked(tokens.turn) == "x" * 11 + "."
 
 
 def test_an_episode_without_the_span_or_without_turns_has_no_deciding_token(characters):
-    found = deciding(
+    tokens = critical_tokens(
         episode(characters, '{"candidate":3}'), ['"candidate": 3'], characters
     )
-    assert not found.turn.any()
-    assert not found.rivals.any()
+    assert not tokens.turn.any()
+    assert not tokens.rivals.any()
     silent = Episode(
         Task("train/0/x", "train", 0, "f", "p"),
         (),
@@ -87,7 +89,7 @@ def test_an_episode_without_the_span_or_without_turns_has_no_deciding_token(char
         Stop.MAX_TOKENS,
         Verdict(passed=False, score=0.0),
     )
-    assert deciding(silent, ["5"], characters).span.shape == (0,)
+    assert critical_tokens(silent, ["5"], characters).span.shape == (0,)
 
 
 def test_a_tokenizer_that_drops_the_space_of_a_single_token_does_not_shift_the_span(
@@ -101,5 +103,7 @@ def test_a_tokenizer_that_drops_the_space_of_a_single_token_does_not_shift_the_s
     made.decoder = decoders.Metaspace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>")
     assert tokenizer.decode([2]) == "3"
-    found = deciding(episode(tokenizer, "pick number 3 now"), ["number 3"], tokenizer)
-    assert marked(found.span) == ".xx."
+    tokens = critical_tokens(
+        episode(tokenizer, "pick number 3 now"), ["number 3"], tokenizer
+    )
+    assert marked(tokens.span) == ".xx."

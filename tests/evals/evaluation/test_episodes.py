@@ -13,12 +13,12 @@ from envs.store import read_episodes, write_episodes
 from envs.toy.guess import ToyGuess
 from envs.types import Task
 from evals.evaluation.budget import Budget, BudgetSpent
-from evals.evaluation.episodes import evaluate, kept, rollout_seeds
-from evals.evaluation.suites import Cell
+from evals.evaluation.episodes import evaluate, read_saved, rollout_seeds
+from evals.evaluation.suites import Suite
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.rollouts import Rollouts
 
-CELL = Cell("toy_guess", 0, "id")
+SUITE = Suite("toy_guess", 0, "id")
 TASKS = ToyGuess().tasks("id", 0)[:3]
 
 
@@ -68,11 +68,11 @@ def play():
 
 def run(play, path, policy, *, tasks=TASKS, rollouts=4, seed=0, budget=None):
     asked = {"rollouts": rollouts, "seed": seed, "path": path, "budget": budget}
-    return evaluate(policy, play, CELL, tasks, **asked)
+    return evaluate(policy, play, SUITE, tasks, **asked)
 
 
 def on_disk(path, *, tasks=TASKS, rollouts=4):
-    return kept(path, CELL, tasks, rollouts=rollouts, seed=0)
+    return read_saved(path, SUITE, tasks, rollouts=rollouts, seed=0)
 
 
 def test_every_task_is_played_as_often_as_asked(play, tmp_path):
@@ -101,7 +101,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(play, tmp_path):
     assert [len(group) for group in done] == [4, 4, 4]
 
 
-def told(groups):
+def without_time(groups):
     """Everything of the episodes but the time that they took."""
     return [[replace(episode, wall_s=0.0) for episode in group] for group in groups]
 
@@ -114,16 +114,16 @@ def test_an_interrupted_evaluation_ends_with_the_episodes_of_an_uninterrupted_on
         run(play, tmp_path / "cut.jsonl", Counted(interrupted=5))
     run(play, tmp_path / "cut.jsonl", Counted(breaks=2))
     resumed = run(play, tmp_path / "cut.jsonl", Counted())
-    assert told(resumed) == told(whole)
+    assert without_time(resumed) == without_time(whole)
     assert [e.seed for group in whole for e in group] == one.seeds
 
 
 def test_seeds_are_those_of_the_task_and_fewer_rollouts_have_the_first_of_them():
     first, second = TASKS[:2]
-    eight = rollout_seeds(CELL, first, 8, 0)
-    assert len(set(eight) | set(rollout_seeds(CELL, second, 8, 0))) == 16
-    assert rollout_seeds(CELL, first, 3, 0) == eight[:3]
-    assert not set(eight) & set(rollout_seeds(CELL, first, 8, 1))
+    eight = rollout_seeds(SUITE, first, 8, 0)
+    assert len(set(eight) | set(rollout_seeds(SUITE, second, 8, 0))) == 16
+    assert rollout_seeds(SUITE, first, 3, 0) == eight[:3]
+    assert not set(eight) & set(rollout_seeds(SUITE, first, 8, 1))
     assert all(
         0 <= number < 2**63 for number in eight
     )  # what a column of a data set holds
@@ -170,7 +170,7 @@ def test_broken_episodes_are_played_again_and_wrong_answers_are_not(play, tmp_pa
     done = run(play, path, policy := Counted())
     assert len(policy.seeds) == 2
     assert [e.verified for e in done[2]] == [False] * 4
-    first = kept(path, CELL, TASKS, rollouts=4, seed=0, first_try=True)
+    first = read_saved(path, SUITE, TASKS, rollouts=4, seed=0, first_try=True)
     assert [e.verified for e in first[2]] == [False, False, None, None]
     assert first[:2] == done[:2]
 

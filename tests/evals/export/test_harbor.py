@@ -26,7 +26,7 @@ from envs.types import Task
 from evals.export.harbor import IMAGE, main, write_task
 
 
-def made(name: str) -> TextEnv:
+def make_env(name: str) -> TextEnv:
     env = registry.make(name).unwrapped
     assert isinstance(env, TextEnv)
     return env
@@ -34,12 +34,12 @@ def made(name: str) -> TextEnv:
 
 @pytest.fixture
 def env() -> TextEnv:
-    return made("swe_lite")
+    return make_env("swe_lite")
 
 
 @pytest.fixture
 def functions() -> TextEnv:
-    return made("code_fn")
+    return make_env("code_fn")
 
 
 def first(env: TextEnv, level: int, start: str, split: str = "id") -> Task:
@@ -48,7 +48,7 @@ def first(env: TextEnv, level: int, start: str, split: str = "id") -> Task:
     return next(task for task in env.tasks(split, level) if task.id.startswith(begin))
 
 
-def judged(task: Path, app: Path, scratch: Path) -> str:
+def reward_of(task: Path, app: Path, scratch: Path) -> str:
     """The reward that the task's own grader gives to a folder."""
     reward = scratch / "logs" / "reward.txt"
     grader = str(task / "tests" / "grade.py")
@@ -56,11 +56,11 @@ def judged(task: Path, app: Path, scratch: Path) -> str:
     command = [sys.executable, "-s", "-E", grader, str(app), str(reward), "--same-user"]
     own = {**os.environ, "TMPDIR": str(scratch)}
     subprocess.run(command, check=True, capture_output=True, timeout=100, env=own)
-    assert not left_over(str(scratch))
+    assert not processes_of(str(scratch))
     return reward.read_text()
 
 
-def left_over(home: str) -> list[str]:
+def processes_of(home: str) -> list[str]:
     """Processes whose home folder lies in this one."""
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
@@ -102,11 +102,11 @@ def _class(text: str, test: str) -> str:
 
 def test_its_settings_are_toml_that_names_the_task(task, env):
     said = tomllib.loads((task / "task.toml").read_text())
-    wanted = first(env, 2, "lru")
+    source = first(env, 2, "lru")
     assert said["task"]["name"] == f"scgrpo/{task.name}"
-    assert said["metadata"]["content_hash"] == wanted.content_hash
-    assert said["metadata"]["task"] == wanted.id
-    assert wanted.prompt in (task / "instruction.md").read_text()
+    assert said["metadata"]["content_hash"] == source.content_hash
+    assert said["metadata"]["task"] == source.id
+    assert source.prompt in (task / "instruction.md").read_text()
     assert (task / "tests" / "test.sh").stat().st_mode & 0o111
 
 
@@ -115,7 +115,7 @@ def test_a_link_to_the_right_code_is_none(task, tmp_path):
     module = task / "environment" / "app" / "lru.py"
     module.unlink()
     module.symlink_to(task / "tests" / "right" / "lru.py")
-    assert judged(task, task / "environment" / "app", tmp_path) == "0\n"
+    assert reward_of(task, task / "environment" / "app", tmp_path) == "0\n"
 
 
 CASES = (
@@ -134,28 +134,28 @@ unittest.TestCase.run = lambda self, result: result.startTest(self) or result.st
 def test_the_given_code_that_patches_the_test_runner_gets_0(
     tmp_path, name, split, level, start
 ):
-    env = made(name)
+    env = make_env(name)
     folder = write_task(tmp_path, env, first(env, level, start, split), IMAGE)
     app = folder / "environment" / "app"
     for right in (folder / "solution").glob("*.py"):
         module = app / right.name
         module.write_text(module.read_text() + PATCH)
-    assert judged(folder, app, tmp_path) == "0\n"
+    assert reward_of(folder, app, tmp_path) == "0\n"
 
 
 def test_the_grader_tells_the_repair_from_what_is_none(task, tmp_path):
     app = task / "environment" / "app"
     module = app / "lru.py"
-    assert judged(task, app, tmp_path) == "0\n"
+    assert reward_of(task, app, tmp_path) == "0\n"
     right = (task / "solution" / "lru.py").read_text()
     (app / "test_lru.py").write_text("")
     module.write_text(right)
-    assert judged(task, app, tmp_path) == "1\n"
+    assert reward_of(task, app, tmp_path) == "1\n"
     for wrong in ("", "import os\n" + right, right + "\nwhile True:\n    pass\n", "]"):
         module.write_text(wrong)
-        assert judged(task, app, tmp_path) == "0\n"
+        assert reward_of(task, app, tmp_path) == "0\n"
     module.unlink()
-    assert judged(task, app, tmp_path) == "0\n"
+    assert reward_of(task, app, tmp_path) == "0\n"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_hidden_calls_and_the_function_stay_out_of_the_environment(
         app = folder / "environment" / "app"
         seen = "\n".join(path.read_text() for path in app.iterdir())
         right = (folder / "solution" / "solution.py").read_text()
-        judge = json.loads((folder / "tests" / "wanted.json").read_text())["modules"][
+        judge = json.loads((folder / "tests" / "expected.json").read_text())["modules"][
             "solution"
         ]
         assert right == reference(task)
@@ -194,13 +194,13 @@ def test_the_grader_tells_the_function_from_what_is_none(
     app = folder / "environment" / "app"
     solution = app / "solution.py"
     right = (folder / "solution" / "solution.py").read_text()
-    assert judged(folder, app, tmp_path) == "0\n"
+    assert reward_of(folder, app, tmp_path) == "0\n"
     for text in (right, "import os\nfor _ in range(1): pass\n" + right):
         solution.write_text(text)
-        assert judged(folder, app, tmp_path) == "1\n"
+        assert reward_of(folder, app, tmp_path) == "1\n"
     for text in ("", "def solve(xs):\n    return xs\n", "]", "raise KeyboardInterrupt"):
         solution.write_text(text)
-        assert judged(folder, app, tmp_path) == "0\n"
+        assert reward_of(folder, app, tmp_path) == "0\n"
 
 
 def test_all_functions_get_1_and_all_beginnings_0(functions, tmp_path):
@@ -210,8 +210,8 @@ def test_all_functions_get_1_and_all_beginnings_0(functions, tmp_path):
             folder = write_task(
                 tmp_path, functions, first(functions, level, "", split), IMAGE
             )
-            assert judged(folder, folder / "solution", tmp_path) == "1\n"
-            assert judged(folder, folder / "environment" / "app", tmp_path) == "0\n"
+            assert reward_of(folder, folder / "solution", tmp_path) == "1\n"
+            assert reward_of(folder, folder / "environment" / "app", tmp_path) == "0\n"
 
 
 def test_the_command_writes_as_many_as_asked_and_refuses_what_is_not_there(
@@ -223,12 +223,15 @@ def test_the_command_writes_as_many_as_asked_and_refuses_what_is_not_there(
         (["swe_lite", "--split", "train "], "got --split train "),
         (
             ["swe_lite", "--level", "9"],
-            "got --level 9, wanted one of swe_lite's: 0, 1, 2, 3, 4",
+            "got --level 9, expected one of swe_lite's: 0, 1, 2, 3, 4",
         ),
-        (["swe_lite", "--tasks", "0"], "got --tasks 0, wanted at least 1"),
+        (
+            ["swe_lite", "--tasks", "0"],
+            "argument --tasks: got '0', expected a whole number from 1",
+        ),
         (
             ["toy_guess", "--level", "0"],
-            "got toy_guess, wanted one of code_fn, swe_lite",
+            "toy_guess has no export, expected one of code_fn, swe_lite",
         ),
         (
             ["swe_lite", "--level", "2", "--tasks", "2", "--out", str(tmp_path / "x")],
@@ -283,7 +286,7 @@ def test_in_a_container_the_solution_gets_1_and_the_given_code_0(
     from docker.errors import ContainerError
 
     client, image = base
-    env = made(name)
+    env = make_env(name)
     folder = write_task(tmp_path, env, first(env, level, start, split), image)
     built, _ = client.images.build(
         path=str(folder / "environment"), network_mode="none", rm=True, forcerm=True

@@ -6,15 +6,22 @@ import io
 import json
 import math
 import subprocess
+from dataclasses import replace
 
 import pytest
 
-from evals.evaluation.suites import Cell
-from evals.report.errors import causes_line, warning
-from evals.report.report import Report, markdown, show, write
+from evals.evaluation.suites import Suite
+from evals.report import columns
+from evals.report.columns import Column
+from evals.report.errors import error_notes, warning
+from evals.report.html import page
+from evals.report.report import Report, load, markdown, show, write
 from evals.report.scores import Difference, Row, Score
+from evals.report.tables import number
 from evals.statistics import Estimate
 from scgrpo.runs.disk import DiskError
+
+SUITE = Suite("swe_lite", 0, "ood/domain")
 
 
 def score(
@@ -30,7 +37,7 @@ def report(**options) -> Report:
     better = Estimate(0.2, 0.1, 0.3, 50, 200, 18, "family")
     unclear = Estimate(-0.01, -0.1, 0.08, 50, 200, 18, "family")
     row = Row(
-        Cell("swe_lite", 0, "ood/domain"),
+        SUITE,
         50,
         2,
         {
@@ -60,7 +67,8 @@ def test_the_table_has_a_column_for_each_model_and_difference():
     assert "swe_lite level 0 0.0 % 21.0 % 20.0 % -1.0 +20.0 better" in lines
     interval = "ood/domain 0.0-14.6 15.0-28.0 14.0-27.0 -10.0 to +8.0 +10.0 to +30.0"
     assert interval in lines
-    assert "episodes, 50 x 2 100 100 100" in lines
+    assert "tasks x rollouts 50 x 2" in lines
+    assert "episodes 100 100 100" in lines
     assert "malformed turns 3 % 3 % 3 %" in lines
     assert "mean turns 4.4 4.4 4.4" in lines
     assert "mean tool calls 3.6 3.6 3.6" in lines
@@ -73,8 +81,12 @@ def test_the_table_has_a_column_for_each_model_and_difference():
 def test_what_is_missing_of_a_stopped_evaluation_is_said():
     made = report()
     missing = {"trained": {"swe_lite level 0 ood/domain": 7}}
-    facts = {**made.facts, "stopped": "--max-minutes 5 are over", "missing": missing}
-    page = markdown(Report(made.rows, facts))
+    origin = {
+        **made.provenance,
+        "stopped": "--max-minutes 5 are over",
+        "missing": missing,
+    }
+    page = markdown(Report(made.rows, origin))
     assert (
         "- Incomplete: --max-minutes 5 are over. The numbers are of the episodes"
         in page
@@ -82,7 +94,7 @@ def test_what_is_missing_of_a_stopped_evaluation_is_said():
     assert "- Missing episodes of trained: 7 on swe_lite level 0 ood/domain." in page
 
 
-def test_errors_are_counted_and_the_first_is_told():
+def test_errors_are_counted_and_the_first_is_named():
     text = "SandboxError: [red]no box[/red]"
     lines = shown(report(errors=3, error=text))
     assert "errors 0 0 3" in lines
@@ -116,22 +128,72 @@ def test_errors_are_listed_by_cause_and_a_cause_of_many_bends_the_rate():
 def test_a_cause_is_many_from_three_episodes_and_over_two_per_cent(
     episodes, count, warned
 ):
-    about = {"episodes": episodes - count, "errors": count, "causes": {"ENOSPC": count}}
-    about |= {"success": {"value": 0.5}, "success_bound": None}
-    line = warning("x", "cell", about)
+    half = replace(
+        score(0.5, 0.4, 0.6, errors=count, causes={"ENOSPC": count}),
+        episodes=episodes - count,
+    )
+    line = warning("x", SUITE, half)
     assert bool(line) == warned
     assert not warned or line.endswith("as failures success is unknown, not 50.0 %.")
 
 
-def test_a_report_without_errors_or_of_an_earlier_version_says_nothing_of_causes():
+def test_a_report_without_errors_says_nothing_of_causes():
     assert not any("Errored" in line or "Warning" in line for line in shown(report()))
-    old = {
-        "success": {"value": 0.5},
-        "episodes": 5,
-        "errors": 5,
-        "error": "KeyError: 'x'",
-    }
-    assert causes_line("x", "cell", old) == warning("x", "cell", old) == ""
+
+
+def test_a_report_of_an_earlier_release_is_read_and_says_nothing_of_causes(tmp_path):
+    success = {"value": 0.5, "low": None, "high": 0.75}
+    old = {"success": success, "episodes": 5, "errors": 5, "error": "KeyError: 'x'"}
+    old |= {"cut": 0.25, "pass_at": {"1": 0.5, "2": None}}
+    row = {"env": "toy", "level": 0, "split": "id", "tasks": 2, "rollouts": 5}
+    row |= {"scores": {"x": old}, "differences": []}
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"facts": {"sampling": "greedy"}, "rows": [row]}))
+    report = load(path)
+    assert report.provenance == {"sampling": "greedy"}
+    (row,) = report.rows
+    assert (row.suite, row.tasks, row.rollouts) == (Suite("toy", 0, "id"), 2, 5)
+    read = row.scores["x"]
+    assert (read.success.value, read.success.high, read.truncated) == (0.5, 0.75, 0.25)
+    assert math.isnan(read.success.low)
+    assert math.isnan(read.tool_calls)
+    assert (read.errors, read.pass_at[1], read.causes) == (5, 0.5, {})
+    assert error_notes("x", row.suite, read) == []
+
+
+def test_a_written_report_is_read_back(tmp_path):
+    made = report(causes={"ENOSPC": 3}, bound=0.19)
+    path, _ = write(made, tmp_path, "x")
+    assert markdown(load(path)) == markdown(made)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no JSON", "expected a report of `scgrpo eval`"),
+        ("{}", "it has no provenance and rows"),
+        ('{"facts": {}, "rows": []}', "is an empty result: run the evaluation again"),
+        ('{"facts": {}, "rows": [{}]}', "is not a report of this version"),
+    ],
+)
+def test_a_file_that_is_no_report_is_refused_by_name(tmp_path, text, message):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"{path}.*{message}"):
+        load(path)
+
+
+def test_a_new_column_shows_on_the_terminal_in_markdown_and_on_the_page(
+    tmp_path, monkeypatch
+):
+    thinking = Column("mean letters", lambda score: 3 * score.turns, number)
+    monkeypatch.setattr(columns, "COLUMNS", (*columns.COLUMNS, thinking))
+    assert "mean letters 13.3 13.3 13.3" in shown(report())
+    assert "| 1.5 | 13.3 |" in markdown(report())
+    write(report(), tmp_path / "evals", "x")
+    text = page([tmp_path])
+    assert '<th scope="col">mean letters</th>' in text
+    assert "<td>1.5</td><td>13.3</td>" in text
 
 
 def test_an_interval_over_tasks_is_marked():
@@ -146,7 +208,7 @@ def test_markdown_holds_the_same_numbers_on_one_line_a_cell():
     assert (
         "| swe_lite level 0 ood/domain | 0.0 % (0.0-14.6) | 21.0 % (15.0-28.0) | "
         "20.0 % (14.0-27.0) | -1.0 (-10.0 to +8.0) | +20.0 better (+10.0 to +30.0) | 50 x 2 | "
-        "100 | 0 | 3 | 4.4 | 3.6 | 90 | 2 | 1.5 |"
+        "100 | 0 | 3 % | 4.4 | 3.6 | 90 | 2 % | 1.5 |"
     ) in page
     assert "| swe_lite level 0 ood/domain | trained | 20.0 | - | 20.0 | - |" in page
     assert "- seed: 0" in page
@@ -156,7 +218,7 @@ def test_json_holds_every_number_and_null_for_none(tmp_path):
     made = report(causes={"ENOSPC": 3}, bound=0.19)
     path, page = write(made, tmp_path / "evals", "x")
     data = json.loads(path.read_text())
-    assert data["facts"] == {
+    assert data["provenance"] == {
         "sampling": "sampled at temperature 1",
         "seed": 0,
         "run": None,

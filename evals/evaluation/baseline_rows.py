@@ -1,0 +1,171 @@
+"""Measures the policies that training starts from, suite by suite."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from envs.base import TextEnv
+from envs.types import Episode, Task
+from evals.evaluation.suites import Suite, select_tasks
+from evals.report.baselines import BASE, ORACLE, RANDOM, SANDBOX_SHARE, WARM
+from evals.report.scores import outcome_table
+from evals.report.tables import finite
+from evals.statistics import success_rate
+from scgrpo.config import TrainConfig
+from scgrpo.devices import device_of, dtype_of
+from scgrpo.models.load import cache_folder, is_model, load_model, resolve_model
+from scgrpo.policies.hf import HFPolicy
+from scgrpo.policies.scripted import ScriptedPolicy
+from scgrpo.rollouts import Rollouts
+from scgrpo.warm_start import cache_key, warm_start
+
+__all__ = ["baseline_rows"]
+
+SEED = 0
+
+
+def baseline_rows(
+    name: str, arguments: argparse.Namespace, done: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The rows of an environment that `done` does not hold yet. JSON-able."""
+    measured = set()
+    for row in done:
+        suite = Suite(row["env"], row["level"], row["split"])
+        measured.add((suite, row["policy"]))
+
+    config = TrainConfig(env=name)
+    with Rollouts(name, config.limits, sandbox=config.sandbox) as play:
+        for suite, policy, count in _scripts(name, play.env, arguments):
+            if (suite, policy) not in measured:
+                yield _script_row(play, suite, policy, count)
+
+        # Scripts first: they take seconds, and models take minutes.
+        for suite, policy in _models(name, play.env, arguments):
+            if (suite, policy) not in measured:
+                yield _model_row(play, suite, policy, config, arguments)
+
+
+def _scripts(
+    name: str, env: TextEnv, arguments: argparse.Namespace
+) -> Iterator[tuple[Suite, str, int]]:
+    """Suite, policy and number of episodes of the policies without a model."""
+    counts = {RANDOM: arguments.random, ORACLE: arguments.oracle}
+    in_sandbox = "sandboxes" in inspect.signature(type(env)).parameters
+    share = SANDBOX_SHARE if in_sandbox else 1
+    for level in env.levels:
+        for split in env.splits:
+            suite = Suite(name, level, split)
+            tasks = env.tasks(split, level)
+            for policy, count in counts.items():
+                if tasks and count:
+                    yield suite, policy, count // share
+
+
+def _models(
+    name: str, env: TextEnv, arguments: argparse.Namespace
+) -> Iterator[tuple[Suite, str]]:
+    if arguments.no_model:
+        return
+    for level in env.levels:
+        if level in arguments.levels:
+            suite = Suite(name, level, "id")
+            yield suite, BASE
+            yield suite, WARM
+
+
+def _script_row(
+    play: Rollouts, suite: Suite, policy: str, count: int
+) -> dict[str, Any]:
+    started = time.monotonic()
+    tasks = play.env.tasks(suite.split, suite.level)
+    tasks = select_tasks(suite, tasks, max(1, count), SEED)
+    # Rounded up: a few episodes more, never fewer.
+    group = -(-count // len(tasks))
+    if policy == RANDOM:
+        episodes = play(None, tasks, group=group, seed=SEED)
+    else:
+        episodes = [_oracle_episode(play, task) for task in tasks]
+    return _row(suite, policy, episodes, started)
+
+
+def _oracle_episode(play: Rollouts, task: Task) -> Episode:
+    script = ScriptedPolicy(play.env.oracle(task))
+    (episode,) = play(script, [task], group=1, seed=SEED)
+    return episode
+
+
+def _model_row(
+    play: Rollouts,
+    suite: Suite,
+    policy: str,
+    config: TrainConfig,
+    arguments: argparse.Namespace,
+) -> dict[str, Any]:
+    # The seconds of a row hold its warm start.
+    started = time.monotonic()
+    folder = resolve_model(arguments.model)
+    if policy == WARM:
+        folder = _warm_start(play, suite.level, folder, config)
+    model, tokenizer = load_model(folder, dtype=dtype_of(config))
+
+    tasks = play.env.tasks(suite.split, suite.level)
+    tasks = select_tasks(suite, tasks, arguments.tasks, SEED)
+    with HFPolicy(
+        model.to(device_of(config)),
+        tokenizer,
+        cache_tokens=config.limits.episode_tokens,
+    ) as acting:
+        episodes = play(
+            acting,
+            tasks,
+            group=arguments.rollouts,
+            seed=SEED,
+            description=f"{suite} {policy}",
+        )
+    return _row(suite, policy, episodes, started)
+
+
+def _warm_start(play: Rollouts, level: int, base: Path, config: TrainConfig) -> Path:
+    """The warm-started weights of an environment's level, from the cache if it has them."""
+    options = config.warm_start
+    dtype = dtype_of(config)
+    key = cache_key(base, play.env, level, options, str(dtype), config.seed)
+    folder = cache_folder() / "warm_start" / key
+    if not is_model(folder):
+        model, tokenizer = load_model(base, dtype=dtype)
+        model.to(device_of(config))
+        warm_start(folder, model, tokenizer, play, level, options, seed=config.seed)
+    return folder
+
+
+def _row(
+    suite: Suite, policy: str, episodes: Sequence[Episode], started: float
+) -> dict[str, Any]:
+    groups: dict[str, list[Episode]] = {}
+    families: dict[str, str] = {}
+    for episode in episodes:
+        task = episode.task
+        groups.setdefault(task.id, []).append(episode)
+        families[task.id] = task.family
+
+    longest = max(map(len, groups.values()))
+    table = outcome_table(list(groups.values()), longest)
+    success = success_rate(table, list(families.values()))
+
+    turns = sum(len(episode.turns) for episode in episodes)
+    malformed = sum(episode.malformed for episode in episodes)
+    errors = sum(episode.verdict is None for episode in episodes)
+    return {
+        **asdict(suite),
+        "policy": policy,
+        **finite(asdict(success)),
+        "errors": errors,
+        "malformed": malformed / max(1, turns),
+        "seconds": round(time.monotonic() - started, 1),
+    }
