@@ -134,7 +134,6 @@ def test_the_search_for_circles_sees_long_and_separate_ones():
     assert circles(graph) == [["a", "b", "c"], ["e", "f"]]
 
 
-@pytest.mark.xfail(reason="the last such imports are being removed")
 def test_no_module_imports_a_command():
     """A command is the top of the tree: what others need of it belongs into a module of its own."""
     commands = {module for module, _ in COMMANDS.values()} - IMPORTABLE_COMMANDS.keys()
