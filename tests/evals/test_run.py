@@ -309,7 +309,7 @@ def test_without_a_run_it_says_how_to_get_one(tmp_path, monkeypatch, capsys):
     ("arguments", "message"),
     [
         ("--run frist", "there is no run runs/frist; nearest: first"),
-        ("--run base", "base is no run: it needs config.yaml and checkpoints/"),
+        ("--run base", "there is no run runs/base; nearest: first"),
         (
             "--envs toy_gues",
             "environment 'toy_gues' does not exist. Did you mean 'toy_guess'?",
