@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,10 +22,10 @@ class Batch:
     | token_ids | (B, T) int64, exactly as sampled or fed |
     | real | (B, T) bool, False at padding |
     | action_mask | (B, T) bool, True at tokens that the policy sampled |
-    | old_logprobs | (B, T) float32, nats under the sampling policy; 0 where action_mask is False |
+    | old_logprobs | (B, T) float32, nats under the sampling policy; 0 off the action mask |
     | rewards | (B,) float32, 1 for a passed verdict, else 0 |
     | group | (B,) int64, equal for episodes of the same task |
-    | verified | (B,) bool, what the verifier said |
+    | verified | (B,) bool, the verdict |
     """
 
     token_ids: Tensor
@@ -50,8 +50,8 @@ def collate(episodes: Sequence[Episode], group: Sequence[int], *, pad_id: int) -
     """
     if not episodes or len(group) != len(episodes):
         raise ValueError(
-            f"want at least one episode and a group for each, got {len(episodes)} episodes "
-            f"and {len(group)} groups"
+            f"got {len(episodes)} episodes and {len(group)} groups, expected at least one "
+            "episode and a group for each"
         )
     for row, episode in enumerate(episodes):
         if episode.verdict is None:
@@ -59,20 +59,24 @@ def collate(episodes: Sequence[Episode], group: Sequence[int], *, pad_id: int) -
                 f"episode {row} (task {episode.task.id!r}) has no verdict ({episode.error}); "
                 "leave such episodes out before collating"
             )
+
     verified = [bool(episode.verified) for episode in episodes]
     ids = [episode.token_ids for episode in episodes]
+    real = [[True] * len(row) for row in ids]
+    action_mask = [episode.action_mask for episode in episodes]
+    old_logprobs = [episode.logprobs for episode in episodes]
     return Batch(
-        token_ids=_padded(ids, pad_id, torch.int64),
-        real=_padded(([True] * len(row) for row in ids), False, torch.bool),
-        action_mask=_padded((e.action_mask for e in episodes), False, torch.bool),
-        old_logprobs=_padded((e.logprobs for e in episodes), 0.0, torch.float32),
+        token_ids=_pad(ids, pad_id, torch.int64),
+        real=_pad(real, False, torch.bool),
+        action_mask=_pad(action_mask, False, torch.bool),
+        old_logprobs=_pad(old_logprobs, 0.0, torch.float32),
         rewards=torch.tensor(verified, dtype=torch.float32),
         group=torch.tensor(group, dtype=torch.int64),
         verified=torch.tensor(verified, dtype=torch.bool),
     )
 
 
-def _padded(rows: Iterable[Sequence[float]], pad: float, dtype: torch.dtype) -> Tensor:
+def _pad(rows: Sequence[Sequence[float]], pad: float, dtype: torch.dtype) -> Tensor:
     """(B, longest row), padded on the right."""
     tensors = [torch.tensor(row, dtype=dtype) for row in rows]
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=pad)

@@ -1,4 +1,4 @@
-"""`python -m scgrpo.export RUN --out DIR`: a checkpoint as a Hugging Face model with its card."""
+"""`scgrpo export hf`: a checkpoint as a Hugging Face model with its card."""
 
 from __future__ import annotations
 
@@ -6,36 +6,38 @@ import argparse
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import ModelCard, ModelCardData
-
+from sandboxes.commands import exit_codes
 from scgrpo.config import TrainConfig
-from scgrpo.runs.disk import DiskError, atomic_folder
 from scgrpo.runs.folders import CONFIG, LATEST, find_run
-from scgrpo.runs.log import METRICS, VALIDATION, read_metrics, to_terminal
 from scgrpo.settings import parse as settings
-from scgrpo.training import checkpoint
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCard
 
 __all__ = ["card", "export", "main"]
 
-PROG = "python -m scgrpo.export"
-OURS = (checkpoint.TRAINER, checkpoint.MANIFEST)
+PROG = "scgrpo export hf"
+EXAMPLES = f"""examples:
+  {PROG} --out my_model
+  {PROG} baseline --checkpoint best --out my_model
+"""
 CURVE_POINTS = 8
+NOT_IN_CARD = ("env", "runs", "name", "resume")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command: exits with 2 for bad input."""
-    to_terminal()
-    parser = _parser()
-    args = parser.parse_args(argv)
-    try:
+    """The command: exits with 1 for what broke, 2 for bad input."""
+    args = _parser().parse_args(argv)
+    with exit_codes(PROG):
+        # Imported only now: the log's packages take seconds, and help needs none of them.
+        from scgrpo.runs.log import to_terminal
+
+        to_terminal()
         run = find_run(args.runs, args.run)
-        print(
-            f"{export(run, args.out, args.checkpoint)}: load it with transformers or model=DIR"
-        )
-    except (ValueError, checkpoint.CheckpointError, DiskError) as error:
-        parser.error(str(error))
+        out = export(run, args.out, args.checkpoint)
+        print(f"{out}: load it with transformers or model=DIR")
 
 
 def export(run: Path, out: Path, which: str = "latest") -> Path:
@@ -44,14 +46,18 @@ def export(run: Path, out: Path, which: str = "latest") -> Path:
     `which` is `latest`, `best` (by `validation.every`) or a step. Raises ValueError for a
     checkpoint that the run lacks or a folder that exists, CheckpointError for a torn one.
     """
+    from scgrpo.runs.disk import atomic_folder
+    from scgrpo.training import checkpoint
+
     source = _source(run, which)
     checkpoint.verify(source)
     if out.exists():
         raise ValueError(f"{out} exists; name a folder that does not")
     step = checkpoint.step_of(source.resolve())
+    only_for_training = (checkpoint.TRAINER, checkpoint.MANIFEST)
     with atomic_folder(out) as scratch:
         for file in source.iterdir():
-            if file.name not in OURS:
+            if file.name not in only_for_training:
                 shutil.copy2(file, scratch / file.name)
         card(run, step).save(scratch / "README.md")
     return out
@@ -59,22 +65,29 @@ def export(run: Path, out: Path, which: str = "latest") -> Path:
 
 def card(run: Path, step: int) -> ModelCard:
     """What the model is, how it was trained and what was measured on it."""
+    from huggingface_hub import ModelCard, ModelCardData
+
+    from scgrpo.runs.log import METRICS, VALIDATION, read_metrics
+
     config = settings.load(TrainConfig, run / CONFIG)
     rows = [row for row in read_metrics(run / METRICS) if row["step"] <= step]
-    held = [row for row in read_metrics(run / VALIDATION) if row["step"] == step]
+    validation = [row for row in read_metrics(run / VALIDATION) if row["step"] == step]
     about = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
         tags=["reinforcement-learning", config.algo, "scgrpo"],
         base_model=None if config.model == "auto" else config.model,
     )
+    held_out = ["Not measured: `validation.every` was 0."]
+    if validation:
+        held_out = _validation_table(validation[-1])
     lines = [
         f"# {config.algo} on {config.env}",
         "",
         f"Step {step} of {config.max_steps} of a run of `scgrpo`, from `model={config.model}`, "
         f"seed {config.seed}.",
         "",
-        f"    python -m scgrpo.train {_arguments(config)}",
+        f"    scgrpo train {_arguments(config)}",
         "",
         "## Success of the training episodes",
         "",
@@ -82,74 +95,70 @@ def card(run: Path, step: int) -> ModelCard:
         "",
         "## Success on held-out tasks during training",
         "",
-        *(_held_out(held[-1]) if held else ["Not measured: `validation.every` was 0."]),
+        *held_out,
     ]
     return ModelCard(f"---\n{about.to_yaml()}\n---\n\n" + "\n".join(lines) + "\n")
 
 
 def _source(run: Path, which: str) -> Path:
+    """The folder of the checkpoint `which`."""
+    from scgrpo.training import checkpoint
+
     folder = run / "checkpoints"
     if which == "latest":
-        found = checkpoint.latest(folder)
+        path = checkpoint.latest(folder)
     elif which == "best":
-        found = folder / checkpoint.BEST
+        path = folder / checkpoint.BEST
     elif which.isdecimal():
-        found = checkpoint.step_folder(folder, int(which))
+        path = checkpoint.step_folder(folder, int(which))
     else:
         raise ValueError(
-            f"got checkpoint {which!r}, wanted `latest`, `best` or a step's number"
+            f"got checkpoint {which!r}, expected `latest`, `best` or a step's number"
         )
-    if found is None or not found.is_dir():
-        kept = ", ".join(
-            str(checkpoint.step_of(path)) for path in sorted(folder.glob("step-*"))
-        )
+    if path is None or not path.is_dir():
+        steps = [str(checkpoint.step_of(p)) for p in sorted(folder.glob("step-*"))]
         raise ValueError(
-            f"{run} has no checkpoint {which}; it keeps the steps {kept or '(none)'}"
+            f"{run} has no checkpoint {which}; it keeps the steps "
+            f"{', '.join(steps) or '(none)'}"
         )
-    return found
+    return path
 
 
 def _arguments(config: TrainConfig) -> str:
     """Every setting that is not the default."""
-    got, usual = (settings.flat(one) for one in (config, TrainConfig()))
-    hidden = {"runs", "name", "resume"}
-    changed = (k for k in got if got[k] != usual[k] and k not in hidden)
-    return " ".join(
-        [
-            f"env={config.env}",
-            *(f"{k}={_written(got[k])}" for k in changed if k != "env"),
-        ]
-    )
+    values, defaults = settings.flat(config), settings.flat(TrainConfig())
+    arguments = [f"env={config.env}"]
+    for key, value in values.items():
+        if value != defaults[key] and key not in NOT_IN_CARD:
+            arguments.append(f"{key}={_argument_text(value)}")
+    return " ".join(arguments)
 
 
-def _written(value: Any) -> str:
+def _argument_text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _curve(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The mean success of up to CURVE_POINTS parts of the run, as a table."""
     if not rows:
         return ["No step was finished."]
-    size = -(-len(rows) // CURVE_POINTS)
-    parts = [rows[i : i + size] for i in range(0, len(rows), size)]
     lines = ["| steps | success |", "|---|--:|"]
-    for part in parts:
-        values = [
-            row["episodes/success"]
-            for row in part
-            if row["episodes/success"] is not None
-        ]
-        mean = f"{100 * sum(values) / len(values):.0f} %" if values else "-"
+    size = -(-len(rows) // CURVE_POINTS)
+    for first in range(0, len(rows), size):
+        part = rows[first : first + size]
+        rates = [row["episodes/success"] for row in part]
+        rates = [rate for rate in rates if rate is not None]
+        mean = f"{100 * sum(rates) / len(rates):.0f} %" if rates else "-"
         lines.append(f"| {part[0]['step']}-{part[-1]['step']} | {mean} |")
     return lines
 
 
-def _held_out(row: dict[str, Any]) -> list[str]:
+def _validation_table(row: dict[str, Any]) -> list[str]:
     lines = ["| split | success |", "|---|--:|"]
     for name, value in row.items():
         if name.startswith("validation/") and value is not None:
-            lines.append(
-                f"| {name.removeprefix('validation/')} | {100 * value:.1f} % |"
-            )
+            split = name.removeprefix("validation/")
+            lines.append(f"| {split} | {100 * value:.1f} % |")
     return lines
 
 
@@ -157,6 +166,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROG,
         description="A checkpoint as a Hugging Face model folder with a model card.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "run", nargs="?", default=LATEST, help="folder, or name; default: newest"

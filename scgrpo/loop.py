@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self, cast
@@ -16,7 +16,7 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.store import write_episodes
-from envs.types import Episode, Stop, Task
+from envs.types import Episode, Task
 from sandboxes import SandboxError
 from sandboxes.commands import CommandError
 from scgrpo.algorithms.registry import algorithm_of
@@ -38,21 +38,27 @@ from scgrpo.runs.log import (
     progress,
     read_metrics,
 )
+from scgrpo.step_log import (
+    describe_step,
+    describe_validation,
+    episode_log,
+    mixed_groups,
+    policy_tokens,
+)
 from scgrpo.teachers.prompt_ids import Solution, load_teacher, solution_of
 from scgrpo.training import checkpoint
 from scgrpo.training.causes import count_causes, describe_causes
 from scgrpo.training.collapse import CollapseMonitor
 from scgrpo.training.curriculum import LevelCurriculum
-from scgrpo.training.error_monitor import ErrorMonitor, describe_errors
+from scgrpo.training.error_monitor import ErrorMonitor
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.update import PolicyUpdate, Update
-from scgrpo.validation import ERRORS as VALIDATION_ERRORS
 from scgrpo.validation import ID, validate
 
-__all__ = ["TrainingLoop", "TrainingError", "adapted", "malformed_share"]
+__all__ = ["TrainingError", "TrainingLoop", "with_adapters"]
 
-SKIPS = 3
-REDRAWS = 20
+MAX_SKIPS = 3
+MAX_REDRAWS = 20
 
 logger = logging.getLogger(__name__)
 
@@ -68,16 +74,16 @@ class TrainingLoop:
         self,
         run: Path,
         config: TrainConfig,
-        play: Rollouts,
+        rollouts: Rollouts,
         start: Path,
         ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.run, self.config, self.ranks = run, config, ranks
-        self._play = SharedRollouts(play, ranks)
+        self._rollouts = SharedRollouts(rollouts, ranks)
         self.rng = np.random.default_rng(config.seed)
-        self.levels = LevelCurriculum(config.levels or play.env.levels)
+        self.levels = LevelCurriculum(config.levels or rollouts.env.levels)
         model, self.tokenizer = load_model(start, dtype=dtype_of(config))
-        self.model = adapted(model.to(device_of(config)), config.lora)
+        self.model = with_adapters(model.to(device_of(config)), config.lora)
         use_packed(self.model)
         if config.activation_checkpointing:
             recompute_activations(self.model)
@@ -107,7 +113,7 @@ class TrainingLoop:
             ranks=ranks,
             episode_tokens=config.limits.episode_tokens,
             teacher=_teacher(config, self.tokenizer),
-            solution=_solution(config, play),
+            solution=_solution(config, rollouts),
             importance_cap=math.inf
             if self.policy.shares_weights
             else config.engine.importance_cap,
@@ -116,13 +122,13 @@ class TrainingLoop:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.policy.close()
 
     def learn(self) -> None:
         """Steps until the configured number is reached.
 
-        On Ctrl-C, and where training cannot go on, every finished step is saved first. Raises
+        On Ctrl-C, and if training cannot go on, every finished step is saved first. Raises
         TrainingError for a step without a verdict, and for a gradient that stays not finite.
         """
         total, lead, tracker = (
@@ -149,8 +155,10 @@ class TrainingLoop:
                 if self.step > self._saved and not self.ranks.sharded:
                     self._save()
                 if self._saved:
-                    kept = checkpoint.step_folder(self.run / "checkpoints", self._saved)
-                    logger.info("the last saved step is kept in %s", kept)
+                    folder = checkpoint.step_folder(
+                        self.run / "checkpoints", self._saved
+                    )
+                    logger.info("the last saved step is kept in %s", folder)
                 raise
 
     def _one_step(self, metrics: Metrics | None, bar: Progress) -> None:
@@ -161,32 +169,34 @@ class TrainingLoop:
             tasks, episodes, rounds = self._groups(step)
         self._keep(step, episodes)
         played = time.monotonic()
-        log = _episode_log(episodes) | self._errors.numbers(episodes)
+        log = episode_log(episodes) | self._errors.numbers(episodes)
         if self.trainer.algorithm.refill:
             log["episodes/refills"] = float(rounds - 1)
-            log["episodes/mixed_groups"] = float(_mixed(episodes, config.group_size))
-        with _uninterrupted():
+            log["episodes/mixed_groups"] = float(
+                mixed_groups(episodes, config.group_size)
+            )
+        with _without_interrupts():
             update = self._update(step, tasks, episodes)
             log |= update.log
             log["level"] = float(self.levels.level)
             log["time/rollout_s"] = played - started
             log["time/update_s"] = time.monotonic() - played
-            log["time/tokens_per_s"] = _written(episodes) / (played - started)
+            log["time/tokens_per_s"] = policy_tokens(episodes) / (played - started)
             self._collapse.check(step, log)
             self._errors.check(step, log)
             if metrics is not None:
                 write_credit(credit_path(self.run, step), update.credit_rows)
                 metrics.write(step, **log)
             self.step, self._state = step, self._snapshot()
-        bar.advance(1, _summary(log))
-        if self._skipped >= SKIPS:
+        bar.advance(1, describe_step(log))
+        if self._skipped >= MAX_SKIPS:
             raise TrainingError(
-                f"the gradient was not finite in the last {SKIPS} steps, up to step {step}, so "
+                f"the gradient was not finite in the last {MAX_SKIPS} steps, up to step {step}, so "
                 "nothing was learned in them; use a lower lr or dtype=float32"
             )
 
     def _validate(self, metrics: Metrics | None) -> None:
-        """Every so many steps, once each: held-out success, and the best step's checkpoint."""
+        """Every `validation.every` steps: held-out success, and the best step's checkpoint."""
         config, path = self.config.validation, self.run / VALIDATION
         if not config.every or self.step % config.every or self.step == 0:
             return
@@ -197,7 +207,7 @@ class TrainingLoop:
             return
         with full_parameters(self.model):
             values = validate(
-                self._play,
+                self._rollouts,
                 self.policy,
                 config,
                 self.levels.level,
@@ -213,28 +223,28 @@ class TrainingLoop:
                 )
         if metrics is not None:
             metrics.write_validation(self.step, **values)
-            logger.info("step %d: %s", self.step, _percentages(values))
+            logger.info("step %d: %s", self.step, describe_validation(values))
 
     def _groups(self, step: int) -> tuple[list[Task], list[Episode], int]:
         """The step's tasks, their episodes group by group, and the rounds that it took.
 
-        Where the algorithm refills, further rounds make up for groups that succeed or fail as one,
-        until `tasks_per_step` others are there or its rounds are spent.
+        If the algorithm refills, further rounds replace groups that succeed or fail as one, until
+        there are `tasks_per_step` others or no rounds are left.
         """
         config, seed = self.config, self.config.seed
         tasks = self._draw_tasks(config.tasks_per_step)
-        episodes = self._play(
+        episodes = self._rollouts(
             self.policy, tasks, group=config.group_size, seed=_seed(seed, step)
         )
         rounds = 1
         for rounds in range(1, self.trainer.algorithm.refill + 2):
-            missing = config.tasks_per_step - _mixed(episodes, config.group_size)
+            missing = config.tasks_per_step - mixed_groups(episodes, config.group_size)
             if missing == 0 or rounds > self.trainer.algorithm.refill:
                 break
             # Tasks of a round may stand in an earlier one: they are groups of their own.
             more = self._draw_tasks(missing)
             drawn = _seed(seed, step, rounds)
-            episodes += self._play(
+            episodes += self._rollouts(
                 self.policy, more, group=config.group_size, seed=drawn
             )
             tasks += more
@@ -254,22 +264,23 @@ class TrainingLoop:
         self._skipped = self._skipped + 1 if update.log.get("train/skipped") else 0
         self.policy.sync_weights()
         for i, task in enumerate(tasks):
-            mine = episodes[i * config.group_size : (i + 1) * config.group_size]
-            if any(e.verdict is not None for e in mine):
-                self.levels.record(task.level, success_rate(mine))
+            first = i * config.group_size
+            of_task = episodes[first : first + config.group_size]
+            if any(episode.verdict is not None for episode in of_task):
+                self.levels.record(task.level, success_rate(of_task))
         return update
 
     def _draw_tasks(self, count: int) -> list[Task]:
-        """`count` tasks, no two alike as long as there are others to draw."""
-        drawn: dict[str, Task] = {}
+        """`count` tasks, all different as long as there are others to draw."""
+        ids: set[str] = set()
         tries = 0
         tasks: list[Task] = []
         while len(tasks) < count:
-            offered = self._play.env.tasks("train", self.levels.draw(self.rng))
-            task = offered[int(self.rng.integers(len(offered)))]
+            pool = self._rollouts.env.tasks("train", self.levels.draw(self.rng))
+            task = pool[int(self.rng.integers(len(pool)))]
             tries += 1
-            if task.id not in drawn or tries > REDRAWS * count:
-                drawn[task.id] = task
+            if task.id not in ids or tries > MAX_REDRAWS * count:
+                ids.add(task.id)
                 tasks.append(task)
         return tasks
 
@@ -278,7 +289,7 @@ class TrainingLoop:
         path = self.run / "episodes" / f"step-{step:06d}.jsonl"
         if self.ranks.is_main_process:
             with disk_errors_explained(path):
-                # A step that is played again has other episodes than its credit was of.
+                # A step that is played again has other episodes than those of its old credit.
                 credit_path(self.run, step).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
                 write_episodes(path, episodes)
@@ -286,11 +297,11 @@ class TrainingLoop:
             raise TrainingError(
                 f"no episode of step {step} has a verdict "
                 f"({describe_causes(count_causes(episodes))}); the first broke with: "
-                f"{episodes[0].error}. Mend that, then go on with resume=true"
+                f"{episodes[0].error}. Fix that, then go on with resume=true"
             )
 
     def _snapshot(self) -> dict[str, Any]:
-        """What the next step starts from, beside weights and optimizer."""
+        """What the next step starts from, apart from weights and optimizer."""
         return {
             "random": checkpoint.random_state(self.rng),
             "levels": self.levels.state_dict(),
@@ -299,7 +310,7 @@ class TrainingLoop:
     def _save(self) -> None:
         """Saves the last finished step, also in the middle of the next one's episodes.
 
-        All ranks must call it where the model is sharded.
+        All ranks must call it if the model is sharded.
         """
         weights = full_state_dict(self.model, dtype_of(self.config))
         optimizer = self.optimizer.state_dict()
@@ -317,7 +328,7 @@ class TrainingLoop:
         self._saved = self.step
 
     def _restore(self) -> int:
-        """Puts the newest checkpoint in place; returns its step, 0 where there is none."""
+        """Loads the newest checkpoint; returns its step, 0 if there is none."""
         folder = self.run / "checkpoints"
         path = self.ranks.broadcast_object(
             lambda: checkpoint.latest(folder) if self.config.resume else None
@@ -332,7 +343,7 @@ class TrainingLoop:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def _without_interrupts() -> Iterator[None]:
     """Holds Ctrl-C back to the block's end, so that no weight is left half-way.
 
     A second Ctrl-C is not held back.
@@ -341,11 +352,11 @@ def _uninterrupted() -> Iterator[None]:
         yield
         return
     before = signal.getsignal(signal.SIGINT)
-    held = False
+    interrupted = False
 
     def hold(*_: object) -> None:
-        nonlocal held
-        held = True
+        nonlocal interrupted
+        interrupted = True
         signal.signal(signal.SIGINT, before)
         logger.info("stopping after this step's update; Ctrl-C again stops now")
 
@@ -354,11 +365,11 @@ def _uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if held:
+    if interrupted:
         raise KeyboardInterrupt
 
 
-def adapted(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
+def with_adapters(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
     """The model with fresh adapters on every linear layer, or as it is for rank 0."""
     if not lora.rank:
         return model
@@ -377,76 +388,20 @@ def adapted(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
 def _teacher(
     config: TrainConfig, tokenizer: PreTrainedTokenizerBase
 ) -> PreTrainedModel | None:
-    """The other model that `algo` learns from, where it learns from one."""
+    """The other model that `algo` learns from, if it learns from one."""
     if not config.teacher:
         return None
     dtype, device = dtype_of(config), device_of(config)
     return load_teacher(config.teacher, tokenizer, dtype=dtype, device=device)
 
 
-def _solution(config: TrainConfig, play: Rollouts) -> Solution | None:
-    """The environment's oracle, where `algo` shows its teacher the solution."""
+def _solution(config: TrainConfig, rollouts: Rollouts) -> Solution | None:
+    """The environment's oracle, if `algo` shows its teacher the solution."""
     distill = algorithm_of(config).distill
-    return (
-        solution_of(play.env)
-        if distill is not None and distill.teacher == "gold"
-        else None
-    )
+    if distill is None or distill.teacher != "gold":
+        return None
+    return solution_of(rollouts.env)
 
 
 def _seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
-
-
-def _written(episodes: Sequence[Episode]) -> int:
-    """Tokens that the policy wrote."""
-    return sum(turn.length for e in episodes for turn in e.turns)
-
-
-def _mixed(episodes: Sequence[Episode], group: int) -> int:
-    """Groups of `group` episodes each in which one succeeded and one failed."""
-    groups = (episodes[i : i + group] for i in range(0, len(episodes), group))
-    return sum({True, False} <= {e.verified for e in mine} for mine in groups)
-
-
-def malformed_share(episodes: Sequence[Episode]) -> float:
-    """Share of turns without a valid tool call."""
-    return sum(e.malformed for e in episodes) / max(
-        1, sum(len(e.turns) for e in episodes)
-    )
-
-
-def _episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
-    """What the episodes were like, before any filtering."""
-    count = len(episodes)
-    log = {
-        "episodes/success": success_rate(episodes),
-        "episodes/malformed_turns": malformed_share(episodes),
-        "episodes/turns": sum(len(e.turns) for e in episodes) / count,
-        "episodes/tokens": sum(len(e.token_ids) for e in episodes) / count,
-        "episodes/written": _written(episodes) / count,
-    }
-    for stop in Stop:
-        log[f"episodes/stop_{stop.value}"] = (
-            sum(e.stop is stop for e in episodes) / count
-        )
-    return log
-
-
-def _percentages(values: Mapping[str, float]) -> str:
-    causes = describe_errors(values, VALIDATION_ERRORS)
-    shares = {k: v for k, v in values.items() if not k.startswith(VALIDATION_ERRORS)}
-    shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in shares.items())
-    return (shown or "no held-out task has a verdict") + (
-        causes and f", errored: {causes}"
-    )
-
-
-def _summary(log: Mapping[str, float]) -> str:
-    seconds = log["time/rollout_s"] + log["time/update_s"]
-    causes = describe_errors(log)
-    return (
-        f"success {100 * log['episodes/success']:.0f} %, turns {log['episodes/turns']:.1f}, "
-        f"level {log['level']:.0f}, {log['time/tokens_per_s']:.0f} tokens/s, {seconds:.0f} s"
-        + (causes and f", errored: {causes}")
-    )

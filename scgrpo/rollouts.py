@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import Any, Self
 
 import gymnasium
@@ -25,9 +24,9 @@ from scgrpo.policies.scripted import RandomPolicy
 from scgrpo.runs.log import progress
 from scgrpo.training.causes import count_causes, describe_causes
 
-__all__ = ["Rollouts", "SharedRollouts", "success_rate"]
+__all__ = ["Rollouts", "SharedRollouts", "malformed_share", "success_rate"]
 
-LOOK_UP_S = 0.5
+POLL_S = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ class Rollouts:
         threads: int = 32,
     ) -> None:
         self._name, self._limits, self._threads = env, limits, threads
-        self._made: list[gymnasium.Env[str, str]] = []
+        self._envs: list[gymnasium.Env[str, str]] = []
         self._idle: list[gymnasium.Env[str, str]] = []
         self._lock = threading.Lock()
         self._pool: SandboxPool | None = None
@@ -59,10 +58,10 @@ class Rollouts:
         inner = first.unwrapped
         if not isinstance(inner, TextEnv):
             raise ValueError(
-                f"{env} is a {type(inner).__name__}; wanted an envs.base.TextEnv"
+                f"{env} is a {type(inner).__name__}, expected an envs.base.TextEnv"
             )
         self.env = inner
-        self._made.append(first)
+        self._envs.append(first)
         if "sandboxes" in inspect.signature(type(inner)).parameters:
             self._pool = open_pool(sandbox or SandboxConfig())
             logger.info("sandbox: %s", self._pool.description)
@@ -113,7 +112,7 @@ class Rollouts:
 
     def close(self) -> None:
         """Ends the environments and the sandboxes. Safe to call twice."""
-        for env in self._made:
+        for env in self._envs:
             env.close()
         if self._pool is not None:
             self._pool.close()
@@ -121,12 +120,7 @@ class Rollouts:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def _one(self, policy: Policy | None, task: Task, seed: int) -> Episode:
@@ -138,7 +132,7 @@ class Rollouts:
             )
             env = registry.make(self._name, **arguments)
             with self._lock:
-                self._made.append(env)
+                self._envs.append(env)
         episode = play(
             env, policy or RandomPolicy(env), task, limits=self._limits, seed=seed
         )
@@ -148,13 +142,13 @@ class Rollouts:
 
 
 class SharedRollouts:
-    """Rollouts of which every rank plays a part; all of them get all episodes, in one order.
+    """Rollouts split over the ranks: each plays a part, all get all episodes in one order.
 
     The seeds are those that one process would give.
     """
 
-    def __init__(self, play: Rollouts, ranks: Ranks) -> None:
-        self._play, self._ranks, self.env = play, ranks, play.env
+    def __init__(self, rollouts: Rollouts, ranks: Ranks) -> None:
+        self._rollouts, self._ranks, self.env = rollouts, ranks, rollouts.env
 
     def __call__(
         self,
@@ -167,17 +161,17 @@ class SharedRollouts:
     ) -> list[Episode]:
         """Plays every task `group` times; episode i belongs to task i // group."""
         ranks = self._ranks
-        mine = ranks.shard_range(len(tasks) * group)
+        local = ranks.shard_range(len(tasks) * group)
         if ranks.count == 1:
-            return self._play(
+            return self._rollouts(
                 policy, tasks, group=group, seed=seed, description=description
             )
         seeds = _seeds(seed, len(tasks) * group)
-        played = self._play(
+        played = self._rollouts(
             policy,
-            [tasks[i // group] for i in mine],
+            [tasks[i // group] for i in local],
             group=1,
-            seed=[seeds[i] for i in mine],
+            seed=[seeds[i] for i in local],
             description=description if ranks.is_main_process else "",
         )
         return [episode for part in ranks.all_gather(played) for episode in part]
@@ -186,13 +180,11 @@ class SharedRollouts:
 def _seeds(seed: int | Sequence[int], count: int) -> list[int]:
     """A sampling seed for each of `count` episodes: derived from `seed`, or `seed` itself."""
     if isinstance(seed, int):
-        return [
-            int(word)
-            for word in np.random.SeedSequence(seed).generate_state(max(count, 1))
-        ]
+        words = np.random.SeedSequence(seed).generate_state(max(count, 1))
+        return [int(word) for word in words]
     if len(seed) != count:
         raise ValueError(
-            f"got {len(seed)} seeds, wanted one for each of {count} episodes"
+            f"got {len(seed)} seeds, expected one for each of {count} episodes"
         )
     return list(seed)
 
@@ -200,7 +192,7 @@ def _seeds(seed: int | Sequence[int], count: int) -> list[int]:
 def _as_they_end(futures: Collection[Future[Episode]]) -> Iterator[Future[Episode]]:
     """The futures in the order in which they end.
 
-    Looks up now and then: an interrupt that comes just before a wait without end is not seen in it.
+    Polls, because Ctrl-C is not delivered during an unbounded `queue.get()`.
     """
     ended: SimpleQueue[Future[Episode]] = SimpleQueue()
     for future in futures:
@@ -208,7 +200,7 @@ def _as_they_end(futures: Collection[Future[Episode]]) -> Iterator[Future[Episod
     left = len(futures)
     while left:
         with suppress(Empty):
-            yield ended.get(timeout=LOOK_UP_S)
+            yield ended.get(timeout=POLL_S)
             left -= 1
 
 
@@ -220,5 +212,11 @@ def _so_far(episodes: Collection[Episode]) -> str:
 
 def success_rate(episodes: Iterable[Episode]) -> float:
     """Share of verified episodes among those with a verdict; NaN without any."""
-    counted = [bool(e.verified) for e in episodes if e.verdict is not None]
-    return sum(counted) / len(counted) if counted else float("nan")
+    outcomes = [bool(e.verified) for e in episodes if e.verdict is not None]
+    return sum(outcomes) / len(outcomes) if outcomes else float("nan")
+
+
+def malformed_share(episodes: Sequence[Episode]) -> float:
+    """Share of turns without a valid tool call."""
+    turns = sum(len(episode.turns) for episode in episodes)
+    return sum(episode.malformed for episode in episodes) / max(1, turns)

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from envs.types import Episode
 from scgrpo.algorithms.advantages import in_uniform_group, overlong_penalty
-from scgrpo.algorithms.distillation import Distillation, distill
+from scgrpo.algorithms.distillation import Distillation, distillation_loss
 from scgrpo.algorithms.presets import Algorithm
 from scgrpo.batch import Batch, collate
 from scgrpo.credit.options import ReferenceLimits
@@ -26,7 +26,7 @@ from scgrpo.models.forward import BatchForward
 from scgrpo.models.packing import TokenIds, prompt_ids
 from scgrpo.models.scoring import token_scores
 from scgrpo.policies.chat import Chat
-from scgrpo.teachers.prompt_ids import Solution, gold_openings
+from scgrpo.teachers.prompt_ids import Solution, gold_prompts
 from scgrpo.training.optimizer import MasterAdamW
 
 __all__ = ["PolicyUpdate", "Update"]
@@ -61,8 +61,8 @@ class PolicyUpdate:
     | episode_tokens | the token budget of an episode, which an overlong penalty looks at |
     | importance_cap | a token's weight is scaled by its probability here over the one that it was |
     | | sampled with, up to this; infinite where the same weights sampled it: no scaling |
-    | teacher | the other model of a distillation that wants one |
-    | solution | the turns that solve a task, for a distillation that shows them |
+    | teacher | the other model that `opd` learns from |
+    | solution | oracle turns of a task, shown to the teacher by `opsd` |
     | ranks | the processes that share the rows; each computes and adds up its own alone |
     """
 
@@ -86,8 +86,8 @@ class PolicyUpdate:
     ) -> Update:
         """One optimizer step on the episodes that have a verdict.
 
-        Those without one leave their group first, so that n and G are counted anew. Raises
-        ValueError where the credit rule or the algorithm cannot use the episodes.
+        Those without one leave their group first, so that n and G are counted without them. Raises
+        ValueError if the credit rule or the algorithm cannot use the episodes.
         """
         chosen, skipped = self._select(episodes, group)
         log = {"episodes/void": float(sum(e.verdict is None for e in episodes))}
@@ -142,17 +142,19 @@ class PolicyUpdate:
         self, episodes: Sequence[Episode], group: Sequence[int]
     ) -> tuple[list[int], list[CreditRow]]:
         """Places of the episodes to learn from, and a row with the reason for each other one."""
-        void = [i for i, e in enumerate(episodes) if e.verdict is None]
+        ungraded = [i for i, e in enumerate(episodes) if e.verdict is None]
         chosen = [i for i, e in enumerate(episodes) if e.verdict is not None]
-        skipped = skipped_rows(void, [group[i] for i in void], "void")
-        if self.algorithm.drop_uniform_groups:
-            rewards = torch.tensor([float(bool(episodes[i].verified)) for i in chosen])
-            same = in_uniform_group(
-                rewards, torch.tensor([group[i] for i in chosen])
-            ).tolist()
-            dropped = [i for i, alike in zip(chosen, same, strict=True) if alike]
-            chosen = [i for i, alike in zip(chosen, same, strict=True) if not alike]
-            skipped += skipped_rows(dropped, [group[i] for i in dropped], "dropped")
+        # The credit record's word for ungraded is `void`.
+        skipped = skipped_rows(ungraded, [group[i] for i in ungraded], "void")
+        if not self.algorithm.drop_uniform_groups:
+            return chosen, skipped
+
+        rewards = torch.tensor([float(bool(episodes[i].verified)) for i in chosen])
+        chosen_group = torch.tensor([group[i] for i in chosen])
+        is_uniform = in_uniform_group(rewards, chosen_group).tolist()
+        dropped = [i for i, drop in zip(chosen, is_uniform, strict=True) if drop]
+        chosen = [i for i, drop in zip(chosen, is_uniform, strict=True) if not drop]
+        skipped += skipped_rows(dropped, [group[i] for i in dropped], "dropped")
         return chosen, skipped
 
     def _backward(
@@ -239,7 +241,7 @@ class PolicyUpdate:
         `log` has what the surrogate logged: the loss of both is their sum.
         """
         prompts, expected = self._teacher_prompts(forward, options)
-        sums = distill(
+        sums = distillation_loss(
             forward,
             prompts,
             options,
@@ -267,20 +269,19 @@ class PolicyUpdate:
         if options.teacher == "model":
             if self.teacher is None:
                 raise ValueError(
-                    "distillation from another model wants PolicyUpdate.teacher, got None"
+                    "distillation from another model: got no PolicyUpdate.teacher"
                 )
             return {row: prompt_ids(e) for row, e in enumerate(episodes)}, len(episodes)
         if options.teacher == "gold":
             if self.solution is None:
                 raise ValueError(
-                    "distillation from the solution wants PolicyUpdate.solution, got None"
+                    "distillation from the solution: got no PolicyUpdate.solution"
                 )
-            return gold_openings(self.chat, self.limits, episodes, self.solution), len(
-                episodes
-            )
-        drawn = draw_peer_references(batch.verified, batch.group, self.rng)
-        references = replace(References.none(len(episodes)), reference=drawn)
-        return forward.reference_prompts(references, drawn), int((drawn >= 0).sum())
+            prompts = gold_prompts(self.chat, self.limits, episodes, self.solution)
+            return prompts, len(episodes)
+        peers = draw_peer_references(batch.verified, batch.group, self.rng)
+        references = replace(References.none(len(episodes)), reference=peers)
+        return forward.reference_prompts(references, peers), int((peers >= 0).sum())
 
 
 def _rows_with_gradient(advantage: Tensor) -> list[int]:
@@ -290,6 +291,6 @@ def _rows_with_gradient(advantage: Tensor) -> list[int]:
 
 def _at_tokens(advantage: Tensor, mask: Tensor) -> Tensor:
     """The advantage, (B,) or (B, T), at each token of the mask (B, T). -> (A,)."""
-    return (
-        advantage if advantage.dim() == 2 else advantage[:, None].expand(mask.shape)
-    )[mask]
+    if advantage.dim() == 1:
+        advantage = advantage[:, None].expand(mask.shape)
+    return advantage[mask]

@@ -22,7 +22,7 @@ ID = "validation/id"
 
 
 def validate(
-    play: Rollouts | SharedRollouts,
+    rollouts: Rollouts | SharedRollouts,
     policy: Policy,
     config: ValidationConfig,
     level: int,
@@ -32,29 +32,31 @@ def validate(
     """Success on `id` and each `ood/<shift>` at a level, one episode a task, and `id` less `ood`.
 
     The same tasks and sampling seeds at every call. What has no task, or no verdict, is left out.
-    Errored episodes of all splits are counted by cause, `validation_errors/CAUSE`, where there
-    are any.
+    Errored episodes of all splits are counted by cause, `validation_errors/CAUSE`, if there are
+    any.
     """
-    found: dict[str, float] = {}
+    success: dict[str, float] = {}
     causes = Counter[str]()
-    for place, split in enumerate(
-        split for split in play.env.splits if split != "train"
-    ):
-        tasks = _drawn(play.env.tasks(split, level), config.tasks, [seed, place])
+    splits = [split for split in rollouts.env.splits if split != "train"]
+    for place, split in enumerate(splits):
+        every_task = rollouts.env.tasks(split, level)
+        tasks = _sample(every_task, config.tasks, [seed, place])
         if not tasks:
             continue
-        episodes = play(
-            policy, tasks, group=1, seed=seed, description=f"validation, {split}"
-        )
-        found[f"validation/{split}"] = success_rate(episodes)
+        description = f"validation, {split}"
+        episodes = rollouts(policy, tasks, group=1, seed=seed, description=description)
         causes.update(count_causes(episodes))
-    found = {name: value for name, value in found.items() if not math.isnan(value)}
-    shifted = [value for name, value in found.items() if name != ID]
-    if ID in found and shifted:
-        found["validation/gap"] = found[ID] - sum(shifted) / len(shifted)
-    return found | {f"{ERRORS}{cause}": float(count) for cause, count in causes.items()}
+        rate = success_rate(episodes)
+        if not math.isnan(rate):
+            success[f"validation/{split}"] = rate
+
+    shifted = [value for name, value in success.items() if name != ID]
+    if ID in success and shifted:
+        success["validation/gap"] = success[ID] - sum(shifted) / len(shifted)
+    errors = {f"{ERRORS}{cause}": float(count) for cause, count in causes.items()}
+    return success | errors
 
 
-def _drawn(tasks: Sequence[Task], count: int, seed: Sequence[int]) -> list[Task]:
+def _sample(tasks: Sequence[Task], count: int, seed: Sequence[int]) -> list[Task]:
     order = np.random.default_rng(seed).permutation(len(tasks))
     return [tasks[int(i)] for i in order[:count]]

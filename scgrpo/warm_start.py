@@ -1,7 +1,8 @@
 """The warm start: a short supervised stage on a random but well-formed policy's episodes.
 
 It teaches how a tool call is written and leaves the solution to reinforcement learning: the random
-policy knows nothing of the task. Cached by everything that goes into it.
+policy knows nothing of the task. Cached by everything that goes into it. It runs only if the model
+needs it: `starting_weights` measures that.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import inspect
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +22,22 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.base import TextEnv
-from envs.types import Episode, Segment
+from envs.types import Episode, Segment, Task
 from sandboxes import SandboxError
-from scgrpo.config import WarmStartConfig
+from scgrpo.config import TrainConfig, WarmStartConfig
+from scgrpo.devices import device_of, dtype_of
 from scgrpo.models.attention import use_packed
+from scgrpo.models.load import cache_folder, is_model, load_model, resolve_model
 from scgrpo.models.scoring import predicting_states, token_scores
 from scgrpo.policies.chat import Chat
-from scgrpo.rollouts import Rollouts
+from scgrpo.policies.hf import HFPolicy
+from scgrpo.rollouts import Rollouts, malformed_share, success_rate
 from scgrpo.runs.disk import atomic_folder
 from scgrpo.runs.log import progress
+from scgrpo.training import checkpoint
 from scgrpo.training.optimizer import MasterAdamW
 
-__all__ = ["cache_key", "spoken", "warm_start"]
+__all__ = ["cache_key", "starting_weights", "warm_start", "with_token_ids"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,41 +45,58 @@ EPISODES_PER_TASK = 4
 LAYOUT_VERSION = 2
 
 
+def starting_weights(run: Path, config: TrainConfig, rollouts: Rollouts) -> Path:
+    """The folder to load: the model's own, or a warm start's, linked as `run/warm_start`.
+
+    A resumed run takes what it started from. Raises ValueError for a model that does not exist or
+    cannot be loaded.
+    """
+    link = run / "warm_start"
+    base = resolve_model(config.model)
+    if link.is_dir():
+        return link.resolve()
+    if not _needs_warm_start(run, base, config, rollouts):
+        return base
+
+    level = _first_level(config, rollouts)
+    options, dtype = config.warm_start, dtype_of(config)
+    key = cache_key(base, rollouts.env, level, options, str(dtype), config.seed)
+    cached = cache_folder() / "warm_start" / key
+    if is_model(cached):
+        logger.info("warm start: loaded from the cache, %s", cached)
+    else:
+        model, tokenizer = load_model(base, dtype=dtype)
+        model.to(device_of(config))
+        warm_start(cached, model, tokenizer, rollouts, level, options, seed=config.seed)
+    # The link may point to a cache that was cleared.
+    link.unlink(missing_ok=True)
+    link.symlink_to(cached, target_is_directory=True)
+    return cached
+
+
 def warm_start(
     folder: Path,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    play: Rollouts,
+    rollouts: Rollouts,
     level: int,
     config: WarmStartConfig,
     *,
     seed: int,
 ) -> None:
-    """Trains `model` in place and saves it to `folder`, whole or not at all."""
+    """Trains `model` in place and saves it to `folder`, complete or not at all."""
     started = time.monotonic()
     use_packed(model)
     chat = Chat(tokenizer)
-    episodes = _random_episodes(play, level, config, seed)
-    data = [spoken(episode, chat) for episode in episodes]
-    optimizer = MasterAdamW(model.parameters(), lr=config.lr)
-    rng = np.random.default_rng([seed, LAYOUT_VERSION])
-    losses: list[float] = []
-    with progress(config.steps, "warm start") as bar:
-        for step in range(config.steps):
-            scale = min(1.0, (step + 1) / 3) * (1 - step / config.steps)
-            losses.append(
-                _step(
-                    model,
-                    optimizer,
-                    _draw(data, config.tasks_per_step, rng),
-                    lr=config.lr * scale,
-                )
-            )
-            bar.advance(1, f"loss {losses[-1]:.3f}")
+    episodes = _random_episodes(rollouts, level, config, seed)
+    data = [with_token_ids(episode, chat) for episode in episodes]
+
+    losses = _train(model, data, config, np.random.default_rng([seed, LAYOUT_VERSION]))
     with atomic_folder(folder) as scratch:
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
-    solved = sum(bool(e.verified) for e in episodes)
+
+    solved = sum(bool(episode.verified) for episode in episodes)
     logger.info(
         "warm start: %d steps on %d random episodes (%.0f %% solved), loss %.2f -> %.2f, %.0f s",
         config.steps,
@@ -102,9 +125,8 @@ def cache_key(
             )
     for task in env.tasks("train", level):
         digest.update(task.content_hash.encode())
-    digest.update(
-        inspect.getsource(type(env)).encode()
-    )  # its random policy and its replies
+    # The environment's random policy and its replies.
+    digest.update(inspect.getsource(type(env)).encode())
     learned = {
         key: asdict(config)[key]
         for key in ("episodes", "steps", "tasks_per_step", "lr")
@@ -123,7 +145,7 @@ def cache_key(
     return digest.hexdigest()[:16]
 
 
-def spoken(episode: Episode, chat: Chat) -> Episode:
+def with_token_ids(episode: Episode, chat: Chat) -> Episode:
     """A scripted episode as if the model had written it: with token ids, logprobs 0."""
     segments: list[Segment] = []
     for segment in episode.segments:
@@ -131,45 +153,125 @@ def spoken(episode: Episode, chat: Chat) -> Episode:
             text, ids = chat.prompt(episode.messages, episode.tools)
             segments.append(Segment("prompt", text, tuple(ids)))
         elif segment.source == "policy":
-            ids = [*chat.ids(segment.text), chat.end_id]
-            segments.append(
-                Segment("policy", segment.text, tuple(ids), (0.0,) * len(ids))
-            )
+            ids = (*chat.ids(segment.text), chat.end_id)
+            logprobs = (0.0,) * len(ids)
+            segments.append(Segment("policy", segment.text, ids, logprobs))
         else:
             ids = chat.reply(segment.text, ended=True)
             segments.append(Segment("env", segment.text, tuple(ids)))
     return replace(episode, segments=tuple(segments))
 
 
+def _needs_warm_start(
+    run: Path, base: Path, config: TrainConfig, rollouts: Rollouts
+) -> bool:
+    options = config.warm_start
+    was_trained = config.resume and checkpoint.latest(run / "checkpoints") is not None
+    if was_trained or options.mode == "never":
+        return False
+    if options.mode == "always":
+        return True
+    if _starting_success(base, config, rollouts) >= options.success_threshold:
+        return False
+    if type(rollouts.env).random_turn is TextEnv.random_turn:
+        message = "no warm start: %s defines no random_turn to learn from"
+        logger.warning(message, config.env)
+        return False
+    return True
+
+
+def _first_level(config: TrainConfig, rollouts: Rollouts) -> int:
+    return (config.levels or rollouts.env.levels)[0]
+
+
+def _starting_success(base: Path, config: TrainConfig, rollouts: Rollouts) -> float:
+    """Success of the untrained model on training tasks of the first level; logged."""
+    model, tokenizer = load_model(base, dtype=dtype_of(config))
+    model.to(device_of(config))
+    tasks = _spread(
+        rollouts.env.tasks("train", _first_level(config, rollouts)),
+        config.warm_start.measure_episodes // EPISODES_PER_TASK,
+    )
+    cache_tokens = config.limits.episode_tokens
+    with HFPolicy(model, tokenizer, cache_tokens=cache_tokens) as policy:
+        episodes = rollouts(
+            policy,
+            tasks,
+            group=EPISODES_PER_TASK,
+            seed=config.seed,
+            description="starting success",
+        )
+
+    success = success_rate(episodes)
+    threshold = config.warm_start.success_threshold
+    decision = f"under {100 * threshold:.0f} %, so a warm start"
+    logger.info(
+        "starting success %.1f %% of %d episodes, %.0f %% of the turns malformed: %s",
+        100 * success,
+        len(episodes),
+        100 * malformed_share(episodes),
+        "no warm start" if success >= threshold else decision,
+    )
+    return success
+
+
+def _spread(tasks: Sequence[Task], count: int) -> list[Task]:
+    """`count` tasks, evenly spaced over the sequence."""
+    count = max(1, min(count, len(tasks)))
+    places = np.linspace(0, len(tasks) - 1, count).round().astype(int)
+    return [tasks[int(place)] for place in places]
+
+
+def _train(
+    model: PreTrainedModel,
+    data: list[Episode],
+    config: WarmStartConfig,
+    rng: np.random.Generator,
+) -> list[float]:
+    """Takes the optimizer steps; returns the loss of each."""
+    optimizer = MasterAdamW(model.parameters(), lr=config.lr)
+    losses: list[float] = []
+    with progress(config.steps, "warm start") as bar:
+        for step in range(config.steps):
+            # Three steps up, then linearly down.
+            scale = min(1.0, (step + 1) / 3) * (1 - step / config.steps)
+            groups = _draw(data, config.tasks_per_step, rng)
+            losses.append(_step(model, optimizer, groups, lr=config.lr * scale))
+            bar.advance(1, f"loss {losses[-1]:.3f}")
+    return losses
+
+
 def _random_episodes(
-    play: Rollouts, level: int, config: WarmStartConfig, seed: int
+    rollouts: Rollouts, level: int, config: WarmStartConfig, seed: int
 ) -> list[Episode]:
     """Episodes of the environment's random policy on training tasks, several for each task."""
     rng = np.random.default_rng([seed, level])
-    tasks = play.env.tasks("train", level)
-    drawn = rng.integers(len(tasks), size=-(-config.episodes // EPISODES_PER_TASK))
-    episodes = play(
+    tasks = rollouts.env.tasks("train", level)
+    count = -(-config.episodes // EPISODES_PER_TASK)
+    places = rng.integers(len(tasks), size=count)
+    episodes = rollouts(
         None,
-        [tasks[int(i)] for i in drawn],
+        [tasks[int(place)] for place in places],
         group=EPISODES_PER_TASK,
         seed=seed,
         description="random episodes",
     )
-    if broken := next((e for e in episodes if e.verdict is None), None):
-        raise SandboxError(f"a random episode broke: {broken.error}")
+    for episode in episodes:
+        if episode.verdict is None:
+            raise SandboxError(f"a random episode broke: {episode.error}")
     return episodes
 
 
 def _draw(
     data: list[Episode], tasks: int, rng: np.random.Generator
 ) -> list[list[Episode]]:
-    """Groups of episodes that share an opening, of so many tasks where there are so many."""
+    """Groups of episodes that share a prompt, of `tasks` tasks or of all there are."""
     by_task: dict[str, list[Episode]] = {}
     for episode in data:
         by_task.setdefault(episode.task.id, []).append(episode)
     groups = list(by_task.values())
-    picked = rng.choice(len(groups), size=min(tasks, len(groups)), replace=False)
-    return [groups[i] for i in picked]
+    places = rng.choice(len(groups), size=min(tasks, len(groups)), replace=False)
+    return [groups[place] for place in places]
 
 
 def _step(
@@ -184,19 +286,23 @@ def _step(
     total = sum(sum(e.action_mask) for group in groups for e in group)
     loss = 0.0
     for group in groups:
-        size = len(group[0].segments[0].token_ids)
+        # The prompt of a group is read once.
+        prompt = group[0].segments[0].token_ids
         states = predicting_states(
             model,
-            group[0].token_ids[:size],
-            [e.token_ids[size:] for e in group],
-            [e.action_mask[size:] for e in group],
+            prompt,
+            [e.token_ids[len(prompt) :] for e in group],
+            [e.action_mask[len(prompt) :] for e in group],
         )
-        targets = [i for e in group for turn in e.turns for i in turn.token_ids]
-        logprobs, _ = token_scores(
-            head, states, torch.tensor(targets, device=states.device)
-        )
-        part = -logprobs.sum() / total
-        part.backward()
-        loss += part.item()
+        targets: list[int] = []
+        for episode in group:
+            for turn in episode.turns:
+                targets += turn.token_ids
+        ids = torch.tensor(targets, device=states.device)
+        logprobs, _ = token_scores(head, states, ids)
+
+        group_loss = -logprobs.sum() / total
+        group_loss.backward()
+        loss += group_loss.item()
     optimizer.step(lr=lr, max_norm=1.0)
     return loss

@@ -37,9 +37,9 @@ from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.completions import Server
 from scgrpo.policies.server import ServerPolicy
-from scgrpo.teachers.prompt_ids import gold_openings, reference_openings
+from scgrpo.teachers.prompt_ids import gold_prompts, reference_prompts
 from scgrpo.teachers.prompts import gold_messages, teacher_messages
-from scgrpo.warm_start import spoken
+from scgrpo.warm_start import with_token_ids
 from tests.scgrpo.policies.small_server import Scripted, completion
 from tests.scgrpo.policies.test_chat import THINKING
 
@@ -298,7 +298,7 @@ def teacher_texts(chat: Chat, template: str) -> Texts:
     """Rendered teacher prompts of a group, by the case of the group and the kind of reference."""
     texts: Texts = {}
     names = [name for name, one in EPISODES.items() if one.turns]
-    rows = [spoken(EPISODES[name], chat) for name in names]
+    rows = [with_token_ids(EPISODES[name], chat) for name in names]
     limits = ReferenceLimits(tokens=2000, observation_chars=80)
 
     for case, source in product(Case, range(len(rows))):
@@ -311,14 +311,14 @@ def teacher_texts(chat: Chat, template: str) -> Texts:
         )
         # Each row in a group of its own: rows of one group share a prompt.
         group = range(len(rows))
-        openings = reference_openings(chat, limits, rows, group, references, drawn)
+        openings = reference_prompts(chat, limits, rows, group, references, drawn)
         for row, ids in openings.items():
             key = f"{template}, case {int(case)}, {names[row]} reads {names[source]}"
             texts[key] = text_of(chat, ids)
 
     for row, name in zip(rows, names, strict=True):
         # One at a time: rows of one task share a prompt.
-        openings = gold_openings(chat, limits, [row], lambda task: ["edit f", "submit"])
+        openings = gold_prompts(chat, limits, [row], lambda task: ["edit f", "submit"])
         texts[f"{template}, {name} reads gold"] = text_of(chat, openings[0])
     return texts
 
@@ -329,13 +329,13 @@ def chat_texts(chat: Chat, template: str) -> Texts:
     for name, messages in CHATS.items():
         for tools in ((), TOOLS):
             key = f"{template}, opening, {name}, {len(tools)} tools"
-            texts[key] = chat.opening(messages, tools)[0]
+            texts[key] = chat.prompt(messages, tools)[0]
     for ended in (True, False):
         key = f"{template}, reply, ended={ended}"
         texts[key] = text_of(chat, chat.reply("f = 1\n", ended=ended))
     for name, one in EPISODES.items():
         texts[f"{template}, warm start, {name}"] = text_of(
-            chat, spoken(one, chat).token_ids
+            chat, with_token_ids(one, chat).token_ids
         )
     return texts
 

@@ -39,8 +39,8 @@ __all__ = [
     "DistillationSums",
     "Divergence",
     "Teacher",
+    "distillation_loss",
     "token_divergences",
-    "distill",
 ]
 
 CHUNK = 256
@@ -51,7 +51,7 @@ Divergence = Literal["forward", "reverse", "both", "jsd", "sampled"]
 
 @dataclass(frozen=True)
 class Distillation:
-    """Who teaches, and what the loss is.
+    """What teaches, and what the loss is.
 
     | field | meaning |
     |---|---|
@@ -66,14 +66,12 @@ class Distillation:
     coefficient: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, wanted in (
-            ("teacher", get_args(Teacher)),
-            ("divergence", get_args(Divergence)),
-        ):
-            if getattr(self, name) not in wanted:
+        for name, kind in (("teacher", Teacher), ("divergence", Divergence)):
+            value, choices = getattr(self, name), get_args(kind)
+            if value not in choices:
                 raise ValueError(
-                    f"Distillation.{name} must be one of {', '.join(wanted)}, "
-                    f"got {getattr(self, name)!r}"
+                    f"Distillation.{name} must be one of {', '.join(choices)}, "
+                    f"got {value!r}"
                 )
         if not self.coefficient > 0.0:
             raise ValueError(
@@ -88,7 +86,7 @@ class DistillationSums(NamedTuple):
     |---|---|
     | loss | weighted divergence, as it was minimised |
     | divergence | nats, unweighted |
-    | mismatch | nats, absolute log ratio of the policy here and where a token was sampled |
+    | mismatch | nats, absolute log ratio of a token here and as it was sampled |
     | tokens | how many |
     """
 
@@ -98,7 +96,7 @@ class DistillationSums(NamedTuple):
     tokens: float
 
 
-def distill(
+def distillation_loss(
     forward: BatchForward,
     prompts: Mapping[int, TokenIds],
     options: Distillation,
@@ -112,34 +110,45 @@ def distill(
     `weight` (B, T) is the loss's normalisation. On tokens that an engine sampled, `sampled` is
     scaled by the probability here over the engine's, up to `importance_cap`; infinite: no scaling.
     """
-    heads = forward.head, output_layer(teacher)
-    scale = weight * options.coefficient
-    capped = options.divergence == "sampled" and math.isfinite(importance_cap)
-    loss = divergence = mismatch = tokens = 0.0
+    is_capped = options.divergence == "sampled" and math.isfinite(importance_cap)
+    sums = DistillationSums(0.0, 0.0, 0.0, 0.0)
 
     # Rows that share both prompts go together: the key is one prompt after the other.
-    own_prompts = {row: prompt_ids(forward.episodes[row]) for row in prompts}
-    keys = {row: own_prompts[row] + prompt for row, prompt in prompts.items()}
+    student_prompts = {row: prompt_ids(forward.episodes[row]) for row in prompts}
+    keys = {row: student_prompts[row] + prompt for row, prompt in prompts.items()}
     for key, rows in forward.packs(keys):
-        own = own_prompts[rows[0]] if rows else key
+        student_prompt = student_prompts[rows[0]] if rows else key
+        teacher_prompt = key[len(student_prompt) :]
         with torch.no_grad():
-            teacher_states = forward.states(rows, key[len(own) :], teacher)
-        states, targets = forward.states(rows, own), forward.targets(rows)
+            teacher_states = forward.states(rows, teacher_prompt, teacher)
         values, logprobs = token_divergences(
-            options.divergence, (heads[0], states), (heads[1], teacher_states), targets
+            options.divergence,
+            (forward.head, forward.states(rows, student_prompt)),
+            (output_layer(teacher), teacher_states),
+            forward.targets(rows),
         )
-        gap = logprobs - forward.old_logprobs(rows)
-        at_tokens = scale[rows][forward.batch.action_mask[rows]].to(values.device)
-        if capped:
-            at_tokens = at_tokens * gap.exp().clamp(max=importance_cap)
-        part = (at_tokens * values).sum()
-        part.backward()
 
-        loss += part.item()
-        divergence += values.detach().sum().item()
-        mismatch += gap.abs().sum().item()
-        tokens += len(values)
-    return DistillationSums(loss, divergence, mismatch, tokens)
+        mismatch = logprobs - forward.old_logprobs(rows)
+        mask = forward.batch.action_mask[rows]
+        scale = (weight[rows][mask] * options.coefficient).to(values.device)
+        if is_capped:
+            scale = scale * mismatch.exp().clamp(max=importance_cap)
+        loss = (scale * values).sum()
+        loss.backward()
+        sums = _add(sums, loss, values.detach(), mismatch)
+    return sums
+
+
+def _add(
+    sums: DistillationSums, loss: Tensor, divergence: Tensor, mismatch: Tensor
+) -> DistillationSums:
+    """`sums` with those of a pack whose tokens have `divergence` and `mismatch` (A,)."""
+    return DistillationSums(
+        loss=sums.loss + loss.item(),
+        divergence=sums.divergence + divergence.sum().item(),
+        mismatch=sums.mismatch + mismatch.abs().sum().item(),
+        tokens=sums.tokens + len(divergence),
+    )
 
 
 def token_divergences(
@@ -154,16 +163,23 @@ def token_divergences(
     tokens. fp32 nats. The gradient flows through the student's side of the divergence alone; logits
     are computed again in the backward pass. Raises ValueError for vocabularies of different size.
     """
-    parts = [
-        checkpoint(_chunk, kind, student[0], s, teacher[0], t, ids, use_reentrant=False)
-        for s, t, ids in zip(
-            student[1].split(CHUNK),
-            teacher[1].split(CHUNK),
-            targets.split(CHUNK),
-            strict=True,
+    student_head, student_states = student
+    teacher_head, teacher_states = teacher
+    values: list[Tensor] = []
+    logprobs: list[Tensor] = []
+    chunks = zip(
+        student_states.split(CHUNK),
+        teacher_states.split(CHUNK),
+        targets.split(CHUNK),
+        strict=True,
+    )
+    for s, t, ids in chunks:
+        # Checkpointed, so that no logits (A, V) of all tokens are held for the backward pass.
+        chunk_values, chunk_logprobs = checkpoint(
+            _chunk, kind, student_head, s, teacher_head, t, ids, use_reentrant=False
         )
-    ]
-    values, logprobs = zip(*parts, strict=True)
+        values.append(chunk_values)
+        logprobs.append(chunk_logprobs)
     return torch.cat(values), torch.cat(logprobs)
 
 
@@ -183,39 +199,40 @@ def _chunk(
             f"the teacher's output layer has {log_t.shape[-1]} tokens and the student's "
             f"{log_s.shape[-1]}; choose a teacher of the same family"
         )
-    own = log_s.detach().gather(1, ids[:, None])[:, 0]
-    return DIVERGENCES[kind](log_s, log_t, ids), own
+    logprobs = log_s.detach().gather(1, ids[:, None])[:, 0]
+    return DIVERGENCES[kind](log_s, log_t, ids), logprobs
 
 
-def _forward(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
+def _forward_kl(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
     return (log_t.exp() * (log_t - log_s)).sum(-1)
 
 
-def _reverse(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
+def _reverse_kl(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
     return (log_s.exp() * (log_s - log_t)).sum(-1)
 
 
-def _both(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
-    return (_forward(log_s, log_t, ids) + _reverse(log_s, log_t, ids)) / 2
+def _mean_kl(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
+    return (_forward_kl(log_s, log_t, ids) + _reverse_kl(log_s, log_t, ids)) / 2
 
 
-def _jsd(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
+def _jensen_shannon(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
     middle = torch.logaddexp(log_s, log_t) - math.log(2.0)
-    return (_reverse(log_s, middle, ids) + _forward(middle, log_t, ids)) / 2
+    return (_reverse_kl(log_s, middle, ids) + _forward_kl(middle, log_t, ids)) / 2
 
 
-def _sampled(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
-    own = log_s.gather(1, ids[:, None])[:, 0]
-    gap = own - log_t.gather(1, ids[:, None])[:, 0]
+def _log_ratio(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
+    student = log_s.gather(1, ids[:, None])[:, 0]
+    teacher = log_t.gather(1, ids[:, None])[:, 0]
+    gap = student - teacher
     # Its value is the gap, its gradient the gap times that of log p_S: the advantage is -gap.
-    return gap.detach() * (own - own.detach()).exp()
+    return gap.detach() * (student - student.detach()).exp()
 
 
 DIVERGENCES: dict[Divergence, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "forward": _forward,
-    "reverse": _reverse,
-    "both": _both,
-    "jsd": _jsd,
-    "sampled": _sampled,
+    "forward": _forward_kl,
+    "reverse": _reverse_kl,
+    "both": _mean_kl,
+    "jsd": _jensen_shannon,
+    "sampled": _log_ratio,
 }
-"""Each takes log p_S and log p_T (A, V) and the sampled tokens (A,), and gives (A,) nats."""
+"""Each takes log p_S and log p_T (A, V) and the sampled tokens (A,), and returns (A,) nats."""

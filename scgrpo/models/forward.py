@@ -34,7 +34,7 @@ from scgrpo.models.scoring import (
     token_scores,
 )
 from scgrpo.policies.chat import Chat
-from scgrpo.teachers.prompt_ids import reference_openings
+from scgrpo.teachers.prompt_ids import reference_prompts
 
 __all__ = ["BatchForward", "Pack"]
 
@@ -208,7 +208,7 @@ class BatchForward:
         and those whose input would be too long.
         """
         group = self.batch.group.tolist()
-        return reference_openings(
+        return reference_prompts(
             self._chat, self._limits, self.episodes, group, references, drawn
         )
 

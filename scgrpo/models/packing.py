@@ -36,7 +36,7 @@ def pack_rows(
     prompts: Mapping[int, TokenIds],
     max_tokens_per_pack: int,
 ) -> list[tuple[TokenIds, list[int]]]:
-    """Rows with equal prompts, together as far as `max_tokens_per_pack` allows: (prompt, rows) each.
+    """(prompt, rows) of equal prompts, together as far as `max_tokens_per_pack` allows.
 
     `prompts` holds each row's prompt. Rows without action tokens (the prompt used up the budget)
     are skipped. A row that alone is over `max_tokens_per_pack` has a pack of its own.

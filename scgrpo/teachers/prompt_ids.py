@@ -1,4 +1,4 @@
-"""Who teaches, and what a teacher reads before an episode's turns."""
+"""The teacher, and what it reads before an episode's turns."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from scgrpo.teachers.prompts import gold_messages, teacher_messages
 
 __all__ = [
     "Solution",
-    "gold_openings",
+    "gold_prompts",
     "load_teacher",
-    "reference_openings",
+    "reference_prompts",
     "solution_of",
 ]
 
@@ -30,7 +30,7 @@ Solution = Callable[[Task], Sequence[str]]
 """The turns that solve a task."""
 
 
-def reference_openings(
+def reference_prompts(
     chat: Chat,
     limits: ReferenceLimits,
     episodes: Sequence[Episode],
@@ -38,17 +38,18 @@ def reference_openings(
     references: References,
     reference: Tensor,
 ) -> dict[int, TokenIds]:
-    """Each row's opening with the row `reference` (B,) of it in the system message.
+    """Each row's prompt with the row `reference` (B,) of it in the system message.
 
     Rows without one, and those whose input would be too long, are left out.
     """
-    openings: dict[int, TokenIds] = {}
-    made: dict[tuple[int, int], TokenIds | None] = {}
+    # Rows of one group share their prompt: its text is tokenized once for each reference.
+    by_source: dict[tuple[int, int], TokenIds | None] = {}
+    prompts: dict[int, TokenIds] = {}
     for row, source in enumerate(reference.tolist()):
         if source < 0:
             continue
         key = (group[row], source)
-        if key not in made:
+        if key not in by_source:
             messages = teacher_messages(
                 episodes[row].messages,
                 episodes[source],
@@ -57,28 +58,29 @@ def reference_openings(
                 budget_tokens=limits.tokens,
                 count=lambda text: len(chat.ids(text)),
             )
-            made[key] = _opening(chat, episodes[row], messages)
-        _keep(openings, row, made[key], episodes[row], limits)
-    return openings
+            by_source[key] = _prompt(chat, episodes[row], messages)
+        _add_if_fits(prompts, row, by_source[key], episodes[row], limits)
+    return prompts
 
 
-def gold_openings(
+def gold_prompts(
     chat: Chat, limits: ReferenceLimits, episodes: Sequence[Episode], solution: Solution
 ) -> dict[int, TokenIds]:
-    """Each row's opening with its task's solution in the system message; too long ones left out."""
-    openings: dict[int, TokenIds] = {}
-    made: dict[str, TokenIds | None] = {}
+    """Each row's prompt with its task's solution in the system message; too long ones left out."""
+    by_task: dict[str, TokenIds | None] = {}
+    prompts: dict[int, TokenIds] = {}
     for row, episode in enumerate(episodes):
-        if episode.task.id not in made:
+        task = episode.task
+        if task.id not in by_task:
             messages = gold_messages(
                 episode.messages,
-                solution(episode.task),
+                solution(task),
                 budget_tokens=limits.tokens,
                 count=lambda text: len(chat.ids(text)),
             )
-            made[episode.task.id] = _opening(chat, episode, messages)
-        _keep(openings, row, made[episode.task.id], episode, limits)
-    return openings
+            by_task[task.id] = _prompt(chat, episode, messages)
+        _add_if_fits(prompts, row, by_task[task.id], episode, limits)
+    return prompts
 
 
 def load_teacher(
@@ -90,16 +92,19 @@ def load_teacher(
 ) -> PreTrainedModel:
     """The model `name`, which scores the student's own tokens and never has a gradient.
 
-    Raises ValueError for one that cannot be found, or whose tokenizer gives ids another meaning.
+    Raises ValueError for one that does not exist, or whose tokenizer gives ids another meaning.
     """
-    model, own = load_model(resolve_model(name), dtype=dtype)
-    mine, theirs = tokenizer.get_vocab(), own.get_vocab()
-    if mine != theirs:
-        differ = sum(theirs.get(token) != i for token, i in mine.items())
+    model, teacher_tokenizer = load_model(resolve_model(name), dtype=dtype)
+    student_vocab = tokenizer.get_vocab()
+    teacher_vocab = teacher_tokenizer.get_vocab()
+    if student_vocab != teacher_vocab:
+        differ = sum(
+            teacher_vocab.get(token) != i for token, i in student_vocab.items()
+        )
         raise ValueError(
-            f"teacher={name} has another tokenizer: {differ} of the model's {len(mine)} tokens "
-            "are missing there or have another id. It scores the student's own token ids, so "
-            "choose a teacher of the model's family"
+            f"teacher={name} has another tokenizer: {differ} of the model's "
+            f"{len(student_vocab)} tokens are missing there or have another id. It scores the "
+            "student's own token ids, so choose a teacher of the model's family"
         )
     model.to(device).requires_grad_(False)
     use_packed(model)
@@ -107,31 +112,34 @@ def load_teacher(
 
 
 def solution_of(env: TextEnv) -> Solution:
-    """The environment's oracle. Raises ValueError where it has none."""
+    """The environment's oracle. Raises ValueError if it has none."""
     if type(env).oracle is TextEnv.oracle:
         raise ValueError(
-            f"{env.name} defines no oracle(), whose turns a teacher with the gold solution reads; "
+            f"{env.name} does not define oracle(), whose turns a teacher with the gold solution reads; "
             "choose another algo or environment"
         )
     return env.oracle
 
 
-def _opening(
+def _prompt(
     chat: Chat, episode: Episode, messages: list[Message] | None
 ) -> TokenIds | None:
-    return None if messages is None else tuple(chat.prompt(messages, episode.tools)[1])
+    if messages is None:
+        return None
+    _, ids = chat.prompt(messages, episode.tools)
+    return tuple(ids)
 
 
-def _keep(
-    openings: dict[int, TokenIds],
+def _add_if_fits(
+    prompts: dict[int, TokenIds],
     row: int,
-    opening: TokenIds | None,
+    prompt: TokenIds | None,
     episode: Episode,
     limits: ReferenceLimits,
 ) -> None:
-    """Puts the row's opening down where it and the episode are not too long."""
-    if (
-        opening is not None
-        and len(opening) + len(completion_ids(episode)[0]) <= limits.input_tokens
-    ):
-        openings[row] = opening
+    """Sets the row's prompt if there is one, and it and the episode are not too long."""
+    if prompt is None:
+        return
+    completion, _ = completion_ids(episode)
+    if len(prompt) + len(completion) <= limits.input_tokens:
+        prompts[row] = prompt

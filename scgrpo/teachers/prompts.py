@@ -16,7 +16,7 @@ __all__ = [
     "NEUTRAL_GUIDE",
     "VERIFIED_GUIDE",
     "gold_messages",
-    "rendered_turns",
+    "turn_texts",
     "teacher_messages",
 ]
 
@@ -42,16 +42,16 @@ def teacher_messages(
     """`messages` with a guide sentence and the reference at the end of the system message.
 
     A chat without a system message gets one. `verified` chooses the guide: False is neutral and
-    claims no success, for n = 0 groups. The wrong reference of a contrast is introduced with the
-    same guide as the right one, so that only the attempt differs.
+    claims no success, for n = 0 groups. The negative reference of a contrast is introduced with the
+    same guide as the verified one, so that only the attempt differs.
 
     `count` returns the tokens of a text; what is added may take `budget_tokens`. Turns are dropped
     whole, the oldest first, because the last ones hold what decided the outcome. None (overflow)
-    where not even the last turn fits, or the reference has no turn.
+    if not even the last turn fits, or the reference has no turn.
     """
     guide = VERIFIED_GUIDE if verified else NEUTRAL_GUIDE
-    turns = rendered_turns(reference, observation_chars)
-    return _fitted(messages, guide, "attempt", turns, budget_tokens, count)
+    turns = turn_texts(reference, observation_chars)
+    return _fit(messages, guide, "attempt", turns, budget_tokens, count)
 
 
 def gold_messages(
@@ -63,13 +63,13 @@ def gold_messages(
 ) -> list[Message] | None:
     """`messages` with the turns that solve the task at the end of the system message.
 
-    Fitted as in `teacher_messages`; None where not even the last turn fits, or there is none.
+    Fitted as in `teacher_messages`; None if not even the last turn fits, or there is none.
     """
-    told = [f"Action {number}:\n{turn}" for number, turn in enumerate(turns, start=1)]
-    return _fitted(messages, GOLD_GUIDE, "solution", told, budget_tokens, count)
+    texts = [f"Action {number}:\n{turn}" for number, turn in enumerate(turns, start=1)]
+    return _fit(messages, GOLD_GUIDE, "solution", texts, budget_tokens, count)
 
 
-def rendered_turns(episode: Episode, observation_chars: int) -> list[str]:
+def turn_texts(episode: Episode, observation_chars: int) -> list[str]:
     """One text for each turn of the policy: what it wrote and the reply, without the prompt.
 
     A reply is cut to its first `observation_chars` characters, and says so.
@@ -79,11 +79,11 @@ def rendered_turns(episode: Episode, observation_chars: int) -> list[str]:
         if segment.source == "policy":
             turns.append(f"Action {len(turns) + 1}:\n{segment.text}")
         elif segment.source == "env" and turns:
-            turns[-1] += f"\nObservation:\n{_cut(segment.text, observation_chars)}"
+            turns[-1] += f"\nObservation:\n{_truncate(segment.text, observation_chars)}"
     return turns
 
 
-def _fitted(
+def _fit(
     messages: Sequence[Message],
     guide: str,
     tag: str,
@@ -93,27 +93,24 @@ def _fitted(
 ) -> list[Message] | None:
     """`messages` with guide and as many of the last turns as the budget allows; None for none."""
     for dropped in range(len(turns)):
-        kept = turns[dropped:]
+        parts = list(turns[dropped:])
         if dropped:
-            kept = [f"[{dropped} earlier turns left out]", *kept]
-        added = "\n\n".join([guide, f"<{tag}>", *kept, f"</{tag}>"])
+            parts.insert(0, f"[{dropped} earlier turns left out]")
+        added = "\n\n".join([guide, f"<{tag}>", *parts, f"</{tag}>"])
         if count(added) <= budget_tokens:
             return _with_system(messages, added)
     return None
 
 
-def _cut(text: str, chars: int) -> str:
-    return (
-        text
-        if len(text) <= chars
-        else f"{text[:chars]}\n[{len(text) - chars} characters cut]"
-    )
+def _truncate(text: str, chars: int) -> str:
+    if len(text) <= chars:
+        return text
+    return f"{text[:chars]}\n[{len(text) - chars} characters cut]"
 
 
 def _with_system(messages: Sequence[Message], added: str) -> list[Message]:
     """`messages` with `added` at the end of the first system message, or as one."""
-    if messages and messages[0]["role"] == "system":
-        base, rest = f"{messages[0]['content']}\n\n{added}", messages[1:]
-    else:
-        base, rest = added, messages
-    return [{"role": "system", "content": base}, *rest]
+    if not messages or messages[0]["role"] != "system":
+        return [{"role": "system", "content": added}, *messages]
+    content = f"{messages[0]['content']}\n\n{added}"
+    return [{"role": "system", "content": content}, *messages[1:]]

@@ -17,7 +17,9 @@ import torch
 from envs.rollout import Limits
 from envs.store import read_episodes
 from scgrpo.algorithms.presets import ALGORITHMS
+from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import LoraConfig, TrainConfig, WarmStartConfig
+from scgrpo.launch import train
 from scgrpo.loop import TrainingError, TrainingLoop
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.hf import HFPolicy
@@ -25,7 +27,6 @@ from scgrpo.rollouts import Rollouts
 from scgrpo.runs.folders import new_run
 from scgrpo.runs.log import read_metrics
 from scgrpo.settings import parse as settings
-from scgrpo.train import train
 from scgrpo.training import checkpoint
 from scgrpo.training.optimizer import MasterAdamW
 
@@ -49,7 +50,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dtype="float32",
         device="cpu",
     )
-    from scgrpo.start import starting_weights
+    from scgrpo.warm_start import starting_weights
 
     with pytest.MonkeyPatch.context() as patch, Rollouts("toy_guess", LIMITS) as play:
         patch.setenv("SCGRPO_CACHE", str(folder / "cache"))
@@ -388,9 +389,9 @@ def test_dynamic_sampling_refills_up_to_its_cap(tiny, config, one_thread, tmp_pa
 
 def test_a_teacher_belongs_to_the_algorithm_that_reads_it(config):
     with pytest.raises(ValueError, match="give teacher=MODEL"):
-        replace(config, algo="opd")
+        algorithm_of(replace(config, algo="opd"))
     with pytest.raises(ValueError, match="use algo=opd"):
-        replace(config, teacher="other")
+        algorithm_of(replace(config, teacher="other"))
 
 
 def test_a_teacher_of_another_tokenizer_is_refused(tiny, config, one_thread, tmp_path):

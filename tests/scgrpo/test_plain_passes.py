@@ -12,7 +12,7 @@ from envs.types import Episode
 from scgrpo.algorithms.presets import GRPO, SC_GRPO
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
-from scgrpo.teachers.prompt_ids import reference_openings
+from scgrpo.teachers.prompt_ids import reference_prompts
 from tests.scgrpo.test_update import Setup, close
 
 FACTORS = (0.5, 3.0)
@@ -54,7 +54,7 @@ def test_the_teacher_attends_to_everything_that_the_policy_attended_to(setup: Se
     given = trainer.credit(trainer.forward(rows, [0] * 6))
     assert given.references is not None
     assert given.divergence is not None
-    openings = reference_openings(
+    openings = reference_prompts(
         setup.chat,
         trainer.limits,
         rows,

@@ -207,5 +207,5 @@ def test_an_unknown_environment_names_the_nearest():
 
 
 def test_an_environment_of_another_kind_is_refused():
-    with pytest.raises(ValueError, match=r"wanted an envs.base.TextEnv"):
+    with pytest.raises(ValueError, match=r"expected an envs.base.TextEnv"):
         Rollouts("gymnasium:CartPole-v1", Limits())

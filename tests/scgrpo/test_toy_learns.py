@@ -10,9 +10,9 @@ from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
 from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.credit.options import CreditOptions
+from scgrpo.launch import train
 from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.log import read_metrics
-from scgrpo.train import train
 
 
 @pytest.mark.slow

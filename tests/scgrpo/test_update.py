@@ -37,9 +37,9 @@ from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
-from scgrpo.teachers.prompt_ids import gold_openings
+from scgrpo.teachers.prompt_ids import gold_prompts
 from scgrpo.update import PolicyUpdate
-from scgrpo.warm_start import spoken
+from scgrpo.warm_start import with_token_ids
 
 SINGLE = replace(SC_GRPO, credit=SelfConditioned(CreditOptions(weight_single=True)))
 
@@ -118,7 +118,7 @@ class Setup:
             if passed is None
             else Verdict(passed=passed, score=float(passed)),
         )
-        return spoken(made, self.chat)
+        return with_token_ids(made, self.chat)
 
     def group(self, prompt: str, passed: Sequence[bool | None]) -> list[Episode]:
         """Episodes of one task with different turns, replies and lengths."""
@@ -579,7 +579,7 @@ def test_the_gradient_is_that_of_the_divergence_from_the_policy_with_the_solutio
     rows, group = mixed(setup)
     found, log = setup.gradient(algorithm, rows, group)
     trainer = setup.trainer(algorithm)
-    openings = gold_openings(setup.chat, trainer.limits, rows, lambda task: ["5", "66"])
+    openings = gold_prompts(setup.chat, trainer.limits, rows, lambda task: ["5", "66"])
     assert len(openings) == len(rows)
     weight = algorithm.weight(collate(rows, group, pad_id=0).action_mask)
     teacher, _ = load_model(setup.folder)

@@ -11,12 +11,13 @@ import pytest
 from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
 from scgrpo.config import TrainConfig, ValidationConfig, WarmStartConfig
-from scgrpo.loop import TrainingLoop, _percentages
+from scgrpo.loop import TrainingLoop
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs import folders as runs
 from scgrpo.runs.log import VALIDATION, read_metrics
+from scgrpo.step_log import describe_validation
 from scgrpo.training import checkpoint
 from scgrpo.validation import validate
 
@@ -82,9 +83,12 @@ def test_errored_episodes_are_counted_by_cause_over_all_splits(play):
     splits = [split for split in play.env.splits if split != "train"]
     found = validate(play, ScriptedPolicy(broken), config, 0, seed=1)
     assert found == {"validation_errors/ENOSPC": 2.0 * len(splits)}
-    assert _percentages(found) == "no held-out task has a verdict, errored: ENOSPC 4"
+    assert (
+        describe_validation(found)
+        == "no held-out task has a verdict, errored: ENOSPC 4"
+    )
     mixed = {"validation/id": 0.5, "validation_errors/ENOSPC": 1.0}
-    assert _percentages(mixed) == "validation/id 50.0 %, errored: ENOSPC 1"
+    assert describe_validation(mixed) == "validation/id 50.0 %, errored: ENOSPC 1"
 
 
 def test_it_comes_every_so_many_steps_and_marks_the_best(play, config, tmp_path):

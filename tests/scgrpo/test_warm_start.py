@@ -20,8 +20,7 @@ from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts
-from scgrpo.start import starting_weights
-from scgrpo.warm_start import cache_key, spoken, warm_start
+from scgrpo.warm_start import cache_key, starting_weights, warm_start, with_token_ids
 
 SHORT = WarmStartConfig(mode="always", episodes=8, steps=3, lr=1e-3)
 LIMITS = Limits(turn_tokens=4, episode_tokens=200)
@@ -57,7 +56,7 @@ def test_a_scripted_episode_gets_the_ids_that_a_model_would_have_made(tiny: Path
     with Rollouts("toy_guess", LIMITS) as play:
         (episode,) = play(None, play.env.tasks("train", 0)[:1], group=1, seed=3)
     assert len(episode.turns) == 2
-    told = spoken(episode, chat)
+    told = with_token_ids(episode, chat)
     first, second = (turn.text for turn in episode.turns)
     reply = episode.segments[2].text
     opening = chat.prompt(episode.messages, episode.tools)[0]
@@ -101,7 +100,7 @@ def test_it_runs_once_for_the_same_inputs(
         assert "warm start: 3 steps on 8 random episodes" in caplog.text
         caplog.clear()
         assert starting_weights(tmp_path / "two", config(tiny), play) == first
-        assert f"warm start: taken from the cache, {first}" in caplog.text
+        assert f"warm start: loaded from the cache, {first}" in caplog.text
         caplog.clear()
         # A resumed run finds its own, whatever the settings say by now.
         (tmp_path / "one" / "checkpoints").mkdir()

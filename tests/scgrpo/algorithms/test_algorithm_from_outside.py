@@ -18,10 +18,11 @@ from scgrpo.algorithms.registry import algorithm_of, find_algorithm
 from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.credit.options import CreditOptions, ReferenceLimits
 from scgrpo.credit.record import credit_path
+from scgrpo.launch import train
 from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.log import read_metrics
 from scgrpo.settings import parse as settings
-from scgrpo.train import main, train
+from scgrpo.train import main
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 RULE = '''

@@ -27,7 +27,7 @@ from scgrpo.runs.log import read_metrics
 from scgrpo.teachers.prompt_ids import load_teacher
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.update import PolicyUpdate
-from scgrpo.warm_start import spoken
+from scgrpo.warm_start import with_token_ids
 
 LIMITS = Limits(turn_tokens=3, episode_tokens=4000)
 PLAYED: dict[str, list[Episode]] = {}
@@ -90,7 +90,7 @@ def test_episodes_of_either_kind_give_every_algorithm_a_gradient(
     model, tokenizer = load_model(tiny)
     use_packed(model)
     chat = Chat(tokenizer)
-    episodes = [spoken(episode, chat) for episode in played(env)]
+    episodes = [with_token_ids(episode, chat) for episode in played(env)]
     assert {episode.verified for episode in episodes} == {True, False}
     trainer = PolicyUpdate(
         model=model,

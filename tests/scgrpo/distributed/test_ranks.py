@@ -29,7 +29,7 @@ from scgrpo.distributed.ranks import (
     process_group,
 )
 from scgrpo.distributed.sharding import full_tensor, is_sharded, local_part, shard
-from scgrpo.loop import adapted
+from scgrpo.loop import with_adapters
 from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_model, recompute_activations
 from scgrpo.models.tiny import make_tiny
@@ -38,7 +38,7 @@ from scgrpo.rollouts import Rollouts, SharedRollouts
 from scgrpo.runs.log import read_metrics
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.update import PolicyUpdate
-from scgrpo.warm_start import spoken
+from scgrpo.warm_start import with_token_ids
 from tests.daily import Day
 
 FORKS = multiprocessing.get_context("forkserver")
@@ -118,11 +118,11 @@ def three_steps(
     for algo in algos:
         model, tokenizer = load_model(folder)
         torch.manual_seed(0)
-        model = adapted(model, LoraConfig(rank=rank))
+        model = with_adapters(model, LoraConfig(rank=rank))
         use_packed(model)
         shard(model, ranks)
         chat = Chat(tokenizer)
-        episodes = [spoken(e, chat) for e in played]
+        episodes = [with_token_ids(e, chat) for e in played]
         optimizer = MasterAdamW(model.parameters(), lr=1e-3, ranks=ranks)
         gradients: list[torch.Tensor] = []
 
@@ -317,7 +317,7 @@ def test_recomputed_activations_give_the_same_gradient(tiny: Path):
         trainer = PolicyUpdate(
             model, chat, ALGORITHMS["grpo"], optimizer, rng, max_grad_norm=1e9
         )
-        episodes = [spoken(e, chat) for e in played]
+        episodes = [with_token_ids(e, chat) for e in played]
         trainer.update(episodes, [i // GROUP for i in range(len(episodes))], lr=1e-3)
         gradients.append(torch.cat([g.flatten() for g in kept]))
         calls.append(count[0])

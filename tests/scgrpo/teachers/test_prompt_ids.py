@@ -13,8 +13,8 @@ from scgrpo.credit.options import ReferenceLimits
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
-from scgrpo.teachers.prompt_ids import gold_openings, load_teacher, solution_of
-from scgrpo.warm_start import spoken
+from scgrpo.teachers.prompt_ids import gold_prompts, load_teacher, solution_of
+from scgrpo.warm_start import with_token_ids
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_an_environment_without_an_oracle_is_refused():
 
 def episode(chat: Chat, turn: str = "5") -> Episode:
     task = Task(id=turn, split="train", level=0, family="f", prompt="Guess 4-6.")
-    return spoken(
+    return with_token_ids(
         Episode(
             task=task,
             messages=({"role": "user", "content": "Guess 4-6."},),
@@ -82,7 +82,7 @@ def episode(chat: Chat, turn: str = "5") -> Episode:
 def test_the_solution_goes_into_the_system_message_and_nowhere_else(folder: Path):
     chat = Chat(load_model(folder)[1])
     row = episode(chat)
-    found = gold_openings(chat, ReferenceLimits(), [row], lambda task: ["4", "6"])
+    found = gold_prompts(chat, ReferenceLimits(), [row], lambda task: ["4", "6"])
     shown, own = chat.text(found[0]), chat.text(row.segments[0].token_ids)
     assert "<solution>\n\nAction 1:\n4\n\nAction 2:\n6\n\n</solution>" in shown
     task = chat.ids("<|im_start|>user\nGuess 4-6.<|im_end|>\n<|im_start|>assistant\n")
@@ -96,9 +96,9 @@ def test_the_solution_goes_into_the_system_message_and_nowhere_else(folder: Path
 def test_a_solution_that_does_not_fit_leaves_the_row_out(folder: Path, limits):
     chat = Chat(load_model(folder)[1])
     row = episode(chat)
-    assert gold_openings(chat, limits, [row], lambda task: ["4"]) == {}
+    assert gold_prompts(chat, limits, [row], lambda task: ["4"]) == {}
     assert (
-        gold_openings(
+        gold_prompts(
             chat, replace(limits, tokens=512, input_tokens=4096), [row], lambda task: []
         )
         == {}

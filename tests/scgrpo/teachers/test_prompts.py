@@ -6,8 +6,8 @@ from envs.types import Episode, Message, Segment, Stop, Task, Verdict
 from scgrpo.teachers.prompts import (
     NEUTRAL_GUIDE,
     VERIFIED_GUIDE,
-    rendered_turns,
     teacher_messages,
+    turn_texts,
 )
 
 CHAT: list[Message] = [
@@ -78,7 +78,7 @@ def test_the_messages_given_stay_as_they_were():
 
 
 def test_the_reference_prompt_is_not_repeated():
-    assert "PROMPT" not in "".join(rendered_turns(SOLVED, 100))
+    assert "PROMPT" not in "".join(turn_texts(SOLVED, 100))
 
 
 def test_the_neutral_guide_claims_no_success():
@@ -93,18 +93,18 @@ def test_the_neutral_guide_claims_no_success():
 
 
 def test_a_long_observation_is_cut_and_says_so():
-    (turn,) = rendered_turns(reference("read", "x" * 30), 10)
+    (turn,) = turn_texts(reference("read", "x" * 30), 10)
     assert turn == f"Action 1:\nread\nObservation:\n{'x' * 10}\n[20 characters cut]"
 
 
 @pytest.mark.parametrize("chars", [9, 10])
 def test_an_observation_of_just_the_limit_is_whole(chars):
-    (turn,) = rendered_turns(reference("read", "x" * 9), chars)
+    (turn,) = turn_texts(reference("read", "x" * 9), chars)
     assert turn.endswith("\n" + "x" * 9)
 
 
 def test_actions_are_never_cut():
-    (turn,) = rendered_turns(reference("y" * 500), 10)
+    (turn,) = turn_texts(reference("y" * 500), 10)
     assert "y" * 500 in turn
 
 

@@ -25,12 +25,12 @@ from peft import get_peft_model
 from envs.rollout import Limits, play
 from envs.toy.guess import ToyGuess
 from scgrpo.config import EngineConfig, LoraConfig, TrainConfig, WarmStartConfig
+from scgrpo.launch import train
 from scgrpo.models.load import load_model, resolve_model
 from scgrpo.policies.completions import Server, ServerError
 from scgrpo.policies.engines.vllm import EXTENSION, VLLMServer, _make_turn
 from scgrpo.policies.remote import RemotePolicy, StaleWeightsError, _weight_checksum
 from scgrpo.runs.log import read_metrics
-from scgrpo.train import train
 
 ROOT = Path(__file__).parents[4]
 IN_PROCESS = Path(__file__).with_name("in_process_vllm.py")

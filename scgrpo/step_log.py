@@ -1,0 +1,72 @@
+"""A step's episodes as numbers for the log, and a step in a line for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from envs.types import Episode, Stop
+from scgrpo.rollouts import malformed_share, success_rate
+from scgrpo.training.error_monitor import describe_errors
+from scgrpo.validation import ERRORS as VALIDATION_ERRORS
+
+__all__ = [
+    "describe_step",
+    "describe_validation",
+    "episode_log",
+    "mixed_groups",
+    "policy_tokens",
+]
+
+
+def episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
+    """What the episodes were like, before any filtering."""
+    count = len(episodes)
+    log = {
+        "episodes/success": success_rate(episodes),
+        "episodes/malformed_turns": malformed_share(episodes),
+        "episodes/turns": sum(len(e.turns) for e in episodes) / count,
+        "episodes/tokens": sum(len(e.token_ids) for e in episodes) / count,
+        "episodes/written": policy_tokens(episodes) / count,
+    }
+    for stop in Stop:
+        stopped = sum(episode.stop is stop for episode in episodes)
+        log[f"episodes/stop_{stop.value}"] = stopped / count
+    return log
+
+
+def policy_tokens(episodes: Sequence[Episode]) -> int:
+    """Tokens that the policy wrote."""
+    return sum(turn.length for episode in episodes for turn in episode.turns)
+
+
+def mixed_groups(episodes: Sequence[Episode], group_size: int) -> int:
+    """How many groups of `group_size` episodes have both a success and a failure."""
+    count = 0
+    for first in range(0, len(episodes), group_size):
+        outcomes = {e.verified for e in episodes[first : first + group_size]}
+        count += {True, False} <= outcomes
+    return count
+
+
+def describe_step(log: Mapping[str, float]) -> str:
+    """A step's log in a line."""
+    seconds = log["time/rollout_s"] + log["time/update_s"]
+    line = (
+        f"success {100 * log['episodes/success']:.0f} %, turns {log['episodes/turns']:.1f}, "
+        f"level {log['level']:.0f}, {log['time/tokens_per_s']:.0f} tokens/s, {seconds:.0f} s"
+    )
+    return line + _describe_causes(describe_errors(log))
+
+
+def describe_validation(values: Mapping[str, float]) -> str:
+    """What `validate` measured, in a line."""
+    shares: list[str] = []
+    for name, value in values.items():
+        if not name.startswith(VALIDATION_ERRORS):
+            shares.append(f"{name} {100 * value:.1f} %")
+    line = ", ".join(shares) or "no held-out task has a verdict"
+    return line + _describe_causes(describe_errors(values, VALIDATION_ERRORS))
+
+
+def _describe_causes(causes: str) -> str:
+    return f", errored: {causes}" if causes else ""
