@@ -78,6 +78,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
     from scgrpo.runs.log import to_terminal
 
     to_terminal()
+    # Whatever is wrong with the arguments shows before anything is played.
     server = server_of(arguments)
     evaluated = find_models(
         arguments.model, arguments.base, arguments.run, server=server

@@ -77,6 +77,7 @@ def _show(run: Path, arguments: argparse.Namespace, console: Console) -> None:
     from scgrpo.credit.record import read_step, saved_steps
     from scgrpo.runs.log import read_metrics
 
+    # A name in square brackets is no markup.
     console.print(f"run {run}", markup=False)
     console.print(_curves(read_metrics(run / "metrics.jsonl")))
 
@@ -86,6 +87,7 @@ def _show(run: Path, arguments: argparse.Namespace, console: Console) -> None:
     else:
         console.print(_scores(load(report).rows))
 
+    # With --step, `read_step` says which steps there are.
     steps = saved_steps(run)
     if not steps and arguments.step is None:
         console.print("no episode was saved")

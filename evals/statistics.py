@@ -233,13 +233,16 @@ def pass_hat_k(outcomes: ArrayLike, k: int) -> Floats:
 def t_quantile(freedom: float) -> float:
     """The 97.5 % quantile of Student's t with `freedom` >= 1 degrees, right to four digits."""
     angles, mass = _t_angles(freedom)
-    return math.sqrt(freedom) * math.tan(float(np.interp(0.95, mass, angles)))
+    angle = float(np.interp(0.95, mass, angles))
+    return math.sqrt(freedom) * math.tan(angle)
 
 
 def t_two_sided(t: float, freedom: float) -> float:
     """Chance of a larger |t| under Student's t with `freedom` >= 1, right to six decimals."""
     angles, mass = _t_angles(freedom)
-    return 1 - float(np.interp(math.atan(abs(t) / math.sqrt(freedom)), angles, mass))
+    angle = math.atan(abs(t) / math.sqrt(freedom))
+    within = float(np.interp(angle, angles, mass))
+    return 1 - within
 
 
 @lru_cache(maxsize=256)
@@ -254,7 +257,9 @@ def _t_angles(freedom: float) -> tuple[Floats, Floats]:
     end = min(math.pi / 2, 10 / math.sqrt(freedom))
     angles = np.linspace(0.0, end, 20_001)
     density = np.cos(angles) ** (freedom - 1)
-    mass = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
+    # The trapezoidal rule; the step cancels in the ratio.
+    trapezoids = (density[1:] + density[:-1]) / 2
+    mass = np.concatenate([[0.0], np.cumsum(trapezoids)])
     return angles, mass / mass[-1]
 
 

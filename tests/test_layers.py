@@ -148,7 +148,6 @@ print(sorted({"torch", "transformers", "scgrpo.update"} & sys.modules.keys()))
 """
 
 
-@pytest.mark.xfail(reason="the last such imports are being removed")
 def test_the_settings_are_read_without_torch_and_without_the_update():
     done = run_python(IMPORT_SETTINGS)
     assert done.stdout == "[]\n", done.stderr

@@ -72,6 +72,7 @@ def load_result(name: str, root: Path) -> Result:
     if not colon or Path(name).exists():
         place, label = name, ""
 
+    # Without a label, the most trained model, which stands last.
     path = _report_path(place, root)
     report = load(path)
     try:
@@ -132,7 +133,9 @@ def version_differences(results: Sequence[Result], *, allowed: bool) -> list[str
                 notes.append(
                     f"{key}: {before[key]} in {first.name}, {after[key]} in {result.name}"
                 )
-        for env in sorted(set(before["code"]) & set(after["code"])):
+        # Only environments that both played can have been played differently.
+        common = set(before["code"]) & set(after["code"])
+        for env in sorted(common):
             if before["code"][env] != after["code"][env]:
                 notes.append(
                     f"{env} was played by other code in {first.name} than in {result.name}"

@@ -59,6 +59,7 @@ def credit_report(run: Path, *, seed: int = 0) -> TableReport:
         )
 
     scores = score_signals(samples, seed)
+    # Unrounded, so that two runs can be compared without measuring again.
     data = {
         "run": str(run),
         "env": config.env,

@@ -154,6 +154,7 @@ def _row(
         groups.setdefault(task.id, []).append(episode)
         families[task.id] = task.family
 
+    # Random play rounds up, so tasks may have different numbers of episodes.
     longest = max(map(len, groups.values()))
     table = outcome_table(list(groups.values()), longest)
     success = success_rate(table, list(families.values()))

@@ -127,6 +127,7 @@ def plan(
             "task are equal"
         )
 
+    # Before the digests, which read whole models: bad levels are refused at once.
     suites = select_suites(
         envs, ood=arguments.ood, levels=arguments.levels, preferred=evaluated.levels
     )

@@ -46,6 +46,7 @@ def provenance(
         }
         for model in evaluated.models
     }
+    # The run's own device may be one that this machine does not have.
     dtype = dtype_of(replace(config, device="auto"))
     versions = {package: version(package) for package in PACKAGES}
     return {
@@ -67,9 +68,13 @@ def code_digest(env: TextEnv) -> str:
     """Hex SHA-256 over what plays an episode: these packages and the environment's module."""
     root = Path(__file__).resolve().parents[2]
     files = [file for package in PLAYERS for file in (root / package).rglob("*.py")]
+    files.sort()
+    # An environment from outside is in none of the packages.
+    files.append(Path(inspect.getfile(type(env))))
     digest = hashlib.sha256()
-    for file in [*sorted(files), Path(inspect.getfile(type(env)))]:
-        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    for file in files:
+        name = file.name.encode()
+        digest.update(name + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -157,12 +157,10 @@ def _section(label: str, run: Path, metrics: Sequence[Mapping[str, Any]]) -> Run
 
     report = load(path)
     table = wide_table(report.rows)
-    notes = [
-        note
-        for row in report.rows
-        for name, score in row.scores.items()
-        for note in error_notes(name, row.suite, score)
-    ]
+    notes = []
+    for row in report.rows:
+        for name, score in row.scores.items():
+            notes += error_notes(name, row.suite, score)
     return RunSection(
         label,
         about,

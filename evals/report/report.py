@@ -263,6 +263,7 @@ def _incomplete(report: Report) -> list[str]:
 
 def _powers(report: Report) -> Table:
     """The table of pass@k (one of k solves) and pass^k (all of k do)."""
+    # Every row has the same k: they depend on the rollouts alone.
     first = next(iter(report.rows[0].scores.values()))
     ks = list(first.pass_at)
     header = ["suite", "model"]
