@@ -11,13 +11,9 @@ from dataclasses import replace
 import pytest
 
 from evals.evaluation.suites import Suite
-from evals.report import columns
-from evals.report.columns import Column
 from evals.report.errors import error_notes, warning
-from evals.report.html import page
 from evals.report.report import Report, load, markdown, show, write
 from evals.report.scores import Difference, Row, Score
-from evals.report.tables import number
 from evals.statistics import Estimate
 from scgrpo.runs.disk import DiskError
 
@@ -181,19 +177,6 @@ def test_a_file_that_is_no_report_is_refused_by_name(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ValueError, match=f"{path}.*{message}"):
         load(path)
-
-
-def test_a_new_column_shows_on_the_terminal_in_markdown_and_on_the_page(
-    tmp_path, monkeypatch
-):
-    thinking = Column("mean letters", lambda score: 3 * score.turns, number)
-    monkeypatch.setattr(columns, "COLUMNS", (*columns.COLUMNS, thinking))
-    assert "mean letters 13.3 13.3 13.3" in shown(report())
-    assert "| 1.5 | 13.3 |" in markdown(report())
-    write(report(), tmp_path / "evals", "x")
-    text = page([tmp_path])
-    assert '<th scope="col">mean letters</th>' in text
-    assert "<td>1.5</td><td>13.3</td>" in text
 
 
 def test_an_interval_over_tasks_is_marked():
