@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
 
 from envs import registry
-from envs.list import entry, main
+from envs.list import entry, main, recorded_entries
 from envs.registry import register
 from envs.tool_env import ToolEnv, tool
 
@@ -61,31 +62,55 @@ def test_an_entry_needs_no_chance_and_reads_a_row_of_two_lines(monkeypatch):
 
 
 @pytest.fixture
-def names(day, monkeypatch):
-    """Names of our environments, two of them and some others each day: counting draws all tasks."""
-    others = [
-        name for name in registry.names() if name not in ("swe_lite", "toy_guess")
-    ]
-    found = ["swe_lite", "toy_guess", *day.some(others, 2)]
-    monkeypatch.setattr(registry, "names", lambda: found)
-    return found
+def some_names(day):
+    """`swe_lite`, whose tasks are a table, and some others each day: asking makes their tasks."""
+    others = [name for name in registry.names() if name != "swe_lite"]
+    return ["swe_lite", *day.some(others, 3)]
 
 
-def test_every_environment_of_ours_names_its_licence(names):
-    for name in names:
-        assert entry(name).licence
+def test_the_record_says_what_the_environments_say(some_names):
+    recorded = {known.name: known for known in recorded_entries()}
+    assert list(recorded) == registry.names()
+    for name in some_names:
+        assert recorded[name] == entry(name), "run: scgrpo envs list --record"
 
 
-def test_the_table_holds_every_environment(names, capsys):
+def test_every_environment_of_ours_names_its_licence():
+    assert all(known.licence for known in recorded_entries())
+
+
+def test_the_table_holds_every_environment_and_makes_none(monkeypatch, capsys):
+    monkeypatch.setattr(registry, "make", None)
     main([])
     out = capsys.readouterr().out
-    assert all(name in out for name in names)
+    assert all(name in out for name in registry.names())
     assert "ood/difficulty 982" in out
     assert "0.56" in out
     assert "\x1b" not in out
 
 
-def test_a_name_that_is_none_says_so(names, capsys):
+def test_an_environment_that_is_named_is_asked(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "bare_module", sys.modules[__name__])
+    register(Bare, "lister")
+    main(["lister/bare", "toy_guess"])
+    out = capsys.readouterr().out
+    assert out.count("lister/bare") == 1
+    assert out.count("toy_guess") == 1
+    assert "train 3" in out
+
+
+def test_listing_our_environments_does_no_work_of_theirs():
+    code = "import sys; from envs.list import main; main([]); print(*sys.modules, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    modules = done.stdout.split("\n")
+    assert "envs.list" in modules, done.stderr
+    assert not [name for name in modules if name.startswith("envs.toy")]
+    assert not {"torch", "docker", "envs.checks.run"} & set(modules)
+
+
+def test_a_name_that_is_none_says_so(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["toy_gues"])
     assert ended.value.code == 2
