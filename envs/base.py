@@ -25,7 +25,7 @@ BOOKKEEPING = ("turn", "malformed", "live", "np_random")
 
 
 class AnyText(Text):
-    """All strings up to a length, the empty one included; Gymnasium's `Text` wants an alphabet.
+    """All strings up to a length, the empty one included; Gymnasium's `Text` needs an alphabet.
 
     Samples are short, printable ASCII and a few characters that are not.
     """
@@ -46,16 +46,15 @@ class AnyText(Text):
         return isinstance(x, str) and len(x) <= self.max_length
 
     def sample(self, mask: Any = None, probability: Any = None) -> str:
-        """A short string. Raises ValueError for a mask, which wants a closed alphabet."""
+        """A short string. Raises ValueError for a mask, which needs a closed alphabet."""
         if mask is not None or probability is not None:
             raise ValueError(
                 "AnyText has no closed alphabet, so it takes no mask or probability"
             )
-        length = int(
-            self.np_random.integers(min(self.max_length, self.SAMPLE_LENGTH) + 1)
-        )
-        picked = self.np_random.integers(len(self.ALPHABET), size=length)
-        return "".join(self.ALPHABET[i] for i in picked)
+        longest = min(self.max_length, self.SAMPLE_LENGTH)
+        length = int(self.np_random.integers(longest + 1))
+        places = self.np_random.integers(len(self.ALPHABET), size=length)
+        return "".join(self.ALPHABET[place] for place in places)
 
     @property
     def is_np_flattenable(self) -> bool:
@@ -71,7 +70,7 @@ class AnyText(Text):
 
 @create_shared_memory.register(AnyText)
 def _no_shared_memory(space: AnyText, n: int = 1, ctx: Any = None) -> NoReturn:
-    """Makes AsyncVectorEnv refuse shared memory, where `Text` comes back as other text."""
+    """Makes AsyncVectorEnv refuse shared memory, from which `Text` comes back as other text."""
     raise CustomSpaceError(
         f"{space} cannot live in shared memory: pass shared_memory=False"
     )
@@ -86,7 +85,7 @@ class TextEnv(gymnasium.Env[str, str]):
     | splits | `train`, `id` or `ood/<shift>`; the first is the default |
     | levels | difficulties, easiest first; the first is the default |
     | max_turns | turns until the episode is truncated |
-    | instructions | system message; none where empty |
+    | instructions | system message; none if empty |
 
     `reset(options={"split", "level", "task_id"})` takes the named task, or draws one with
     `np_random`. Its info holds `messages` (the chat to start from) and `tools`. Every info holds
@@ -131,11 +130,11 @@ class TextEnv(gymnasium.Env[str, str]):
     def end(self) -> None:
         """Undoes `begin`: called once after it, at the episode's end, the next reset or `close`.
 
-        Also called where `begin` raised half-way.
+        Also called if `begin` raised half-way.
         """
 
     def tools(self) -> Sequence[Mapping[str, Any]]:
-        """OpenAI function schemas offered for `self.task`, made anew: callers may change them."""
+        """OpenAI function schemas offered for `self.task`; new ones, which callers may change."""
         return ()
 
     def turn_budget(self, task: Task) -> int:
@@ -143,60 +142,60 @@ class TextEnv(gymnasium.Env[str, str]):
         return self.max_turns
 
     def find(self, split: str, level: int, task_id: str) -> Task | None:
-        """The task of that id, None where the split and level have none."""
-        known = self._by_id.setdefault((split, level), {})
-        if task_id in known:
-            return known[task_id]
+        """The task of that id, None if the split and level have none."""
+        by_id = self._by_id.setdefault((split, level), {})
+        if task_id in by_id:
+            return by_id[task_id]
+
         tasks = self.tasks(split, level)
         if isinstance(tasks, TaskSource):
-            found = tasks.find(task_id)
-            known |= {} if found is None else {task_id: found}
-        elif not known:
-            known |= {task.id: task for task in tasks}
-        return known.get(task_id)
+            # It finds a task without drawing those after it.
+            task = tasks.find(task_id)
+            if task is not None:
+                by_id[task_id] = task
+        elif not by_id:
+            by_id |= {task.id: task for task in tasks}
+        return by_id.get(task_id)
 
     def checks(self) -> Mapping[str, float]:
-        """Sub-scores in [0, 1] of the episode so far, told as `parts` after every turn.
+        """Sub-scores in [0, 1] of the episode so far, given as `parts` after every turn.
 
         For process rewards and for readers; never verification. None by default.
         """
         return {}
 
     def situation(self) -> Mapping[str, Any]:
-        """What the next turn starts from, JSON-able: equal where the same turn does the same.
+        """What the next turn starts from, JSON-able: equal if the same turn does the same.
 
         The snapshot of `get_state`, without the counters and the random generator.
         """
-        return {
-            key: value
-            for key, value in self.get_state().items()
-            if key not in BOOKKEEPING
-        }
+        state = self.get_state()
+        return {key: value for key, value in state.items() if key not in BOOKKEEPING}
 
     def state_hash(self) -> str:
-        """A hash of `situation()`: the same one where the same turn does the same."""
+        """A hash of `situation()`: the same one if the same turn does the same."""
         text = json.dumps(self.situation(), sort_keys=True, default=repr)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def oracle(self, task: Task) -> list[str]:
         """Turns that solve the task."""
-        raise NotImplementedError(f"{type(self).__name__} knows no oracle")
+        raise NotImplementedError(f"{type(self).__name__} does not define oracle")
 
     def critical(self, task: Task) -> list[str]:
         """Substrings of the oracle's turns that decide the outcome."""
-        raise NotImplementedError(f"{type(self).__name__} knows no critical spans")
+        raise NotImplementedError(f"{type(self).__name__} does not define critical")
 
     def twin(self, task: Task) -> Task:
         """The same task with one edit, so that what solves this one fails there."""
-        raise NotImplementedError(f"{type(self).__name__} knows no twins")
+        raise NotImplementedError(f"{type(self).__name__} does not define twin")
 
     def chance(self, level: int) -> float:
         """Success rate of `random_turn` at every turn."""
-        raise NotImplementedError(f"{type(self).__name__} knows no chance rate")
+        raise NotImplementedError(f"{type(self).__name__} does not define chance")
 
     def random_turn(self, rng: np.random.Generator) -> str:
         """A random but well-formed turn for the current state."""
-        raise NotImplementedError(f"{type(self).__name__} knows no random turns")
+        raise NotImplementedError(f"{type(self).__name__} does not define random_turn")
 
     @property
     def task(self) -> Task:
@@ -228,6 +227,7 @@ class TextEnv(gymnasium.Env[str, str]):
             raise ResetNeeded(
                 "there is no episode to step: call reset() before the first turn"
             )
+
         # Off while the author's code runs: after an exception only a reset helps.
         self._live = False
         self._turn += 1
@@ -236,11 +236,13 @@ class TextEnv(gymnasium.Env[str, str]):
             self._finish()
             reward = 1.0 if answer.passed else 0.0
             return answer.detail[:MAX_CHARS], reward, True, False, self._info(answer)
+
         if not isinstance(answer, str):
             raise TypeError(
                 f"{type(self).__name__}.reply must return str or Verdict, "
                 f"got {type(answer).__name__}"
             )
+
         if self._turn >= self._budget:
             self._finish()
             spent = Verdict(passed=False, score=0.0, detail="the turn budget is spent")
@@ -266,41 +268,36 @@ class TextEnv(gymnasium.Env[str, str]):
             "turn": self._turn,
             "malformed": self.malformed,
             "live": self._live,
-            # Made anew by each look at it, so nobody else's.
+            # Each look at it gives a new dictionary, which callers may change.
             "np_random": self.np_random.bit_generator.state,
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters an episode where `get_state` left it."""
-        self._start(
-            self._pick({key: state[key] for key in ("split", "level", "task_id")})
-        )
+        options = {key: state[key] for key in ("split", "level", "task_id")}
+        self._start(self._pick(options))
         self._turn, self.malformed = state["turn"], state["malformed"]
         self.np_random.bit_generator.state = state["np_random"]
         self._live = state["live"]
 
     def _pick(self, options: Mapping[str, Any]) -> Task:
         """The task that the options name, or a random one."""
-        if not OPTIONS.issuperset(options):
-            unknown = min(options.keys() - OPTIONS)
+        unknown = options.keys() - OPTIONS
+        if unknown:
             raise ValueError(
-                f"unknown reset option {unknown!r}; wanted split, level or task_id"
+                f"unknown reset option {min(unknown)!r}; expected split, level or task_id"
             )
         split = options.get("split", self.splits[0])
         level = options.get("level", self.levels[0])
-        if split not in self.splits:
-            raise ValueError(
-                f"unknown split {split!r}; wanted one of {', '.join(self.splits)}"
-            )
-        if isinstance(level, bool) or level not in self.levels:
-            wanted = ", ".join(map(str, self.levels))
-            raise ValueError(f"level {level!r} is out of range; wanted one of {wanted}")
+        self._check_split_and_level(split, level)
+
         task_id = options.get("task_id")
         if task_id is None:
             tasks = self.tasks(split, level)
             if not tasks:
                 raise ValueError(f"split {split!r} has no tasks at level {level}")
             return tasks[int(self.np_random.integers(len(tasks)))]
+
         task = self.find(split, level, task_id)
         if task is None:
             raise ValueError(
@@ -308,6 +305,18 @@ class TextEnv(gymnasium.Env[str, str]):
                 "level that its id begins with"
             )
         return task
+
+    def _check_split_and_level(self, split: object, level: object) -> None:
+        if split not in self.splits:
+            raise ValueError(
+                f"unknown split {split!r}; expected one of {', '.join(self.splits)}"
+            )
+        # True is no level, although it equals 1.
+        if isinstance(level, bool) or level not in self.levels:
+            levels = ", ".join(map(str, self.levels))
+            raise ValueError(
+                f"level {level!r} is out of range; expected one of {levels}"
+            )
 
     def _start(self, task: Task) -> None:
         self._finish()

@@ -1,28 +1,29 @@
-"""`python -m envs.check`: proves an environment sound before anyone trains on it."""
+"""`scgrpo envs check`: proves an environment sound before anyone trains on it."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import gymnasium
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from envs import registry
-from envs.checks.catalogue import CHECKS, by_name
+from envs.checks.catalogue import CHECKS, Check, by_name
 from envs.checks.env_under_test import EnvUnderTest
-from envs.checks.run import Check, Result, run_alone, run_check
+from envs.checks.run import Result, run_alone, run_check
+from sandboxes.commands import exit_codes
 
 __all__ = ["check", "main"]
 
-PROG = "python -m envs.check"
+PROG = "scgrpo envs check"
 COLOURS = {"ok": "green", "failed": "bold red", "skipped": "yellow"}
 EXAMPLES = f"""\
 examples:
@@ -54,32 +55,33 @@ def check(
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     arguments = _parser().parse_args(argv)
-    names = registry.names() if arguments.all else arguments.names
     results: list[Result] = []
-    table = _Lines() if not arguments.json else None
-    try:
-        only = [by_name(name) for name in arguments.only] or CHECKS
-        if not names:
-            raise ValueError("got no environment; name some, or pass --all")
-        for name in dict.fromkeys(names):
-            for result in check(name, quick=arguments.quick, only=only):
+    lines = None if arguments.json else _Lines()
+    with exit_codes(PROG, bad_input=(ImportError,)):
+        try:
+            for result in _results(arguments):
                 results.append(result)
-                if table is not None:
-                    table.add(result)
-    except (ValueError, ImportError, gymnasium.error.Error) as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        sys.exit(130)
-    finally:
-        if table is not None:
-            table.stop()
-    if table is None:
+                if lines is not None:
+                    lines.add(result)
+        finally:
+            if lines is not None:
+                lines.stop()
+
+    if lines is None:
         print(json.dumps([asdict(result) for result in results], indent=2))
     else:
-        table.finish(results)
+        lines.finish(results)
     sys.exit(any(result.status == "failed" for result in results))
+
+
+def _results(arguments: argparse.Namespace) -> Iterator[Result]:
+    """Results of every named environment. Raises ValueError if there is none."""
+    only = [by_name(name) for name in arguments.only] or CHECKS
+    names = registry.names() if arguments.all else arguments.names
+    if not names:
+        raise ValueError("got no environment; name some, or pass --all")
+    for name in dict.fromkeys(names):
+        yield from check(name, quick=arguments.quick, only=only)
 
 
 class _Lines:
@@ -107,35 +109,39 @@ class _Lines:
             self._status.stop()
 
     def finish(self, results: Sequence[Result]) -> None:
-        """Shows the table, where there is a terminal, and the sums."""
+        """Shows the table, if there is a terminal, and the sums."""
         if self._status is not None:
             self._console.print(_table(results))
-        count = {status: sum(r.status == status for r in results) for status in COLOURS}
-        told = ", ".join(f"{number} {status}" for status, number in count.items())
-        print(f"{len(results)} checks: {told}; {sum(r.seconds for r in results):.0f} s")
+        counts = Counter(result.status for result in results)
+        sums = ", ".join(f"{counts[status]} {status}" for status in COLOURS)
+        seconds = sum(result.seconds for result in results)
+        print(f"{len(results)} checks: {sums}; {seconds:.0f} s")
 
 
 def _table(results: Sequence[Result]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("environment", "check", "result", "found"):
+    for name in ("environment", "check", "result", "detail"):
         table.add_column(name, overflow="fold")
     table.add_column("s", justify="right")
     for result in results:
         status = f"[{COLOURS[result.status]}]{result.status}[/]"
-        found = escape(result.detail)
-        table.add_row(result.env, result.check, status, found, f"{result.seconds:.1f}")
+        # A detail quotes turns, whose brackets are no markup.
+        detail = escape(result.detail)
+        seconds = f"{result.seconds:.1f}"
+        table.add_row(result.env, result.check, status, detail, seconds)
     return table
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    checks = [f"  {item.name:14}{item.about}" for item in CHECKS]
+    parser = argparse.ArgumentParser(
         prog=PROG,
         description="Attacks environments and checks their contract. A sound one passes all.",
-        epilog=EXAMPLES + "\n".join(f"  {c.name:14}{c.about}" for c in CHECKS),
+        epilog=EXAMPLES + "\n".join(checks),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = made.add_argument
+    add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="an environment, as `env=` takes it")
     add("--all", action="store_true", help="every environment of ours")
     add(
@@ -151,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         help="these checks alone; names below",
     )
     add("--json", action="store_true", help="the results as JSON on standard output")
-    return made
+    return parser
 
 
 if __name__ == "__main__":

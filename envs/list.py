@@ -1,6 +1,6 @@
 """`scgrpo envs list`: the environments, and what each offers.
 
-What is said of ours is recorded in `envs/data/catalogue.json`, because counting tasks means making
+What it shows of ours is recorded in `envs/data/catalogue.json`, because counting tasks means making
 them. A test holds the record to what the environments say.
 """
 
@@ -32,7 +32,7 @@ RECORD = Path(__file__).parent / "data" / "catalogue.json"
 EXAMPLES = f"""\
 examples:
   {PROG}                        ours
-  {PROG} my_module:me/my_env    yours, beside ours
+  {PROG} my_module:me/my_env    yours, after ours
   {PROG} swe_lite               one of ours, counted again
   {PROG} --record               after a change of tasks: what a test compares
   scgrpo envs play NAME                plays one by hand
@@ -202,7 +202,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("names", nargs="*", metavar="NAME", help="environments to ask, beside ours")
+    add(
+        "names", nargs="*", metavar="NAME", help="environments to ask, shown after ours"
+    )
     add("--record", action="store_true", help="ask all of ours and record the answers")
     return parser
 

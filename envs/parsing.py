@@ -24,7 +24,7 @@ def parse(text: str | bytes, mode: str = "exec") -> Any:
             with _LOCK:
                 return ast.parse(text, mode=mode)
         except SystemError:
-            # Somebody else's thread, such as an import's, was building too.
+            # A thread without the lock, such as an import's, was building too.
             continue
     with _LOCK:
         return ast.parse(text, mode=mode)

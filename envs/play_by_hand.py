@@ -7,9 +7,9 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
-import gymnasium
 from rich.console import Console
 from rich.text import Text
 
@@ -18,6 +18,7 @@ from envs.base import TextEnv
 from envs.toolspec import render_call
 from envs.types import Message
 from sandboxes import SandboxError
+from sandboxes.commands import CommandError, exit_codes
 
 __all__ = ["main", "play_by_hand", "shorthand"]
 
@@ -36,12 +37,13 @@ A tool's name and its arguments in order make a call; the last text takes the re
 name=value names an argument: `apply 2`, `edit 12 return x + 1`, `read line=40`.
 ?  this help and the tools     :task  the prompt again     :oracle  a solution     :quit  stop"""
 QUOTES = '"""'
+LEFT = "stopped before the end: no verdict"
 
 Tool = Mapping[str, Any]
 
 
 def shorthand(line: str, tools: Sequence[Tool]) -> str:
-    """The call that a line such as `apply 2` means; the line itself where it begins with no tool.
+    """The call that a line such as `apply 2` means; the line itself if it begins with no tool.
 
     `tools` are OpenAI functions. Values that do not fit their type go in as text, for the
     environment to refuse.
@@ -50,23 +52,35 @@ def shorthand(line: str, tools: Sequence[Tool]) -> str:
     tool = next((tool for tool in tools if tool["name"] == name), None)
     if tool is None:
         return line
+
     properties: Mapping[str, Any] = tool["parameters"]["properties"]
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     rest = rest.strip()
     while rest:
-        named = re.match(r"(\w+)=", rest)
-        if named and named[1] in properties and named[1] not in given:
-            key, rest = named[1], rest[named.end() :]
+        key, rest = _next_argument(rest, properties, arguments)
+        if not key:
+            # More words than the tool has arguments: plain text after all.
+            return line
+        kind = properties[key]["type"]
+        # The last text takes the rest of the line.
+        is_last = len(arguments) == len(properties) - 1
+        if is_last and kind in ("string", "array", "object"):
+            value, rest = rest, ""
         else:
-            key = next((key for key in properties if key not in given), "")
-            if not key:
-                return line
-        last = len(given) == len(properties) - 1
-        whole = properties[key]["type"] in ("string", "array", "object") and last
-        value, _, rest = (rest, "", "") if whole else rest.partition(" ")
-        given[key] = _value(value, properties[key]["type"])
+            value, _, rest = rest.partition(" ")
+        arguments[key] = _value(value, kind)
         rest = rest.lstrip()
-    return render_call(name, **given)
+    return render_call(name, **arguments)
+
+
+def _next_argument(
+    rest: str, properties: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> tuple[str, str]:
+    """The argument that is named, else the next one ("" if there is none), and the rest."""
+    named = re.match(r"(\w+)=", rest)
+    if named and named[1] in properties and named[1] not in arguments:
+        return named[1], rest[named.end() :]
+    return next((key for key in properties if key not in arguments), ""), rest
 
 
 def _value(text: str, kind: str) -> Any:
@@ -81,26 +95,27 @@ def _value(text: str, kind: str) -> Any:
 def play_by_hand(
     env: TextEnv, options: Mapping[str, Any], seed: int | None
 ) -> bool | None:
-    """Plays one episode with turns from standard input; the verdict, None where it was left."""
+    """Plays one episode with turns from standard input; the verdict, None if it was left."""
     console = Console(highlight=False, soft_wrap=True)
     _, info = env.reset(seed=seed, options=dict(options))
     tools = [tool["function"] for tool in info["tools"]]
     messages = info["messages"]
-    console.print(
-        f"task {env.task.id}, {env.turn_budget(env.task)} turns", markup=False
-    )
+    budget = env.turn_budget(env.task)
+    console.print(f"task {env.task.id}, {budget} turns", markup=False)
     _show_task(console, messages, tools)
+
     turn = 0
     while (line := _read(console, turn + 1)) is not None:
-        if line.strip() == "?":
+        word = line.strip()
+        if word == ":quit":
+            break
+        if word == "?":
             console.print(HELP, markup=False)
             _show_tools(console, tools)
-        elif line.strip() == ":task":
+        elif word == ":task":
             _show_task(console, messages, tools)
-        elif line.strip() == ":oracle":
+        elif word == ":oracle":
             console.print(_solution(env), markup=False)
-        elif line.strip() == ":quit":
-            break
         else:
             turn += 1
             action = shorthand(line, tools)
@@ -108,49 +123,46 @@ def play_by_hand(
                 console.print(Text(f"= {action}", "dim"))
             observation, reward, terminated, truncated, info = env.step(action)
             if terminated or truncated:
-                _show_verdict(console, observation, reward, turn, info)
+                _show_verdict(console, observation, float(reward), turn, info)
                 return info["verified"]
             console.print(Text(observation))
-    console.print("stopped before the end: no verdict")
+    console.print(LEFT)
     return None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     arguments = _parser().parse_args(argv)
-    named = {
-        "split": arguments.split,
-        "level": arguments.level,
-        "task_id": arguments.task,
-    }
-    options = {key: value for key, value in named.items() if value is not None}
-    try:
-        if arguments.task:
-            options = {**_cell_of(arguments.task), **options}
+    with exit_codes(PROG, interrupted=LEFT, bad_input=(ImportError,)):
+        options = _options(arguments)
         env = registry.make(arguments.name).unwrapped
         if not isinstance(env, TextEnv):
-            raise ValueError(f"got {type(env).__name__}, wanted a TextEnv")
-        try:
-            play_by_hand(env, options, arguments.seed)
-        finally:
-            env.close()
-    except (ValueError, ImportError, gymnasium.error.Error) as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except SandboxError as error:
-        print(f"{PROG}: the sandbox broke: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("\nstopped before the end: no verdict", file=sys.stderr)
-        sys.exit(130)
+            raise ValueError(f"got {type(env).__name__}, expected a TextEnv")
+        with closing(env):
+            try:
+                play_by_hand(env, options, arguments.seed)
+            except SandboxError as error:
+                raise CommandError(f"the sandbox broke: {error}") from error
 
 
-def _cell_of(task_id: str) -> dict[str, Any]:
-    """The split and level that an id begins with."""
-    found = re.match(r"(train|id|ood/\w+)/(\d+)/", task_id)
-    if found is None:
-        raise ValueError(f"got --task {task_id!r}, wanted <split>/<level>/<key>")
-    return {"split": found[1], "level": int(found[2])}
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Reset options: those of the command line, and the split and level of the task's id."""
+    options = _split_and_level(arguments.task) if arguments.task else {}
+    for key, value in (
+        ("split", arguments.split),
+        ("level", arguments.level),
+        ("task_id", arguments.task),
+    ):
+        if value is not None:
+            options[key] = value
+    return options
+
+
+def _split_and_level(task_id: str) -> dict[str, Any]:
+    match = re.match(r"(train|id|ood/\w+)/(\d+)/", task_id)
+    if match is None:
+        raise ValueError(f"got --task {task_id!r}, expected <split>/<level>/<key>")
+    return {"split": match[1], "level": int(match[2])}
 
 
 def _read(console: Console, turn: int) -> str | None:
@@ -162,7 +174,7 @@ def _read(console: Console, turn: int) -> str | None:
         return None
     if line.strip() != QUOTES:
         return line.rstrip("\n")
-    lines = []
+    lines: list[str] = []
     while (line := sys.stdin.readline()) and line.strip() != QUOTES:
         lines.append(line)
     return "".join(lines).rstrip("\n")
@@ -183,13 +195,11 @@ def _show_tools(console: Console, tools: Sequence[Tool]) -> None:
         console.print("no tools: a turn is plain text")
     for tool in tools:
         required = tool["parameters"]["required"]
-        words = [
-            (name if name in required else f"[{name}]") + f":{schema['type']}"
-            for name, schema in tool["parameters"]["properties"].items()
-        ]
-        console.print(
-            Text(f"  {' '.join([tool['name'], *words])}  - {tool['description']}")
-        )
+        words = [tool["name"]]
+        for name, schema in tool["parameters"]["properties"].items():
+            shown = name if name in required else f"[{name}]"
+            words.append(f"{shown}:{schema['type']}")
+        console.print(Text(f"  {' '.join(words)}  - {tool['description']}"))
 
 
 def _solution(env: TextEnv) -> str:
@@ -211,7 +221,7 @@ def _show_verdict(
     if info["detail"] and info["detail"] != observation:
         console.print(Text(info["detail"]))
     passed = info["verified"]
-    word = "no verdict" if passed is None else "passed" if passed else "failed"
+    word = {None: "no verdict", True: "passed", False: "failed"}[passed]
     style = "bold green" if passed else "bold red"
     console.print(Text(f"{word}: reward {reward:g} after {turn} turns", style))
     for name, value in info["parts"].items():
@@ -219,14 +229,14 @@ def _show_verdict(
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=PROG,
         description="Plays one task of an environment by hand and shows the verdict.",
         epilog=f"{EXAMPLES}\nin the game:\n{HELP}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = made.add_argument
+    add = parser.add_argument
     add("name", metavar="NAME", help="an environment, as `env=` takes it")
     add("--split", help="train, id or ood/<shift>; default: the environment's first")
     add("--level", type=int, help="default: the environment's first")
@@ -236,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a task by its id, which begins with its split and level",
     )
     add("--seed", type=int, help="which task is drawn; default: a new one every time")
-    return made
+    return parser
 
 
 if __name__ == "__main__":

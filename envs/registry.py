@@ -70,7 +70,7 @@ def register(env_class: type[TextEnv], namespace: str) -> str:
     """Registers an author's environment with Gymnasium and returns its id.
 
     A second registration of the same class changes nothing. Raises
-    gymnasium.error.RegistrationError where the id belongs to another.
+    gymnasium.error.RegistrationError if the id belongs to another.
     """
     if not getattr(env_class, "name", ""):
         raise ValueError(f"{env_class.__name__} needs a class attribute `name`")
@@ -83,7 +83,10 @@ def register(env_class: type[TextEnv], namespace: str) -> str:
 
 
 def register_own() -> None:
-    """Registers our environments with Gymnasium, so that `gymnasium.make("scgrpo/...")` works."""
+    """Registers our environments with Gymnasium, so that `gymnasium.make("scgrpo/...")` works.
+
+    Importing `envs` does it. A second call registers again what has been removed since.
+    """
     for env_id, path in _OWN.items():
         _register(env_id, path)
 
@@ -92,7 +95,7 @@ def _register(env_id: str, entry_point: Any) -> None:
     with _LOCK:
         present = gymnasium.registry.get(env_id)
         if present is None:
-            # TextEnv enforces the order itself, and the tests run the checker: bare is faster.
+            # Without wrappers: TextEnv enforces the order itself, and the tests run the checker.
             gymnasium.register(
                 env_id,
                 entry_point=entry_point,
@@ -119,15 +122,15 @@ def _from_module(name: str, module: str, rest: str) -> str:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
         raise NameNotFound(
-            f"module {module!r} of environment {name!r} cannot be found: "
+            f"module {module!r} of environment {name!r} cannot be imported: "
             "is its folder on PYTHONPATH, or its package installed?"
         ) from error
+
     env_id = _newest(rest)
     if env_id is None:
-        namespace = rest.partition("/")[0]
-        raise _not_found(
-            rest, (i for i in gymnasium.registry if i.startswith(f"{namespace}/"))
-        )
+        namespace = rest.partition("/")[0] + "/"
+        near = [known for known in gymnasium.registry if known.startswith(namespace)]
+        raise _not_found(rest, near)
     return env_id
 
 
@@ -141,28 +144,31 @@ def _from_entry_point(name: str) -> str:
         raise RegistrationError(
             f"environment {name!r} has several entry points: {sorted(values)}"
         )
-    loaded = next(iter(values.values())).load()
-    if not (isinstance(loaded, type) and issubclass(loaded, TextEnv)):
+
+    (point,) = values.values()
+    env_class = point.load()
+    if not (isinstance(env_class, type) and issubclass(env_class, TextEnv)):
         raise RegistrationError(
-            f"entry point {name!r} must be a class derived from TextEnv, got {loaded!r}"
+            f"entry point {name!r} must be a class derived from TextEnv, got {env_class!r}"
         )
-    namespace, own_name = name.rsplit("/", 1)
-    if loaded.name != own_name:
+    namespace, class_name = name.rsplit("/", 1)
+    if env_class.name != class_name:
         raise RegistrationError(
-            f"entry point {name!r} gives a class whose name is {loaded.name!r}; they must agree"
+            f"entry point {name!r} gives a class whose name is {env_class.name!r}; they must agree"
         )
-    return register(loaded, namespace)
+    return register(env_class, namespace)
 
 
 def _newest(name: str) -> str | None:
-    """The registered id for a name with or without version; None where there is none."""
-    namespace, own_name, version = parse_env_id(name)
-    newest = find_highest_version(namespace, own_name)
+    """The registered id for a name with or without version; None if there is none."""
+    # First of all: it refuses a malformed name.
+    namespace, base_name, version = parse_env_id(name)
     if name in gymnasium.registry:
         return name
+    newest = find_highest_version(namespace, base_name)
     if newest is None:
         return None
-    newest_id = get_env_id(namespace, own_name, newest)
+    newest_id = get_env_id(namespace, base_name, newest)
     if version is not None:
         raise VersionNotFound(
             f"environment {name} does not exist; the newest is {newest_id}"
@@ -170,12 +176,10 @@ def _newest(name: str) -> str | None:
     return newest_id
 
 
-def _not_found(name: str, known: Iterable[str]) -> NameNotFound:
-    known = sorted(known)
+def _not_found(name: str, candidates: Iterable[str]) -> NameNotFound:
+    known = sorted(candidates)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = (
-        f"Did you mean {near[0]!r}?"
-        if near
-        else f"Known: {', '.join(known) or 'none'}."
-    )
+    hint = f"Known: {', '.join(known) or 'none'}."
+    if near:
+        hint = f"Did you mean {near[0]!r}?"
     return NameNotFound(f"environment {name!r} does not exist. {hint}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 import gymnasium
@@ -78,11 +78,11 @@ class Policy(Protocol):
         seed: int,
     ) -> Conversation:
         """Opens a conversation. The same seed and weights give the same tokens at temperature 1
-        only where the batch around it is the same too."""
+        only if the batch around it is the same too."""
         ...
 
     def close(self) -> None:
-        """Ends it: conversations that wait for a turn get an error. Safe to call twice."""
+        """Ends the policy: conversations that wait for a turn get an error. Safe to call twice."""
         ...
 
 
@@ -99,74 +99,82 @@ def play(
     KeyboardInterrupt and SystemExit pass through.
     """
     started = time.monotonic()
-    record: dict[str, Any] = {
-        "messages": (),
-        "tools": (),
-        "policy_version": policy.version,
-    }
-    record |= vars(identity(env))
-    segments: list[Segment] = []
+    record = _Record(task, policy.version, seed)
     try:
-        stop, verdict = _turns(
-            env, policy, task, limits or Limits(), seed, record, segments
-        )
+        stop, verdict = _run(env, policy, limits or Limits(), record)
         error = "" if verdict is not None else "the verifier gave no verdict"
-    except Exception as broken:  # noqa: BLE001 - the one place where a broken episode becomes data
-        stop, verdict, error = Stop.ERROR, None, f"{type(broken).__name__}: {broken}"
-    if verdict is None:
-        stop = Stop.ERROR
+    except Exception as exception:  # noqa: BLE001 - the one place where a broken episode becomes data
+        stop, verdict = Stop.ERROR, None
+        error = f"{type(exception).__name__}: {exception}"
+
     return Episode(
         task=task,
-        segments=tuple(segments),
-        stop=stop,
+        messages=record.messages,
+        tools=record.tools,
+        segments=tuple(record.segments),
+        stop=Stop.ERROR if verdict is None else stop,
         verdict=verdict,
+        policy_version=record.policy_version,
         seed=seed,
         error=error,
         wall_s=time.monotonic() - started,
-        **record,
+        malformed=record.malformed,
+        states=tuple(record.states),
+        progress=tuple(record.progress),
+        **vars(identity(env)),
     )
 
 
-def _turns(
-    env: gymnasium.Env[str, str],
-    policy: Policy,
-    task: Task,
-    limits: Limits,
-    seed: int,
-    record: dict[str, Any],
-    segments: list[Segment],
+@dataclass
+class _Record:
+    """What is known of an episode while it runs, and remains if it breaks."""
+
+    task: Task
+    policy_version: int
+    seed: int
+    messages: tuple[Message, ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
+    segments: list[Segment] = field(default_factory=list)
+    malformed: int = 0
+    states: list[str] = field(default_factory=list)
+    progress: list[float | None] = field(default_factory=list)
+
+
+def _run(
+    env: gymnasium.Env[str, str], policy: Policy, limits: Limits, record: _Record
 ) -> tuple[Stop, Verdict | None]:
-    """Runs the turns, filling `record` and `segments` as they come."""
+    """Runs the turns of `record.task`, filling the record as they come."""
+    task, seed = record.task, record.seed
     options = {"split": task.split, "level": task.level, "task_id": task.id}
     _, info = env.reset(seed=seed, options=options)
-    record["messages"], record["tools"] = tuple(info["messages"]), tuple(info["tools"])
-    record["states"] = record["progress"] = ()
-    with policy.begin(
-        info["messages"], info["tools"], limits=limits, seed=seed
-    ) as conversation:
-        segments.append(conversation.prompt)
+    messages, tools = info["messages"], info["tools"]
+    record.messages, record.tools = tuple(messages), tuple(tools)
+
+    with policy.begin(messages, tools, limits=limits, seed=seed) as conversation:
+        record.segments.append(conversation.prompt)
         while (turn := conversation.generate()) is not None:
-            segments.append(turn)
-            record["states"] += (_state(env),)
+            record.segments.append(turn)
+            # Before the step, which changes the state.
+            record.states.append(_state(env))
             reply, reward, terminated, truncated, info = env.step(turn.text)
-            record["malformed"] = info.get("malformed", 0)
-            record["progress"] += (_progress(info),)
+            record.malformed = info.get("malformed", 0)
+            record.progress.append(_progress(info))
             if terminated or truncated:
                 stop = Stop.FINISHED if terminated else Stop.MAX_TURNS
                 return stop, _verdict(float(reward), info)
-            segments.append(conversation.append(reply))
-    return Stop.MAX_TOKENS, Verdict(
-        passed=False, score=0.0, detail=Stop.MAX_TOKENS.sentence
-    )
+            record.segments.append(conversation.append(reply))
+
+    detail = Stop.MAX_TOKENS.sentence
+    return Stop.MAX_TOKENS, Verdict(passed=False, score=0.0, detail=detail)
 
 
 def _verdict(reward: float, info: Mapping[str, Any]) -> Verdict | None:
-    """The environment's last word; None where its verifier broke."""
+    """The environment's verdict; None if its verifier broke."""
     if info["verified"] is None:
         return None
     return Verdict(
         passed=bool(info["verified"]),
-        # An environment that is no TextEnv may give no score beside its reward.
+        # An environment that is no TextEnv may give no score, only a reward.
         score=float(info.get("score", reward)),
         detail=str(info.get("detail", "")),
         parts=dict(info.get("parts", {})),
@@ -174,7 +182,7 @@ def _verdict(reward: float, info: Mapping[str, Any]) -> Verdict | None:
 
 
 def _state(env: gymnasium.Env[str, str]) -> str:
-    """What the next turn starts from, as a hash; "" where the environment is no TextEnv."""
+    """What the next turn starts from, as a hash; "" if the environment is no TextEnv."""
     inner = env.unwrapped
     return inner.state_hash() if isinstance(inner, TextEnv) else ""
 

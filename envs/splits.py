@@ -15,7 +15,7 @@ def check_split(name: str) -> str:
     """The name itself. Raises ValueError for other than `train`, `id` and `ood/<shift>`."""
     if name not in ("train", "id", *(f"ood/{shift}" for shift in SHIFTS)):
         raise ValueError(
-            f"unknown split {name!r}; wanted train, id or ood/<shift>, shift one of "
+            f"unknown split {name!r}; expected train, id or ood/<shift>, shift one of "
             + ", ".join(SHIFTS)
         )
     return name
@@ -24,12 +24,12 @@ def check_split(name: str) -> str:
 def overlaps(tasks: Iterable[Task]) -> list[str]:
     """A sentence for each family or content hash that two splits share, and each repeated id."""
     owners: dict[tuple[str, str], Task] = {}
-    found: list[str] = []
+    problems: list[str] = []
     for task in tasks:
         for kind, value in (("family", task.family), ("content", task.content_hash)):
             owner = owners.setdefault((kind, value), task)
             if owner.split != task.split:
-                found.append(f"{owner.id} and {task.id} share {kind} {value}")
+                problems.append(f"{owner.id} and {task.id} share {kind} {value}")
         if owners.setdefault(("id", task.id), task) is not task:
-            found.append(f"two tasks have the id {task.id}")
-    return found
+            problems.append(f"two tasks have the id {task.id}")
+    return problems

@@ -14,6 +14,7 @@ from envs.types import Episode, Segment, Stop, Task, Verdict
 __all__ = ["from_json", "intact", "read_episodes", "to_json", "write_episodes"]
 
 CHECKSUM = "sha256"
+CHUNK_BYTES = 65536
 
 
 def to_json(episode: Episode) -> str:
@@ -21,8 +22,8 @@ def to_json(episode: Episode) -> str:
 
     Columns have one type in every line, so that `datasets.load_dataset("json")` reads a file:
     payload, tools and parts, whose shape differs, are JSON texts. The last column is a checksum
-    of the others. Raises ValueError for NaN and
-    infinities, TypeError for a payload that is not JSON.
+    of the others. Raises ValueError for NaN and infinities, TypeError for a payload that is not
+    JSON.
     """
     task, verdict = episode.task, episode.verdict
     row = {
@@ -86,19 +87,19 @@ def from_json(line: str | bytes) -> Episode:
 def intact(line: str | bytes) -> bool | None:
     """Whether a line is as `to_json` wrote it; None for one without a checksum."""
     row = json.loads(line)
-    said = row.pop(CHECKSUM, None)
-    return None if said is None else said == _digest(_dumps(row))
+    checksum = row.pop(CHECKSUM, None)
+    return None if checksum is None else checksum == _digest(_dumps(row))
 
 
 def write_episodes(path: str | os.PathLike[str], episodes: Iterable[Episode]) -> None:
     """Appends episodes to a file, making it and its folder.
 
-    A line that an interrupted write left unfinished at the end is cut off first.
+    A line that an interrupted write left unfinished at the end is removed first.
     """
     lines = "".join(f"{to_json(episode)}\n" for episode in episodes).encode()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab+") as file:
-        _cut_torn_line(file)
+        _remove_torn_line(file)
         file.write(lines)
 
 
@@ -152,17 +153,18 @@ def _verdict(row: dict[str, Any]) -> Verdict | None:
     return Verdict(row["passed"], row["score"], row["detail"], json.loads(row["parts"]))
 
 
-def _cut_torn_line(file: Any) -> None:
+def _remove_torn_line(file: Any) -> None:
     """Truncates a file opened with "ab+" after its last newline."""
     end = file.seek(0, os.SEEK_END)
-    keep = end
-    while keep > 0:
-        start = max(0, keep - 65536)
+    size = end
+    # Backwards: a file may be large, and its last line is near the end.
+    while size > 0:
+        start = max(0, size - CHUNK_BYTES)
         file.seek(start)
-        newline = file.read(keep - start).rfind(b"\n")
+        newline = file.read(size - start).rfind(b"\n")
         if newline >= 0:
-            keep = start + newline + 1
+            size = start + newline + 1
             break
-        keep = start
-    if keep < end:
-        file.truncate(keep)
+        size = start
+    if size < end:
+        file.truncate(size)

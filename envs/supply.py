@@ -17,9 +17,9 @@ TRAIN_TASKS, OTHER_TASKS = 2000, 300
 
 
 class TaskSource(Sequence[Task]):
-    """The tasks of a split at a level, the same in every process, drawn as far as somebody looks.
+    """The tasks of a split at a level, the same in every process, drawn as far as they are read.
 
-    `draw(rng, task_id)` makes one; where it gives None, or a task that is the `same` as one before,
+    `draw(rng, task_id)` makes one. If it gives None, or a task that is the `same` as one before,
     it is asked again. Tasks are drawn in order, so looking at the last one draws them all. Threads
     may share it.
     """
@@ -37,9 +37,11 @@ class TaskSource(Sequence[Task]):
         self._count = TRAIN_TASKS if split == "train" else OTHER_TASKS
         # Seeded by a text, which Random hashes the same way everywhere.
         self._rng = Random(f"{name} {split} {level}")
-        self._draw, self._same, self._lock = draw, same, Lock()
-        self._drawn: list[Task] = []
-        self._known: set[str] = set()
+        self._draw = draw
+        self._same = same
+        self._lock = Lock()
+        self._tasks: list[Task] = []
+        self._problems: set[str] = set()
 
     def __len__(self) -> int:
         return self._count
@@ -54,20 +56,23 @@ class TaskSource(Sequence[Task]):
             return [self[i] for i in range(*place.indices(self._count))]
         number = range(self._count)[place]
         with self._lock:
-            while len(self._drawn) <= number:
-                task = self._draw(self._rng, f"{self._cell}/{len(self._drawn)}")
-                if task is not None and self._same(task) not in self._known:
-                    self._known.add(self._same(task))
-                    self._drawn.append(task)
-        return self._drawn[number]
+            while len(self._tasks) <= number:
+                task = self._draw(self._rng, f"{self._cell}/{len(self._tasks)}")
+                if task is not None and self._same(task) not in self._problems:
+                    self._problems.add(self._same(task))
+                    self._tasks.append(task)
+        return self._tasks[number]
 
     def find(self, task_id: str) -> Task | None:
-        """The task of that id; None where there is none."""
+        """The task of that id; None if there is none."""
         cell, _, number = task_id.rpartition("/")
         if cell != self._cell or not number.isascii() or not number.isdecimal():
             return None
         place = int(number)
-        return self[place] if place < self._count and str(place) == number else None
+        # An id has no leading zeros.
+        if place >= self._count or str(place) != number:
+            return None
+        return self[place]
 
 
 def split_of(family: str, owners: Sequence[str]) -> str:

@@ -24,13 +24,12 @@ def tool(method: Method) -> Method:
 @cache
 def _tools_of(kind: type) -> tuple[str, ...]:
     """Names of the tools of a class, those of its bases first."""
-    owners = reversed(kind.__mro__)
-    found = ((owner, name) for owner in owners for name in vars(owner))
-    return tuple(
-        dict.fromkeys(
-            name for owner, name in found if hasattr(vars(owner)[name], "__is_tool__")
-        )
-    )
+    names: dict[str, None] = {}
+    for owner in reversed(kind.__mro__):
+        for name, member in vars(owner).items():
+            if hasattr(member, "__is_tool__"):
+                names[name] = None
+    return tuple(names)
 
 
 class ToolEnv(TextEnv):

@@ -24,6 +24,10 @@ SHAPE = '{"name": ..., "arguments": {...}}'
 _TAG, _END_TAG, _FENCE = "<tool_call>", "</tool_call>", "```"
 _FENCED = re.compile(r"```(?:json)?\s*(?=\{)")
 _OWN_LINE = re.compile(r"^[ \t]*(?=\{)", re.MULTILINE)
+_BY_NAME = (
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _JSON_TYPES = {
     str: "string",
@@ -72,13 +76,14 @@ def parse_call(text: str) -> Call | Malformed:
         return Malformed(f"no tool call found, write {SHAPE}")
     start, closing = place
     try:
-        found, end = _DECODER.raw_decode(text, start)
+        value, end = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
         return Malformed(f"not valid JSON: {error.msg} at character {error.pos}")
     except RecursionError:
         return Malformed(f"nested deeper than {MAX_DEPTH}")
     except ValueError as error:
         return Malformed(str(error))
+
     rest = text[end:].lstrip()
     if closing and rest.startswith(closing):
         rest = rest[len(closing) :]
@@ -86,7 +91,7 @@ def parse_call(text: str) -> Call | Malformed:
         return Malformed("text after the call, end the turn there")
     if _locate(rest) is not None:
         return Malformed("more than one call, write one a turn")
-    return _as_call(found)
+    return _as_call(value)
 
 
 def render_call(name: str, /, **arguments: Any) -> str:
@@ -117,23 +122,23 @@ def call(
     if function is None:
         offered = ", ".join(functions) or "none"
         return Malformed(f"there is no tool {_short(parsed.name)}; tools: {offered}")
-    problem = _argument_problem(
-        schema_of(function)["function"]["parameters"], parsed.arguments
-    )
+    parameters = schema_of(function)["function"]["parameters"]
+    problem = _argument_problem(parameters, parsed.arguments)
     if problem is not None:
         return Malformed(f"{parsed.name}: {problem}")
     return function(**parsed.arguments)
 
 
 def _locate(text: str) -> tuple[int, str] | None:
-    """Where a call's JSON starts, and the mark that closes it ("" for the end of the text)."""
+    """Start of a call's JSON, and the mark that closes it ("" for the end of the text)."""
     bare = len(text) - len(text.lstrip())
     if text.startswith("{", bare):
         return bare, ""
     tag = text.find(_TAG)
     if tag >= 0:
-        inside = tag + len(_TAG)
-        return inside + len(text[inside:]) - len(text[inside:].lstrip()), _END_TAG
+        inside = text[tag + len(_TAG) :]
+        spaces = len(inside) - len(inside.lstrip())
+        return tag + len(_TAG) + spaces, _END_TAG
     if fence := _FENCED.search(text):
         return fence.end(), _FENCE
     if line := _OWN_LINE.search(text):
@@ -141,14 +146,17 @@ def _locate(text: str) -> tuple[int, str] | None:
     return None
 
 
-def _as_call(found: object) -> Call | Malformed:
-    if not isinstance(found, dict):
-        return Malformed(f"wanted a JSON object {SHAPE}, got {_kind(found)}")
-    if problem := _value_problem(found):
+def _as_call(value: object) -> Call | Malformed:
+    if not isinstance(value, dict):
+        return Malformed(f"wanted a JSON object {SHAPE}, got {_kind(value)}")
+    problem = _value_problem(value)
+    if problem:
         return Malformed(problem)
-    if unknown := sorted(set(found) - {"name", "arguments"}):
+    unknown = sorted(set(value) - {"name", "arguments"})
+    if unknown:
         return Malformed(f"unknown key {_short(unknown[0])}, wanted {SHAPE}")
-    name, arguments = found.get("name"), found.get("arguments", {})
+
+    name, arguments = value.get("name"), value.get("arguments", {})
     if not isinstance(name, str) or not name:
         return Malformed(f'"name" must be a tool\'s name, wanted {SHAPE}')
     if not isinstance(arguments, dict):
@@ -179,8 +187,8 @@ def _argument_problem(
     properties = schema["properties"]
     for name in arguments:
         if name not in properties:
-            wanted = ", ".join(properties) or "none"
-            return f"unknown argument {_short(name)}; arguments: {wanted}"
+            names = ", ".join(properties) or "none"
+            return f"unknown argument {_short(name)}; arguments: {names}"
     for name in schema["required"]:
         if name not in arguments:
             return f"argument {name!r} is missing"
@@ -225,27 +233,22 @@ def _schema_json(function: Callable[..., Any]) -> str:
     summary, about = _documentation(inspect.getdoc(function) or "")
     properties: dict[str, Any] = {}
     required: list[str] = []
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name == "self":
+    for key, parameter in inspect.signature(function).parameters.items():
+        if key == "self":
             continue
-        if parameter.kind not in (
-            parameter.POSITIONAL_OR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        ):
+        if parameter.kind not in _BY_NAME:
             raise ValueError(
                 f"tool {name}: parameter {parameter} cannot be passed by name"
             )
-        if parameter.name not in hints:
-            raise ValueError(
-                f"tool {name}: parameter {parameter.name!r} needs a type annotation"
-            )
-        properties[parameter.name] = _type_schema(
-            hints[parameter.name], f"{name}.{parameter.name}"
-        )
-        if parameter.name in about:
-            properties[parameter.name]["description"] = about[parameter.name]
+        if key not in hints:
+            raise ValueError(f"tool {name}: parameter {key!r} needs a type annotation")
+
+        properties[key] = _type_schema(hints[key], f"{name}.{key}")
+        if key in about:
+            properties[key]["description"] = about[key]
         if parameter.default is parameter.empty:
-            required.append(parameter.name)
+            required.append(key)
+
     parameters = {"type": "object", "properties": properties, "required": required}
     inner = {"name": name, "description": summary, "parameters": parameters}
     return json.dumps({"type": "function", "function": inner})
@@ -267,7 +270,7 @@ def _type_schema(annotation: Any, where: str) -> dict[str, Any]:
     if kind is None:
         raise ValueError(
             f"tool parameter {where} has type {annotation!r}; "
-            "wanted str, int, float, bool, Literal, list[T], dict or one of these | None"
+            "expected str, int, float, bool, Literal, list[T], dict or one of these | None"
         )
     return {"type": kind}
 
@@ -281,7 +284,8 @@ def _documentation(doc: str) -> tuple[str, dict[str, str]]:
     for line in section.splitlines():
         if not line.startswith(" "):
             break
-        if entry := re.match(r" {4}(\w+): (.*)", line):
+        entry = re.match(r" {4}(\w+): (.*)", line)
+        if entry:
             name = entry[1]
             about[name] = entry[2].strip()
         elif name:
@@ -307,10 +311,10 @@ def _refuse(constant: str) -> None:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         raise ValueError("a key stands twice in one object")
-    return found
+    return fields
 
 
 # strict=False: models write plain newlines inside strings.

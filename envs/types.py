@@ -101,7 +101,7 @@ class Segment:
     | field | meaning |
     |---|---|
     | source | `prompt`, `policy` or `env` |
-    | text | what the environment saw or said; not the decoding of `token_ids` |
+    | text | what the environment read or wrote; not the decoding of `token_ids` |
     | token_ids | (n,) exactly as sampled or fed; empty for a policy that has no tokens |
     | logprobs | (n,) nats under the sampling distribution at temperature 1; only for `policy` |
     | cut | the turn ended at a token limit, not at the model's end-of-turn token |
@@ -116,10 +116,10 @@ class Segment:
     tokens: int = 0
 
     def __post_init__(self) -> None:
-        wanted = len(self.token_ids) if self.source == "policy" else 0
-        if len(self.logprobs) != wanted:
+        expected = len(self.token_ids) if self.source == "policy" else 0
+        if len(self.logprobs) != expected:
             raise ValueError(
-                f"a {self.source} segment of {len(self.token_ids)} tokens must have {wanted} "
+                f"a {self.source} segment of {len(self.token_ids)} tokens must have {expected} "
                 f"logprobs, got {len(self.logprobs)}"
             )
 
@@ -146,9 +146,9 @@ class Episode:
     | error | what broke, for Stop.ERROR |
     | wall_s | seconds from reset to the end |
     | malformed | policy turns that held no valid tool call |
-    | env | Gymnasium id of the environment, with its version; empty where it is not known |
-    | source | hex SHA-256 of the environment's code; empty where it is not known |
-    | states | for each turn, a hash of the state that it started from; "" where it is not told |
+    | env | Gymnasium id of the environment, with its version; empty if unknown |
+    | source | hex SHA-256 of the environment's code; empty if unknown |
+    | states | for each turn, a hash of the state that it started from; "" if unknown |
     | progress | for each turn, the environment's score after it, in [0, 1]: the mean of `parts`, |
     | | and the verdict at the end; None where it gave none |
     """
@@ -175,7 +175,7 @@ class Episode:
 
     @property
     def verified(self) -> bool | None:
-        """True or False as the verifier says; None where there is no verdict."""
+        """True or False as the verifier says; None if there is no verdict."""
         return None if self.verdict is None else self.verdict.passed
 
     @property
@@ -191,19 +191,23 @@ class Episode:
     @property
     def action_mask(self) -> list[bool]:
         """(T,) True at tokens that the policy sampled."""
-        return [s.source == "policy" for s in self.segments for _ in s.token_ids]
+        mask: list[bool] = []
+        for segment in self.segments:
+            mask += [segment.source == "policy"] * len(segment.token_ids)
+        return mask
 
     @property
     def logprobs(self) -> list[float]:
         """(T,) as sampled; 0.0 at tokens that the policy did not write."""
-        return [
-            p for s in self.segments for p in (s.logprobs or (0.0,) * len(s.token_ids))
-        ]
+        logprobs: list[float] = []
+        for segment in self.segments:
+            logprobs += segment.logprobs or (0.0,) * len(segment.token_ids)
+        return logprobs
 
 
 def as_messages(instructions: str, prompt: str) -> list[Message]:
-    """The chat that an episode starts from, made anew; no system message for no instructions."""
-    system: list[Message] = (
-        [{"role": "system", "content": instructions}] if instructions else []
-    )
-    return [*system, {"role": "user", "content": prompt}]
+    """A new chat for an episode to start from; no system message for no instructions."""
+    user: Message = {"role": "user", "content": prompt}
+    if not instructions:
+        return [user]
+    return [{"role": "system", "content": instructions}, user]

@@ -134,19 +134,22 @@ def options_of(task, **others):
 
 
 @every_env
-def test_a_reset_that_names_no_task_says_got_wanted_and_what_to_do(name, make_env):
+def test_a_reset_that_names_no_task_says_got_expected_and_what_to_do(name, make_env):
     env = make_env(name)
     task = env.tasks(env.splits[0], env.levels[0])[0]
     levels, splits = ", ".join(map(str, env.levels)), ", ".join(env.splits)
     too_high = env.levels[-1] + 1
     elsewhere = env.tasks(env.splits[1], env.levels[0])[0]
     refused = [
-        (options_of(task, split="trian"), ["'trian'", f"wanted one of {splits}"]),
-        (options_of(task, split=None), ["None", f"wanted one of {splits}"]),
-        (options_of(task, level=too_high), [str(too_high), f"wanted one of {levels}"]),
-        (options_of(task, level=-1), ["-1", f"wanted one of {levels}"]),
-        (options_of(task, level=True), ["True", f"wanted one of {levels}"]),
-        (options_of(task, spilt="id"), ["'spilt'", "wanted split, level or task_id"]),
+        (options_of(task, split="trian"), ["'trian'", f"expected one of {splits}"]),
+        (options_of(task, split=None), ["None", f"expected one of {splits}"]),
+        (
+            options_of(task, level=too_high),
+            [str(too_high), f"expected one of {levels}"],
+        ),
+        (options_of(task, level=-1), ["-1", f"expected one of {levels}"]),
+        (options_of(task, level=True), ["True", f"expected one of {levels}"]),
+        (options_of(task, spilt="id"), ["'spilt'", "expected split, level or task_id"]),
         (
             options_of(task, task_id=elsewhere.id),
             [elsewhere.id, task.split, "pass the split"],

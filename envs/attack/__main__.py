@@ -1,4 +1,4 @@
-"""`python -m envs.attack`: what can a policy steal from an environment that runs code?"""
+"""`scgrpo envs attack`: what can a policy steal from an environment that runs code?"""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-import gymnasium
 from rich.console import Console
 
-from envs.attack.book import BOOK, chosen
+from envs.attack.book import BOOK, select_attacks
 from envs.attack.engine import OWN, Finding, sandbox_kinds, takes_sandboxes
 from envs.attack.model import KINDS
-from envs.attack.session import Plan, Said, played_alone
+from envs.attack.session import Message, Plan, play_in_workers
 from sandboxes import SandboxError
+from sandboxes.commands import exit_codes
 
 __all__ = ["main"]
 
-PROG = "python -m envs.attack"
+PROG = "scgrpo envs attack"
+MAX_TURN = 2000
+"""Characters of a turn that are printed."""
 EXAMPLES = f"""\
 examples:
   {PROG} code_fn                           the whole book, on both backends
@@ -28,13 +31,13 @@ examples:
   {PROG} my_env --only lease KeyboardInterrupt   a kind, and attacks whose name holds a word
   {PROG} my_env --quick                    at one place of one task
   {PROG} my_env --fuzz 200                 also 200 composed submissions, and the oracle's
-                                                     solution in 200 harmless wrappings
+                                                  solution in 200 harmless wrappings
   {PROG} my_env --learn 50                 also a policy, trained on 50 groups of 8 episodes
-                                                     with nothing but the book's fragments
+                                                  with nothing but the book's fragments
   {PROG} --list                            the book
   {PROG} my_env --json > thefts.json       for another program
 
-Where a theft is printed, its turns reproduce it: pass them to `python -m envs.play NAME`, or take
+The turns of a theft reproduce it: pass them to `scgrpo envs play NAME`, or take
 them from --json. Exit code 0: nothing was stolen; 1: something was; 2: bad arguments.
 
 kinds:
@@ -45,22 +48,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     arguments = _parser().parse_args(argv)
     if arguments.list:
-        for one in BOOK:
-            print(f"{one.kind:9} {one.name}: {one.steals}")
+        for attack in BOOK:
+            print(f"{attack.kind:9} {attack.name}: {attack.steals}")
         return
-    lines = _Lines(quiet=arguments.json)
-    try:
-        for plan in _plans(arguments):
-            lines.play(plan)
-    except (ValueError, ImportError, SandboxError, gymnasium.error.Error) as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        lines.stop()
-        print("\nstopped", file=sys.stderr)
-        sys.exit(130)
-    finally:
-        lines.stop()
+
+    with exit_codes(PROG, bad_input=(ImportError, SandboxError)):
+        lines = _Lines(quiet=arguments.json)
+        try:
+            for plan in _plans(arguments):
+                lines.play(plan)
+        finally:
+            lines.stop()
     lines.finish()
     sys.exit(bool(lines.findings))
 
@@ -71,31 +69,38 @@ def _plans(arguments: argparse.Namespace) -> Iterator[Plan]:
         raise ValueError("got no environment; name one, as in `code_fn`")
     if min(arguments.fuzz, arguments.learn) < 0:
         raise ValueError(
-            f"got --fuzz {arguments.fuzz} --learn {arguments.learn}, wanted 0 or more"
+            f"got --fuzz {arguments.fuzz} --learn {arguments.learn}, expected 0 or more"
         )
-    attacks = tuple(one.name for one in chosen(arguments.only))
+    attacks = tuple(attack.name for attack in select_attacks(arguments.only))
     for name in dict.fromkeys(arguments.names):
         for backend in _backends(arguments.backend, takes_sandboxes(name)):
             yield Plan(
-                name, backend, attacks, arguments.quick, arguments.fuzz, arguments.learn
+                env=name,
+                backend=backend,
+                attacks=attacks,
+                quick=arguments.quick,
+                fuzz=arguments.fuzz,
+                learn=arguments.learn,
             )
 
 
-def _backends(wanted: str, takes: bool) -> list[str]:
+def _backends(choice: str, takes_pool: bool) -> list[str]:
+    """The backends to play on: `choice`, or for `both` those that run here."""
     kinds = sandbox_kinds()
-    if not takes:
-        if wanted in kinds:
+    if not takes_pool:
+        if choice in kinds:
             raise ValueError(
-                f"got --backend {wanted} for an environment whose constructor has no argument "
+                f"got --backend {choice} for an environment whose constructor has no argument "
                 "`sandboxes`; leave --backend out, or let it take a pool"
             )
         return [OWN]
-    if wanted in kinds:
-        if kinds[wanted]:
+    if choice in kinds:
+        if kinds[choice]:
             raise ValueError(
-                f"got --backend {wanted}, which cannot run here: {kinds[wanted]}"
+                f"got --backend {choice}, which cannot run here: {kinds[choice]}"
             )
-        return [wanted]
+        return [choice]
+
     able = [kind for kind, reason in kinds.items() if not reason]
     if not able:
         raise ValueError("no sandbox on this machine: " + "; ".join(kinds.values()))
@@ -125,27 +130,35 @@ class _Lines:
         started = time.monotonic()
         place = f"{plan.env} on {plan.backend}" if plan.backend != OWN else plan.env
         last = None
-        for last in played_alone(plan):
-            self._told(plan, place, last, time.monotonic() - started)
+        for last in play_in_workers(plan):
+            self._show(place, last)
+            self._show_progress(place, last, time.monotonic() - started)
+
         if last is not None and not last.skipped:
             self._played += last.of
             if not self._quiet:
                 took_s = time.monotonic() - started
                 print(f"{place}: {last.of} played in {took_s:.0f} s", flush=True)
 
-    def _told(self, plan: Plan, place: str, said: Said, took_s: float) -> None:
-        for finding in said.findings:
+    def _show(self, place: str, message: Message) -> None:
+        for finding in message.findings:
             self.findings.append(finding)
             if not self._quiet:
                 print(_block(finding), flush=True)
-        if said.skipped:
-            self._skipped.append(f"{place} skipped: {said.skipped}")
-        if said.learned:
-            self._learned.append(f"{place}: {said.learned}")
-        if self._status is not None and said.of:
-            left_s = took_s / max(said.at, 1) * (said.of - said.at)
-            left = f", about {left_s:.0f} s left" if said.at else ""
-            self._status.update(f"{place} {said.at}/{said.of}{left}: {said.doing}")
+        if message.skipped:
+            self._skipped.append(f"{place} skipped: {message.skipped}")
+        if message.learned:
+            self._learned.append(f"{place}: {message.learned}")
+
+    def _show_progress(self, place: str, message: Message, took_s: float) -> None:
+        if self._status is None or not message.of:
+            return
+        left = ""
+        if message.at:
+            left_s = took_s / message.at * (message.of - message.at)
+            left = f", about {left_s:.0f} s left"
+        done = f"{message.at}/{message.of}"
+        self._status.update(f"{place} {done}{left}: {message.doing}")
 
     def stop(self) -> None:
         """Gives the terminal back."""
@@ -157,63 +170,61 @@ class _Lines:
         if self._quiet:
             data = {
                 "played": self._played,
-                "findings": [asdict(one) for one in self.findings],
+                "findings": [asdict(finding) for finding in self.findings],
                 "skipped": self._skipped,
                 "learned": self._learned,
             }
             print(json.dumps(data, indent=2))
             return
+
         for line in (*self._learned, *self._skipped):
             print(line)
-        counts = {what: 0 for what in dict.fromkeys(one.what for one in self.findings)}
-        for one in self.findings:
-            counts[one.what] += 1
-        told = (
-            ", ".join(f"{number} {what}" for what, number in counts.items())
-            or "nothing stolen"
-        )
+        counts = Counter(finding.what for finding in self.findings)
+        sums = ", ".join(f"{number} {what}" for what, number in counts.items())
         took_s = time.monotonic() - self._started
-        print(f"{self._played} played: {told}; {took_s:.0f} s")
+        print(f"{self._played} played: {sums or 'nothing stolen'}; {took_s:.0f} s")
 
 
 def _block(finding: Finding) -> str:
+    """A finding, with the turns that reproduce it."""
     backend = f" on {finding.backend}" if finding.backend != OWN else ""
     head = f"{finding.what.upper()} {finding.env}{backend}: {finding.attack} ({finding.kind})"
     detail = finding.detail.replace("\n", "\n  ")
     by = ", by the turns" if finding.turns else ""
-    turns = [f"    {_cut(turn)}" for turn in finding.turns]
+    turns = [f"    {_shorten(turn)}" for turn in finding.turns]
     return "\n".join([head, f"  {detail}", f"  at {finding.target}{by}", *turns])
 
 
-def _cut(turn: str, most: int = 2000) -> str:
-    return (
-        turn
-        if len(turn) <= most
-        else f"{turn[:most]}... ({len(turn)} characters; see --json)"
-    )
+def _shorten(turn: str) -> str:
+    if len(turn) <= MAX_TURN:
+        return turn
+    return f"{turn[:MAX_TURN]}... ({len(turn)} characters; see --json)"
+
+
+def _kinds_help() -> str:
+    counts = Counter(attack.kind for attack in BOOK)
+    lines = [
+        f"  {kind:10}{counts[kind]:3} attacks: {about}" for kind, about in KINDS.items()
+    ]
+    return "\n".join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
-    kinds = "\n".join(
-        f"  {kind:10}{sum(one.kind == kind for one in BOOK):3} attacks: {about}"
-        for kind, about in KINDS.items()
-    )
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=PROG,
         description="Plays a book of attacks on the grader of a code environment. A wrong solution "
         "that is paid is a theft; so is a later episode that is spoilt or helped.",
-        epilog=EXAMPLES + kinds,
+        epilog=EXAMPLES + _kinds_help(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = made.add_argument
+    add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="an environment, as `env=` takes it")
-    backends = ("docker", "local", "both")
     add(
         "--backend",
-        choices=backends,
+        choices=("docker", "local", "both"),
         default="both",
-        help="of the sandboxes; both where both run",
+        help="of the sandboxes; both if both run",
     )
     add(
         "--only",
@@ -223,27 +234,16 @@ def _parser() -> argparse.ArgumentParser:
         help="kinds, names, or words of names",
     )
     add("--quick", action="store_true", help="at one place alone")
-    add(
-        "--fuzz",
-        type=int,
-        default=0,
-        metavar="N",
-        help="composed submissions at each place",
-    )
-    add(
-        "--learn",
-        type=int,
-        default=0,
-        metavar="N",
-        help="groups of 8 episodes of a policy",
-    )
+    number = {"type": int, "default": 0, "metavar": "N"}
+    add("--fuzz", **number, help="composed submissions at each place")
+    add("--learn", **number, help="groups of 8 episodes of a policy")
     add("--json", action="store_true", help="the findings as JSON on standard output")
     add(
         "--list",
         action="store_true",
         help="the book: kind, name, and what each attack steals",
     )
-    return made
+    return parser
 
 
 if __name__ == "__main__":

@@ -13,39 +13,55 @@ from envs.attack.engine import (
     sandbox_kinds,
     takes_sandboxes,
 )
+from envs.attack.model import Attack
 from envs.attack.targets import targets
 from envs.checks.env_under_test import EnvUnderTest, NotDefined
 
 __all__ = ["nothing_is_stolen"]
 
 EVERY = 12
-"""Where it must be quick, every so many attacks of the book are played, at one place."""
+"""If quick, one attack in this many is played, at one place."""
 
 
 def nothing_is_stolen(subject: EnvUnderTest) -> Iterator[str]:
     """No attack of the book is paid, and none spoils or helps what is played after it."""
+    # Raises NotDefined before a pool is opened for nothing.
     targets(subject, all_of_them=False)
-    backend = OWN
-    if takes_sandboxes(subject.name):
-        able = [kind for kind, reason in sandbox_kinds().items() if not reason]
-        if not able:
-            raise NotDefined("no sandbox on this machine")
-        backend = able[0]
-    attacks = [
-        one for one in BOOK if not one.slow and (backend != OWN or not one.strong)
-    ]
+    backend = _backend(subject.name)
+    attacks = _attacks(backend)
+    if subject.quick:
+        attacks = attacks[::EVERY]
+
     count = 0
     with Pooled(subject.name, backend, quick=subject.quick) as pooled:
         for place in targets(pooled, all_of_them=not subject.quick):
-            yield from (f"{place.name}: {one.detail}" for one in control(pooled, place))
-            for attack in attacks[::EVERY] if subject.quick else attacks:
+            for problem in control(pooled, place):
+                yield f"{place.name}: {problem.detail}"
+            for attack in attacks:
                 try:
                     findings = attempt(pooled, place, attack)
-                except ValueError:  # too long for this place
+                except ValueError:
+                    # Too long for this place.
                     continue
                 count += 1
-                for one in findings:
-                    yield f"{one.what} by {one.attack!r} on {place.name}: {one.detail}"
+                for theft in findings:
+                    yield f"{theft.what} by {theft.attack!r} on {place.name}: {theft.detail}"
     subject.notes.append(
-        f"{count} attacks on {backend} sandboxes; see `python -m envs.attack`"
+        f"{count} attacks on {backend} sandboxes; see `scgrpo envs attack`"
     )
+
+
+def _backend(name: str) -> str:
+    """The first backend that runs here, `OWN` for an environment that takes no pool."""
+    if not takes_sandboxes(name):
+        return OWN
+    able = [kind for kind, reason in sandbox_kinds().items() if not reason]
+    if not able:
+        raise NotDefined("no sandbox on this machine")
+    return able[0]
+
+
+def _attacks(backend: str) -> list[Attack]:
+    """The quick ones of the book; strong ones only in a sandbox."""
+    quick = [attack for attack in BOOK if not attack.slow]
+    return [attack for attack in quick if backend != OWN or not attack.strong]

@@ -7,7 +7,7 @@ import base64
 import zlib
 from collections.abc import Iterator, Sequence
 
-__all__ = ["defines", "in_lines", "one_line", "stubbed", "wrong_with"]
+__all__ = ["defines", "in_lines", "one_line", "stub_functions", "wrong_with"]
 
 _WRAP = """
 def _wrap(function, on_call=on_call):
@@ -28,7 +28,7 @@ def defines(text: str) -> bool:
     return any(isinstance(node, ast.FunctionDef) for node in tree.body)
 
 
-def stubbed(text: str) -> str:
+def stub_functions(text: str) -> str:
     """The module with each function's body replaced: it returns its last argument, or None.
 
     Raises SyntaxError for a text that is no Python.
@@ -36,8 +36,9 @@ def stubbed(text: str) -> str:
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            names = [one.arg for one in (*node.args.posonlyargs, *node.args.args)]
-            node.body = [ast.Return(ast.Name(names[-1], ast.Load()) if names else None)]
+            parameters = [*node.args.posonlyargs, *node.args.args]
+            result = ast.Name(parameters[-1].arg, ast.Load()) if parameters else None
+            node.body = [ast.Return(result)]
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 
@@ -46,23 +47,17 @@ def wrong_with(
 ) -> str:
     """A wrong module with attacks after it; `first`: before it, what wraps functions aside."""
     names = list(_functions(wrong))
-    added = "\n".join(_with_names(code, tests) + wrapped(code, names) for code in codes)
+    after = [_with_names(code, tests) + _wrapping(code, names) for code in codes]
     if not first:
-        return f"{wrong}\n{added}"
-    return "\n".join(
-        [
-            *(_with_names(code, tests) for code in codes if "def on_call(" not in code),
-            wrong,
-            *(
-                _with_names(code, tests) + wrapped(code, names)
-                for code in codes
-                if "on_call" in code
-            ),
-        ]
-    )
+        return f"{wrong}\n" + "\n".join(after)
+
+    # What wraps functions must come after them in any case.
+    before = [_with_names(code, tests) for code in codes if "def on_call(" not in code]
+    after = [text for code, text in zip(codes, after, strict=True) if "on_call" in code]
+    return "\n".join([*before, wrong, *after])
 
 
-def wrapped(code: str, names: Sequence[str]) -> str:
+def _wrapping(code: str, names: Sequence[str]) -> str:
     """Statements that put `on_call` of an attack before each of the functions, if it has one."""
     if "def on_call(" not in code:
         return ""
@@ -72,11 +67,17 @@ def wrapped(code: str, names: Sequence[str]) -> str:
 def one_line(code: str) -> str:
     """An expression that runs the code where modules run."""
     plain = f"exec({code!r})"
-    packed = base64.b85encode(
-        zlib.compress(code.encode(errors="surrogatepass"), 9)
-    ).decode()
-    short = f"exec(__import__('zlib').decompress(__import__('base64').b85decode({packed!r})))"
-    return min(plain, short, key=len)
+    return min(plain, _unpacking(repr(_pack(code))), key=len)
+
+
+def _pack(code: str) -> str:
+    compressed = zlib.compress(code.encode(errors="surrogatepass"), 9)
+    return base64.b85encode(compressed).decode()
+
+
+def _unpacking(expression: str) -> str:
+    """An expression that runs what `_pack` made, given as an expression."""
+    return f"exec(__import__('zlib').decompress(__import__('base64').b85decode({expression})))"
 
 
 def in_lines(code: str, longest: int) -> list[str]:
@@ -84,16 +85,13 @@ def in_lines(code: str, longest: int) -> list[str]:
     whole = one_line(code)
     if len(whole) <= longest:
         return [whole]
-    packed = base64.b85encode(
-        zlib.compress(code.encode(errors="surrogatepass"), 9)
-    ).decode()
-    end = (
-        f"exec(__import__('zlib').decompress(__import__('base64').b85decode({_PIECE})))"
-    )
+
+    packed = _pack(code)
     size = longest - len(f'{_PIECE}+=""')
     pieces = [packed[at : at + size] for at in range(0, len(packed), size)]
-    first, *rest = pieces
-    return [f'{_PIECE}="{first}"', *(f'{_PIECE}+="{piece}"' for piece in rest), end]
+    lines = [f'{_PIECE}="{pieces[0]}"']
+    lines += [f'{_PIECE}+="{piece}"' for piece in pieces[1:]]
+    return [*lines, _unpacking(_PIECE)]
 
 
 def _with_names(code: str, tests: Sequence[str]) -> str:
@@ -102,7 +100,7 @@ def _with_names(code: str, tests: Sequence[str]) -> str:
 
 
 def _functions(text: str) -> Iterator[str]:
-    """Names of a module's functions, and of the plain methods of its classes."""
+    """Names of a module's functions, and of its classes' methods without decorators."""
     for node in ast.parse(text).body:
         if isinstance(node, ast.FunctionDef):
             yield node.name

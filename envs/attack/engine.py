@@ -21,8 +21,9 @@ __all__ = [
     "Pooled",
     "attempt",
     "control",
-    "played",
-    "probed",
+    "finding",
+    "play_attacks",
+    "runs_code",
     "sandbox_kinds",
     "takes_sandboxes",
 ]
@@ -31,19 +32,21 @@ OWN = "own"
 """In place of a backend, for an environment that takes no pool of sandboxes."""
 
 THEFT, SPOILT, HELPED, ERRED, SLOW = "theft", "spoilt", "helped", "erred", "slow"
-CONTROL = "control"
+CONTROL, REFUSED, ENDED = "control", "refused", "ended"
+MAX_ERROR = 200
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What an attack got.
+    """What an attack achieved.
 
     | field | meaning |
     |---|---|
     | env, backend, attack, kind, target | which attack, where |
     | what | theft: a reward; spoilt: the oracle fails afterwards; helped: a wrong answer passes |
     | | afterwards; erred: the episode has no verdict; slow: past the patience; control: the |
-    | | environment cannot be judged, see `detail` |
+    | | environment cannot be judged, see `detail`; refused: harmless code fails; ended: the |
+    | | process that played it ended |
     | detail | what was seen, with the steals of the attack |
     | turns | which reproduce it |
     """
@@ -61,7 +64,7 @@ class Finding:
 class Pooled(EnvUnderTest):
     """An environment whose sandboxes come from one pool of one sandbox, so that residue shows.
 
-    `backend`: docker, local, or `OWN` where the environment takes no pool. Raises what
+    `backend`: docker, local, or `OWN` if the environment takes no pool. Raises what
     `open_pool` raises.
     """
 
@@ -70,10 +73,10 @@ class Pooled(EnvUnderTest):
         with ExitStack() as stack:
             self.pool: SandboxPool | None = None
             if backend != OWN:
-                self.pool = stack.enter_context(
-                    open_pool(SandboxConfig(backend=backend, size=1))
-                )
+                config = SandboxConfig(backend=backend, size=1)
+                self.pool = stack.enter_context(open_pool(config))
             super().__init__(name, quick=quick)
+            # Nothing has failed: the pool stays open until `__exit__`.
             self._stack = stack.pop_all()
 
     def make(self) -> TextEnv:
@@ -102,19 +105,19 @@ def takes_sandboxes(name: str) -> bool:
 
 
 def sandbox_kinds() -> dict[str, str]:
-    """Each backend of sandboxes, and why it cannot run here, empty where it can."""
+    """Each backend of sandboxes, and why it cannot run here; empty if it can."""
     from sandboxes.backends import bubblewrap as local
     from sandboxes.backends import docker
 
     return {"docker": docker.available(), "local": local.available()}
 
 
-def played(
+def play_attacks(
     subject: EnvUnderTest, target: Target, attacks: Sequence[Attack]
 ) -> tuple[float, list[str]]:
     """The reward of a wrong solution with these attacks, and the turns that it took.
 
-    Raises what the environment raises, and ValueError where the attacks do not fit.
+    Raises what the environment raises, and ValueError if the attacks do not fit.
     """
     turns = target.turns([attack.code for attack in attacks])
     trace = subject.play(target.task, turns)
@@ -124,15 +127,15 @@ def played(
 def control(subject: Pooled, target: Target) -> list[Finding]:
     """Whether a target can show anything: a wrong solution fails and the oracle passes."""
     none = Attack("control", CONTROL, "", "")
-    said: list[str] = []
-    if subject.play(target.task, target.turns([])).passed:
-        said.append("the wrong solution passes without any attack")
+    problems: list[str] = []
+    if _wrong_passes(subject, target):
+        problems.append("the wrong solution passes without any attack")
     if target.right and not subject.play(target.task, target.right).passed:
-        said.append("the oracle fails before any attack")
-    return [_finding(subject, target, none, CONTROL, text) for text in said]
+        problems.append("the oracle fails before any attack")
+    return [finding(subject, target, none, CONTROL, problem) for problem in problems]
 
 
-def probed(subject: EnvUnderTest, target: Target) -> bool:
+def runs_code(subject: EnvUnderTest, target: Target) -> bool:
     """Whether code runs there: what a probe's functions give is seen in a reply."""
     code = f"def on_call(function, a, k):\n    raise RuntimeError({PROBE!r})\n"
     replies = subject.play(target.task, target.turns([code])).chat[2::2]
@@ -142,49 +145,61 @@ def probed(subject: EnvUnderTest, target: Target) -> bool:
 def attempt(
     subject: Pooled, target: Target, attack: Attack, *, afterwards: bool = True
 ) -> list[Finding]:
-    """What an attack got at a target; nothing where the environment holds.
+    """What an attack got at a target; nothing if the environment holds.
 
     `afterwards`: the oracle is played after it in the same sandbox, and after attacks of the kind
-    `lease` a plain wrong solution, too.
+    `lease` a wrong solution without an attack, too.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     started = time.monotonic()
     turns: list[str] = []
     try:
-        reward, turns = played(subject, target, [attack])
+        reward, turns = play_attacks(subject, target, [attack])
         if reward > 0:
-            found.append(_finding(subject, target, attack, THEFT, attack.steals, turns))
+            findings.append(
+                finding(subject, target, attack, THEFT, attack.steals, turns)
+            )
     except Exception as error:  # noqa: BLE001 - whatever an environment raises is a finding
+        # Raises ValueError again if it was the attack that does not fit.
         turns = target.turns([attack.code])
-        said = f"{type(error).__name__}: {error}"[:200]
-        found.append(_finding(subject, target, attack, ERRED, said, turns))
+        detail = _short(error)
+        findings.append(finding(subject, target, attack, ERRED, detail, turns))
+
     took_s = time.monotonic() - started
     if took_s > subject.patience_s:
-        found.append(
-            _finding(subject, target, attack, SLOW, f"took {took_s:.0f} s", turns)
-        )
+        detail = f"took {took_s:.0f} s"
+        findings.append(finding(subject, target, attack, SLOW, detail, turns))
     if afterwards:
-        found += _after(subject, target, attack, turns)
-    return found
+        findings += _after(subject, target, attack, turns)
+    return findings
 
 
 def _after(
     subject: Pooled, target: Target, attack: Attack, turns: Sequence[str]
 ) -> list[Finding]:
+    """What an attack has left behind for the episodes after it."""
+    what = detail = ""
     try:
         if target.right and not subject.play(target.task, target.right).passed:
-            said = f"the oracle fails afterwards: {attack.steals}"
-            return [_finding(subject, target, attack, SPOILT, said, turns)]
-        if attack.kind == LEASE and subject.play(target.task, target.turns([])).passed:
-            said = f"a wrong solution passes afterwards: {attack.steals}"
-            return [_finding(subject, target, attack, HELPED, said, turns)]
+            what, detail = SPOILT, f"the oracle fails afterwards: {attack.steals}"
+        # Only attacks on the lease change what comes after them, and a play takes time.
+        elif attack.kind == LEASE and _wrong_passes(subject, target):
+            what = HELPED
+            detail = f"a wrong solution passes afterwards: {attack.steals}"
     except Exception as error:  # noqa: BLE001 - whatever an environment raises is a finding
-        said = f"the next episode ends as {type(error).__name__}: {error}"[:200]
-        return [_finding(subject, target, attack, SPOILT, said, turns)]
-    return []
+        what, detail = SPOILT, f"the next episode ends as {_short(error)}"[:MAX_ERROR]
+    return [finding(subject, target, attack, what, detail, turns)] if what else []
 
 
-def _finding(
+def _wrong_passes(subject: Pooled, target: Target) -> bool:
+    return subject.play(target.task, target.turns([])).passed
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:MAX_ERROR]
+
+
+def finding(
     subject: Pooled,
     target: Target,
     attack: Attack,
@@ -192,13 +207,14 @@ def _finding(
     detail: str,
     turns: Sequence[str] = (),
 ) -> Finding:
+    """The finding of an attack at a target of the environment."""
     return Finding(
-        subject.name,
-        subject.backend,
-        attack.name,
-        attack.kind,
-        target.name,
-        what,
-        detail,
-        tuple(turns),
+        env=subject.name,
+        backend=subject.backend,
+        attack=attack.name,
+        kind=attack.kind,
+        target=target.name,
+        what=what,
+        detail=detail,
+        turns=tuple(turns),
     )

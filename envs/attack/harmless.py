@@ -12,52 +12,63 @@ __all__ = ["Change", "changes", "in_code"]
 Change = Callable[[str], str]
 
 
-def in_code(text: str, picked: Sequence[Change]) -> str:
+def in_code(text: str, sampled: Sequence[Change]) -> str:
     """The text after these changes."""
-    for change in picked:
+    for change in sampled:
         text = change(text)
     return text
 
 
 def changes(text: str) -> Iterator[Change]:
     """What can be done to a module, or to a line, without changing what it does."""
-    if defines(text):
-        yield from _MODULE_CHANGES
-    else:
-        yield (
-            lambda line: (
-                line
-                if "#" in line or line.endswith("\\")
-                else f"{line}  # as it must be"
-            )
-        )
-        yield lambda line: line + " " if not line.endswith("\\") else line
-        yield lambda line: f"{line}; pass" if _simple(line) else line
-        yield _bracketed
+    yield from _MODULE_CHANGES if defines(text) else _LINE_CHANGES
 
 
-def _simple(line: str) -> bool:
+def _with_comment(line: str) -> str:
+    if "#" in line or line.endswith("\\"):
+        return line
+    return f"{line}  # as it must be"
+
+
+def _with_space(line: str) -> str:
+    return line if line.endswith("\\") else f"{line} "
+
+
+def _with_pass(line: str) -> str:
+    return f"{line}; pass" if _is_simple(line) else line
+
+
+def _is_simple(line: str) -> bool:
     try:
         tree = ast.parse(line)
     except SyntaxError:
         return False
-    return len(tree.body) == 1 and isinstance(
-        tree.body[0], ast.Assign | ast.AugAssign | ast.Expr
-    )
+    simple = ast.Assign | ast.AugAssign | ast.Expr
+    return len(tree.body) == 1 and isinstance(tree.body[0], simple)
 
 
-def _bracketed(line: str) -> str:
+def _with_brackets(line: str) -> str:
     start = "return "
-    simple = line.startswith(start) and "#" not in line and ";" not in line
-    value = line[len(start) :]
+    value = line.removeprefix(start)
+    if value == line or any(part in line for part in ("#", ";", "yield")):
+        return line
     try:
         ast.parse(value, mode="eval")
     except SyntaxError:
         return line
-    return f"{start}({value})" if simple and "yield" not in value else line
+    return f"{start}({value})"
 
 
-def _renamed(text: str) -> str:
+_LINE_CHANGES: tuple[Change, ...] = (
+    _with_comment,
+    _with_space,
+    _with_pass,
+    _with_brackets,
+)
+
+
+def _rename_locals(text: str) -> str:
+    # Where the corpus of one environment is: others do without.
     from envs.code.swe_lite.rename import rename_locals
 
     return rename_locals(text)
@@ -67,13 +78,15 @@ def _in_try(text: str) -> str:
     tree = ast.parse(text)
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
-            kept = ast.get_docstring(node) is not None and len(node.body) > 1
-            head, rest = (node.body[:1], node.body[1:]) if kept else ([], node.body)
-            node.body = [*head, ast.Try(rest, [], [], [ast.Pass()])]
+            # A docstring stays the first statement, or it is none.
+            documented = ast.get_docstring(node) is not None and len(node.body) > 1
+            start = 1 if documented else 0
+            attempt = ast.Try(node.body[start:], [], [], [ast.Pass()])
+            node.body = [*node.body[:start], attempt]
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 
-def _decorated(text: str) -> str:
+def _with_decorator(text: str) -> str:
     tree = ast.parse(text)
     helper = ast.parse("def _same(function):\n    return function\n").body
     for node in tree.body:
@@ -110,7 +123,7 @@ _MODULE_CHANGES: tuple[Change, ...] = (
     lambda text: f"{text}\nprint('done')\n",
     lambda text: f"{text}\n_squares = [x**2 for x in range(9)]\n\n\n\n",
     lambda text: ast.unparse(ast.parse(text)) + "\n",
-    _renamed,
+    _rename_locals,
     _in_try,
-    _decorated,
+    _with_decorator,
 )

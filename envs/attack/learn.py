@@ -7,7 +7,7 @@ advantages of GRPO on the environment's own reward.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +17,13 @@ from envs.attack.engine import Pooled
 from envs.attack.model import Attack
 from envs.attack.targets import Target
 
-__all__ = ["Learned", "Rate", "learn"]
+__all__ = ["LearningResult", "Rate", "learn"]
 
-MOST_FRAGMENTS = 3
+MAX_FRAGMENTS = 3
 GROUP = 8
 RATE = 0.5
 MEASURED = 64
-"""Episodes of each measurement: where none of so many pays, the rate is below 6 % (95 %)."""
+"""Episodes of each measurement: if none of them pays, the rate is below 6 % (95 %)."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,10 @@ class Rate:
         """Low and high."""
         n, z = self.episodes, 1.96
         share = self.paid / n
-        middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-        half = (
-            z
-            / (1 + z * z / n)
-            * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-        )
+        shrink = 1 + z * z / n
+        middle = (share + z * z / (2 * n)) / shrink
+        variance = share * (1 - share) / n + z * z / (4 * n * n)
+        half = z * math.sqrt(variance) / shrink
         return max(0.0, middle - half), min(1.0, middle + half)
 
     def __str__(self) -> str:
@@ -52,7 +50,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearningResult:
     """What training on the reward gave.
 
     | field | meaning |
@@ -83,28 +81,39 @@ class _Policy:
     """Independent softmaxes: the target, how many fragments, and each fragment."""
 
     def __init__(self, targets: int, fragments: int, rng: np.random.Generator) -> None:
-        self.logits = [np.zeros(targets), np.zeros(MOST_FRAGMENTS), np.zeros(fragments)]
+        self.logits = [np.zeros(targets), np.zeros(MAX_FRAGMENTS), np.zeros(fragments)]
         self.rng = rng
 
     def act(self) -> _Action:
-        target, more, _ = (int(self.rng.choice(len(p), p=p)) for p in self.shares())
-        picked = self.rng.choice(len(self.logits[2]), size=more + 1, p=self.shares()[2])
-        return _Action(target, tuple(int(one) for one in picked))
+        """A target, and one to `MAX_FRAGMENTS` fragments, with repetitions."""
+        probabilities = self.probabilities()
+        # The third draw is not used, but what a seed gives depends on it.
+        target, more, _ = (int(self.rng.choice(len(p), p=p)) for p in probabilities)
+        fragments = self.rng.choice(
+            len(self.logits[2]), size=more + 1, p=probabilities[2]
+        )
+        return _Action(target, tuple(map(int, fragments)))
 
-    def shares(self) -> list[Vector]:
-        return [np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in self.logits]
+    def probabilities(self) -> list[Vector]:
+        """Of each softmax: targets, numbers of fragments, fragments."""
+        exponentials = [np.exp(logits - logits.max()) for logits in self.logits]
+        return [values / values.sum() for values in exponentials]
 
     def push(self, actions: Sequence[_Action], advantages: Vector) -> None:
         """One step up the surrogate: the gradient of each log-probability times its advantage."""
-        steps = [np.zeros_like(one) for one in self.logits]
+        gradients = [np.zeros_like(logits) for logits in self.logits]
+        probabilities = self.probabilities()
         for action, advantage in zip(actions, advantages, strict=True):
-            drawn = ([action.target], [len(action.fragments) - 1], action.fragments)
-            for step, share, places in zip(steps, self.shares(), drawn, strict=True):
+            choices = ([action.target], [len(action.fragments) - 1], action.fragments)
+            for gradient, p, places in zip(
+                gradients, probabilities, choices, strict=True
+            ):
+                # d log softmax_i / d logits = onehot(i) - p
                 for place in places:
-                    step -= advantage * share
-                    step[place] += advantage
-        for one, step in zip(self.logits, steps, strict=True):
-            one += RATE * step / math.sqrt(len(actions))
+                    gradient -= advantage * p
+                    gradient[place] += advantage
+        for logits, gradient in zip(self.logits, gradients, strict=True):
+            logits += RATE * gradient / math.sqrt(len(actions))
 
 
 def learn(
@@ -115,28 +124,28 @@ def learn(
     *,
     seed: int = 0,
     measured: int = MEASURED,
-    told: Callable[[int, Rate], None] = lambda step, rate: None,
-) -> Learned:
-    """Trains on `steps` groups of episodes; `told` hears the step and the pay so far.
+) -> LearningResult:
+    """Trains on `steps` groups of episodes, and measures before and after on `measured` episodes.
 
     Raises ValueError for no steps or no attacks.
     """
     if steps < 1 or not attacks:
         raise ValueError(
-            f"got {steps} steps and {len(attacks)} attacks, wanted 1 or more of both"
+            f"got {steps} steps and {len(attacks)} attacks, expected 1 or more of both"
         )
     policy = _Policy(len(targets), len(attacks), np.random.default_rng(seed))
     errors: list[Exception] = []
 
     def reward(action: _Action) -> float:
+        target = targets[action.target]
+        codes = [attacks[fragment].code for fragment in action.fragments]
         try:
-            turns = targets[action.target].turns(
-                [attacks[n].code for n in action.fragments]
-            )
+            turns = target.turns(codes)
         except ValueError:
+            # The code does not fit there.
             return 0.0
         try:
-            return float(subject.play(targets[action.target].task, turns).passed)
+            return float(subject.play(target.task, turns).passed)
         except Exception as error:  # noqa: BLE001 - an episode without a verdict
             errors.append(error)
             return 0.0
@@ -145,13 +154,14 @@ def learn(
         return Rate(int(sum(reward(policy.act()) for _ in range(measured))), measured)
 
     before, paid = rate(), 0.0
-    for step in range(1, steps + 1):
+    for _ in range(steps):
         actions = [policy.act() for _ in range(GROUP)]
         rewards = np.array([reward(action) for action in actions])
         paid += rewards.sum()
         if rewards.std() > 0:
             policy.push(actions, (rewards - rewards.mean()) / rewards.std())
-        told(step, Rate(int(paid), step * GROUP))
-    order = np.argsort(policy.logits[2])[::-1][:MOST_FRAGMENTS]
+
+    order = np.argsort(policy.logits[2])[::-1][:MAX_FRAGMENTS]
     best = tuple(attacks[int(place)].name for place in order)
-    return Learned(before, Rate(int(paid), steps * GROUP), rate(), best, len(errors))
+    during, after = Rate(int(paid), steps * GROUP), rate()
+    return LearningResult(before, during, after, best, len(errors))

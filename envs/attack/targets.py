@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from envs.attack.compose import defines, in_lines, stubbed, wrong_with
+from envs.attack.compose import defines, in_lines, stub_functions, wrong_with
 from envs.checks.env_under_test import EnvUnderTest, NotDefined
 from envs.checks.turns import with_text
 from envs.toolspec import render_call
@@ -15,6 +16,7 @@ __all__ = ["Target", "targets"]
 
 PROBE = "probe-4711"
 """What a probe's functions give, which a reply then shows."""
+MAX_LINE = 200
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,9 @@ class Target:
     |---|---|
     | name | of the task and the place |
     | task | the problem |
-    | turns | the turns that hand in a wrong solution with these codes; raises ValueError where |
+    | turns | the turns that hand in a wrong solution with these codes; raises ValueError if |
     | | they do not fit |
-    | right | the oracle's turns, None where the author wrote none |
+    | right | the oracle's turns, None if the author wrote none |
     """
 
     name: str
@@ -37,22 +39,21 @@ class Target:
 
 
 def targets(subject: EnvUnderTest, *, all_of_them: bool = True) -> list[Target]:
-    """The places of an environment; one of each kind where not `all_of_them`.
+    """The places of an environment; the first alone if not `all_of_them`.
 
     Raises NotDefined for an environment that takes no code.
     """
-    own = _OWN.get(
-        f"{type(subject.env).__module__}:{type(subject.env).__name__}", _written
-    )
-    found = list(own(subject))
-    if not found:
+    env_class = type(subject.env)
+    address = f"{env_class.__module__}:{env_class.__name__}"
+    places = list(_OWN.get(address, _oracle_functions)(subject))
+    if not places:
         raise NotDefined(
             "no turn of the oracle holds a Python function, so there is no place for code"
         )
-    return found if all_of_them else found[:1]
+    return places if all_of_them else places[:1]
 
 
-def _written(subject: EnvUnderTest) -> Iterator[Target]:
+def _oracle_functions(subject: EnvUnderTest) -> Iterator[Target]:
     """Tasks whose oracle writes a function: it is replaced by a stub and the attack."""
     for task in subject.few():
         yield from _function(subject, task)
@@ -63,25 +64,19 @@ def _function(subject: EnvUnderTest, task: Task) -> Iterator[Target]:
         right = subject.oracle(task)
     except NotDefined:
         return
-
-    def turns(codes: Sequence[str], *, first: bool) -> list[str]:
-        def changed(text: str) -> str:
-            return (
-                wrong_with(stubbed(text), codes, first=first) if defines(text) else text
-            )
-
-        return with_text(right, changed) or right
-
     if with_text(right, lambda text: "" if defines(text) else text) is None:
         return
-    for first in (False, True):
-        place = "before" if first else "after"
-        yield Target(
-            f"{task.id} {place}",
-            task,
-            lambda codes, f=first: turns(codes, first=f),
-            right,
-        )
+
+    def turns(codes: Sequence[str], *, first: bool) -> list[str]:
+        def attack(text: str) -> str:
+            if not defines(text):
+                return text
+            return wrong_with(stub_functions(text), codes, first=first)
+
+        return with_text(right, attack) or right
+
+    yield Target(f"{task.id} after", task, partial(turns, first=False), right)
+    yield Target(f"{task.id} before", task, partial(turns, first=True), right)
 
 
 def _code_fn(subject: EnvUnderTest) -> Iterator[Target]:
@@ -95,19 +90,20 @@ def _swe_lite(subject: EnvUnderTest) -> Iterator[Target]:
     from envs.code.swe_lite.tasks import rows_in
     from envs.code.witness import witness_text
 
-    wanted = ["intervals", "colorsys"]
+    sources = ["intervals", "colorsys"]
     for task in subject.env.tasks("train", 1):
         row = rows_in(task)[0]
-        if row.source not in wanted or not witness_text(row.source):
+        if row.source not in sources or not witness_text(row.source):
             continue
-        wanted.remove(row.source)
+        # One task of each.
+        sources.remove(row.source)
         lines = row.broken.split("\n")
         tests = row.package.all_ids
 
         def turns(codes, lines=lines, tests=tests) -> list[str]:
             text = wrong_with("\n".join(lines), codes, tests=tests)
-            added = "\n".join(text.split("\n")[len(lines) :])
-            edit = render_call("edit", line=len(lines), text=f"{lines[-1]}\n{added}")
+            tail = "\n".join(text.split("\n")[len(lines) :])
+            edit = render_call("edit", line=len(lines), text=f"{lines[-1]}\n{tail}")
             return [edit, render_call("run_tests"), render_call("submit")]
 
         yield Target(f"{task.id} after", task, turns, subject.oracle(task))
@@ -115,25 +111,12 @@ def _swe_lite(subject: EnvUnderTest) -> Iterator[Target]:
 
 def _code_debug(subject: EnvUnderTest) -> Iterator[Target]:
     """Blank lines between functions take one statement each, the last of them runs the whole."""
-    from envs.code.debug.scripts import lines_with_bugs
-
-    task, lines, blank = next(
-        (task, lines, blank)
-        for task in subject.env.tasks("train", 4)
-        if (lines := lines_with_bugs(task.payload))
-        and (
-            blank := [
-                place for place, line in enumerate(lines, start=1) if not line.strip()
-            ]
-        )
-        and max(bug[0] for bug in task.payload["bugs"]) < blank[-1]
-    )
+    task, lines, blank = next(_scripts_with_room(subject))
     before = "\n".join(lines[: blank[-1] - 1])
-    longest = 200
 
     def turns(codes: Sequence[str]) -> list[str]:
         text = wrong_with(before, codes)[len(before) :]
-        pieces = in_lines(text, longest)
+        pieces = in_lines(text, MAX_LINE)
         if len(pieces) > min(len(blank), subject.env.max_turns):
             raise ValueError(
                 f"the code takes {len(pieces)} lines, there are {len(blank)}"
@@ -145,6 +128,21 @@ def _code_debug(subject: EnvUnderTest) -> Iterator[Target]:
         ]
 
     yield Target(f"{task.id} between", task, turns, subject.oracle(task))
+
+
+def _scripts_with_room(
+    subject: EnvUnderTest,
+) -> Iterator[tuple[Task, list[str], list[int]]]:
+    """Tasks of `code_debug` with a blank line below every bug: task, lines, blank places."""
+    from envs.code.debug.scripts import lines_with_bugs
+
+    for task in subject.env.tasks("train", 4):
+        lines = lines_with_bugs(task.payload)
+        numbered = enumerate(lines, start=1)
+        blank = [number for number, line in numbered if not line.strip()]
+        last_bug = max(bug[0] for bug in task.payload["bugs"])
+        if blank and last_bug < blank[-1]:
+            yield task, lines, blank
 
 
 _OWN: dict[str, Callable[[EnvUnderTest], Iterator[Target]]] = {

@@ -11,17 +11,23 @@ from typing import Any
 import numpy as np
 
 from envs.checks.env_under_test import EnvUnderTest, NotDefined, Script
-from envs.checks.turns import bare_calls, filled_calls, with_text
+from envs.checks.turns import (
+    bare_calls,
+    filled_calls,
+    smallest,
+    takes_any_string,
+    with_text,
+)
 from envs.toolspec import Call, parse_call
 from envs.types import Task, as_messages
 
 __all__ = [
     "echo",
     "enumeration",
+    "broken_calls",
     "extreme_arguments",
-    "malformed_calls",
     "nothing_done",
-    "oversized",
+    "huge_turns",
     "repetition",
     "strange_characters",
     "wrong_types",
@@ -29,8 +35,11 @@ __all__ = [
 
 HUGE = 300_000
 FAR = 10**17
-LISTED_TASKS, LISTED_TURNS = 12, 24
+EXTREMES = 3
+"""Extreme values of each type."""
+OTHER_TASKS, RANDOM_TURNS = 12, 24
 SHORT = 200
+"""Longest answer that an enumeration holds: longer ones are programs."""
 
 _STRANGE = (
     "\x00",
@@ -43,6 +52,7 @@ _STRANGE = (
     "\r\n\t\v\f\x85\u2028",
     "%s%n{}{0.__class__}$(id)`id`' OR 1=1 --",
 )
+_SEPARATORS = ("\n", " ", ", ")
 _MALFORMED = (
     "{",
     '{"name": "submit"',
@@ -64,6 +74,13 @@ _MALFORMED = (
     "1e999",
     "9" * 5000,
 )
+_PLAIN = {
+    "string": '"x"',
+    "integer": "1",
+    "number": "1",
+    "boolean": "true",
+    "array": "[]",
+}
 _DEEP = '{"a":' * 200 + "null" + "}" * 200
 _WRONG_TYPES: Mapping[str, Sequence[str]] = {
     "string": ("null", "3", "true", '["x"]', '{"x": "y"}', _DEEP),
@@ -84,10 +101,10 @@ _INSIST = (
 )
 
 
-def scored(
+def play_attack(
     subject: EnvUnderTest, task: Task, script: Script, attack: str
 ) -> Iterator[str]:
-    """A sentence where a script that solves nothing passes."""
+    """Plays a script that solves nothing; yields a sentence if it passes."""
     trace = subject.play(task, script)
     if trace.passed:
         turn = trace.chat[-2] if len(trace.chat) > 2 else ""
@@ -98,91 +115,95 @@ def nothing_done(subject: EnvUnderTest) -> Iterator[str]:
     """Empty turns, claims of success, and tools without arguments (submitting at once) score 0."""
     for task in subject.some():
         for turn in ("", " ", "\n", *_INSIST):
-            yield from scored(
+            yield from play_attack(
                 subject, task, itertools.repeat(turn), f"the turn {turn!r:.40}"
             )
         calls = bare_calls(subject.tools(task))
         for turn in calls:
-            yield from scored(subject, task, itertools.repeat(turn), "a bare call")
-        yield from scored(subject, task, calls, "all bare calls")
+            yield from play_attack(subject, task, itertools.repeat(turn), "a bare call")
+        yield from play_attack(subject, task, calls, "all bare calls")
 
 
 def echo(subject: EnvUnderTest) -> Iterator[str]:
     """The prompt, the instructions or the last reply, as a turn or in an argument, scores 0."""
     for task in subject.some():
-        messages = [
-            m["content"] for m in as_messages(subject.env.instructions, task.prompt)
-        ]
+        chat = as_messages(subject.env.instructions, task.prompt)
+        messages = [message["content"] for message in chat]
         for text in (*messages, "\n\n".join(messages)):
-            yield from scored(
-                subject, task, itertools.repeat(text), "an echo of the prompt"
-            )
-        yield from scored(
+            turns = itertools.repeat(text)
+            yield from play_attack(subject, task, turns, "an echo of the prompt")
+
+        yield from play_attack(
             subject, task, lambda chat: chat[-1], "an echo of the last reply"
         )
         for call in _with_string(subject, task, task.prompt):
-            yield from scored(
-                subject, task, itertools.repeat(call), "the prompt as an argument"
-            )
+            turns = itertools.repeat(call)
+            yield from play_attack(subject, task, turns, "the prompt as an argument")
 
 
 def enumeration(subject: EnvUnderTest) -> Iterator[str]:
     """All answers in one turn, the right one among them, score 0."""
-    numbers = " ".join(map(str, range(-1000, 1001)))
+    numbers = list(map(str, range(-1000, 1001)))
     for task in subject.some():
-        for text in (numbers, numbers.replace(" ", "\n"), numbers.replace(" ", ", ")):
-            yield from scored(
-                subject, task, itertools.repeat(text), "an enumeration of numbers"
-            )
+        for separator in _SEPARATORS:
+            turns = itertools.repeat(separator.join(numbers))
+            yield from play_attack(subject, task, turns, "an enumeration of numbers")
         with suppress(NotDefined):
-            own = subject.oracle(task)
-            yield from _enumerated(subject, task, own, _other_turns(subject, task, own))
+            yield from _enumerate_answers(subject, task, subject.oracle(task))
 
 
-def _enumerated(
-    subject: EnvUnderTest, task: Task, own: list[str], others: list[str]
+def _enumerate_answers(
+    subject: EnvUnderTest, task: Task, right: list[str]
 ) -> Iterator[str]:
-    # Longer texts are programs, and one that holds the right function among others is right.
-    short = [turn for turn in others if len(turn) <= SHORT and "\n" not in turn]
-    if not short or any(len(turn) > SHORT or "\n" in turn for turn in own):
+    """The right turns among wrong ones, in one turn and in one argument."""
+    wrong = [turn for turn in _other_turns(subject, task, right) if _is_short(turn)]
+    # A program that holds the right function among others is right.
+    if not wrong or not all(map(_is_short, right)):
         return
-    half = len(short) // 2
+
     # In the middle: first or last it may be what an honest reader takes for the answer.
-    listed = [*short[:half], *own, *short[half:]]
-    for join in ("\n", " ", ", "):
-        turns = itertools.repeat(join.join(listed))
-        yield from scored(subject, task, turns, "an enumeration of answers")
-        strings = list(
-            dict.fromkeys(text for turn in listed for text in _strings(turn))
-        )
-        text = join.join(strings)
-        changed = (
-            with_text(own, lambda _, text=text: text) if len(strings) > 1 else None
-        )
-        if changed is not None and _strings(own[-1]):
-            yield from scored(subject, task, changed, "an enumeration in one argument")
+    half = len(wrong) // 2
+    answers = [*wrong[:half], *right, *wrong[half:]]
+    strings = list(
+        dict.fromkeys(text for turn in answers for text in _string_arguments(turn))
+    )
+    for separator in _SEPARATORS:
+        turns = itertools.repeat(separator.join(answers))
+        yield from play_attack(subject, task, turns, "an enumeration of answers")
+
+        if len(strings) > 1 and _string_arguments(right[-1]):
+            text = separator.join(strings)
+            script = with_text(right, lambda _, text=text: text)
+            if script is not None:
+                attack = "an enumeration in one argument"
+                yield from play_attack(subject, task, script, attack)
 
 
-def _other_turns(subject: EnvUnderTest, task: Task, own: list[str]) -> list[str]:
-    """What solves other tasks of the cell, and random turns."""
-    tasks = subject.sample(task.split, task.level, LISTED_TASKS)
-    found = {turn: None for other in tasks for turn in subject.oracle(other)}
-    rng = np.random.default_rng(0)
+def _is_short(turn: str) -> bool:
+    return len(turn) <= SHORT and "\n" not in turn
+
+
+def _other_turns(subject: EnvUnderTest, task: Task, right: list[str]) -> list[str]:
+    """Turns that solve other tasks of the split and level, and random ones."""
+    tasks = subject.sample(task.split, task.level, OTHER_TASKS)
+    turns = dict.fromkeys(turn for other in tasks for turn in subject.oracle(other))
+    # Random turns are drawn for the state of an episode.
     subject.play(task, [])
+    rng = np.random.default_rng(0)
     with suppress(NotDefined):
-        for _ in range(LISTED_TURNS):
-            found[subject.defined(subject.env.random_turn, rng)] = None
-    return [turn for turn in found if turn not in own]
+        for _ in range(RANDOM_TURNS):
+            turns[subject.defined(subject.env.random_turn, rng)] = None
+    return [turn for turn in turns if turn not in right]
 
 
-def _strings(turn: str) -> list[str]:
+def _string_arguments(turn: str) -> list[str]:
     call = parse_call(turn)
     if not isinstance(call, Call):
         return []
     return [value for value in call.arguments.values() if isinstance(value, str)]
 
 
-def oversized(subject: EnvUnderTest) -> Iterator[str]:
+def huge_turns(subject: EnvUnderTest) -> Iterator[str]:
     """Huge turns and huge arguments score 0, and are answered soon."""
     for task in subject.few():
         for turn in (
@@ -192,25 +213,29 @@ def oversized(subject: EnvUnderTest) -> Iterator[str]:
             "{" * HUGE,
             '{"name": "' + "x" * HUGE,
         ):
-            yield from scored(subject, task, [turn, turn], "a huge turn")
+            yield from play_attack(subject, task, [turn, turn], "a huge turn")
         for call in _with_string(subject, task, "x = 1\n" * (HUGE // 6)):
-            yield from scored(subject, task, [call, call], "a huge argument")
+            yield from play_attack(subject, task, [call, call], "a huge argument")
 
 
 def strange_characters(subject: EnvUnderTest) -> Iterator[str]:
     """Control characters, surrogates, other digits and marks score 0, as turns and in arguments."""
     for task in subject.few():
         for text in _STRANGE:
-            yield from scored(subject, task, [text, text], f"the turn {text!r:.40}")
+            yield from play_attack(
+                subject, task, [text, text], f"the turn {text!r:.40}"
+            )
             for call in _with_string(subject, task, text):
-                yield from scored(subject, task, [call], f"the argument {text!r:.40}")
+                yield from play_attack(
+                    subject, task, [call], f"the argument {text!r:.40}"
+                )
 
 
-def malformed_calls(subject: EnvUnderTest) -> Iterator[str]:
+def broken_calls(subject: EnvUnderTest) -> Iterator[str]:
     """Turns that are broken calls, or calls of what is no tool, score 0."""
     for task in subject.some():
         for turn in _MALFORMED:
-            yield from scored(subject, task, [turn], f"the turn {turn!r:.40}")
+            yield from play_attack(subject, task, [turn], f"the turn {turn!r:.40}")
 
 
 def extreme_arguments(subject: EnvUnderTest) -> Iterator[str]:
@@ -219,16 +244,13 @@ def extreme_arguments(subject: EnvUnderTest) -> Iterator[str]:
     for task in subject.few():
         # An enumeration or a boolean has no value out of range, and one of them may be right.
         tools = [tool for tool in subject.tools(task) if _has_a_range(tool)]
-        end = bare_calls(subject.tools(task))[-1:]
+        ends = bare_calls(subject.tools(task))[-1:]
         tools_seen += len(tools)
-        for round_number in range(3):
-            calls = list(
-                filled_calls(tools, lambda _, s, n=round_number: _extreme(s, n))
-            )
+        for which in range(EXTREMES):
+            calls = list(filled_calls(tools, lambda _, s, n=which: _extreme(s, n)))
             for call in calls:
-                yield from scored(
-                    subject, task, [call, call, *end], "an extreme argument"
-                )
+                script = [call, call, *ends]
+                yield from play_attack(subject, task, script, "an extreme argument")
     if not tools_seen:
         raise NotDefined("it offers no tools whose arguments could be out of range")
 
@@ -237,81 +259,87 @@ def wrong_types(subject: EnvUnderTest) -> Iterator[str]:
     """Every tool with arguments of other types, or too few, scores 0 and raises nothing."""
     played = 0
     for task in subject.few():
-        tools, budget = subject.tools(task), subject.env.turn_budget(task)
+        tools = subject.tools(task)
         ends = bare_calls(tools)[-1:]
-        turns = [turn for tool in tools for turn in _of_wrong_types(tool)]
+        turns = [turn for tool in tools for turn in _calls_of_wrong_types(tool)]
         played += len(turns)
-        size = max(budget - len(ends), 1)
+        # As many in an episode as its turns allow.
+        size = max(subject.env.turn_budget(task) - len(ends), 1)
         for start in range(0, len(turns), size):
             script = [*turns[start : start + size], *ends]
-            yield from scored(subject, task, script, "calls of wrong types")
+            yield from play_attack(subject, task, script, "calls of wrong types")
     if not played:
         raise NotDefined("it offers no tools that take arguments")
 
 
-def _of_wrong_types(tool: Mapping[str, Any]) -> Iterator[str]:
+def _calls_of_wrong_types(tool: Mapping[str, Any]) -> Iterator[str]:
     """Calls as text, for JSON knows values that nothing else writes."""
     properties = tool["parameters"]["properties"]
-    plain = {"string": '"x"', "integer": "1", "number": "1", "boolean": "true"}
-    fine = {
-        name: json.dumps(schema["enum"][0])
-        if "enum" in schema
-        else plain.get(schema["type"], "[]" if schema["type"] == "array" else "{}")
-        for name, schema in properties.items()
-    }
     required = tool["parameters"]["required"]
-    # Whatever else is valid could be right by chance.
-    changes = [{k: v for k, v in fine.items() if k != name} for name in required]
+    valid = {name: _valid_json(schema) for name, schema in properties.items()}
+
+    # One fault at a time: whatever else is valid could be right by chance.
+    for missing in required:
+        rest = {name: text for name, text in valid.items() if name != missing}
+        yield _call_text(tool["name"], rest)
     for name, schema in properties.items():
-        wrongs = [
-            w for w in _WRONG_TYPES[schema["type"]] if name in required or w != "null"
-        ]
-        changes += [{**fine, name: wrong} for wrong in wrongs]
-    for change in changes:
-        given = ", ".join(
-            f"{json.dumps(name)}: {value}" for name, value in change.items()
-        )
-        yield f'{{"name": {json.dumps(tool["name"])}, "arguments": {{{given}}}}}'
+        for wrong in _WRONG_TYPES[schema["type"]]:
+            # An argument that is not required may be null.
+            if name in required or wrong != "null":
+                yield _call_text(tool["name"], {**valid, name: wrong})
+
+
+def _valid_json(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return json.dumps(schema["enum"][0])
+    return _PLAIN.get(schema["type"], "{}")
+
+
+def _call_text(name: str, arguments: Mapping[str, str]) -> str:
+    """A call whose arguments are JSON texts already."""
+    pairs = [f"{json.dumps(key)}: {value}" for key, value in arguments.items()]
+    return f'{{"name": {json.dumps(name)}, "arguments": {{{", ".join(pairs)}}}}}'
 
 
 def _has_a_range(tool: Mapping[str, Any]) -> bool:
     schemas = tool["parameters"]["properties"].values()
-    return any(
-        "enum" not in schema and schema["type"] != "boolean" for schema in schemas
-    )
+    ranged = [schema for schema in schemas if "enum" not in schema]
+    return any(schema["type"] != "boolean" for schema in ranged)
 
 
-def _extreme(schema: Mapping[str, Any], round_number: int) -> Any:
+def _extreme(schema: Mapping[str, Any], which: int) -> Any:
+    """One of the `EXTREMES` extreme values of a parameter."""
     if "enum" in schema:
         return schema["enum"][0]
-    text = ("", "../" * 40, "\x00\u202e\u6f22" * 50)[round_number]
-    return {
-        "string": text,
-        "integer": (-FAR, FAR, -(2**31) - 1)[round_number],
-        "number": (-1e308, 1e308, 5e-324)[round_number],
-        "boolean": True,
-        "array": [[text] * 1000, [-FAR] * 1000, [None]][round_number],
-        "object": ({"": ""}, dict.fromkeys(map(str, range(1000)), -FAR), {"a": None})[
-            round_number
-        ],
-    }[schema["type"]]
+    texts = ("", "../" * 40, "\x00\u202e\u6f22" * 50)
+    wide = dict.fromkeys(map(str, range(1000)), -FAR)
+    values = {
+        "string": texts,
+        "integer": (-FAR, FAR, -(2**31) - 1),
+        "number": (-1e308, 1e308, 5e-324),
+        "boolean": (True, True, True),
+        "array": ([texts[which]] * 1000, [-FAR] * 1000, [None]),
+        "object": ({"": ""}, wide, {"a": None}),
+    }
+    return values[schema["type"]][which]
 
 
 def repetition(subject: EnvUnderTest) -> Iterator[str]:
     """The oracle's turns but the last, then the same turn or the last reply repeated, score 0."""
     count = 0
     for task in subject.some():
-        *start, before, last = ("", *subject.oracle(task))
-        if not start or before == last:
+        *start, last = subject.oracle(task)
+        if not start or start[-1] == last:
             continue
         count += 1
-        begun = [*start[1:], before]
-        again = itertools.chain(begun, itertools.repeat(before))
-        yield from scored(subject, task, again, "the last turn but one, repeated,")
-        reply = subject.play(task, begun).chat[-1]
-        parrot = itertools.chain(begun, itertools.repeat(reply))
+
+        again = itertools.chain(start, itertools.repeat(start[-1]))
+        yield from play_attack(subject, task, again, "the last turn but one, repeated,")
+
+        reply = subject.play(task, start).chat[-1]
         if reply != last:
-            yield from scored(subject, task, parrot, "the last reply, repeated,")
+            parrot = itertools.chain(start, itertools.repeat(reply))
+            yield from play_attack(subject, task, parrot, "the last reply, repeated,")
     if not count:
         raise NotDefined("no oracle of the sample has two different turns at its end")
 
@@ -320,14 +348,9 @@ def _with_string(subject: EnvUnderTest, task: Task, text: str) -> Iterator[str]:
     """Calls with a text in every string argument; other arguments are as small as can be."""
 
     def fill(_: str, schema: Mapping[str, Any]) -> Any:
-        if "enum" in schema:
-            return schema["enum"][0]
-        plain = {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
-        return text if schema["type"] == "string" else plain[schema["type"]]
+        return text if takes_any_string(schema) else smallest(schema)
 
     for tool in subject.tools(task):
-        properties = tool["parameters"]["properties"].values()
-        if any(
-            schema["type"] == "string" and "enum" not in schema for schema in properties
-        ):
+        schemas = tool["parameters"]["properties"].values()
+        if any(map(takes_any_string, schemas)):
             yield from filled_calls([tool], fill)

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from envs.attack.check import nothing_is_stolen
 from envs.checks import attacks, contract, hostile, lasting, replies, supply, verdicts
-from envs.checks.run import Check
+from envs.checks.env_under_test import EnvUnderTest
 
-__all__ = ["CHECKS", "by_name"]
+__all__ = ["CHECKS", "Check", "by_name"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question to an environment.
+
+    | field | meaning |
+    |---|---|
+    | name | for `--only` and the table |
+    | find | yields a sentence for each problem; its docstring's first line says what must hold |
+    | alone | attacks that could end, hang or litter the process of an unsound environment |
+    """
+
+    name: str
+    find: Callable[[EnvUnderTest], Iterator[str]]
+    alone: bool = False
+
+    @property
+    def about(self) -> str:
+        """What must hold."""
+        return (self.find.__doc__ or "").partition("\n")[0]
+
 
 CHECKS = (
     Check("gymnasium", contract.gymnasium_accepts),
     Check("errors", contract.refuses_bad_input),
     Check("vector", contract.vectorizes),
     Check("pickle", contract.survives_pickling),
-    Check("labels", supply.labelled),
-    Check("deterministic", supply.deterministic),
+    Check("labels", supply.tasks_have_labels),
+    Check("deterministic", supply.seeds_decide),
     Check("disjoint", supply.splits_are_disjoint),
     Check("oracle", verdicts.oracle_wins),
     Check("critical", verdicts.critical_turns_decide),
@@ -28,10 +52,10 @@ CHECKS = (
     Check("echo", attacks.echo, alone=True),
     Check("enumerate", attacks.enumeration),
     Check("repeat", attacks.repetition),
-    Check("told", replies.answers_told),
-    Check("huge", attacks.oversized, alone=True),
+    Check("told", replies.replies_hide_the_answer),
+    Check("huge", attacks.huge_turns, alone=True),
     Check("characters", attacks.strange_characters, alone=True),
-    Check("malformed", attacks.malformed_calls),
+    Check("malformed", attacks.broken_calls),
     Check("extremes", attacks.extreme_arguments, alone=True),
     Check("types", attacks.wrong_types, alone=True),
     Check("exit", hostile.code_that_exits, alone=True),
@@ -40,8 +64,8 @@ CHECKS = (
     Check("late", lasting.code_that_acts_late, alone=True),
     Check("stay", lasting.code_that_stays, alone=True),
     Check("flood", lasting.code_that_floods, alone=True),
-    Check("plant", hostile.planted_files, alone=True),
-    Check("tests", hostile.edited_tests, alone=True),
+    Check("plant", hostile.files_do_not_decide, alone=True),
+    Check("tests", hostile.rewriting_tests_is_useless, alone=True),
     Check("escape", hostile.escapes, alone=True),
     Check("attack", nothing_is_stolen, alone=True),
 )
@@ -50,12 +74,9 @@ CHECKS = (
 def by_name(name: str) -> Check:
     """The check of that name. Raises ValueError that names the nearest."""
     names = [check.name for check in CHECKS]
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = (
-            f"did you mean {near[0]!r}?"
-            if near
-            else f"wanted one of {', '.join(names)}"
-        )
-        raise ValueError(f"unknown check {name!r}; {hint}")
-    return CHECKS[names.index(name)]
+    if name in names:
+        return CHECKS[names.index(name)]
+
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected {', '.join(names)}"
+    raise ValueError(f"unknown check {name!r}; {hint}")

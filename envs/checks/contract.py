@@ -13,73 +13,83 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 from envs import registry
+from envs.base import TextEnv
 from envs.checks.env_under_test import EnvUnderTest
-from envs.checks.fresh import drawn, in_fresh_process
+from envs.checks.fresh import in_fresh_process, task_lines
 
 __all__ = ["gymnasium_accepts", "refuses_bad_input", "survives_pickling", "vectorizes"]
 
 MANY = 2
+FOREIGN_TURN = "\u00e9\n"
+"""A turn that is not ASCII, which shared memory would garble."""
 
 
 def gymnasium_accepts(subject: EnvUnderTest) -> Iterator[str]:
     """Gymnasium's check_env finds nothing, and warns of nothing."""
-    with closing(subject.make()) as env, warnings.catch_warnings(record=True) as warned:
+    with closing(subject.make()) as env, warnings.catch_warnings(record=True) as log:
         warnings.simplefilter("always")
         check_env(env)
-    yield from (str(warning.message) for warning in warned)
+    yield from (str(warning.message) for warning in log)
 
 
 def refuses_bad_input(subject: EnvUnderTest) -> Iterator[str]:
-    """Bad resets and steps raise errors that say got, wanted and what to do."""
-    env, splits, levels = subject.env, subject.env.splits, subject.env.levels
-    split, level = splits[0], levels[0]
-    task = subject.sample(split, level, 1)[0]
-    wrong_level = max(levels) + 1
-    bad: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
+    """Bad resets and steps raise errors that say got, expected and what to do."""
+    for what, options, words in (*_bad_options(subject), *_tasks_elsewhere(subject)):
+        yield from _refusal(
+            what,
+            ValueError,
+            words,
+            lambda bad=options: subject.env.reset(options=bad),
+        )
+    yield from _bad_steps(subject)
+
+
+BadReset = tuple[str, dict[str, Any], tuple[str, ...]]
+"""What is wrong, the options, and the words that the error must name."""
+
+
+def _bad_options(subject: EnvUnderTest) -> list[BadReset]:
+    split, level = subject.env.splits[0], subject.env.levels[0]
+    beyond = max(subject.env.levels) + 1
+    return [
         ("an unknown split", {"split": "no such split"}, ("no such split", split)),
-        (
-            "a level out of range",
-            {"level": wrong_level},
-            (str(wrong_level), str(level)),
-        ),
+        ("a level out of range", {"level": beyond}, (str(beyond), str(level))),
         ("an unknown option", {"no_option": 1}, ("no_option", "split")),
         ("an unknown task", {"task_id": "no such task"}, ("no such task",)),
     ]
-    others = [cell for cell in subject.cells() if cell != (split, level)]
-    bad += [
-        (
-            f"a task of {split} at level {level}",
-            {"split": s, "level": n, "task_id": task.id},
-            (),
-        )
-        for s, n in (others[-1:] if subject.quick else others)
-    ]
-    for what, options, words in bad:
-        told = words or (task.id, options["split"])
-        yield from _refusal(
-            what, ValueError, told, lambda o=options: env.reset(options=o)
-        )
+
+
+def _tasks_elsewhere(subject: EnvUnderTest) -> Iterator[BadReset]:
+    """A task asked for under each split and level that it is not of."""
+    home = subject.env.splits[0], subject.env.levels[0]
+    task = subject.sample(*home, 1)[0]
+    what = f"a task of {task.split} at level {task.level}"
+    elsewhere = [cell for cell in subject.cells() if cell != home]
+    for split, level in elsewhere[-1:] if subject.quick else elsewhere:
+        options = {"split": split, "level": level, "task_id": task.id}
+        yield what, options, (task.id, split)
+
+
+def _bad_steps(subject: EnvUnderTest) -> Iterator[str]:
     with closing(subject.make()) as fresh:
-        yield from _refusal(
-            "a step before the first reset",
-            ResetNeeded,
-            ("reset",),
-            lambda: fresh.step("x"),
-        )
-    yield from _after_the_end(subject)
+        yield from _no_step(fresh, "a step before the first reset")
 
-
-def _after_the_end(subject: EnvUnderTest) -> Iterator[str]:
     env, task = subject.env, subject.few()[0]
     subject.play(task, [])
     for action in (None, 3, b"x"):
-        words = ("str", type(action).__name__)
-        what = f"an action of type {type(action).__name__}"
-        yield from _refusal(what, TypeError, words, lambda a=action: env.step(a))  # pyright: ignore[reportArgumentType]
-    if subject.play(task, lambda chat: "").ended:
+        name = type(action).__name__
         yield from _refusal(
-            "a step after the end", ResetNeeded, ("reset",), lambda: env.step("x")
+            f"an action of type {name}",
+            TypeError,
+            ("str", name),
+            lambda bad=action: env.step(bad),  # pyright: ignore[reportArgumentType]
         )
+    if subject.play(task, lambda chat: "").ended:
+        yield from _no_step(env, "a step after the end")
+
+
+def _no_step(env: TextEnv, what: str) -> Iterator[str]:
+    yield from _refusal(what, ResetNeeded, ("reset",), lambda: env.step("x"))
 
 
 def _refusal(
@@ -88,17 +98,18 @@ def _refusal(
     try:
         act()
     except kind as error:
-        if missing := [word for word in words if word not in str(error)]:
+        missing = [word for word in words if word not in str(error)]
+        if missing:
             yield f"the error about {what} must name {missing[0]!r}, got: {error}"
     else:
-        yield f"{what} was accepted, wanted {kind.__name__}"
+        yield f"{what} was accepted, expected {kind.__name__}"
 
 
 def survives_pickling(subject: EnvUnderTest) -> Iterator[str]:
     """A pickled environment draws the same tasks in a fresh process."""
     with closing(subject.make()) as env:
         there = in_fresh_process(subject.name, hash_seed=3, pickled=pickle.dumps(env))
-        yield from difference(drawn(env), there, "here", "where it was unpickled")
+        yield from difference(task_lines(env), there, "here", "where it was unpickled")
 
 
 def vectorizes(subject: EnvUnderTest) -> Iterator[str]:
@@ -107,21 +118,25 @@ def vectorizes(subject: EnvUnderTest) -> Iterator[str]:
     if spec is None:
         yield "it has no Gymnasium spec: register it"
         return
-    alone = []
+
+    expected: list[tuple[str, str]] = []
     with closing(subject.make()) as env:
         for number in range(MANY):
-            prompt = env.reset(seed=5 + number)[0]
-            alone.append((prompt, env.step("\u00e9\n")[0]))
+            prompt, _ = env.reset(seed=5 + number)
+            reply, *_ = env.step(FOREIGN_TURN)
+            expected.append((prompt, reply))
+
     spawned = {"shared_memory": False, "context": "spawn"}
     for mode, options in (("sync", {}), ("async", spawned)):
-        made = gymnasium.make_vec(
+        vector = gymnasium.make_vec(
             spec.id, num_envs=MANY, vectorization_mode=mode, vector_kwargs=options
         )
-        with closing(made) as many:
-            prompts, _ = many.reset(seed=5)
-            replies = many.step(("\u00e9\n",) * MANY)[0]
-        if list(zip(prompts, replies, strict=True)) != alone:
-            yield f"{mode}: got {list(prompts)!r:.200}, wanted {[p for p, _ in alone]!r:.200}"
+        with closing(vector):
+            prompts, _ = vector.reset(seed=5)
+            replies, *_ = vector.step((FOREIGN_TURN,) * MANY)
+        chats = list(zip(prompts, replies, strict=True))
+        if chats != expected:
+            yield f"{mode}: got {chats!r:.200}, expected {expected!r:.200}"
 
 
 def difference(

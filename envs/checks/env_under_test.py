@@ -52,17 +52,16 @@ class Trace:
     @property
     def passed(self) -> bool:
         """Whether anything in it counts as success."""
-        said = any(info.get("verified") for info in self.infos)
-        return (
-            said or self.reward > 0 or any(verdict.passed for verdict in self.verdicts)
-        )
+        verified = any(info.get("verified") for info in self.infos)
+        passed = any(verdict.passed for verdict in self.verdicts)
+        return verified or passed or self.reward > 0
 
 
 class EnvUnderTest:
     """An environment by name, and samples of its tasks.
 
-    `notes` takes what a check found worth telling, `breaches` what breaks the contract of `step`;
-    whoever runs a check empties both. A context manager.
+    A check leaves remarks for its reader in `notes`; `breaches` collects what breaks the contract
+    of `step`. Whoever runs a check empties both. A context manager.
     """
 
     def __init__(self, name: str, *, quick: bool = False) -> None:
@@ -77,7 +76,7 @@ class EnvUnderTest:
         env = registry.make(self.name).unwrapped
         if not isinstance(env, TextEnv):
             raise ValueError(
-                f"got {type(env).__name__} for {self.name!r}, wanted a TextEnv: derive it from "
+                f"got {type(env).__name__} for {self.name!r}, expected a TextEnv: derive it from "
                 "envs.base.TextEnv"
             )
         return env
@@ -99,7 +98,7 @@ class EnvUnderTest:
         return [tasks[int(place)] for place in places]
 
     def some(self) -> Iterator[Task]:
-        """Two tasks of every cell; where it must be quick one of every split and every level."""
+        """Two tasks of every split at every level; if quick, one of every split and every level."""
         first_split, first_level = self.env.splits[0], self.env.levels[0]
         for split, level in self.cells():
             if not self.quick:
@@ -109,18 +108,17 @@ class EnvUnderTest:
 
     def few(self) -> list[Task]:
         """A task of the first split at every level: for attacks that take long."""
-        return [
-            t
-            for lvl in self.env.levels
-            for t in self.sample(self.env.splits[0], lvl, 1)
-        ]
+        tasks: list[Task] = []
+        for level in self.env.levels:
+            tasks += self.sample(self.env.splits[0], level, 1)
+        return tasks
 
     def oracle(self, task: Task) -> list[str]:
         """The turns that solve a task. Raises NotDefined without an oracle."""
         return self.defined(self.env.oracle, task)
 
     def defined(self, method: Callable[..., Any], *arguments: Any) -> Any:
-        """What an optional method returns. Raises NotDefined where the author wrote none."""
+        """What an optional method returns. Raises NotDefined if the author wrote none."""
         try:
             return method(*arguments)
         except NotImplementedError as error:
@@ -140,51 +138,40 @@ class EnvUnderTest:
         verdicts: list[Verdict] = []
         reply = env.reply
 
-        def recorded(text: str) -> str | Verdict:
+        def reply_and_record(text: str) -> str | Verdict:
             answer = reply(text)
             if isinstance(answer, Verdict):
                 verdicts.append(answer)
             return answer
 
-        with _replaced(env, find=lambda *_: task, reply=recorded):
+        # `find` too, so that a task of no split is played as well.
+        with _patch_methods(env, find=lambda *_: task, reply=reply_and_record):
             options = {"split": task.split, "level": task.level, "task_id": task.id}
             prompt, info = env.reset(seed=0, options=options)
             trace = Trace(task, [prompt], [copy.copy(info)], verdicts)
             self._steps(env, trace, script)
-        self.breaches += [
-            f"{told} (task {task.id})" for told in _verdict_breaches(verdicts)
-        ]
+        self._note_breaches(task, _verdict_breaches(verdicts))
         return trace
 
     def _steps(self, env: TextEnv, trace: Trace, script: Script) -> None:
-        turns = (
-            (script(trace.chat) for _ in itertools.count())
-            if callable(script)
-            else script
-        )
-        budget = env.turn_budget(trace.task)
-        for number, turn in enumerate(turns, start=1):
+        task = trace.task
+        budget = env.turn_budget(task)
+        for number, turn in enumerate(_turns(script, trace.chat), start=1):
             if number > budget:
-                self.breaches.append(
-                    f"task {trace.task.id} goes on after its {budget} turns"
-                )
+                self.breaches.append(f"task {task.id} goes on after its {budget} turns")
                 return
+
             started = time.monotonic()
             try:
                 step = env.step(turn)
             except Exception as error:
-                error.add_note(
-                    f"at turn {number} of task {trace.task.id}, {turn!r:.80}"
-                )
+                error.add_note(f"at turn {number} of task {task.id}, {turn!r:.80}")
                 raise
             took_s = time.monotonic() - started
             if took_s > self.patience_s:
-                self.breaches.append(
-                    f"a turn of task {trace.task.id} took {took_s:.0f} s"
-                )
-            self.breaches += [
-                f"{told} (task {trace.task.id})" for told in _step_breaches(step)
-            ]
+                self.breaches.append(f"a turn of task {task.id} took {took_s:.0f} s")
+            self._note_breaches(task, _step_breaches(step))
+
             observation, reward, terminated, truncated, info = step
             trace.chat += [turn, observation]
             trace.infos.append(info)
@@ -193,9 +180,19 @@ class EnvUnderTest:
             if trace.ended:
                 return
 
+    def _note_breaches(self, task: Task, sentences: Iterable[str]) -> None:
+        self.breaches += [f"{sentence} (task {task.id})" for sentence in sentences]
+
+
+def _turns(script: Script, chat: list[str]) -> Iterable[str]:
+    """The turns of a script; one that is a function is asked for each, without end."""
+    if not callable(script):
+        return script
+    return (script(chat) for _ in itertools.count())
+
 
 @contextmanager
-def _replaced(env: TextEnv, **methods: Any) -> Iterator[None]:
+def _patch_methods(env: TextEnv, **methods: Any) -> Iterator[None]:
     """Puts functions in place of methods of one environment."""
     vars(env).update(methods)
     try:
@@ -208,20 +205,20 @@ def _replaced(env: TextEnv, **methods: Any) -> Iterator[None]:
 def _step_breaches(step: Sequence[Any]) -> Iterator[str]:
     observation, reward, terminated, truncated, info = step
     if not isinstance(observation, str):
-        yield f"the reply is {type(observation).__name__}, wanted str"
+        yield f"the reply is {type(observation).__name__}, expected str"
     if reward not in (0.0, 1.0):
-        yield f"the reward is {reward!r}, wanted 0 or 1"
+        yield f"the reward is {reward!r}, expected 0 or 1"
     verified = info.get("verified")
     if not terminated and not truncated:
         if reward or verified is not None:
-            yield f"reward {reward!r} and verified {verified!r} before the end, wanted 0 and None"
+            yield f"reward {reward!r} and verified {verified!r} before the end, expected 0 and None"
     elif verified is None:
         yield "the episode ends without a verdict"
     elif bool(verified) != (reward == 1.0):
         yield f"verified is {verified!r} with reward {reward!r}; both must say the same"
     for name, value in info.get("parts", {}).items():
         if not math.isfinite(value):
-            yield f"part {name!r} is {value!r}, wanted a finite number"
+            yield f"part {name!r} is {value!r}, expected a finite number"
 
 
 def _verdict_breaches(verdicts: Iterable[Verdict]) -> Iterator[str]:

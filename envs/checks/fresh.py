@@ -1,26 +1,38 @@
 """Which tasks an environment gives, as a fresh process sees them.
 
-`python -m envs.checks.fresh NAME` prints them; with `--pickled` of the environment that stands
-pickled on standard input.
+`python -m envs.checks.fresh NAME` prints a line for each sample of them; with `--pickled` it asks
+the environment that is pickled on standard input.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Sequence
 from hashlib import sha256
+from pathlib import Path
 
 from envs import registry
 from envs.base import TextEnv
-from envs.checks.run import fresh_environment
 
-__all__ = ["drawn", "in_fresh_process", "without_sandboxes"]
+__all__ = [
+    "fresh_environment",
+    "in_fresh_process",
+    "task_lines",
+    "without_sandboxes",
+]
 
 SEEDS = (0, 7)
 LISTED = 500
 LIMIT_S = 300
+HEX_DIGITS = 16
+
+
+def fresh_environment(**variables: str) -> dict[str, str]:
+    """Environment variables with which a new Python imports what this one can import."""
+    path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+    return {**os.environ, "PYTHONPATH": path, **variables}
 
 
 def without_sandboxes(env_class: type[TextEnv]) -> TextEnv:
@@ -29,55 +41,70 @@ def without_sandboxes(env_class: type[TextEnv]) -> TextEnv:
     return type(env_class.__name__, (env_class,), idle)()
 
 
-def drawn(env: TextEnv) -> list[str]:
-    """A line for every cell and seed, and one for all the tasks of a cell, in their order."""
-    lines = []
+def task_lines(env: TextEnv) -> list[str]:
+    """A line for each seed at every split and level, and one for all tasks there, in order."""
+    lines: list[str] = []
     for split in env.splits:
         for level in env.levels:
-            for seed in SEEDS:
-                _, info = env.reset(seed=seed, options={"split": split, "level": level})
-                shown = sha256(
-                    repr((info["messages"], info["tools"])).encode("utf-8", "replace")
-                )
-                task = env.task
-                lines.append(
-                    f"{split} level {level} seed {seed}: {task.id} {task.content_hash[:16]} "
-                    f"{shown.hexdigest()[:16]}"
-                )
-            tasks = env.tasks(split, level)
-            listed = [
-                (task.id, task.content_hash, task.family) for task in tasks[:LISTED]
-            ]
-            digest = sha256(repr(listed).encode("utf-8", "replace")).hexdigest()
-            lines.append(f"{split} level {level}: {len(tasks)} tasks {digest[:16]}")
+            lines += [_line_of_seed(env, split, level, seed) for seed in SEEDS]
+            lines.append(_line_of_list(env, split, level))
     return lines
 
 
+def _line_of_seed(env: TextEnv, split: str, level: int, seed: int) -> str:
+    """Which task a reset draws, and what it shows."""
+    _, info = env.reset(seed=seed, options={"split": split, "level": level})
+    task = env.task
+    shown = _digest((info["messages"], info["tools"]))
+    content = task.content_hash[:HEX_DIGITS]
+    return f"{split} level {level} seed {seed}: {task.id} {content} {shown}"
+
+
+def _line_of_list(env: TextEnv, split: str, level: int) -> str:
+    """The tasks of a split at a level, in their order."""
+    tasks = env.tasks(split, level)
+    first = [(task.id, task.content_hash, task.family) for task in tasks[:LISTED]]
+    return f"{split} level {level}: {len(tasks)} tasks {_digest(first)}"
+
+
+def _digest(value: object) -> str:
+    # A prompt may hold half of a surrogate pair, which has no UTF-8.
+    text = repr(value).encode("utf-8", "replace")
+    return sha256(text).hexdigest()[:HEX_DIGITS]
+
+
 def in_fresh_process(name: str, *, hash_seed: int, pickled: bytes = b"") -> list[str]:
-    """What `drawn` gives in a new Python. Raises ValueError with its last line where it fails."""
-    argv: Sequence[str] = [sys.executable, "-m", "envs.checks.fresh", name]
-    done = subprocess.run(
+    """What `task_lines` gives in a new Python.
+
+    Raises ValueError with the last line of its errors if it fails.
+    """
+    argv = [sys.executable, "-m", "envs.checks.fresh", name]
+    process = subprocess.run(
         [*argv, "--pickled"] if pickled else argv,
         input=pickled,
         env=fresh_environment(PYTHONHASHSEED=str(hash_seed)),
         capture_output=True,
         timeout=LIMIT_S,
     )
-    if done.returncode:
-        told = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
-        raise ValueError(f"a fresh process could not list the tasks: {told}")
-    return done.stdout.decode("utf-8").splitlines()
+    if process.returncode:
+        errors = process.stderr.decode("utf-8", "replace").strip()
+        last = errors.rpartition("\n")[2]
+        raise ValueError(f"a fresh process could not list the tasks: {last}")
+    return process.stdout.decode("utf-8").splitlines()
 
 
 def main() -> None:
     """Prints the lines."""
-    env = registry.make(sys.argv[1]).unwrapped
+    print("\n".join(task_lines(_env_of_this_process(sys.argv[1:]))))
+
+
+def _env_of_this_process(argv: list[str]) -> TextEnv:
+    # Importing it registers it, on which an unpickled environment may rely.
+    env = registry.make(argv[0]).unwrapped
     assert isinstance(env, TextEnv)
-    if "--pickled" in sys.argv:
-        env = pickle.loads(sys.stdin.buffer.read())
-    else:
-        env = without_sandboxes(type(env))
-    print("\n".join(drawn(env)))
+    if "--pickled" in argv:
+        return pickle.loads(sys.stdin.buffer.read())
+    return without_sandboxes(type(env))
 
 
 if __name__ == "__main__":

@@ -17,16 +17,16 @@ from uuid import uuid4
 from envs.checks.env_under_test import EnvUnderTest
 from envs.checks.hostile import EMPTY_TEST, PASSED, as_code, code_turns
 
-__all__ = ["code_that_acts_late", "code_that_floods", "code_that_stays", "outlived"]
+__all__ = ["code_that_acts_late", "code_that_floods", "code_that_stays", "outlives"]
 
-FLOOD_MIB, KEPT_MIB = 64, 32
+FLOOD_MIB, MAX_OUTPUT_MIB = 64, 32
 STAYS_S, GRACE_S = 20, 1.5
 
 _LATE = """
 import atexit, os, sys
 def late(*error):
     for stream in (sys.stderr, sys.stdout):
-        stream.write("\\n" + {said!r} + "\\n")
+        stream.write("\\n" + {last_line!r} + "\\n")
         stream.flush()
     os._exit(0)
 atexit.register(late)
@@ -59,8 +59,8 @@ sys.stdout.flush()
 
 def code_that_acts_late(subject: EnvUnderTest) -> Iterator[str]:
     """Code that prints a verdict and ends with success as its process exits scores 0."""
-    for said in ("passed", "OK", PASSED):
-        code = _LATE.format(said=said)
+    for last_line in ("passed", "OK", PASSED):
+        code = _LATE.format(last_line=last_line)
         yield from as_code(subject, f"exec({code!r})", "code that acts at exit")
 
 
@@ -75,50 +75,58 @@ def code_that_stays(subject: EnvUnderTest) -> Iterator[str]:
                 yield f"code that leaves a process behind scores 1 on {task.id}"
             # Ends the episode: until then a process may stay.
             subject.play(task, [])
-            if outlived(mark):
+            if outlives(mark):
                 yield f"a process that a turn on {task.id} started outlives the episode"
 
 
 def code_that_floods(subject: EnvUnderTest) -> Iterator[str]:
     """Code that prints without end scores 0, and what it prints is not kept in memory."""
-    # What is drawn at the first use and kept is no output.
+    # Tasks that are drawn at the first use and cached are no output.
     list(as_code(subject, "pass", "code that does nothing", thorough=False))
-    # The process's own peak would tell nothing after something larger.
-    traced = tracemalloc.is_tracing()
+
+    # Not the process's own peak: after something larger, it would show nothing.
+    was_tracing = tracemalloc.is_tracing()
     tracemalloc.start()
     tracemalloc.reset_peak()
-    before = tracemalloc.get_traced_memory()[0]
+    before, _ = tracemalloc.get_traced_memory()
     try:
-        found = list(
-            as_code(subject, f"exec({_FLOOD!r})", "code that floods", thorough=False)
-        )
-        grown = (tracemalloc.get_traced_memory()[1] - before) >> 20
+        payload = f"exec({_FLOOD!r})"
+        thefts = list(as_code(subject, payload, "code that floods", thorough=False))
+        _, peak = tracemalloc.get_traced_memory()
     finally:
-        if not traced:
+        if not was_tracing:
             tracemalloc.stop()
-    yield from found
-    if grown > KEPT_MIB:
-        yield f"the output of code took {grown} MiB of memory here, wanted a limit: cut it off"
+
+    yield from thefts
+    growth_mib = (peak - before) >> 20
+    if growth_mib > MAX_OUTPUT_MIB:
+        yield (
+            f"the output of code took {growth_mib} MiB of memory here, at most {MAX_OUTPUT_MIB} "
+            "are expected: cut it off"
+        )
 
 
-def outlived(mark: str, grace_s: float = GRACE_S) -> bool:
+def outlives(mark: str, grace_s: float = GRACE_S) -> bool:
     """Whether processes of that mark are still there after a while; ends them."""
     deadline = time.monotonic() + grace_s
-    while found := _marked(mark):
-        if time.monotonic() > deadline:
-            for process in found:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(process, signal.SIGKILL)
-            return True
+    processes = _processes_with(mark)
+    while processes and time.monotonic() <= deadline:
         time.sleep(0.05)
-    return False
+        processes = _processes_with(mark)
+
+    for process in processes:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGKILL)
+    return bool(processes)
 
 
-def _marked(mark: str) -> list[int]:
-    found = []
+def _processes_with(mark: str) -> list[int]:
+    """Ids of the processes that have the mark as an argument."""
+    processes: list[int] = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
+        # A process may end between the listing and the reading.
         with suppress(OSError):
-            # The mark is an argument of its own; who carries it inside a program is no such one.
+            # A whole argument: a program whose text holds the mark is no such process.
             if mark.encode() in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
-    return found
+                processes.append(int(path.parent.name))
+    return processes

@@ -1,4 +1,7 @@
-"""Runs checks on a subject, the ones with hostile code in a process of their own."""
+"""Runs checks on an environment, the ones with hostile code in a process of their own.
+
+`python -m envs.checks.run NAME CHECK REPORT [--quick]` is that process.
+"""
 
 from __future__ import annotations
 
@@ -9,42 +12,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from envs.checks.catalogue import Check, by_name
 from envs.checks.env_under_test import EnvUnderTest, NotDefined
+from envs.checks.fresh import fresh_environment
 
-__all__ = ["Check", "Result", "fresh_environment", "run_alone", "run_check"]
+__all__ = ["Result", "run_alone", "run_check"]
 
-TOLD = 3
+SHOWN = 3
+"""How many problems of a check are shown."""
 ALONE_S = {True: 240.0, False: 900.0}
 
 
 @dataclass(frozen=True)
-class Check:
-    """One question to an environment.
-
-    | field | meaning |
-    |---|---|
-    | name | for `--only` and the table |
-    | find | yields a sentence for each problem; its docstring's first line says what must hold |
-    | alone | attacks that could end, hang or litter the process of an unsound environment |
-    """
-
-    name: str
-    find: Callable[[EnvUnderTest], Iterator[str]]
-    alone: bool = False
-
-    @property
-    def about(self) -> str:
-        """What must hold."""
-        return (self.find.__doc__ or "").partition("\n")[0]
-
-
-@dataclass(frozen=True)
 class Result:
-    """What a check found: `ok`, `failed` or `skipped`, and why."""
+    """A check's result: status `ok`, `failed` or `skipped`, and why."""
 
     env: str
     check: str
@@ -60,25 +45,33 @@ def run_check(check: Check, subject: EnvUnderTest) -> Result:
     problems: list[str] = []
     skipped = ""
     try:
+        # Problems yielded before an exception count, too.
         problems += check.find(subject)
     except NotDefined as missing:
         skipped = str(missing)
     except Exception as error:  # noqa: BLE001 - whatever an environment raises is a finding
-        raised = f"{type(error).__name__}: {error}"
-        problems.append("; ".join([raised, *getattr(error, "__notes__", ())]))
+        problems.append(_as_problem(error))
     problems = list(dict.fromkeys([*problems, *subject.breaches]))
-    status = "failed" if problems else "skipped" if skipped else "ok"
-    more = [f"and {len(problems) - TOLD} more"] if len(problems) > TOLD else []
-    told = (
-        [*problems[:TOLD], *more]
-        if problems
-        else [skipped]
-        if skipped
-        else subject.notes
-    )
-    return Result(
-        subject.name, check.name, status, "\n".join(told), time.monotonic() - started
-    )
+
+    if problems:
+        status, details = "failed", _first(problems)
+    elif skipped:
+        status, details = "skipped", [skipped]
+    else:
+        status, details = "ok", subject.notes
+    seconds = time.monotonic() - started
+    return Result(subject.name, check.name, status, "\n".join(details), seconds)
+
+
+def _as_problem(error: Exception) -> str:
+    # Notes say at which turn of which task it was raised.
+    notes = getattr(error, "__notes__", ())
+    return "; ".join([f"{type(error).__name__}: {error}", *notes])
+
+
+def _first(problems: Sequence[str]) -> list[str]:
+    rest = len(problems) - SHOWN
+    return [*problems[:SHOWN], *([f"and {rest} more"] if rest > 0 else [])]
 
 
 def run_alone(
@@ -88,49 +81,38 @@ def run_alone(
     started = time.monotonic()
     limit_s = limit_s or ALONE_S[subject.quick]
     with tempfile.TemporaryDirectory(prefix="scgrpo-check-") as folder:
+        # Not in the working directory, where hostile code would find the report.
         report = Path(folder, "report", "result.json")
         work = Path(folder, "work")
         report.parent.mkdir()
         work.mkdir()
-        argv = [
-            sys.executable,
-            "-m",
-            "envs.checks.alone",
-            subject.name,
-            check.name,
-            str(report),
-        ]
-        said = report.with_name("stderr")
-        ended = _run(argv + ["--quick"] * subject.quick, work, limit_s, said)
+
+        argv = [sys.executable, "-m", "envs.checks.run"]
+        argv += [subject.name, check.name, str(report)]
+        argv += ["--quick"] if subject.quick else []
+        errors = report.with_name("stderr")
+        ending = _run(argv, work, limit_s, errors)
         if report.exists():
             return Result(**json.loads(report.read_text("utf-8")))
-        lines = said.read_text("utf-8", "replace").split("\n")
-    last = next(
-        (f"; it said: {line:.200}" for line in reversed(lines) if line.strip()), ""
-    )
-    problem = f"the process that played the attacks {ended}, as if they ran in it{last}"
-    return Result(
-        subject.name, check.name, "failed", problem, time.monotonic() - started
-    )
+        last = _last_line(errors)
+
+    problem = f"the process that played the attacks {ending}, as if they ran in it"
+    if last:
+        problem += f"; its last line: {last:.200}"
+    seconds = time.monotonic() - started
+    return Result(subject.name, check.name, "failed", problem, seconds)
 
 
-def write_result(result: Result, path: Path) -> None:
-    """Leaves a result for `run_alone`, in one step."""
-    scratch = path.with_suffix(".part")
-    scratch.write_text(json.dumps(asdict(result)), "utf-8")
-    scratch.replace(path)
+def _last_line(file: Path) -> str:
+    """The last line with text of a file; "" if there is none."""
+    lines = file.read_text("utf-8", "replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "")
 
 
-def fresh_environment(**variables: str) -> dict[str, str]:
-    """Environment variables with which a new Python imports what this one can import."""
-    found = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
-    return {**os.environ, "PYTHONPATH": found, **variables}
-
-
-def _run(argv: list[str], work: Path, limit_s: float, said: Path) -> str:
+def _run(argv: list[str], work: Path, limit_s: float, errors: Path) -> str:
     """Runs a command with its errors in a file, and says how it ended."""
     with (
-        said.open("wb") as stderr,
+        errors.open("wb") as stderr,
         subprocess.Popen(
             argv,
             cwd=work,
@@ -147,5 +129,23 @@ def _run(argv: list[str], work: Path, limit_s: float, said: Path) -> str:
             return f"was still running after {limit_s:.0f} s"
         finally:
             if process.poll() is None:
+                # The whole session: what hostile code has started ends, too.
                 os.killpg(process.pid, signal.SIGKILL)
     return f"ended early with exit code {code}"
+
+
+def main() -> None:
+    """Runs one check and leaves its result at REPORT, for `run_alone`."""
+    name, check, report, *rest = sys.argv[1:]
+    with EnvUnderTest(name, quick="--quick" in rest) as subject:
+        result = run_check(by_name(check), subject)
+
+    # In one step: half a report is none.
+    path = Path(report)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(asdict(result)), "utf-8")
+    part.replace(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,10 +12,12 @@ from envs.checks.fresh import in_fresh_process
 from envs.splits import overlaps
 from envs.types import Task
 
-__all__ = ["deterministic", "labelled", "splits_are_disjoint"]
+__all__ = ["seeds_decide", "splits_are_disjoint", "tasks_have_labels"]
+
+MAX_OVERLAPS = 10
 
 
-def deterministic(subject: EnvUnderTest) -> Iterator[str]:
+def seeds_decide(subject: EnvUnderTest) -> Iterator[str]:
     """A seed gives the same task of a split and level in two fresh processes."""
     with ThreadPoolExecutor(2) as threads:
         first, second = threads.map(
@@ -27,15 +29,14 @@ def deterministic(subject: EnvUnderTest) -> Iterator[str]:
 
 def splits_are_disjoint(subject: EnvUnderTest) -> Iterator[str]:
     """No two splits share a family or a problem, and no two tasks an id."""
-    found = overlaps(
-        task for cell in subject.cells() for task in subject.env.tasks(*cell)
-    )
-    yield from found[:10]
-    if len(found) > 10:
-        yield f"{len(found)} overlaps in all"
+    tasks = (task for cell in subject.cells() for task in subject.env.tasks(*cell))
+    problems = overlaps(tasks)
+    yield from problems[:MAX_OVERLAPS]
+    if len(problems) > MAX_OVERLAPS:
+        yield f"{len(problems)} overlaps in all"
 
 
-def labelled(subject: EnvUnderTest) -> Iterator[str]:
+def tasks_have_labels(subject: EnvUnderTest) -> Iterator[str]:
     """Every split has tasks at every level, each with its labels, a prompt and a JSON payload."""
     count = 0
     for split, level in subject.cells():

@@ -8,7 +8,15 @@ from typing import Any
 
 from envs.toolspec import Call, parse_call, render_call
 
-__all__ = ["bare_calls", "closing_calls", "filled_calls", "is_path", "with_text"]
+__all__ = [
+    "bare_calls",
+    "closing_calls",
+    "filled_calls",
+    "is_path",
+    "smallest",
+    "takes_any_string",
+    "with_text",
+]
 
 _PATH = re.compile(r"path|file|folder|director|\bdir\b", re.IGNORECASE)
 _LAST = ("submit", "finish", "done", "answer", "end")
@@ -30,28 +38,42 @@ def bare_calls(tools: Sequence[Tool]) -> list[str]:
 
 
 def closing_calls(tools: Sequence[Tool], budget: int) -> list[str]:
-    """At most so many bare calls, those that end an episode among them."""
+    """At most `budget` bare calls, those that end an episode among them."""
     return bare_calls(tools)[-budget:] if budget > 0 else []
 
 
 def filled_calls(tools: Sequence[Tool], fill: Fill) -> Iterator[str]:
     """A call of each tool that takes arguments, with what `fill(name, schema)` gives for each.
 
-    None leaves an argument out where that is allowed, and the tool out where it is not.
+    None leaves an argument out, and the tool too if the argument is required.
     """
     for tool in tools:
-        parameters = tool["parameters"]
-        values = {
-            name: fill(name, schema)
-            for name, schema in parameters["properties"].items()
-        }
-        given = {name: value for name, value in values.items() if value is not None}
-        if given and all(name in given for name in parameters["required"]):
-            yield render_call(tool["name"], **given)
+        arguments: dict[str, Any] = {}
+        for name, schema in tool["parameters"]["properties"].items():
+            value = fill(name, schema)
+            if value is not None:
+                arguments[name] = value
+
+        required = tool["parameters"]["required"]
+        if arguments and all(name in arguments for name in required):
+            yield render_call(tool["name"], **arguments)
+
+
+def smallest(schema: Mapping[str, Any]) -> Any:
+    """A harmless value of a parameter: the first of its enumeration, else 1, true, [], {} or ""."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    values = {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
+    return values.get(schema["type"], "")
+
+
+def takes_any_string(schema: Mapping[str, Any]) -> bool:
+    """Whether a parameter is a string that may be anything."""
+    return schema["type"] == "string" and "enum" not in schema
 
 
 def with_text(turns: Sequence[str], change: Callable[[str], str]) -> list[str] | None:
-    """The oracle's turns with each text changed; None where there is none to change.
+    """The oracle's turns with each text changed; None if there is none to change.
 
     Texts are the strings among a call's arguments that are no paths, the code in a fence, and a
     whole turn that is no call.
@@ -63,10 +85,11 @@ def with_text(turns: Sequence[str], change: Callable[[str], str]) -> list[str] |
 def _with_text(turn: str, change: Callable[[str], str]) -> str:
     call = parse_call(turn)
     if not isinstance(call, Call):
-        fenced = _FENCED.sub(lambda found: found[1] + change(found[2]) + found[3], turn)
+        fenced = _FENCED.sub(lambda m: m[1] + change(m[2]) + m[3], turn)
         return change(turn) if fenced == turn else fenced
-    given = {
-        name: change(value) if isinstance(value, str) and not is_path(name) else value
-        for name, value in call.arguments.items()
-    }
-    return render_call(call.name, **given)
+
+    arguments = dict(call.arguments)
+    for name, value in arguments.items():
+        if isinstance(value, str) and not is_path(name):
+            arguments[name] = change(value)
+    return render_call(call.name, **arguments)

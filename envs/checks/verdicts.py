@@ -23,13 +23,14 @@ __all__ = [
     "twins_flip",
 ]
 
-LEAST_CHANCE = 0.10
+MIN_CHANCE = 0.10
+"""Success of random turns from which a policy can start to learn."""
 CHANCE_EPISODES = {True: 100, False: 400}
 CHANCE_S = {True: 30.0, False: 240.0}
-FEWEST_EPISODES = 30
+MIN_EPISODES = 30
 # A true rate is further off than this once in 15,000 runs.
 STANDARD_ERRORS = 4
-SCRIPT_TASKS, SCRIPT_LIMIT = 40, 0.75
+SCRIPT_TASKS, MIN_SCRIPT_TASKS, SCRIPT_LIMIT = 40, 4, 0.75
 
 
 def oracle_wins(subject: EnvUnderTest) -> Iterator[str]:
@@ -49,7 +50,8 @@ def critical_turns_decide(subject: EnvUnderTest) -> Iterator[str]:
     """Critical spans stand in the oracle's turns, and without one of them nothing is solved."""
     count = 0
     for task in subject.some():
-        turns, spans = subject.oracle(task), subject.defined(subject.env.critical, task)
+        turns = subject.oracle(task)
+        spans = subject.defined(subject.env.critical, task)
         if not spans:
             yield f"{task.id} has no critical span"
         for span in spans:
@@ -72,16 +74,16 @@ def twins_flip(subject: EnvUnderTest) -> Iterator[str]:
         try:
             twin = subject.defined(subject.env.twin, task)
         except ValueError:
+            # Not every task has one.
             continue
         count += 1
+
         if not subject.play(twin, subject.oracle(twin)).passed:
             yield f"the oracle does not solve the twin of {task.id}"
-        for one, other, name in (
-            (task, twin, "its twin"),
-            (twin, task, "it, of its twin"),
-        ):
-            if subject.play(other, _decisive(subject, one)).passed:
-                yield f"{task.id}: the deciding turns of one also solve {name}"
+        if subject.play(twin, _decisive(subject, task)).passed:
+            yield f"{task.id}: its deciding turns also solve its twin"
+        if subject.play(task, _decisive(subject, twin)).passed:
+            yield f"{task.id}: the deciding turns of its twin also solve it"
     if not count:
         raise NotDefined("no task of the sample has a twin")
     subject.notes.append(f"{count} twins")
@@ -91,10 +93,12 @@ def _decisive(subject: EnvUnderTest, task: Task) -> list[str]:
     """The oracle's turns from the first that decides; those before may be a search."""
     turns = subject.oracle(task)
     spans = subject.defined(subject.env.critical, task)
-    places = [
-        max((i for i, turn in enumerate(turns) if s in turn), default=0) for s in spans
-    ]
-    return turns[min(places, default=0) :]
+    # A span that an earlier turn already holds is decided by the last one.
+    last_places = []
+    for span in spans:
+        places = [place for place, turn in enumerate(turns) if span in turn]
+        last_places.append(max(places, default=0))
+    return turns[min(last_places, default=0) :]
 
 
 def snapshots_are_re_entered(subject: EnvUnderTest) -> Iterator[str]:
@@ -103,14 +107,17 @@ def snapshots_are_re_entered(subject: EnvUnderTest) -> Iterator[str]:
     with closing(subject.make()) as other:
         for task in subject.few() if subject.quick else subject.some():
             turns = subject.oracle(task)
-            for half in range(len(turns)):
-                subject.play(task, turns[:half])
+            for place in range(len(turns)):
+                subject.play(task, turns[:place])
+                # Through JSON: a snapshot must survive a file.
                 state = json.loads(json.dumps(subject.env.get_state()))
                 other.set_state(state)
                 count += 1
-                results = [other.step(turn) for turn in turns[half:]]
-                if results[-1][1:4] != (1.0, True, False):
-                    yield f"{task.id} cannot be finished from its snapshot at turn {half}"
+
+                steps = [other.step(turn) for turn in turns[place:]]
+                _, reward, terminated, truncated, _ = steps[-1]
+                if (reward, terminated, truncated) != (1.0, True, False):
+                    yield f"{task.id} cannot be finished from its snapshot at turn {place}"
     subject.notes.append(f"{count} snapshots")
 
 
@@ -119,10 +126,11 @@ def no_script_fits_all(subject: EnvUnderTest) -> Iterator[str]:
     split = subject.env.splits[0]
     for level in subject.env.levels[:1] if subject.quick else subject.env.levels:
         tasks = subject.sample(split, level, SCRIPT_TASKS)
+        # Before the next line, so that a small environment without an oracle is skipped, too.
         scripts = Counter(tuple(subject.oracle(task)) for task in tasks)
-        (script, same), *_ = scripts.most_common(1)
-        if len(tasks) < 4:
+        if len(tasks) < MIN_SCRIPT_TASKS:
             continue
+        script, same = scripts.most_common(1)[0]
         if same > SCRIPT_LIMIT * len(tasks):
             yield f"{same} of {len(tasks)} tasks of level {level} have the oracle {script!r:.120}"
         solved = sum(subject.play(task, script).passed for task in tasks)
@@ -134,18 +142,19 @@ def chance_is_learnable(subject: EnvUnderTest) -> Iterator[str]:
     """Random turns solve at least one in ten tasks of the first level, as `chance` claims."""
     env = subject.env
     level = env.levels[0]
-    claimed = subject.defined(env.chance, level)
+    claim = subject.defined(env.chance, level)
     solved, played, malformed = _random_episodes(subject, level)
-    reached = solved / played
+    rate = solved / played
     subject.notes.append(
-        f"claimed {claimed:.3f}, reached {reached:.3f} of {played} episodes"
+        f"claimed {claim:.3f}, reached {rate:.3f} of {played} episodes"
     )
-    if claimed < LEAST_CHANCE:
-        yield f"the chance rate of level {level} is {claimed:.3f}, wanted {LEAST_CHANCE} or more"
-    if not math.isclose(reached, claimed, abs_tol=_tolerance(claimed, played)):
-        yield f"chance({level}) claims {claimed:.3f}, {played} random episodes reach {reached:.3f}"
-    if reached + _tolerance(LEAST_CHANCE, played) < LEAST_CHANCE:
-        yield f"random turns reach {reached:.3f} at level {level}, wanted {LEAST_CHANCE} or more"
+
+    if claim < MIN_CHANCE:
+        yield f"the chance rate of level {level} is {claim:.3f}, expected {MIN_CHANCE} or more"
+    if not math.isclose(rate, claim, abs_tol=_tolerance(claim, played)):
+        yield f"chance({level}) claims {claim:.3f}, {played} random episodes reach {rate:.3f}"
+    if rate + _tolerance(MIN_CHANCE, played) < MIN_CHANCE:
+        yield f"random turns reach {rate:.3f} at level {level}, expected {MIN_CHANCE} or more"
     if malformed:
         yield f"random_turn wrote {malformed} malformed calls"
 
@@ -156,15 +165,19 @@ def _random_episodes(subject: EnvUnderTest, level: int) -> tuple[int, int, int]:
     tasks = subject.env.tasks(subject.env.splits[0], level)
     started = time.monotonic()
     solved = malformed = 0
+
+    def random_turn(chat: list[str]) -> str:
+        return subject.defined(subject.env.random_turn, rng)
+
     for played in range(1, CHANCE_EPISODES[subject.quick] + 1):
         task = tasks[int(rng.integers(len(tasks)))]
-        trace = subject.play(
-            task, lambda _: subject.defined(subject.env.random_turn, rng)
-        )
+        trace = subject.play(task, random_turn)
         solved += trace.passed
         malformed += trace.infos[-1].get("malformed", 0)
-        spent = time.monotonic() - started > CHANCE_S[subject.quick]
-        if spent and played >= FEWEST_EPISODES:
+
+        # Slow environments get a coarser estimate, but never one without any weight.
+        out_of_time = time.monotonic() - started > CHANCE_S[subject.quick]
+        if out_of_time and played >= MIN_EPISODES:
             return solved, played, malformed
     return solved, CHANCE_EPISODES[subject.quick], malformed
 

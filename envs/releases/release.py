@@ -74,7 +74,7 @@ class Release:
                     f"{self.pip_option} {self.project}=={self.version} "
                     f"and put {self.file} into {folder}"
                 )
-            # From a folder beside it: nobody sees half a file.
+            # In one step: no reader sees half a file.
             file.replace(folder / self.file)
 
     def _download(self, folder: Path) -> str:

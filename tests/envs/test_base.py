@@ -132,8 +132,8 @@ def test_a_seed_picks_the_task_and_later_resets_go_on_from_it(env):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"split": "test"}, "unknown split 'test'; wanted one of train, id"),
-        ({"level": 1}, "level 1 is out of range; wanted one of 0, 2"),
+        ({"split": "test"}, "unknown split 'test'; expected one of train, id"),
+        ({"level": 1}, "level 1 is out of range; expected one of 0, 2"),
         ({"level": False}, "level False is out of range"),
         ({"level": "0"}, "level '0' is out of range"),
         ({"task_id": "id/0/a"}, "task 'id/0/a' is not in split 'train' at level 0"),
@@ -143,7 +143,7 @@ def test_a_seed_picks_the_task_and_later_resets_go_on_from_it(env):
         ),
         (
             {"task": "train/0/a"},
-            "unknown reset option 'task'; wanted split, level or task_id",
+            "unknown reset option 'task'; expected split, level or task_id",
         ),
     ],
 )

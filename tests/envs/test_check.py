@@ -25,7 +25,7 @@ from envs.checks import supply, verdicts
 from envs.checks.catalogue import CHECKS, by_name
 from envs.checks.env_under_test import PATIENCE_S, EnvUnderTest
 from envs.checks.fresh import in_fresh_process
-from envs.checks.lasting import outlived
+from envs.checks.lasting import outlives
 from envs.checks.run import Result, run_alone, run_check
 from envs.checks.turns import closing_calls, with_text
 from envs.types import Task
@@ -162,11 +162,11 @@ def test_a_process_that_outlives_an_episode_is_ended():
         subprocess.Popen([*command, "a mark"]) as marked,
         subprocess.Popen(command) as other,
     ):
-        assert outlived("a mark", grace_s=0)
+        assert outlives("a mark", grace_s=0)
         assert marked.wait(10) == -9
         assert other.poll() is None
         other.kill()
-    assert not outlived("a mark", grace_s=0)
+    assert not outlives("a mark", grace_s=0)
 
 
 def test_code_that_hangs_the_environment_is_ended_and_told(planted):
@@ -201,7 +201,7 @@ def test_what_an_author_left_out_is_skipped_and_named(monkeypatch):
     assert not failures(found)
     for name in ("oracle", "critical", "twin", "snapshot", "chance", "one-script"):
         assert found[name].status == "skipped"
-        assert "knows no" in found[name].detail
+        assert "does not define" in found[name].detail
 
 
 class OnTheDay(EnvUnderTest):
@@ -253,7 +253,7 @@ def results_of_the_day(name: str, day: Day) -> Iterator[Result]:
         pytest.MonkeyPatch.context() as patch,
     ):
         # Fewest that tell a rate from what is claimed.
-        patch.setitem(verdicts.CHANCE_EPISODES, True, verdicts.FEWEST_EPISODES)
+        patch.setitem(verdicts.CHANCE_EPISODES, True, verdicts.MIN_EPISODES)
         patch.setattr(supply, "in_fresh_process", drawn_there)
         for item in CHECKS:
             drawing = item.name in ("pickle", "deterministic")
@@ -376,7 +376,7 @@ def test_json_goes_to_another_program(capsys):
         ([], "pass --all"),
         (["toy_gues"], "Did you mean 'toy_guess'?"),
         (["toy_guess", "--only", "oracl"], "did you mean 'oracle'?"),
-        (["toy_guess", "--only", "zzz"], "wanted one of gymnasium"),
+        (["toy_guess", "--only", "zzz"], "expected gymnasium"),
     ],
 )
 def test_bad_arguments_say_what_to_do(argv, told, capsys):
@@ -386,7 +386,7 @@ def test_bad_arguments_say_what_to_do(argv, told, capsys):
 
 def test_what_is_no_text_environment_is_refused(planted, capsys):
     assert exit_code(planted("foreign")) == 2
-    assert "wanted a TextEnv" in capsys.readouterr().err
+    assert "expected a TextEnv" in capsys.readouterr().err
 
 
 def test_the_help_lists_every_check(capsys):

@@ -125,9 +125,9 @@ def test_a_seed_picks_the_task(monkeypatch, capsys):
     ("argv", "told"),
     [
         (["toy_gues"], "Did you mean 'toy_guess'?"),
-        (["toy_guess", "--split", "test"], "wanted one of train, id, ood/difficulty"),
-        (["toy_guess", "--level", "9"], "wanted one of 0, 1, 2, 3, 4"),
-        (["toy_guess", "--task", "5"], "wanted <split>/<level>/<key>"),
+        (["toy_guess", "--split", "test"], "expected one of train, id, ood/difficulty"),
+        (["toy_guess", "--level", "9"], "expected one of 0, 1, 2, 3, 4"),
+        (["toy_guess", "--task", "5"], "expected <split>/<level>/<key>"),
         (["toy_guess", "--task", "id/0/5"], "is not in split 'id' at level 0"),
     ],
 )

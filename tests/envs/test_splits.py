@@ -19,7 +19,7 @@ def test_a_known_split_is_accepted(name):
 
 @pytest.mark.parametrize("name", ["", "test", "ood", "ood/", "ood/typo", "OOD/noise"])
 def test_any_other_is_refused(name):
-    with pytest.raises(ValueError, match="wanted train, id or ood/<shift>"):
+    with pytest.raises(ValueError, match="expected train, id or ood/<shift>"):
         check_split(name)
 
 

@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from envs.attack.book import BOOK, chosen
-from envs.attack.compose import in_lines, one_line, stubbed, wrong_with
+from envs.attack.book import BOOK, select_attacks
+from envs.attack.compose import in_lines, one_line, stub_functions, wrong_with
 from envs.attack.model import KINDS
 from sandboxes import SandboxConfig, SandboxPool, open_pool
 
@@ -48,14 +48,16 @@ def test_attacks_that_may_run_without_a_sandbox_stay_in_their_folder():
 
 
 def test_attacks_are_chosen_by_kind_by_name_and_by_a_word():
-    assert {one.kind for one in chosen(["lease"])} == {"lease"}
-    assert [one.name for one in chosen(["KeyboardInterrupt"])] == ["KeyboardInterrupt"]
-    assert len(chosen(["keyboardinterrupt", "recursion"])) > 2
-    assert chosen([]) == list(BOOK)
+    assert {one.kind for one in select_attacks(["lease"])} == {"lease"}
+    assert [one.name for one in select_attacks(["KeyboardInterrupt"])] == [
+        "KeyboardInterrupt"
+    ]
+    assert len(select_attacks(["keyboardinterrupt", "recursion"])) > 2
+    assert select_attacks([]) == list(BOOK)
     with pytest.raises(
-        ValueError, match="got 'leese', wanted a kind.*did you mean 'lease'"
+        ValueError, match="got 'leese', expected a kind.*did you mean 'lease'"
     ):
-        chosen(["leese"])
+        select_attacks(["leese"])
 
 
 def test_code_fits_in_lines_and_runs_from_them():
@@ -71,7 +73,7 @@ def test_code_fits_in_lines_and_runs_from_them():
 
 
 def test_attacks_stand_behind_a_wrong_solution_whose_functions_they_wrap():
-    wrong = stubbed(
+    wrong = stub_functions(
         "class C:\n    def m(self, x):\n        return x + 1\ndef f(x):\n    return 2\n"
     )
     for first in (False, True):

@@ -68,7 +68,7 @@ def test_an_environment_without_code_is_skipped(capsys):
             ["code_fn", "--only", "KeybordInterrupt"],
             "did you mean 'KeyboardInterrupt'?",
         ),
-        (["code_fn", "--fuzz", "-1"], "got --fuzz -1 --learn 0, wanted 0 or more"),
+        (["code_fn", "--fuzz", "-1"], "got --fuzz -1 --learn 0, expected 0 or more"),
         (["toy_guess", "--backend", "local"], "has no argument `sandboxes`"),
     ],
 )
@@ -88,10 +88,10 @@ def test_a_backend_that_cannot_run_says_why(capsys, monkeypatch):
 
 
 def test_interrupted_it_stops(capsys, monkeypatch):
-    def interrupted(plan):
+    def interrupt(plan):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "played_alone", interrupted)
+    monkeypatch.setattr(command, "play_in_workers", interrupt)
     code, _, told = ended(capsys, "code_fn", "--quick")
     assert code == 130
     assert told.endswith("stopped\n")

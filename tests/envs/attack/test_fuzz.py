@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from envs.attack.engine import OWN
-from envs.attack.fuzz import fuzz, wrapped_oracle
+from envs.attack.fuzz import fuzz, oracle_in_harmless_code
 from envs.attack.harmless import changes, in_code
 from envs.attack.targets import targets
 
@@ -33,7 +33,10 @@ def test_a_hole_is_found_and_made_small(opened, vulnerable):
 def test_the_oracle_in_harmless_code_passes_as_often(opened, backend, name, day):
     subject = opened(name, backend)
     for place in targets(subject):
-        assert wrapped_oracle(subject, place, day.count(8, 24), seed=day.seed) == []
+        assert (
+            oracle_in_harmless_code(subject, place, day.count(8, 24), seed=day.seed)
+            == []
+        )
 
 
 MODULE = "def f(x):\n    '''Doc.'''\n    y = x + 1\n    return y\n"

@@ -60,9 +60,9 @@ def test_it_gains_nothing_from_ours(opened, backend, name, day):
     )
 
 
-def test_steps_and_attacks_are_wanted(opened, vulnerable):
+def test_no_steps_and_no_attacks_are_refused(opened, vulnerable):
     subject = opened(vulnerable("quiet_is_good"), OWN)
     with pytest.raises(
-        ValueError, match="got 0 steps and 0 attacks, wanted 1 or more of both"
+        ValueError, match="got 0 steps and 0 attacks, expected 1 or more of both"
     ):
         learn(subject, targets(subject), [], 0)

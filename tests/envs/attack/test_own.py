@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from envs.attack.book import BOOK
-from envs.attack.engine import attempt, control, probed
+from envs.attack.engine import attempt, control, runs_code
 from envs.attack.model import KINDS, LEASE
 from envs.attack.targets import targets
 from envs.code.swe_lite import env as swe_lite
@@ -47,7 +47,7 @@ def test_nothing_is_stolen(opened, backend, name, day):
         if place.name.endswith("before"):
             continue
         assert control(subject, place) == []
-        assert probed(subject, place)
+        assert runs_code(subject, place)
         assert (
             unpaid(subject, place, of_the_day(day, 8, name, backend, place.name)) == []
         )

@@ -7,7 +7,7 @@ import pytest
 from envs import check as checker
 from envs.attack.book import BOOK
 from envs.attack.engine import OWN, attempt, control
-from envs.attack.session import Plan, played_alone
+from envs.attack.session import Plan, play_in_workers
 from envs.attack.targets import targets
 from envs.checks.catalogue import by_name
 
@@ -67,7 +67,7 @@ def test_a_folder_that_is_not_wiped_is_spoilt(opened, vulnerable):
 def test_code_that_ends_the_process_that_plays_it_is_a_finding(vulnerable):
     attacks = ("os._exit as it is imported", "a mock")
     said = list(
-        played_alone(Plan(vulnerable("in_this_process"), OWN, attacks, quick=True))
+        play_in_workers(Plan(vulnerable("in_this_process"), OWN, attacks, quick=True))
     )
     found = [one for message in said for one in message.findings]
     assert [(one.attack, one.what) for one in found] == [
