@@ -29,7 +29,7 @@ __all__ = ["Size", "peak_memory_mib", "text"]
 FILLED = 0.5  # of the token budget, by an ordinary episode
 DECODING = 0.1  # of the speed of a large product, while tokens are written one by one
 PROBE_S = 0.3
-ALIKE = (
+SAME_SETTINGS = (
     "env",
     "model",
     "algo",
@@ -143,7 +143,7 @@ def _sandboxes(config: TrainConfig, env: object) -> str:
 def _time(config: TrainConfig, size: Size, teacher: bool) -> str:
     """From the newest run alike, else from a product of matrices that is timed now."""
     for run in reversed(all_runs(config.runs)):
-        if (seconds := _measured(config, run)) is not None:
+        if (seconds := _past_step_s(config, run)) is not None:
             return (
                 f"{_span(seconds * config.max_steps)}, at {seconds:.1f} s a step as in {run}; "
                 "starting, a warm start and evaluations come on top"
@@ -158,19 +158,23 @@ def _time(config: TrainConfig, size: Size, teacher: bool) -> str:
     speed = _speed(config, size)
     seconds = once * (3 + teacher) / speed + once / (speed * DECODING)
     return (
-        f"{_span(seconds * config.max_steps / 3)} to {_span(seconds * config.max_steps * 3)}: no run of "
+        f"{_span(seconds * config.max_steps / 3)} to {_span(seconds * config.max_steps * 3)}: "
+        "no run of "
         f"these settings in {config.runs}/, so from {speed / 1e9:,.0f} GFLOP/s measured here"
     )
 
 
-def _measured(config: TrainConfig, run: Path) -> float | None:
+def _past_step_s(config: TrainConfig, run: Path) -> float | None:
     """Median seconds of a step of a run with the same settings, as far as they cost time."""
     try:
         other = settings.load(TrainConfig, run / CONFIG)
         rows = read_metrics(run / METRICS)
     except ValueError:
         return None
-    if any(getattr(other, name) != getattr(config, name) for name in ALIKE) or not rows:
+    if (
+        any(getattr(other, name) != getattr(config, name) for name in SAME_SETTINGS)
+        or not rows
+    ):
         return None
     return statistics.median(
         row["time/rollout_s"] + row["time/update_s"] for row in rows

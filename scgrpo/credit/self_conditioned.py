@@ -112,7 +112,7 @@ def weights(
     for rows in _scopes(references, options, micro_batch):
         tokens = active & rows[:, None]
         if tokens.any():
-            w[tokens] = _squashed_signal(signal[tokens], options)
+            w[tokens] = _weights_of_scope(signal[tokens], options)
     return _apply_control(w, active, options, rng)
 
 
@@ -258,7 +258,7 @@ def _scopes(
     return [references.weighted & (micro_batch == m) for m in micro_batch.unique()]
 
 
-def _squashed_signal(values: Tensor, options: CreditOptions) -> Tensor:
+def _weights_of_scope(values: Tensor, options: CreditOptions) -> Tensor:
     """D / (D + c) of a scope's signals (n,)."""
     # The max(0, .) of a contrast; and rounding can leave a KL of -1e-8.
     values = values.clamp_min(0.0)

@@ -115,7 +115,7 @@ def solution_of(env: TextEnv) -> Solution:
     """The environment's oracle. Raises ValueError if it has none."""
     if type(env).oracle is TextEnv.oracle:
         raise ValueError(
-            f"{env.name} does not define oracle(), whose turns a teacher with the gold solution reads; "
+            f"{env.name} does not define oracle(), whose turns the teacher reads; "
             "choose another algo or environment"
         )
     return env.oracle

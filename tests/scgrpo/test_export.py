@@ -18,9 +18,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     tiny = make_tiny(folder / "tiny", hidden=16, layers=1, heads=2)
     settings = (
-        f"env=toy_guess model={tiny} runs={folder} name=a max_steps=2 tasks_per_step=2 group_size=2 "
-        "levels=0 limits.turn_tokens=3 limits.episode_tokens=160 device=cpu dtype=float32 "
-        "warm_start.mode=never validation.every=1 validation.tasks=2 save_every=1"
+        f"env=toy_guess model={tiny} runs={folder} name=a max_steps=2 tasks_per_step=2 "
+        "group_size=2 levels=0 limits.turn_tokens=3 limits.episode_tokens=160 device=cpu "
+        "dtype=float32 warm_start.mode=never validation.every=1 validation.tasks=2 save_every=1"
     )
     train(settings.split())
     return folder / "a"

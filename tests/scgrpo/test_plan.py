@@ -31,7 +31,8 @@ def said(capsys, *arguments: str) -> dict[str, str]:
 
 def test_the_counts_are_those_of_the_settings(tiny, tmp_path, capsys):
     found = said(
-        capsys, "env=toy_guess", f"model={tiny}", f"runs={tmp_path}", "max_steps=3", "tasks_per_step=2",
+        capsys, "env=toy_guess", f"model={tiny}", f"runs={tmp_path}", "max_steps=3",
+        "tasks_per_step=2",
         "group_size=4", "limits.episode_tokens=100", "validation.every=2", "device=cpu",
     )  # fmt: skip
     assert found["episodes"] == "3 steps of 2 x 4: 24"
