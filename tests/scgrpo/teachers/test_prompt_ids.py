@@ -60,7 +60,7 @@ def test_an_environment_without_an_oracle_is_refused():
     class Mute(TextEnv):
         name = "mute"
 
-    with pytest.raises(ValueError, match="mute defines no oracle"):
+    with pytest.raises(ValueError, match="mute does not define oracle"):
         solution_of(Mute())
 
 
