@@ -8,10 +8,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TypeAlias
+
+from envs.code.bugs.changes import Change, is_on_one_line, replacement, text_of
 
 __all__ = [
-    "Change",
     "argument_swap",
     "condition",
     "exception",
@@ -20,9 +20,6 @@ __all__ = [
     "method_name",
     "slice_bound",
 ]
-
-Change: TypeAlias = "tuple[int, int, int, str]"
-"""Line (from 1), first column, column after the last (both from 0), new text."""
 
 _METHODS = (
     ("strip", "lstrip", "rstrip", "lower", "upper"),
@@ -80,102 +77,135 @@ _METHODS_BY_NAME = {row[0]: row[1:] for row in _METHODS}
 _FUNCTIONS_BY_NAME = {row[0]: row[1:] for row in _FUNCTIONS}
 
 
-def _on_one_line(node: ast.expr) -> bool:
-    return node.lineno == node.end_lineno and node.end_col_offset is not None
-
-
 def argument_swap(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     """Two neighbouring arguments of a call in each other's place."""
-    arguments = node.args if isinstance(node, ast.Call) else []
-    for left, right in pairwise(arguments):
-        if isinstance(left, ast.Starred) or isinstance(right, ast.Starred):
-            continue
-        # A generator that is not the only argument needs brackets of its own.
-        if isinstance(left, ast.GeneratorExp) or left.lineno != right.lineno:
-            continue
-        if not _on_one_line(left) or not _on_one_line(right):
+    if not isinstance(node, ast.Call):
+        return
+    for left, right in pairwise(node.args):
+        if not _can_swap(left, right):
             continue
 
-        text = lines[left.lineno - 1]
-        first = text[left.col_offset : left.end_col_offset]
-        second = text[right.col_offset : right.end_col_offset]
-        between = text[left.end_col_offset : right.col_offset]
-        end = right.end_col_offset or 0
-        yield left.lineno, left.col_offset, end, f"{second}{between}{first}"
+        line = lines[left.lineno - 1]
+        first = text_of(left, line)
+        second = text_of(right, line)
+        # Comma and spaces stay as they were.
+        between = line[left.end_col_offset : right.col_offset]
+        yield Change(
+            line=left.lineno,
+            column=left.col_offset,
+            end=right.end_col_offset or 0,
+            after=f"{second}{between}{first}",
+        )
+
+
+def _can_swap(left: ast.expr, right: ast.expr) -> bool:
+    if isinstance(left, ast.Starred) or isinstance(right, ast.Starred):
+        return False
+    # A generator that is not the only argument needs brackets of its own.
+    if isinstance(left, ast.GeneratorExp):
+        return False
+    if left.lineno != right.lineno:
+        return False
+    return is_on_one_line(left) and is_on_one_line(right)
 
 
 def jump(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
-    """A `break`, `continue` or `pass` that does something else."""
-    if not isinstance(node, ast.Break | ast.Continue) or node.end_col_offset is None:
+    """A `break` or `continue` that does something else."""
+    if isinstance(node, ast.Break):
+        word = "break"
+    elif isinstance(node, ast.Continue):
+        word = "continue"
+    else:
         return
-    word = "break" if isinstance(node, ast.Break) else "continue"
+
     for other in ("break", "continue", "pass", "return"):
         if other != word:
-            yield node.lineno, node.col_offset, node.end_col_offset, other
+            yield replacement(node, other)
 
 
 def condition(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     """A condition with one half left out, or one that always or never holds."""
-    if isinstance(node, ast.BoolOp) and len(node.values) == 2 and _on_one_line(node):
-        text = lines[node.lineno - 1]
-        for half in node.values:
-            after = text[half.col_offset : half.end_col_offset]
-            yield node.lineno, node.col_offset, node.end_col_offset or 0, after
-    elif isinstance(node, ast.If | ast.IfExp) and _on_one_line(node.test):
-        test = node.test
-        for word in ("True", "False"):
-            yield test.lineno, test.col_offset, test.end_col_offset or 0, word
+    if isinstance(node, ast.BoolOp):
+        halves = node.values
+        if len(halves) == 2 and is_on_one_line(node):
+            for half in halves:
+                after = text_of(half, lines[node.lineno - 1])
+                yield replacement(node, after)
+    elif isinstance(node, ast.If | ast.IfExp) and is_on_one_line(node.test):
+        yield replacement(node.test, "True")
+        yield replacement(node.test, "False")
 
 
 def method_name(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     """A method of text, lists, dictionaries or patterns that is mistaken for a relative."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        function = node.func
-        end = function.end_col_offset or 0
-        for other in _METHODS_BY_NAME.get(function.attr, ()):
-            yield function.end_lineno or 0, end - len(function.attr), end, other
+    if not isinstance(node, ast.Call):
+        return
+    method = node.func
+    if not isinstance(method, ast.Attribute):
+        return
+
+    # The name ends the expression in front of the bracket, which may have begun lines above.
+    end = method.end_col_offset or 0
+    for other in _METHODS_BY_NAME.get(method.attr, ()):
+        yield Change(
+            line=method.end_lineno or 0,
+            column=end - len(method.attr),
+            end=end,
+            after=other,
+        )
 
 
 def function_name(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     """A built-in function that is mistaken for a relative."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        name = node.func
+    if not isinstance(node, ast.Call):
+        return
+    name = node.func
+    if isinstance(name, ast.Name):
         for other in _FUNCTIONS_BY_NAME.get(name.id, ()):
-            yield name.lineno, name.col_offset, name.end_col_offset or 0, other
+            yield replacement(name, other)
 
 
 def exception(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     """Another exception than the one that is raised or caught."""
     for kind in _exception_classes(node):
-        if isinstance(kind, ast.Name):
-            for other in _EXCEPTIONS:
-                if other != kind.id:
-                    yield kind.lineno, kind.col_offset, kind.end_col_offset or 0, other
+        if not isinstance(kind, ast.Name):
+            continue
+        for other in _EXCEPTIONS:
+            if other != kind.id:
+                yield replacement(kind, other)
 
 
-def _exception_classes(node: ast.AST) -> list[ast.expr | None]:
+def _exception_classes(node: ast.AST) -> Sequence[ast.expr | None]:
     if isinstance(node, ast.Raise):
-        return [node.exc.func if isinstance(node.exc, ast.Call) else node.exc]
+        raised = node.exc
+        if isinstance(raised, ast.Call):
+            return [raised.func]
+        return [raised]
     if isinstance(node, ast.ExceptHandler):
-        return [*node.type.elts] if isinstance(node.type, ast.Tuple) else [node.type]
+        caught = node.type
+        if isinstance(caught, ast.Tuple):
+            return caught.elts
+        return [caught]
     return []
 
 
 def slice_bound(node: ast.AST, lines: Sequence[str]) -> Iterator[Change]:
     """A slice that lacks a bound, or has its bounds or its end turned round."""
-    if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Slice):
+    if not isinstance(node, ast.Subscript):
         return
     bounds = node.slice
-    if bounds.step is not None or not _on_one_line(bounds):  # pyright: ignore[reportArgumentType]
+    if not isinstance(bounds, ast.Slice):
+        return
+    if bounds.step is not None or not is_on_one_line(bounds):
         return
 
-    text = lines[bounds.lineno - 1]
-    low, high = _text_of(bounds.lower, text), _text_of(bounds.upper, text)
+    line = lines[bounds.lineno - 1]
+    low = text_of(bounds.lower, line)
+    high = text_of(bounds.upper, line)
+    # With one bound alone, the last change is an empty slice at it.
     middle = low or high
-    afters = (f"{high}:{low}", f"{low}:", f":{high}", ":", f"{middle}:{middle}")
-    for after in afters:
-        yield bounds.lineno, bounds.col_offset, bounds.end_col_offset or 0, after
-
-
-def _text_of(bound: ast.expr | None, line: str) -> str:
-    return "" if bound is None else line[bound.col_offset : bound.end_col_offset]
+    yield replacement(bounds, f"{high}:{low}")
+    yield replacement(bounds, f"{low}:")
+    yield replacement(bounds, f":{high}")
+    yield replacement(bounds, ":")
+    yield replacement(bounds, f"{middle}:{middle}")

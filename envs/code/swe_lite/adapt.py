@@ -6,7 +6,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import accumulate
 
 __all__ = ["adapt"]
@@ -26,16 +26,16 @@ def adapt(text: str) -> str:
 
     A class goes if its bases, decorators or attributes do; a method or function goes alone.
     """
-    text = _double_backslashes(_DEPRECATED.sub(r"import \1", text))
+    text = _DEPRECATED.sub(r"import \1", text)
+    text = _double_backslashes(text)
     tree = ast.parse(text)
     removed_lines: set[int] = set()
     removed_names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom) and _is_unavailable(node):
-            removed_lines.update(_lines_of(node))
-            for alias in node.names:
-                name = alias.asname or alias.name
-                removed_names.add(name.partition(".")[0])
+    for node in _unavailable_imports(tree):
+        removed_lines.update(_lines_of(node))
+        for alias in node.names:
+            name = alias.asname or alias.name
+            removed_names.add(_top_level(name))
 
     # What goes takes others along, which may stand before it.
     size = -1
@@ -44,35 +44,58 @@ def adapt(text: str) -> str:
         for statement in tree.body:
             for part in _parts_to_remove(statement, removed_names):
                 removed_lines.update(_lines_of(part))
+    return _without_lines(text, removed_lines)
 
-    numbered = enumerate(text.split("\n"), start=1)
-    return "\n".join(line for number, line in numbered if number not in removed_lines)
+
+def _without_lines(text: str, removed: Set[int]) -> str:
+    remaining: list[str] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if number not in removed:
+            remaining.append(line)
+    return "\n".join(remaining)
 
 
 def _double_backslashes(text: str) -> str:
     """The text with every backslash doubled that escapes nothing: Python warns of those."""
     lengths = [len(line) for line in text.splitlines(keepends=True)]
     starts = [0, *accumulate(lengths)]
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    strings = [token for token in tokens if token.type == tokenize.STRING]
+    readline = io.StringIO(text).readline
+    tokens = list(tokenize.generate_tokens(readline))
     # From the end, so that the places of the earlier ones stay right.
-    for token in reversed(strings):
-        prefix = token.string.partition(token.string[-1])[0]
-        if "r" in prefix.lower():
+    for token in reversed(tokens):
+        if token.type != tokenize.STRING or _is_raw(token.string):
             continue
         line, column = token.start
         start = starts[line - 1] + column
         end = start + len(token.string)
-        text = text[:start] + _NO_ESCAPE.sub(r"\1\\\\", token.string) + text[end:]
+        doubled = _NO_ESCAPE.sub(r"\1\\\\", token.string)
+        text = text[:start] + doubled + text[end:]
     return text
 
 
-def _is_unavailable(node: ast.Import | ast.ImportFrom) -> bool:
-    if isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
-    else:
-        names = [node.module or ""]
-    return any(name.partition(".")[0] in _UNAVAILABLE for name in names)
+def _is_raw(literal: str) -> bool:
+    quote = literal[-1]
+    prefix = literal.partition(quote)[0]
+    return "r" in prefix.lower()
+
+
+def _unavailable_imports(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Imports, wherever they stand, of what a sandbox lacks."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""]
+        else:
+            continue
+        packages = {_top_level(name) for name in modules}
+        if packages & _UNAVAILABLE:
+            yield node
+
+
+def _top_level(name: str) -> str:
+    """The first part of a dotted name."""
+    return name.partition(".")[0]
 
 
 def _parts_to_remove(node: ast.stmt, removed_names: set[str]) -> Iterator[ast.stmt]:
@@ -90,11 +113,13 @@ def _parts_of_class(node: ast.ClassDef, removed_names: set[str]) -> Iterator[ast
     functions = [item for item in node.body if isinstance(item, ast.FunctionDef)]
     tests = [item for item in functions if item.name.startswith("test")]
     unusable = [item for item in functions if _uses(item, removed_names)]
+    has_tests_only = tests and len(tests) == len(functions)
+    nothing_left = has_tests_only and len(unusable) == len(tests)
+
     # All tests may need what is not a test: bases, attributes, `setUp`.
     shared = [*node.bases, *node.decorator_list]
     shared += [item for item in node.body if item not in tests]
-    only_unusable_tests = bool(tests) and len(unusable) == len(tests) == len(functions)
-    if only_unusable_tests or _any_uses(shared, removed_names):
+    if nothing_left or _any_uses(shared, removed_names):
         removed_names.add(node.name)
         yield node
     else:
@@ -122,5 +147,8 @@ def _uses(node: ast.AST, names: set[str]) -> bool:
 def _lines_of(node: ast.stmt) -> range:
     """Line numbers of a statement, decorators included."""
     decorators: Sequence[ast.expr] = getattr(node, "decorator_list", [])
-    first = min([node.lineno, *(item.lineno for item in decorators)])
-    return range(first, (node.end_lineno or node.lineno) + 1)
+    first = node.lineno
+    for decorator in decorators:
+        first = min(first, decorator.lineno)
+    last = node.end_lineno or node.lineno
+    return range(first, last + 1)

@@ -103,7 +103,8 @@ def names() -> list[str]:
 def stable_share(text: str) -> float:
     """A number in [0, 1) that depends on the text alone, in every process and on every machine."""
     digest = hashlib.sha256(text.encode()).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
+    number = int.from_bytes(digest[:6], "big")
+    return number / 2**48
 
 
 def hide_tests(text: str) -> str:
@@ -113,27 +114,34 @@ def hide_tests(text: str) -> str:
     """
     hidden_lines: set[int] = set()
     for group in parse(text).body:
-        if isinstance(group, ast.ClassDef):
-            for test in _test_methods(group)[1::2]:
-                hidden_lines.update(_lines_of(test))
-    lines = text.split("\n")
-    return "\n".join(
-        line for number, line in enumerate(lines, start=1) if number not in hidden_lines
-    )
+        if not isinstance(group, ast.ClassDef):
+            continue
+        tests = _test_methods(group)
+        for test in tests[1::2]:
+            hidden_lines.update(_lines_of(test))
+
+    visible: list[str] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if number not in hidden_lines:
+            visible.append(line)
+    return "\n".join(visible)
 
 
 def _test_methods(group: ast.ClassDef) -> list[ast.FunctionDef]:
-    return [
-        node
-        for node in group.body
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test")
-    ]
+    methods: list[ast.FunctionDef] = []
+    for node in group.body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
+            methods.append(node)
+    return methods
 
 
 def _lines_of(node: ast.FunctionDef) -> range:
     """Line numbers of a definition, decorators included."""
-    first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
-    return range(first, (node.end_lineno or node.lineno) + 1)
+    first = node.lineno
+    for decorator in node.decorator_list:
+        first = min(first, decorator.lineno)
+    last = node.end_lineno or node.lineno
+    return range(first, last + 1)
 
 
 def _read_bundled(name: str) -> tuple[str, str]:
@@ -142,7 +150,8 @@ def _read_bundled(name: str) -> tuple[str, str]:
     if folder is None:
         choices = ", ".join(names())
         raise ValueError(f"got no source {name!r} in {DATA}, expected one of {choices}")
-    module, tests = folder / f"{name}.py", folder / f"test_{name}.py"
+    module = folder / f"{name}.py"
+    tests = folder / f"test_{name}.py"
     return module.read_text("utf-8"), tests.read_text("utf-8")
 
 
@@ -152,9 +161,11 @@ def _folders() -> dict[str, Path]:
     folders: dict[str, Path] = {}
     for kind in ("micro", "stdlib"):
         for path in sorted((DATA / kind).iterdir()):
+            name = path.name
+            module = path / f"{name}.py"
             # Licences lie there too, and what an editor or an interpreter leaves.
-            if path.name.isidentifier() and (path / f"{path.name}.py").exists():
-                folders[path.name] = path
+            if name.isidentifier() and module.exists():
+                folders[name] = path
     return folders
 
 
@@ -162,4 +173,7 @@ def _folders() -> dict[str, Path]:
 def test_ids() -> Mapping[str, Mapping[str, Any]]:
     """By source, `all` tests, the `hidden` ones, and what its `witness` shows (see `table`)."""
     path = DATA / "sources.json"
-    return json.loads(path.read_text("ascii")) if path.exists() else {}
+    if not path.exists():
+        return {}
+    text = path.read_text("ascii")
+    return json.loads(text)

@@ -154,12 +154,15 @@ class SweLite(ToolEnv):
     def apply(self, candidate: int) -> str:
         """Apply a candidate, once each, and run the tests."""
         row = self.row
-        if not 1 <= candidate <= len(row.candidates):
-            return f"no candidate {candidate}, choose 1 to {len(row.candidates)}"
+        num_candidates = len(row.candidates)
+        if not 1 <= candidate <= num_candidates:
+            return f"no candidate {candidate}, choose 1 to {num_candidates}"
         if candidate in self._tried:
             return f"candidate {candidate} was tried"
+
         self._tried.append(candidate)
-        self.workspace.text = row.with_lines(row.candidates[candidate - 1])
+        lines = row.candidates[candidate - 1]
+        self.workspace.text = row.with_lines(lines)
         return self.run_tests()
 
     @tool
@@ -195,36 +198,52 @@ class SweLite(ToolEnv):
     def run_tests(self) -> str:
         """Run the tests."""
         space = self.workspace
-        for path, source in space.sources.items():
-            reach = new_reach(source.text, space.texts[path])
-            # No verdict yet: whoever meant no harm can still change the line. The run itself says
-            # best what is wrong with text that does not parse.
-            if reach and reach != [UNREADABLE]:
-                self._tested = {}
-                self._passing = 0.0
-                return refusal(reach)
+        reach = self._new_reach()
+        # No verdict yet: whoever meant no harm can still change the line.
+        if reach:
+            self._tested = {}
+            self._passing = 0.0
+            return refusal(reach)
 
+        pool = self._sandboxes()
         runs: dict[str, SuiteRun] = {}
         for path, source in space.sources.items():
-            runs[path] = run_visible(self._sandboxes(), source, space.texts[path])
+            text = space.texts[path]
+            runs[path] = run_visible(pool, source, text)
         self._tested = dict(space.texts)
         return self._summary(runs)
 
+    def _new_reach(self) -> Sequence[str]:
+        """Ways to the tests that the first change with such ways brings in; empty if none does."""
+        space = self.workspace
+        for path, source in space.sources.items():
+            reach = new_reach(source.text, space.texts[path])
+            # The run itself says best what is wrong with text that does not parse.
+            if reach and reach != [UNREADABLE]:
+                return reach
+        return []
+
     def _summary(self, runs: Mapping[str, SuiteRun]) -> str:
         """The reply to a run of the visible tests, by path; notes the share that passed."""
-        detailed = self.task.level > 0 and self.task.split != "ood/surface"
-        num_tests, num_failures = 0, 0
-        texts: dict[str, str] = {}
+        task = self.task
+        detailed = task.level > 0 and task.split != "ood/surface"
+        num_tests = 0
+        num_failures = 0
+        lines: list[str] = []
         for path, run in runs.items():
             tests = self.workspace.sources[path].visible_ids
+            failures = run.failures(tests)
             num_tests += len(tests)
-            num_failures += len(run.failures(tests))
-            texts[path] = summary(run, tests, detailed)
+            num_failures += len(failures)
+
+            text = summary(run, tests, detailed)
+            # With one module alone there is no need to say which.
+            if task.level == REPOSITORY:
+                text = f"{path}: {text}"
+            lines.append(text)
 
         self._passing = 1 - num_failures / num_tests
-        if self.task.level < REPOSITORY:
-            return "\n".join(texts.values())
-        return "\n".join(f"{path}: {text}" for path, text in texts.items())
+        return "\n".join(lines)
 
     def checks(self) -> Mapping[str, float]:
         """The share of the visible tests that passed in the last run, 0 before one."""
@@ -234,37 +253,55 @@ class SweLite(ToolEnv):
     def submit(self) -> str | Verdict:
         """Finish."""
         space = self.workspace
-        rows = {row.package.file: row for row in rows_in(self.task)}
-        original = {path: source.text for path, source in space.sources.items()}
-        for path, row in rows.items():
+        failing: dict[str, Sequence[str]] = {}
+        original: dict[str, str] = {}
+        for path, source in space.sources.items():
+            original[path] = source.text
+        for row in rows_in(self.task):
+            path = row.package.file
             original[path] = row.broken
+            failing[path] = row.failing
         if space.texts == original:
             return "nothing changed yet"
         if space.texts != self._tested:
             return "run the tests first"
 
+        pool = self._sandboxes()
         verdicts: list[Verdict] = []
         for path, text in space.texts.items():
             # A right module that the policy left alone needs no verdict.
-            if path not in rows and text == original[path]:
+            if path not in failing and text == original[path]:
                 continue
-            failing = rows[path].failing if path in rows else ()
-            verdict = grade(self._sandboxes(), space.sources[path], text, failing)
+            verdict = grade(
+                pool,
+                space.sources[path],
+                text,
+                fail_to_pass=failing.get(path, ()),
+            )
             verdicts.append(verdict)
         return all_of(verdicts)
 
     def oracle(self, task: Task) -> list[str]:
         """The right change, a test run of it, and the submission."""
-        test = [render_call("run_tests")] if task.level > 0 else []
-        return [*_right_calls(task), *test, render_call("submit")]
+        calls = _right_calls(task)
+        # At level 0 the candidate is tested as it is applied.
+        if task.level > 0:
+            calls.append(render_call("run_tests"))
+        calls.append(render_call("submit"))
+        return calls
 
     def critical(self, task: Task) -> list[str]:
         """The right candidate's number, or the right lines, as the oracle writes them."""
         rows = rows_in(task)
         if task.level == 0:
             return [f'"candidate": {rows[0].answer}']
-        right = [line for row in rows for line in row.right]
-        return [json.dumps(line.strip(), ensure_ascii=False) for line in right]
+
+        texts: list[str] = []
+        for row in rows:
+            for line in row.right:
+                text = json.dumps(line.strip(), ensure_ascii=False)
+                texts.append(text)
+        return texts
 
     def twin(self, task: Task) -> Task:
         """At level 0 the same task with its candidates moved round by one.
@@ -275,7 +312,9 @@ class SweLite(ToolEnv):
             raise ValueError(
                 f"only level 0 has twins, got a task of level {task.level}"
             )
-        return task_of([rows_in(task)[0].with_rotated_candidates()], task.split, 0)
+        (row,) = rows_in(task)
+        rotated = row.with_rotated_candidates()
+        return task_of([rotated], task.split, level=0)
 
     def chance(self, level: int) -> float:
         """Success rate of `random_turn`; about 0 above level 0.
@@ -292,45 +331,59 @@ class SweLite(ToolEnv):
         a uniform tool with uniform arguments; an edit copies another line of the file.
         """
         if self.task.level == 0:
-            calls: list[str] = []
-            for candidate in range(1, len(self.row.candidates) + 1):
-                if candidate not in self._tried:
-                    calls.append(render_call("apply", candidate=candidate))
-            if self._tried:
-                calls.append(render_call("submit"))
-            return calls[int(rng.integers(len(calls)))]
+            calls = self._calls_at_level_0()
+            index = int(rng.integers(len(calls)))
+            return calls[index]
 
         name = str(rng.choice(self.tool_names()))
-        return render_call(name, **self._random_arguments(name, rng))
+        arguments = self._random_arguments(name, rng)
+        return render_call(name, **arguments)
+
+    def _calls_at_level_0(self) -> list[str]:
+        """The calls that are not refused now."""
+        num_candidates = len(self.row.candidates)
+        calls: list[str] = []
+        for candidate in range(1, num_candidates + 1):
+            if candidate not in self._tried:
+                call = render_call("apply", candidate=candidate)
+                calls.append(call)
+        if self._tried:
+            calls.append(render_call("submit"))
+        return calls
 
     def _random_arguments(self, name: str, rng: np.random.Generator) -> dict[str, Any]:
         lines = self.workspace.text.split("\n")
         # Both are drawn for every tool, so that seeds give the turns that they always gave.
         place = int(rng.integers(len(lines)))
         target = int(rng.integers(len(lines))) + 1
+        line = lines[place]
+        path = self.workspace.source.file
         if name == "edit":
-            return {"line": target, "text": lines[place]}
+            return {"line": target, "text": line}
         if name == "grep":
-            return {"text": lines[place].strip()[:20]}
-        if name not in ("read", "edit_file"):
+            return {"text": line.strip()[:20]}
+        if name == "edit_file":
+            return {"path": path, "line": place + 1, "text": "pass"}
+        if name != "read":
             return {}
 
-        path = {"path": self.workspace.source.file}
-        if name == "edit_file":
-            return {**path, "line": place + 1, "text": "pass"}
+        arguments: dict[str, Any] = {"line": place + 1}
         # A repository has no file that could be left out.
-        several = self.task.level == REPOSITORY
-        return {"line": place + 1, **(path if several else {})}
+        if self.task.level == REPOSITORY:
+            arguments["path"] = path
+        return arguments
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot, the policy's files, the last test run of them, tried candidates."""
-        texts = dict(self.workspace.texts) if self._workspace else None
+        texts = None
+        if self._workspace is not None:
+            texts = dict(self._workspace.texts)
         return {
             **super().get_state(),
             "texts": texts,
             "tested": dict(self._tested),
             "passing": self._passing,
-            "tried": [*self._tried],
+            "tried": list(self._tried),
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -343,7 +396,9 @@ class SweLite(ToolEnv):
         self._tried = list(state["tried"])
 
     def _sandboxes(self) -> SandboxPool:
-        return self._pool if self._pool is not None else default_pool()
+        if self._pool is not None:
+            return self._pool
+        return default_pool()
 
 
 def _right_calls(task: Task) -> list[str]:
@@ -357,7 +412,9 @@ def _right_calls(task: Task) -> list[str]:
         for number, line in zip(row.numbers, row.right, strict=True):
             edit = {"line": number, "text": line.strip()}
             if task.level == REPOSITORY:
-                calls.append(render_call("edit_file", path=row.package.file, **edit))
+                path = row.package.file
+                call = render_call("edit_file", path=path, **edit)
             else:
-                calls.append(render_call("edit", **edit))
+                call = render_call("edit", **edit)
+            calls.append(call)
     return calls

@@ -51,7 +51,9 @@ class SuiteRun:
 
     def failures(self, tests: Collection[str]) -> list[str]:
         """Which of the tests are not proved to have passed, those that never ran included."""
-        return list(tests) if self.timed_out else self.evidence.failures(tests)
+        if self.timed_out:
+            return list(tests)
+        return self.evidence.failures(tests)
 
 
 def run_suite(
@@ -65,7 +67,12 @@ def run_suite(
 
     A sandbox that breaks is replaced once. Raises SandboxError if the second one breaks too.
     """
-    return in_sandbox(pool, lambda sandbox: _run(sandbox, files, module, timeout_s))
+
+    def action(sandbox: Sandbox) -> SuiteRun:
+        """The run in one lease."""
+        return _run(sandbox, files, module, timeout_s)
+
+    return in_sandbox(pool, action)
 
 
 def _run(
@@ -75,15 +82,28 @@ def _run(
     request = Request(module)
     sandbox.write(file_contents(files))
     command = ["python", "-c", program("driver.py")]
-    result = sandbox.run(command, timeout_s=timeout_s, stdin=request.line())
+    result = sandbox.run(
+        command,
+        timeout_s=timeout_s,
+        stdin=request.line(),
+    )
+    output = result.stdout
     # Output past the cap ends the run: the report, which comes last, is then missing.
-    evidence = request.read(b"" if result.truncated else result.stdout)
-    return SuiteRun(evidence, result.timed_out, result.wall_s)
+    if result.truncated:
+        output = b""
+    return SuiteRun(
+        evidence=request.read(output),
+        timed_out=result.timed_out,
+        wall_s=result.wall_s,
+    )
 
 
 def run_visible(pool: SandboxPool, source: Source, text: str) -> SuiteRun:
     """The visible tests against one version of the source. Raises what `run_suite` raises."""
-    files = {source.file: text, source.test_file: source.visible}
+    files = {
+        source.file: text,
+        source.test_file: source.visible,
+    }
     return run_suite(pool, files, f"test_{source.name}")
 
 
@@ -97,8 +117,10 @@ def grade(
     tests fails (see `vet`), and so does one that is no Python. Raises ValueError for a source
     without a witness, SandboxError if two sandboxes broke: there is no verdict then.
     """
-    if reach := new_reach(source.text, text):
-        return Verdict(False, 0.0, refusal(reach))
+    reach = new_reach(source.text, text)
+    if reach:
+        return _failure(refusal(reach))
+
     right = reference(pool, source.name)
 
     def action(sandbox: Sandbox) -> tuple[Observations | None, SuiteRun]:
@@ -106,17 +128,23 @@ def grade(
         # The witness comes first: the tests hold expected values, which it must not find.
         observations = observe(sandbox, source, text)
         sandbox.reset()
-        files = {source.file: text, source.test_file: source.tests}
+        files = {
+            source.file: text,
+            source.test_file: source.tests,
+        }
         run = _run(sandbox, files, f"test_{source.name}", DEADLINE_S)
         return observations, run
 
     observations, run = in_sandbox(pool, action)
-    num_different = sum(1 for _ in differences(right, observations))
-    return _verdict(source, run, fail_to_pass, num_different, _size(right))
-
-
-def _size(observations: Observations) -> int:
-    return sum(map(len, observations.values()))
+    num_different = len(list(differences(right, observations)))
+    num_observations = sum(len(calls) for calls in right.values())
+    return _verdict(
+        source,
+        run,
+        fail_to_pass,
+        num_different,
+        num_observations,
+    )
 
 
 def _verdict(
@@ -127,12 +155,13 @@ def _verdict(
     num_observations: int,
 ) -> Verdict:
     """The verdict on a run of all tests and `num_different` observations that are not right."""
-    pass_to_pass = [test for test in source.all_ids if test not in set(fail_to_pass)]
+    must_change = set(fail_to_pass)
+    pass_to_pass = [test for test in source.all_ids if test not in must_change]
     still_failing = run.failures(fail_to_pass)
     broken = run.failures(pass_to_pass)
     parts = {
-        "fixed": 1 - len(still_failing) / max(len(fail_to_pass), 1),
-        "kept": 1 - len(broken) / max(len(pass_to_pass), 1),
+        "fixed": _passing_share(still_failing, fail_to_pass),
+        "kept": _passing_share(broken, pass_to_pass),
     }
 
     if still_failing or broken:
@@ -141,14 +170,33 @@ def _verdict(
             f"{len(broken)} others fail"
         )
         # Of a report that proves nothing, the tests' own words say why as a rule.
-        if run.evidence.fault and not any(run.reasons.values()):
-            detail += f": {run.evidence.fault[:200]}"
-        return Verdict(False, 0.0, detail, parts)
+        fault = run.evidence.fault
+        if fault and not any(run.reasons.values()):
+            detail += f": {fault[:200]}"
+        return _failure(detail, parts)
     if num_different:
         calls = f"{num_different} of {num_observations} calls"
         detail = f"the tests pass, but {calls} give what is not right"
-        return Verdict(False, 0.0, detail, parts)
-    return Verdict(True, 1.0, "all tests pass", parts)
+        return _failure(detail, parts)
+    return Verdict(
+        passed=True,
+        score=1.0,
+        detail="all tests pass",
+        parts=parts,
+    )
+
+
+def _passing_share(failures: Collection[str], tests: Collection[str]) -> float:
+    return 1 - len(failures) / max(len(tests), 1)
+
+
+def _failure(detail: str, parts: Mapping[str, float] | None = None) -> Verdict:
+    return Verdict(
+        passed=False,
+        score=0.0,
+        detail=detail,
+        parts=parts or {},
+    )
 
 
 def refusal(reach: Sequence[str]) -> str:
@@ -176,9 +224,20 @@ def summary(run: SuiteRun, tests: Sequence[str], detailed: bool) -> str:
 
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:
     """Passed if all are; parts are means, the detail is of the first that failed."""
-    failed = [verdict for verdict in verdicts if not verdict.passed]
-    detail = (failed or verdicts)[0].detail
+    failures = [verdict for verdict in verdicts if not verdict.passed]
+    # Any verdict's detail will do if all say that all tests pass.
+    shown = failures[0] if failures else verdicts[0]
+    parts: dict[str, float] = {}
     # A refused change has no parts, and a mean over the others would say too much.
-    names = verdicts[0].parts if all(verdict.parts for verdict in verdicts) else ()
-    parts = {name: fmean(verdict.parts[name] for verdict in verdicts) for name in names}
-    return Verdict(not failed, float(not failed), detail, parts)
+    if all(verdict.parts for verdict in verdicts):
+        for name in verdicts[0].parts:
+            shares = [verdict.parts[name] for verdict in verdicts]
+            parts[name] = fmean(shares)
+
+    passed = not failures
+    return Verdict(
+        passed=passed,
+        score=float(passed),
+        detail=shown.detail,
+        parts=parts,
+    )

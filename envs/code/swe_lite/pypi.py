@@ -35,7 +35,8 @@ def _package(
     name: str, version: str, sha256: str, licence: str, *paths: str
 ) -> Package:
     reader = "the split ood/domain of swe_lite"
-    release = Release(name, version, f"{name}-{version}.tar.gz", sha256, reader)
+    file = f"{name}-{version}.tar.gz"
+    release = Release(name, version, file, sha256, reader)
     return Package(release, licence, *paths)
 
 
@@ -83,15 +84,19 @@ def read(name: str) -> tuple[str, str]:
     Raises ImportError if the sdist cannot be had.
     """
     package = PACKAGES[name]
+    folder = package.release.file.removesuffix(".tar.gz")
     with tarfile.open(package.release.path()) as archive:
-        folder = package.release.file.removesuffix(".tar.gz")
+        module = _text_of(archive, f"{folder}/{package.module}")
+        tests = _text_of(archive, f"{folder}/{package.tests}")
 
-        def text(path: str) -> str:
-            """A file of the distribution, with the line ends of this tree."""
-            member = archive.extractfile(f"{folder}/{path}")
-            assert member is not None
-            return member.read().decode("utf-8").replace("\r\n", "\n")
+    # A script's last line would run the tests, and end the process, at import.
+    tests = tests.replace("\nunittest.main()", "\n")
+    return module, adapt(tests)
 
-        # A script's last line would run the tests, and end the process, at import.
-        tests = text(package.tests).replace("\nunittest.main()", "\n")
-        return text(package.module), adapt(tests)
+
+def _text_of(archive: tarfile.TarFile, path: str) -> str:
+    """A file of the distribution, with the line ends of this tree."""
+    member = archive.extractfile(path)
+    assert member is not None
+    text = member.read().decode("utf-8")
+    return text.replace("\r\n", "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from typing import TypeAlias
 
 from envs.code.bugs.mutate import functions
@@ -33,39 +33,72 @@ def rename_locals(text: str) -> str:
     import or a handler binds or uses. A function that reads its names as text is left alone.
     """
     lines = text.split("\n")
+    module = parse(text)
     renamings: list[Renaming] = []
-    for _, function in functions(parse(text).body, ""):
-        last = function.end_lineno or function.lineno
-        # ast counts columns in bytes, which are characters only in ASCII.
-        if all(line.isascii() for line in lines[function.lineno - 1 : last]):
-            renamings += _renamings(function)
+    for _, function in functions(module.body, ""):
+        if _is_ascii(function, lines):
+            renamings.extend(_renamings(function))
 
     # From the end, so that columns of the earlier uses in a line stay right.
     for number, column, old, new in sorted(renamings, reverse=True):
         line = lines[number - 1]
-        lines[number - 1] = line[:column] + new + line[column + len(old) :]
+        end = column + len(old)
+        lines[number - 1] = line[:column] + new + line[end:]
     return "\n".join(lines)
+
+
+def _is_ascii(function: ast.FunctionDef, lines: Sequence[str]) -> bool:
+    """Whether ast's columns, which count bytes, are those of characters."""
+    last = function.end_lineno or function.lineno
+    return all(line.isascii() for line in lines[function.lineno - 1 : last])
 
 
 def _renamings(function: ast.FunctionDef) -> Iterator[Renaming]:
     """Every use of a local variable that can have another name."""
-    nodes = list(ast.walk(function))
-    names = [node for node in nodes if isinstance(node, ast.Name)]
-    names.sort(key=lambda node: (node.lineno, node.col_offset))
-    ids = {node.id for node in names}
-    if _BY_NAME & ids or any(isinstance(node, ast.ClassDef) for node in nodes):
+    names: list[ast.Name] = []
+    fixed: set[str] = set()
+    for node in ast.walk(function):
+        # Names in the body of a class are its attributes, not the function's variables.
+        if isinstance(node, ast.ClassDef):
+            return
+        if isinstance(node, ast.Name):
+            names.append(node)
+        fixed.update(_names_elsewhere(node))
+
+    names.sort(key=_place)
+    ids = {name.id for name in names}
+    if not ids.isdisjoint(_BY_NAME):
         return
 
-    fixed = {name for node in nodes for name in _names_elsewhere(node)}
-    stored = {node.id for node in names if isinstance(node.ctx, ast.Store)} - fixed
-    order = dict.fromkeys(node.id for node in names if node.id in stored)
-    new_names = {old: f"v{place}" for place, old in enumerate(order, start=1)}
+    new_names = _new_names(names, fixed)
     # A function that uses such a name already could mean another variable by it.
-    if set(new_names.values()) & (ids | fixed):
+    in_use = ids | fixed
+    if not in_use.isdisjoint(new_names.values()):
         return
-    for node in names:
-        if node.id in new_names:
-            yield node.lineno, node.col_offset, node.id, new_names[node.id]
+    for name in names:
+        if name.id in new_names:
+            new = new_names[name.id]
+            yield name.lineno, name.col_offset, name.id, new
+
+
+def _place(node: ast.Name) -> tuple[int, int]:
+    return node.lineno, node.col_offset
+
+
+def _new_names(names: Sequence[ast.Name], fixed: Set[str]) -> dict[str, str]:
+    """New name by old one, in order of appearance, of variables that are not `fixed`."""
+    stored: set[str] = set()
+    for name in names:
+        if isinstance(name.ctx, ast.Store):
+            stored.add(name.id)
+    variables = stored - fixed
+
+    new_names: dict[str, str] = {}
+    for name in names:
+        if name.id in variables and name.id not in new_names:
+            number = len(new_names) + 1
+            new_names[name.id] = f"v{number}"
+    return new_names
 
 
 def _names_elsewhere(node: ast.AST) -> Iterator[str]:
@@ -77,7 +110,8 @@ def _names_elsewhere(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, _BINDS_NAME):
         yield node.name or ""
     elif isinstance(node, ast.alias):
-        yield (node.asname or node.name).partition(".")[0]
+        name = node.asname or node.name
+        yield name.partition(".")[0]
     elif isinstance(node, ast.JoinedStr):
         # Columns inside f-strings are wrong before Python 3.12.
         for inner in ast.walk(node):

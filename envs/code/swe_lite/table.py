@@ -48,17 +48,19 @@ class Row:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
-        bugs = tuple(Mutation(**bug) for bug in data["bugs"])
-        candidates = tuple(tuple(lines) for lines in data["candidates"])
-        failing = tuple(data["failing"])
-        return cls(
-            **{**data, "bugs": bugs, "failing": failing, "candidates": candidates}
-        )
+        candidates = [tuple(lines) for lines in data["candidates"]]
+        fields = {
+            **data,
+            "bugs": tuple(Mutation(**bug) for bug in data["bugs"]),
+            "failing": tuple(data["failing"]),
+            "candidates": tuple(candidates),
+        }
+        return cls(**fields)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, without `renamed` if that is false."""
-        bugs = tuple(dict(vars(bug)) for bug in self.bugs)
-        data = {**vars(self), "bugs": bugs}
+        bugs = [dict(vars(bug)) for bug in self.bugs]
+        data = {**vars(self), "bugs": tuple(bugs)}
         if not self.renamed:
             del data["renamed"]
         return data
@@ -98,7 +100,8 @@ class Row:
     @property
     def function_lines(self) -> list[int]:
         """Line numbers of the broken function."""
-        return list(_spans(self.source)[self.function])
+        spans = _spans(self.source)
+        return list(spans[self.function])
 
     def with_lines(self, lines: Sequence[str]) -> str:
         """The module's text with the broken lines replaced."""
@@ -109,31 +112,46 @@ class Row:
 
     def with_rotated_candidates(self) -> Self:
         """The row with the last candidate in front."""
-        candidates = (*self.candidates[-1:], *self.candidates[:-1])
-        answer = self.answer % len(candidates) + 1
-        return replace(self, candidates=candidates, answer=answer)
+        *others, last = self.candidates
+        answer = self.answer % len(self.candidates) + 1
+        return replace(
+            self,
+            candidates=(last, *others),
+            answer=answer,
+        )
 
 
 @cache
 def rows() -> tuple[Row, ...]:
     """The whole table, in the order of the file."""
+    table: list[Row] = []
     with gzip.open(corpus.DATA / "tasks.jsonl.gz", "rt", encoding="ascii") as lines:
-        return tuple(Row.from_json(json.loads(line)) for line in lines)
+        for line in lines:
+            row = json.loads(line)
+            table.append(Row.from_json(row))
+    return tuple(table)
 
 
 def write(tests: Mapping[str, Any], table: Sequence[Row]) -> None:
     """Writes `sources.json` and `tasks.jsonl.gz`; the same table gives the same bytes."""
     write_sources(tests)
-    lines = "".join(json.dumps(row.to_json()) + "\n" for row in table)
-    packed = gzip.compress(lines.encode("ascii"), mtime=0)
-    (corpus.DATA / "tasks.jsonl.gz").write_bytes(packed)
+    lines: list[str] = []
+    for row in table:
+        line = json.dumps(row.to_json())
+        lines.append(f"{line}\n")
+
+    text = "".join(lines)
+    # The time of writing would differ.
+    packed = gzip.compress(text.encode("ascii"), mtime=0)
+    path = corpus.DATA / "tasks.jsonl.gz"
+    path.write_bytes(packed)
 
 
 def write_sources(entries: Mapping[str, Any]) -> None:
     """Writes `sources.json`: by source, its tests and what its witness is good for."""
-    (corpus.DATA / "sources.json").write_text(
-        json.dumps(entries, indent=1) + "\n", "ascii"
-    )
+    text = json.dumps(entries, indent=1)
+    path = corpus.DATA / "sources.json"
+    path.write_text(f"{text}\n", "ascii")
 
 
 @cache
@@ -142,20 +160,28 @@ def rows_with_witness() -> tuple[Row, ...]:
     sources: set[str] = set()
     unseen: set[str] = set()
     for name, entry in corpus.test_ids().items():
-        if "witness" in entry:
-            sources.add(name)
-            unseen.update(entry["witness"].get("unseen", ()))
-    return tuple(
-        row for row in rows() if row.source in sources and row.id not in unseen
-    )
+        if "witness" not in entry:
+            continue
+        sources.add(name)
+        witness = entry["witness"]
+        unseen.update(witness.get("unseen", ()))
+
+    suitable: list[Row] = []
+    for row in rows():
+        if row.source in sources and row.id not in unseen:
+            suitable.append(row)
+    return tuple(suitable)
 
 
 @cache
 def _spans(source: str) -> Mapping[str, range]:
     """Line numbers of every function, by its qualified name."""
+    text = corpus.source(source).text
+    module = parse(text)
     spans: dict[str, range] = {}
-    for name, node in functions(parse(corpus.source(source).text).body, ""):
-        spans[name] = range(node.lineno, (node.end_lineno or 0) + 1)
+    for name, node in functions(module.body, ""):
+        last = node.end_lineno or 0
+        spans[name] = range(node.lineno, last + 1)
     return spans
 
 

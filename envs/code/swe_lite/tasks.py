@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 from envs.code.swe_lite import corpus
 from envs.code.swe_lite.corpus import stable_share
@@ -24,27 +25,52 @@ MAX_FUNCTION_LINES = 100
 @cache
 def tasks_of(split: str, level: int) -> Mapping[str, Task]:
     """The tasks of a split at a level, by id, in the table's order."""
-    rows = [row for row in rows_with_witness() if row.split == split]
-    if level == 0:
-        rows = [row for row in rows if row.candidates]
-    elif level == 2:
-        rows = [row for row in rows if len(row.function_lines) <= MAX_FUNCTION_LINES]
+    rows = [row for row in _rows_of(split) if _suits(row, level)]
+    groups = [[row] for row in rows]
+    if level == REPOSITORY:
+        groups = _pairs(rows)
 
-    groups = [[row] for row in rows] if level < REPOSITORY else _pairs(rows)
-    tasks = [task_of(group, split, level) for group in groups]
-    return {task.id: task for task in tasks}
+    tasks: dict[str, Task] = {}
+    for group in groups:
+        task = task_of(group, split, level)
+        tasks[task.id] = task
+    return tasks
+
+
+@cache
+def _rows_of(split: str) -> tuple[Row, ...]:
+    return tuple(row for row in rows_with_witness() if row.split == split)
+
+
+def _suits(row: Row, level: int) -> bool:
+    """Whether a row can be a task of a level."""
+    if level == 0:
+        return bool(row.candidates)
+    if level == 2:
+        return len(row.function_lines) <= MAX_FUNCTION_LINES
+    return True
 
 
 def task_of(group: Sequence[Row], split: str, level: int) -> Task:
     """The task of one row, or at `REPOSITORY` of several rows of different sources."""
+    payload: dict[str, Any]
     if level < REPOSITORY:
-        payload, prompt = group[0].to_json(), _PROMPTS[level](group[0])
+        row = group[0]
+        payload = row.to_json()
+        prompt = _PROMPTS[level](row)
     else:
         idle = idle_source(group)
-        payload = {"rows": [row.to_json() for row in group], "idle": idle}
-        prompt = _repository([*(row.source for row in group), idle])
+        payload = {
+            "rows": [row.to_json() for row in group],
+            "idle": idle,
+        }
+        sources = [row.source for row in group]
+        sources.append(idle)
+        prompt = _repository(sources)
+
+    ids = "+".join(row.id for row in group)
     return Task(
-        id=f"{split}/{level}/{'+'.join(row.id for row in group)}",
+        id=f"{split}/{level}/{ids}",
         split=split,
         level=level,
         family="+".join(row.family for row in group),
@@ -55,47 +81,72 @@ def task_of(group: Sequence[Row], split: str, level: int) -> Task:
 
 def rows_in(task: Task) -> list[Row]:
     """The rows that a task was made of."""
-    data = task.payload["rows"] if task.level == REPOSITORY else [task.payload]
-    return [Row.from_json(row) for row in data]
+    if task.level == REPOSITORY:
+        return [Row.from_json(row) for row in task.payload["rows"]]
+    return [Row.from_json(task.payload)]
 
 
 def idle_source(group: Sequence[Row]) -> str:
     """A third source of the same split for a repository, in which nothing is wrong."""
-    others = set(_sources(group[0].split)) - {row.source for row in group}
     key = " ".join(row.id for row in group)
-    return min(others, key=lambda name: stable_share(f"{key} {name}"))
+    split = group[0].split
+    broken = {row.source for row in group}
+    others = set(_sources(split)) - broken
+
+    def share(name: str) -> float:
+        """A source's place in an order of this group's own."""
+        return stable_share(f"{key} {name}")
+
+    return min(others, key=share)
 
 
 @cache
 def _sources(split: str) -> tuple[str, ...]:
-    rows = [row for row in rows_with_witness() if row.split == split]
-    return tuple(dict.fromkeys(row.source for row in rows))
+    """Names of the split's sources, in the table's order."""
+    names = dict.fromkeys(row.source for row in _rows_of(split))
+    return tuple(names)
 
 
 def _pairs(rows: Sequence[Row]) -> list[list[Row]]:
     """Each row with another one of another source; every row is in two pairs or so."""
-    order = sorted(rows, key=lambda row: stable_share(f"pair {row.id}"))
+    order = sorted(rows, key=_share_for_pairs)
     pairs: dict[tuple[str, str], list[Row]] = {}
     for place, row in enumerate(order):
         partner = _next_of_another_source(order, place)
+        if partner is None:
+            continue
         # Two rows that choose each other are one pair.
-        if partner is not None:
-            pair = sorted((row, partner), key=lambda member: member.id)
-            pairs[pair[0].id, pair[1].id] = pair
-    return [*pairs.values()]
+        pair = sorted((row, partner), key=_id)
+        ids = (pair[0].id, pair[1].id)
+        pairs[ids] = pair
+    return list(pairs.values())
+
+
+def _share_for_pairs(row: Row) -> float:
+    return stable_share(f"pair {row.id}")
+
+
+def _id(row: Row) -> str:
+    return row.id
 
 
 def _next_of_another_source(order: Sequence[Row], place: int) -> Row | None:
+    """The nearest later row, around the end, that breaks another source."""
+    source = order[place].source
     for step in range(1, len(order)):
-        candidate = order[(place + step) % len(order)]
-        if candidate.source != order[place].source:
+        index = (place + step) % len(order)
+        candidate = order[index]
+        if candidate.source != source:
             return candidate
     return None
 
 
 def _choice(row: Row) -> str:
     """Level 0: the wrong lines and the numbered candidates, without indentation."""
-    parts = [f"Bug in {row.source}.py:", *(line.strip() for line in row.buggy)]
+    parts = [f"Bug in {row.source}.py:"]
+    for line in row.buggy:
+        parts.append(line.strip())
+
     parts.append("Candidates:")
     for number, lines in enumerate(row.candidates, start=1):
         patch = "\n   ".join(line.strip() for line in lines)
@@ -107,15 +158,18 @@ def _neighbours(row: Row) -> str:
     """Level 1: the wrong lines are numbered and shown among their neighbours."""
     visible: set[int] = set()
     for number in row.numbers:
-        visible.update(range(number - CONTEXT_LINES, number + CONTEXT_LINES + 1))
-    listing = _listing(row.broken.split("\n"), sorted(visible))
+        first = number - CONTEXT_LINES
+        last = number + CONTEXT_LINES
+        visible.update(range(first, last + 1))
+
+    listing = _listing(row.broken, sorted(visible))
     numbers = " and ".join(map(str, row.numbers))
     return f"Bug in {row.source}.py, line {numbers}:\n{listing}"
 
 
 def _function(row: Row) -> str:
     """Level 2: the whole function, in which the wrong lines are not marked."""
-    listing = _listing(row.broken.split("\n"), row.function_lines)
+    listing = _listing(row.broken, row.function_lines)
     return f"Bug in {row.source}.py, in {row.function}:\n{listing}"
 
 
@@ -125,8 +179,10 @@ def _file(row: Row) -> str:
     failing = [test for test in row.failing if test not in hidden]
     if row.renamed:
         return f"Bug in {row.source}.py. Tests that fail: {len(failing)}."
+
     title = f"Bug in {row.source}.py. These tests fail:"
-    return "\n".join([title, *failing[:NAMED_TESTS]])
+    named_tests = failing[:NAMED_TESTS]
+    return "\n".join([title, *named_tests])
 
 
 def _repository(names: Sequence[str]) -> str:
@@ -135,8 +191,15 @@ def _repository(names: Sequence[str]) -> str:
     return f"Some tests of this repository fail. Its modules: {modules}."
 
 
-def _listing(text: Sequence[str], numbers: Sequence[int]) -> str:
-    return "\n".join(f"{n}: {text[n - 1]}" for n in numbers if 1 <= n <= len(text))
+def _listing(text: str, numbers: Sequence[int]) -> str:
+    """Those lines of the text that exist, with their numbers."""
+    lines = text.split("\n")
+    listing: list[str] = []
+    for number in numbers:
+        if 1 <= number <= len(lines):
+            line = lines[number - 1]
+            listing.append(f"{number}: {line}")
+    return "\n".join(listing)
 
 
 _PROMPTS = {0: _choice, 1: _neighbours, 2: _function, 3: _file}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from envs.code.swe_lite.corpus import Source
 
 __all__ = ["Workspace"]
@@ -19,9 +21,14 @@ class Workspace:
     """
 
     def __init__(self, *packages: tuple[Source, str]) -> None:
-        self.sources = {source.file: source for source, _ in packages}
-        self.texts = {source.file: text for source, text in packages}
-        self._first = packages[0][0].file
+        self.sources: dict[str, Source] = {}
+        self.texts: dict[str, str] = {}
+        for source, text in packages:
+            self.sources[source.file] = source
+            self.texts[source.file] = text
+
+        first_source, _ = packages[0]
+        self._first = first_source.file
 
     @property
     def source(self) -> Source:
@@ -52,15 +59,24 @@ class Workspace:
 
     def read(self, path: str, line: int) -> str:
         """Numbered lines of a file; of the only module if `path` is empty."""
-        path = path.removeprefix("./") or (self._first if len(self.texts) == 1 else "")
-        if path not in self.files:
-            return f"no file {path[:60]!r}, files: {', '.join(self.files)}"
-        lines = self.files[path].split("\n")
-        if not 1 <= line <= len(lines):
-            return f"no line {line}, {path} has {len(lines)}"
+        files = self.files
+        path = path.removeprefix("./")
+        # Of several modules none is meant more than the others.
+        if path == "" and len(self.texts) == 1:
+            path = self._first
+        if path not in files:
+            paths = ", ".join(files)
+            named = path[:60]
+            return f"no file {named!r}, files: {paths}"
 
-        page = lines[line - 1 : line - 1 + READ_LINES]
-        numbered = [f"{number}: {text}" for number, text in enumerate(page, start=line)]
+        lines = files[path].split("\n")
+        if not 1 <= line <= len(lines):
+            return _no_line(line, path, lines)
+        start = line - 1
+        page = lines[start : start + READ_LINES]
+        numbered: list[str] = []
+        for number, text in enumerate(page, start=line):
+            numbered.append(f"{number}: {text}")
         return _truncate("\n".join(numbered))
 
     def grep(self, text: str) -> str:
@@ -69,10 +85,16 @@ class Workspace:
             return "grep needs a text"
         matches: list[str] = []
         for path, content in self.files.items():
-            for number, line in enumerate(content.split("\n"), start=1):
-                if text in line:
-                    matches.append(f"{path}:{number}: {line.strip()}")
-        return _truncate("\n".join(matches)) or "no line holds it"
+            lines = content.split("\n")
+            for number, line in enumerate(lines, start=1):
+                if text not in line:
+                    continue
+                match = line.strip()
+                matches.append(f"{path}:{number}: {match}")
+
+        if not matches:
+            return "no line holds it"
+        return _truncate("\n".join(matches))
 
     def edit(self, line: int, text: str, path: str = "") -> str:
         """Replaces a line of a module, of the first one if `path` is empty.
@@ -82,21 +104,35 @@ class Workspace:
         path = path.removeprefix("./") or self._first
         if path not in self.texts:
             files = ", ".join(self.texts)
-            return f"{path[:60]!r} cannot be changed, files that can: {files}"
-        lines = self.texts[path].split("\n")
+            named = path[:60]
+            return f"{named!r} cannot be changed, files that can: {files}"
+        content = self.texts[path]
+        lines = content.split("\n")
         if not 1 <= line <= len(lines):
-            return f"no line {line}, {path} has {len(lines)}"
+            return _no_line(line, path, lines)
         # Edit by edit a file could grow without an end: nothing else limits the policy's files.
-        if len(self.texts[path]) + len(text) > MAX_FILE_CHARS:
+        if len(content) + len(text) > MAX_FILE_CHARS:
             return f"the file would be longer than {MAX_FILE_CHARS} characters"
 
-        old = lines[line - 1]
+        index = line - 1
         if not text.startswith((" ", "\t")):
-            text = old[: len(old) - len(old.lstrip())] + text
-        lines[line - 1] = text.rstrip("\n")
+            text = _indentation(lines[index]) + text
+        lines[index] = text.rstrip("\n")
         self.texts[path] = "\n".join(lines)
-        return f"line {line} is now: {text.strip()[:100]}"
+        shown = text.strip()[:100]
+        return f"line {line} is now: {shown}"
+
+
+def _no_line(line: int, path: str, lines: Sequence[str]) -> str:
+    return f"no line {line}, {path} has {len(lines)}"
+
+
+def _indentation(line: str) -> str:
+    width = len(line) - len(line.lstrip())
+    return line[:width]
 
 
 def _truncate(text: str) -> str:
-    return text if len(text) <= MAX_CHARS else text[:MAX_CHARS] + "\n..."
+    if len(text) <= MAX_CHARS:
+        return text
+    return text[:MAX_CHARS] + "\n..."

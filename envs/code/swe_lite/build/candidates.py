@@ -70,13 +70,16 @@ class Trials:
 
     def kill(self, *bugs: Mutation) -> Killed | None:
         """The bugs with what they fail in one run; None if that is too little or too much."""
-        run = self.lab.run(mutate(self.text, *bugs))
-        return self._if_few_fail(self._catch(run, bugs))
+        text = mutate(self.text, *bugs)
+        run = self.lab.run(text)
+        outcome = self._catch(run, bugs)
+        return self._if_few_fail(outcome)
 
     def is_steady(self, mutant: Killed) -> bool:
         """Whether the bugs fail the same tests in every interpreter."""
         for run in self.lab.run_again(mutate(self.text, *mutant.bugs)):
-            again = self._if_few_fail(self._catch(run, mutant.bugs))
+            outcome = self._catch(run, mutant.bugs)
+            again = self._if_few_fail(outcome)
             if again is None or again.failing != mutant.failing:
                 return False
         return True
@@ -88,13 +91,15 @@ class Trials:
             return same_span[: CANDIDATES - 1]
 
         # Two spans, each right in two of the four.
-        elsewhere = [
-            mutant.bugs for mutant in killed if _is_elsewhere(mutant.bugs[0], bug)
-        ]
+        elsewhere: list[Bugs] = []
+        for mutant in killed:
+            if _is_elsewhere(mutant.bugs[0], bug):
+                elsewhere.append(mutant.bugs)
         pairs = product(same_span, self._shuffle(bug, elsewhere))
         for here, there in islice(pairs, PAIRS_TRIED):
-            if self.kill(*here, *there) is not None:
-                return [here, there, here + there]
+            both = here + there
+            if self.kill(*both) is not None:
+                return [here, there, both]
         return self._with_decoys(bug, same_span)
 
     def _with_decoys(self, bug: Mutation, same_span: Sequence[Bugs]) -> list[Bugs]:
@@ -104,24 +109,27 @@ class Trials:
         So its place by likeness to the others and to the bug is drawn first, by hash; of the
         triples that tests catch, the one is chosen in which it comes nearest to that.
         """
+        pool = self._pool(bug, same_span)
         caught: dict[Bugs, bool] = {}
-        for triple in self._triples(bug, self._pool(bug, same_span)):
+        for triple in self._triples(bug, pool):
             # Trials run whole suites: one that is known to fail spares the triple's others.
-            if not all(caught.get(bugs, True) for bugs in triple):
+            if any(caught.get(bugs) is False for bugs in triple):
                 continue
             for bugs in triple:
                 if bugs not in caught:
                     caught[bugs] = self._breaks(*bugs)
             if all(caught[bugs] for bugs in triple):
-                return [*triple]
+                return list(triple)
         return []
 
     def _pool(self, bug: Mutation, same_span: Sequence[Bugs]) -> list[Bugs]:
         """Other texts of the bug's span, and the bug with another place of its line changed."""
-        texts = {mutation.after for (mutation,) in same_span}
-        more = [
-            (decoy,) for decoy in decoys(self.text, bug) if decoy.after not in texts
-        ]
+        texts = {bugs[0].after for bugs in same_span}
+        more: list[Bugs] = []
+        for decoy in decoys(self.text, bug):
+            if decoy.after not in texts:
+                more.append((decoy,))
+        # What the split's own operators write comes first, whatever the hash says.
         here = [*same_span, *self._shuffle(bug, more)]
 
         elsewhere: list[Bugs] = []
@@ -129,12 +137,13 @@ class Trials:
             if _is_elsewhere(mutation, bug):
                 elsewhere.append((bug, mutation))
         there = self._shuffle(bug, elsewhere)
-        return [*here[:MAX_DECOYS], *there[:MAX_ELSEWHERE]]
+        return here[:MAX_DECOYS] + there[:MAX_ELSEWHERE]
 
     def _triples(self, bug: Mutation, pool: Sequence[Bugs]) -> list[tuple[Bugs, ...]]:
         """Triples of the pool, those first in which the right line has the places drawn for it."""
         lines = {bugs: self._line(bug.line, *bugs) for bugs in pool}
-        right, broken = self._line(bug.line), self._line(bug.line, bug)
+        right = self._line(bug.line)
+        broken = self._line(bug.line, bug)
         drawn_by_others = int(CANDIDATES * self._share(bug, "others"))
         drawn_by_bug = int(CANDIDATES * self._share(bug, "bug"))
 
@@ -142,25 +151,37 @@ class Trials:
             """How far the right line is from the places drawn; ties go by hash."""
             wrong = [lines[bugs] for bugs in triple]
             by_others, by_bug = places(right, wrong, broken)
-            off = abs(by_others - drawn_by_others) + abs(by_bug - drawn_by_bug)
-            return off, self._share(bug, triple)
+            off_by_others = abs(by_others - drawn_by_others)
+            off_by_bug = abs(by_bug - drawn_by_bug)
+            return off_by_others + off_by_bug, self._share(bug, triple)
 
-        return sorted(combinations(pool, CANDIDATES - 1), key=distance)
+        triples = combinations(pool, CANDIDATES - 1)
+        return sorted(triples, key=distance)
 
     def _line(self, number: int, *bugs: Mutation) -> str:
-        return mutate(self.text, *bugs).split("\n")[number - 1].strip()
+        text = mutate(self.text, *bugs)
+        lines = text.split("\n")
+        return lines[number - 1].strip()
 
     def wrong_pairs(
         self, first: Mutation, second: Mutation, killed: Sequence[Killed]
     ) -> list[Bugs]:
         """Three wrong candidates of two lines; none if others of the spans are too few."""
-        firsts = self._same_span(first, killed)[:2] or self._decoy(first)
-        seconds = self._same_span(second, killed)[:2] or self._decoy(second)
+        firsts = self._two_of_span(first, killed)
+        seconds = self._two_of_span(second, killed)
         # Bugs of one line alone are known to be caught; those of both lines at once are not.
         for in_first, in_second in product(firsts, seconds):
-            if self._breaks(*in_first, *in_second):
-                return [in_second, in_first, in_first + in_second]
+            both = in_first + in_second
+            if self._breaks(*both):
+                return [in_second, in_first, both]
         return []
+
+    def _two_of_span(self, bug: Mutation, killed: Sequence[Killed]) -> list[Bugs]:
+        """At most two wrong texts of the bug's span, a decoy if the operators have none."""
+        same_span = self._same_span(bug, killed)
+        if same_span:
+            return same_span[:2]
+        return self._decoy(bug)
 
     def _decoy(self, bug: Mutation) -> list[Bugs]:
         """One wrong text of the bug's span at most."""
@@ -173,20 +194,28 @@ class Trials:
     def _breaks(self, *bugs: Mutation) -> bool:
         """Whether a visible and a hidden test fail in every interpreter, however many others do."""
         text = mutate(self.text, *bugs)
-        if self._catch(self.lab.run(text), bugs) is None:
+        # The other interpreters only if need be: each of them runs the whole suite.
+        first_run = self.lab.run(text)
+        if self._catch(first_run, bugs) is None:
             return False
-        runs = self.lab.run_again(text)
-        return all(self._catch(run, bugs) is not None for run in runs)
+        outcomes = [self._catch(run, bugs) for run in self.lab.run_again(text)]
+        return None not in outcomes
 
     def _catch(self, run: SuiteRun, bugs: Bugs) -> Killed | None:
         """The bugs with what they fail in a run; None if visible or hidden tests miss them."""
         source = self.lab.source
         failing = frozenset(run.failures(source.all_ids))
-        if run.timed_out or not failing & source.hidden_ids:
+        if run.timed_out:
             return None
-        if failing <= source.hidden_ids:
+        hidden = failing & source.hidden_ids
+        visible = failing - source.hidden_ids
+        if not hidden or not visible:
             return None
-        return Killed(bugs, tuple(sorted(failing)), run.wall_s)
+        return Killed(
+            bugs=bugs,
+            failing=tuple(sorted(failing)),
+            wall_s=run.wall_s,
+        )
 
     def _if_few_fail(self, mutant: Killed | None) -> Killed | None:
         if mutant is None or len(mutant.failing) > MAX_FAILING:
@@ -195,18 +224,27 @@ class Trials:
 
     def _same_span(self, bug: Mutation, killed: Sequence[Killed]) -> list[Bugs]:
         """The others that change the same characters, so that they are as near to the bug."""
+        span = span_of(bug)
         same_span: list[Bugs] = []
         for mutant in killed:
-            if mutant.bugs != (bug,) and span_of(mutant.bugs[0]) == span_of(bug):
+            if mutant.bugs == (bug,):
+                continue
+            if span_of(mutant.bugs[0]) == span:
                 same_span.append(mutant.bugs)
         return self._shuffle(bug, same_span)
 
     def _shuffle(self, bug: Mutation, choices: Sequence[Bugs]) -> list[Bugs]:
         """In an order by hash, the same in every build."""
-        return sorted(choices, key=lambda bugs: self._share(bug, bugs))
+
+        def share(bugs: Bugs) -> float:
+            """The choice's place in an order of this bug's own."""
+            return self._share(bug, bugs)
+
+        return sorted(choices, key=share)
 
     def _share(self, bug: Mutation, about: object) -> float:
-        return stable_share(f"{self.lab.source.name} {(bug,)} {about}")
+        name = self.lab.source.name
+        return stable_share(f"{name} {(bug,)} {about}")
 
 
 def _is_elsewhere(mutation: Mutation, bug: Mutation) -> bool:

@@ -25,13 +25,20 @@ def places(right: str, wrong: Sequence[str], bug: str) -> tuple[float, float]:
     to_bug = [similarity(text, bug) for text in texts]
     to_all: list[float] = []
     for text in texts:
-        to_all.append(sum(similarity(text, other) for other in texts))
+        likenesses = [similarity(text, other) for other in texts]
+        to_all.append(sum(likenesses))
     return _place(to_all), _place(to_bug)
 
 
 def _place(scores: Sequence[float]) -> float:
     """Of the first score."""
-    first, *rest = scores
-    higher = sum(score > first + 1e-9 for score in rest)
-    equal = sum(abs(score - first) <= 1e-9 for score in rest)
+    first = scores[0]
+    higher = 0
+    equal = 0
+    for score in scores[1:]:
+        # Sums of the same numbers in another order may differ in the last digits.
+        if abs(score - first) <= 1e-9:
+            equal += 1
+        elif score > first:
+            higher += 1
     return higher + equal / 2

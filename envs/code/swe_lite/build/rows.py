@@ -60,6 +60,7 @@ def split_of(source: str, function: str, known: Mapping[str, str]) -> str:
         return known[function]
     if source in HELD_OUT:
         return "ood/domain"
+
     share = stable_share(f"repairs of {source}:{function}")
     sizes = SHARES_OF_RICH if source in RICH else SHARES
     for split, size in sizes.items():
@@ -71,15 +72,19 @@ def split_of(source: str, function: str, known: Mapping[str, str]) -> str:
 
 def rows_of(lab: Suites, old: Sequence[Row]) -> list[Row]:
     """New rows of the lab's source; `old` ones count in the limits on a function's rows."""
-    name = lab.source.name
+    source = lab.source
     splits = {row.function: row.split for row in old}
-    is_slow = lab.run(lab.source.text).wall_s > SLOW_S
-    max_tried = TRIED_IF_SLOW if is_slow else None
+    max_tried = None
+    if lab.run(source.text).wall_s > SLOW_S:
+        max_tried = TRIED_IF_SLOW
+
     rows: list[Row] = []
-    for function in dict.fromkeys(bug.function for bug in mutations(lab.source.text)):
-        split = split_of(name, function, splits)
+    names = dict.fromkeys(bug.function for bug in mutations(source.text))
+    for function in names:
+        split = split_of(source.name, function, splits)
         old_rows = [row for row in old if row.function == function]
-        rows += _Maker(lab, split, function, old_rows).rows(max_tried)
+        maker = _Maker(lab, split, function, old_rows)
+        rows.extend(maker.rows(max_tried))
     return rows
 
 
@@ -87,10 +92,13 @@ def fill_candidates(lab: Suites, old: Sequence[Row]) -> list[Row]:
     """Those `old` rows of the lab's source that lack candidates and can have them, with them."""
     rows: list[Row] = []
     for row in old:
-        if not row.candidates:
-            maker = _Maker(lab, row.split, row.function, ())
-            rows.append(maker.with_candidates(row))
-    return [row for row in rows if row.candidates]
+        if row.candidates:
+            continue
+        maker = _Maker(lab, row.split, row.function, ())
+        filled = maker.with_candidates(row)
+        if filled.candidates:
+            rows.append(filled)
+    return rows
 
 
 class _Maker:
@@ -106,49 +114,63 @@ class _Maker:
         self.text = lab.source.text
         if self.renamed:
             self.text = corpus.with_renamed_locals(lab.source.name).text
+
         self.trials = Trials(lab, self.text)
         self.old_bugs = {row.bugs for row in old}
         self.per_line = Counter(row.numbers[0] for row in old)
-        self.max_rows = PER_FUNCTION.get(split, PER_FUNCTION_OTHERWISE) - len(old)
+        max_all = PER_FUNCTION.get(split, PER_FUNCTION_OTHERWISE)
+        self.max_rows = max(max_all - len(old), 0)
 
     def rows(self, max_tried: int | None) -> list[Row]:
         """At most `max_rows` rows that passed the gate, of `max_tried` mutations."""
         # A test may name a local variable.
-        tests = self.lab.source.all_ids
-        if self.renamed and self.lab.run(self.text).failures(tests):
+        if self.renamed and self._fails_when_right():
             return []
-        killed = self._kill_each(self._shuffle(self._usable())[:max_tried])
-        make = self._pairs if self.split == "ood/difficulty" else self._singles
-        return list(islice(make(killed), max(self.max_rows, 0)))
+
+        bugs = self._shuffle(self._usable())
+        killed = self._kill_each(bugs[:max_tried])
+        rows = self._singles(killed)
+        if self.split == "ood/difficulty":
+            rows = self._pairs(killed)
+        # Every further row would cost runs of the suite.
+        return list(islice(rows, self.max_rows))
+
+    def _fails_when_right(self) -> bool:
+        run = self.lab.run(self.text)
+        return bool(run.failures(self.lab.source.all_ids))
 
     def with_candidates(self, row: Row) -> Row:
         """The row with candidates, if what breaks its lines gives fair ones."""
         near = [bug for bug in self._usable() if bug.line in row.numbers]
-        wrong = self._wrong(row.bugs, self._kill_each(self._shuffle(near)))
-        filled = self._row(Killed(row.bugs, row.failing, row.seconds), wrong)
-        return replace(row, candidates=filled.candidates, answer=filled.answer)
+        killed = self._kill_each(self._shuffle(near))
+        wrong = self._wrong(row.bugs, killed)
+        candidates, answer = self._candidates(row.bugs, wrong)
+        return replace(row, candidates=candidates, answer=answer)
 
     def _usable(self) -> list[Mutation]:
         """The function's mutations by operators of the split."""
         held_out = self.split == "ood/composition"
-        return [
-            bug
-            for bug in mutations(self.text)
-            if bug.function == self.function
-            and (bug.operator in HELD_OUT_OPERATORS) == held_out
-        ]
+        usable: list[Mutation] = []
+        for bug in mutations(self.text):
+            if bug.function != self.function:
+                continue
+            is_held_out = bug.operator in HELD_OUT_OPERATORS
+            if is_held_out == held_out:
+                usable.append(bug)
+        return usable
 
     def _shuffle(self, bugs: Sequence[Mutation]) -> list[Mutation]:
         """One mutation of each resulting text, in an order by hash, those of one span together."""
-        distinct = {mutate(self.text, bug): bug for bug in reversed(bugs)}
+        distinct: dict[str, Mutation] = {}
+        for bug in bugs:
+            text = mutate(self.text, bug)
+            distinct.setdefault(text, bug)
+        return sorted(distinct.values(), key=self._share_of_span)
+
+    def _share_of_span(self, bug: Mutation) -> tuple[float, str]:
         name = self.lab.source.name
-
-        def key(bug: Mutation) -> tuple[float, str]:
-            """By hash of the span."""
-            share = stable_share(f"{name} {bug.line} {bug.column} {bug.end}")
-            return share, str(bug)
-
-        return sorted(distinct.values(), key=key)
+        share = stable_share(f"{name} {bug.line} {bug.column} {bug.end}")
+        return share, str(bug)
 
     def _kill_each(self, bugs: Sequence[Mutation]) -> list[Killed]:
         """Those of the bugs that tests catch."""
@@ -163,38 +185,53 @@ class _Maker:
 
     def _singles(self, killed: Sequence[Killed]) -> Iterator[Row]:
         """Tasks of one line, in an order that has nothing to do with lines or operators."""
-        for mutant in sorted(killed, key=lambda mutant: self._share(mutant.bugs)):
-            (bug,) = mutant.bugs
-            if self.per_line[bug.line] >= PER_LINE or mutant.bugs in self.old_bugs:
+        for mutant in sorted(killed, key=self._share_of_mutant):
+            line = mutant.bugs[0].line
+            if self.per_line[line] >= PER_LINE:
+                continue
+            if mutant.bugs in self.old_bugs:
                 continue
             # Last, because it runs the suite in every other interpreter.
             if not self.trials.is_steady(mutant):
                 continue
-            self.per_line[bug.line] += 1
-            yield self._row(mutant, self._wrong(mutant.bugs, killed))
+
+            self.per_line[line] += 1
+            wrong = self._wrong(mutant.bugs, killed)
+            yield self._row(mutant, wrong)
 
     def _pairs(self, killed: Sequence[Killed]) -> Iterator[Row]:
         """Tasks of two lines, both bugs at once."""
-        pairs: list[tuple[Killed, Killed]] = []
-        for first, second in combinations(killed, 2):
-            if first.bugs[0].line != second.bugs[0].line:
-                pairs.append((first, second))
-        pairs.sort(key=lambda pair: self._share(pair[0].bugs + pair[1].bugs))
-
         uses: Counter[int] = Counter()
-        for pair in pairs:
-            first, second = sorted(pair, key=lambda mutant: mutant.bugs[0].line)
-            lines = (first.bugs[0].line, second.bugs[0].line)
+        for first, second in self._pairs_of_lines(killed):
+            lines = (first.line, second.line)
             if max(uses[line] for line in lines) >= PER_LINE:
                 continue
             # Each alone is caught; together they may fail too much, or not end.
-            both = self.trials.kill(*first.bugs, *second.bugs)
+            both = self.trials.kill(first, second)
             if both is None or both.bugs in self.old_bugs:
                 continue
             if not self.trials.is_steady(both):
                 continue
+
             uses.update(lines)
-            yield self._row(both, self._wrong(both.bugs, killed))
+            wrong = self._wrong(both.bugs, killed)
+            yield self._row(both, wrong)
+
+    def _pairs_of_lines(
+        self, killed: Sequence[Killed]
+    ) -> Iterator[tuple[Mutation, Mutation]]:
+        """Bugs of two lines, the upper one first, in an order by hash."""
+        pairs: list[Bugs] = []
+        for first, second in combinations(killed, 2):
+            if first.bugs[0].line != second.bugs[0].line:
+                pairs.append(first.bugs + second.bugs)
+
+        # By hash before by line: the hash is of the order in which the two were tried.
+        for first, second in sorted(pairs, key=self._share):
+            if first.line < second.line:
+                yield first, second
+            else:
+                yield second, first
 
     def _key(self, bugs: Bugs) -> str:
         return f"{self.lab.source.name} {bugs}"
@@ -202,21 +239,23 @@ class _Maker:
     def _share(self, bugs: Bugs) -> float:
         return stable_share(self._key(bugs))
 
-    def _patch(
-        self, bugs: Sequence[Mutation], numbers: Sequence[int]
-    ) -> tuple[str, ...]:
+    def _share_of_mutant(self, mutant: Killed) -> float:
+        return self._share(mutant.bugs)
+
+    def _patch(self, bugs: Bugs, numbers: Sequence[int]) -> tuple[str, ...]:
         """The lines of those numbers in the text with the bugs."""
-        text = mutate(self.text, *bugs).split("\n")
-        return tuple(text[number - 1] for number in numbers)
+        text = mutate(self.text, *bugs)
+        lines = text.split("\n")
+        return tuple(lines[number - 1] for number in numbers)
 
     def _row(self, mutant: Killed, wrong: Sequence[Bugs]) -> Row:
         """One line of the table, without candidates if they are not fair."""
         name = self.lab.source.name
-        numbers = [bug.line for bug in mutant.bugs]
+        numbers = "-".join(str(bug.line) for bug in mutant.bugs)
         digits = int(1e8 * self._share(mutant.bugs))
-        candidates, answer = self._candidates(mutant, wrong, numbers)
+        candidates, answer = self._candidates(mutant.bugs, wrong)
         return Row(
-            id="-".join([name, *map(str, numbers), f"{digits:08d}"]),
+            id=f"{name}-{numbers}-{digits:08d}",
             split=self.split,
             family=f"{name}:{self.function}",
             source=name,
@@ -229,21 +268,31 @@ class _Maker:
         )
 
     def _candidates(
-        self, mutant: Killed, wrong: Sequence[Bugs], numbers: Sequence[int]
+        self, bugs: Bugs, wrong: Sequence[Bugs]
     ) -> tuple[tuple[tuple[str, ...], ...], int]:
         """Patches of the lines and the number of the right one; none and 0 if they are not fair.
 
         The place of the right candidate is uniform by hash.
         """
-        key = self._key(mutant.bugs)
+        key = self._key(bugs)
         place = int(CANDIDATES * stable_share(f"answer of {key}"))
-        patches = [self._patch(bugs, numbers) for bugs in wrong]
-        right = self._patch((), numbers)
-        candidates = (*patches[:place], right, *patches[place:])
+        numbers = [bug.line for bug in bugs]
+        patches = [self._patch(others, numbers) for others in wrong]
+        patches.insert(place, self._patch((), numbers))
 
-        visible = (self._patch(mutant.bugs, numbers), *candidates)
-        length = sum(len(line.strip()) for lines in visible for line in lines)
-        all_differ = len(set(visible)) == CANDIDATES + 1
-        if not all_differ or length > MAX_CHARS[len(numbers)]:
+        # A candidate that reads like another one, or like the bug, would be no choice.
+        visible = [self._patch(bugs, numbers), *patches]
+        if len(set(visible)) != CANDIDATES + 1:
             return (), 0
-        return candidates, place + 1
+        if _length(visible) > MAX_CHARS[len(numbers)]:
+            return (), 0
+        return tuple(patches), place + 1
+
+
+def _length(patches: Sequence[Sequence[str]]) -> int:
+    """Characters of all patches as a prompt shows them, without indentation."""
+    length = 0
+    for lines in patches:
+        for line in lines:
+            length += len(line.strip())
+    return length
