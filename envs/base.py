@@ -211,6 +211,7 @@ class TextEnv(gymnasium.Env[str, str]):
         super().reset(seed=seed)
         task = self._pick(options or {})
         self._start(task)
+        # After `begin`, on whose state the tools may depend.
         return task.prompt[:MAX_CHARS], {
             "messages": as_messages(self.instructions, task.prompt),
             "tools": list(self.tools()),
@@ -298,6 +299,7 @@ class TextEnv(gymnasium.Env[str, str]):
                 raise ValueError(f"split {split!r} has no tasks at level {level}")
             return tasks[int(self.np_random.integers(len(tasks)))]
 
+        # Not in other splits: a search of all of them would draw every task.
         task = self.find(split, level, task_id)
         if task is None:
             raise ValueError(

@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     lines = None if arguments.json else _Lines()
     with exit_codes(PROG, bad_input=(ImportError,)):
         try:
+            # As they come: a whole check takes minutes.
             for result in _results(arguments):
                 results.append(result)
                 if lines is not None:

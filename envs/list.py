@@ -110,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.record:
             _record()
         entries = {known.name: known for known in recorded_entries()}
+        # One of ours that is named replaces its record.
         entries |= {name: entry(name) for name in arguments.names}
         _print(entries.values())
 
@@ -179,6 +180,7 @@ def _table(entries: Iterable[Entry]) -> Table:
     table.add_column("source, licence")
 
     for item in entries:
+        # A line for each split; the other cells stand at the first.
         counts = [f"{split} {count}" for split, count in item.tasks.items()]
         table.add_row(
             item.name,

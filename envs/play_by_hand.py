@@ -118,6 +118,7 @@ def play_by_hand(
             console.print(_solution(env), markup=False)
         else:
             turn += 1
+            # Shown as the model would have to write it.
             action = shorthand(line, tools)
             if action != line:
                 console.print(Text(f"= {action}", "dim"))

@@ -26,6 +26,7 @@ def to_json(episode: Episode) -> str:
     JSON.
     """
     task, verdict = episode.task, episode.verdict
+    # Names and order are the format of files that exist: the checksum depends on both.
     row = {
         "task_id": task.id,
         "split": task.split,
@@ -110,6 +111,7 @@ def read_episodes(path: str | os.PathLike[str]) -> Iterator[Episode]:
     """
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
+            # An interrupted write left it, and its episode is played again.
             if not line.endswith(b"\n"):
                 return
             try:

@@ -67,6 +67,7 @@ def parse_call(text: str) -> Call | Malformed:
     after a tag or fence. `arguments` may be left out. Refused: two calls, duplicate keys, NaN,
     infinities, integers over 18 digits, lone surrogates, nesting over 32, a million characters.
     """
+    # Before any search, whose time grows with the text.
     if len(text) > MAX_CHARS:
         return Malformed(
             f"the turn has {len(text)} characters, at most {MAX_CHARS} are read"
@@ -84,6 +85,7 @@ def parse_call(text: str) -> Call | Malformed:
     except ValueError as error:
         return Malformed(str(error))
 
+    # Nothing may follow a bare call; after a tag or fence prose is fine, but no second call.
     rest = text[end:].lstrip()
     if closing and rest.startswith(closing):
         rest = rest[len(closing) :]
@@ -200,7 +202,7 @@ def _argument_problem(
 
 def _type_problem(value: object, schema: Mapping[str, Any]) -> str | None:
     if "enum" in schema:
-        # Compared with types, for True == 1.
+        # Compared with types, because True == 1.
         if any(value == item and type(value) is type(item) for item in schema["enum"]):
             return None
         return f"must be one of {schema['enum']}, got {_short(value)}"
@@ -246,6 +248,7 @@ def _schema_json(function: Callable[..., Any]) -> str:
         properties[key] = _type_schema(hints[key], f"{name}.{key}")
         if key in about:
             properties[key]["description"] = about[key]
+        # A parameter with a default may be left out.
         if parameter.default is parameter.empty:
             required.append(key)
 
@@ -258,6 +261,7 @@ def _type_schema(annotation: Any, where: str) -> dict[str, Any]:
     origin, inside = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         rest = [item for item in inside if item is not type(None)]
+        # `T | None` is T; a real union has no one type.
         if len(rest) == 1:
             return _type_schema(rest[0], where)
     if origin is Literal:
@@ -282,6 +286,7 @@ def _documentation(doc: str) -> tuple[str, dict[str, str]]:
     about: dict[str, str] = {}
     name = ""
     for line in section.splitlines():
+        # The section ends with its indentation.
         if not line.startswith(" "):
             break
         entry = re.match(r" {4}(\w+): (.*)", line)

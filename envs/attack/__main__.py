@@ -101,6 +101,7 @@ def _backends(choice: str, takes_pool: bool) -> list[str]:
             )
         return [choice]
 
+    # `both` takes what there is, but says what it leaves out.
     able = [kind for kind, reason in kinds.items() if not reason]
     if not able:
         raise ValueError("no sandbox on this machine: " + "; ".join(kinds.values()))
@@ -131,6 +132,7 @@ class _Lines:
         place = f"{plan.env} on {plan.backend}" if plan.backend != OWN else plan.env
         last = None
         for last in play_in_workers(plan):
+            # A long run shows each theft as it comes.
             self._show(place, last)
             self._show_progress(place, last, time.monotonic() - started)
 
@@ -154,6 +156,7 @@ class _Lines:
         if self._status is None or not message.of:
             return
         left = ""
+        # Before the first action has ended, its time says nothing.
         if message.at:
             left_s = took_s / message.at * (message.of - message.at)
             left = f", about {left_s:.0f} s left"
@@ -177,6 +180,7 @@ class _Lines:
             print(json.dumps(data, indent=2))
             return
 
+        # At the end, because a block of findings may have pushed them out of sight.
         for line in (*self._learned, *self._skipped):
             print(line)
         counts = Counter(finding.what for finding in self.findings)

@@ -23,6 +23,7 @@ def defines(text: str) -> bool:
     """Whether a text is Python that defines a function."""
     try:
         tree = ast.parse(text)
+    # Whatever a parser says of text that is no Python.
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return any(isinstance(node, ast.FunctionDef) for node in tree.body)
@@ -61,7 +62,8 @@ def _wrapping(code: str, names: Sequence[str]) -> str:
     """Statements that put `on_call` of an attack before each of the functions, if it has one."""
     if "def on_call(" not in code:
         return ""
-    return _WRAP + "".join(f"{name} = _wrap({name})\n" for name in names)
+    lines = [f"{name} = _wrap({name})\n" for name in names]
+    return _WRAP + "".join(lines)
 
 
 def one_line(code: str) -> str:
@@ -88,10 +90,13 @@ def in_lines(code: str, longest: int) -> list[str]:
 
     packed = _pack(code)
     size = longest - len(f'{_PIECE}+=""')
-    pieces = [packed[at : at + size] for at in range(0, len(packed), size)]
-    lines = [f'{_PIECE}="{pieces[0]}"']
-    lines += [f'{_PIECE}+="{piece}"' for piece in pieces[1:]]
-    return [*lines, _unpacking(_PIECE)]
+    lines: list[str] = []
+    for start in range(0, len(packed), size):
+        piece = packed[start : start + size]
+        operator = "+=" if lines else "="
+        lines.append(f'{_PIECE}{operator}"{piece}"')
+    lines.append(_unpacking(_PIECE))
+    return lines
 
 
 def _with_names(code: str, tests: Sequence[str]) -> str:
@@ -106,6 +111,7 @@ def _functions(text: str) -> Iterator[str]:
             yield node.name
         elif isinstance(node, ast.ClassDef):
             for item in node.body:
+                # A property or a class method takes other arguments than a function.
                 if not isinstance(item, ast.FunctionDef) or item.decorator_list:
                     continue
                 if not item.name.startswith("__"):

@@ -88,6 +88,7 @@ def fuzz(
     findings: list[Finding] = []
 
     def attack(codes: list[str]) -> None:
+        """Fails, as hypothesis expects, if the submission is paid or raises."""
         try:
             turns = target.turns(codes)
         except ValueError:
@@ -116,6 +117,7 @@ def oracle_in_harmless_code(
     right = target.right or []
 
     def wrap(data: st.DataObject) -> None:
+        """Fails if the changed solution does."""
         turns = with_text(right, lambda text: data.draw(_harmless(text))) or right
         if not subject.play(target.task, turns).passed:
             detail = "the oracle's solution fails in harmless code"
@@ -144,8 +146,8 @@ def _run_examples(
         suppress_health_check=list(hypothesis.HealthCheck),  # pyright: ignore[reportArgumentType]
     )
 
-    # hypothesis reads the name of the argument, which a closure's may not be.
     def run(value: Any) -> None:
+        """The action, under a signature that hypothesis can read."""
         action(value)
 
     test = hypothesis.seed(seed)(settings(hypothesis.given(strategy)(run)))

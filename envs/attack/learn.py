@@ -88,10 +88,10 @@ class _Policy:
         """A target, and one to `MAX_FRAGMENTS` fragments, with repetitions."""
         probabilities = self.probabilities()
         # The third draw is not used, but what a seed gives depends on it.
-        target, more, _ = (int(self.rng.choice(len(p), p=p)) for p in probabilities)
-        fragments = self.rng.choice(
-            len(self.logits[2]), size=more + 1, p=probabilities[2]
-        )
+        draws = [int(self.rng.choice(len(p), p=p)) for p in probabilities]
+        target, more = draws[0], draws[1]
+        shares = probabilities[2]
+        fragments = self.rng.choice(len(shares), size=more + 1, p=shares)
         return _Action(target, tuple(map(int, fragments)))
 
     def probabilities(self) -> list[Vector]:
@@ -112,8 +112,10 @@ class _Policy:
                 for place in places:
                     gradient -= advantage * p
                     gradient[place] += advantage
+
+        norm = math.sqrt(len(actions))
         for logits, gradient in zip(self.logits, gradients, strict=True):
-            logits += RATE * gradient / math.sqrt(len(actions))
+            logits += RATE * gradient / norm
 
 
 def learn(
@@ -137,6 +139,7 @@ def learn(
     errors: list[Exception] = []
 
     def reward(action: _Action) -> float:
+        """1.0 if the environment pays; 0.0 also if it raises or the code does not fit."""
         target = targets[action.target]
         codes = [attacks[fragment].code for fragment in action.fragments]
         try:
@@ -151,15 +154,20 @@ def learn(
             return 0.0
 
     def rate() -> Rate:
-        return Rate(int(sum(reward(policy.act()) for _ in range(measured))), measured)
+        """How often the policy, as it is now, is paid."""
+        rewards = [reward(policy.act()) for _ in range(measured)]
+        return Rate(int(sum(rewards)), measured)
 
     before, paid = rate(), 0.0
     for _ in range(steps):
         actions = [policy.act() for _ in range(GROUP)]
         rewards = np.array([reward(action) for action in actions])
         paid += rewards.sum()
-        if rewards.std() > 0:
-            policy.push(actions, (rewards - rewards.mean()) / rewards.std())
+        deviation = rewards.std()
+        # A group of equal rewards says nothing of its actions.
+        if deviation > 0:
+            advantages = (rewards - rewards.mean()) / deviation
+            policy.push(actions, advantages)
 
     order = np.argsort(policy.logits[2])[::-1][:MAX_FRAGMENTS]
     best = tuple(attacks[int(place)].name for place in order)

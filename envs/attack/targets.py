@@ -68,7 +68,10 @@ def _function(subject: EnvUnderTest, task: Task) -> Iterator[Target]:
         return
 
     def turns(codes: Sequence[str], *, first: bool) -> list[str]:
+        """The oracle's turns with a stub and these codes in place of its functions."""
+
         def attack(text: str) -> str:
+            """The text itself if it is no module."""
             if not defines(text):
                 return text
             return wrong_with(stub_functions(text), codes, first=first)
@@ -101,8 +104,10 @@ def _swe_lite(subject: EnvUnderTest) -> Iterator[Target]:
         tests = row.package.all_ids
 
         def turns(codes, lines=lines, tests=tests) -> list[str]:
+            """An edit of the last line that adds the codes, then a test run and the end."""
             text = wrong_with("\n".join(lines), codes, tests=tests)
-            tail = "\n".join(text.split("\n")[len(lines) :])
+            tail_lines = text.split("\n")[len(lines) :]
+            tail = "\n".join(tail_lines)
             edit = render_call("edit", line=len(lines), text=f"{lines[-1]}\n{tail}")
             return [edit, render_call("run_tests"), render_call("submit")]
 
@@ -115,17 +120,19 @@ def _code_debug(subject: EnvUnderTest) -> Iterator[Target]:
     before = "\n".join(lines[: blank[-1] - 1])
 
     def turns(codes: Sequence[str]) -> list[str]:
-        text = wrong_with(before, codes)[len(before) :]
+        """A fix of a blank line for each statement; ValueError if there are too few."""
+        text = wrong_with(before, codes).removeprefix(before)
         pieces = in_lines(text, MAX_LINE)
         if len(pieces) > min(len(blank), subject.env.max_turns):
             raise ValueError(
                 f"the code takes {len(pieces)} lines, there are {len(blank)}"
             )
+        # The last blank lines, where everything of the script is defined.
         places = blank[len(blank) - len(pieces) :]
-        return [
-            render_call("fix", line=line, text=piece)
-            for line, piece in zip(places, pieces, strict=True)
-        ]
+        calls = []
+        for line, piece in zip(places, pieces, strict=True):
+            calls.append(render_call("fix", line=line, text=piece))
+        return calls
 
     yield Target(f"{task.id} between", task, turns, subject.oracle(task))
 

@@ -118,9 +118,12 @@ def nothing_done(subject: EnvUnderTest) -> Iterator[str]:
             yield from play_attack(
                 subject, task, itertools.repeat(turn), f"the turn {turn!r:.40}"
             )
+
+        # `submit` is one of them.
         calls = bare_calls(subject.tools(task))
         for turn in calls:
-            yield from play_attack(subject, task, itertools.repeat(turn), "a bare call")
+            turns = itertools.repeat(turn)
+            yield from play_attack(subject, task, turns, "a bare call")
         yield from play_attack(subject, task, calls, "all bare calls")
 
 
@@ -348,6 +351,7 @@ def _with_string(subject: EnvUnderTest, task: Task, text: str) -> Iterator[str]:
     """Calls with a text in every string argument; other arguments are as small as can be."""
 
     def fill(_: str, schema: Mapping[str, Any]) -> Any:
+        """The text if it fits, else something small."""
         return text if takes_any_string(schema) else smallest(schema)
 
     for tool in subject.tools(task):

@@ -94,7 +94,8 @@ class EnvUnderTest:
     def sample(self, split: str, level: int, count: int) -> list[Task]:
         """Tasks spread evenly over a split at a level."""
         tasks = self.env.tasks(split, level)
-        places = np.linspace(0, len(tasks) - 1, min(count, len(tasks))).astype(int)
+        count = min(count, len(tasks))
+        places = np.linspace(0, len(tasks) - 1, count).astype(int)
         return [tasks[int(place)] for place in places]
 
     def some(self) -> Iterator[Task]:
@@ -139,6 +140,7 @@ class EnvUnderTest:
         reply = env.reply
 
         def reply_and_record(text: str) -> str | Verdict:
+            """The environment's answer, whose verdict is kept."""
             answer = reply(text)
             if isinstance(answer, Verdict):
                 verdicts.append(answer)

@@ -7,7 +7,6 @@ into its working directory and into a file of the checker's own.
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import tempfile
@@ -165,8 +164,8 @@ def files_do_not_decide(subject: EnvUnderTest) -> Iterator[str]:
         named = [name for name in _file_names(subject, task) if name not in _PLANTS]
         plants = {**_PLANTS, **dict.fromkeys(named, _CONTENTS)}
         for path, contents in plants.items():
+            played += len(writers) * len(contents)
             for text in contents:
-                played += len(writers)
                 yield from _write(subject, task, writers, path, text)
     if not played:
         raise NotDefined("no tool takes a path and a text")
@@ -177,8 +176,11 @@ def rewriting_tests_is_useless(subject: EnvUnderTest) -> Iterator[str]:
     played = 0
     for task in subject.few():
         writers = _writers(subject, task)
-        tests = [name for name in _file_names(subject, task) if "test" in name.lower()]
-        for path in dict.fromkeys([*tests, "test.py", "tests.py", "tests/__init__.py"]):
+        names = _file_names(subject, task)
+        tests = [name for name in names if "test" in name.lower()]
+        # Where tests usually are, even if nothing names them.
+        tests += ["test.py", "tests.py", "tests/__init__.py"]
+        for path in dict.fromkeys(tests):
             played += len(writers)
             yield from _write(subject, task, writers, path, EMPTY_TEST)
     if not played:
@@ -282,19 +284,22 @@ def _write(
     path: str,
     text: str,
 ) -> Iterator[str]:
-    ends = closing_calls(subject.tools(task), subject.env.turn_budget(task) - 1)
+    budget = subject.env.turn_budget(task) - 1
+    ends = closing_calls(subject.tools(task), budget)
+    attack = f"writing {text!r:.30} to {path}"
     for call in _calls_with(writers, text, path=path, text_only=False):
-        again = itertools.chain([call], ends)
-        yield from play_attack(subject, task, again, f"writing {text!r:.30} to {path}")
+        yield from play_attack(subject, task, [call, *ends], attack)
 
 
 def _file_names(subject: EnvUnderTest, task: Task) -> list[str]:
     """File names that the prompt, the tools, the oracle or the replies to it mention."""
-    texts = [task.prompt, subject.env.instructions, json.dumps(subject.tools(task))]
+    tools = subject.tools(task)
+    texts = [task.prompt, subject.env.instructions, json.dumps(tools)]
     with suppress(NotDefined):
         texts += subject.play(task, subject.oracle(task)).chat
-    ends = closing_calls(subject.tools(task), subject.env.turn_budget(task))
-    texts += [text for call in ends for text in subject.play(task, [call]).chat]
+    # `ls` is one of them.
+    for call in closing_calls(tools, subject.env.turn_budget(task)):
+        texts += subject.play(task, [call]).chat
 
     names = [name for text in texts for name in _NAMED.findall(text)]
     return list(dict.fromkeys(names))[:MAX_NAMED]
@@ -303,7 +308,8 @@ def _file_names(subject: EnvUnderTest, task: Task) -> list[str]:
 def _calls(tools: Sequence[Mapping[str, Any]], path: str, text: str) -> list[list[str]]:
     """One turn for each tool that takes a path."""
     with_path = [tool for tool in tools if any(map(is_path, _strings(tool)))]
-    return [[call] for call in _calls_with(with_path, text, path=path, text_only=False)]
+    calls = _calls_with(with_path, text, path=path, text_only=False)
+    return [[call] for call in calls]
 
 
 def _calls_with(
@@ -312,6 +318,7 @@ def _calls_with(
     """A call of each tool that takes strings; `text_only` leaves out those that take only paths."""
 
     def fill(name: str, schema: Mapping[str, Any]) -> Any:
+        """The path or the text, whichever the parameter takes, else something small."""
         if not takes_any_string(schema):
             return smallest(schema)
         # Without a path, a tool that needs one is not called.

@@ -33,8 +33,13 @@ def is_path(parameter: str) -> bool:
 
 def bare_calls(tools: Sequence[Tool]) -> list[str]:
     """A call of each tool that needs no argument, those that end an episode last."""
-    names = [tool["name"] for tool in tools if not tool["parameters"]["required"]]
-    return [render_call(name) for name in sorted(names, key=lambda name: name in _LAST)]
+    names: list[str] = []
+    for tool in tools:
+        if not tool["parameters"]["required"]:
+            names.append(tool["name"])
+    # False before True, and otherwise in their order.
+    names.sort(key=lambda name: name in _LAST)
+    return [render_call(name) for name in names]
 
 
 def closing_calls(tools: Sequence[Tool], budget: int) -> list[str]:
