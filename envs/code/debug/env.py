@@ -81,12 +81,18 @@ class CodeDebug(ToolEnv):
 
     def tool_names(self) -> Sequence[str]:
         """`eval`, and `pick` or `fix`."""
-        return ("eval", "pick" if self.task.level == 0 else "fix")
+        change = "pick" if self.task.level == 0 else "fix"
+        return ("eval", change)
 
     @tool
     def eval(self, expression: str) -> str:
         """Evaluate an expression in the script's state."""
-        return evaluate(self._sandboxes(), self.task.payload, self._lines, expression)
+        return evaluate(
+            self._sandboxes(),
+            self.task.payload,
+            self._lines,
+            expression,
+        )
 
     @tool
     def pick(self, line: int) -> str | Verdict:
@@ -96,38 +102,48 @@ class CodeDebug(ToolEnv):
             numbers = ", ".join(map(str, choices))
             return f"no change to line {line}, choose from {numbers}"
         self._lines[line - 1] = choices[line]
-        return _verdict(judge(self._sandboxes(), self.task.payload, self._lines))
+        judgement = self._judgement()
+        return _verdict(judgement)
 
     @tool
     def fix(self, line: int, text: str) -> str | Verdict:
         """Replace a line."""
-        if not 1 <= line <= len(self._lines):
-            return f"line {line} cannot be changed, 1 to {len(self._lines)} can"
+        count = len(self._lines)
+        if not 1 <= line <= count:
+            return f"line {line} cannot be changed, 1 to {count} can"
         text = text.rstrip("\n")
-        if "\n" in text or "\r" in text or len(text) > MAX_LINE_CHARS:
+        if not _is_line(text):
             return f"give one line of up to {MAX_LINE_CHARS} characters"
 
         # Indentation may be left out: a script's line keeps its block.
-        old = self._lines[line - 1]
         if not text.startswith((" ", "\t")):
-            text = old[: len(old) - len(old.lstrip())] + text
-        self._lines = [*self._lines[: line - 1], text, *self._lines[line:]]
+            text = _indentation(self._lines[line - 1]) + text
+        # A new list: a snapshot may hold the old one.
+        lines = list(self._lines)
+        lines[line - 1] = text
+        self._lines = lines
 
-        judgement = judge(self._sandboxes(), self.task.payload, self._lines)
+        judgement = self._judgement()
         if judgement.shown:
             return _verdict(judgement)
-        return f"line {line} replaced, {self._outcome(judgement)}"
+        outcome = self._outcome(judgement)
+        return f"line {line} replaced, {outcome}"
 
     def oracle(self, task: Task) -> list[str]:
         """The right lines, one after the other."""
         if task.level == 0:
-            return [render_call("pick", line=task.payload["bugs"][0][0])]
-        return [render_call("fix", line=n, text=text) for n, text in _right(task)]
+            number, _ = _right(task)[0]
+            return [render_call("pick", line=number)]
+        turns: list[str] = []
+        for number, text in _right(task):
+            turns.append(render_call("fix", line=number, text=text))
+        return turns
 
     def critical(self, task: Task) -> list[str]:
         """The right change's line at level 0, else the right lines, as the oracle writes them."""
         if task.level == 0:
-            return [f'"line": {task.payload["bugs"][0][0]}']
+            number, _ = _right(task)[0]
+            return [f'"line": {number}']
         spans: list[str] = []
         for number, text in _right(task):
             written = json.dumps(text, ensure_ascii=False)
@@ -146,17 +162,26 @@ class CodeDebug(ToolEnv):
         """A uniform change at level 0; else a line put in another's place, or a look at a call."""
         if self.task.level == 0:
             choices = list(candidates(self.task.payload))
-            return render_call("pick", line=choices[int(rng.integers(len(choices)))])
+            index = int(rng.integers(len(choices)))
+            return render_call("pick", line=choices[index])
         if rng.integers(2):
             visible = self.task.payload["visible"]
-            call, _ = visible[int(rng.integers(len(visible)))]
+            index = int(rng.integers(len(visible)))
+            call, _ = visible[index]
             return render_call("eval", expression=call)
-        place, other = (int(index) for index in rng.integers(len(self._lines), size=2))
-        return render_call("fix", line=place + 1, text=self._lines[other].strip())
+
+        count = len(self._lines)
+        place, source = map(int, rng.integers(count, size=2))
+        return render_call(
+            "fix",
+            line=place + 1,
+            text=self._lines[source].strip(),
+        )
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot and the policy's copy of the code."""
-        return {**super().get_state(), "lines": [*self._lines]}
+        state = super().get_state()
+        return {**state, "lines": list(self._lines)}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters the episode with the code as it was."""
@@ -168,22 +193,49 @@ class CodeDebug(ToolEnv):
         if judgement.timed_out:
             return "the script does not end"
         visible = self.task.payload["visible"]
-        expression = visible[0][0] if len(visible) == 1 else "results"
-        return f"{expression} gives {self.eval(expression)}"
+        expression = "results"
+        # A single call stands in the assertion itself.
+        if len(visible) == 1:
+            ((expression, _),) = visible
+        value = self.eval(expression)
+        return f"{expression} gives {value}"
+
+    def _judgement(self) -> Judgement:
+        """What the assertions say of the policy's copy of the code."""
+        return judge(self._sandboxes(), self.task.payload, self._lines)
 
     def _sandboxes(self) -> SandboxPool:
-        return self._pool if self._pool is not None else default_pool()
+        return default_pool() if self._pool is None else self._pool
 
 
 def _right(task: Task) -> list[tuple[int, str]]:
     """Number and right text of each wrong line."""
     lines = task.payload["right"]
-    numbers = [number for number, _, _ in task.payload["bugs"]]
-    return [(number, lines[number - 1].strip()) for number in numbers]
+    numbered: list[tuple[int, str]] = []
+    for number, _, _ in task.payload["bugs"]:
+        text = lines[number - 1].strip()
+        numbered.append((number, text))
+    return numbered
+
+
+def _is_line(text: str) -> bool:
+    """Whether a policy's text can be one line of a script."""
+    if "\n" in text or "\r" in text:
+        return False
+    return len(text) <= MAX_LINE_CHARS
+
+
+def _indentation(line: str) -> str:
+    """The white space that a line begins with."""
+    width = len(line) - len(line.lstrip())
+    return line[:width]
 
 
 def _verdict(judgement: Judgement) -> Verdict:
-    parts = {"shown": float(judgement.shown), "hidden": judgement.hidden}
+    parts = {
+        "shown": float(judgement.shown),
+        "hidden": judgement.hidden,
+    }
     if judgement.passed:
         return Verdict(True, 1.0, "all assertions hold", parts)
     detail = "other assertions fail" if judgement.shown else "the assertion fails"

@@ -13,7 +13,7 @@ from envs.code.debug.scripts import check_lines
 from envs.code.observe import encode
 from envs.code.testing import in_sandbox
 from envs.code.values import same
-from envs.code.witness import request
+from envs.code.witness import Answer, request
 from envs.parsing import literal, parse
 from sandboxes.base import SandboxPool
 
@@ -65,7 +65,9 @@ class Judgement:
 
 
 def judge(
-    pool: SandboxPool, payload: Mapping[str, Any], code: Sequence[str]
+    pool: SandboxPool,
+    payload: Mapping[str, Any],
+    code: Sequence[str],
 ) -> Judgement:
     """The judgement on a script's code, in a sandbox that no policy touched.
 
@@ -74,21 +76,39 @@ def judge(
     broke.
     """
     pairs = [*payload["visible"], *payload["hidden"]]
-    files = {"script.py": "\n".join(code) + "\n"}
-    calls = [_name_and_arguments(call) for call, _ in pairs]
-    question = {"module": "script", "calls": calls}
-    answer = in_sandbox(
-        pool, lambda sandbox: request(sandbox, files, question, DEADLINE_S)
-    )
+    answer = _answer(pool, code, [call for call, _ in pairs])
     values = answer.value
     if not isinstance(values, list) or len(values) != len(pairs):
-        return Judgement(shown=False, hidden=0.0, timed_out=answer.timed_out)
+        return Judgement(
+            shown=False,
+            hidden=0.0,
+            timed_out=answer.timed_out,
+        )
 
     holds: list[bool] = []
     for (_, expected), value in zip(pairs, values, strict=True):
-        holds.append(same(encode(literal(expected)), value))
+        right = encode(literal(expected))
+        holds.append(same(right, value))
     shown = len(payload["visible"])
-    return Judgement(all(holds[:shown]), fmean(holds[shown:]), timed_out=False)
+    return Judgement(
+        shown=all(holds[:shown]),
+        hidden=fmean(holds[shown:]),
+        timed_out=False,
+    )
+
+
+def _answer(pool: SandboxPool, code: Sequence[str], calls: Sequence[str]) -> Answer:
+    """What calls of a script's functions give, in a sandbox of its own."""
+    text = "\n".join(code)
+    files = {"script.py": f"{text}\n"}
+    question = {
+        "module": "script",
+        "calls": [_name_and_arguments(call) for call in calls],
+    }
+    return in_sandbox(
+        pool,
+        lambda sandbox: request(sandbox, files, question, DEADLINE_S),
+    )
 
 
 def _name_and_arguments(call: str) -> list[Any]:
@@ -101,24 +121,46 @@ def _name_and_arguments(call: str) -> list[Any]:
 
 
 def evaluate(
-    pool: SandboxPool, payload: Mapping[str, Any], code: Sequence[str], expression: str
+    pool: SandboxPool,
+    payload: Mapping[str, Any],
+    code: Sequence[str],
+    expression: str,
 ) -> str:
     """What an expression gives after the script, up to its assertion, has run in a sandbox.
 
     Raises SandboxError if two sandboxes broke.
     """
+    *before_assertion, _ = check_lines(payload)
+    policy_text = "\n".join(code) + "\n"
+    check_text = "\n".join(before_assertion)
     # Two texts, so that the line of an error counts from the start of the policy's own code.
-    script = ["\n".join(code) + "\n", "\n".join(check_lines(payload)[:-1])]
-    line = json.dumps({"script": script, "expression": expression}).encode() + b"\n"
+    question = {
+        "script": [policy_text, check_text],
+        "expression": expression,
+    }
+    line = json.dumps(question) + "\n"
     command = ["python", "-c", _EVALUATE]
     result = in_sandbox(
         pool,
-        lambda sandbox: sandbox.run(command, timeout_s=DEADLINE_S, stdin=line),
+        lambda sandbox: sandbox.run(
+            command,
+            timeout_s=DEADLINE_S,
+            stdin=line.encode(),
+        ),
     )
     if result.timed_out:
         return "timed out"
 
     # The script may print as well; the value comes last.
-    lines = result.stdout.decode(errors="replace").splitlines()
-    text = lines[-1] if lines else "the run broke off"
-    return text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}..."
+    output = result.stdout.decode(errors="replace")
+    lines = output.splitlines()
+    if not lines:
+        return "the run broke off"
+    return _abbreviate(lines[-1])
+
+
+def _abbreviate(text: str) -> str:
+    """As much of a value as the policy is shown."""
+    if len(text) <= MAX_CHARS:
+        return text
+    return f"{text[:MAX_CHARS]}..."

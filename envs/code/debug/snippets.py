@@ -42,6 +42,7 @@ _TEXTS = (
     *("aabbc", "Hello you", "a-b-c", "x1y22", "noon"),
     *("  pad ", "Tea time", "AbBa", "k=v=w"),
 )
+_ENDINGS = ("", "-e", "=z", "oo", " Q")
 
 _DATA = Path(__file__).parents[2] / "data" / "code_debug"
 _TEMPLATES = (_DATA / "functions.py").read_text("utf-8")
@@ -79,7 +80,8 @@ def snippets(split: str) -> tuple[Snippet, ...]:
 def outcomes(code: str, calls: tuple[str, ...]) -> tuple[str, ...]:
     """What each call gives, `raises <exception>` or `does not end`; for our own code only."""
     space: dict[str, Any] = {}
-    exec(compile(code, "snippet", "exec"), space)
+    program = compile(code, "snippet", "exec")
+    exec(program, space)
     # Only a `while` may not end; counting lines makes the others slow.
     has_loop = "while" in code
     return tuple(_outcome(call, space, has_loop) for call in calls)
@@ -88,65 +90,107 @@ def outcomes(code: str, calls: tuple[str, ...]) -> tuple[str, ...]:
 def _versions(template: str, split: str) -> list[Snippet]:
     """A template with constants in its holes, as far as the split owns the results."""
     name = template[4 : template.index("(")]
-    holes = [hole for hole in _CONSTANTS if re.search(rf"\b{hole}\b", template)]
-    choices = list(itertools.product(*(_CONSTANTS[hole] for hole in holes)))
+    holes: list[str] = []
+    for hole in _CONSTANTS:
+        if re.search(rf"\b{hole}\b", template):
+            holes.append(hole)
+    constants_of_holes = [_CONSTANTS[hole] for hole in holes]
+    choices = list(itertools.product(*constants_of_holes))
+    count = min(_VERSIONS, len(choices))
+
     versions: list[Snippet] = []
-    for constants in Random(name).sample(choices, min(_VERSIONS, len(choices))):
-        key = "-".join([name, *map(str, constants)])
+    for constants in Random(name).sample(choices, count):
+        texts = [str(constant) for constant in constants]
+        key = "-".join([name, *texts])
         if split_of(key, OWNERS) != split:
             continue
         # Whole words: a hole may be a letter of a name.
         code = template.strip()
-        for hole, constant in zip(holes, constants, strict=True):
-            code = re.sub(rf"\b{hole}\b", str(constant), code)
-        versions.append(Snippet(key, code, *_calls_and_values(key, name, code)))
+        for hole, text in zip(holes, texts, strict=True):
+            code = re.sub(rf"\b{hole}\b", text, code)
+        snippet = _snippet(key, name, code)
+        versions.append(snippet)
     return versions
 
 
-def _calls_and_values(
-    key: str, name: str, code: str
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Calls that give short values, at most `_CALLS` of them."""
+def _snippet(key: str, name: str, code: str) -> Snippet:
+    """The snippet with the first calls that give short values, at most `_CALLS` of them."""
     calls = _random_calls(Random(key), name, code)
-    pairs: list[tuple[str, str]] = []
-    for call, value in zip(calls, outcomes(code, calls), strict=True):
-        is_value = not value.startswith("raises") and value != TIMED_OUT
-        if is_value and len(value) <= _VALUE_CHARS:
-            pairs.append((call, value))
-    pairs = pairs[:_CALLS]
-    return tuple(call for call, _ in pairs), tuple(value for _, value in pairs)
+    values = outcomes(code, calls)
+    usable_calls: list[str] = []
+    short_values: list[str] = []
+    for call, value in zip(calls, values, strict=True):
+        if _is_short_value(value):
+            usable_calls.append(call)
+            short_values.append(value)
+    return Snippet(
+        key=key,
+        code=code,
+        calls=tuple(usable_calls[:_CALLS]),
+        values=tuple(short_values[:_CALLS]),
+    )
+
+
+def _is_short_value(outcome: str) -> bool:
+    """Whether a call's outcome is a value, and short enough for an assertion."""
+    if outcome.startswith("raises") or outcome == TIMED_OUT:
+        return False
+    return len(outcome) <= _VALUE_CHARS
 
 
 def _random_calls(rng: Random, name: str, code: str) -> tuple[str, ...]:
-    function = parse(code).body[0]
+    (function,) = parse(code).body
     assert isinstance(function, ast.FunctionDef)
     parameters = [parameter.arg for parameter in function.args.args]
+
+    # A dictionary keeps the order of the draws.
     calls: dict[str, None] = {}
     for _ in range(_DRAWS):
-        arguments = [repr(_argument(parameter, rng)) for parameter in parameters]
-        calls[f"{name}({', '.join(arguments)})"] = None
+        arguments = [_argument(parameter, rng) for parameter in parameters]
+        listed = ", ".join(map(repr, arguments))
+        calls[f"{name}({listed})"] = None
     return tuple(call for call in calls if len(call) <= _CALL_CHARS)
 
 
 def _argument(name: str, rng: Random) -> Any:
     """A random value for a parameter of that name."""
-    if name == "numbers":
-        return [rng.randint(-6, 20) for _ in range(rng.randint(4, 6))]
-    if name == "grid":
-        width, height = rng.randint(2, 3), rng.randint(2, 3)
-        return [[rng.randint(-3, 9) for _ in range(width)] for _ in range(height)]
+    if name in _RANGES:
+        lowest, highest = _RANGES[name]
+        return rng.randint(lowest, highest)
+    if name in ("numbers", "grid"):
+        return _random_numbers(name, rng)
     if name == "words":
         return rng.sample(_WORDS, 4)
     if name == "word":
-        letters = rng.choices("abcdxyz", k=rng.randint(2, 4))
-        words = [word for word in _WORDS if word.isalpha()]
-        return rng.choice([*words, "".join(letters)])
+        count = rng.randint(2, 4)
+        letters = rng.choices("abcdxyz", k=count)
+        choices = [word for word in _WORDS if word.isalpha()]
+        choices.append("".join(letters))
+        return rng.choice(choices)
     if name == "text":
         start = rng.randint(0, 2)
-        return rng.choice(_TEXTS)[start:] + rng.choice(("", "-e", "=z", "oo", " Q"))
+        text = rng.choice(_TEXTS)
+        ending = rng.choice(_ENDINGS)
+        return text[start:] + ending
     if name == "table":
-        return {word: rng.randint(0, 12) for word in rng.sample(_WORDS, 3)}
-    return rng.randint(*_RANGES[name])
+        words = rng.sample(_WORDS, 3)
+        return {word: rng.randint(0, 12) for word in words}
+    raise ValueError(f"got the parameter {name!r}, which no kind of argument fits")
+
+
+def _random_numbers(name: str, rng: Random) -> Any:
+    """A list of whole numbers, or a grid of them, which is a list of rows."""
+    if name == "numbers":
+        count = rng.randint(4, 6)
+        return [rng.randint(-6, 20) for _ in range(count)]
+
+    width = rng.randint(2, 3)
+    height = rng.randint(2, 3)
+    rows: list[list[int]] = []
+    for _ in range(height):
+        row = [rng.randint(-3, 9) for _ in range(width)]
+        rows.append(row)
+    return rows
 
 
 def _outcome(call: str, space: dict[str, Any], has_loop: bool) -> str:
@@ -155,7 +199,8 @@ def _outcome(call: str, space: dict[str, Any], has_loop: bool) -> str:
     def count(frame: FrameType, event: str, argument: Any) -> Any:
         """Ends a call that runs too long; see `sys.settrace`."""
         nonlocal lines
-        lines += event == "line"
+        if event == "line":
+            lines += 1
         # A product that grows in a loop takes forever in few lines.
         for value in frame.f_locals.values():
             if isinstance(value, int) and value > _MAX_NUMBER:
@@ -168,7 +213,8 @@ def _outcome(call: str, space: dict[str, Any], has_loop: bool) -> str:
     try:
         if has_loop:
             sys.settrace(count)
-        return repr(eval(call, space))
+        value = eval(call, space)
+        return repr(value)
     except TimeoutError:
         return TIMED_OUT
     except (*_RAISED, NameError) as error:

@@ -76,23 +76,33 @@ def reference(task: Task) -> str:
 
 def code_with_option(task: Task, option: int) -> str:
     """The code of a level-0 task with the option, from 1, in its blank."""
-    problem, spec = problem_of(task), task.payload
+    spec = task.payload
     chosen = spec["options"][option - 1]
+    problem = problem_of(task)
     if problem is not None:
-        return problem.prompt + problems()[chosen].body
-    stages = [*spec["stages"]]
-    stages[spec["place"]] = chosen
+        body = problems()[chosen].body
+        return problem.prompt + body
+    stages = list(spec["stages"])
+    place = spec["place"]
+    stages[place] = chosen
     return code_of(stages, spec["name"], spec["xs"])
 
 
 def calls_of(task: Task, *, hidden: bool) -> dict[str, str]:
     """Calls of the function, and the `repr` of what each should give."""
-    problem, spec = problem_of(task), task.payload
+    problem = problem_of(task)
     if problem is not None:
         return {} if hidden else problem.examples()
+
+    spec = task.payload
+    name = spec["name"]
     lists = inputs(spec["key"], VISIBLE + HIDDEN)
     chosen = lists[VISIBLE:] if hidden else lists[:VISIBLE]
-    return {f"{spec['name']}({xs})": repr(outcome(spec["stages"], xs)) for xs in chosen}
+    values: dict[str, str] = {}
+    for xs in chosen:
+        value = outcome(spec["stages"], xs)
+        values[f"{name}({xs})"] = repr(value)
+    return values
 
 
 def twin_of(task: Task) -> Task:
@@ -102,23 +112,31 @@ def twin_of(task: Task) -> Task:
         raise ValueError(f"{task.id} has no twin: HumanEval's problems stand alone")
 
     place = spec["place"]
-    original = spec["stages"][place]
-    replacement, *others = spec["others"]
-    stages = [*spec["stages"]]
-    stages[place] = replacement
-    twin = {**spec, "stages": stages, "others": [original, *others]}
+    stages = list(spec["stages"])
+    others = list(spec["others"])
+    # The two change places, so that the twin's twin is the task.
+    stages[place], others[0] = others[0], stages[place]
+    twin = {**spec, "stages": stages, "others": others}
     if spec["options"]:
-        twin["answer"] = spec["options"].index(replacement) + 1
-    return _task(task.id, task.split, task.level, twin, task.family)
+        twin["answer"] = spec["options"].index(stages[place]) + 1
+    return _task(
+        task_id=task.id,
+        split=task.split,
+        level=task.level,
+        spec=twin,
+        family=task.family,
+    )
 
 
 def _sample(rng: Random, task_id: str, split: str, level: int) -> Task:
     """A random task of the split: rejects chains of other splits and those without a point."""
-    count = (_LONGER if split == "ood/composition" else _COUNTS)[level]
+    counts = _LONGER if split == "ood/composition" else _COUNTS
+    count = counts[level]
     while True:
         ends = level == 0 or rng.random() < 0.5
         stages = random_stages(rng, count, ends)
-        if split_of(family_of(stages), _OWNERS) != split:
+        family = family_of(stages)
+        if split_of(family, _OWNERS) != split:
             continue
         lists = inputs(task_id, VISIBLE + HIDDEN)
         place = rng.randrange(count)
@@ -128,8 +146,10 @@ def _sample(rng: Random, task_id: str, split: str, level: int) -> Task:
         others = alternatives(rng, stages, place, lists)
         if len(others) == ALTERNATIVES:
             break
+
     spec = _spec(rng, split, level, stages, place, others)
-    return _task(task_id, split, level, {**spec, "key": task_id}, family_of(stages))
+    spec["key"] = task_id
+    return _task(task_id, split, level, spec, family)
 
 
 def _spec(
@@ -145,7 +165,8 @@ def _spec(
     options: list[Stage] = []
     answer = 0
     if level == 0:
-        options = rng.sample([stages[place], *others], len(others) + 1)
+        choices = [stages[place], *others]
+        options = rng.sample(choices, len(choices))
         answer = options.index(stages[place]) + 1
     return {
         "stages": stages,
@@ -160,49 +181,88 @@ def _spec(
 
 
 def _task(
-    task_id: str, split: str, level: int, spec: dict[str, Any], family: str
+    task_id: str,
+    split: str,
+    level: int,
+    spec: dict[str, Any],
+    family: str,
 ) -> Task:
     """The task that shows a payload."""
-    stages, name, xs = spec["stages"], spec["name"], spec["xs"]
+    prompt = _choice_prompt(spec) if level == 0 else _writing_prompt(spec)
+    return Task(
+        id=task_id,
+        split=split,
+        level=level,
+        family=family,
+        prompt=prompt,
+        payload=spec,
+    )
+
+
+def _choice_prompt(spec: dict[str, Any]) -> str:
+    """The code with a blank, what it should do, and options for the blank."""
+    stages = spec["stages"]
+    xs = spec["xs"]
+    code = code_of(stages, spec["name"], xs, blank=spec["place"])
     words = description(stages, other_words=spec["again"])
-    if level == 0:
-        code = code_of(stages, name, xs, blank=spec["place"])
-        options = [expression_of(stage, xs) for stage in spec["options"]]
-        prompt = f"{code}It should {words}.\n{_number_options(options)}"
-    else:
-        (example,) = inputs(spec["key"], 1)
-        value = outcome(stages, example)
-        prompt = f"Write {name}({xs}): {words}.\n{name}({example}) is {value!r}"
-    return Task(task_id, split, level, family, prompt, spec)
+    options = [expression_of(stage, xs) for stage in spec["options"]]
+    listed = _number_options(options)
+    return f"{code}It should {words}.\n{listed}"
+
+
+def _writing_prompt(spec: dict[str, Any]) -> str:
+    """What the function should do, and an example."""
+    stages = spec["stages"]
+    name = spec["name"]
+    words = description(stages, other_words=spec["again"])
+    (example,) = inputs(spec["key"], 1)
+    value = outcome(stages, example)
+    return f"Write {name}({spec['xs']}): {words}.\n{name}({example}) is {value!r}"
 
 
 def _problem_task(problem: Problem, level: int) -> Task:
-    spec: dict[str, Any] = {"problem": problem.name, "options": [], "answer": 0}
+    spec: dict[str, Any] = {
+        "problem": problem.name,
+        "options": [],
+        "answer": 0,
+    }
     prompt = f"Complete {problem.entry}:\n{problem.prompt}"
     if level == 0:
         options = _bodies_to_choose(problem)
         spec["options"] = [option.name for option in options]
         spec["answer"] = options.index(problem) + 1
         bodies = [f"\n{option.body.rstrip()}" for option in options]
-        prompt += "\n" + _number_options(bodies)
-    task_id = f"{DOMAIN}/{level}/{problem.name}"
-    return Task(task_id, DOMAIN, level, problem.name, prompt, spec)
+        listed = _number_options(bodies)
+        prompt = f"{prompt}\n{listed}"
+    return Task(
+        id=f"{DOMAIN}/{level}/{problem.name}",
+        split=DOMAIN,
+        level=level,
+        family=problem.name,
+        prompt=prompt,
+        payload=spec,
+    )
 
 
 def _bodies_to_choose(problem: Problem) -> list[Problem]:
     """The problem among those whose bodies are about as long, so that length says nothing."""
+    length = len(problem.body)
 
     def distance(other: Problem) -> tuple[int, str]:
         """Difference in length; ties go by name."""
-        return abs(len(other.body) - len(problem.body)), other.name
+        difference = len(other.body) - length
+        return abs(difference), other.name
 
-    others = [other for other in problems().values() if other.name != problem.name]
-    nearest = sorted(others, key=distance)[:ALTERNATIVES]
+    others = dict(problems())
+    del others[problem.name]
+    by_distance = sorted(others.values(), key=distance)
+    choices = [problem, *by_distance[:ALTERNATIVES]]
     rng = Random(f"code_fn {problem.name}")
-    return rng.sample([problem, *nearest], ALTERNATIVES + 1)
+    return rng.sample(choices, len(choices))
 
 
 def _number_options(options: Sequence[str]) -> str:
-    return "\n".join(
-        f"{number}) {option}" for number, option in enumerate(options, start=1)
-    )
+    lines: list[str] = []
+    for number, option in enumerate(options, start=1):
+        lines.append(f"{number}) {option}")
+    return "\n".join(lines)
