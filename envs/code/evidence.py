@@ -31,7 +31,9 @@ def _random_class_name() -> str:
 
 
 def _shuffle_kinds() -> tuple[str, ...]:
-    return tuple(random.SystemRandom().sample(KINDS, len(KINDS)))
+    generator = random.SystemRandom()
+    kinds = generator.sample(KINDS, len(KINDS))
+    return tuple(kinds)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Request:
 
     def line(self) -> bytes:
         """What `driver.py` reads from standard input."""
-        return json.dumps(vars(self)).encode() + b"\n"
+        text = json.dumps(vars(self))
+        return text.encode() + b"\n"
 
     def controls(self) -> dict[str, str]:
         """Control test -> the status that it must have."""
@@ -69,8 +72,9 @@ class Request:
         reports = [line for line in lines if line.startswith(f"{self.nonce} ")]
         if len(reports) != 1:
             return Evidence({}, f"{len(reports)} reports, wanted 1")
+        (report,) = reports
         try:
-            events = json.loads(reports[0][len(self.nonce) :])
+            events = json.loads(report.removeprefix(self.nonce))
         except (ValueError, RecursionError):
             return Evidence({}, "the report is no JSON")
         return evidence_of(events, self.controls())
@@ -140,19 +144,23 @@ class _Reading:
         if self._running is None:
             self.complain("a test ended that had not begun")
             return
+        # An empty reason is the proof of a pass, so any other end must have one.
+        explanation = "" if status == "passed" else reason or status
         self.statuses[self._running] = status
-        self.reasons[self._running] = "" if status == "passed" else reason or status
+        self.reasons[self._running] = explanation
         self._running = None
 
     def _finish(self, count: int) -> None:
         self.over = True
-        if self._running is not None or count != len(self.statuses):
-            reports = len(self.statuses)
+        reports = len(self.statuses)
+        if self._running is not None or count != reports:
             self.complain(f"over after {count} tests, of which {reports} were told")
 
     def _break_off(self, reason: str) -> None:
+        culprit = self._running or "the run"
         # Without any test it was the import that failed.
-        culprit = (self._running or "the run") if self.statuses else "import"
+        if not self.statuses:
+            culprit = "import"
         self.reasons[culprit] = reason or "broke off"
         self.complain(f"the run broke off: {reason}")
 
@@ -162,8 +170,10 @@ def evidence_of(events: Any, controls: Mapping[str, str]) -> Evidence:
 
     `controls`: test -> the status that it must have.
     """
+    if not isinstance(events, list):
+        events = [None]
     reading = _Reading()
-    for event in events if isinstance(events, list) else [None]:
+    for event in events:
         reading.read(event)
     if not reading.over:
         reading.complain("the run broke off")

@@ -69,13 +69,17 @@ def encode(value: Any, depth: int = 0) -> Any:
 
 def _encode_number(value: Any) -> Any:
     if isinstance(value, int):
-        return {"int": hex(value)} if abs(value) >= 2**63 else int(value)
+        # In hexadecimal: Python refuses to read or write very many decimal digits.
+        is_long = abs(value) >= 2**63
+        return {"int": hex(value)} if is_long else int(value)
     if isinstance(value, float):
         return {"float": float.__repr__(value)}
     if isinstance(value, complex):
         return {"complex": complex.__repr__(value)}
     if isinstance(value, Fraction):
-        return {"fraction": f"{int(value.numerator)}/{int(value.denominator)}"}
+        numerator = int(value.numerator)
+        denominator = int(value.denominator)
+        return {"fraction": f"{numerator}/{denominator}"}
     # A decimal with a huge exponent would be a fraction of that many digits.
     if value.is_finite() and abs(value.adjusted()) < 300:
         return _encode_number(Fraction(value))
@@ -84,15 +88,24 @@ def _encode_number(value: Any) -> Any:
 
 def _encode_container(value: Any, depth: int) -> Any:
     """`depth`: that of the items."""
+    if isinstance(value, dict):
+        return {"dict": _encode_pairs(value, depth)}
     if isinstance(value, list):
         return [encode(item, depth) for item in list.__iter__(value)]
-    if isinstance(value, dict):
-        pairs = dict.items(value)
-        return {"dict": [[encode(k, depth), encode(v, depth)] for k, v in pairs]}
     if isinstance(value, tuple):
-        return {"tuple": [encode(item, depth) for item in tuple.__iter__(value)]}
+        items = [encode(item, depth) for item in tuple.__iter__(value)]
+        return {"tuple": items}
     items = [encode(item, depth) for item in value]
     return {"set": sorted(items, key=json.dumps)}
+
+
+def _encode_pairs(value: dict[Any, Any], depth: int) -> list[Any]:
+    pairs: list[Any] = []
+    for key, item in dict.items(value):
+        encoded_key = encode(key, depth)
+        encoded_item = encode(item, depth)
+        pairs.append([encoded_key, encoded_item])
+    return pairs
 
 
 _SCALARS: dict[str, Callable[[Any], Any]] = {
@@ -132,7 +145,8 @@ def short(value: Any) -> Any:
     text = json.dumps(written)
     if len(text) <= MAX_CHARS:
         return written
-    return {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+    digest = hashlib.sha256(text.encode())
+    return {"sha256": digest.hexdigest()}
 
 
 def observations(case: Callable[[], Any]) -> list[Any]:
@@ -157,7 +171,7 @@ def witness_cases(request: Mapping[str, Any]) -> list[Any]:
     module = request["witness"]
     names = vars(__import__(module))
 
-    cases = []
+    cases: list[Any] = []
     # A copy: a case may bind names of its module while it runs.
     for name, case in list(names.items()):
         is_case = inspect.isfunction(case) and case.__module__ == module
@@ -168,15 +182,21 @@ def witness_cases(request: Mapping[str, Any]) -> list[Any]:
 
 def call_values(request: Mapping[str, Any]) -> list[Any]:
     """What each call of a function of the module gives."""
+    calls = request["calls"]
     module = outcome(__import__, request["module"])
     if isinstance(module, Raised):
-        return [encode(module)] * len(request["calls"])
+        return [encode(module)] * len(calls)
 
     def call(entry: str, arguments: Any) -> Any:
         """Names are looked up call by call: one that is missing is that call's error."""
-        return getattr(module, entry)(*decode(arguments))
+        function = getattr(module, entry)
+        return function(*decode(arguments))
 
-    return [encode(outcome(call, *row)) for row in request["calls"]]
+    values: list[Any] = []
+    for entry, arguments in calls:
+        value = outcome(call, entry, arguments)
+        values.append(encode(value))
+    return values
 
 
 def check_result(request: Mapping[str, Any]) -> dict[str, Any]:

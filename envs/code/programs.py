@@ -25,6 +25,11 @@ def program(name: str) -> str:
     It holds the file's code if the sandbox's Python is this one's version, since compiling takes
     half of a short run's time; any other Python compiles the file's text.
     """
-    text = Path(__file__).with_name(name).read_text("ascii")
-    code = marshal.dumps(compile(text, f"<{name}>", "exec"))
-    return _LOADER.format(magic=importlib.util.MAGIC_NUMBER, code=code, text=text)
+    path = Path(__file__).with_name(name)
+    text = path.read_text("ascii")
+    code = compile(text, f"<{name}>", "exec")
+    return _LOADER.format(
+        magic=importlib.util.MAGIC_NUMBER,
+        code=marshal.dumps(code),
+        text=text,
+    )

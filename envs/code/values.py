@@ -54,14 +54,17 @@ def cases(answer: Any) -> Observations | None:
 
 
 def differences(
-    right: Observations, submitted: Observations | None
+    right: Observations,
+    submitted: Observations | None,
 ) -> Iterator[Difference]:
     """Each observation in which a submission differs; every one if `submitted` is None."""
-    submitted = submitted or {}
+    if submitted is None:
+        submitted = {}
     for case, expected in right.items():
         values = submitted.get(case, ())
         for number, value in enumerate(expected):
-            if number >= len(values) or not same(value, values[number]):
+            is_missing = number >= len(values)
+            if is_missing or not same(value, values[number]):
                 yield Difference(case, number)
         if len(values) > len(expected):
             yield Difference(case, len(expected))
@@ -72,17 +75,25 @@ def same(left: Any, right: Any) -> bool:
 
     Floats may differ by `CLOSE`; the order of a dictionary does not count.
     """
-    left_number, right_number = _number(left), _number(right)
+    left_number = _number(left)
+    right_number = _number(right)
     if left_number is not None and right_number is not None:
         return _same_number(left_number, right_number)
+    # A number equals nothing but a number.
     if left_number is not None or right_number is not None:
         return False
 
     if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same, left, right))
+        return _same_items(left, right)
     if isinstance(left, dict) and isinstance(right, dict):
         return _same_object(left, right)
     return type(left) is type(right) and left == right
+
+
+def _same_items(left: Sequence[Any], right: Sequence[Any]) -> bool:
+    if len(left) != len(right):
+        return False
+    return all(map(same, left, right))
 
 
 def _same_number(left: Number, right: Number) -> bool:

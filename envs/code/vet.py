@@ -21,6 +21,16 @@ from functools import cached_property, lru_cache
 from types import ModuleType
 from typing import NamedTuple
 
+from envs.code.vet_names import (
+    Comprehension,
+    Definition,
+    Function,
+    assignments,
+    class_attributes,
+    deletions,
+    import_bindings,
+    local_names,
+)
 from envs.code.vet_tables import ATTRIBUTES_OUT, DUNDERS, HARMLESS, WAYS_OUT
 from envs.parsing import parse
 
@@ -34,10 +44,6 @@ _FIELD = re.compile(r"\{[^{}:!]*[.\[]")
 
 _SPECIAL = re.compile(r"^__\w|\w__$|\b__\w+__\b")
 """A text that names a special attribute, or could be a half of one."""
-
-_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-_Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 class Use(NamedTuple):
@@ -65,8 +71,10 @@ def new_reach(original: str, submitted: str) -> list[str]:
     try:
         tree = parse(submitted.encode(errors="surrogatepass"))
         original_reader = _reader_of(original)
-        statements = _statements_outside(tree, _common_lines(original, submitted))
-        uses = Counter(_Reader(statements, original_reader).uses())
+        unchanged = _common_lines(original, submitted)
+        statements = _statements_outside(tree, unchanged)
+        reader = _Reader(statements, original_reader)
+        uses = Counter(reader.uses())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return [UNREADABLE]
 
@@ -83,7 +91,8 @@ def new_reach(original: str, submitted: str) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _reader_of(original: str) -> _Reader:
-    return _Reader(parse(original).body)
+    tree = parse(original)
+    return _Reader(tree.body)
 
 
 def _statements_outside(tree: ast.Module, unchanged: range) -> list[ast.stmt]:
@@ -101,10 +110,14 @@ def _common_lines(original: str, submitted: str) -> range:
     What stands there needs no reading, which is most of the work.
     """
     # These make Python count or decode lines in another way than `split` does.
-    if "coding" in submitted[:200] or {"\r", "\f", "\ufeff"} & set(submitted):
+    doubtful = {"\r", "\f", "\ufeff"}
+    if "coding" in submitted[:200] or doubtful & set(submitted):
         return range(0)
+
+    original_lines = original.split("\n")
+    submitted_lines = submitted.split("\n")
     count = 0
-    pairs = zip(original.split("\n"), submitted.split("\n"), strict=False)
+    pairs = zip(original_lines, submitted_lines, strict=False)
     for original_line, submitted_line in pairs:
         if original_line != submitted_line:
             break
@@ -119,17 +132,22 @@ class _Reader:
     """
 
     def __init__(
-        self, statements: Sequence[ast.stmt], original: _Reader | None = None
+        self,
+        statements: Sequence[ast.stmt],
+        original: _Reader | None = None,
     ) -> None:
         self._statements = statements
         # Name -> the dotted name of what it was imported as.
-        self.imports: dict[str, str] = dict(original.imports) if original else {}
-        self.attributes: set[str] = set(original.attributes) if original else set()
+        self.imports: dict[str, str] = {}
+        self.attributes: set[str] = set()
         self._deleted_names: set[str] = set()
+        if original is not None:
+            self.imports.update(original.imports)
+            self.attributes.update(original.attributes)
         for statement in statements:
-            self.imports.update(_import_bindings(statement))
-            self.attributes.update(_class_attributes(statement))
-            self._deleted_names.update(_deletions(statement))
+            self.imports.update(import_bindings(statement))
+            self.attributes.update(class_attributes(statement))
+            self._deleted_names.update(deletions(statement))
 
     @cached_property
     def counts(self) -> Counter[Use]:
@@ -143,28 +161,34 @@ class _Reader:
 
     def uses(self) -> Iterator[Use]:
         """Everything that a submission has to have in common with the original."""
-        # From its assignment on, a name of the module is no builtin any more.
         local: frozenset[str] = frozenset()
         for statement in self._statements:
             for node in ast.walk(statement):
                 yield from _import_uses(node)
             yield from self._uses_below(statement, "", local)
-            local |= frozenset(_assignments(statement)) - self._deleted_names
+            # From its assignment on, a name of the module is no builtin any more.
+            assigned = frozenset(assignments(statement))
+            local |= assigned - self._deleted_names
 
     def _uses_below(
-        self, node: ast.AST, where: str, local: frozenset[str]
+        self,
+        node: ast.AST,
+        where: str,
+        local: frozenset[str],
     ) -> Iterator[Use]:
         """Uses of a node and below it.
 
         `local`: names that functions around it bind, so no builtins.
         """
-        if isinstance(node, _Definition):
+        if isinstance(node, Definition):
             if _is_new_dunder(node.name):
-                yield Use(f"def {node.name}", where or "the module")
+                place = where or "the module"
+                yield Use(f"def {node.name}", place)
             where = f"{where}.{node.name}".lstrip(".")
-        if isinstance(node, _Function | _Comprehension):
-            local = local | _local_names(node)
-        yield from self._uses_of(node, where or "the module", local)
+        if isinstance(node, Function | Comprehension):
+            local = local | local_names(node)
+        place = where or "the module"
+        yield from self._uses_of(node, place, local)
 
         # A chain was read whole.
         if self._chain(node, local) or _is_docstring(node):
@@ -173,7 +197,10 @@ class _Reader:
             yield from self._uses_below(child, where, local)
 
     def _uses_of(
-        self, node: ast.AST, where: str, local: frozenset[str]
+        self,
+        node: ast.AST,
+        where: str,
+        local: frozenset[str],
     ) -> Iterator[Use]:
         """Uses of a node alone."""
         chain = self._chain(node, local)
@@ -188,24 +215,27 @@ class _Reader:
             for name in node.kwd_attrs:
                 yield from _attribute_uses(name, where)
         elif isinstance(node, ast.Constant) and _names_special(node.value):
-            yield Use(f"the text {str(node.value)[:40]!r}")
+            text = str(node.value)
+            yield Use(f"the text {text[:40]!r}")
 
     def _name_uses(self, node: ast.Name, where: str) -> Iterator[Use]:
         """Uses of a name that no function around it binds."""
         if node.id in self.imports:
-            if _is_module(self.imports[node.id]):
+            dotted = self.imports[node.id]
+            if _is_module(dotted):
                 yield Use(f"{node.id} as a value")
         elif _reads_way_out(node) or _is_new_dunder(node.id):
             yield Use(node.id, where)
 
     def _attribute_uses(self, node: ast.Attribute, where: str) -> Iterator[Use]:
-        receiver = node.value
-        if node.attr == "format" and _is_harmless_format(receiver):
+        name = node.attr
+        if name == "format" and _is_harmless_format(node.value):
             return
-        of_self = isinstance(receiver, ast.Name) and receiver.id in ("self", "cls")
-        if of_self and node.attr in self.attributes and not _is_dunder(node.attr):
+        # What the module's own classes define, on an object of theirs.
+        is_of_class = name in self.attributes and not _is_dunder(name)
+        if is_of_class and _is_self(node.value):
             return
-        yield from _attribute_uses(node.attr, where)
+        yield from _attribute_uses(name, where)
 
     def _chain(self, node: ast.AST, local: frozenset[str]) -> str:
         """`os.path.join` for a chain of attributes that begins with something imported."""
@@ -213,26 +243,13 @@ class _Reader:
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
             node = node.value
-        if not parts or not isinstance(node, ast.Name) or node.id in local:
+        if not parts or not isinstance(node, ast.Name):
             return ""
-        if node.id not in self.imports:
+        # A name that a function around it binds is not the import.
+        if node.id in local or node.id not in self.imports:
             return ""
-        return ".".join([self.imports[node.id], *reversed(parts)])
-
-
-def _import_bindings(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Each name that an import binds, with the dotted name of what it stands for."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.asname:
-                    yield alias.asname, alias.name
-                else:
-                    first = alias.name.partition(".")[0]
-                    yield first, first
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                yield alias.asname or alias.name, f"{node.module}.{alias.name}"
+        parts.append(self.imports[node.id])
+        return ".".join(reversed(parts))
 
 
 def _import_uses(node: ast.AST) -> Iterator[Use]:
@@ -241,8 +258,10 @@ def _import_uses(node: ast.AST) -> Iterator[Use]:
             if alias.name not in HARMLESS:
                 yield Use(f"import {alias.name}")
     elif isinstance(node, ast.ImportFrom):
+        harmless = HARMLESS.get(node.module or "", ())
         for alias in node.names:
-            if node.level or alias.name not in HARMLESS.get(node.module or "", ()):
+            # A relative import is of a module that is not the library's.
+            if node.level or alias.name not in harmless:
                 yield Use(f"from {node.module} import {alias.name}")
 
 
@@ -251,7 +270,8 @@ def _chain_uses(chain: str, where: str) -> Iterator[Use]:
     module, _, _ = chain.rpartition(".")
     while module and module not in HARMLESS:
         module, _, _ = module.rpartition(".")
-    name, *attributes = chain[len(module) + 1 :].split(".")
+    rest = chain[len(module) + 1 :]
+    name, *attributes = rest.split(".")
     if module and name in HARMLESS[module]:
         # What follows is an attribute of a function or a class, as of any other value.
         for attribute in attributes:
@@ -282,15 +302,23 @@ def _reads_way_out(node: ast.Name) -> bool:
     return node.id in WAYS_OUT and isinstance(node.ctx, ast.Load)
 
 
+def _is_self(node: ast.AST) -> bool:
+    """Whether it is the name of a method's first parameter."""
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
 def _is_harmless_format(node: ast.AST) -> bool:
     """Whether it is a text whose fields follow no attribute and no index."""
-    text = node.value if isinstance(node, ast.Constant) else None
-    return isinstance(text, str) and not _FIELD.search(text)
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+        return False
+    return _FIELD.search(node.value) is None
 
 
 def _names_special(value: object) -> bool:
     """Whether a text could name a special attribute, as `getattr` would take it."""
-    if not isinstance(value, str) or value in DUNDERS or value == "__main__":
+    if not isinstance(value, str):
+        return False
+    if value in DUNDERS or value == "__main__":
         return False
     return _SPECIAL.search(value) is not None
 
@@ -306,81 +334,14 @@ def _is_module(dotted: str) -> bool:
 
     Only what the original imports too, or what is harmless, gets as far as to matter.
     """
-    module, _, name = dotted.rpartition(".")
-    if not module:
+    parent_name, _, name = dotted.rpartition(".")
+    if not parent_name:
         return True
-    if name in HARMLESS.get(module, ()):
+    if name in HARMLESS.get(parent_name, ()):
         return False
     try:
-        value = getattr(importlib.import_module(module), name)
+        parent = importlib.import_module(parent_name)
+        value = getattr(parent, name)
     except Exception:  # noqa: BLE001 - a name of the submission's may stand for anything
         return True
     return isinstance(value, ModuleType)
-
-
-def _assignments(statement: ast.stmt) -> Iterator[str]:
-    """Names that a simple assignment binds."""
-    targets: list[ast.expr] = []
-    if isinstance(statement, ast.Assign):
-        targets = statement.targets
-    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-        targets = [statement.target]
-    for target in targets:
-        if isinstance(target, ast.Name):
-            yield target.id
-
-
-def _deletions(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del):
-            yield node.id
-
-
-def _class_attributes(tree: ast.AST) -> Iterator[str]:
-    """Methods and attributes that classes of the module define."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef):
-            for item in node.body:
-                if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
-                    yield item.name
-                else:
-                    yield from _assignments(item)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            yield node.attr
-
-
-def _local_names(scope: ast.AST) -> frozenset[str]:
-    """Names that a function or a comprehension binds, and so never takes from the builtins."""
-    local: set[str] = set()
-    outer: set[str] = set()
-    if isinstance(scope, _Function):
-        local.update(_parameters(scope.args))
-        body = scope.body if isinstance(scope.body, list) else [scope.body]
-    else:
-        body = ast.iter_child_nodes(scope)
-
-    # Inner functions and classes bind their own names; only what they are called is local here.
-    waiting: list[ast.AST] = list(body)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            local.add(node.id)
-        elif isinstance(node, _Definition):
-            local.add(node.name)
-            continue
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            local.add(node.name)
-        elif isinstance(node, ast.Global | ast.Nonlocal):
-            outer.update(node.names)
-        if not isinstance(node, ast.Lambda | _Comprehension):
-            waiting += ast.iter_child_nodes(node)
-    return frozenset(local - outer)
-
-
-def _parameters(arguments: ast.arguments) -> Iterator[str]:
-    """Names of all parameters of a function."""
-    starred = (arguments.vararg, arguments.kwarg)
-    for group in (arguments.posonlyargs, arguments.args, arguments.kwonlyargs, starred):
-        for argument in group:
-            if argument is not None:
-                yield argument.arg

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from envs import parsing
-from envs.code import driver, evidence, observe, values, vet, vet_tables
+from envs.code import driver, evidence, observe, values, vet, vet_names, vet_tables
 from envs.code.fn.tasks import calls_of, problem_of, reference
 from envs.code.swe_lite import corpus
 from envs.code.swe_lite.grading import DEADLINE_S
@@ -87,6 +87,7 @@ def _common(image: str, prompt: str, judges: Mapping[str, Any]) -> dict[str, str
         "tests/envs/__init__.py": "",
         "tests/envs/parsing.py": _text_of(parsing),
         "tests/envs/code/__init__.py": "",
+        "tests/envs/code/vet_names.py": _text_of(vet_names),
         "tests/envs/code/vet_tables.py": _text_of(vet_tables),
     }
     # Flat, because the grader imports them as scripts that lie next to it.

@@ -62,7 +62,15 @@ def test_it_follows_shared_code_of_the_family_and_no_build_command(
 @pytest.mark.parametrize("env_class", [SweLite, CodeDebug])
 def test_code_environments_cover_what_judges_them(env_class: type):
     names = {name for name, _ in _modules_of(env_class)}
-    shared = ("driver", "evidence", "observe", "values", "vet", "vet_tables")
+    shared = (
+        "driver",
+        "evidence",
+        "observe",
+        "values",
+        "vet",
+        "vet_names",
+        "vet_tables",
+    )
     assert names >= {f"envs/code/{name}.py" for name in (*shared, "witness", "testing")}
     assert {"envs/code/bugs/mutate.py", "envs/code/swe_lite/grading.py"} <= names
     assert not [name for name in names if "/build/" in name]

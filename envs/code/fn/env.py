@@ -90,7 +90,8 @@ class CodeFn(ToolEnv):
 
     def tool_names(self) -> Sequence[str]:
         """The tools of the task's level."""
-        return ("fill" if self.task.level == 0 else "run", "submit")
+        first = "fill" if self.task.level == 0 else "run"
+        return (first, "submit")
 
     @tool
     def fill(self, option: int) -> str:
@@ -112,7 +113,8 @@ class CodeFn(ToolEnv):
     def submit(self) -> str | Verdict:
         """Finish."""
         if self._code is None:
-            return f"{self.tool_names()[0]} first"
+            first, _ = self.tool_names()
+            return f"{first} first"
         problem = problem_of(self.task)
         if problem is None:
             return self._verdict_on_hidden_calls(self._code)
@@ -128,7 +130,9 @@ class CodeFn(ToolEnv):
         run = self._call(code, values)
         failures = run.failures(list(values.values()))
         self._code = code
-        self._passing = 1 - len(failures) / max(len(values), 1)
+        # HumanEval's problems may have no visible call.
+        count = max(len(values), 1)
+        self._passing = 1 - len(failures) / count
         if run.timed_out:
             return "timed out"
         if not failures:
@@ -145,20 +149,28 @@ class CodeFn(ToolEnv):
 
     def _verdict_on_hidden_calls(self, code: str) -> Verdict:
         values = calls_of(self.task, hidden=True)
-        failures = self._call(code, values).failures(list(values.values()))
-        detail = "all pass"
-        if failures:
-            detail = f"{len(failures)} of {len(values)} hidden calls fail"
-        return Verdict(not failures, float(not failures), detail)
+        run = self._call(code, values)
+        failures = run.failures(list(values.values()))
+        if not failures:
+            return Verdict(True, 1.0, "all pass")
+        detail = f"{len(failures)} of {len(values)} hidden calls fail"
+        return Verdict(False, 0.0, detail)
 
     def _check_verdict(self, problem: Problem, code: str) -> Verdict:
         fault = check_fault(self._sandboxes(), problem, code)
-        return Verdict(not fault, float(not fault), fault or "all pass")
+        if fault:
+            return Verdict(False, 0.0, fault)
+        return Verdict(True, 1.0, "all pass")
 
     def _call(self, code: str, values: Mapping[str, str]) -> Run:
         """`values`: call -> the value that it should give, of which only the length is used."""
-        longest = max(map(len, values.values()), default=0)
-        return run_calls(self._sandboxes(), code, list(values), longest=longest)
+        lengths = [len(value) for value in values.values()]
+        return run_calls(
+            self._sandboxes(),
+            code,
+            list(values),
+            longest=max(lengths, default=0),
+        )
 
     def oracle(self, task: Task) -> list[str]:
         """The right option, or the code, and the submission."""
@@ -172,11 +184,16 @@ class CodeFn(ToolEnv):
         """The right option's number; the operation that the twin has not; the body's last line."""
         spec = task.payload
         if task.level == 0:
-            return [f'"option": {spec["answer"]}']
+            answer = spec["answer"]
+            return [f'"option": {answer}']
         if "problem" in spec:
-            line = reference(task).rstrip().rpartition("\n")[2].strip()
-            return [json.dumps(line, ensure_ascii=False)[1:-1]]
-        return [expression_of(spec["stages"][spec["place"]], spec["xs"])]
+            code = reference(task).rstrip()
+            _, _, last_line = code.rpartition("\n")
+            written = json.dumps(last_line.strip(), ensure_ascii=False)
+            # The line stands within a longer text, so without quotes of its own.
+            return [written[1:-1]]
+        stage = spec["stages"][spec["place"]]
+        return [expression_of(stage, spec["xs"])]
 
     def twin(self, task: Task) -> Task:
         """Another operation in one place. Raises ValueError for HumanEval's problems."""
@@ -196,24 +213,39 @@ class CodeFn(ToolEnv):
         Level 0: a uniform one of the untried options and, once there is one, `submit`. Else a
         function of random operations, or its submission.
         """
-        calls = [render_call("submit")] if self._code is not None else []
+        calls: list[str] = []
+        if self._code is not None:
+            calls.append(render_call("submit"))
         if self.task.level == 0:
-            for option in range(1, len(self.task.payload["options"]) + 1):
-                if option not in self._tried:
-                    calls.append(render_call("fill", option=option))
+            for option in self._untried_options():
+                calls.append(render_call("fill", option=option))
         else:
-            stages = random_stages(Random(int(rng.integers(2**31))), 2, True)
-            problem = problem_of(self.task)
-            name = self.task.payload["name"] if problem is None else problem.entry
-            calls.append(render_call("run", code=code_of(stages, name, "xs")))
-        return calls[int(rng.integers(len(calls)))]
+            code = self._random_code(rng)
+            calls.append(render_call("run", code=code))
+        index = int(rng.integers(len(calls)))
+        return calls[index]
+
+    def _untried_options(self) -> list[int]:
+        """Numbers of the options of level 0 that were not filled in yet."""
+        count = len(self.task.payload["options"])
+        numbers = range(1, count + 1)
+        return [number for number in numbers if number not in self._tried]
+
+    def _random_code(self, rng: np.random.Generator) -> str:
+        """A function of two random operations, with the name that the task calls."""
+        seed = int(rng.integers(2**31))
+        stages = random_stages(Random(seed), 2, True)
+        problem = problem_of(self.task)
+        if problem is not None:
+            return code_of(stages, problem.entry, "xs")
+        return code_of(stages, self.task.payload["name"], "xs")
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot, the version that was run last, and the options that were tried."""
         return {
             **super().get_state(),
             "code": self._code,
-            "tried": [*self._tried],
+            "tried": list(self._tried),
             "passing": self._passing,
         }
 
@@ -221,8 +253,8 @@ class CodeFn(ToolEnv):
         """Re-enters the episode with the version that was run last."""
         super().set_state(state)
         self._code = state["code"]
-        self._tried = [*state["tried"]]
+        self._tried = list(state["tried"])
         self._passing = state["passing"]
 
     def _sandboxes(self) -> SandboxPool:
-        return self._pool if self._pool is not None else default_pool()
+        return default_pool() if self._pool is None else self._pool

@@ -59,14 +59,15 @@ class Problem:
         """
         if self.name in WRONG:
             return {}
+        parser = doctest.DocTestParser()
         values: dict[str, str] = {}
-        for example in doctest.DocTestParser().get_examples(self.prompt):
-            # The parser takes the end of the docstring for a part of the last value.
-            value = example.want.partition('"""')[0].partition("'''")[0].strip()
+        for example in parser.get_examples(self.prompt):
+            value = _value_text(example.want)
+            call = example.source.strip()
             if not value or not example.source.startswith(f"{self.entry}("):
                 continue
             with contextlib.suppress(ValueError, SyntaxError):
-                values[example.source.strip()] = repr(literal(value))
+                values[call] = repr(literal(value))
         return values
 
 
@@ -87,3 +88,11 @@ def problems() -> Mapping[str, Problem]:
             entry=row["entry_point"],
         )
     return by_name
+
+
+def _value_text(text: str) -> str:
+    """What an example of a docstring gives, as it is written there."""
+    # The parser takes the end of the docstring for a part of the last value.
+    for quotes in ('"""', "'''"):
+        text, _, _ = text.partition(quotes)
+    return text.strip()

@@ -50,7 +50,11 @@ def check_fault(pool: SandboxPool, problem: Problem, code: str) -> str:
     if values == recorded.values:
         return ""
 
-    check = {"entry": problem.entry, "check": problem.check(), "values": values}
+    check = {
+        "entry": problem.entry,
+        "check": problem.check(),
+        "values": values,
+    }
     verdict = _ask(pool, {}, check)
     return "" if _holds(verdict) else "the check fails"
 
@@ -62,20 +66,30 @@ def calls_of_check(pool: SandboxPool, name: str) -> Calls:
     Raises SandboxError if the canonical solution does not pass it.
     """
     problem = problems()[name]
-    files = {"solution.py": problem.prompt + problem.body}
-    check = {"module": "solution", "entry": problem.entry, "check": problem.check()}
-    answer = _ask(pool, files, check)
+    solution = problem.prompt + problem.body
+    check = {
+        "module": "solution",
+        "entry": problem.entry,
+        "check": problem.check(),
+    }
+    answer = _ask(pool, {"solution.py": solution}, check)
     if not _holds(answer):
         raise SandboxError(f"the canonical solution of {name} gave {answer!r:.100}")
-    return Calls(answer["arguments"], answer["values"])
+    return Calls(
+        arguments=answer["arguments"],
+        values=answer["values"],
+    )
 
 
 def _ask(
-    pool: SandboxPool, files: Mapping[str, str], question: Mapping[str, Any]
+    pool: SandboxPool,
+    files: Mapping[str, str],
+    question: Mapping[str, Any],
 ) -> Any:
     """The answer of `observe.py` in a sandbox of its own; None if there is none."""
     answer = in_sandbox(
-        pool, lambda sandbox: request(sandbox, files, question, DEADLINE_S)
+        pool,
+        lambda sandbox: request(sandbox, files, question, DEADLINE_S),
     )
     return answer.value
 

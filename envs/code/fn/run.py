@@ -56,10 +56,10 @@ class Run:
 
     def failures(self, expected: Sequence[str]) -> list[int]:
         """Numbers of the calls that gave something else; all if nothing is known."""
+        numbers = list(range(len(expected)))
         if len(self.values) != len(expected):
-            return list(range(len(expected)))
-        pairs = enumerate(zip(self.values, expected, strict=True))
-        return [number for number, (value, right) in pairs if value != right]
+            return numbers
+        return [number for number in numbers if self.values[number] != expected[number]]
 
 
 def run_calls(
@@ -76,16 +76,25 @@ def run_calls(
     value longer than `longest` characters is truncated and so never right. A sandbox that breaks is
     replaced once. Raises SandboxError if the second one breaks too.
     """
-    # One character more than `longest`, so that a truncated value differs from a right one.
-    request = {"calls": list(calls), "chars": longest + 1, "error_chars": ERROR_CHARS}
-    line = json.dumps(request).encode() + b"\n"
+    request = {
+        "calls": list(calls),
+        # One character more than `longest`, so that a truncated value differs from a right one.
+        "chars": longest + 1,
+        "error_chars": ERROR_CHARS,
+    }
+    line = json.dumps(request) + "\n"
+    contents = file_contents({"solution.py": code})
 
     def run(sandbox: Sandbox) -> Run:
         """The calls in a lease that is empty."""
-        sandbox.write(file_contents({"solution.py": code}))
-        command = ["python", "-c", _DRIVER]
-        result = sandbox.run(command, timeout_s=timeout_s, stdin=line)
-        return Run(_values(result.stdout, len(calls)), result.timed_out)
+        sandbox.write(contents)
+        result = sandbox.run(
+            ["python", "-c", _DRIVER],
+            timeout_s=timeout_s,
+            stdin=line.encode(),
+        )
+        values = _values(result.stdout, len(calls))
+        return Run(values, result.timed_out)
 
     return in_sandbox(pool, run)
 

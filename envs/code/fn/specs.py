@@ -238,23 +238,36 @@ OPERATIONS: Mapping[str, Operation] = {
 
 
 def code_of(
-    stages: Sequence[Stage], name: str, xs: str, blank: int | None = None
+    stages: Sequence[Stage],
+    name: str,
+    xs: str,
+    blank: int | None = None,
 ) -> str:
     """The function, a line for each stage; the expression of stage `blank` is left out."""
     lines = [f"def {name}({xs}):"]
     for place, stage in enumerate(stages):
-        expression = "____" if place == blank else expression_of(stage, xs)
-        target = "return " if OPERATIONS[stage[0]].ends else f"{xs} = "
+        expression = expression_of(stage, xs)
+        if place == blank:
+            expression = "____"
+        target = "return " if _ends(stage) else f"{xs} = "
         lines.append(f"    {target}{expression}")
-    if not OPERATIONS[stages[-1][0]].ends:
+    if not _ends(stages[-1]):
         lines.append(f"    return {xs}")
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines)
+    return f"{text}\n"
+
+
+def _ends(stage: Stage) -> bool:
+    """Whether a stage gives a number, so that it is the last."""
+    name, _ = stage
+    return OPERATIONS[name].ends
 
 
 def expression_of(stage: Stage, xs: str) -> str:
     """`[x + 3 for x in xs]`."""
     name, k = stage
-    return OPERATIONS[name].code.format(xs=xs, k=k)
+    template = OPERATIONS[name].code
+    return template.format(xs=xs, k=k)
 
 
 def description(stages: Sequence[Stage], *, other_words: bool = False) -> str:
@@ -264,17 +277,21 @@ def description(stages: Sequence[Stage], *, other_words: bool = False) -> str:
         operation = OPERATIONS[name]
         template = operation.other_words if other_words else operation.words
         phrases.append(template.format(k=k))
-    if not OPERATIONS[stages[-1][0]].ends:
+    if not _ends(stages[-1]):
         end = "give back what there is then" if other_words else "return the list"
         phrases.append(end)
 
     *first, last = phrases
-    return f"{', then '.join(first)}, and {last}" if first else last
+    if not first:
+        return last
+    beginning = ", then ".join(first)
+    return f"{beginning}, and {last}"
 
 
 @cache
 def _function(name: str, k: int) -> Callable[[list[int]], Any]:
-    return eval(f"lambda xs: {expression_of([name, k], 'xs')}")  # noqa: S307 - our own table
+    expression = expression_of([name, k], "xs")
+    return eval(f"lambda xs: {expression}")  # noqa: S307 - our own table
 
 
 def outcome(stages: Sequence[Stage], xs: Sequence[int]) -> Any:
@@ -290,42 +307,49 @@ def inputs(seed: str, count: int) -> list[list[int]]:
     rng = Random(seed)
     lists: list[list[int]] = []
     for number in range(count):
-        length = 0 if number % 7 == 6 else rng.randint(4, LONGEST)
-        lists.append([rng.randint(LOWEST, HIGHEST) for _ in range(length)])
+        is_empty = number % 7 == 6
+        length = 0 if is_empty else rng.randint(4, LONGEST)
+        numbers = [rng.randint(LOWEST, HIGHEST) for _ in range(length)]
+        lists.append(numbers)
     return lists
 
 
 def random_stages(rng: Random, count: int, ends: bool) -> list[Stage]:
     """`count` stages, none twice; the last gives a number if `ends`."""
-    on_lists = [name for name, operation in OPERATIONS.items() if not operation.ends]
-    names = rng.sample(on_lists, count - ends)
+    names = rng.sample(_names(ends=False), count - ends)
     if ends:
-        last = [name for name, operation in OPERATIONS.items() if operation.ends]
-        names.append(rng.choice(last))
+        last = rng.choice(_names(ends=True))
+        names.append(last)
     return [_random_stage(rng, name) for name in names]
 
 
+def _names(*, ends: bool) -> list[str]:
+    """The operations that give a number, or those that give a list, in the table's order."""
+    return [name for name, operation in OPERATIONS.items() if operation.ends == ends]
+
+
 def alternatives(
-    rng: Random, stages: Sequence[Stage], place: int, calls: Sequence[Sequence[int]]
+    rng: Random,
+    stages: Sequence[Stage],
+    place: int,
+    calls: Sequence[Sequence[int]],
 ) -> list[Stage]:
     """Three other operations for a stage; each gives other values on the visible calls already.
 
     Fewer if there are no three: values differ from the right one's and among each other.
     """
-    ends = OPERATIONS[stages[place][0]].ends
     in_use = {name for name, _ in stages}
-    names = [
-        name
-        for name, operation in OPERATIONS.items()
-        if operation.ends == ends and name not in in_use
-    ]
+    candidates = _names(ends=_ends(stages[place]))
+    names = [name for name in candidates if name not in in_use]
 
     visible = calls[:VISIBLE]
     seen = {_values(stages, visible)}
     results: list[Stage] = []
     for name in rng.sample(names, len(names)):
         stage = _random_stage(rng, name)
-        values = _values([*stages[:place], stage, *stages[place + 1 :]], visible)
+        edited = list(stages)
+        edited[place] = stage
+        values = _values(edited, visible)
         if values not in seen:
             seen.add(values)
             results.append(stage)
@@ -337,25 +361,39 @@ def alternatives(
 def stages_matter(stages: Sequence[Stage], calls: Sequence[Sequence[int]]) -> bool:
     """Whether every stage changes a value, and the values are not mostly the same."""
     values = _values(stages, calls)
-    if len(set(values)) < len(values) // 3:
+    min_different = len(values) // 3
+    if len(set(values)) < min_different:
         return False
     for place in range(len(stages)):
-        without = [*stages[:place], *stages[place + 1 :]]
-        # Not `_values`: one call that differs is enough, and most chains have one.
-        pairs = zip(calls, values, strict=True)
-        if all(repr(outcome(without, xs)) == value for xs, value in pairs):
+        without = list(stages)
+        del without[place]
+        if not _differs(without, calls, values):
             return False
     return True
 
 
+def _differs(
+    stages: Sequence[Stage],
+    calls: Sequence[Sequence[int]],
+    values: Sequence[str],
+) -> bool:
+    """Whether the stages give another value on any of the calls."""
+    # Not `_values`: one call that differs is enough, and most chains have one.
+    pairs = zip(calls, values, strict=True)
+    return any(repr(outcome(stages, xs)) != value for xs, value in pairs)
+
+
 def _values(stages: Sequence[Stage], calls: Sequence[Sequence[int]]) -> tuple[str, ...]:
-    return tuple(repr(outcome(stages, xs)) for xs in calls)
+    values = [outcome(stages, xs) for xs in calls]
+    return tuple(map(repr, values))
 
 
 def _random_stage(rng: Random, name: str) -> Stage:
-    return [name, rng.choice(OPERATIONS[name].numbers)]
+    operation = OPERATIONS[name]
+    return [name, rng.choice(operation.numbers)]
 
 
 def family_of(stages: Sequence[Stage]) -> str:
     """The operations in their order, without their numbers."""
-    return " > ".join(name for name, _ in stages)
+    names = [name for name, _ in stages]
+    return " > ".join(names)

@@ -203,7 +203,12 @@ def _choice_prompt(spec: dict[str, Any]) -> str:
     """The code with a blank, what it should do, and options for the blank."""
     stages = spec["stages"]
     xs = spec["xs"]
-    code = code_of(stages, spec["name"], xs, blank=spec["place"])
+    code = code_of(
+        stages,
+        spec["name"],
+        xs,
+        blank=spec["place"],
+    )
     words = description(stages, other_words=spec["again"])
     options = [expression_of(stage, xs) for stage in spec["options"]]
     listed = _number_options(options)
@@ -214,10 +219,12 @@ def _writing_prompt(spec: dict[str, Any]) -> str:
     """What the function should do, and an example."""
     stages = spec["stages"]
     name = spec["name"]
+    xs = spec["xs"]
     words = description(stages, other_words=spec["again"])
     (example,) = inputs(spec["key"], 1)
     value = outcome(stages, example)
-    return f"Write {name}({spec['xs']}): {words}.\n{name}({example}) is {value!r}"
+    request = f"Write {name}({xs}): {words}."
+    return f"{request}\n{name}({example}) is {value!r}"
 
 
 def _problem_task(problem: Problem, level: int) -> Task:
