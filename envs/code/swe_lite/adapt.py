@@ -59,18 +59,23 @@ def _double_backslashes(text: str) -> str:
     """The text with every backslash doubled that escapes nothing: Python warns of those."""
     lengths = [len(line) for line in text.splitlines(keepends=True)]
     starts = [0, *accumulate(lengths)]
-    readline = io.StringIO(text).readline
-    tokens = list(tokenize.generate_tokens(readline))
     # From the end, so that the places of the earlier ones stay right.
-    for token in reversed(tokens):
-        if token.type != tokenize.STRING or _is_raw(token.string):
+    for token in reversed(_tokens(text)):
+        literal = token.string
+        if token.type != tokenize.STRING or _is_raw(literal):
             continue
         line, column = token.start
         start = starts[line - 1] + column
-        end = start + len(token.string)
-        doubled = _NO_ESCAPE.sub(r"\1\\\\", token.string)
-        text = text[:start] + doubled + text[end:]
+        before = text[:start]
+        after = text[start + len(literal) :]
+        doubled = _NO_ESCAPE.sub(r"\1\\\\", literal)
+        text = before + doubled + after
     return text
+
+
+def _tokens(text: str) -> list[tokenize.TokenInfo]:
+    readline = io.StringIO(text).readline
+    return list(tokenize.generate_tokens(readline))
 
 
 def _is_raw(literal: str) -> bool:
@@ -110,15 +115,24 @@ def _parts_to_remove(node: ast.stmt, removed_names: set[str]) -> Iterator[ast.st
 
 
 def _parts_of_class(node: ast.ClassDef, removed_names: set[str]) -> Iterator[ast.stmt]:
-    functions = [item for item in node.body if isinstance(item, ast.FunctionDef)]
-    tests = [item for item in functions if item.name.startswith("test")]
-    unusable = [item for item in functions if _uses(item, removed_names)]
-    has_tests_only = tests and len(tests) == len(functions)
-    nothing_left = has_tests_only and len(unusable) == len(tests)
-
     # All tests may need what is not a test: bases, attributes, `setUp`.
-    shared = [*node.bases, *node.decorator_list]
-    shared += [item for item in node.body if item not in tests]
+    shared: list[ast.AST] = [*node.bases, *node.decorator_list]
+    tests: list[ast.FunctionDef] = []
+    helpers: list[ast.FunctionDef] = []
+    for item in node.body:
+        if not isinstance(item, ast.FunctionDef):
+            shared.append(item)
+        elif item.name.startswith("test"):
+            tests.append(item)
+        else:
+            shared.append(item)
+            helpers.append(item)
+
+    unusable: list[ast.FunctionDef] = []
+    for test in tests:
+        if _uses(test, removed_names):
+            unusable.append(test)
+    nothing_left = tests and not helpers and len(unusable) == len(tests)
     if nothing_left or _any_uses(shared, removed_names):
         removed_names.add(node.name)
         yield node
@@ -140,8 +154,12 @@ def _any_uses(nodes: Iterable[ast.AST], names: set[str]) -> bool:
 
 
 def _uses(node: ast.AST, names: set[str]) -> bool:
-    used = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
-    return not used.isdisjoint(names)
+    for inner in ast.walk(node):
+        if not isinstance(inner, ast.Name):
+            continue
+        if inner.id in names:
+            return True
+    return False
 
 
 def _lines_of(node: ast.stmt) -> range:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from envs.code.swe_lite.grading import (
     run_visible,
     summary,
 )
+from envs.code.swe_lite.solution import critical_texts, right_calls
 from envs.code.swe_lite.table import Row
 from envs.code.swe_lite.tasks import REPOSITORY, rows_in, task_of, tasks_of
 from envs.code.swe_lite.workspace import Workspace
@@ -283,7 +283,7 @@ class SweLite(ToolEnv):
 
     def oracle(self, task: Task) -> list[str]:
         """The right change, a test run of it, and the submission."""
-        calls = _right_calls(task)
+        calls = right_calls(task)
         # At level 0 the candidate is tested as it is applied.
         if task.level > 0:
             calls.append(render_call("run_tests"))
@@ -292,16 +292,7 @@ class SweLite(ToolEnv):
 
     def critical(self, task: Task) -> list[str]:
         """The right candidate's number, or the right lines, as the oracle writes them."""
-        rows = rows_in(task)
-        if task.level == 0:
-            return [f'"candidate": {rows[0].answer}']
-
-        texts: list[str] = []
-        for row in rows:
-            for line in row.right:
-                text = json.dumps(line.strip(), ensure_ascii=False)
-                texts.append(text)
-        return texts
+        return critical_texts(task)
 
     def twin(self, task: Task) -> Task:
         """At level 0 the same task with its candidates moved round by one.
@@ -399,22 +390,3 @@ class SweLite(ToolEnv):
         if self._pool is not None:
             return self._pool
         return default_pool()
-
-
-def _right_calls(task: Task) -> list[str]:
-    """The calls that repair every wrong line."""
-    rows = rows_in(task)
-    if task.level == 0:
-        return [render_call("apply", candidate=rows[0].answer)]
-
-    calls: list[str] = []
-    for row in rows:
-        for number, line in zip(row.numbers, row.right, strict=True):
-            edit = {"line": number, "text": line.strip()}
-            if task.level == REPOSITORY:
-                path = row.package.file
-                call = render_call("edit_file", path=path, **edit)
-            else:
-                call = render_call("edit", **edit)
-            calls.append(call)
-    return calls

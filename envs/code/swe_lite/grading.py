@@ -187,7 +187,8 @@ def _verdict(
 
 
 def _passing_share(failures: Collection[str], tests: Collection[str]) -> float:
-    return 1 - len(failures) / max(len(tests), 1)
+    num_tests = max(len(tests), 1)
+    return 1 - len(failures) / num_tests
 
 
 def _failure(detail: str, parts: Mapping[str, float] | None = None) -> Verdict:

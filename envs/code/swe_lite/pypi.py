@@ -84,8 +84,9 @@ def read(name: str) -> tuple[str, str]:
     Raises ImportError if the sdist cannot be had.
     """
     package = PACKAGES[name]
-    folder = package.release.file.removesuffix(".tar.gz")
-    with tarfile.open(package.release.path()) as archive:
+    release = package.release
+    folder = release.file.removesuffix(".tar.gz")
+    with tarfile.open(release.path()) as archive:
         module = _text_of(archive, f"{folder}/{package.module}")
         tests = _text_of(archive, f"{folder}/{package.tests}")
 

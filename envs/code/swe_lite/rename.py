@@ -41,16 +41,19 @@ def rename_locals(text: str) -> str:
 
     # From the end, so that columns of the earlier uses in a line stay right.
     for number, column, old, new in sorted(renamings, reverse=True):
-        line = lines[number - 1]
+        index = number - 1
+        line = lines[index]
         end = column + len(old)
-        lines[number - 1] = line[:column] + new + line[end:]
+        lines[index] = line[:column] + new + line[end:]
     return "\n".join(lines)
 
 
 def _is_ascii(function: ast.FunctionDef, lines: Sequence[str]) -> bool:
     """Whether ast's columns, which count bytes, are those of characters."""
-    last = function.end_lineno or function.lineno
-    return all(line.isascii() for line in lines[function.lineno - 1 : last])
+    first = function.lineno
+    last = function.end_lineno or first
+    part = lines[first - 1 : last]
+    return all(line.isascii() for line in part)
 
 
 def _renamings(function: ast.FunctionDef) -> Iterator[Renaming]:

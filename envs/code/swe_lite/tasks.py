@@ -39,7 +39,8 @@ def tasks_of(split: str, level: int) -> Mapping[str, Task]:
 
 @cache
 def _rows_of(split: str) -> tuple[Row, ...]:
-    return tuple(row for row in rows_with_witness() if row.split == split)
+    every = rows_with_witness()
+    return tuple(row for row in every if row.split == split)
 
 
 def _suits(row: Row, level: int) -> bool:
@@ -116,9 +117,9 @@ def _pairs(rows: Sequence[Row]) -> list[list[Row]]:
         if partner is None:
             continue
         # Two rows that choose each other are one pair.
-        pair = sorted((row, partner), key=_id)
-        ids = (pair[0].id, pair[1].id)
-        pairs[ids] = pair
+        first, second = sorted((row, partner), key=_id)
+        ids = (first.id, second.id)
+        pairs[ids] = [first, second]
     return list(pairs.values())
 
 
@@ -164,18 +165,21 @@ def _neighbours(row: Row) -> str:
 
     listing = _listing(row.broken, sorted(visible))
     numbers = " and ".join(map(str, row.numbers))
-    return f"Bug in {row.source}.py, line {numbers}:\n{listing}"
+    title = f"Bug in {row.source}.py, line {numbers}:"
+    return f"{title}\n{listing}"
 
 
 def _function(row: Row) -> str:
     """Level 2: the whole function, in which the wrong lines are not marked."""
     listing = _listing(row.broken, row.function_lines)
-    return f"Bug in {row.source}.py, in {row.function}:\n{listing}"
+    title = f"Bug in {row.source}.py, in {row.function}:"
+    return f"{title}\n{listing}"
 
 
 def _file(row: Row) -> str:
     """Level 3: the file and what fails, without the function; only how many in `ood/surface`."""
-    hidden = corpus.source(row.source).hidden_ids
+    source = corpus.source(row.source)
+    hidden = source.hidden_ids
     failing = [test for test in row.failing if test not in hidden]
     if row.renamed:
         return f"Bug in {row.source}.py. Tests that fail: {len(failing)}."

@@ -42,6 +42,7 @@ class Workspace:
 
     @text.setter
     def text(self, text: str) -> None:
+        """Replaces it."""
         self.texts[self._first] = text
 
     @property

@@ -77,10 +77,13 @@ class Trials:
 
     def is_steady(self, mutant: Killed) -> bool:
         """Whether the bugs fail the same tests in every interpreter."""
-        for run in self.lab.run_again(mutate(self.text, *mutant.bugs)):
+        text = mutate(self.text, *mutant.bugs)
+        for run in self.lab.run_again(text):
             outcome = self._catch(run, mutant.bugs)
             again = self._if_few_fail(outcome)
-            if again is None or again.failing != mutant.failing:
+            if again is None:
+                return False
+            if again.failing != mutant.failing:
                 return False
         return True
 
@@ -93,8 +96,10 @@ class Trials:
         # Two spans, each right in two of the four.
         elsewhere: list[Bugs] = []
         for mutant in killed:
-            if _is_elsewhere(mutant.bugs[0], bug):
+            mutation = mutant.bugs[0]
+            if _is_elsewhere(mutation, bug):
                 elsewhere.append(mutant.bugs)
+
         pairs = product(same_span, self._shuffle(bug, elsewhere))
         for here, there in islice(pairs, PAIRS_TRIED):
             both = here + there
@@ -136,16 +141,20 @@ class Trials:
         for mutation in others(self.text, bug):
             if _is_elsewhere(mutation, bug):
                 elsewhere.append((bug, mutation))
+
         there = self._shuffle(bug, elsewhere)
-        return here[:MAX_DECOYS] + there[:MAX_ELSEWHERE]
+        del here[MAX_DECOYS:]
+        del there[MAX_ELSEWHERE:]
+        return here + there
 
     def _triples(self, bug: Mutation, pool: Sequence[Bugs]) -> list[tuple[Bugs, ...]]:
         """Triples of the pool, those first in which the right line has the places drawn for it."""
-        lines = {bugs: self._line(bug.line, *bugs) for bugs in pool}
-        right = self._line(bug.line)
-        broken = self._line(bug.line, bug)
-        drawn_by_others = int(CANDIDATES * self._share(bug, "others"))
-        drawn_by_bug = int(CANDIDATES * self._share(bug, "bug"))
+        number = bug.line
+        lines = {bugs: self._line(number, *bugs) for bugs in pool}
+        right = self._line(number)
+        broken = self._line(number, bug)
+        drawn_by_others = self._draw_place(bug, "others")
+        drawn_by_bug = self._draw_place(bug, "bug")
 
         def distance(triple: tuple[Bugs, ...]) -> tuple[float, float]:
             """How far the right line is from the places drawn; ties go by hash."""
@@ -153,10 +162,16 @@ class Trials:
             by_others, by_bug = places(right, wrong, broken)
             off_by_others = abs(by_others - drawn_by_others)
             off_by_bug = abs(by_bug - drawn_by_bug)
-            return off_by_others + off_by_bug, self._share(bug, triple)
+            off = off_by_others + off_by_bug
+            return off, self._share(bug, triple)
 
         triples = combinations(pool, CANDIDATES - 1)
         return sorted(triples, key=distance)
+
+    def _draw_place(self, bug: Mutation, about: str) -> int:
+        """A place among the candidates, uniform by hash."""
+        share = self._share(bug, about)
+        return int(CANDIDATES * share)
 
     def _line(self, number: int, *bugs: Mutation) -> str:
         text = mutate(self.text, *bugs)
@@ -198,7 +213,8 @@ class Trials:
         first_run = self.lab.run(text)
         if self._catch(first_run, bugs) is None:
             return False
-        outcomes = [self._catch(run, bugs) for run in self.lab.run_again(text)]
+        runs = self.lab.run_again(text)
+        outcomes = [self._catch(run, bugs) for run in runs]
         return None not in outcomes
 
     def _catch(self, run: SuiteRun, bugs: Bugs) -> Killed | None:

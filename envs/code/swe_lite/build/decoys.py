@@ -24,16 +24,20 @@ _KINDS = (_COMPARISONS, _LOGIC, _SIGNS, _ASSIGNMENTS)
 
 def decoys(text: str, bug: Mutation) -> list[Mutation]:
     """Other wrong texts for the characters that the bug changes; tests need not catch them."""
-    afters: dict[str, None] = {}
+    span = span_of(bug)
+    afters: list[str] = []
     for mutation in others(text, bug):
-        if span_of(mutation) == span_of(bug):
-            afters[mutation.after] = None
-    afters.update(dict.fromkeys(_replacements(bug)))
+        if span_of(mutation) == span:
+            afters.append(mutation.after)
+    afters.extend(_replacements(bug))
 
     results: list[Mutation] = []
-    for after in afters:
+    # As keys: each text once, in this order.
+    for after in dict.fromkeys(afters):
+        if after in (bug.before, bug.after):
+            continue
         decoy = replace(bug, after=after)
-        if after not in (bug.before, bug.after) and _parses(mutate(text, decoy)):
+        if _parses(mutate(text, decoy)):
             results.append(decoy)
     return results
 
@@ -48,9 +52,12 @@ def others(text: str, bug: Mutation) -> list[Mutation]:
     every = mutations(text)
     if bug.operator in HELD_OUT_OPERATORS:
         return every
-    return [
-        mutation for mutation in every if mutation.operator not in HELD_OUT_OPERATORS
-    ]
+
+    usual: list[Mutation] = []
+    for mutation in every:
+        if mutation.operator not in HELD_OUT_OPERATORS:
+            usual.append(mutation)
+    return usual
 
 
 def _parses(text: str) -> bool:
@@ -72,13 +79,18 @@ def _replacements(bug: Mutation) -> Iterator[str]:
         yield from _constants(bug.before)
     elif bug.operator == "argument":
         first, second = _arguments(bug.before)
-        yield from (f"{first}, {first}", f"{second}, {second}", first, second)
+        yield f"{first}, {first}"
+        yield f"{second}, {second}"
+        yield first
+        yield second
     elif bug.operator == "condition":
         yield from _conditions(bug.before)
     elif bug.operator == "return":
         # Some that hold the right text and some that do not, or it would look like the best of all.
         yield from ("True", "False", "0", "1", "[]")
-        yield from (f"not ({bug.before})", f"[{bug.before}]", f"str({bug.before})")
+        yield f"not ({bug.before})"
+        yield f"[{bug.before}]"
+        yield f"str({bug.before})"
 
 
 def _constants(before: str) -> Iterator[str]:
@@ -98,17 +110,26 @@ def _arguments(before: str) -> Sequence[str]:
     text = f"f({before})"
     call = ast.parse(text, mode="eval").body
     assert isinstance(call, ast.Call)
-    return [ast.get_source_segment(text, argument) or "" for argument in call.args]
+    return [_segment(text, argument) for argument in call.args]
+
+
+def _segment(text: str, node: ast.expr) -> str:
+    return ast.get_source_segment(text, node) or ""
 
 
 def _conditions(before: str) -> Iterator[str]:
     yield from ("True", "False", f"not ({before})")
     text = f"({before})"
     test = ast.parse(text, mode="eval").body
-    if isinstance(test, ast.BoolOp):
-        halves = [ast.get_source_segment(text, value) or "" for value in test.values]
-        yield from halves
-        for half in halves:
-            yield f"not {half}"
-        word = " or " if isinstance(test.op, ast.And) else " and "
-        yield word.join(halves)
+    if not isinstance(test, ast.BoolOp):
+        return
+
+    halves = [_segment(text, value) for value in test.values]
+    yield from halves
+    for half in halves:
+        yield f"not {half}"
+    # The other conjunction than the one that stands there.
+    if isinstance(test.op, ast.And):
+        yield " or ".join(halves)
+    else:
+        yield " and ".join(halves)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -32,6 +32,9 @@ __all__ = ["Lab", "baseline", "collect", "main", "parser"]
 
 REPEATS = 3
 """Interpreters that a bug has to fail in, each with another order of sets."""
+
+BASELINE_S = 30.0
+"""Deadline of the right module's runs, before it is known how long they take."""
 
 MIN_DEADLINE_S = 1.5
 DEADLINE_FACTOR = 10.0
@@ -59,11 +62,15 @@ class Lab:
 
     def run_again(self, text: str) -> list[SuiteRun]:
         """The same in every other interpreter."""
-        return [self._run(bench, text) for bench in self.benches[1:]]
+        others = self.benches[1:]
+        return [self._run(bench, text) for bench in others]
 
     def _run(self, bench: Bench, text: str) -> SuiteRun:
         source = self.source
-        files = {source.file: text, source.test_file: source.tests}
+        files = {
+            source.file: text,
+            source.test_file: source.tests,
+        }
         return bench.run(files, f"test_{source.name}", self.timeout_s)
 
 
@@ -72,7 +79,7 @@ def baseline(benches: Sequence[Bench], source: Source) -> Lab:
 
     Raises ValueError if a test does not pass every time, the visible ones alone included.
     """
-    lab = Lab(source, benches, timeout_s=30)
+    lab = Lab(source, benches, BASELINE_S)
     runs = [lab.run(source.text), *lab.run_again(source.text)]
     names: set[str] = set()
     for name, reason in runs[0].reasons.items():
@@ -81,27 +88,41 @@ def baseline(benches: Sequence[Bench], source: Source) -> Lab:
     if any(run.timed_out or run.failures(names) for run in runs):
         raise ValueError(f"got {runs}, expected {source.name} to pass all its tests")
 
-    # A policy runs the visible tests without the hidden ones.
-    files = {source.file: source.text, source.test_file: source.visible}
-    alone = benches[0].run(files, f"test_{source.name}", lab.timeout_s)
-    visible = names & set(alone.reasons)
+    visible = _visible_alone(benches[0], source, names)
+    slowest_s = max(run.wall_s for run in runs)
+    complete = replace(
+        source,
+        all_ids=tuple(sorted(names)),
+        hidden_ids=frozenset(names - visible),
+    )
+    return Lab(
+        source=complete,
+        benches=benches,
+        timeout_s=max(MIN_DEADLINE_S, DEADLINE_FACTOR * slowest_s),
+    )
+
+
+def _visible_alone(bench: Bench, source: Source, names: Set[str]) -> Set[str]:
+    """Which of the tests run without the hidden ones, as a policy runs them.
+
+    Raises ValueError if one fails then, or if all are visible.
+    """
+    files = {
+        source.file: source.text,
+        source.test_file: source.visible,
+    }
+    run = bench.run(files, f"test_{source.name}", BASELINE_S)
+    visible = names & set(run.reasons)
     if visible == names:
         raise ValueError(
             f"got {len(names)} tests of {source.name}, all of them visible: "
             "expected hidden ones"
         )
-    if alone.failures(visible):
+    if run.failures(visible):
         raise ValueError(
-            f"got {alone}, expected the visible tests of {source.name} to pass alone"
+            f"got {run}, expected the visible tests of {source.name} to pass alone"
         )
-
-    slowest_s = max(run.wall_s for run in runs)
-    timeout_s = max(MIN_DEADLINE_S, DEADLINE_FACTOR * slowest_s)
-    all_ids = tuple(sorted(names))
-    hidden_ids = frozenset(names - visible)
-    return Lab(
-        replace(source, all_ids=all_ids, hidden_ids=hidden_ids), benches, timeout_s
-    )
+    return visible
 
 
 def _build_one(name: str, folder: Path, fill: Sequence[str]) -> None:
@@ -109,24 +130,39 @@ def _build_one(name: str, folder: Path, fill: Sequence[str]) -> None:
     path = folder / f"{name}.json"
     if path.exists():
         return
+
     with ExitStack() as stack:
         benches = [stack.enter_context(Bench(seed)) for seed in range(REPEATS)]
         lab = baseline(benches, corpus.source(name))
-        old = [row for row in rows() if row.source == name]
-        if fill:
-            new = fill_candidates(lab, [row for row in old if row.split in fill])
-        else:
-            new = rows_of(lab, old)
+        new = _new_rows(lab, fill)
 
     source = lab.source
-    tests = {"all": [*source.all_ids], "hidden": sorted(source.hidden_ids)}
-    data = {"tests": tests, "rows": [row.to_json() for row in new]}
+    tests = {
+        "all": list(source.all_ids),
+        "hidden": sorted(source.hidden_ids),
+    }
+    data = {
+        "tests": tests,
+        "rows": [row.to_json() for row in new],
+    }
     # In one step: an interrupted build takes a file that exists for done.
     part = path.with_suffix(".part")
     part.write_text(json.dumps(data), "ascii")
     part.rename(path)
+
+    num_tests = len(source.all_ids)
     sizes = dict(Counter(row.split for row in new))
-    print(f"{name}: {len(source.all_ids)} tests, {len(new)} tasks {sizes}", flush=True)
+    print(f"{name}: {num_tests} tests, {len(new)} tasks {sizes}", flush=True)
+
+
+def _new_rows(lab: Lab, fill: Sequence[str]) -> list[Row]:
+    """What the table lacks of the lab's source: rows, or candidates in the splits to `fill`."""
+    name = lab.source.name
+    old = [row for row in rows() if row.source == name]
+    if not fill:
+        return rows_of(lab, old)
+    old = [row for row in old if row.split in fill]
+    return fill_candidates(lab, old)
 
 
 def collect(folder: Path) -> tuple[dict[str, Any], list[Row]]:
@@ -134,13 +170,18 @@ def collect(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     tests: dict[str, Any] = dict(corpus.test_ids())
     table = {row.id: row for row in rows()}
     for path in sorted(folder.glob("*.json")):
-        built = json.loads(path.read_text("ascii"))
+        text = path.read_text("ascii")
+        built = json.loads(text)
         tests[path.stem] = built["tests"]
-        for row in map(Row.from_json, built["rows"]):
+        for data in built["rows"]:
+            row = Row.from_json(data)
+            old = table.get(row.id)
             # What a task is made of stays; candidates are only added.
-            if row.id not in table or not table[row.id].candidates:
+            if old is None or not old.candidates:
                 table[row.id] = row
-    return dict(sorted(tests.items())), [*table.values()]
+
+    tests = dict(sorted(tests.items()))
+    return tests, list(table.values())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -176,12 +217,15 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Builds what the folder lacks, and writes both files of the table."""
     arguments = parser().parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    build = partial(_build_one, folder=arguments.folder, fill=arguments.fill)
+    folder = arguments.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    build = partial(_build_one, folder=folder, fill=arguments.fill)
     with ThreadPoolExecutor(WORKERS) as threads:
         # A list, so that what a thread raises is raised here.
         list(threads.map(build, arguments.sources))
-    write(*collect(arguments.folder))
+
+    tests, table = collect(folder)
+    write(tests, table)
 
 
 if __name__ == "__main__":

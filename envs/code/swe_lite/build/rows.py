@@ -75,11 +75,14 @@ def rows_of(lab: Suites, old: Sequence[Row]) -> list[Row]:
     source = lab.source
     splits = {row.function: row.split for row in old}
     max_tried = None
-    if lab.run(source.text).wall_s > SLOW_S:
+    right_run = lab.run(source.text)
+    if right_run.wall_s > SLOW_S:
         max_tried = TRIED_IF_SLOW
 
+    every = mutations(source.text)
+    # As keys: each function once, in the order of the text.
+    names = dict.fromkeys(bug.function for bug in every)
     rows: list[Row] = []
-    names = dict.fromkeys(bug.function for bug in mutations(source.text))
     for function in names:
         split = split_of(source.name, function, splits)
         old_rows = [row for row in old if row.function == function]
@@ -136,16 +139,22 @@ class _Maker:
         return list(islice(rows, self.max_rows))
 
     def _fails_when_right(self) -> bool:
+        tests = self.lab.source.all_ids
         run = self.lab.run(self.text)
-        return bool(run.failures(self.lab.source.all_ids))
+        return len(run.failures(tests)) > 0
 
     def with_candidates(self, row: Row) -> Row:
         """The row with candidates, if what breaks its lines gives fair ones."""
-        near = [bug for bug in self._usable() if bug.line in row.numbers]
+        numbers = row.numbers
+        near = [bug for bug in self._usable() if bug.line in numbers]
         killed = self._kill_each(self._shuffle(near))
         wrong = self._wrong(row.bugs, killed)
         candidates, answer = self._candidates(row.bugs, wrong)
-        return replace(row, candidates=candidates, answer=answer)
+        return replace(
+            row,
+            candidates=candidates,
+            answer=answer,
+        )
 
     def _usable(self) -> list[Mutation]:
         """The function's mutations by operators of the split."""
@@ -169,13 +178,18 @@ class _Maker:
 
     def _share_of_span(self, bug: Mutation) -> tuple[float, str]:
         name = self.lab.source.name
-        share = stable_share(f"{name} {bug.line} {bug.column} {bug.end}")
+        span = f"{bug.line} {bug.column} {bug.end}"
+        share = stable_share(f"{name} {span}")
         return share, str(bug)
 
     def _kill_each(self, bugs: Sequence[Mutation]) -> list[Killed]:
         """Those of the bugs that tests catch."""
-        outcomes = [self.trials.kill(bug) for bug in bugs]
-        return [outcome for outcome in outcomes if outcome is not None]
+        killed: list[Killed] = []
+        for bug in bugs:
+            outcome = self.trials.kill(bug)
+            if outcome is not None:
+                killed.append(outcome)
+        return killed
 
     def _wrong(self, bugs: Bugs, killed: Sequence[Killed]) -> list[Bugs]:
         first, *second = bugs
@@ -203,8 +217,7 @@ class _Maker:
         """Tasks of two lines, both bugs at once."""
         uses: Counter[int] = Counter()
         for first, second in self._pairs_of_lines(killed):
-            lines = (first.line, second.line)
-            if max(uses[line] for line in lines) >= PER_LINE:
+            if uses[first.line] >= PER_LINE or uses[second.line] >= PER_LINE:
                 continue
             # Each alone is caught; together they may fail too much, or not end.
             both = self.trials.kill(first, second)
@@ -213,7 +226,8 @@ class _Maker:
             if not self.trials.is_steady(both):
                 continue
 
-            uses.update(lines)
+            uses[first.line] += 1
+            uses[second.line] += 1
             wrong = self._wrong(both.bugs, killed)
             yield self._row(both, wrong)
 
@@ -223,8 +237,9 @@ class _Maker:
         """Bugs of two lines, the upper one first, in an order by hash."""
         pairs: list[Bugs] = []
         for first, second in combinations(killed, 2):
-            if first.bugs[0].line != second.bugs[0].line:
-                pairs.append(first.bugs + second.bugs)
+            pair = first.bugs + second.bugs
+            if pair[0].line != pair[1].line:
+                pairs.append(pair)
 
         # By hash before by line: the hash is of the order in which the two were tried.
         for first, second in sorted(pairs, key=self._share):
@@ -274,14 +289,16 @@ class _Maker:
 
         The place of the right candidate is uniform by hash.
         """
-        key = self._key(bugs)
-        place = int(CANDIDATES * stable_share(f"answer of {key}"))
         numbers = [bug.line for bug in bugs]
         patches = [self._patch(others, numbers) for others in wrong]
-        patches.insert(place, self._patch((), numbers))
+        right = self._patch((), numbers)
+        share = stable_share(f"answer of {self._key(bugs)}")
+        place = int(CANDIDATES * share)
+        patches.insert(place, right)
 
         # A candidate that reads like another one, or like the bug, would be no choice.
-        visible = [self._patch(bugs, numbers), *patches]
+        buggy = self._patch(bugs, numbers)
+        visible = [buggy, *patches]
         if len(set(visible)) != CANDIDATES + 1:
             return (), 0
         if _length(visible) > MAX_CHARS[len(numbers)]:

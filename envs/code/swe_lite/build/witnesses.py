@@ -56,7 +56,10 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """What `sources.json` has of it."""
-        return {"bugs": len(self.rows), "unseen": [row.id for row in self.unseen]}
+        return {
+            "bugs": len(self.rows),
+            "unseen": [row.id for row in self.unseen],
+        }
 
 
 def report_of(name: str) -> Report:
@@ -96,9 +99,10 @@ def _observe(
 ) -> tuple[Observations | None, float]:
     """The observations of one version of a module, and the seconds that they took."""
     module, files = witness_files(package, text)
-    started = time.monotonic()
+    start_s = time.monotonic()
     answer = bench.observe(files, module, timeout_s)
-    return cases(answer), time.monotonic() - started
+    wall_s = time.monotonic() - start_s
+    return cases(answer), wall_s
 
 
 def _problems(
@@ -123,8 +127,14 @@ def _problems(
 
 def _shows(bench: Bench, row: Row, right: Observations, limit_s: float) -> bool:
     """Whether a row's bug changes an observation."""
-    observations, _ = _observe(bench, row.package, row.broken, limit_s)
-    return any(True for _ in differences(right, observations))
+    observations, _ = _observe(
+        bench,
+        row.package,
+        row.broken,
+        timeout_s=limit_s,
+    )
+    first = next(differences(right, observations), None)
+    return first is not None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -164,20 +174,28 @@ def main() -> None:
 
 
 def _print(name: str, report: Report) -> None:
-    num_seen = len(report.rows) - len(report.unseen)
+    num_bugs = len(report.rows)
+    num_seen = num_bugs - len(report.unseen)
+    milliseconds = 1000 * report.seconds
     print(
         f"{name}: {report.cases} cases, {report.observations} observations, "
-        f"{1000 * report.seconds:.0f} ms; {num_seen} of {len(report.rows)} bugs are seen",
+        f"{milliseconds:.0f} ms; {num_seen} of {num_bugs} bugs are seen",
         flush=True,
     )
     for problem in report.problems:
         print(f"  problem: {problem}")
     # With problems every row is unseen, which says nothing about the bugs.
-    for row in () if report.problems else report.unseen:
-        for number, right, buggy in zip(row.numbers, row.right, row.buggy, strict=True):
-            change = f"{right} -> {buggy}"
-            print(f"  not seen: {row.id} {row.function} line {number}: {change}")
-        print(f"      fails {', '.join(row.failing[:4])}")
+    if not report.problems:
+        for row in report.unseen:
+            _print_unseen(row)
+
+
+def _print_unseen(row: Row) -> None:
+    for bug, right, buggy in zip(row.bugs, row.right, row.buggy, strict=True):
+        change = f"{right} -> {buggy}"
+        print(f"  not seen: {row.id} {row.function} line {bug.line}: {change}")
+    tests = ", ".join(row.failing[:4])
+    print(f"      fails {tests}")
 
 
 if __name__ == "__main__":
