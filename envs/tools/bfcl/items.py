@@ -122,8 +122,13 @@ def turns(item: Item) -> list[str]:
 
 def last_changes(item: Item) -> list[str]:
     """The last gold call for each of the user's messages that has any."""
-    last_calls = [calls[-1] for calls in item["gold"] if calls]
-    return list(dict.fromkeys(render_gold(text) for text in last_calls))
+    # A dictionary keeps the order of the messages.
+    turns_of_calls: dict[str, None] = {}
+    for calls in item["gold"]:
+        if calls:
+            turn = render_gold(calls[-1])
+            turns_of_calls[turn] = None
+    return list(turns_of_calls)
 
 
 class BfclWorld:
@@ -293,11 +298,16 @@ def _message(item: Item, number: int) -> str:
     """The user's text; if the message adds functions, their schemas come first."""
     contents = [message["content"] for message in item["question"][number]]
     text = "\n".join(contents)
-    names = item.get("missed_function", {}).get(str(number))
+    additions = item.get("missed_function", {})
+    names = additions.get(str(number))
     if names is None:
         return text
 
-    every = functions(tuple(item["involved_classes"]))
-    lines = [json.dumps(schema_of(every[name])) for name in names]
+    classes = tuple(item["involved_classes"])
+    every = functions(classes)
+    lines = []
+    for name in names:
+        schema = schema_of(every[name])
+        lines.append(json.dumps(schema))
     lines.append(text or MORE_FUNCTIONS)
     return "\n".join(lines)

@@ -52,13 +52,15 @@ def parse_gold(text: str) -> Call:
     assert isinstance(node.func, ast.Name)
     name = node.func.id
     document = _documents(owner(name))[name]
+    properties = document["parameters"]["properties"]
 
     # Positional arguments are named by the published order of the parameters.
-    keys = list(document["parameters"]["properties"])
-    values = [ast.literal_eval(argument) for argument in node.args]
-    arguments = dict(zip(keys, values, strict=False))
+    arguments = {}
+    for key, argument in zip(properties, node.args, strict=False):
+        arguments[key] = ast.literal_eval(argument)
     for keyword in node.keywords:
-        arguments[str(keyword.arg)] = ast.literal_eval(keyword.value)
+        key = str(keyword.arg)
+        arguments[key] = ast.literal_eval(keyword.value)
     return name, arguments
 
 
@@ -115,12 +117,15 @@ def _hint(schema: Mapping[str, Any]) -> Any:
 def _docstring(document: Mapping[str, Any]) -> str:
     # Every description begins with one of its whole class.
     _, _, about = document["description"].rpartition("Tool description: ")
-    lines = [_one_line(about), "", "Args:"]
-    for key, schema in document["parameters"]["properties"].items():
+    summary = _one_line(about)
+    lines = [summary, "", "Args:"]
+    properties = document["parameters"]["properties"]
+    for key, schema in properties.items():
         description = _one_line(schema.get("description", ""))
         lines.append(f"    {key}: {description}")
     return "\n".join(lines)
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    words = text.split()
+    return " ".join(words)

@@ -234,7 +234,8 @@ def _items(
 
 
 def _marks(rng: Random, prefix: str, count: int) -> list[str]:
-    return [f"{prefix}{number}" for number in rng.sample(range(10, 100), count)]
+    numbers = rng.sample(range(10, 100), count)
+    return [f"{prefix}{number}" for number in numbers]
 
 
 def _files(rng: Random, totals: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -261,10 +262,12 @@ def _notes(rng: Random, pins: Sequence[str]) -> dict[str, dict[str, str]]:
 
 def _event(rng: Random, title: str) -> dict[str, str]:
     """An event early in the day, so that the first hours are not always free."""
+    day = rng.choice(_DAYS)
+    hour = rng.choice(HOURS[:4])
     return {
         "title": title,
-        "day": rng.choice(_DAYS),
-        "hour": str(rng.choice(HOURS[:4])),
+        "day": day,
+        "hour": str(hour),
     }
 
 
@@ -312,14 +315,17 @@ def _jobs(
 def _free_headings(rng: Random, state: State) -> Iterator[str]:
     """Headings that no note on the desk has, in random order."""
     # Drawn at once, and not as they are needed: the order of the draws fixes the tasks.
-    headings = rng.sample(_HEADINGS, len(_HEADINGS))
-    notes = state.get("notes", {}).values()
-    in_use = {note["title"] for note in notes}
-    return iter([heading for heading in headings if heading not in in_use])
+    headings: list[str] = rng.sample(_HEADINGS, len(_HEADINGS))
+    for note in state.get("notes", {}).values():
+        headings.remove(note["title"])
+    return iter(headings)
 
 
 def _fields(kind: str) -> list[str]:
     """The fields in a kind's sentence, each once."""
-    parts = Formatter().parse(JOBS[kind].sentence)
-    names = [name for _, name, _, _ in parts if name]
-    return list(dict.fromkeys(names))
+    sentence = JOBS[kind].sentence
+    names: dict[str, None] = {}
+    for _, name, _, _ in Formatter().parse(sentence):
+        if name:
+            names[name] = None
+    return list(names)

@@ -125,19 +125,24 @@ class ToolFiles(TextEnv):
         """Searches for what it needs, does every request, and finishes."""
         if "item" in task.payload:
             return bfcl.turns(_item(task))
-        steps = files_tasks.plan(task.payload)
-        return [render_call(name, **arguments) for name, arguments in steps]
+        turns = []
+        for name, arguments in files_tasks.plan(task.payload):
+            turns.append(render_call(name, **arguments))
+        return turns
 
     def critical(self, task: Task) -> list[str]:
         """The last argument of each call that changes something, or its last gold calls."""
         if "item" in task.payload:
             return bfcl.last_changes(_item(task))
-        spans = []
+        # A dictionary keeps the order of the calls.
+        spans: dict[str, None] = {}
         for _, arguments in files_tasks.writes(task.payload):
-            name = list(arguments)[-1]
+            *_, name = arguments
+            last = {name: arguments[name]}
+            written = json.dumps(last, ensure_ascii=False)
             # The inside of the braces, spelled as in the turn: `"text": "310"`.
-            spans.append(json.dumps({name: arguments[name]}, ensure_ascii=False)[1:-1])
-        return list(dict.fromkeys(spans))
+            spans[written[1:-1]] = None
+        return list(spans)
 
     def twin(self, task: Task) -> Task:
         """The same task with a value exchanged between two items, so that other calls are right.
@@ -162,7 +167,8 @@ class ToolFiles(TextEnv):
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot and what the apps hold."""
-        return {**super().get_state(), "world": self._world.snapshot()}
+        state = super().get_state()
+        return {**state, "world": self._world.snapshot()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters the episode with the apps as they were."""
@@ -216,16 +222,21 @@ class _DeskWorld:
     def play(self, text: str) -> str | Verdict | Malformed:
         """The answer to a turn; at level 0 the first change ends the episode."""
         answer = call(self._functions, text)
-        if isinstance(answer, str) and self._desk.changed and self._case["level"] == 0:
-            return self.finish()
-        return answer
+        if self._case["level"] > 0 or not self._desk.changed:
+            return answer
+        # A verdict stays one, and a malformed turn changes nothing.
+        return self.finish() if isinstance(answer, str) else answer
 
     def finish(self) -> Verdict:
         """End, when all is done."""
+        goal = files_tasks.goal(self._case)
         now = canonical(self._desk.state)
-        end = canonical(files_tasks.goal(self._case))
+        end = canonical(goal)
         wrong = [app for app in end if now[app] != end[app]]
-        detail = f"not as it should be: {', '.join(wrong)}" if wrong else "done"
+        detail = "done"
+        if wrong:
+            listed = ", ".join(wrong)
+            detail = f"not as it should be: {listed}"
         return Verdict(
             passed=not wrong,
             score=float(not wrong),
@@ -235,32 +246,36 @@ class _DeskWorld:
 
     def _share_of_changes(self) -> float:
         """The share of the additions and removals of the goal that were made."""
+        goal = files_tasks.goal(self._case)
         start = canonical(self._case["state"])
         now = canonical(self._desk.state)
-        end = canonical(files_tasks.goal(self._case))
-        num_changes = 0
-        num_done = 0
+        end = canonical(goal)
+        changes: list[bool] = []
         for app in end:
-            changes = [item for item in end[app] if item not in start[app]]
-            changes += [item for item in start[app] if item not in end[app]]
-            for item in changes:
-                num_changes += 1
-                num_done += (item in now[app]) == (item in end[app])
-        return num_done / num_changes
+            added = [item for item in end[app] if item not in start[app]]
+            removed = [item for item in start[app] if item not in end[app]]
+            changes += [item in now[app] for item in added]
+            changes += [item not in now[app] for item in removed]
+        return sum(changes) / len(changes)
 
     def random_turn(self, rng: np.random.Generator) -> str:
         """A uniform offered tool, with uniform arguments out of what the desk holds."""
-        name = str(rng.choice(list(self._functions)))
+        names = list(self._functions)
+        name = str(rng.choice(names))
         schema = schema_of(self._functions[name])
+        parameters = schema["function"]["parameters"]
         arguments = {}
-        for key in schema["function"]["parameters"]["properties"]:
+        for key in parameters["properties"]:
             arguments[key] = self._random_value(key, rng)
         return render_call(name, **arguments)
 
     def snapshot(self) -> Any:
         """The desk's items, and how many changes there were."""
         copy = Desk(self._desk.state)
-        return {"items": copy.state, "changed": self._desk.changed}
+        return {
+            "items": copy.state,
+            "changed": self._desk.changed,
+        }
 
     def restore(self, snapshot: Any) -> None:
         """Lays the desk as it was."""
@@ -274,14 +289,32 @@ class _DeskWorld:
         if argument == "hour":
             return int(rng.integers(9, 18))
         if argument == "app":
-            return str(rng.choice(list(state)))
+            apps = list(state)
+            return str(rng.choice(apps))
 
         app = _APP_OF_ARGUMENT.get(argument)
-        apps = [app] if app else [app for app in APPS if app in state]
-        values = [key for app in apps for key in state[app]]
-        if app is None and argument != "item":
-            for name in apps:
-                for item in state[name].values():
-                    values += item.values()
+        if app is not None:
+            values = list(state[app])
+        else:
+            values = self._ids()
+            # An id alone names an item; any other text may be one of its fields too.
+            if argument != "item":
+                values += self._field_values()
         # Nothing is left of an app once its items are removed.
         return str(rng.choice(values or ["nothing"]))
+
+    def _ids(self) -> list[str]:
+        """Ids of all items on the desk, in the order of the apps."""
+        ids = []
+        for app in APPS:
+            ids += self._desk.state.get(app, {})
+        return ids
+
+    def _field_values(self) -> list[str]:
+        """Values of all fields on the desk, in the order of the apps."""
+        values = []
+        for app in APPS:
+            items = self._desk.state.get(app, {})
+            for item in items.values():
+                values += item.values()
+        return values

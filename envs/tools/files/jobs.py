@@ -159,15 +159,22 @@ def _if_closed(job: Job, state: State) -> Iterator[Step]:
 
 def _first_free(job: Job, state: State) -> Iterator[Step]:
     yield _list("calendar")
-    busy = set()
-    for event in state["calendar"].values():
-        if event["day"] == job["day"]:
-            busy.add(event["hour"])
-    hour = next(hour for hour in HOURS if str(hour) not in busy)
-
-    event = {"title": job["event"], "day": job["day"], "hour": hour}
+    hour = _first_free_hour(job["day"], state)
+    event = {
+        "title": job["event"],
+        "day": job["day"],
+        "hour": hour,
+    }
     yield "add_event", event
     yield _send(job["to"], str(hour))
+
+
+def _first_free_hour(day: str, state: State) -> int:
+    busy = set()
+    for event in state["calendar"].values():
+        if event["day"] == day:
+            busy.add(int(event["hour"]))
+    return next(hour for hour in HOURS if hour not in busy)
 
 
 def _remove_phone(job: Job, state: State) -> Iterator[Step]:

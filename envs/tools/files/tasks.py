@@ -75,10 +75,10 @@ def as_task(task_id: str, split: str, case: Case) -> Task:
 def plan(case: Case) -> list[Step]:
     """The calls that do every job, in order; none of them fails."""
     steps, _ = _simulate(case, case["jobs"])
-    if case["level"] == 0:
-        # The prompt shows what the apps hold, and the first change ends the episode.
-        return [step for step in steps if step[0] not in READS]
-    return [*_read_once(steps), ("finish", {})]
+    if case["level"] > 0:
+        return [*_read_once(steps), ("finish", {})]
+    # The prompt shows what the apps hold, and the first change ends the episode.
+    return [(name, arguments) for name, arguments in steps if name not in READS]
 
 
 def goal(case: Case) -> State:
@@ -182,8 +182,8 @@ def _swaps(state: State) -> Iterator[tuple[str, str, str, str]]:
     """App, two items and a field in which they differ, for all such pairs."""
     for app, items in state.items():
         for first, second in combinations(items, 2):
-            for field in items[first]:
-                if items[first][field] != items[second][field]:
+            for field, value in items[first].items():
+                if items[second][field] != value:
                     yield app, first, second, field
 
 

@@ -42,7 +42,8 @@ def canonical(state: State) -> dict[str, list[tuple[str, str]]]:
         for key, item in items.items():
             # The ids of additions count them, and so depend on the order.
             mark = "" if key.startswith(_NEW) else key
-            rows.append((mark, repr(sorted(item.items()))))
+            fields = sorted(item.items())
+            rows.append((mark, repr(fields)))
         forms[app] = sorted(rows)
     return forms
 
@@ -50,30 +51,40 @@ def canonical(state: State) -> dict[str, list[tuple[str, str]]]:
 def line(app: str, key: str, item: Mapping[str, str]) -> str:
     """An item as a list shows it."""
     if app == "mail":
-        about = f"to {item['to']}" if "to" in item else f"from {item['sender']}"
-        archived = " (archived)" if item["place"] == "archive" else ""
-        return f"{key} {about}{archived}"
+        return _mail_line(key, item)
     if app == "calendar":
-        return f"{key} {item['title']}, {item['day']} {item['hour']}"
+        title = item["title"]
+        return f"{key} {title}, {item['day']} {item['hour']}"
     if app == "files":
-        return f"{key} in {item['folder']}"
-    if app == "contacts":
-        return f"{key} {item['phone']}"
-    return f"{key} {item['title']}"
+        folder = item["folder"]
+        return f"{key} in {folder}"
+    field = "phone" if app == "contacts" else "title"
+    return f"{key} {item[field]}"
+
+
+def _mail_line(key: str, item: Mapping[str, str]) -> str:
+    about = f"to {item['to']}" if "to" in item else f"from {item['sender']}"
+    if item["place"] == "archive":
+        about += " (archived)"
+    return f"{key} {about}"
 
 
 def text(app: str, key: str, item: Mapping[str, str]) -> str:
     """An item with all its fields."""
     short = line(app, key, item)
     if "text" in item:
-        return f"{short}: {item['text']}"
+        content = item["text"]
+        return f"{short}: {content}"
     if app == "files":
-        return f"{short}: total {item['total']}, {item['status']}"
+        total = item["total"]
+        return f"{short}: total {total}, {item['status']}"
     if app == "mail":
         event = f"{item['title']} on {item['day']} at {item['hour']}"
-        return f"{short}: Code {item['code']}. Please plan {event}."
+        code = item["code"]
+        return f"{short}: Code {code}. Please plan {event}."
     if app == "notes":
-        return f"{short}: pin {item['pin']}"
+        pin = item["pin"]
+        return f"{short}: pin {pin}"
     return short
 
 
@@ -85,24 +96,30 @@ class Desk:
 
     def __init__(self, state: State) -> None:
         self.state: State = {}
-        for app, items in state.items():
-            self.state[app] = {key: dict(item) for key, item in items.items()}
         self.changed = 0
+        for app, items in state.items():
+            copies = {}
+            for key, item in items.items():
+                copies[key] = dict(item)
+            self.state[app] = copies
 
     def list_items(self, app: str) -> str:
         """List what an app holds: files, mail, calendar, contacts or notes."""
-        if app not in self.state:
+        items = self.state.get(app)
+        if items is None:
             apps = ", ".join(self.state)
             return f"there is no app {app[:40]!r}; apps: {apps}"
-        items = self.state[app]
-        lines = [line(app, key, items[key]) for key in items]
+        lines = []
+        for key, item in items.items():
+            lines.append(line(app, key, item))
         return "\n".join(lines) or "nothing"
 
     def read_item(self, item: str) -> str:
         """Read a file, mail, event, contact or note."""
         for app, items in self.state.items():
             if item in items:
-                return text(app, item, items[item])
+                fields = items[item]
+                return text(app, item, fields)
         return self._unknown(item)
 
     def write_file(self, file: str, text: str) -> str:
@@ -113,9 +130,10 @@ class Desk:
 
     def move_file(self, file: str, folder: str) -> str:
         """Move a file to a folder."""
-        if file not in self.state["files"]:
+        files = self.state["files"]
+        if file not in files:
             return self._unknown(file)
-        fields = {**self.state["files"][file], "folder": folder}
+        fields = {**files[file], "folder": folder}
         return self._put("files", file, **fields)
 
     def delete_file(self, file: str) -> str:
@@ -124,19 +142,31 @@ class Desk:
 
     def send_mail(self, to: str, text: str) -> str:
         """Send a mail to a person; the text is the bare value asked for."""
-        return self._put("mail", self._mark("mail"), place="sent", to=to, text=text)
+        return self._put(
+            "mail",
+            self._mark("mail"),
+            place="sent",
+            to=to,
+            text=text,
+        )
 
     def archive_mail(self, mail: str) -> str:
         """Archive a mail."""
-        if mail not in self.state["mail"]:
+        mails = self.state["mail"]
+        if mail not in mails:
             return self._unknown(mail)
-        fields = {**self.state["mail"][mail], "place": "archive"}
+        fields = {**mails[mail], "place": "archive"}
         return self._put("mail", mail, **fields)
 
     def add_event(self, title: str, day: str, hour: int) -> str:
         """Add an event to the calendar."""
-        mark = self._mark("calendar")
-        return self._put("calendar", mark, title=title, day=day, hour=str(hour))
+        return self._put(
+            "calendar",
+            self._mark("calendar"),
+            title=title,
+            day=day,
+            hour=str(hour),
+        )
 
     def cancel_event(self, event: str) -> str:
         """Cancel an event."""
@@ -154,7 +184,12 @@ class Desk:
 
     def add_note(self, title: str, text: str) -> str:
         """Add a note; the text is the bare value asked for."""
-        return self._put("notes", self._mark("notes"), title=title, text=text)
+        return self._put(
+            "notes",
+            self._mark("notes"),
+            title=title,
+            text=text,
+        )
 
     def remove_note(self, note: str) -> str:
         """Remove a note."""
@@ -162,7 +197,8 @@ class Desk:
 
     def apply(self, name: str, arguments: Mapping[str, Any]) -> str:
         """The reply of a tool by name."""
-        return getattr(self, name)(**arguments)
+        tool = getattr(self, name)
+        return tool(**arguments)
 
     def _put(self, app: str, key: str, **fields: str) -> str:
         self.state[app][key] = fields

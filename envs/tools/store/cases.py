@@ -44,25 +44,38 @@ def plan(case: Case) -> list[Step]:
     steps: list[Step] = []
     if rules.find:
         person = case["state"]["people"][case["person"]]
-        steps.append(("find", {"name": person["name"]}))
+        name = person["name"]
+        steps.append(("find", {"name": name}))
 
-    for request, decision in zip(case["requests"], decisions(case), strict=True):
-        order = {"order": request["order"]}
-        if rules.look:
-            steps.append(("look", {"id": request["order"]}))
-        if decision.clause == "stock":
-            steps.append(("look", {"id": request["item"]}))
-        if decision.clause == "ask":
-            steps.append(("ask", order))
-        arguments = dict(order)
-        if decision.op == "exchange":
-            arguments["item"] = request["item"]
-        steps.append((decision.op, arguments))
+    pairs = zip(case["requests"], decisions(case), strict=True)
+    for request, decision in pairs:
+        steps += _steps_for(request, decision, looks=rules.look)
 
     # At level 0 the first settled order ends the episode.
     if case["level"] > 0:
         steps.append(("finish", {}))
     return steps
+
+
+def _steps_for(
+    request: Mapping[str, str],
+    decision: Decision,
+    *,
+    looks: bool,
+) -> Iterator[Step]:
+    """The operations for one request: first those that the policy needs to decide."""
+    order = request["order"]
+    if looks:
+        yield "look", {"id": order}
+    if decision.clause == "stock":
+        yield "look", {"id": request["item"]}
+    if decision.clause == "ask":
+        yield "ask", {"order": order}
+
+    arguments = {"order": order}
+    if decision.op == "exchange":
+        arguments["item"] = request["item"]
+    yield decision.op, arguments
 
 
 def turns_needed(case: Case) -> list[Step]:
@@ -92,15 +105,17 @@ def prompt(case: Case) -> str:
     """The policy and the person's message; at level 0 the orders with their status too."""
     words = VOCABULARIES[case["vocabulary"]]
     rules = Rules(**case["rules"])
-    lines = [policy_text(rules, words)]
+    policy = policy_text(rules, words)
+    lines = [policy]
     # A task without look-ups has to show their results.
     if not rules.look:
         lines.append(_orders_line(case, words))
 
     person = case["state"]["people"][case["person"]]
-    name = person["name"]
+    speaker = person["name"]
     # The full name is needed only to look the person up.
-    speaker = name if rules.find else name.split()[0]
+    if not rules.find:
+        speaker, *_ = speaker.split()
     requests = [_request_text(case, request) for request in case["requests"]]
     message = " ".join(requests)
     lines.append(f"{speaker}: {message}")
@@ -113,7 +128,8 @@ def _orders_line(case: Case, words: Words) -> str:
         status = words.status[order["status"]]
         orders.append(f"{key} {status}")
     heading = words.order.capitalize()
-    return f"{heading}s: {', '.join(orders)}."
+    listed = ", ".join(orders)
+    return f"{heading}s: {listed}."
 
 
 def _request_text(case: Case, request: Mapping[str, str]) -> str:
@@ -126,11 +142,12 @@ def _request_text(case: Case, request: Mapping[str, str]) -> str:
         return f"{cancel} or {give_back} {subject}, whichever is allowed."
 
     verb = verbs[op].capitalize()
-    if op == "exchange":
-        key = request["item"]
-        item = case["state"]["items"][key]
-        return f"{verb} {subject} for {item['name']} {key}."
-    return f"{verb} {subject}."
+    if op != "exchange":
+        return f"{verb} {subject}."
+    key = request["item"]
+    item = case["state"]["items"][key]
+    name = item["name"]
+    return f"{verb} {subject} for {name} {key}."
 
 
 def _subject(case: Case, key: str) -> str:
@@ -183,19 +200,21 @@ def _clause_edit(
     order = state["orders"][key]
     if clause == "days":
         limit = case["rules"]["days"] or 0
+        is_late = order["days"] > limit
         # Past twice the limit, where favoured people cannot return either.
-        days = 1 if order["days"] > limit else 2 * limit + 1
+        days = 1 if is_late else 2 * limit + 1
         return ("state", "orders", key, "days"), days
     if clause == "gold":
         owner = order["person"]
-        gold = state["people"][owner]["gold"]
-        return ("state", "people", owner, "gold"), not gold
+        person = state["people"][owner]
+        return ("state", "people", owner, "gold"), not person["gold"]
     if clause == "final":
         return ("state", "orders", key, "final"), False
     if clause == "stock":
-        item = request["item"]
-        in_stock = state["items"][item]["stock"] > 0
-        return ("state", "items", item, "stock"), 0 if in_stock else 3
+        item_id = request["item"]
+        item = state["items"][item_id]
+        stock = 0 if item["stock"] > 0 else 3
+        return ("state", "items", item_id, "stock"), stock
     if clause == "ask":
         agrees = case["says"][key]
         return ("says", key), not agrees

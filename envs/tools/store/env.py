@@ -130,12 +130,13 @@ class ToolStore(TextEnv):
         case = task.payload
         words = VOCABULARIES[case["vocabulary"]]
         merged = MERGED if "update" in case["offered"] else ()
-        spans = []
+        # A dictionary keeps the order of the requests.
+        spans: dict[str, None] = {}
         for decision in decisions(case):
             op = decision.op
-            name = words.verbs[op] if op in merged else words.tools[op]
-            spans.append(f'"{name}"')
-        return list(dict.fromkeys(spans))
+            names = words.verbs if op in merged else words.tools
+            spans[f'"{names[op]}"'] = None
+        return list(spans)
 
     def twin(self, task: Task) -> Task:
         """The same task with one fact changed, so that another tool is right."""
@@ -152,19 +153,30 @@ class ToolStore(TextEnv):
         """A uniform one of the offered tools, with uniform arguments out of the records."""
         case = self.task.payload
         offered = tuple(case["offered"])
+        op = self._random_op(rng, offered)
+        arguments = {}
+        for key, values in self._argument_values(op).items():
+            value = rng.choice(values)
+            arguments[key] = str(value)
+        return render(
+            case["vocabulary"],
+            offered,
+            op,
+            arguments,
+        )
+
+    def _random_op(self, rng: np.random.Generator, offered: Sequence[str]) -> str:
+        """A uniform one of the offered operations; for a merged tool, one of its actions."""
         # Functions and operations are in the same order.
         names = list(self._functions())
         name = str(rng.choice(names))
         op = offered[names.index(name)]
-        if op == "update":
-            # Exchanges begin at level 2.
-            actions = MERGED[:2] if case["level"] < 2 else MERGED
-            op = str(rng.choice(actions))
-
-        arguments = {}
-        for key, values in self._argument_values(op).items():
-            arguments[key] = str(rng.choice(values))
-        return render(case["vocabulary"], offered, op, arguments)
+        if op != "update":
+            return op
+        # Exchanges begin at level 2.
+        actions = MERGED[:2] if self.task.level < 2 else MERGED
+        action = rng.choice(actions)
+        return str(action)
 
     def _argument_values(self, op: str) -> Mapping[str, Sequence[str]]:
         """By argument of an operation, the values in the records that it can take."""
@@ -175,9 +187,12 @@ class ToolStore(TextEnv):
             return {}
         if op in ("find", "favour"):
             people = state["people"].values()
-            return {"name": [person["name"] for person in people]}
+            names = [person["name"] for person in people]
+            return {"name": names}
         if op == "look":
-            return {"id": orders + items if self.task.level > 1 else orders}
+            # Items matter once there are exchanges.
+            ids = orders + items if self.task.level > 1 else orders
+            return {"id": ids}
         if op == "exchange":
             return {"order": orders, "item": items}
         return {"order": orders}
@@ -201,19 +216,25 @@ class ToolStore(TextEnv):
 
     def _functions(self) -> Mapping[str, Any]:
         case = self.task.payload
-        return functions(case["vocabulary"], tuple(case["offered"]))
+        offered = tuple(case["offered"])
+        return functions(case["vocabulary"], offered)
 
     def _verdict(self) -> Verdict:
         case = self.task.payload
         wrong = self._wrong_records()
-        name = case["state"]["people"][case["person"]]["name"]
-        rules = Rules(**case["rules"])
-        violation = rule_violation(rules, case["state"], name, self._log)
+        person = case["state"]["people"][case["person"]]
+        violation = rule_violation(
+            Rules(**case["rules"]),
+            case["state"],
+            person["name"],
+            self._log,
+        )
         passed = not wrong and not violation
 
         detail = violation or "settled"
         if wrong:
-            detail = f"not as it should be: {', '.join(wrong)}"
+            listed = ", ".join(wrong)
+            detail = f"not as it should be: {listed}"
         return Verdict(
             passed=passed,
             score=float(passed),

@@ -65,7 +65,8 @@ def decide(
 
     `update` among the offered operations stands for cancel, return and exchange.
     """
-    order = state["orders"][request["order"]]
+    key = request["order"]
+    order = state["orders"][key]
     op = request["op"]
     if op == "undo":
         op = _UNDO.get(order["status"], "refuse")
@@ -75,19 +76,20 @@ def decide(
         return Decision("refuse", "tool")
 
     if op == "exchange" and rules.stock:
-        in_stock = state["items"][request["item"]]["stock"] > 0
+        item = state["items"][request["item"]]
+        in_stock = item["stock"] > 0
         return Decision("exchange" if in_stock else "refuse", "stock")
 
     if op == "cancel" and rules.ask_over is not None:
-        price = state["items"][order["item"]]["price"]
-        if price <= rules.ask_over:
+        # The person is asked about expensive orders alone.
+        if not _is_expensive(rules, state, key):
             return Decision("cancel", "status")
-        agrees = says.get(request["order"], True)
+        agrees = says.get(key, True)
         return Decision("cancel" if agrees else "refuse", "ask")
 
     if op == "return":
-        gold = state["people"][order["person"]]["gold"]
-        return _decide_return(rules, order, gold=gold)
+        person = state["people"][order["person"]]
+        return _decide_return(rules, order, gold=person["gold"])
     return Decision(op, "status")
 
 
@@ -158,7 +160,7 @@ def policy_text(rules: Rules, words: Words) -> str:
             f"{is_done}, refuse all else."
         )
 
-    lines = [
+    clauses = [
         f"Look up every {words.order} before you {cancel}, {give_back} or refuse it.",
         f"{cancel.capitalize()} only {orders} that are {is_open}.",
         f"{give_back.capitalize()} only {orders} that are {is_done}, at most {rules.days} "
@@ -166,8 +168,10 @@ def policy_text(rules: Rules, words: Words) -> str:
         *_optional_lines(rules, words),
         "Refuse what is not allowed or what no tool can do. Change nothing else.",
     ]
-    clauses = [f"{number}. {line}" for number, line in enumerate(lines, start=1)]
-    return "\n".join(["Policy:", *clauses])
+    lines = ["Policy:"]
+    for number, clause in enumerate(clauses, start=1):
+        lines.append(f"{number}. {clause}")
+    return "\n".join(lines)
 
 
 def _optional_lines(rules: Rules, words: Words) -> list[str]:

@@ -12,7 +12,7 @@ from envs.supply import TaskSource
 from envs.tools.store.cases import Case, decisions, flip, prompt
 from envs.tools.store.policy import Rules
 from envs.tools.store.tools import MERGED
-from envs.tools.store.words import DOMAINS, PEOPLE, STATUSES
+from envs.tools.store.words import DOMAINS, PEOPLE, STATUSES, Words
 from envs.types import Task
 
 __all__ = ["SPLITS", "VARIANTS", "as_task", "tasks"]
@@ -75,7 +75,8 @@ def _belongs(family: str, split: str) -> bool:
     if split == "ood/domain":
         return True
     # One of ten parts, the same in every process.
-    part = hashlib.sha256(family.encode()).digest()[0] % 10
+    digest = hashlib.sha256(family.encode()).digest()
+    part = digest[0] % 10
     return part in _PARTS[split]
 
 
@@ -127,11 +128,12 @@ def _wishes(rng: Random, level: int, variant: str) -> tuple[list[str], list[str]
 def _two_tools(rng: Random, variant: str) -> tuple[list[str], list[str]]:
     """The wish and the tools of level 0, between which the order's status decides."""
     missing = variant == "missing"
-    pair = rng.choice(_PAIRS[:2] if missing else _PAIRS)
+    pairs = _PAIRS[:2] if missing else _PAIRS
+    pair = list(rng.choice(pairs))
     # A wish for "cancel or return" does not say which of two tools that act is right.
     if missing or "refuse" not in pair:
-        return ["undo"], list(pair)
-    return [pair[0]], list(pair)
+        return ["undo"], pair
+    return pair[:1], pair
 
 
 def _vary(offered: list[str], variant: str, level: int) -> list[str]:
@@ -164,35 +166,51 @@ def _rules(rng: Random, level: int) -> Rules:
 def _fill(rng: Random, case: dict[str, Any], domain: str, wishes: list[str]) -> None:
     """Adds the records, who asks, and the requests. The order of the draws fixes the tasks."""
     words = DOMAINS[domain]
-    level = case["level"]
+    order_prefix, item_prefix = words.prefixes[:2]
     # One order more than requests, and from level 3 on one of a second person: both must stay.
     num_own = len(wishes) + 1
-    owners = rng.sample(["C1", "C2", "C3"], 2 if level >= 3 else 1)
-    orders = _ids(rng, words.prefixes[0], range(100, 1000), num_own + 1)
-    if level < 3:
+    has_second = case["level"] >= 3
+    people = ["C1", "C2", "C3"]
+    owners = rng.sample(people, 2 if has_second else 1)
+    orders = _ids(rng, order_prefix, range(100, 1000), num_own + 1)
+    if not has_second:
         orders.pop()
-    items = _ids(rng, words.prefixes[1], range(10, 100), 2 * num_own + 1)
-    names = rng.sample(words.items, len(items))
+    items = _ids(rng, item_prefix, range(10, 100), 2 * num_own + 1)
 
     case["person"] = owners[0]
     case["state"] = {
-        "people": _people(rng, owners, level),
+        "people": {},
         "orders": {},
         "items": {},
     }
-    for key, name in zip(items, names, strict=True):
-        case["state"]["items"][key] = _item(rng, case, name)
+    _add_people_and_items(rng, case, owners, items, words)
 
     chosen = rng.sample(orders[:num_own], len(wishes))
     wish_by_order = dict(zip(chosen, wishes, strict=True))
     for place, key in enumerate(orders):
         owner = owners[0] if place < num_own else owners[1]
-        order = _order(rng, case, owner, items[place], wish_by_order.get(key))
+        wish = wish_by_order.get(key)
+        order = _order(rng, case, owner, items[place], wish)
         _add_order(rng, case, key, order)
 
     # An order is exchanged for an item that no order has.
     spare = items[num_own + 1 :]
     case["requests"] = _requests(wish_by_order, spare)
+
+
+def _add_people_and_items(
+    rng: Random,
+    case: dict[str, Any],
+    owners: list[str],
+    items: list[str],
+    words: Words,
+) -> None:
+    """Adds who owns orders, and the items by id. The order of the draws fixes the tasks."""
+    state = case["state"]
+    names = rng.sample(words.items, len(items))
+    state["people"] = _people(rng, owners, case["level"])
+    for key, name in zip(items, names, strict=True):
+        state["items"][key] = _item(rng, case, name)
 
 
 def _add_order(
@@ -211,15 +229,19 @@ def _add_order(
 
 
 def _ids(rng: Random, prefix: str, numbers: range, count: int) -> list[str]:
-    return [f"{prefix}{number}" for number in rng.sample(numbers, count)]
+    chosen = rng.sample(numbers, count)
+    return [f"{prefix}{number}" for number in chosen]
 
 
 def _people(rng: Random, owners: list[str], level: int) -> dict[str, Any]:
     names = rng.sample(PEOPLE, len(owners))
     people = {}
     for key, name in zip(owners, names, strict=True):
-        gold = level >= 3 and rng.random() < 0.5
-        people[key] = {"name": name, "gold": gold, "orders": []}
+        people[key] = {
+            "name": name,
+            "gold": level >= 3 and rng.random() < 0.5,
+            "orders": [],
+        }
     return people
 
 
@@ -227,8 +249,12 @@ def _requests(wish_by_order: Mapping[str, str], spare: list[str]) -> list[Any]:
     unused = iter(spare)
     requests = []
     for key, op in wish_by_order.items():
-        item = next(unused) if op == "exchange" else ""
-        requests.append({"op": op, "order": key, "item": item})
+        request = {
+            "op": op,
+            "order": key,
+            "item": next(unused) if op == "exchange" else "",
+        }
+        requests.append(request)
     return requests
 
 
@@ -251,16 +277,23 @@ def _order(
     wish: str | None,
 ) -> dict[str, Any]:
     level = case["level"]
-    statuses = _statuses(rng, case, wish)
     limit = case["rules"]["days"] or 10
     # Half of the orders are recent; the others are past the limit, or past twice the limit.
     recent = (1, limit)
-    spans = (recent, recent, (limit + 1, 2 * limit), (2 * limit + 1, 3 * limit))
+    spans = (
+        recent,
+        recent,
+        (limit + 1, 2 * limit),
+        (2 * limit + 1, 3 * limit),
+    )
+    statuses = _statuses(rng, case, wish)
+    status = rng.choice(statuses)
+    first_day, last_day = rng.choice(spans)
     return {
         "person": owner,
         "item": item,
-        "status": rng.choice(statuses),
-        "days": rng.randint(*rng.choice(spans)),
+        "status": status,
+        "days": rng.randint(first_day, last_day),
         "final": level >= 4 and rng.random() < 0.25,
         "outcome": "",
     }

@@ -34,7 +34,11 @@ def functions(
     `update` among the offered operations is one tool in place of those of MERGED.
     """
     words = VOCABULARIES[vocabulary]
-    return {words.tools[op]: _function(op, words) for op in offered}
+    by_name = {}
+    for op in offered:
+        name = words.tools[op]
+        by_name[name] = _function(op, words)
+    return by_name
 
 
 def render(
@@ -110,7 +114,12 @@ def _with_signature(
     parameters = []
     for key in annotations:
         default = "" if key == optional else Parameter.empty
-        parameters.append(Parameter(key, Parameter.KEYWORD_ONLY, default=default))
+        parameter = Parameter(
+            key,
+            Parameter.KEYWORD_ONLY,
+            default=default,
+        )
+        parameters.append(parameter)
     step.__signature__ = Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     return step
 

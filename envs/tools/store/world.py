@@ -70,20 +70,23 @@ def apply(
 def _look_up(state: State, key: str, words: Words) -> tuple[str, bool]:
     """The record of an order or an item in the domain's words."""
     if key in state["orders"]:
-        return _order_text(state, key, words), True
-    if key in state["items"]:
-        item = state["items"][key]
-        stock = f"{item['stock']} {words.stock}"
-        return f"{key}: {item['name']}, {stock}", True
-    return f"no record {_short(key)}", False
+        text = _order_text(state, key, words)
+        return text, True
+    item = state["items"].get(key)
+    if item is None:
+        return f"no record {_short(key)}", False
+    name = item["name"]
+    stock = item["stock"]
+    return f"{key}: {name}, {stock} {words.stock}", True
 
 
 def _order_text(state: State, key: str, words: Words) -> str:
     order = state["orders"][key]
-    item = state["items"][order["item"]]
+    item_id = order["item"]
+    item = state["items"][item_id]
     status = words.status[order["status"]]
     parts = [
-        f"{item['name']} {order['item']}",
+        f"{item['name']} {item_id}",
         f"{words.price} {item['price']}",
         f"{status} {order['days']} days ago",
     ]
@@ -91,13 +94,15 @@ def _order_text(state: State, key: str, words: Words) -> str:
         parts.append(words.final)
     if order["outcome"]:
         parts.append("settled")
-    return f"{key}: {', '.join(parts)}"
+    listed = ", ".join(parts)
+    return f"{key}: {listed}"
 
 
 def _find_person(state: State, name: str, words: Words) -> tuple[str, bool]:
     for person in state["people"].values():
         if person["name"] == name:
-            return _person_text(state, person, words), True
+            text = _person_text(state, person, words)
+            return text, True
     return f"no {words.person} {_short(name)}", False
 
 
@@ -106,10 +111,14 @@ def _person_text(state: State, person: Mapping[str, Any], words: Words) -> str:
     for key in person["orders"]:
         order = state["orders"][key]
         item = state["items"][order["item"]]
-        orders.append(f"{key} {item['name']}")
+        name = item["name"]
+        orders.append(f"{key} {name}")
     listed = ", ".join(orders)
-    kind = words.gold if person["gold"] else f"not {words.gold}"
-    return f"{person['name']}: {kind}; {words.order}s {listed}"
+    kind = words.gold
+    if not person["gold"]:
+        kind = f"not {words.gold}"
+    name = person["name"]
+    return f"{name}: {kind}; {words.order}s {listed}"
 
 
 def _favour(state: State, name: str, words: Words) -> tuple[str, bool]:
@@ -122,7 +131,8 @@ def _favour(state: State, name: str, words: Words) -> tuple[str, bool]:
 
 def _exchange(state: State, order: dict[str, Any], key: str, words: Words) -> str:
     """Exchanges the order's item; when that is impossible, only says why."""
-    item = state["items"].get(key)
+    items = state["items"]
+    item = items.get(key)
     if item is None:
         return f"no {words.item} {_short(key)}"
     if item["stock"] < 1:
@@ -130,8 +140,9 @@ def _exchange(state: State, order: dict[str, Any], key: str, words: Words) -> st
     if key == order["item"]:
         return "that is the same"
 
+    old_item = items[order["item"]]
+    old_item["stock"] += 1
     item["stock"] -= 1
-    state["items"][order["item"]]["stock"] += 1
     order["item"] = key
     return ""
 
