@@ -60,8 +60,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     module, _ = COMMANDS[name]
 
     # As `python -m` does, so that environments and algorithms of the current folder are found.
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, "")
+    # By its full path, which processes that this one starts find as well.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     if importlib.util.find_spec(module.partition(".")[0]) is None:
         _refuse(f"`scgrpo {name}` runs in the root of a checkout of the repository")
     importlib.import_module(module).main(words[len(name.split()) :])
