@@ -120,15 +120,19 @@ def _attend_by_layout(
 def _fold(query: Tensor, key_heads: int) -> Tensor:
     """Query heads of one key head become rows. (R, q, H, d) -> (R, K, H/K * q, d)."""
     rows, length, heads, width = query.shape
-    by_key_head = query.view(rows, length, key_heads, heads // key_heads, width)
-    return by_key_head.permute(0, 2, 3, 1, 4).reshape(rows, key_heads, -1, width)
+    group = heads // key_heads
+    by_key_head = query.view(rows, length, key_heads, group, width)
+    heads_first = by_key_head.permute(0, 2, 3, 1, 4)  # (R, K, H/K, q, d)
+    return heads_first.reshape(rows, key_heads, group * length, width)
 
 
 def _unfold(out: Tensor, length: int) -> Tensor:
     """Inverse of `_fold`. (R, K, H/K * q, d) -> (R, q, H, d)."""
-    rows, key_heads, _, width = out.shape
-    by_key_head = out.view(rows, key_heads, -1, length, width)
-    return by_key_head.permute(0, 3, 1, 2, 4).reshape(rows, length, -1, width)
+    rows, key_heads, queries, width = out.shape
+    group = queries // length
+    by_key_head = out.view(rows, key_heads, group, length, width)
+    tokens_first = by_key_head.permute(0, 3, 1, 2, 4)  # (R, q, K, H/K, d)
+    return tokens_first.reshape(rows, length, key_heads * group, width)
 
 
 class SlotCache:
@@ -137,9 +141,15 @@ class SlotCache:
     def __init__(self, model: PreTrainedModel, slots: int, length: int) -> None:
         config = model.config.get_text_config()
         width = getattr(config, "head_dim", None)
-        width = width or config.hidden_size // config.num_attention_heads
-        layers, key_heads = config.num_hidden_layers, config.num_key_value_heads
-        shape = (layers, slots, key_heads, length, width)
+        if not width:
+            width = config.hidden_size // config.num_attention_heads
+        shape = (
+            config.num_hidden_layers,
+            slots,
+            config.num_key_value_heads,
+            length,
+            width,
+        )
         self.keys = torch.zeros(shape, dtype=model.dtype, device=model.device)
         self.values = torch.zeros_like(self.keys)
 
@@ -208,64 +218,93 @@ class SlotLayout:
         self._buckets = [self._bucket(rows) for rows in by_size.values()]
 
     def _bucket(self, feeds: list[_Feed]) -> _Bucket:
-        """Pads the feeds; a slot between theirs is a row of length 0."""
-        device = self.cache.keys.device
-        low = min(feed.slot for feed in feeds)
-        high = max(feed.slot for feed in feeds) + 1
-        slots: Tensor | slice = torch.tensor([f.slot for f in feeds], device=device)
-        if high - low <= 2 * len(feeds):
-            # A slice is a view of the cache: cheaper than copying, even with idle rows.
-            by_slot = {feed.slot: feed for feed in feeds}
-            offset = feeds[0].offset
-            idle = (_Feed(slot, 0, 0, offset) for slot in range(low, high))
-            feeds = [by_slot.get(feed.slot, feed) for feed in idle]
-            slots = slice(low, high)
+        """Pads the feeds to the longest of them."""
+        keys = self.cache.keys
+        device = keys.device
+        feeds, slots = _rows(feeds, device)
 
         columns = [(feed.start, feed.length, feed.offset) for feed in feeds]
-        starts, counts, offsets = torch.tensor(columns, device=device).T
-        steps = torch.arange(int(counts.max()), device=device)[None]
-        # Padding repeats the last query of its row.
-        inside = torch.minimum(steps, (counts[:, None] - 1).clamp(min=0))
+        table = torch.tensor(columns, device=device).unsqueeze(2)  # (R, 3, 1)
+        starts, counts, offsets = table.unbind(1)
+        longest = int(counts.max())
+        steps = torch.arange(longest, device=device)
 
+        # Padding repeats the last query of its row; an idle row has none.
+        last_steps = (counts - 1).clamp(min=0)
+        inside = torch.minimum(steps, last_steps)  # (R, q)
+
+        ends = starts + inside
         length = int((starts + counts).max())
-        ends = (starts[:, None] + inside)[..., None]
-        visible = torch.arange(length, device=device) <= ends
-        mask = _additive(visible, self.cache.keys.dtype)
-        mask = mask.repeat(1, self._group, 1)[:, None]
+        places = torch.arange(length, device=device)
+        visible = places <= ends.unsqueeze(2)  # (R, q, length)
+        mask = _additive(visible, keys.dtype)
+        # Once for each query head of a key head, in the order of `_fold`.
+        mask = mask.repeat(1, self._group, 1)
+
         return _Bucket(
-            tokens=offsets[:, None] + inside,
-            real=steps < counts[:, None],
+            tokens=offsets + inside,
+            real=steps < counts,
             slots=slots,
             length=length,
-            mask=mask,
+            mask=mask.unsqueeze(1),
         )
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
     ) -> Tensor:
         """See `Layout.attend`; also writes the new keys and values to the cache."""
-        keys, values = self.cache.keys[layer], self.cache.values[layer]
+        keys = self.cache.keys[layer]  # (S, K, L, d)
+        values = self.cache.values[layer]
         # Before attending: each new token sees itself, and those fed with it.
         keys[self._slots, :, self.positions] = key.transpose(0, 1)
         values[self._slots, :, self.positions] = value.transpose(0, 1)
 
-        packed = query.transpose(0, 1)
+        packed = query.transpose(0, 1)  # (N, H, d)
+        key_heads = key.shape[0]
         out = torch.empty_like(packed)
         for bucket in self._buckets:
-            folded = _fold(packed[bucket.tokens], keys.shape[1])
-            past_keys = keys[bucket.slots, :, : bucket.length]
-            past_values = values[bucket.slots, :, : bucket.length]
+            tokens = bucket.tokens
+            real = bucket.real
             mixed = F.scaled_dot_product_attention(
-                folded, past_keys, past_values, attn_mask=bucket.mask, scale=scale
+                _fold(packed[tokens], key_heads),
+                keys[bucket.slots, :, : bucket.length],
+                values[bucket.slots, :, : bucket.length],
+                attn_mask=bucket.mask,
+                scale=scale,
             )
-            unfolded = _unfold(mixed, bucket.tokens.shape[1])
-            out[bucket.tokens[bucket.real]] = unfolded[bucket.real]
+            unfolded = _unfold(mixed, tokens.shape[1])
+            out[tokens[real]] = unfolded[real]
         return out
+
+
+def _rows(
+    feeds: list[_Feed], device: torch.device
+) -> tuple[list[_Feed], Tensor | slice]:
+    """Rows of a bucket and their slots; between close slots, idle rows of length 0."""
+    slots = [feed.slot for feed in feeds]
+    low = min(slots)
+    high = max(slots) + 1
+    if high - low > 2 * len(feeds):
+        return feeds, torch.tensor(slots, device=device)
+
+    # A slice is a view of the cache: cheaper than copying, even with idle rows.
+    by_slot = dict(zip(slots, feeds, strict=True))
+    offset = feeds[0].offset
+    rows: list[_Feed] = []
+    for slot in range(low, high):
+        feed = by_slot.get(slot)
+        if feed is None:
+            feed = _Feed(slot, start=0, length=0, offset=offset)
+        rows.append(feed)
+    return rows, slice(low, high)
 
 
 def _size_class(count: int) -> int:
     """Feeds of one class are padded to one length: 1 alone, then up to 32, 64, 128, ..."""
-    return 1 if count == 1 else max(32, 1 << (count - 1).bit_length())
+    if count == 1:
+        return 1
+    power_of_two = 1 << (count - 1).bit_length()
+    return max(32, power_of_two)
 
 
 class TreeLayout:
@@ -277,68 +316,92 @@ class TreeLayout:
     def __init__(
         self, prefix: int, branches: list[int], device: torch.device | None = None
     ) -> None:
-        self.prefix, self.branches = prefix, branches
+        self.prefix = prefix
+        self.branches = branches
         longest = max(branches)
-        lengths = torch.tensor(branches, device=device)
+        lengths = torch.tensor(branches, device=device).unsqueeze(1)  # (G, 1)
         steps = torch.arange(longest, device=device)
+        self._real = steps < lengths  # (G, longest)
 
         # (G, longest) index of each query among the packed tokens; padding repeats the last.
-        firsts = prefix + torch.cumsum(lengths, 0) - lengths
-        inside = torch.minimum(steps[None], lengths[:, None] - 1)
-        self._tokens = firsts[:, None] + inside
-        self._real = steps[None] < lengths[:, None]
+        ends = prefix + torch.cumsum(lengths, 0)
+        firsts = ends - lengths
+        inside = torch.minimum(steps, lengths - 1)
+        self._tokens = firsts + inside
 
         # Every branch counts its positions from the end of the prefix.
-        branch_positions = (prefix + steps).expand(len(branches), -1)[self._real]
-        prefix_positions = torch.arange(prefix, device=device)
-        self.positions = torch.cat([prefix_positions, branch_positions])
+        branch_positions = (prefix + steps).expand_as(self._real)
+        parts = [
+            torch.arange(prefix, device=device),
+            branch_positions[self._real],
+        ]
+        self.positions = torch.cat(parts)
 
-        square = torch.ones(prefix, prefix, dtype=torch.bool, device=device)
-        self._prefix_visible = square.tril()
-        wide = torch.ones(longest, prefix + longest, dtype=torch.bool, device=device)
-        self._branch_visible = wide.tril(prefix)
+        self._prefix_visible = _causal(0, prefix, device)
+        self._branch_visible = _causal(prefix, longest, device)
         self._masks: tuple[Tensor, Tensor] | None = None
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
     ) -> Tensor:
         """See `Layout.attend`; the same in every layer."""
-        p, heads = self.prefix, key.shape[0]
-        prefix_mask, branch_mask = self._additive_masks(query.shape[0] // heads, query)
-        packed = query.transpose(0, 1)
+        prefix = self.prefix
+        key_heads = key.shape[0]
+        group = query.shape[0] // key_heads
+        prefix_mask, branch_mask = self._additive_masks(group, query)
+        packed = query.transpose(0, 1)  # (N, H, d)
 
+        # The prefix is one row, each branch another.
         prefix_out = _attend(
-            _fold(packed[None, :p], heads),
-            key[None, :, :p],
-            value[None, :, :p],
+            _fold(packed[None, :prefix], key_heads),
+            key[None, :, :prefix],
+            value[None, :, :prefix],
             prefix_mask,
             scale,
         )
         branch_out = _attend(
-            _fold(packed[self._tokens], heads),
+            _fold(packed[self._tokens], key_heads),
             self._with_prefix(key),
             self._with_prefix(value),
             branch_mask,
             scale,
         )
 
-        unfolded = _unfold(branch_out, self._tokens.shape[1])
-        return torch.cat([_unfold(prefix_out, p)[0], unfolded[self._real]])
+        longest = self._tokens.shape[1]
+        of_prefix = _unfold(prefix_out, prefix)[0]
+        of_branches = _unfold(branch_out, longest)[self._real]
+        return torch.cat([of_prefix, of_branches])
 
     def _additive_masks(self, group: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Masks of prefix and branches, made in the first layer and shared by all of them."""
         if self._masks is None:
+            of_prefix = _additive(self._prefix_visible, like.dtype)
+            of_branches = _additive(self._branch_visible, like.dtype)
             self._masks = (
-                _additive(self._prefix_visible, like.dtype).repeat(group, 1),
-                _additive(self._branch_visible, like.dtype).repeat(group, 1),
+                of_prefix.repeat(group, 1),
+                of_branches.repeat(group, 1),
             )
         return self._masks
 
     def _with_prefix(self, packed: Tensor) -> Tensor:
         """Keys or values that each branch sees. (K, N, d) -> (G, K, prefix + longest, d)."""
-        shared = packed[None, :, : self.prefix].expand(len(self.branches), -1, -1, -1)
-        branches = packed.transpose(0, 1)[self._tokens].transpose(1, 2)
-        return torch.cat([shared, branches], dim=2)
+        count = len(self.branches)
+        prefix = packed[None, :, : self.prefix]  # (1, K, prefix, d)
+        shared = prefix.expand(count, -1, -1, -1)
+        by_token = packed.transpose(0, 1)
+        branches = by_token[self._tokens]  # (G, longest, K, d)
+        return torch.cat([shared, branches.transpose(1, 2)], dim=2)
+
+
+def _causal(past: int, length: int, device: torch.device | None) -> Tensor:
+    """What tokens see of a past and of themselves. -> (length, past + length), bool."""
+    everything = torch.ones(
+        length,
+        past + length,
+        dtype=torch.bool,
+        device=device,
+    )
+    return everything.tril(past)
 
 
 def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
@@ -356,8 +419,15 @@ def _attend(
     backward; they hold the (q, t) scores, which is what the fused kernel is for elsewhere.
     """
     if query.device.type == "cpu" and query.dtype == torch.bfloat16:
-        scores = torch.matmul(query * scale, key.transpose(2, 3)) + mask
-        return torch.matmul(torch.softmax(scores, dim=-1), value)
+        scores = torch.matmul(query * scale, key.transpose(2, 3))
+        # Under the same name, so that one (q, t) tensor fewer is alive in the softmax.
+        scores = scores + mask
+        weights = torch.softmax(scores, dim=-1)
+        return torch.matmul(weights, value)
     return F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, scale=scale
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        scale=scale,
     )

@@ -34,25 +34,37 @@ def predicting_states(
     A counts True entries of `masks`, branch after branch. Each branch follows the same prefix; the
     state of the prefix's last token predicts the first token of every branch.
     """
-    lengths = [len(branch) for branch in branches]
+    device = model.device
+    lengths: list[int] = []
     ids = list(prefix)
     for branch in branches:
+        lengths.append(len(branch))
         ids += branch
-    layout = TreeLayout(len(prefix), lengths, model.device)
-    packed = torch.tensor(ids, device=model.device)
-    states = last_hidden_states(model, packed, layout)
 
+    layout = TreeLayout(len(prefix), lengths, device)
+    packed = torch.tensor(ids, device=device)
+    states = last_hidden_states(model, packed, layout)
+    places = _predictor_places(len(prefix), lengths, masks)
+    index = torch.tensor(places, dtype=torch.long, device=device)
+    return states[index]
+
+
+def _predictor_places(
+    prefix: int, lengths: Sequence[int], masks: Sequence[Sequence[bool]]
+) -> list[int]:
+    """Where the states that predict the masked tokens lie among the packed ones."""
     places: list[int] = []
-    first = len(prefix)
+    first = prefix
     for length, mask in zip(lengths, masks, strict=True):
         # A branch's first token stands behind the prefix, not behind the branch before it.
-        predictors = [len(prefix) - 1, *range(first, first + length - 1)]
-        for place, is_action in zip(predictors, mask, strict=True):
+        predictor = prefix - 1
+        branch = range(first, first + length)
+        for place, is_action in zip(branch, mask, strict=True):
             if is_action:
-                places.append(place)
+                places.append(predictor)
+            predictor = place
         first += length
-
-    return states[torch.tensor(places, dtype=torch.long, device=model.device)]
+    return places
 
 
 def output_layer(model: PreTrainedModel) -> nn.Module:
@@ -92,17 +104,36 @@ def _scores(head: nn.Module, states: Tensor, targets: Tensor) -> Scores:
     parts: list[Scores] = []
     chunks = zip(states.split(CHUNK), targets.split(CHUNK), strict=True)
     for chunk_states, chunk_targets in chunks:
-        blocks = zip(_blocks(head(chunk_states)), _blocks(chunk_targets), strict=True)
+        blocks = zip(
+            _blocks(head(chunk_states)),
+            _blocks(chunk_targets),
+            strict=True,
+        )
         for logits, ids in blocks:
             # Without a local: a block's log-probabilities are freed before the next one's.
-            parts.append(_score_targets(torch.log_softmax(logits.float(), -1), ids))
+            scores = _score_targets(_log_softmax(logits), ids)
+            parts.append(scores)
     return _concatenate(parts)
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    """In fp32, over the vocabulary."""
+    return torch.log_softmax(logits.float(), dim=-1)
+
+
+def _pick(log_p: Tensor, targets: Tensor) -> Tensor:
+    """Each row's value at its target. (A, V), (A,) -> (A,)."""
+    index = targets.unsqueeze(1)
+    return log_p.gather(1, index).squeeze(1)
 
 
 def _score_targets(log_p: Tensor, targets: Tensor) -> Scores:
     """(A, V), (A,) -> (A,), (A,)."""
-    entropy = -torch.linalg.vecdot(log_p.exp(), log_p)
-    return Scores(log_p.gather(1, targets[:, None])[:, 0], entropy)
+    negative_entropy = torch.linalg.vecdot(log_p.exp(), log_p)
+    return Scores(
+        logprobs=_pick(log_p, targets),
+        entropy=-negative_entropy,
+    )
 
 
 def _concatenate(parts: Sequence[Scores]) -> Scores:
@@ -139,12 +170,20 @@ class _Logprobs(torch.autograd.Function):
         states_grad = torch.empty_like(states)
         weight_grads = [torch.zeros_like(weight) for weight in weights]
 
-        parts = (x.split(CHUNK) for x in (states, targets, grads[0], states_grad))
-        for chunk, ids, grad, chunk_grad in zip(*parts, strict=True):
+        chunks = zip(
+            states.split(CHUNK),
+            targets.split(CHUNK),
+            grads[0].split(CHUNK),
+            states_grad.split(CHUNK),
+            strict=True,
+        )
+        for chunk, ids, grad, chunk_grad in chunks:
             with torch.enable_grad():
                 leaf = chunk.detach().requires_grad_()
+                # No local for the logits: they are freed before the gradient is computed.
                 logprobs = _target_logprobs(ctx.head(leaf), ids)
-            by_leaf, *by_weights = torch.autograd.grad(logprobs, [leaf, *weights], grad)
+            inputs = [leaf, *weights]
+            by_leaf, *by_weights = torch.autograd.grad(logprobs, inputs, grad)
 
             chunk_grad.copy_(by_leaf)  # a view of `states_grad`
             for total, by_weight in zip(weight_grads, by_weights, strict=True):
@@ -156,10 +195,11 @@ class _Logprobs(torch.autograd.Function):
 def _target_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
     """(A, V), (A,) -> (A,), differentiable."""
     parts: list[Tensor] = []
-    for block, ids in zip(_blocks(logits), _blocks(targets), strict=True):
-        log_p = torch.log_softmax(block.float(), -1)
-        parts.append(log_p.gather(1, ids[:, None]))
-    return torch.cat(parts)[:, 0]
+    blocks = zip(_blocks(logits), _blocks(targets), strict=True)
+    for block, ids in blocks:
+        log_p = _log_softmax(block)
+        parts.append(_pick(log_p, ids))
+    return torch.cat(parts)
 
 
 @torch.no_grad()
@@ -172,18 +212,28 @@ def divergence(
     """
     parts: list[Tensor] = []
     scores: list[Scores] = []
-    chunks = (x.split(CHUNK) for x in (teacher, student, targets))
-    for teacher_states, student_states, chunk_targets in zip(*chunks, strict=True):
-        by_head = head(teacher_states), head(student_states), chunk_targets
-        blocks = (_blocks(x) for x in by_head)
-        for teacher_logits, student_logits, ids in zip(*blocks, strict=True):
-            log_teacher = torch.log_softmax(teacher_logits.float(), dim=-1)
-            log_student = torch.log_softmax(student_logits.float(), dim=-1)
+    chunks = zip(
+        teacher.split(CHUNK),
+        student.split(CHUNK),
+        targets.split(CHUNK),
+        strict=True,
+    )
+    for teacher_states, student_states, chunk_targets in chunks:
+        blocks = zip(
+            _blocks(head(teacher_states)),
+            _blocks(head(student_states)),
+            _blocks(chunk_targets),
+            strict=True,
+        )
+        for teacher_logits, student_logits, ids in blocks:
+            log_teacher = _log_softmax(teacher_logits)
+            log_student = _log_softmax(student_logits)
             scores.append(_score_targets(log_student, ids))
 
             # The difference first: `exp_` overwrites the teacher's log-probabilities.
             gap = log_teacher - log_student
-            kl = torch.linalg.vecdot(log_teacher.exp_(), gap)
+            teacher_p = log_teacher.exp_()
+            kl = torch.linalg.vecdot(teacher_p, gap)
             parts.append(kl.clamp_min(0.0))  # rounding can leave a KL of -1e-8
     return torch.cat(parts), _concatenate(scores)
 
