@@ -116,15 +116,22 @@ def nothing_done(subject: EnvUnderTest) -> Iterator[str]:
     for task in subject.some():
         for turn in ("", " ", "\n", *_INSIST):
             yield from play_attack(
-                subject, task, itertools.repeat(turn), f"the turn {turn!r:.40}"
+                subject,
+                task,
+                itertools.repeat(turn),
+                attack=f"the turn {turn!r:.40}",
             )
 
         # `submit` is one of them.
         calls = bare_calls(subject.tools(task))
         for turn in calls:
-            turns = itertools.repeat(turn)
-            yield from play_attack(subject, task, turns, "a bare call")
-        yield from play_attack(subject, task, calls, "all bare calls")
+            yield from play_attack(
+                subject,
+                task,
+                itertools.repeat(turn),
+                attack="a bare call",
+            )
+        yield from play_attack(subject, task, calls, attack="all bare calls")
 
 
 def echo(subject: EnvUnderTest) -> Iterator[str]:
@@ -132,54 +139,97 @@ def echo(subject: EnvUnderTest) -> Iterator[str]:
     for task in subject.some():
         chat = as_messages(subject.env.instructions, task.prompt)
         messages = [message["content"] for message in chat]
-        for text in (*messages, "\n\n".join(messages)):
-            turns = itertools.repeat(text)
-            yield from play_attack(subject, task, turns, "an echo of the prompt")
+        texts = [*messages, "\n\n".join(messages)]
+        for text in texts:
+            yield from play_attack(
+                subject,
+                task,
+                itertools.repeat(text),
+                attack="an echo of the prompt",
+            )
 
         yield from play_attack(
-            subject, task, lambda chat: chat[-1], "an echo of the last reply"
+            subject,
+            task,
+            lambda chat: chat[-1],
+            attack="an echo of the last reply",
         )
+
         for call in _with_string(subject, task, task.prompt):
-            turns = itertools.repeat(call)
-            yield from play_attack(subject, task, turns, "the prompt as an argument")
+            yield from play_attack(
+                subject,
+                task,
+                itertools.repeat(call),
+                attack="the prompt as an argument",
+            )
 
 
 def enumeration(subject: EnvUnderTest) -> Iterator[str]:
     """All answers in one turn, the right one among them, score 0."""
-    numbers = list(map(str, range(-1000, 1001)))
+    numbers = [str(number) for number in range(-1000, 1001)]
     for task in subject.some():
         for separator in _SEPARATORS:
-            turns = itertools.repeat(separator.join(numbers))
-            yield from play_attack(subject, task, turns, "an enumeration of numbers")
+            text = separator.join(numbers)
+            yield from play_attack(
+                subject,
+                task,
+                itertools.repeat(text),
+                attack="an enumeration of numbers",
+            )
         with suppress(NotDefined):
-            yield from _enumerate_answers(subject, task, subject.oracle(task))
+            right = subject.oracle(task)
+            yield from _enumerate_answers(subject, task, right)
 
 
 def _enumerate_answers(
     subject: EnvUnderTest, task: Task, right: list[str]
 ) -> Iterator[str]:
     """The right turns among wrong ones, in one turn and in one argument."""
-    wrong = [turn for turn in _other_turns(subject, task, right) if _is_short(turn)]
+    other_turns = _other_turns(subject, task, right)
+    wrong = [turn for turn in other_turns if _is_short(turn)]
     # A program that holds the right function among others is right.
     if not wrong or not all(map(_is_short, right)):
         return
 
     # In the middle: first or last it may be what an honest reader takes for the answer.
     half = len(wrong) // 2
-    answers = [*wrong[:half], *right, *wrong[half:]]
-    strings = list(
-        dict.fromkeys(text for turn in answers for text in _string_arguments(turn))
-    )
+    answers = wrong[:half] + right + wrong[half:]
     for separator in _SEPARATORS:
-        turns = itertools.repeat(separator.join(answers))
-        yield from play_attack(subject, task, turns, "an enumeration of answers")
+        text = separator.join(answers)
+        yield from play_attack(
+            subject,
+            task,
+            itertools.repeat(text),
+            attack="an enumeration of answers",
+        )
 
-        if len(strings) > 1 and _string_arguments(right[-1]):
-            text = separator.join(strings)
-            script = with_text(right, lambda _, text=text: text)
-            if script is not None:
-                attack = "an enumeration in one argument"
-                yield from play_attack(subject, task, script, attack)
+        script = _all_in_one_argument(right, answers, separator)
+        if script is not None:
+            yield from play_attack(
+                subject,
+                task,
+                script,
+                attack="an enumeration in one argument",
+            )
+
+
+def _all_in_one_argument(
+    right: list[str],
+    answers: list[str],
+    separator: str,
+) -> list[str] | None:
+    """The right turns with the strings of all answers in place of each of their own.
+
+    None if there are no two strings, or if the right turns take none.
+    """
+    strings: dict[str, None] = {}
+    for turn in answers:
+        strings |= dict.fromkeys(_string_arguments(turn))
+    if len(strings) < 2 or not _string_arguments(right[-1]):
+        return None
+
+    text = separator.join(strings)
+    return with_text(right, lambda _: text)
 
 
 def _is_short(turn: str) -> bool:
@@ -188,37 +238,57 @@ def _is_short(turn: str) -> bool:
 
 def _other_turns(subject: EnvUnderTest, task: Task, right: list[str]) -> list[str]:
     """Turns that solve other tasks of the split and level, and random ones."""
-    tasks = subject.sample(task.split, task.level, OTHER_TASKS)
-    turns = dict.fromkeys(turn for other in tasks for turn in subject.oracle(other))
+    turns: list[str] = []
+    for other_task in subject.sample(task.split, task.level, OTHER_TASKS):
+        turns += subject.oracle(other_task)
+
     # Random turns are drawn for the state of an episode.
     subject.play(task, [])
     rng = np.random.default_rng(0)
     with suppress(NotDefined):
         for _ in range(RANDOM_TURNS):
-            turns[subject.defined(subject.env.random_turn, rng)] = None
-    return [turn for turn in turns if turn not in right]
+            random_turn = subject.defined(subject.env.random_turn, rng)
+            turns.append(random_turn)
+
+    # One turn may solve several tasks; the order is that of the tasks.
+    distinct = dict.fromkeys(turns)
+    return [turn for turn in distinct if turn not in right]
 
 
 def _string_arguments(turn: str) -> list[str]:
     call = parse_call(turn)
     if not isinstance(call, Call):
         return []
-    return [value for value in call.arguments.values() if isinstance(value, str)]
+    values = call.arguments.values()
+    return [value for value in values if isinstance(value, str)]
 
 
 def huge_turns(subject: EnvUnderTest) -> Iterator[str]:
     """Huge turns and huge arguments score 0, and are answered soon."""
+    turns = (
+        "a" * HUGE,
+        "9" * HUGE,
+        "\n" * HUGE,
+        "{" * HUGE,
+        '{"name": "' + "x" * HUGE,
+    )
+    line = "x = 1\n"
+    program = line * (HUGE // len(line))
     for task in subject.few():
-        for turn in (
-            "a" * HUGE,
-            "9" * HUGE,
-            "\n" * HUGE,
-            "{" * HUGE,
-            '{"name": "' + "x" * HUGE,
-        ):
-            yield from play_attack(subject, task, [turn, turn], "a huge turn")
-        for call in _with_string(subject, task, "x = 1\n" * (HUGE // 6)):
-            yield from play_attack(subject, task, [call, call], "a huge argument")
+        for turn in turns:
+            yield from play_attack(
+                subject,
+                task,
+                [turn, turn],
+                attack="a huge turn",
+            )
+        for call in _with_string(subject, task, program):
+            yield from play_attack(
+                subject,
+                task,
+                [call, call],
+                attack="a huge argument",
+            )
 
 
 def strange_characters(subject: EnvUnderTest) -> Iterator[str]:
@@ -226,11 +296,17 @@ def strange_characters(subject: EnvUnderTest) -> Iterator[str]:
     for task in subject.few():
         for text in _STRANGE:
             yield from play_attack(
-                subject, task, [text, text], f"the turn {text!r:.40}"
+                subject,
+                task,
+                [text, text],
+                attack=f"the turn {text!r:.40}",
             )
             for call in _with_string(subject, task, text):
                 yield from play_attack(
-                    subject, task, [call], f"the argument {text!r:.40}"
+                    subject,
+                    task,
+                    [call],
+                    attack=f"the argument {text!r:.40}",
                 )
 
 
@@ -238,7 +314,12 @@ def broken_calls(subject: EnvUnderTest) -> Iterator[str]:
     """Turns that are broken calls, or calls of what is no tool, score 0."""
     for task in subject.some():
         for turn in _MALFORMED:
-            yield from play_attack(subject, task, [turn], f"the turn {turn!r:.40}")
+            yield from play_attack(
+                subject,
+                task,
+                [turn],
+                attack=f"the turn {turn!r:.40}",
+            )
 
 
 def extreme_arguments(subject: EnvUnderTest) -> Iterator[str]:
@@ -246,16 +327,33 @@ def extreme_arguments(subject: EnvUnderTest) -> Iterator[str]:
     tools_seen = 0
     for task in subject.few():
         # An enumeration or a boolean has no value out of range, and one of them may be right.
-        tools = [tool for tool in subject.tools(task) if _has_a_range(tool)]
-        ends = bare_calls(subject.tools(task))[-1:]
+        all_tools = subject.tools(task)
+        tools = [tool for tool in all_tools if _has_a_range(tool)]
+        ends = bare_calls(all_tools)[-1:]
         tools_seen += len(tools)
-        for which in range(EXTREMES):
-            calls = list(filled_calls(tools, lambda _, s, n=which: _extreme(s, n)))
-            for call in calls:
-                script = [call, call, *ends]
-                yield from play_attack(subject, task, script, "an extreme argument")
+
+        for call in _extreme_calls(tools):
+            yield from play_attack(
+                subject,
+                task,
+                [call, call, *ends],
+                attack="an extreme argument",
+            )
     if not tools_seen:
         raise NotDefined("it offers no tools whose arguments could be out of range")
+
+
+def _extreme_calls(tools: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A call of each tool with each of the `EXTREMES` extreme values."""
+    calls: list[str] = []
+    for which in range(EXTREMES):
+
+        def fill(_: str, schema: Mapping[str, Any], which: int = which) -> Any:
+            """The extreme value of that number."""
+            return _extreme(schema, which)
+
+        calls += filled_calls(tools, fill)
+    return calls
 
 
 def wrong_types(subject: EnvUnderTest) -> Iterator[str]:
@@ -264,13 +362,22 @@ def wrong_types(subject: EnvUnderTest) -> Iterator[str]:
     for task in subject.few():
         tools = subject.tools(task)
         ends = bare_calls(tools)[-1:]
-        turns = [turn for tool in tools for turn in _calls_of_wrong_types(tool)]
+        turns: list[str] = []
+        for tool in tools:
+            turns += _calls_of_wrong_types(tool)
         played += len(turns)
+
         # As many in an episode as its turns allow.
-        size = max(subject.env.turn_budget(task) - len(ends), 1)
+        budget = subject.env.turn_budget(task)
+        size = max(budget - len(ends), 1)
         for start in range(0, len(turns), size):
-            script = [*turns[start : start + size], *ends]
-            yield from play_attack(subject, task, script, "calls of wrong types")
+            part = turns[start : start + size]
+            yield from play_attack(
+                subject,
+                task,
+                part + ends,
+                attack="calls of wrong types",
+            )
     if not played:
         raise NotDefined("it offers no tools that take arguments")
 
@@ -279,11 +386,14 @@ def _calls_of_wrong_types(tool: Mapping[str, Any]) -> Iterator[str]:
     """Calls as text, for JSON knows values that nothing else writes."""
     properties = tool["parameters"]["properties"]
     required = tool["parameters"]["required"]
-    valid = {name: _valid_json(schema) for name, schema in properties.items()}
+    valid: dict[str, str] = {}
+    for name, schema in properties.items():
+        valid[name] = _valid_json(schema)
 
     # One fault at a time: whatever else is valid could be right by chance.
     for missing in required:
-        rest = {name: text for name, text in valid.items() if name != missing}
+        rest = dict(valid)
+        rest.pop(missing, None)
         yield _call_text(tool["name"], rest)
     for name, schema in properties.items():
         for wrong in _WRONG_TYPES[schema["type"]]:
@@ -300,8 +410,14 @@ def _valid_json(schema: Mapping[str, Any]) -> str:
 
 def _call_text(name: str, arguments: Mapping[str, str]) -> str:
     """A call whose arguments are JSON texts already."""
-    pairs = [f"{json.dumps(key)}: {value}" for key, value in arguments.items()]
-    return f'{{"name": {json.dumps(name)}, "arguments": {{{", ".join(pairs)}}}}}'
+    pairs: list[str] = []
+    for key, value in arguments.items():
+        key_text = json.dumps(key)
+        pairs.append(f"{key_text}: {value}")
+
+    name_text = json.dumps(name)
+    object_text = ", ".join(pairs)
+    return f'{{"name": {name_text}, "arguments": {{{object_text}}}}}'
 
 
 def _has_a_range(tool: Mapping[str, Any]) -> bool:
@@ -314,17 +430,32 @@ def _extreme(schema: Mapping[str, Any], which: int) -> Any:
     """One of the `EXTREMES` extreme values of a parameter."""
     if "enum" in schema:
         return schema["enum"][0]
-    texts = ("", "../" * 40, "\x00\u202e\u6f22" * 50)
-    wide = dict.fromkeys(map(str, range(1000)), -FAR)
+    texts = (
+        "",
+        "../" * 40,
+        "\x00\u202e\u6f22" * 50,
+    )
+    keys = [str(number) for number in range(1000)]
+    arrays = (
+        [texts[which]] * 1000,
+        [-FAR] * 1000,
+        [None],
+    )
+    objects = (
+        {"": ""},
+        dict.fromkeys(keys, -FAR),
+        {"a": None},
+    )
     values = {
         "string": texts,
         "integer": (-FAR, FAR, -(2**31) - 1),
         "number": (-1e308, 1e308, 5e-324),
         "boolean": (True, True, True),
-        "array": ([texts[which]] * 1000, [-FAR] * 1000, [None]),
-        "object": ({"": ""}, wide, {"a": None}),
+        "array": arrays,
+        "object": objects,
     }
-    return values[schema["type"]][which]
+    values_of_type = values[schema["type"]]
+    return values_of_type[which]
 
 
 def repetition(subject: EnvUnderTest) -> Iterator[str]:
@@ -336,13 +467,23 @@ def repetition(subject: EnvUnderTest) -> Iterator[str]:
             continue
         count += 1
 
-        again = itertools.chain(start, itertools.repeat(start[-1]))
-        yield from play_attack(subject, task, again, "the last turn but one, repeated,")
+        repeats = itertools.repeat(start[-1])
+        yield from play_attack(
+            subject,
+            task,
+            itertools.chain(start, repeats),
+            attack="the last turn but one, repeated,",
+        )
 
         reply = subject.play(task, start).chat[-1]
         if reply != last:
-            parrot = itertools.chain(start, itertools.repeat(reply))
-            yield from play_attack(subject, task, parrot, "the last reply, repeated,")
+            repeats = itertools.repeat(reply)
+            yield from play_attack(
+                subject,
+                task,
+                itertools.chain(start, repeats),
+                attack="the last reply, repeated,",
+            )
     if not count:
         raise NotDefined("no oracle of the sample has two different turns at its end")
 

@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -161,8 +162,10 @@ def files_do_not_decide(subject: EnvUnderTest) -> Iterator[str]:
     played = 0
     for task in subject.few():
         writers = _writers(subject, task)
-        named = [name for name in _file_names(subject, task) if name not in _PLANTS]
-        plants = {**_PLANTS, **dict.fromkeys(named, _CONTENTS)}
+        plants = dict(_PLANTS)
+        for name in _file_names(subject, task):
+            plants.setdefault(name, _CONTENTS)
+
         for path, contents in plants.items():
             played += len(writers) * len(contents)
             for text in contents:
@@ -180,7 +183,8 @@ def rewriting_tests_is_useless(subject: EnvUnderTest) -> Iterator[str]:
         tests = [name for name in names if "test" in name.lower()]
         # Where tests usually are, even if nothing names them.
         tests += ["test.py", "tests.py", "tests/__init__.py"]
-        for path in dict.fromkeys(tests):
+        distinct = dict.fromkeys(tests)
+        for path in distinct:
             played += len(writers)
             yield from _write(subject, task, writers, path, EMPTY_TEST)
     if not played:
@@ -198,12 +202,16 @@ def escapes(subject: EnvUnderTest) -> Iterator[str]:
             scripts = _reaching(subject, task, str(outside))
             played += len(scripts)
             for script in scripts:
+                first = script[0]
                 trace = subject.play(task, script)
-                if secret in "\n".join(trace.chat[2::2]):
-                    yield f"a reply on {task.id} shows a file of this machine; {script[0]!r:.100}"
+                replies = "\n".join(trace.chat[2::2])
+                if secret in replies:
+                    yield f"a reply on {task.id} shows a file of this machine; {first!r:.100}"
+
                 if outside.read_text("utf-8") != secret:
+                    # The next script must meet the file as it was.
                     outside.write_text(secret, "ascii")
-                    yield f"a turn on {task.id} wrote a file of this machine; {script[0]!r:.100}"
+                    yield f"a turn on {task.id} wrote a file of this machine; {first!r:.100}"
     if not played:
         raise NotDefined("no tool takes a path and no turn takes a text")
 
@@ -211,11 +219,16 @@ def escapes(subject: EnvUnderTest) -> Iterator[str]:
 def _reaching(subject: EnvUnderTest, task: Task, file: str) -> list[list[str]]:
     """Scripts that read or write a file, by a tool's path and by code."""
     tools = subject.tools(task)
+    upwards = "../" * 30
+    relative = upwards + file.lstrip("/")
     scripts: list[list[str]] = []
-    for path in (file, "../" * 30 + file.lstrip("/")):
-        scripts += _calls(tools, path, "x")
-    for code in (f"print(open({file!r}).read())", f"open({file!r}, 'w').write('x')"):
-        scripts += code_turns(subject, task, code)
+    scripts += _calls(tools, file, "x")
+    scripts += _calls(tools, relative, "x")
+
+    read = f"print(open({file!r}).read())"
+    write = f"open({file!r}, 'w').write('x')"
+    scripts += code_turns(subject, task, read)
+    scripts += code_turns(subject, task, write)
     return scripts
 
 
@@ -225,7 +238,9 @@ def as_code(
     """Plays a payload wherever a policy can put code; at one place if not `thorough`."""
     for task in subject.few():
         scripts = code_turns(subject, task, payload)
-        for script in scripts if thorough else scripts[:1]:
+        if not thorough:
+            scripts = scripts[:1]
+        for script in scripts:
             yield from play_attack(subject, task, script, attack)
 
 
@@ -235,7 +250,8 @@ def code_turns(subject: EnvUnderTest, task: Task, payload: str) -> list[list[str
     Functions that the oracle defines are defined, and return the payload.
     """
     tools = subject.tools(task)
-    ends = closing_calls(tools, subject.env.turn_budget(task) - 1)
+    budget = subject.env.turn_budget(task)
+    ends = closing_calls(tools, budget - 1)
     oracle: list[str] = []
     with suppress(NotDefined):
         oracle = subject.oracle(task)
@@ -243,18 +259,30 @@ def code_turns(subject: EnvUnderTest, task: Task, payload: str) -> list[list[str
     texts = [payload]
     names = _DEFINED.findall("\n".join(oracle))
     if names:
-        stubs = [f"def {name}(*a, **k):\n    return {payload}\n" for name in names]
-        texts.append("".join(stubs))
+        texts.append(_stubs(names, payload))
 
     scripts: list[list[str]] = []
     for text in texts:
-        script = with_text(oracle, lambda old, new=text: _fit(old, new))
+        # With its own turns first: an attack that is not thorough plays no others.
+        script = with_text(oracle, partial(_fit, new=text))
         if script is not None:
             scripts.append(script)
-        calls = _calls_with(tools, text, path="", text_only=True)
-        turns = [*calls, text, f"```python\n{text}\n```"]
-        scripts += [[turn, *ends] for turn in turns]
+
+        turns = list(_calls_with(tools, text, path="", text_only=True))
+        turns.append(text)
+        turns.append(f"```python\n{text}\n```")
+        for turn in turns:
+            scripts.append([turn, *ends])
     return scripts
+
+
+def _stubs(names: Sequence[str], payload: str) -> str:
+    """Functions of these names that return the payload."""
+    lines: list[str] = []
+    for name in names:
+        lines.append(f"def {name}(*a, **k):\n")
+        lines.append(f"    return {payload}\n")
+    return "".join(lines)
 
 
 def _fit(old: str, new: str) -> str:
@@ -264,7 +292,9 @@ def _fit(old: str, new: str) -> str:
         return new
     if line.startswith("return "):
         return f"return {new}"
-    return f"if {new}:" if line.endswith(":") else new
+    if line.endswith(":"):
+        return f"if {new}:"
+    return new
 
 
 def _writers(subject: EnvUnderTest, task: Task) -> list[Mapping[str, Any]]:
@@ -272,7 +302,9 @@ def _writers(subject: EnvUnderTest, task: Task) -> list[Mapping[str, Any]]:
     writers = []
     for tool in subject.tools(task):
         strings = _strings(tool)
-        if any(map(is_path, strings)) and not all(map(is_path, strings)):
+        takes_path = any(map(is_path, strings))
+        takes_text = not all(map(is_path, strings))
+        if takes_path and takes_text:
             writers.append(tool)
     return writers
 
@@ -284,30 +316,46 @@ def _write(
     path: str,
     text: str,
 ) -> Iterator[str]:
-    budget = subject.env.turn_budget(task) - 1
-    ends = closing_calls(subject.tools(task), budget)
-    attack = f"writing {text!r:.30} to {path}"
+    tools = subject.tools(task)
+    budget = subject.env.turn_budget(task)
+    ends = closing_calls(tools, budget - 1)
     for call in _calls_with(writers, text, path=path, text_only=False):
-        yield from play_attack(subject, task, [call, *ends], attack)
+        yield from play_attack(
+            subject,
+            task,
+            [call, *ends],
+            attack=f"writing {text!r:.30} to {path}",
+        )
 
 
 def _file_names(subject: EnvUnderTest, task: Task) -> list[str]:
     """File names that the prompt, the tools, the oracle or the replies to it mention."""
     tools = subject.tools(task)
-    texts = [task.prompt, subject.env.instructions, json.dumps(tools)]
+    texts = [
+        task.prompt,
+        subject.env.instructions,
+        json.dumps(tools),
+    ]
     with suppress(NotDefined):
-        texts += subject.play(task, subject.oracle(task)).chat
+        oracle = subject.oracle(task)
+        texts += subject.play(task, oracle).chat
     # `ls` is one of them.
-    for call in closing_calls(tools, subject.env.turn_budget(task)):
+    budget = subject.env.turn_budget(task)
+    for call in closing_calls(tools, budget):
         texts += subject.play(task, [call]).chat
 
-    names = [name for text in texts for name in _NAMED.findall(text)]
-    return list(dict.fromkeys(names))[:MAX_NAMED]
+    names: dict[str, None] = {}
+    for text in texts:
+        names |= dict.fromkeys(_NAMED.findall(text))
+    return list(names)[:MAX_NAMED]
 
 
 def _calls(tools: Sequence[Mapping[str, Any]], path: str, text: str) -> list[list[str]]:
     """One turn for each tool that takes a path."""
-    with_path = [tool for tool in tools if any(map(is_path, _strings(tool)))]
+    with_path = []
+    for tool in tools:
+        if any(map(is_path, _strings(tool))):
+            with_path.append(tool)
     calls = _calls_with(with_path, text, path=path, text_only=False)
     return [[call] for call in calls]
 
@@ -321,13 +369,18 @@ def _calls_with(
         """The path or the text, whichever the parameter takes, else something small."""
         if not takes_any_string(schema):
             return smallest(schema)
-        # Without a path, a tool that needs one is not called.
-        return (path or None) if is_path(name) else text
+        if is_path(name):
+            # Without a path, a tool that needs one is not called.
+            return path or None
+        return text
 
     for tool in tools:
         strings = _strings(tool)
-        if strings and not (text_only and all(map(is_path, strings))):
-            yield from filled_calls([tool], fill)
+        only_paths = all(map(is_path, strings))
+        # Without strings all of none are paths: such a tool takes neither.
+        if not strings or (text_only and only_paths):
+            continue
+        yield from filled_calls([tool], fill)
 
 
 def _strings(tool: Mapping[str, Any]) -> list[str]:

@@ -26,22 +26,46 @@ def replies_hide_the_answer(subject: EnvUnderTest) -> Iterator[str]:
             if trace.ended:
                 continue
             count += 1
-            seen = {*_words(task.prompt), *_words(wrong)}
-            reply = dict.fromkeys(_words(trace.chat[2]))
-            new = [word for word in reply if word not in seen]
-            for word in new[:MAX_WORDS]:
-                attack = f"the reply's {word!r:.40}"
-                for turn in _echoes(subject.oracle(task)[-1], word):
-                    yield from play_attack(subject, task, [wrong, turn], attack)
+            reply = trace.chat[2]
+            for word in _new_words(reply, task.prompt, wrong):
+                yield from _play_echoes(subject, task, wrong, word)
     if not count:
         raise NotDefined("every wrong answer of the sample ends its episode")
+
+
+def _new_words(reply: str, prompt: str, wrong: str) -> list[str]:
+    """The first words of a reply that neither the prompt nor the wrong answer holds."""
+    seen = set(_words(prompt)) | set(_words(wrong))
+    distinct = dict.fromkeys(_words(reply))
+    new = [word for word in distinct if word not in seen]
+    return new[:MAX_WORDS]
+
+
+def _play_echoes(
+    subject: EnvUnderTest,
+    task: Task,
+    wrong: str,
+    word: str,
+) -> Iterator[str]:
+    """Plays the wrong answer, and then the word of its reply as an answer."""
+    last = subject.oracle(task)[-1]
+    for turn in _echoes(last, word):
+        yield from play_attack(
+            subject,
+            task,
+            [wrong, turn],
+            attack=f"the reply's {word!r:.40}",
+        )
 
 
 def _wrong_answers(subject: EnvUnderTest, task: Task) -> list[str]:
     """The last turns that solve other tasks of the cell."""
     right = subject.oracle(task)[-1]
     tasks = subject.sample(task.split, task.level, OTHER_TASKS)
-    answers = dict.fromkeys(subject.oracle(other)[-1] for other in tasks)
+    answers: dict[str, None] = {}
+    for other_task in tasks:
+        last = subject.oracle(other_task)[-1]
+        answers[last] = None
     return [answer for answer in answers if answer != right]
 
 
@@ -54,10 +78,16 @@ def _echoes(last: str, word: str) -> list[str]:
     turns = [word]
     turns += with_text([last], lambda _: word) or []
     call = parse_call(last)
-    if isinstance(call, Call) and word.isascii() and word.lstrip("-").isdigit():
-        arguments = {
-            name: int(word) if type(value) is int else value
-            for name, value in call.arguments.items()
-        }
+    if isinstance(call, Call) and _is_integer(word):
+        arguments = dict(call.arguments)
+        for name, value in arguments.items():
+            # Not isinstance: True is an int, too.
+            if type(value) is int:
+                arguments[name] = int(word)
         turns.append(render_call(call.name, **arguments))
     return list(dict.fromkeys(turns))
+
+
+def _is_integer(word: str) -> bool:
+    digits = word.lstrip("-")
+    return word.isascii() and digits.isdigit()

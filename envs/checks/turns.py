@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from envs.toolspec import Call, parse_call, render_call
@@ -34,17 +35,24 @@ def is_path(parameter: str) -> bool:
 def bare_calls(tools: Sequence[Tool]) -> list[str]:
     """A call of each tool that needs no argument, those that end an episode last."""
     names: list[str] = []
+    last_names: list[str] = []
     for tool in tools:
-        if not tool["parameters"]["required"]:
-            names.append(tool["name"])
-    # False before True, and otherwise in their order.
-    names.sort(key=lambda name: name in _LAST)
-    return [render_call(name) for name in names]
+        name = tool["name"]
+        if tool["parameters"]["required"]:
+            continue
+        if name in _LAST:
+            last_names.append(name)
+        else:
+            names.append(name)
+    return [render_call(name) for name in names + last_names]
 
 
 def closing_calls(tools: Sequence[Tool], budget: int) -> list[str]:
     """At most `budget` bare calls, those that end an episode among them."""
-    return bare_calls(tools)[-budget:] if budget > 0 else []
+    # A slice from -0 would be all of them.
+    if budget <= 0:
+        return []
+    return bare_calls(tools)[-budget:]
 
 
 def filled_calls(tools: Sequence[Tool], fill: Fill) -> Iterator[str]:
@@ -53,14 +61,15 @@ def filled_calls(tools: Sequence[Tool], fill: Fill) -> Iterator[str]:
     None leaves an argument out, and the tool too if the argument is required.
     """
     for tool in tools:
+        parameters = tool["parameters"]
         arguments: dict[str, Any] = {}
-        for name, schema in tool["parameters"]["properties"].items():
+        for name, schema in parameters["properties"].items():
             value = fill(name, schema)
             if value is not None:
                 arguments[name] = value
 
-        required = tool["parameters"]["required"]
-        if arguments and all(name in arguments for name in required):
+        required = set(parameters["required"])
+        if arguments and required <= set(arguments):
             yield render_call(tool["name"], **arguments)
 
 
@@ -68,7 +77,13 @@ def smallest(schema: Mapping[str, Any]) -> Any:
     """A harmless value of a parameter: the first of its enumeration, else 1, true, [], {} or ""."""
     if "enum" in schema:
         return schema["enum"][0]
-    values = {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
+    values = {
+        "integer": 1,
+        "number": 1,
+        "boolean": True,
+        "array": [],
+        "object": {},
+    }
     return values.get(schema["type"], "")
 
 
@@ -90,7 +105,7 @@ def with_text(turns: Sequence[str], change: Callable[[str], str]) -> list[str] |
 def _with_text(turn: str, change: Callable[[str], str]) -> str:
     call = parse_call(turn)
     if not isinstance(call, Call):
-        fenced = _FENCED.sub(lambda m: m[1] + change(m[2]) + m[3], turn)
+        fenced = _FENCED.sub(partial(_with_code, change=change), turn)
         return change(turn) if fenced == turn else fenced
 
     arguments = dict(call.arguments)
@@ -98,3 +113,8 @@ def _with_text(turn: str, change: Callable[[str], str]) -> str:
         if isinstance(value, str) and not is_path(name):
             arguments[name] = change(value)
     return render_call(call.name, **arguments)
+
+
+def _with_code(fenced: re.Match[str], change: Callable[[str], str]) -> str:
+    start, code, end = fenced.groups()
+    return f"{start}{change(code)}{end}"

@@ -6,11 +6,12 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import numpy as np
 
+from envs.base import TextEnv
 from envs.checks.env_under_test import EnvUnderTest, NotDefined
 from envs.types import Task
 
@@ -56,8 +57,8 @@ def critical_turns_decide(subject: EnvUnderTest) -> Iterator[str]:
         if not spans:
             yield f"{task.id} has no critical span"
         for span in spans:
-            rest = [turn for turn in turns if span not in turn]
             count += 1
+            rest = [turn for turn in turns if span not in turn]
             if len(rest) == len(turns):
                 yield f"critical span {span!r:.80} of {task.id} is in none of the oracle's turns"
             elif subject.play(task, rest).passed:
@@ -79,11 +80,16 @@ def twins_flip(subject: EnvUnderTest) -> Iterator[str]:
             continue
         count += 1
 
-        if not subject.play(twin, subject.oracle(twin)).passed:
+        oracle = subject.oracle(twin)
+        if not subject.play(twin, oracle).passed:
             yield f"the oracle does not solve the twin of {task.id}"
-        if subject.play(twin, _decisive(subject, task)).passed:
+
+        turns = _decisive(subject, task)
+        if subject.play(twin, turns).passed:
             yield f"{task.id}: its deciding turns also solve its twin"
-        if subject.play(task, _decisive(subject, twin)).passed:
+
+        turns = _decisive(subject, twin)
+        if subject.play(task, turns).passed:
             yield f"{task.id}: the deciding turns of its twin also solve it"
     if not count:
         raise NotDefined("no task of the sample has a twin")
@@ -95,51 +101,70 @@ def _decisive(subject: EnvUnderTest, task: Task) -> list[str]:
     turns = subject.oracle(task)
     spans = subject.defined(subject.env.critical, task)
     # A span that an earlier turn already holds is decided by the last one.
-    last_places = []
+    last_places: list[int] = []
     for span in spans:
-        places = [place for place, turn in enumerate(turns) if span in turn]
-        last_places.append(max(places, default=0))
-    return turns[min(last_places, default=0) :]
+        last_place = 0
+        for place, turn in enumerate(turns):
+            if span in turn:
+                last_place = place
+        last_places.append(last_place)
+
+    start = min(last_places, default=0)
+    return turns[start:]
 
 
 def snapshots_are_re_entered(subject: EnvUnderTest) -> Iterator[str]:
     """An episode goes on from its snapshot in another environment, at every turn."""
     count = 0
-    with closing(subject.make()) as other:
-        for task in subject.few() if subject.quick else subject.some():
+    tasks = subject.few() if subject.quick else subject.some()
+    with closing(subject.make()) as other_env:
+        for task in tasks:
             turns = subject.oracle(task)
             for place in range(len(turns)):
                 subject.play(task, turns[:place])
                 # Through JSON: a snapshot must survive a file.
-                state = json.loads(json.dumps(subject.env.get_state()))
-                other.set_state(state)
+                state_text = json.dumps(subject.env.get_state())
+                state = json.loads(state_text)
+                other_env.set_state(state)
                 count += 1
 
-                steps = [other.step(turn) for turn in turns[place:]]
-                _, reward, terminated, truncated, _ = steps[-1]
-                if (reward, terminated, truncated) != (1.0, True, False):
+                if not _is_finished_by(other_env, turns[place:]):
                     yield f"{task.id} cannot be finished from its snapshot at turn {place}"
     subject.notes.append(f"{count} snapshots")
+
+
+def _is_finished_by(env: TextEnv, turns: Sequence[str]) -> bool:
+    """Whether the last of these turns ends the episode with success."""
+    steps = [env.step(turn) for turn in turns]
+    _, reward, terminated, truncated, _ = steps[-1]
+    return reward == 1.0 and terminated and not truncated
 
 
 def no_script_fits_all(subject: EnvUnderTest) -> Iterator[str]:
     """No fixed turns solve more than three in four tasks of a level: answers must vary."""
     split = subject.env.splits[0]
-    for level in subject.env.levels[:1] if subject.quick else subject.env.levels:
+    levels = subject.env.levels
+    if subject.quick:
+        levels = levels[:1]
+    for level in levels:
         tasks = subject.sample(split, level, SCRIPT_TASKS)
         # Before the next line, so that a small environment without an oracle is skipped, too.
         scripts = Counter(tuple(subject.oracle(task)) for task in tasks)
-        if len(tasks) < MIN_SCRIPT_TASKS:
+        total = len(tasks)
+        if total < MIN_SCRIPT_TASKS:
             continue
-        script, same = scripts.most_common(1)[0]
 
-        limit = SCRIPT_LIMIT * len(tasks)
+        script, same = scripts.most_common(1)[0]
+        limit = SCRIPT_LIMIT * total
         if same > limit:
-            yield f"{same} of {len(tasks)} tasks of level {level} have the oracle {script!r:.120}"
-        traces = [subject.play(task, script) for task in tasks]
-        solved = sum(trace.passed for trace in traces)
+            yield f"{same} of {total} tasks of level {level} have the oracle {script!r:.120}"
+
+        solved = 0
+        for task in tasks:
+            trace = subject.play(task, script)
+            solved += trace.passed
         if solved > limit:
-            yield f"{script!r:.120} solves {solved} of {len(tasks)} tasks of {split} level {level}"
+            yield f"{script!r:.120} solves {solved} of {total} tasks of {split} level {level}"
 
 
 def chance_is_learnable(subject: EnvUnderTest) -> Iterator[str]:
@@ -159,7 +184,8 @@ def chance_is_learnable(subject: EnvUnderTest) -> Iterator[str]:
     if not math.isclose(rate, claim, abs_tol=tolerance):
         yield f"chance({level}) claims {claim:.3f}, {played} random episodes reach {rate:.3f}"
     # A rate that chance alone may have pushed below the limit is not held against it.
-    if rate + _tolerance(MIN_CHANCE, played) < MIN_CHANCE:
+    tolerance = _tolerance(MIN_CHANCE, played)
+    if rate + tolerance < MIN_CHANCE:
         yield f"random turns reach {rate:.3f} at level {level}, expected {MIN_CHANCE} or more"
     if malformed:
         yield f"random_turn wrote {malformed} malformed calls"
@@ -168,25 +194,30 @@ def chance_is_learnable(subject: EnvUnderTest) -> Iterator[str]:
 def _random_episodes(subject: EnvUnderTest, level: int) -> tuple[int, int, int]:
     """Solved and played random episodes, as many as there is time for, and malformed calls."""
     rng = np.random.default_rng(0)
-    tasks = subject.env.tasks(subject.env.splits[0], level)
+    split = subject.env.splits[0]
+    tasks = subject.env.tasks(split, level)
+    limit = CHANCE_EPISODES[subject.quick]
+    limit_s = CHANCE_S[subject.quick]
     started = time.monotonic()
-    solved = malformed = 0
+    solved = 0
+    malformed = 0
 
     def random_turn(chat: list[str]) -> str:
         """The next random turn, whatever the chat."""
         return subject.defined(subject.env.random_turn, rng)
 
-    for played in range(1, CHANCE_EPISODES[subject.quick] + 1):
-        task = tasks[int(rng.integers(len(tasks)))]
-        trace = subject.play(task, random_turn)
+    for played in range(1, limit + 1):
+        place = int(rng.integers(len(tasks)))
+        trace = subject.play(tasks[place], random_turn)
         solved += trace.passed
-        malformed += trace.infos[-1].get("malformed", 0)
+        last_info = trace.infos[-1]
+        malformed += last_info.get("malformed", 0)
 
         # Slow environments get a coarser estimate, but never one without any weight.
-        out_of_time = time.monotonic() - started > CHANCE_S[subject.quick]
-        if out_of_time and played >= MIN_EPISODES:
+        took_s = time.monotonic() - started
+        if took_s > limit_s and played >= MIN_EPISODES:
             return solved, played, malformed
-    return solved, CHANCE_EPISODES[subject.quick], malformed
+    return solved, limit, malformed
 
 
 def _tolerance(rate: float, count: int) -> float:
