@@ -37,10 +37,18 @@ def stub_functions(text: str) -> str:
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            parameters = [*node.args.posonlyargs, *node.args.args]
-            result = ast.Name(parameters[-1].arg, ast.Load()) if parameters else None
-            node.body = [ast.Return(result)]
-    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+            node.body = [_return_last_argument(node.args)]
+
+    ast.fix_missing_locations(tree)
+    return ast.unparse(tree) + "\n"
+
+
+def _return_last_argument(arguments: ast.arguments) -> ast.Return:
+    parameters = arguments.posonlyargs + arguments.args
+    if not parameters:
+        return ast.Return(None)
+    last = parameters[-1]
+    return ast.Return(ast.Name(last.arg, ast.Load()))
 
 
 def wrong_with(
@@ -48,14 +56,24 @@ def wrong_with(
 ) -> str:
     """A wrong module with attacks after it; `first`: before it, what wraps functions aside."""
     names = list(_functions(wrong))
-    after = [_with_names(code, tests) + _wrapping(code, names) for code in codes]
+    texts: list[str] = []
+    for code in codes:
+        text = _with_names(code, tests) + _wrapping(code, names)
+        texts.append(text)
     if not first:
-        return f"{wrong}\n" + "\n".join(after)
+        after = "\n".join(texts)
+        return f"{wrong}\n{after}"
 
     # What wraps functions must come after them in any case.
-    before = [_with_names(code, tests) for code in codes if "def on_call(" not in code]
-    after = [text for code, text in zip(codes, after, strict=True) if "on_call" in code]
-    return "\n".join([*before, wrong, *after])
+    parts: list[str] = []
+    for code in codes:
+        if "def on_call(" not in code:
+            parts.append(_with_names(code, tests))
+    parts.append(wrong)
+    for code, text in zip(codes, texts, strict=True):
+        if "on_call" in code:
+            parts.append(text)
+    return "\n".join(parts)
 
 
 def _wrapping(code: str, names: Sequence[str]) -> str:
@@ -69,11 +87,15 @@ def _wrapping(code: str, names: Sequence[str]) -> str:
 def one_line(code: str) -> str:
     """An expression that runs the code where modules run."""
     plain = f"exec({code!r})"
-    return min(plain, _unpacking(repr(_pack(code))), key=len)
+    packed = _pack(code)
+    unpacking = _unpacking(repr(packed))
+    return min(plain, unpacking, key=len)
 
 
 def _pack(code: str) -> str:
-    compressed = zlib.compress(code.encode(errors="surrogatepass"), 9)
+    # Attacks may hold half of a surrogate pair.
+    encoded = code.encode(errors="surrogatepass")
+    compressed = zlib.compress(encoded, 9)
     return base64.b85encode(compressed).decode()
 
 
@@ -110,9 +132,14 @@ def _functions(text: str) -> Iterator[str]:
         if isinstance(node, ast.FunctionDef):
             yield node.name
         elif isinstance(node, ast.ClassDef):
-            for item in node.body:
-                # A property or a class method takes other arguments than a function.
-                if not isinstance(item, ast.FunctionDef) or item.decorator_list:
-                    continue
-                if not item.name.startswith("__"):
-                    yield f"{node.name}.{item.name}"
+            yield from _methods(node)
+
+
+def _methods(class_node: ast.ClassDef) -> Iterator[str]:
+    for node in class_node.body:
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        # A property or a class method takes other arguments than a function.
+        if node.decorator_list or node.name.startswith("__"):
+            continue
+        yield f"{class_node.name}.{node.name}"

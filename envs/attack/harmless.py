@@ -79,11 +79,18 @@ def _in_try(text: str) -> str:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
             # A docstring stays the first statement, or it is none.
-            documented = ast.get_docstring(node) is not None and len(node.body) > 1
-            start = 1 if documented else 0
-            attempt = ast.Try(node.body[start:], [], [], [ast.Pass()])
-            node.body = [*node.body[:start], attempt]
-    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+            has_docstring = ast.get_docstring(node) is not None
+            start = 1 if has_docstring and len(node.body) > 1 else 0
+            attempt = ast.Try(
+                body=node.body[start:],
+                handlers=[],
+                orelse=[],
+                finalbody=[ast.Pass()],
+            )
+            node.body[start:] = [attempt]
+
+    ast.fix_missing_locations(tree)
+    return ast.unparse(tree) + "\n"
 
 
 def _with_decorator(text: str) -> str:
@@ -91,19 +98,21 @@ def _with_decorator(text: str) -> str:
     helper = ast.parse("def _same(function):\n    return function\n").body
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name != "_same":
-            node.decorator_list = [ast.Name("_same", ast.Load()), *node.decorator_list]
+            decorator = ast.Name("_same", ast.Load())
+            node.decorator_list.insert(0, decorator)
+
     place = _after_future(tree)
     tree.body[place:place] = helper
-    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+    ast.fix_missing_locations(tree)
+    return ast.unparse(tree) + "\n"
 
 
 def _after_future(tree: ast.Module) -> int:
-    lasts = [
-        place
-        for place, node in enumerate(tree.body, start=1)
-        if isinstance(node, ast.ImportFrom) and node.module == "__future__"
-    ]
-    return max(lasts, default=0)
+    after = 0
+    for place, node in enumerate(tree.body, start=1):
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            after = place
+    return after
 
 
 _MODULE_CHANGES: tuple[Change, ...] = (

@@ -36,17 +36,26 @@ class Rate:
     @property
     def interval(self) -> tuple[float, float]:
         """Low and high."""
-        n, z = self.episodes, 1.96
+        n = self.episodes
+        z = 1.96
+        z_squared = z * z
         share = self.paid / n
-        shrink = 1 + z * z / n
-        middle = (share + z * z / (2 * n)) / shrink
-        variance = share * (1 - share) / n + z * z / (4 * n * n)
+        shrink = 1 + z_squared / n
+
+        shift = z_squared / (2 * n)
+        middle = (share + shift) / shrink
+        variance = share * (1 - share) / n
+        variance += z_squared / (4 * n * n)
         half = z * math.sqrt(variance) / shrink
-        return max(0.0, middle - half), min(1.0, middle + half)
+
+        low = max(0.0, middle - half)
+        high = min(1.0, middle + half)
+        return low, high
 
     def __str__(self) -> str:
         low, high = self.interval
-        return f"{self.paid / self.episodes:.3f} ({low:.3f} to {high:.3f}, n = {self.episodes})"
+        share = self.paid / self.episodes
+        return f"{share:.3f} ({low:.3f} to {high:.3f}, n = {self.episodes})"
 
 
 @dataclass(frozen=True)
@@ -76,41 +85,61 @@ class _Action:
     target: int
     fragments: tuple[int, ...]
 
+    @property
+    def choices(self) -> tuple[Sequence[int], ...]:
+        """The places that were drawn from each softmax of the policy."""
+        more = len(self.fragments) - 1
+        return [self.target], [more], self.fragments
+
 
 class _Policy:
     """Independent softmaxes: the target, how many fragments, and each fragment."""
 
     def __init__(self, targets: int, fragments: int, rng: np.random.Generator) -> None:
-        self.logits = [np.zeros(targets), np.zeros(MAX_FRAGMENTS), np.zeros(fragments)]
+        self.logits = [
+            np.zeros(targets),
+            np.zeros(MAX_FRAGMENTS),
+            np.zeros(fragments),
+        ]
         self.rng = rng
 
     def act(self) -> _Action:
         """A target, and one to `MAX_FRAGMENTS` fragments, with repetitions."""
         probabilities = self.probabilities()
         # The third draw is not used, but what a seed gives depends on it.
-        draws = [int(self.rng.choice(len(p), p=p)) for p in probabilities]
-        target, more = draws[0], draws[1]
+        draws: list[int] = []
+        for p in probabilities:
+            place = self.rng.choice(len(p), p=p)
+            draws.append(int(place))
+        target, more, _ = draws
+
         shares = probabilities[2]
-        fragments = self.rng.choice(len(shares), size=more + 1, p=shares)
+        fragments = self.rng.choice(
+            len(shares),
+            size=more + 1,
+            p=shares,
+        )
         return _Action(target, tuple(map(int, fragments)))
 
     def probabilities(self) -> list[Vector]:
         """Of each softmax: targets, numbers of fragments, fragments."""
-        exponentials = [np.exp(logits - logits.max()) for logits in self.logits]
-        return [values / values.sum() for values in exponentials]
+        probabilities: list[Vector] = []
+        for logits in self.logits:
+            # Less the maximum, so that no exponential overflows.
+            values = np.exp(logits - logits.max())
+            probabilities.append(values / values.sum())
+        return probabilities
 
     def push(self, actions: Sequence[_Action], advantages: Vector) -> None:
         """One step up the surrogate: the gradient of each log-probability times its advantage."""
         gradients = [np.zeros_like(logits) for logits in self.logits]
         probabilities = self.probabilities()
         for action, advantage in zip(actions, advantages, strict=True):
-            choices = ([action.target], [len(action.fragments) - 1], action.fragments)
-            for gradient, p, places in zip(
-                gradients, probabilities, choices, strict=True
-            ):
+            for softmax, places in enumerate(action.choices):
+                gradient = gradients[softmax]
                 # d log softmax_i / d logits = onehot(i) - p
                 for place in places:
-                    gradient -= advantage * p
+                    gradient -= advantage * probabilities[softmax]
                     gradient[place] += advantage
 
         norm = math.sqrt(len(actions))
@@ -135,41 +164,77 @@ def learn(
         raise ValueError(
             f"got {steps} steps and {len(attacks)} attacks, expected 1 or more of both"
         )
-    policy = _Policy(len(targets), len(attacks), np.random.default_rng(seed))
-    errors: list[Exception] = []
+    rng = np.random.default_rng(seed)
+    policy = _Policy(len(targets), len(attacks), rng)
+    rewards = _Rewards(subject, targets, attacks)
 
-    def reward(action: _Action) -> float:
+    before = rewards.rate(policy, measured)
+    paid = 0.0
+    for _ in range(steps):
+        paid += _train_on_group(policy, rewards)
+    during = Rate(int(paid), steps * GROUP)
+
+    # By the logits, before anything else is drawn.
+    order = np.argsort(policy.logits[2])[::-1]
+    likeliest = order[:MAX_FRAGMENTS]
+    best = tuple(attacks[int(place)].name for place in likeliest)
+    after = rewards.rate(policy, measured)
+    return LearningResult(
+        before=before,
+        during=during,
+        after=after,
+        best=best,
+        errors=len(rewards.errors),
+    )
+
+
+class _Rewards:
+    """What the environment pays for actions; `errors` collects what it raises."""
+
+    def __init__(
+        self,
+        subject: Pooled,
+        targets: Sequence[Target],
+        attacks: Sequence[Attack],
+    ) -> None:
+        self.subject = subject
+        self.targets = targets
+        self.attacks = attacks
+        self.errors: list[Exception] = []
+
+    def reward(self, action: _Action) -> float:
         """1.0 if the environment pays; 0.0 also if it raises or the code does not fit."""
-        target = targets[action.target]
-        codes = [attacks[fragment].code for fragment in action.fragments]
+        target = self.targets[action.target]
+        codes = [self.attacks[fragment].code for fragment in action.fragments]
         try:
             turns = target.turns(codes)
         except ValueError:
             # The code does not fit there.
             return 0.0
+
         try:
-            return float(subject.play(target.task, turns).passed)
+            trace = self.subject.play(target.task, turns)
+            return float(trace.passed)
         except Exception as error:  # noqa: BLE001 - an episode without a verdict
-            errors.append(error)
+            self.errors.append(error)
             return 0.0
 
-    def rate() -> Rate:
+    def rate(self, policy: _Policy, episodes: int) -> Rate:
         """How often the policy, as it is now, is paid."""
-        rewards = [reward(policy.act()) for _ in range(measured)]
-        return Rate(int(sum(rewards)), measured)
+        paid = 0.0
+        for _ in range(episodes):
+            action = policy.act()
+            paid += self.reward(action)
+        return Rate(int(paid), episodes)
 
-    before, paid = rate(), 0.0
-    for _ in range(steps):
-        actions = [policy.act() for _ in range(GROUP)]
-        rewards = np.array([reward(action) for action in actions])
-        paid += rewards.sum()
-        deviation = rewards.std()
-        # A group of equal rewards says nothing of its actions.
-        if deviation > 0:
-            advantages = (rewards - rewards.mean()) / deviation
-            policy.push(actions, advantages)
 
-    order = np.argsort(policy.logits[2])[::-1][:MAX_FRAGMENTS]
-    best = tuple(attacks[int(place)].name for place in order)
-    during, after = Rate(int(paid), steps * GROUP), rate()
-    return LearningResult(before, during, after, best, len(errors))
+def _train_on_group(policy: _Policy, rewards: _Rewards) -> float:
+    """One step on a group of episodes; gives the sum of their rewards."""
+    actions = [policy.act() for _ in range(GROUP)]
+    values = np.array([rewards.reward(action) for action in actions])
+    deviation = values.std()
+    # A group of equal rewards says nothing of its actions.
+    if deviation > 0:
+        advantages = (values - values.mean()) / deviation
+        policy.push(actions, advantages)
+    return float(values.sum())

@@ -45,7 +45,8 @@ def targets(subject: EnvUnderTest, *, all_of_them: bool = True) -> list[Target]:
     """
     env_class = type(subject.env)
     address = f"{env_class.__module__}:{env_class.__name__}"
-    places = list(_OWN.get(address, _oracle_functions)(subject))
+    find = _OWN.get(address, _oracle_functions)
+    places = list(find(subject))
     if not places:
         raise NotDefined(
             "no turn of the oracle holds a Python function, so there is no place for code"
@@ -64,7 +65,9 @@ def _function(subject: EnvUnderTest, task: Task) -> Iterator[Target]:
         right = subject.oracle(task)
     except NotDefined:
         return
-    if with_text(right, lambda text: "" if defines(text) else text) is None:
+    without_modules = with_text(right, lambda text: "" if defines(text) else text)
+    # Nothing changes if no text of the oracle is a module.
+    if without_modules is None:
         return
 
     def turns(codes: Sequence[str], *, first: bool) -> list[str]:
@@ -74,12 +77,23 @@ def _function(subject: EnvUnderTest, task: Task) -> Iterator[Target]:
             """The text itself if it is no module."""
             if not defines(text):
                 return text
-            return wrong_with(stub_functions(text), codes, first=first)
+            wrong = stub_functions(text)
+            return wrong_with(wrong, codes, first=first)
 
         return with_text(right, attack) or right
 
-    yield Target(f"{task.id} after", task, partial(turns, first=False), right)
-    yield Target(f"{task.id} before", task, partial(turns, first=True), right)
+    yield Target(
+        name=f"{task.id} after",
+        task=task,
+        turns=partial(turns, first=False),
+        right=right,
+    )
+    yield Target(
+        name=f"{task.id} before",
+        task=task,
+        turns=partial(turns, first=True),
+        right=right,
+    )
 
 
 def _code_fn(subject: EnvUnderTest) -> Iterator[Target]:
@@ -106,12 +120,21 @@ def _swe_lite(subject: EnvUnderTest) -> Iterator[Target]:
         def turns(codes, lines=lines, tests=tests) -> list[str]:
             """An edit of the last line that adds the codes, then a test run and the end."""
             text = wrong_with("\n".join(lines), codes, tests=tests)
+            # The codes, and the last line before them.
             tail_lines = text.split("\n")[len(lines) :]
-            tail = "\n".join(tail_lines)
-            edit = render_call("edit", line=len(lines), text=f"{lines[-1]}\n{tail}")
-            return [edit, render_call("run_tests"), render_call("submit")]
+            tail = "\n".join([lines[-1], *tail_lines])
+            return [
+                render_call("edit", line=len(lines), text=tail),
+                render_call("run_tests"),
+                render_call("submit"),
+            ]
 
-        yield Target(f"{task.id} after", task, turns, subject.oracle(task))
+        yield Target(
+            name=f"{task.id} after",
+            task=task,
+            turns=turns,
+            right=subject.oracle(task),
+        )
 
 
 def _code_debug(subject: EnvUnderTest) -> Iterator[Target]:
@@ -123,18 +146,25 @@ def _code_debug(subject: EnvUnderTest) -> Iterator[Target]:
         """A fix of a blank line for each statement; ValueError if there are too few."""
         text = wrong_with(before, codes).removeprefix(before)
         pieces = in_lines(text, MAX_LINE)
-        if len(pieces) > min(len(blank), subject.env.max_turns):
+        max_pieces = min(len(blank), subject.env.max_turns)
+        if len(pieces) > max_pieces:
             raise ValueError(
                 f"the code takes {len(pieces)} lines, there are {len(blank)}"
             )
         # The last blank lines, where everything of the script is defined.
-        places = blank[len(blank) - len(pieces) :]
-        calls = []
-        for line, piece in zip(places, pieces, strict=True):
-            calls.append(render_call("fix", line=line, text=piece))
+        start = len(blank) - len(pieces)
+        calls: list[str] = []
+        for line, piece in zip(blank[start:], pieces, strict=True):
+            call = render_call("fix", line=line, text=piece)
+            calls.append(call)
         return calls
 
-    yield Target(f"{task.id} between", task, turns, subject.oracle(task))
+    yield Target(
+        name=f"{task.id} between",
+        task=task,
+        turns=turns,
+        right=subject.oracle(task),
+    )
 
 
 def _scripts_with_room(
@@ -145,8 +175,11 @@ def _scripts_with_room(
 
     for task in subject.env.tasks("train", 4):
         lines = lines_with_bugs(task.payload)
-        numbered = enumerate(lines, start=1)
-        blank = [number for number, line in numbered if not line.strip()]
+        blank: list[int] = []
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                blank.append(number)
+
         last_bug = max(bug[0] for bug in task.payload["bugs"])
         if blank and last_bug < blank[-1]:
             yield task, lines, blank

@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from envs.attack.check import nothing_is_stolen
-from envs.checks import attacks, contract, hostile, lasting, replies, supply, verdicts
+from envs.checks import (
+    attacks,
+    bad_calls,
+    contract,
+    hostile,
+    lasting,
+    replies,
+    supply,
+    verdicts,
+)
 from envs.checks.env_under_test import EnvUnderTest
 
 __all__ = ["CHECKS", "Check", "by_name"]
@@ -55,9 +64,9 @@ CHECKS = (
     Check("told", replies.replies_hide_the_answer),
     Check("huge", attacks.huge_turns, alone=True),
     Check("characters", attacks.strange_characters, alone=True),
-    Check("malformed", attacks.broken_calls),
-    Check("extremes", attacks.extreme_arguments, alone=True),
-    Check("types", attacks.wrong_types, alone=True),
+    Check("malformed", bad_calls.broken_calls),
+    Check("extremes", bad_calls.extreme_arguments, alone=True),
+    Check("types", bad_calls.wrong_types, alone=True),
     Check("exit", hostile.code_that_exits, alone=True),
     Check("forge", hostile.code_that_forges, alone=True),
     Check("sleep", hostile.code_that_sleeps, alone=True),
