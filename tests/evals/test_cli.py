@@ -80,7 +80,7 @@ def test_an_environment_of_the_current_folder_is_known_to_the_command(tmp_path):
     name = "my_words:acme/reverse"
     script = "import sys; sys.path.remove(''); from evals.cli import main; main(sys.argv[1:])"
     done = subprocess.run(
-        [sys.executable, "-c", script, "envs", "list", name],
+        [sys.executable, "-c", script, "envs", "check", name, "--only", "labels"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -88,7 +88,7 @@ def test_an_environment_of_the_current_folder_is_known_to_the_command(tmp_path):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert "acme/reverse" in done.stdout
+    assert "acme/reverse labels ok" in done.stdout
 
 
 def test_importing_the_command_imports_no_other_package():
