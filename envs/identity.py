@@ -48,7 +48,10 @@ def _source(env_class: type) -> str:
 
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
-        digest.update(name.encode() + b"\0" + path.read_bytes())
+        digest.update(name.encode())
+        # A zero byte is in no name: it keeps name and content apart.
+        digest.update(b"\0")
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -56,15 +59,19 @@ def _modules_of(part: type) -> Iterator[tuple[str, Path]]:
     """The files that count as code of a class, each with its path from above its top package."""
     module = sys.modules.get(part.__module__)
     file = getattr(module, "__file__", None)
-    if file is None or part.__module__.partition(".")[0] in _NOT_OURS:
+    top, _, _ = part.__module__.partition(".")
+    if file is None or top in _NOT_OURS:
         return
     path = Path(file)
-    package = getattr(module, "__package__", "") or ""
-    packages = package.split(".") if package else []
-    if len(packages) < 2:
-        siblings = path.parent.glob("*.py") if packages else [path]
-        for sibling in siblings:
-            yield "/".join([*packages, sibling.name]), sibling
+    package = getattr(module, "__package__", "")
+    if not package:
+        yield path.name, path
+        return
+
+    packages = package.split(".")
+    if len(packages) == 1:
+        for sibling in path.parent.glob("*.py"):
+            yield f"{package}/{sibling.name}", sibling
         return
 
     # `path` lies as many folders below the family's as there are packages after the first two.
@@ -72,4 +79,5 @@ def _modules_of(part: type) -> Iterator[tuple[str, Path]]:
     for member in family.rglob("*.py"):
         inner = member.relative_to(family)
         if "build" not in inner.parts:
-            yield "/".join([*packages[:2], inner.as_posix()]), member
+            name = "/".join([*packages[:2], inner.as_posix()])
+            yield name, member

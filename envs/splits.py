@@ -13,7 +13,9 @@ SHIFTS = ("difficulty", "surface", "tools", "composition", "domain", "noise")
 
 def check_split(name: str) -> str:
     """The name itself. Raises ValueError for other than `train`, `id` and `ood/<shift>`."""
-    if name not in ("train", "id", *(f"ood/{shift}" for shift in SHIFTS)):
+    splits = ["train", "id"]
+    splits += [f"ood/{shift}" for shift in SHIFTS]
+    if name not in splits:
         raise ValueError(
             f"unknown split {name!r}; expected train, id or ood/<shift>, shift one of "
             + ", ".join(SHIFTS)
@@ -26,10 +28,15 @@ def overlaps(tasks: Iterable[Task]) -> list[str]:
     owners: dict[tuple[str, str], Task] = {}
     problems: list[str] = []
     for task in tasks:
-        for kind, value in (("family", task.family), ("content", task.content_hash)):
+        values = {
+            "family": task.family,
+            "content": task.content_hash,
+        }
+        for kind, value in values.items():
             owner = owners.setdefault((kind, value), task)
             if owner.split != task.split:
                 problems.append(f"{owner.id} and {task.id} share {kind} {value}")
-        if owners.setdefault(("id", task.id), task) is not task:
+        owner = owners.setdefault(("id", task.id), task)
+        if owner is not task:
             problems.append(f"two tasks have the id {task.id}")
     return problems

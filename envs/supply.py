@@ -53,20 +53,30 @@ class TaskSource(Sequence[Task]):
     def __getitem__(self, place: int | slice) -> Task | list[Task]:
         """Raises IndexError past the end."""
         if isinstance(place, slice):
-            return [self[i] for i in range(*place.indices(self._count))]
+            start, stop, step = place.indices(self._count)
+            return [self[i] for i in range(start, stop, step)]
         number = range(self._count)[place]
         with self._lock:
             while len(self._tasks) <= number:
-                task = self._draw(self._rng, f"{self._cell}/{len(self._tasks)}")
-                if task is not None and self._same(task) not in self._problems:
-                    self._problems.add(self._same(task))
-                    self._tasks.append(task)
+                self._draw_next()
         return self._tasks[number]
+
+    def _draw_next(self) -> None:
+        """Adds a task, unless nothing is drawn or its problem is there already."""
+        task_id = f"{self._cell}/{len(self._tasks)}"
+        task = self._draw(self._rng, task_id)
+        if task is None:
+            return
+        problem = self._same(task)
+        if problem not in self._problems:
+            self._problems.add(problem)
+            self._tasks.append(task)
 
     def find(self, task_id: str) -> Task | None:
         """The task of that id; None if there is none."""
         cell, _, number = task_id.rpartition("/")
-        if cell != self._cell or not number.isascii() or not number.isdecimal():
+        is_number = number.isascii() and number.isdecimal()
+        if cell != self._cell or not is_number:
             return None
         place = int(number)
         # An id has no leading zeros.
@@ -77,7 +87,8 @@ class TaskSource(Sequence[Task]):
 
 def split_of(family: str, owners: Sequence[str]) -> str:
     """Which of `owners` a family belongs to, by its hash; one that is named twice gets more."""
-    number = int.from_bytes(hashlib.sha256(family.encode()).digest()[:8], "big")
+    digest = hashlib.sha256(family.encode()).digest()
+    number = int.from_bytes(digest[:8], "big")
     return owners[number % len(owners)]
 
 
@@ -87,5 +98,9 @@ def in_split(family: str, split: str, third: str) -> bool:
     By a hash of it, seven in ten belong to `train`, two to `id`, one to `third`; in other splits
     problems are drawn otherwise, and all belong.
     """
-    owners = ("train",) * 7 + ("id",) * 2 + (third,)
-    return split == split_of(family, owners) or split not in owners
+    owners = ["train"] * 7
+    owners += ["id"] * 2
+    owners.append(third)
+    if split not in owners:
+        return True
+    return split == split_of(family, owners)

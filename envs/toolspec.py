@@ -98,7 +98,9 @@ def parse_call(text: str) -> Call | Malformed:
 
 def render_call(name: str, /, **arguments: Any) -> str:
     """The canonical turn that calls a tool: a bare JSON object; no empty `arguments`."""
-    turn = {"name": name, "arguments": arguments} if arguments else {"name": name}
+    turn: dict[str, Any] = {"name": name}
+    if arguments:
+        turn["arguments"] = arguments
     return json.dumps(turn, ensure_ascii=False)
 
 
@@ -110,7 +112,8 @@ def schema_of(function: Callable[..., Any]) -> dict[str, Any]:
     that may be left out. Raises ValueError for any other.
     """
     # A copy through JSON, so that no caller can change the cached one.
-    return json.loads(_schema_json(getattr(function, "__func__", function)))
+    unbound = getattr(function, "__func__", function)
+    return json.loads(_schema_json(unbound))
 
 
 def call(
@@ -158,7 +161,8 @@ def _as_call(value: object) -> Call | Malformed:
     if unknown:
         return Malformed(f"unknown key {_short(unknown[0])}, wanted {SHAPE}")
 
-    name, arguments = value.get("name"), value.get("arguments", {})
+    name = value.get("name")
+    arguments = value.get("arguments", {})
     if not isinstance(name, str) or not name:
         return Malformed(f'"name" must be a tool\'s name, wanted {SHAPE}')
     if not isinstance(arguments, dict):
@@ -177,9 +181,13 @@ def _value_problem(value: object) -> str | None:
             return "a string holds half of a surrogate pair"
         if isinstance(item, dict):
             waiting.extend((key, depth) for key in item)
-            waiting.extend((inner, depth + 1) for inner in item.values())
+            children = list(item.values())
         elif isinstance(item, list):
-            waiting.extend((inner, depth + 1) for inner in item)
+            children = item
+        else:
+            continue
+        for child in children:
+            waiting.append((child, depth + 1))
     return None
 
 
@@ -202,15 +210,18 @@ def _argument_problem(
 
 def _type_problem(value: object, schema: Mapping[str, Any]) -> str | None:
     if "enum" in schema:
-        # Compared with types, because True == 1.
-        if any(value == item and type(value) is type(item) for item in schema["enum"]):
-            return None
-        return f"must be one of {schema['enum']}, got {_short(value)}"
+        choices = schema["enum"]
+        for choice in choices:
+            # Compared with types, because True == 1.
+            if value == choice and type(value) is type(choice):
+                return None
+        return f"must be one of {choices}, got {_short(value)}"
+
     kind = _kind(value)
-    if kind != schema["type"] and not (
-        kind == "integer" and schema["type"] == "number"
-    ):
-        return f"must be of type {schema['type']}, got {_short(value)} ({kind})"
+    expected = schema["type"]
+    widens = kind == "integer" and expected == "number"
+    if kind != expected and not widens:
+        return f"must be of type {expected}, got {_short(value)} ({kind})"
     if isinstance(value, list) and "items" in schema:
         for item in value:
             if problem := _type_problem(item, schema["items"]):
@@ -220,12 +231,16 @@ def _type_problem(value: object, schema: Mapping[str, Any]) -> str | None:
 
 def _kind(value: object) -> str:
     """JSON's name for a value's type."""
-    return "null" if value is None else _JSON_TYPES[type(value)]
+    if value is None:
+        return "null"
+    return _JSON_TYPES[type(value)]
 
 
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    if len(text) <= 60:
+        return text
+    return f"{text[:60]}..."
 
 
 @lru_cache(maxsize=1024)
@@ -252,8 +267,17 @@ def _schema_json(function: Callable[..., Any]) -> str:
         if parameter.default is parameter.empty:
             required.append(key)
 
-    parameters = {"type": "object", "properties": properties, "required": required}
-    inner = {"name": name, "description": summary, "parameters": parameters}
+    # In this order: the model reads the schema as text.
+    parameters = {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+    }
+    inner = {
+        "name": name,
+        "description": summary,
+        "parameters": parameters,
+    }
     return json.dumps({"type": "function", "function": inner})
 
 
@@ -299,7 +323,8 @@ def _documentation(doc: str) -> tuple[str, dict[str, str]]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits.lstrip("-")) > MAX_DIGITS:
+    unsigned = digits.lstrip("-")
+    if len(unsigned) > MAX_DIGITS:
         raise ValueError(f"an integer has more than {MAX_DIGITS} digits")
     return int(digits)
 

@@ -65,7 +65,9 @@ class Task:
     def content_hash(self) -> str:
         """Hex SHA-256 over prompt and payload: equal exactly for equal problems."""
         text = json.dumps(
-            [self.prompt, self.payload], sort_keys=True, ensure_ascii=True
+            [self.prompt, self.payload],
+            sort_keys=True,
+            ensure_ascii=True,
         )
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -186,7 +188,10 @@ class Episode:
     @property
     def token_ids(self) -> list[int]:
         """(T,) all ids in order."""
-        return [i for s in self.segments for i in s.token_ids]
+        token_ids: list[int] = []
+        for segment in self.segments:
+            token_ids += segment.token_ids
+        return token_ids
 
     @property
     def action_mask(self) -> list[bool]:

@@ -138,7 +138,9 @@ def control(subject: Pooled, target: Target) -> list[Finding]:
 def runs_code(subject: EnvUnderTest, target: Target) -> bool:
     """Whether code runs there: what a probe's functions give is seen in a reply."""
     code = f"def on_call(function, a, k):\n    raise RuntimeError({PROBE!r})\n"
-    replies = subject.play(target.task, target.turns([code])).chat[2::2]
+    turns = target.turns([code])
+    trace = subject.play(target.task, turns)
+    replies = trace.chat[2::2]
     return PROBE in "\n".join(replies)
 
 
@@ -192,7 +194,8 @@ def _after(
 
 
 def _wrong_passes(subject: Pooled, target: Target) -> bool:
-    return subject.play(target.task, target.turns([])).passed
+    turns = target.turns([])
+    return subject.play(target.task, turns).passed
 
 
 def _short(error: Exception) -> str:

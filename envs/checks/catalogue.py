@@ -40,7 +40,9 @@ class Check:
     @property
     def about(self) -> str:
         """What must hold."""
-        return (self.find.__doc__ or "").partition("\n")[0]
+        docstring = self.find.__doc__ or ""
+        first_line, _, _ = docstring.partition("\n")
+        return first_line
 
 
 CHECKS = (

@@ -34,7 +34,9 @@ def gymnasium_accepts(subject: EnvUnderTest) -> Iterator[str]:
 
 def refuses_bad_input(subject: EnvUnderTest) -> Iterator[str]:
     """Bad resets and steps raise errors that say got, expected and what to do."""
-    for what, options, words in (*_bad_options(subject), *_tasks_elsewhere(subject)):
+    bad_resets = _bad_options(subject)
+    bad_resets += _tasks_elsewhere(subject)
+    for what, options, words in bad_resets:
         yield from _refusal(
             what,
             ValueError,
@@ -49,7 +51,8 @@ BadReset = tuple[str, dict[str, Any], tuple[str, ...]]
 
 
 def _bad_options(subject: EnvUnderTest) -> list[BadReset]:
-    split, level = subject.env.splits[0], subject.env.levels[0]
+    split = subject.env.splits[0]
+    level = subject.env.levels[0]
     beyond = max(subject.env.levels) + 1
     return [
         ("an unknown split", {"split": "no such split"}, ("no such split", split)),
@@ -65,7 +68,9 @@ def _tasks_elsewhere(subject: EnvUnderTest) -> Iterator[BadReset]:
     task = subject.sample(*home, 1)[0]
     what = f"a task of {task.split} at level {task.level}"
     elsewhere = [cell for cell in subject.cells() if cell != home]
-    for split, level in elsewhere[-1:] if subject.quick else elsewhere:
+    if subject.quick:
+        elsewhere = elsewhere[-1:]
+    for split, level in elsewhere:
         options = {"split": split, "level": level, "task_id": task.id}
         yield what, options, (task.id, split)
 
@@ -74,7 +79,8 @@ def _bad_steps(subject: EnvUnderTest) -> Iterator[str]:
     with closing(subject.make()) as fresh:
         yield from _no_step(fresh, "a step before the first reset")
 
-    env, task = subject.env, subject.few()[0]
+    env = subject.env
+    task = subject.few()[0]
     subject.play(task, [])
     for action in (None, 3, b"x"):
         name = type(action).__name__
@@ -89,7 +95,12 @@ def _bad_steps(subject: EnvUnderTest) -> Iterator[str]:
 
 
 def _no_step(env: TextEnv, what: str) -> Iterator[str]:
-    yield from _refusal(what, ResetNeeded, ("reset",), lambda: env.step("x"))
+    yield from _refusal(
+        what,
+        ResetNeeded,
+        ("reset",),
+        lambda: env.step("x"),
+    )
 
 
 def _refusal(
@@ -98,7 +109,8 @@ def _refusal(
     try:
         act()
     except kind as error:
-        missing = [word for word in words if word not in str(error)]
+        message = str(error)
+        missing = [word for word in words if word not in message]
         if missing:
             yield f"the error about {what} must name {missing[0]!r}, got: {error}"
     else:
@@ -108,8 +120,17 @@ def _refusal(
 def survives_pickling(subject: EnvUnderTest) -> Iterator[str]:
     """A pickled environment draws the same tasks in a fresh process."""
     with closing(subject.make()) as env:
-        there = in_fresh_process(subject.name, hash_seed=3, pickled=pickle.dumps(env))
-        yield from difference(task_lines(env), there, "here", "where it was unpickled")
+        lines_there = in_fresh_process(
+            subject.name,
+            hash_seed=3,
+            pickled=pickle.dumps(env),
+        )
+        yield from difference(
+            task_lines(env),
+            lines_there,
+            here="here",
+            there="where it was unpickled",
+        )
 
 
 def vectorizes(subject: EnvUnderTest) -> Iterator[str]:
@@ -129,7 +150,10 @@ def vectorizes(subject: EnvUnderTest) -> Iterator[str]:
     spawned = {"shared_memory": False, "context": "spawn"}
     for mode, options in (("sync", {}), ("async", spawned)):
         vector = gymnasium.make_vec(
-            spec.id, num_envs=MANY, vectorization_mode=mode, vector_kwargs=options
+            spec.id,
+            num_envs=MANY,
+            vectorization_mode=mode,
+            vector_kwargs=options,
         )
         with closing(vector):
             prompts, _ = vector.reset(seed=5)

@@ -52,9 +52,11 @@ class Trace:
     @property
     def passed(self) -> bool:
         """Whether anything in it counts as success."""
-        verified = any(info.get("verified") for info in self.infos)
-        passed = any(verdict.passed for verdict in self.verdicts)
-        return verified or passed or self.reward > 0
+        if self.reward > 0:
+            return True
+        if any(verdict.passed for verdict in self.verdicts):
+            return True
+        return any(info.get("verified") for info in self.infos)
 
 
 class EnvUnderTest:
@@ -100,7 +102,8 @@ class EnvUnderTest:
 
     def some(self) -> Iterator[Task]:
         """Two tasks of every split at every level; if quick, one of every split and every level."""
-        first_split, first_level = self.env.splits[0], self.env.levels[0]
+        first_split = self.env.splits[0]
+        first_level = self.env.levels[0]
         for split, level in self.cells():
             if not self.quick:
                 yield from self.sample(split, level, 2)
@@ -127,7 +130,9 @@ class EnvUnderTest:
 
     def tools(self, task: Task) -> list[Mapping[str, Any]]:
         """The functions offered for a task: `name`, `description`, `parameters`."""
-        return [tool["function"] for tool in self.play(task, []).infos[0]["tools"]]
+        trace = self.play(task, [])
+        reset_info = trace.infos[0]
+        return [tool["function"] for tool in reset_info["tools"]]
 
     def play(self, task: Task, script: Script, env: TextEnv | None = None) -> Trace:
         """Plays turns until they or the episode end; the task may be one of no split (a twin).
@@ -148,9 +153,18 @@ class EnvUnderTest:
 
         # `find` too, so that a task of no split is played as well.
         with _patch_methods(env, find=lambda *_: task, reply=reply_and_record):
-            options = {"split": task.split, "level": task.level, "task_id": task.id}
+            options = {
+                "split": task.split,
+                "level": task.level,
+                "task_id": task.id,
+            }
             prompt, info = env.reset(seed=0, options=options)
-            trace = Trace(task, [prompt], [copy.copy(info)], verdicts)
+            trace = Trace(
+                task=task,
+                chat=[prompt],
+                infos=[copy.copy(info)],
+                verdicts=verdicts,
+            )
             self._steps(env, trace, script)
         self._note_breaches(task, _verdict_breaches(verdicts))
         return trace
@@ -183,7 +197,8 @@ class EnvUnderTest:
                 return
 
     def _note_breaches(self, task: Task, sentences: Iterable[str]) -> None:
-        self.breaches += [f"{sentence} (task {task.id})" for sentence in sentences]
+        for sentence in sentences:
+            self.breaches.append(f"{sentence} (task {task.id})")
 
 
 def _turns(script: Script, chat: list[str]) -> Iterable[str]:

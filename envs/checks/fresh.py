@@ -31,14 +31,26 @@ HEX_DIGITS = 16
 
 def fresh_environment(**variables: str) -> dict[str, str]:
     """Environment variables with which a new Python imports what this one can import."""
-    path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
-    return {**os.environ, "PYTHONPATH": path, **variables}
+    entries: list[str] = []
+    for entry in sys.path:
+        # An empty entry is the current folder, which may be another one there.
+        folder = Path(entry).absolute()
+        entries.append(str(folder))
+
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join(entries)
+    environment.update(variables)
+    return environment
 
 
 def without_sandboxes(env_class: type[TextEnv]) -> TextEnv:
     """An environment of the class that begins no episode, so that drawing needs no sandbox."""
-    idle = {"begin": lambda self, task: None, "end": lambda self: None}
-    return type(env_class.__name__, (env_class,), idle)()
+    idle_methods = {
+        "begin": lambda self, task: None,
+        "end": lambda self: None,
+    }
+    idle_class = type(env_class.__name__, (env_class,), idle_methods)
+    return idle_class()
 
 
 def task_lines(env: TextEnv) -> list[str]:
@@ -46,14 +58,17 @@ def task_lines(env: TextEnv) -> list[str]:
     lines: list[str] = []
     for split in env.splits:
         for level in env.levels:
-            lines += [_line_of_seed(env, split, level, seed) for seed in SEEDS]
+            for seed in SEEDS:
+                line = _line_of_seed(env, split, level, seed)
+                lines.append(line)
             lines.append(_line_of_list(env, split, level))
     return lines
 
 
 def _line_of_seed(env: TextEnv, split: str, level: int, seed: int) -> str:
     """Which task a reset draws, and what it shows."""
-    _, info = env.reset(seed=seed, options={"split": split, "level": level})
+    options = {"split": split, "level": level}
+    _, info = env.reset(seed=seed, options=options)
     task = env.task
     shown = _digest((info["messages"], info["tools"]))
     content = task.content_hash[:HEX_DIGITS]
@@ -63,7 +78,10 @@ def _line_of_seed(env: TextEnv, split: str, level: int, seed: int) -> str:
 def _line_of_list(env: TextEnv, split: str, level: int) -> str:
     """The tasks of a split at a level, in their order."""
     tasks = env.tasks(split, level)
-    first = [(task.id, task.content_hash, task.family) for task in tasks[:LISTED]]
+    first: list[tuple[str, str, str]] = []
+    for task in tasks[:LISTED]:
+        entry = (task.id, task.content_hash, task.family)
+        first.append(entry)
     return f"{split} level {level}: {len(tasks)} tasks {_digest(first)}"
 
 
@@ -79,8 +97,10 @@ def in_fresh_process(name: str, *, hash_seed: int, pickled: bytes = b"") -> list
     Raises ValueError with the last line of its errors if it fails.
     """
     argv = [sys.executable, "-m", "envs.checks.fresh", name]
+    if pickled:
+        argv.append("--pickled")
     process = subprocess.run(
-        [*argv, "--pickled"] if pickled else argv,
+        argv,
         input=pickled,
         env=fresh_environment(PYTHONHASHSEED=str(hash_seed)),
         capture_output=True,
@@ -95,7 +115,9 @@ def in_fresh_process(name: str, *, hash_seed: int, pickled: bytes = b"") -> list
 
 def main() -> None:
     """Prints the lines."""
-    print("\n".join(task_lines(_env_of_this_process(sys.argv[1:]))))
+    env = _env_of_this_process(sys.argv[1:])
+    lines = task_lines(env)
+    print("\n".join(lines))
 
 
 def _env_of_this_process(argv: list[str]) -> TextEnv:

@@ -19,21 +19,33 @@ MAX_OVERLAPS = 10
 
 def seeds_decide(subject: EnvUnderTest) -> Iterator[str]:
     """A seed gives the same task of a split and level in two fresh processes."""
+
+    def lines(hash_seed: int) -> list[str]:
+        """The tasks as a process with this hash seed sees them."""
+        return in_fresh_process(subject.name, hash_seed=hash_seed)
+
     with ThreadPoolExecutor(2) as threads:
-        first, second = threads.map(
-            lambda seed: in_fresh_process(subject.name, hash_seed=seed), (1, 2)
-        )
+        first, second = threads.map(lines, (1, 2))
     subject.notes.append(f"{len(first)} draws and lists compared")
-    yield from difference(first, second, "in one process", "in another")
+    yield from difference(
+        first,
+        second,
+        here="in one process",
+        there="in another",
+    )
 
 
 def splits_are_disjoint(subject: EnvUnderTest) -> Iterator[str]:
     """No two splits share a family or a problem, and no two tasks an id."""
-    tasks = (task for cell in subject.cells() for task in subject.env.tasks(*cell))
-    problems = overlaps(tasks)
+    problems = overlaps(_all_tasks(subject))
     yield from problems[:MAX_OVERLAPS]
     if len(problems) > MAX_OVERLAPS:
         yield f"{len(problems)} overlaps in all"
+
+
+def _all_tasks(subject: EnvUnderTest) -> Iterator[Task]:
+    for split, level in subject.cells():
+        yield from subject.env.tasks(split, level)
 
 
 def tasks_have_labels(subject: EnvUnderTest) -> Iterator[str]:
