@@ -8,26 +8,22 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Self
 
 import numpy as np
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.store import write_episodes
 from envs.types import Episode, Task
 from sandboxes import SandboxError
 from sandboxes.commands import CommandError
 from scgrpo.algorithms.registry import algorithm_of
-from scgrpo.config import LoraConfig, TrainConfig
+from scgrpo.config import TrainConfig
 from scgrpo.credit.record import credit_path, write_credit
-from scgrpo.devices import device_of, dtype_of
 from scgrpo.distributed.ranks import SINGLE_PROCESS, PeerLostError, Ranks
-from scgrpo.distributed.sharding import full_parameters, full_state_dict, shard
+from scgrpo.distributed.sharding import full_parameters
 from scgrpo.engines import open_policy
-from scgrpo.models.attention import use_packed
-from scgrpo.models.load import load_model, recompute_activations
 from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
 from scgrpo.runs.disk import disk_errors_explained
 from scgrpo.runs.log import (
@@ -45,17 +41,18 @@ from scgrpo.step_log import (
     mixed_groups,
     policy_tokens,
 )
-from scgrpo.teachers.prompt_ids import Solution, load_teacher, solution_of
-from scgrpo.training import checkpoint
+from scgrpo.teachers.prompt_ids import Solution, solution_of
 from scgrpo.training.causes import count_causes, describe_causes
 from scgrpo.training.collapse import CollapseMonitor
 from scgrpo.training.curriculum import LevelCurriculum
 from scgrpo.training.error_monitor import ErrorMonitor
+from scgrpo.training.open_model import open_model, teacher_of
 from scgrpo.training.optimizer import MasterAdamW
+from scgrpo.training.run_checkpoints import RunCheckpoints
 from scgrpo.update import PolicyUpdate, Update
 from scgrpo.validation import ID, validate
 
-__all__ = ["TrainingError", "TrainingLoop", "with_adapters"]
+__all__ = ["TrainingError", "TrainingLoop"]
 
 MAX_SKIPS = 3
 MAX_REDRAWS = 20
@@ -78,30 +75,54 @@ class TrainingLoop:
         start: Path,
         ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
-        self.run, self.config, self.ranks = run, config, ranks
+        self.run = run
+        self.config = config
+        self.ranks = ranks
         self._rollouts = SharedRollouts(rollouts, ranks)
         self.rng = np.random.default_rng(config.seed)
         self.levels = LevelCurriculum(config.levels or rollouts.env.levels)
-        model, self.tokenizer = load_model(start, dtype=dtype_of(config))
-        self.model = with_adapters(model.to(device_of(config)), config.lora)
-        use_packed(self.model)
-        if config.activation_checkpointing:
-            recompute_activations(self.model)
-        # Fresh adapters are random, and each rank's would be its own.
-        ranks.broadcast_(self.model.parameters())
-        shard(self.model, ranks)
+        self.model, self.tokenizer = open_model(start, config, ranks)
         self.optimizer = MasterAdamW(
-            self.model.parameters(), lr=config.lr, kind=config.optimizer, ranks=ranks
+            self.model.parameters(),
+            lr=config.lr,
+            kind=config.optimizer,
+            ranks=ranks,
         )
-        self.step = self._saved = self._restore()
-        rows = read_metrics(run / METRICS)
-        rows = [row for row in rows if row["step"] <= self.step]
-        self._collapse, self._errors = CollapseMonitor(rows), ErrorMonitor(rows)
-        self._state, self._skipped = self._snapshot(), 0
+        # A restored run draws on: after this, nothing may draw before the first step.
+        self.checkpoints = RunCheckpoints(
+            run / "checkpoints",
+            config,
+            ranks,
+            model=self.model,
+            tokenizer=self.tokenizer,
+            optimizer=self.optimizer,
+            rng=self.rng,
+            levels=self.levels,
+        )
+
+        # Rows of steps that were lost with their checkpoint are not history.
+        rows = [row for row in read_metrics(run / METRICS) if row["step"] <= self.step]
+        self._collapse = CollapseMonitor(rows)
+        self._errors = ErrorMonitor(rows)
+        self._skipped = 0
         self.policy = open_policy(
-            config, self.model, self.tokenizer, start, run, ranks=ranks
+            config,
+            self.model,
+            self.tokenizer,
+            start,
+            run,
+            ranks=ranks,
         )
-        self.trainer = PolicyUpdate(
+        self.trainer = self._policy_update(rollouts)
+
+    def _policy_update(self, rollouts: Rollouts) -> PolicyUpdate:
+        """What turns a step's episodes into a step of the weights."""
+        config = self.config
+        # Weights that sampled themselves have no mismatch to correct.
+        importance_cap = config.engine.importance_cap
+        if self.policy.shares_weights:
+            importance_cap = math.inf
+        return PolicyUpdate(
             model=self.model,
             chat=self.policy.chat,
             algorithm=algorithm_of(config),
@@ -110,14 +131,17 @@ class TrainingLoop:
             limits=config.reference,
             max_grad_norm=config.max_grad_norm,
             max_tokens_per_pack=config.max_tokens_per_pack,
-            ranks=ranks,
+            ranks=self.ranks,
             episode_tokens=config.limits.episode_tokens,
-            teacher=_teacher(config, self.tokenizer),
+            teacher=teacher_of(config, self.tokenizer),
             solution=_solution(config, rollouts),
-            importance_cap=math.inf
-            if self.policy.shares_weights
-            else config.engine.importance_cap,
+            importance_cap=importance_cap,
         )
+
+    @property
+    def step(self) -> int:
+        """The last finished step, 0 before the first."""
+        return self.checkpoints.step
 
     def __enter__(self) -> Self:
         return self
@@ -131,50 +155,52 @@ class TrainingLoop:
         On Ctrl-C, and if training cannot go on, every finished step is saved first. Raises
         TrainingError for a step without a verdict, and for a gradient that stays not finite.
         """
-        total, lead, tracker = (
-            self.config.max_steps,
-            self.ranks.is_main_process,
-            self.config.tracker,
-        )
-        with (
-            Metrics(self.run, last_step=self.step, tracker=tracker)
-            if lead
-            else nullcontext() as metrics,
-            progress(total, "training", shown=lead) as bar,
-        ):
+        total = self.config.max_steps
+        is_main = self.ranks.is_main_process
+        with ExitStack() as stack:
+            # Rank 0 alone writes metrics, and only its bar is on the terminal.
+            metrics = None
+            if is_main:
+                metrics = Metrics(
+                    self.run,
+                    last_step=self.step,
+                    tracker=self.config.tracker,
+                )
+                stack.enter_context(metrics)
+            bar = stack.enter_context(progress(total, "training", shown=is_main))
             bar.advance(self.step)
+
             try:
                 self._validate(metrics)
                 while self.step < total:
                     self._one_step(metrics, bar)
                     if self.step % self.config.save_every == 0 or self.step == total:
-                        self._save()
+                        self.checkpoints.save()
                     self._validate(metrics)
             except (KeyboardInterrupt, TrainingError, SandboxError, PeerLostError):
-                # Parts of a sharded model lie with ranks that may be gone.
-                if self.step > self._saved and not self.ranks.sharded:
-                    self._save()
-                if self._saved:
-                    folder = checkpoint.step_folder(
-                        self.run / "checkpoints", self._saved
-                    )
-                    logger.info("the last saved step is kept in %s", folder)
+                self._save_unsaved()
                 raise
+
+    def _save_unsaved(self) -> None:
+        """Saves the steps since the last save, before a failure passes on."""
+        # Parts of a sharded model lie with ranks that may be gone.
+        if self.step > self.checkpoints.saved and not self.ranks.sharded:
+            self.checkpoints.save()
+        if self.checkpoints.saved:
+            folder = self.checkpoints.saved_folder
+            logger.info("the last saved step is kept in %s", folder)
 
     def _one_step(self, metrics: Metrics | None, bar: Progress) -> None:
         """Plays the step's groups, learns from them and logs it."""
-        config, started = self.config, time.monotonic()
         step = self.step + 1
+        started = time.monotonic()
         with full_parameters(self.model):
             tasks, episodes, rounds = self._groups(step)
         self._keep(step, episodes)
         played = time.monotonic()
-        log = episode_log(episodes) | self._errors.numbers(episodes)
-        if self.trainer.algorithm.refill:
-            log["episodes/refills"] = float(rounds - 1)
-            log["episodes/mixed_groups"] = float(
-                mixed_groups(episodes, config.group_size)
-            )
+        log = self._episode_log(episodes, rounds)
+
+        # Weights, level and metrics change as one: no interrupt may come between them.
         with _without_interrupts():
             update = self._update(step, tasks, episodes)
             log |= update.log
@@ -187,7 +213,8 @@ class TrainingLoop:
             if metrics is not None:
                 write_credit(credit_path(self.run, step), update.credit_rows)
                 metrics.write(step, **log)
-            self.step, self._state = step, self._snapshot()
+            self.checkpoints.finish_step(step)
+
         bar.advance(1, describe_step(log))
         if self._skipped >= MAX_SKIPS:
             raise TrainingError(
@@ -195,16 +222,27 @@ class TrainingLoop:
                 "nothing was learned in them; use a lower lr or dtype=float32"
             )
 
+    def _episode_log(self, episodes: list[Episode], rounds: int) -> dict[str, float]:
+        """What to log of the step's episodes, which took `rounds` rounds to play."""
+        log = episode_log(episodes)
+        log |= self._errors.numbers(episodes)
+        if self.trainer.algorithm.refill:
+            mixed = mixed_groups(episodes, self.config.group_size)
+            log["episodes/refills"] = float(rounds - 1)
+            log["episodes/mixed_groups"] = float(mixed)
+        return log
+
     def _validate(self, metrics: Metrics | None) -> None:
         """Every `validation.every` steps: held-out success, and the best step's checkpoint."""
-        config, path = self.config.validation, self.run / VALIDATION
+        config = self.config.validation
         if not config.every or self.step % config.every or self.step == 0:
             return
-        before = self.ranks.broadcast_object(
-            lambda: {row["step"]: row.get(ID) for row in read_metrics(path)}
-        )
-        if self.step in before:
+
+        # A resumed run does not measure a step twice; all ranks must agree on that.
+        success = self.ranks.broadcast_object(self._validation_success)
+        if self.step in success:
             return
+
         with full_parameters(self.model):
             values = validate(
                 self._rollouts,
@@ -213,17 +251,17 @@ class TrainingLoop:
                 self.levels.level,
                 seed=self.config.seed,
             )
-        others = [value for value in before.values() if value is not None]
-        if ID in values and values[ID] > max(others, default=-1.0):
-            if self._saved != self.step:
-                self._save()
-            if self.ranks.is_main_process:
-                checkpoint.mark_best(
-                    checkpoint.step_folder(self.run / "checkpoints", self.step)
-                )
+        earlier = [value for value in success.values() if value is not None]
+        if ID in values and values[ID] > max(earlier, default=-1.0):
+            self.checkpoints.mark_best()
         if metrics is not None:
             metrics.write_validation(self.step, **values)
             logger.info("step %d: %s", self.step, describe_validation(values))
+
+    def _validation_success(self) -> dict[int, float | None]:
+        """Held-out success by step; None for a step in which no held-out task had a verdict."""
+        rows = read_metrics(self.run / VALIDATION)
+        return {row["step"]: row.get(ID) for row in rows}
 
     def _groups(self, step: int) -> tuple[list[Task], list[Episode], int]:
         """The step's tasks, their episodes group by group, and the rounds that it took.
@@ -231,41 +269,55 @@ class TrainingLoop:
         If the algorithm refills, further rounds replace groups that succeed or fail as one, until
         there are `tasks_per_step` others or no rounds are left.
         """
-        config, seed = self.config, self.config.seed
+        config = self.config
+        refills = self.trainer.algorithm.refill
         tasks = self._draw_tasks(config.tasks_per_step)
         episodes = self._rollouts(
-            self.policy, tasks, group=config.group_size, seed=_seed(seed, step)
+            self.policy,
+            tasks,
+            group=config.group_size,
+            seed=_seed(config.seed, step),
         )
+
         rounds = 1
-        for rounds in range(1, self.trainer.algorithm.refill + 2):
+        while rounds <= refills:
             missing = config.tasks_per_step - mixed_groups(episodes, config.group_size)
-            if missing == 0 or rounds > self.trainer.algorithm.refill:
+            if missing == 0:
                 break
             # Tasks of a round may stand in an earlier one: they are groups of their own.
             more = self._draw_tasks(missing)
-            drawn = _seed(seed, step, rounds)
             episodes += self._rollouts(
-                self.policy, more, group=config.group_size, seed=drawn
+                self.policy,
+                more,
+                group=config.group_size,
+                seed=_seed(config.seed, step, rounds),
             )
             tasks += more
+            rounds += 1
         return tasks, episodes, rounds
 
     def _update(self, step: int, tasks: list[Task], episodes: list[Episode]) -> Update:
         """One optimizer step, and what follows from it for the policy and the level."""
-        config = self.config
-        groups = [i // config.group_size for i in range(len(episodes))]
-        scale = min(1.0, step / max(1, config.warmup_steps))
+        size = self.config.group_size
+        groups = [i // size for i in range(len(episodes))]
+        warmup = min(1.0, step / max(1, self.config.warmup_steps))
         try:
-            update = self.trainer.update(episodes, groups, lr=config.lr * scale)
+            update = self.trainer.update(
+                episodes,
+                groups,
+                lr=self.config.lr * warmup,
+            )
         except ValueError as error:
-            raise TrainingError(
-                f"step {step} cannot be learned from: {error}"
-            ) from error
-        self._skipped = self._skipped + 1 if update.log.get("train/skipped") else 0
+            message = f"step {step} cannot be learned from: {error}"
+            raise TrainingError(message) from error
+
+        # Skips count only in a row: one finite gradient shows that the run can learn.
+        was_skipped = update.log.get("train/skipped")
+        self._skipped = self._skipped + 1 if was_skipped else 0
         self.policy.sync_weights()
+
         for i, task in enumerate(tasks):
-            first = i * config.group_size
-            of_task = episodes[first : first + config.group_size]
+            of_task = episodes[i * size : (i + 1) * size]
             if any(episode.verdict is not None for episode in of_task):
                 self.levels.record(task.level, success_rate(of_task))
         return update
@@ -276,9 +328,12 @@ class TrainingLoop:
         tries = 0
         tasks: list[Task] = []
         while len(tasks) < count:
-            pool = self._rollouts.env.tasks("train", self.levels.draw(self.rng))
-            task = pool[int(self.rng.integers(len(pool)))]
+            level = self.levels.draw(self.rng)
+            pool = self._rollouts.env.tasks("train", level)
+            place = self.rng.integers(len(pool))
+            task = pool[int(place)]
             tries += 1
+            # A level with fewer tasks than `count` has to repeat some.
             if task.id not in ids or tries > MAX_REDRAWS * count:
                 ids.add(task.id)
                 tasks.append(task)
@@ -293,53 +348,13 @@ class TrainingLoop:
                 credit_path(self.run, step).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
                 write_episodes(path, episodes)
-        if all(e.verdict is None for e in episodes):
+
+        if all(episode.verdict is None for episode in episodes):
+            causes = describe_causes(count_causes(episodes))
             raise TrainingError(
-                f"no episode of step {step} has a verdict "
-                f"({describe_causes(count_causes(episodes))}); the first broke with: "
+                f"no episode of step {step} has a verdict ({causes}); the first broke with: "
                 f"{episodes[0].error}. Fix that, then go on with resume=true"
             )
-
-    def _snapshot(self) -> dict[str, Any]:
-        """What the next step starts from, apart from weights and optimizer."""
-        return {
-            "random": checkpoint.random_state(self.rng),
-            "levels": self.levels.state_dict(),
-        }
-
-    def _save(self) -> None:
-        """Saves the last finished step, also in the middle of the next one's episodes.
-
-        All ranks must call it if the model is sharded.
-        """
-        weights = full_state_dict(self.model, dtype_of(self.config))
-        optimizer = self.optimizer.state_dict()
-        if self.ranks.is_main_process:
-            checkpoint.save(
-                self.run / "checkpoints",
-                self.step,
-                model=self.model,
-                tokenizer=self.tokenizer,
-                optimizer=optimizer,
-                weights=weights,
-                state=self._state,
-                keep=self.config.keep_checkpoints,
-            )
-        self._saved = self.step
-
-    def _restore(self) -> int:
-        """Loads the newest checkpoint; returns its step, 0 if there is none."""
-        folder = self.run / "checkpoints"
-        path = self.ranks.broadcast_object(
-            lambda: checkpoint.latest(folder) if self.config.resume else None
-        )
-        if path is None:
-            return 0
-        state = checkpoint.load_into(path, self.model, self.optimizer)
-        checkpoint.restore_random_state(state["random"], self.rng)
-        self.levels.load_state_dict(state["levels"])
-        logger.info("going on from %s", path)
-        return checkpoint.step_of(path)
 
 
 @contextmanager
@@ -348,9 +363,11 @@ def _without_interrupts() -> Iterator[None]:
 
     A second Ctrl-C is not held back.
     """
+    # Python lets the main thread alone set and run signal handlers.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+
     before = signal.getsignal(signal.SIGINT)
     interrupted = False
 
@@ -369,32 +386,6 @@ def _without_interrupts() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def with_adapters(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
-    """The model with fresh adapters on every linear layer, or as it is for rank 0."""
-    if not lora.rank:
-        return model
-    from peft import LoraConfig as Adapters
-    from peft import get_peft_model
-
-    options = Adapters(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    return cast(PreTrainedModel, get_peft_model(model, options))
-
-
-def _teacher(
-    config: TrainConfig, tokenizer: PreTrainedTokenizerBase
-) -> PreTrainedModel | None:
-    """The other model that `algo` learns from, if it learns from one."""
-    if not config.teacher:
-        return None
-    dtype, device = dtype_of(config), device_of(config)
-    return load_teacher(config.teacher, tokenizer, dtype=dtype, device=device)
-
-
 def _solution(config: TrainConfig, rollouts: Rollouts) -> Solution | None:
     """The environment's oracle, if `algo` shows its teacher the solution."""
     distill = algorithm_of(config).distill
@@ -404,4 +395,5 @@ def _solution(config: TrainConfig, rollouts: Rollouts) -> Solution | None:
 
 
 def _seed(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+    words = np.random.SeedSequence(parts).generate_state(1)
+    return int(words[0])

@@ -24,6 +24,7 @@ from scgrpo.runs import folders as runs
 from scgrpo.runs.disk import DiskError
 from scgrpo.runs.log import read_metrics
 from scgrpo.training import checkpoint
+from scgrpo.training.run_checkpoints import RunCheckpoints
 from tests.daily import Day
 
 ENDLESS = (
@@ -136,9 +137,9 @@ def test_a_disk_that_turns_read_only_stops_the_run_and_costs_no_more_than_the_st
     kept = broken / "checkpoints"
     threads = torch.get_num_threads()
     learn(whole, config)
-    save = TrainingLoop._save
+    save = RunCheckpoints.save
 
-    def turned(self: TrainingLoop) -> None:
+    def turned(self: RunCheckpoints) -> None:
         if self.step == 6:
             # The folder as it stands, and nothing can be written to it any more.
             for how in (["--bind"], ["-o", "bind,remount,ro"]):
@@ -147,7 +148,7 @@ def test_a_disk_that_turns_read_only_stops_the_run_and_costs_no_more_than_the_st
                 )
         save(self)
 
-    monkeypatch.setattr(TrainingLoop, "_save", turned)
+    monkeypatch.setattr(RunCheckpoints, "save", turned)
     try:
         with pytest.raises(
             DiskError, match="step-000006: the disk is read-only: choose a folder"

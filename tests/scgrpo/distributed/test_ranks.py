@@ -29,13 +29,13 @@ from scgrpo.distributed.ranks import (
     process_group,
 )
 from scgrpo.distributed.sharding import full_tensor, is_sharded, local_part, shard
-from scgrpo.loop import with_adapters
 from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_model, recompute_activations
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts, SharedRollouts
 from scgrpo.runs.log import read_metrics
+from scgrpo.training.open_model import with_adapters
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.update import PolicyUpdate
 from scgrpo.warm_start import with_token_ids
