@@ -60,6 +60,7 @@ def collate(episodes: Sequence[Episode], group: Sequence[int], *, pad_id: int) -
                 "leave such episodes out before collating"
             )
 
+    # Padding must carry no gradient: it is off the action mask, and its log-probability is 0.
     verified = [bool(episode.verified) for episode in episodes]
     ids = [episode.token_ids for episode in episodes]
     real = [[True] * len(row) for row in ids]
@@ -79,4 +80,8 @@ def collate(episodes: Sequence[Episode], group: Sequence[int], *, pad_id: int) -
 def _pad(rows: Sequence[Sequence[float]], pad: float, dtype: torch.dtype) -> Tensor:
     """(B, longest row), padded on the right."""
     tensors = [torch.tensor(row, dtype=dtype) for row in rows]
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=pad)
+    return torch.nn.utils.rnn.pad_sequence(
+        tensors,
+        batch_first=True,
+        padding_value=pad,
+    )

@@ -36,16 +36,23 @@ def open_policy(
     engine, tokens = config.engine, config.limits.episode_tokens
     if engine.kind == "hf":
         slots = config.tasks_per_step * config.group_size
-        return HFPolicy(model, tokenizer, slots=slots, cache_tokens=tokens)
+        return HFPolicy(
+            model,
+            tokenizer,
+            slots=slots,
+            cache_tokens=tokens,
+        )
     if ranks.count > 1:
         raise ValueError(f"several processes need engine.kind=hf, got {engine.kind}")
 
     if engine.kind == "vllm_server":
         sampler = VLLMServer(Server(engine.base_url))
     else:
+        # A user's `engine.options` win over what follows from the other settings.
         options: dict[str, Any] = {"max_model_len": tokens}
         if config.lora.rank:
             options |= {"enable_lora": True, "max_lora_rank": config.lora.rank}
-        sampler = VLLMEngine(start, **{**options, **engine.options})
+        options |= engine.options
+        sampler = VLLMEngine(start, **options)
     folder = run / WEIGHT_SYNC
     return RemotePolicy(model, tokenizer, sampler, folder, cache_tokens=tokens)

@@ -69,6 +69,7 @@ def card(run: Path, step: int) -> ModelCard:
 
     from scgrpo.runs.log import METRICS, VALIDATION, read_metrics
 
+    # The run may have gone on since: the card tells of this checkpoint's steps alone.
     config = settings.load(TrainConfig, run / CONFIG)
     rows = [row for row in read_metrics(run / METRICS) if row["step"] <= step]
     validation = [row for row in read_metrics(run / VALIDATION) if row["step"] == step]
@@ -104,6 +105,7 @@ def _source(run: Path, which: str) -> Path:
     """The folder of the checkpoint `which`."""
     from scgrpo.training import checkpoint
 
+    # A link or a number is a path at once; the newest step has to be looked for.
     folder = run / "checkpoints"
     if which == "latest":
         path = checkpoint.latest(folder)
@@ -115,11 +117,14 @@ def _source(run: Path, which: str) -> Path:
         raise ValueError(
             f"got checkpoint {which!r}, expected `latest`, `best` or a step's number"
         )
+
+    # `keep_checkpoints` deletes old steps, so a number may name one that was there.
     if path is None or not path.is_dir():
-        steps = [str(checkpoint.step_of(p)) for p in sorted(folder.glob("step-*"))]
+        folders = sorted(folder.glob("step-*"))
+        steps = [str(checkpoint.step_of(step)) for step in folders]
+        kept_steps = ", ".join(steps) or "(none)"
         raise ValueError(
-            f"{run} has no checkpoint {which}; it keeps the steps "
-            f"{', '.join(steps) or '(none)'}"
+            f"{run} has no checkpoint {which}; it keeps the steps {kept_steps}"
         )
     return path
 
@@ -170,10 +175,17 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "run", nargs="?", default=LATEST, help="folder, or name; default: newest"
+        "run",
+        nargs="?",
+        default=LATEST,
+        help="folder, or name; default: newest",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="a new folder"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a new folder",
     )
     parser.add_argument(
         "--checkpoint",
@@ -182,7 +194,10 @@ def _parser() -> argparse.ArgumentParser:
         help="latest (default), best, or a step",
     )
     parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), help="folder of runs"
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        help="folder of runs",
     )
     return parser
 

@@ -66,6 +66,7 @@ def resumed_run(
         defaults = settings.flat(TrainConfig())
         given = {key for key in new_values if new_values[key] != defaults[key]}
 
+    # Other settings would make the later steps those of another run.
     conflicts: list[str] = []
     for key in sorted(given - MAY_DIFFER):
         old, new = saved_values[key], new_values[key]
@@ -83,7 +84,11 @@ def resumed_run(
 
 def _train(config: TrainConfig, run: Path | None, ranks: Ranks) -> Path:
     """Trains in the folder `run`, or in a new one."""
-    with Rollouts(config.env, config.limits, sandbox=config.sandbox) as rollouts:
+    with Rollouts(
+        config.env,
+        config.limits,
+        sandbox=config.sandbox,
+    ) as rollouts:
         known_levels = rollouts.env.levels
         unknown = sorted(set(config.levels) - set(known_levels))
         if unknown:
@@ -91,6 +96,7 @@ def _train(config: TrainConfig, run: Path | None, ranks: Ranks) -> Path:
                 f"levels {unknown} are not among {config.env}'s: {known_levels}"
             )
 
+        # Rank 0 alone makes the folder and warms up; the others wait for it here.
         run, start = ranks.broadcast_object(
             lambda: _open_run(config, run, rollouts, ranks)
         )

@@ -29,7 +29,8 @@ def surrogate(
     ratio = probability_ratio(logprobs, old_logprobs, weight, sequence)
     advantage = token_advantage(advantage, logprobs)
     clipped = ratio.clamp(1.0 - clip_low, 1.0 + clip_high)
-    return -(weight * torch.minimum(ratio * advantage, clipped * advantage)).sum()
+    objective = torch.minimum(ratio * advantage, clipped * advantage)
+    return -(weight * objective).sum()
 
 
 def probability_ratio(
@@ -42,7 +43,11 @@ def probability_ratio(
         return torch.where(weight != 0, log_ratio, 0.0).exp()
 
     _, place, size = sequence.unique(return_inverse=True, return_counts=True)
-    total = torch.zeros(len(size), dtype=log_ratio.dtype, device=log_ratio.device)
+    total = torch.zeros(
+        len(size),
+        dtype=log_ratio.dtype,
+        device=log_ratio.device,
+    )
     mean = total.index_add(0, place, log_ratio) / size
     return mean[place].exp()
 

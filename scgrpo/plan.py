@@ -66,31 +66,39 @@ def text(config: TrainConfig) -> str:
     """The plan, a line for each number. Raises ValueError as the run itself would."""
     env = registry.make(config.env).unwrapped
     size = _size(config)
+    passes = _passes(config)
     episodes = config.tasks_per_step * config.group_size
-    most = episodes * config.limits.episode_tokens
-    algorithm = algorithm_of(config)
-    conditioned = reads_references(algorithm.credit)
-    teacher = conditioned or algorithm.distill is not None
+    max_tokens = episodes * config.limits.episode_tokens
+    memory_gib = peak_memory_mib(config, size) / 1024
     lines = [
         f"model       {size.parameters / 1e6:.0f} million parameters, "
         f"{size.trained / 1e6:.1f} million of them trained",
         f"episodes    {config.max_steps} steps of {config.tasks_per_step} x {config.group_size}: "
         f"{config.max_steps * episodes}",
-        f"tokens      at most {most:,} a step, {most * config.max_steps:,} in all",
-        "passes      of each episode a step: it is written once, read once by the policy"
-        + (", once by the policy with the reference" if conditioned else "")
-        + (", once by a teacher" if algorithm.distill is not None else "")
-        + ", and once backward",
-        f"memory      about {peak_memory_mib(config, size) / 1024:.1f} GiB at the peak, at most",
+        f"tokens      at most {max_tokens:,} a step, "
+        f"{max_tokens * config.max_steps:,} in all",
+        f"passes      of each episode a step: {', '.join(passes)}, and once backward",
+        f"memory      about {memory_gib:.1f} GiB at the peak, at most",
         f"sandboxes   {_sandboxes(config, env)}",
-        f"time        {_time(config, size, teacher)}",
+        # Two of the passes are writing the episode and reading it back.
+        f"time        {_time(config, size, teacher=len(passes) > 2)}",
     ]
     if config.validation.every:
         count = config.max_steps // config.validation.every
-        lines.append(
-            f"validation  {count} times {config.validation.tasks} episodes of each split"
-        )
+        tasks = config.validation.tasks
+        lines.append(f"validation  {count} times {tasks} episodes of each split")
     return "\n".join(lines)
+
+
+def _passes(config: TrainConfig) -> list[str]:
+    """The forward passes over an episode, in words."""
+    algorithm = algorithm_of(config)
+    passes = ["it is written once", "read once by the policy"]
+    if reads_references(algorithm.credit):
+        passes.append("once by the policy with the reference")
+    if algorithm.distill is not None:
+        passes.append("once by a teacher")
+    return passes
 
 
 def peak_memory_mib(config: TrainConfig, size: Size) -> float:
@@ -98,14 +106,21 @@ def peak_memory_mib(config: TrainConfig, size: Size) -> float:
     width = torch.empty((), dtype=dtype_of(config)).element_size()
     episodes = config.tasks_per_step * config.group_size
     weights = size.parameters * width
+
     # The gradient in fp32, a master where the weight is not fp32, and Adam's two moments.
+    gradient = 4 if width == 4 else 8
     moments = 2 if config.optimizer == "adamw_8bit" else 8
-    trained = size.trained * ((4 if width == 4 else 8) + moments)
+    trained = size.trained * (gradient + moments)
     cache = episodes * config.limits.episode_tokens * size.kept * width
-    step = episodes * (config.limits.episode_tokens + config.reference.tokens)
-    held = min(step, PolicyUpdate.cached_forward_tokens + config.max_tokens_per_pack)
+
+    # Larger batches than the graph's budget are computed again, pack by pack.
+    row_tokens = config.limits.episode_tokens + config.reference.tokens
+    graph_budget = PolicyUpdate.cached_forward_tokens + config.max_tokens_per_pack
+    graph_tokens = min(episodes * row_tokens, graph_budget)
+
     # What a layer keeps of a token: norms, projections and residuals, and the feed-forward part.
-    backward = held * size.layers * (10 * size.hidden + 6 * size.inner) * width
+    per_layer = 10 * size.hidden + 6 * size.inner
+    backward = graph_tokens * size.layers * per_layer * width
     return (weights + trained + cache + backward) / 2**20
 
 
@@ -114,9 +129,15 @@ def _size(config: TrainConfig) -> Size:
     about: PretrainedConfig = AutoConfig.from_pretrained(folder)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(about)
-    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
-    total = sum(p.numel() for p in model.parameters())
-    adapters = sum(config.lora.rank * (m.in_features + m.out_features) for m in linear)
+
+    total = sum(weight.numel() for weight in model.parameters())
+    adapters = 0
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            width = module.in_features + module.out_features
+            adapters += config.lora.rank * width
+
+    # Not every config has these two; their absence means one key-value head for each head.
     heads = about.num_attention_heads
     head = getattr(about, "head_dim", None) or about.hidden_size // heads
     groups = getattr(about, "num_key_value_heads", None) or heads
@@ -143,23 +164,23 @@ def _sandboxes(config: TrainConfig, env: object) -> str:
 def _time(config: TrainConfig, size: Size, teacher: bool) -> str:
     """From the newest run alike, else from a product of matrices that is timed now."""
     for run in reversed(all_runs(config.runs)):
-        if (seconds := _past_step_s(config, run)) is not None:
+        step_s = _past_step_s(config, run)
+        if step_s is not None:
             return (
-                f"{_span(seconds * config.max_steps)}, at {seconds:.1f} s a step as in {run}; "
+                f"{_span(step_s * config.max_steps)}, at {step_s:.1f} s a step as in {run}; "
                 "starting, a warm start and evaluations come on top"
             )
-    tokens = (
-        FILLED
-        * config.tasks_per_step
-        * config.group_size
-        * config.limits.episode_tokens
-    )
-    once = 2 * size.parameters * tokens
+
+    episodes = config.tasks_per_step * config.group_size
+    tokens = FILLED * episodes * config.limits.episode_tokens
     speed = _speed(config, size)
-    seconds = once * (3 + teacher) / speed + once / (speed * DECODING)
+    # A backward pass costs two forward ones; a teacher reads once more.
+    forward_s = 2 * size.parameters * tokens / speed
+    step_s = forward_s * (3 + teacher) + forward_s / DECODING
+    total_s = step_s * config.max_steps
+    # One layer's product says little of a whole step, hence the factor of three either way.
     return (
-        f"{_span(seconds * config.max_steps / 3)} to {_span(seconds * config.max_steps * 3)}: "
-        "no run of "
+        f"{_span(total_s / 3)} to {_span(total_s * 3)}: no run of "
         f"these settings in {config.runs}/, so from {speed / 1e9:,.0f} GFLOP/s measured here"
     )
 
@@ -167,36 +188,40 @@ def _time(config: TrainConfig, size: Size, teacher: bool) -> str:
 def _past_step_s(config: TrainConfig, run: Path) -> float | None:
     """Median seconds of a step of a run with the same settings, as far as they cost time."""
     try:
-        other = settings.load(TrainConfig, run / CONFIG)
+        saved = settings.load(TrainConfig, run / CONFIG)
         rows = read_metrics(run / METRICS)
     except ValueError:
         return None
-    if (
-        any(getattr(other, name) != getattr(config, name) for name in SAME_SETTINGS)
-        or not rows
-    ):
-        return None
-    return statistics.median(
-        row["time/rollout_s"] + row["time/update_s"] for row in rows
-    )
+
+    for name in SAME_SETTINGS:
+        if getattr(saved, name) != getattr(config, name):
+            return None
+    seconds = [row["time/rollout_s"] + row["time/update_s"] for row in rows]
+    return statistics.median(seconds) if seconds else None
 
 
 @torch.no_grad()
 def _speed(config: TrainConfig, size: Size) -> float:
     """Floating-point operations a second of a layer's product, in the run's type."""
-    kind = {"dtype": dtype_of(config), "device": device_of(config)}
-    one, other = (
-        torch.ones(512, size.hidden, **kind),
-        torch.ones(size.hidden, size.inner, **kind),
-    )
-    count, started = 0, time.monotonic()
-    while (passed := time.monotonic() - started) < PROBE_S:
-        (one @ other)[0, 0].item()
+    dtype, device = dtype_of(config), device_of(config)
+    states = torch.ones(512, size.hidden, dtype=dtype, device=device)
+    weight = torch.ones(size.hidden, size.inner, dtype=dtype, device=device)
+    count = 0
+    seconds = 0.0
+    started = time.monotonic()
+    while seconds < PROBE_S:
+        product = states @ weight
+        # Reading an element waits for the device.
+        product[0, 0].item()
         count += 1
-    return 2 * 512 * size.hidden * size.inner * count / passed
+        seconds = time.monotonic() - started
+    operations = 2 * 512 * size.hidden * size.inner
+    return operations * count / seconds
 
 
 def _span(seconds: float) -> str:
     if seconds < 90:
         return f"{math.ceil(seconds)} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

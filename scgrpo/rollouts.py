@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
@@ -49,11 +49,14 @@ class Rollouts:
         sandbox: SandboxConfig | None = None,
         threads: int = 32,
     ) -> None:
-        self._name, self._limits, self._threads = env, limits, threads
+        self._name = env
+        self._limits = limits
+        self._threads = threads
         self._envs: list[gymnasium.Env[str, str]] = []
         self._idle: list[gymnasium.Env[str, str]] = []
         self._lock = threading.Lock()
         self._pool: SandboxPool | None = None
+
         first = registry.make(env)
         inner = first.unwrapped
         if not isinstance(inner, TextEnv):
@@ -62,6 +65,8 @@ class Rollouts:
             )
         self.env = inner
         self._envs.append(first)
+
+        # Opening a pool starts containers: not for an environment without code.
         if "sandboxes" in inspect.signature(type(inner)).parameters:
             self._pool = open_pool(sandbox or SandboxConfig())
             logger.info("sandbox: %s", self._pool.description)
@@ -89,10 +94,10 @@ class Rollouts:
         episodes: dict[int, Episode] = {}
         workers = ThreadPoolExecutor(max(1, min(self._threads, count)), "episode")
         try:
-            futures = {
-                workers.submit(self._one, policy, tasks[i // group], seeds[i]): i
-                for i in range(count)
-            }
+            futures: dict[Future[Episode], int] = {}
+            for i in range(count):
+                task = tasks[i // group]
+                futures[workers.submit(self._one, policy, task, seeds[i])] = i
             with progress(count, description) if description else nullcontext() as bar:
                 for future in _as_they_end(futures):
                     index = futures[future]
@@ -102,6 +107,7 @@ class Rollouts:
                     if on_episode is not None:
                         on_episode(index, episodes[index])
         except BaseException:
+            # Threads wait for the policy: only closing it lets them end.
             workers.shutdown(wait=False, cancel_futures=True)
             if policy is not None:
                 policy.close()
@@ -124,17 +130,23 @@ class Rollouts:
         self.close()
 
     def _one(self, policy: Policy | None, task: Task, seed: int) -> Episode:
+        # A thread takes an idle environment: making one may cost a sandbox.
         with self._lock:
             env = self._idle.pop() if self._idle else None
         if env is None:
-            arguments: Mapping[str, Any] = (
-                {} if self._pool is None else {"sandboxes": self._pool}
-            )
+            arguments: dict[str, Any] = {}
+            if self._pool is not None:
+                arguments["sandboxes"] = self._pool
             env = registry.make(self._name, **arguments)
             with self._lock:
                 self._envs.append(env)
+
         episode = play(
-            env, policy or RandomPolicy(env), task, limits=self._limits, seed=seed
+            env,
+            policy or RandomPolicy(env),
+            task,
+            limits=self._limits,
+            seed=seed,
         )
         with self._lock:
             self._idle.append(env)
@@ -148,7 +160,9 @@ class SharedRollouts:
     """
 
     def __init__(self, rollouts: Rollouts, ranks: Ranks) -> None:
-        self._rollouts, self._ranks, self.env = rollouts, ranks, rollouts.env
+        self._rollouts = rollouts
+        self._ranks = ranks
+        self.env = rollouts.env
 
     def __call__(
         self,
@@ -164,8 +178,14 @@ class SharedRollouts:
         local = ranks.shard_range(len(tasks) * group)
         if ranks.count == 1:
             return self._rollouts(
-                policy, tasks, group=group, seed=seed, description=description
+                policy,
+                tasks,
+                group=group,
+                seed=seed,
+                description=description,
             )
+
+        # Every rank derives all seeds and takes its own of them.
         seeds = _seeds(seed, len(tasks) * group)
         played = self._rollouts(
             policy,
@@ -174,7 +194,11 @@ class SharedRollouts:
             seed=[seeds[i] for i in local],
             description=description if ranks.is_main_process else "",
         )
-        return [episode for part in ranks.all_gather(played) for episode in part]
+
+        episodes: list[Episode] = []
+        for part in ranks.all_gather(played):
+            episodes += part
+        return episodes
 
 
 def _seeds(seed: int | Sequence[int], count: int) -> list[int]:

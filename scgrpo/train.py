@@ -26,7 +26,12 @@ EXAMPLES = (
 def main(argv: Sequence[str] | None = None) -> None:
     """The command: exits with 0, 1 for what broke, 2 for bad settings, 130 for Ctrl-C."""
     argv = sys.argv[1:] if argv is None else argv
-    config = settings.parse(TrainConfig, argv, prog=PROG, examples=EXAMPLES)
+    config = settings.parse(
+        TrainConfig,
+        argv,
+        prog=PROG,
+        examples=EXAMPLES,
+    )
     with exit_codes(PROG, interrupted=f"stopped; go on with: {PROG} resume=true"):
         _run(config, settings.given_keys(TrainConfig, argv))
 

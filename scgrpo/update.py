@@ -90,13 +90,15 @@ class PolicyUpdate:
         ValueError if the credit rule or the algorithm cannot use the episodes.
         """
         chosen, skipped = self._select(episodes, group)
-        log = {"episodes/void": float(sum(e.verdict is None for e in episodes))}
+        ungraded = [episode for episode in episodes if episode.verdict is None]
+        log = {"episodes/void": float(len(ungraded))}
         if not chosen:
             return Update(log, skipped)
 
         # Credit is settled for the whole batch before the first gradient.
         forward = self.forward(
-            [episodes[i] for i in chosen], [group[i] for i in chosen]
+            [episodes[i] for i in chosen],
+            [group[i] for i in chosen],
         )
         credit = self.credit(forward)
         log |= credit.log
@@ -105,12 +107,14 @@ class PolicyUpdate:
         log |= gradient_log
         if self.algorithm.distill is not None:
             log |= self._distill(forward, self.algorithm.distill, log)
+
         norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
-        log |= {"train/gradient_norm": norm, "train/lr": lr}
+        log["train/gradient_norm"] = norm
+        log["train/lr"] = lr
+        # The optimizer leaves the weights as they are if the norm is not finite.
         log["train/skipped"] = float(not math.isfinite(norm))
-        return Update(
-            log, skipped + credit_rows(chosen, forward.batch, credit, entropy)
-        )
+        rows = credit_rows(chosen, forward.batch, credit, entropy)
+        return Update(log, skipped + rows)
 
     def forward(
         self, episodes: Sequence[Episode], group: Sequence[int]
@@ -131,10 +135,13 @@ class PolicyUpdate:
         """What the algorithm's rule gives each token; see `Credit.check` for what it raises."""
         batch, algorithm = forward.batch, self.algorithm
         penalty = overlong_penalty(
-            batch.real.sum(1), self.episode_tokens, algorithm.overlong
+            batch.real.sum(1),
+            self.episode_tokens,
+            algorithm.overlong,
         )
         advantage = algorithm.advantage(batch.rewards + penalty, batch.group)
         credit = algorithm.credit(forward, advantage, self.rng)
+        # A rule may be a user's own: what does not fit the batch is refused here.
         credit.check(batch.action_mask)
         return credit
 
@@ -142,18 +149,25 @@ class PolicyUpdate:
         self, episodes: Sequence[Episode], group: Sequence[int]
     ) -> tuple[list[int], list[CreditRow]]:
         """Places of the episodes to learn from, and a row with the reason for each other one."""
-        ungraded = [i for i, e in enumerate(episodes) if e.verdict is None]
-        chosen = [i for i, e in enumerate(episodes) if e.verdict is not None]
+        ungraded: list[int] = []
+        graded: list[int] = []
+        for i, episode in enumerate(episodes):
+            places = ungraded if episode.verdict is None else graded
+            places.append(i)
         # The credit record's word for ungraded is `void`.
         skipped = skipped_rows(ungraded, [group[i] for i in ungraded], "void")
         if not self.algorithm.drop_uniform_groups:
-            return chosen, skipped
+            return graded, skipped
 
-        rewards = torch.tensor([float(bool(episodes[i].verified)) for i in chosen])
-        chosen_group = torch.tensor([group[i] for i in chosen])
-        is_uniform = in_uniform_group(rewards, chosen_group).tolist()
-        dropped = [i for i, drop in zip(chosen, is_uniform, strict=True) if drop]
-        chosen = [i for i, drop in zip(chosen, is_uniform, strict=True) if not drop]
+        # By the verdict alone: with a length penalty hardly a group would be uniform.
+        rewards = torch.tensor([float(bool(episodes[i].verified)) for i in graded])
+        graded_group = torch.tensor([group[i] for i in graded])
+        is_uniform = in_uniform_group(rewards, graded_group).tolist()
+        chosen: list[int] = []
+        dropped: list[int] = []
+        for i, uniform in zip(graded, is_uniform, strict=True):
+            places = dropped if uniform else chosen
+            places.append(i)
         skipped += skipped_rows(dropped, [group[i] for i in dropped], "dropped")
         return chosen, skipped
 
@@ -165,16 +179,25 @@ class PolicyUpdate:
         Returns what to log, and the entropy (|o_b|,) in nats of each row b that was read.
         """
         scale = self.algorithm.weight(forward.batch.action_mask) * credit.weight
+        # Plain sums, because ranks and packs hold parts of different size.
         loss = entropy_sum = mismatch = capped = tokens = 0.0
         entropy: dict[int, Tensor] = {}
         for pack in forward.take(_rows_with_gradient(credit.advantage)):
             logprobs, pack_entropy = token_scores(
-                forward.head, pack.states, forward.targets(pack.rows), known=pack.scores
+                forward.head,
+                pack.states,
+                forward.targets(pack.rows),
+                known=pack.scores,
             )
             gap = logprobs.detach() - forward.old_logprobs(pack.rows)
             ratio = gap.exp().clamp(max=self.importance_cap)
             part = self._surrogate(
-                forward.batch, pack.rows, logprobs, scale, credit, ratio
+                forward.batch,
+                pack.rows,
+                logprobs,
+                scale,
+                credit,
+                ratio,
             )
             part.backward()
 
@@ -185,7 +208,13 @@ class PolicyUpdate:
             tokens += len(logprobs)
             entropy |= forward.by_row(pack.rows, pack_entropy)
 
-        sums = self.ranks.reduce_sum(loss, entropy_sum, mismatch, capped, tokens)
+        sums = self.ranks.reduce_sum(
+            loss,
+            entropy_sum,
+            mismatch,
+            capped,
+            tokens,
+        )
         for rows in self.ranks.all_gather(entropy):
             entropy |= rows
         return self._gradient_log(*sums), entropy
@@ -219,8 +248,13 @@ class PolicyUpdate:
         weight = scale[rows][mask].to(device)
         if math.isfinite(self.importance_cap):
             weight = weight * ratio
+
+        # The row of each token: a sequence-level ratio is a mean over it.
         places = torch.tensor(rows, dtype=torch.long)
         sequence = places[:, None].expand(mask.shape)[mask].to(device)
+
+        if not self.algorithm.sequence_ratio:
+            sequence = None
 
         # One step per batch: the sampling policy is the policy, so old is new, detached.
         return surrogate(
@@ -230,7 +264,7 @@ class PolicyUpdate:
             weight,
             self.algorithm.clip_low,
             self.algorithm.clip_high,
-            sequence if self.algorithm.sequence_ratio else None,
+            sequence,
         )
 
     def _distill(
@@ -241,15 +275,17 @@ class PolicyUpdate:
         `log` has what the surrogate logged: the loss of both is their sum.
         """
         prompts, expected = self._teacher_prompts(forward, options)
+        teacher = self.model if self.teacher is None else self.teacher
         sums = distillation_loss(
             forward,
             prompts,
             options,
-            self.algorithm.weight(forward.batch.action_mask),
-            teacher=self.model if self.teacher is None else self.teacher,
+            weight=self.algorithm.weight(forward.batch.action_mask),
+            teacher=teacher,
             importance_cap=self.importance_cap,
         )
         loss, divergence, mismatch, tokens = self.ranks.reduce_sum(*sums)
+
         distill_log = {
             "train/loss": log["train/loss"] + loss,
             "distill/tokens": tokens,
@@ -257,6 +293,7 @@ class PolicyUpdate:
         }
         if tokens:
             distill_log["distill/divergence"] = divergence / tokens
+            # A surrogate without tokens has measured none.
             if "train/logprob_mismatch" not in log:
                 distill_log["train/logprob_mismatch"] = mismatch / tokens
         return distill_log
@@ -271,22 +308,35 @@ class PolicyUpdate:
                 raise ValueError(
                     "distillation from another model: got no PolicyUpdate.teacher"
                 )
-            return {row: prompt_ids(e) for row, e in enumerate(episodes)}, len(episodes)
+            prompts = {row: prompt_ids(e) for row, e in enumerate(episodes)}
+            return prompts, len(episodes)
+
         if options.teacher == "gold":
             if self.solution is None:
                 raise ValueError(
                     "distillation from the solution: got no PolicyUpdate.solution"
                 )
-            prompts = gold_prompts(self.chat, self.limits, episodes, self.solution)
+            prompts = gold_prompts(
+                self.chat,
+                self.limits,
+                episodes,
+                self.solution,
+            )
             return prompts, len(episodes)
+
+        # A row without a verified peer has no teacher, and is not missing one.
         peers = draw_peer_references(batch.verified, batch.group, self.rng)
-        references = replace(References.none(len(episodes)), reference=peers)
-        return forward.reference_prompts(references, peers), int((peers >= 0).sum())
+        no_references = References.none(len(episodes))
+        references = replace(no_references, reference=peers)
+        prompts = forward.reference_prompts(references, peers)
+        return prompts, int((peers >= 0).sum())
 
 
 def _rows_with_gradient(advantage: Tensor) -> list[int]:
     """Rows whose advantage, (B,) or (B, T), is not 0 everywhere."""
-    return advantage.reshape(len(advantage), -1).any(1).nonzero()[:, 0].tolist()
+    by_row = advantage.reshape(len(advantage), -1)
+    rows = by_row.any(1).nonzero()
+    return rows[:, 0].tolist()
 
 
 def _at_tokens(advantage: Tensor, mask: Tensor) -> Tensor:

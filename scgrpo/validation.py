@@ -39,12 +39,19 @@ def validate(
     causes = Counter[str]()
     splits = [split for split in rollouts.env.splits if split != "train"]
     for place, split in enumerate(splits):
+        # The sample depends on seed and split alone, so that steps can be compared.
         every_task = rollouts.env.tasks(split, level)
         tasks = _sample(every_task, config.tasks, [seed, place])
         if not tasks:
             continue
-        description = f"validation, {split}"
-        episodes = rollouts(policy, tasks, group=1, seed=seed, description=description)
+
+        episodes = rollouts(
+            policy,
+            tasks,
+            group=1,
+            seed=seed,
+            description=f"validation, {split}",
+        )
         causes.update(count_causes(episodes))
         rate = success_rate(episodes)
         if not math.isnan(rate):
@@ -52,7 +59,8 @@ def validate(
 
     shifted = [value for name, value in success.items() if name != ID]
     if ID in success and shifted:
-        success["validation/gap"] = success[ID] - sum(shifted) / len(shifted)
+        mean_shifted = sum(shifted) / len(shifted)
+        success["validation/gap"] = success[ID] - mean_shifted
     errors = {f"{ERRORS}{cause}": float(count) for cause, count in causes.items()}
     return success | errors
 

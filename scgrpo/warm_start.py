@@ -58,9 +58,17 @@ def starting_weights(run: Path, config: TrainConfig, rollouts: Rollouts) -> Path
     if not _needs_warm_start(run, base, config, rollouts):
         return base
 
+    # Runs of the same settings share one warm start.
     level = _first_level(config, rollouts)
     options, dtype = config.warm_start, dtype_of(config)
-    key = cache_key(base, rollouts.env, level, options, str(dtype), config.seed)
+    key = cache_key(
+        base,
+        rollouts.env,
+        level,
+        options,
+        str(dtype),
+        config.seed,
+    )
     cached = cache_folder() / "warm_start" / key
     if is_model(cached):
         logger.info("warm start: loaded from the cache, %s", cached)
@@ -118,19 +126,20 @@ def cache_key(
 ) -> str:
     """Hex digest over everything that the stage's result depends on."""
     digest = hashlib.sha256()
-    for file in sorted(path for path in model.iterdir() if path.is_file()):
+    files = [path for path in model.iterdir() if path.is_file()]
+    for file in sorted(files):
         with file.open("rb") as opened:
-            digest.update(
-                file.name.encode() + hashlib.file_digest(opened, "sha256").digest()
-            )
+            content = hashlib.file_digest(opened, "sha256").digest()
+        digest.update(file.name.encode() + content)
     for task in env.tasks("train", level):
         digest.update(task.content_hash.encode())
     # The environment's random policy and its replies.
     digest.update(inspect.getsource(type(env)).encode())
-    learned = {
-        key: asdict(config)[key]
-        for key in ("episodes", "steps", "tasks_per_step", "lr")
-    }
+
+    # Only what changes the weights: a threshold or a mode does not.
+    options = asdict(config)
+    keys = ("episodes", "steps", "tasks_per_step", "lr")
+    learned = {key: options[key] for key in keys}
     parts = [
         env.name,
         env.version,
@@ -147,6 +156,7 @@ def cache_key(
 
 def with_token_ids(episode: Episode, chat: Chat) -> Episode:
     """A scripted episode as if the model had written it: with token ids, logprobs 0."""
+    # The ids must be those that the chat would give the model in a rollout.
     segments: list[Segment] = []
     for segment in episode.segments:
         if segment.source == "prompt":
@@ -188,10 +198,11 @@ def _starting_success(base: Path, config: TrainConfig, rollouts: Rollouts) -> fl
     """Success of the untrained model on training tasks of the first level; logged."""
     model, tokenizer = load_model(base, dtype=dtype_of(config))
     model.to(device_of(config))
-    tasks = _spread(
-        rollouts.env.tasks("train", _first_level(config, rollouts)),
-        config.warm_start.measure_episodes // EPISODES_PER_TASK,
-    )
+
+    # Spread over the level, because neighbours may be of one kind.
+    level = _first_level(config, rollouts)
+    count = config.warm_start.measure_episodes // EPISODES_PER_TASK
+    tasks = _spread(rollouts.env.tasks("train", level), count)
     cache_tokens = config.limits.episode_tokens
     with HFPolicy(model, tokenizer, cache_tokens=cache_tokens) as policy:
         episodes = rollouts(
@@ -256,6 +267,8 @@ def _random_episodes(
         seed=seed,
         description="random episodes",
     )
+
+    # Nothing is learned from them yet, so an error here is the machine's.
     for episode in episodes:
         if episode.verdict is None:
             raise SandboxError(f"a random episode broke: {episode.error}")
@@ -270,7 +283,11 @@ def _draw(
     for episode in data:
         by_task.setdefault(episode.task.id, []).append(episode)
     groups = list(by_task.values())
-    places = rng.choice(len(groups), size=min(tasks, len(groups)), replace=False)
+    places = rng.choice(
+        len(groups),
+        size=min(tasks, len(groups)),
+        replace=False,
+    )
     return [groups[place] for place in places]
 
 

@@ -48,7 +48,8 @@ def mean_difference(rewards: Tensor, group: Tensor) -> Tensor:
     advantage = torch.zeros_like(rewards)
     for g in group.unique():
         rows = group == g
-        advantage[rows] = rewards[rows] - rewards[rows].mean()
+        group_rewards = rewards[rows]
+        advantage[rows] = group_rewards - group_rewards.mean()
     return advantage.masked_fill(in_uniform_group(rewards, group), 0.0)
 
 
@@ -80,7 +81,8 @@ def overlong_penalty(tokens: Tensor, budget: int, share: float) -> Tensor:
     if share == 0.0:
         return torch.zeros(len(tokens))
     buffer = share * budget
-    return ((budget - buffer - tokens.float()) / buffer).clamp(-1.0, 0.0)
+    room = budget - buffer - tokens.float()
+    return (room / buffer).clamp(-1.0, 0.0)
 
 
 def no_reward(rewards: Tensor, group: Tensor) -> Tensor:

@@ -66,13 +66,16 @@ class Distillation:
     coefficient: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, kind in (("teacher", Teacher), ("divergence", Divergence)):
-            value, choices = getattr(self, name), get_args(kind)
+        kinds = {"teacher": Teacher, "divergence": Divergence}
+        for name, kind in kinds.items():
+            value = getattr(self, name)
+            choices = get_args(kind)
             if value not in choices:
                 raise ValueError(
                     f"Distillation.{name} must be one of {', '.join(choices)}, "
                     f"got {value!r}"
                 )
+        # `not >` refuses NaN as well.
         if not self.coefficient > 0.0:
             raise ValueError(
                 f"Distillation.coefficient must be positive, got {self.coefficient}"
@@ -111,31 +114,40 @@ def distillation_loss(
     scaled by the probability here over the engine's, up to `importance_cap`; infinite: no scaling.
     """
     is_capped = options.divergence == "sampled" and math.isfinite(importance_cap)
+    teacher_head = output_layer(teacher)
     sums = DistillationSums(0.0, 0.0, 0.0, 0.0)
 
     # Rows that share both prompts go together: the key is one prompt after the other.
-    student_prompts = {row: prompt_ids(forward.episodes[row]) for row in prompts}
-    keys = {row: student_prompts[row] + prompt for row, prompt in prompts.items()}
+    student_prompts: dict[int, TokenIds] = {}
+    keys: dict[int, TokenIds] = {}
+    for row, prompt in prompts.items():
+        student_prompts[row] = prompt_ids(forward.episodes[row])
+        keys[row] = student_prompts[row] + prompt
+
     for key, rows in forward.packs(keys):
+        # A rank without rows in this pack still takes part in the sharded model's passes.
         student_prompt = student_prompts[rows[0]] if rows else key
         teacher_prompt = key[len(student_prompt) :]
         with torch.no_grad():
             teacher_states = forward.states(rows, teacher_prompt, teacher)
-        values, logprobs = token_divergences(
+        student_states = forward.states(rows, student_prompt)
+        divergence, logprobs = token_divergences(
             options.divergence,
-            (forward.head, forward.states(rows, student_prompt)),
-            (output_layer(teacher), teacher_states),
-            forward.targets(rows),
+            student=(forward.head, student_states),
+            teacher=(teacher_head, teacher_states),
+            targets=forward.targets(rows),
         )
 
         mismatch = logprobs - forward.old_logprobs(rows)
         mask = forward.batch.action_mask[rows]
-        scale = (weight[rows][mask] * options.coefficient).to(values.device)
+        scale = weight[rows][mask] * options.coefficient
+        scale = scale.to(divergence.device)
         if is_capped:
-            scale = scale * mismatch.exp().clamp(max=importance_cap)
-        loss = (scale * values).sum()
+            ratio = mismatch.exp().clamp(max=importance_cap)
+            scale = scale * ratio
+        loss = (scale * divergence).sum()
         loss.backward()
-        sums = _add(sums, loss, values.detach(), mismatch)
+        sums = _add(sums, loss, divergence.detach(), mismatch)
     return sums
 
 
@@ -176,7 +188,14 @@ def token_divergences(
     for s, t, ids in chunks:
         # Checkpointed, so that no logits (A, V) of all tokens are held for the backward pass.
         chunk_values, chunk_logprobs = checkpoint(
-            _chunk, kind, student_head, s, teacher_head, t, ids, use_reentrant=False
+            _chunk,
+            kind,
+            student_head,
+            s,
+            teacher_head,
+            t,
+            ids,
+            use_reentrant=False,
         )
         values.append(chunk_values)
         logprobs.append(chunk_logprobs)
@@ -204,20 +223,26 @@ def _chunk(
 
 
 def _forward_kl(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
-    return (log_t.exp() * (log_t - log_s)).sum(-1)
+    log_ratio = log_t - log_s
+    return (log_t.exp() * log_ratio).sum(-1)
 
 
 def _reverse_kl(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
-    return (log_s.exp() * (log_s - log_t)).sum(-1)
+    log_ratio = log_s - log_t
+    return (log_s.exp() * log_ratio).sum(-1)
 
 
 def _mean_kl(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
-    return (_forward_kl(log_s, log_t, ids) + _reverse_kl(log_s, log_t, ids)) / 2
+    forward = _forward_kl(log_s, log_t, ids)
+    reverse = _reverse_kl(log_s, log_t, ids)
+    return (forward + reverse) / 2
 
 
 def _jensen_shannon(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
     middle = torch.logaddexp(log_s, log_t) - math.log(2.0)
-    return (_reverse_kl(log_s, middle, ids) + _forward_kl(middle, log_t, ids)) / 2
+    student = _reverse_kl(log_s, middle, ids)
+    teacher = _forward_kl(middle, log_t, ids)
+    return (student + teacher) / 2
 
 
 def _log_ratio(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:

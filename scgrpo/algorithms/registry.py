@@ -85,11 +85,10 @@ def _from_module(name: str, module: str, attribute: str) -> Algorithm:
 
     # Presets that the module imports to start from are not its own.
     presets = set(map(id, ALGORITHMS.values()))
-    own = [
-        key
-        for key, other in sorted(values.items())
-        if isinstance(other, Algorithm) and id(other) not in presets
-    ]
+    own: list[str] = []
+    for key, candidate in sorted(values.items()):
+        if isinstance(candidate, Algorithm) and id(candidate) not in presets:
+            own.append(key)
     got = f"a {type(value).__name__}" if attribute in values else "nothing of that name"
     file = values.get("__file__", module)
     if own:

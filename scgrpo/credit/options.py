@@ -57,12 +57,14 @@ class CreditOptions:
             raise ValueError(
                 f"credit.percentile must be in [0, 1], got {self.percentile}"
             )
+        # `not >` refuses NaN as well.
         if not self.floor > 0.0:
             raise ValueError(f"credit.floor must be positive, got {self.floor}")
         if not self.alpha_div >= 0.0:
             raise ValueError(
                 f"credit.alpha_div must be 0 or more, got {self.alpha_div}"
             )
+
         if self.contrastive and self.control == "entropy":
             raise ValueError(
                 "credit.contrastive has no effect with control=entropy; set one only"

@@ -75,6 +75,7 @@ def credit_rows(
     if divergence is None:
         divergence = torch.zeros_like(credit.weight)
 
+    # The file counts places of the step's episodes, the batch only those learned from.
     rows: list[CreditRow] = []
     for row, place in enumerate(places):
         mask = batch.action_mask[row]
@@ -98,11 +99,14 @@ def _reference_and_case(
     credit: Credit, row: int, places: Sequence[int]
 ) -> tuple[int | None, str]:
     """The place of the row's reference, and its case."""
-    if credit.references is None:
+    references = credit.references
+    if references is None:
         return None, NO_REFERENCES
-    reference = int(credit.references.reference[row])
-    case = Case(int(credit.references.case[row])).label
-    return None if reference < 0 else places[reference], case
+    case = Case(int(references.case[row])).label
+    reference = int(references.reference[row])
+    if reference < 0:
+        return None, case
+    return places[reference], case
 
 
 def _mean(advantage: Tensor, mask: Tensor) -> float:
@@ -132,7 +136,11 @@ def write_credit(path: Path, rows: Iterable[CreditRow]) -> None:
     lines: list[str] = []
     for row in sorted(rows, key=lambda row: row.episode):
         values = _shorten(asdict(row))
-        line = json.dumps(values, separators=(",", ":"), allow_nan=False)
+        line = json.dumps(
+            values,
+            separators=(",", ":"),
+            allow_nan=False,
+        )
         lines.append(line + "\n")
     write_atomically(path, "".join(lines))
 
@@ -142,9 +150,12 @@ def _shorten(value: object) -> object:
         return {key: _shorten(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_shorten(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    return value
+    if not isinstance(value, float):
+        return value
+    # JSON has no NaN or infinity.
+    if not math.isfinite(value):
+        return None
+    return float(f"{value:.{DIGITS}g}")
 
 
 def saved_steps(run: Path) -> list[int]:
@@ -166,18 +177,21 @@ def read_step(run: Path, step: int) -> list[tuple[Episode, CreditRow]]:
         range_ = f"it has {steps[0]} to {steps[-1]}" if steps else "it has none"
         raise ValueError(f"{run} has no episodes of step {step}; {range_}")
 
+    # A step that ended before its update has episodes alone.
     episodes = list(read_episodes(path))
     rows = _read_rows(credit) if credit.is_file() else {}
-    if stray := sorted(set(rows) - set(range(len(episodes)))):
-        raise ValueError(f"{credit}: no episode {stray[0]} in {path}")
+    for place in sorted(rows):
+        if place not in range(len(episodes)):
+            raise ValueError(f"{credit}: no episode {place} in {path}")
 
-    try:
-        return [
-            (episode, _row_of(episode, place, rows.get(place, {})))
-            for place, episode in enumerate(episodes)
-        ]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{credit}: {error}") from error
+    pairs: list[tuple[Episode, CreditRow]] = []
+    for place, episode in enumerate(episodes):
+        try:
+            row = _row_of(episode, place, rows.get(place, {}))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{credit}: {error}") from error
+        pairs.append((episode, row))
+    return pairs
 
 
 def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
@@ -189,6 +203,7 @@ def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
             row = json.loads(line)
             rows[row["episode"]] = row
         except (ValueError, KeyError, TypeError) as error:
+            # A killed run tears the last line alone; damage before it is an error.
             if number < len(lines):
                 raise ValueError(
                     f"{path}, line {number}: not credit: {line[:80]!r}"
@@ -198,20 +213,20 @@ def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
 
 def _row_of(episode: Episode, place: int, data: Mapping[str, Any]) -> CreditRow:
     """The row of an episode. Raises ValueError if its lengths are not those of the episode."""
-    row = CreditRow(
+    per_token = {name: tuple(data.get(name) or ()) for name in PER_TOKEN}
+    expected = sum(len(turn.token_ids) for turn in episode.turns)
+    for name, values in per_token.items():
+        # Empty: no pass read the episode.
+        if len(values) not in (0, expected):
+            raise ValueError(
+                f"episode {place}: got {len(values)} values of {name}, expected one for each of "
+                f"its {expected} action tokens: do the files belong to the same step?"
+            )
+    return CreditRow(
         place,
         group=data.get("group"),
         reference=data.get("reference"),
         case=data.get("case") or "",
         advantage=data.get("advantage"),
-        **{name: tuple(data.get(name) or ()) for name in PER_TOKEN},
+        **per_token,
     )
-    expected = sum(len(turn.token_ids) for turn in episode.turns)
-    for name in PER_TOKEN:
-        got = len(getattr(row, name))
-        if got not in (0, expected):
-            raise ValueError(
-                f"episode {place}: got {got} values of {name}, expected one for each of its "
-                f"{expected} action tokens: do the files belong to the same step?"
-            )
-    return row

@@ -110,14 +110,26 @@ def assign_references(
     negative = reference.copy()
     case = reference.copy()
 
+    # In the order of the groups' numbers: the draws of a seed depend on it.
     for g in np.unique(groups):
         rows = np.flatnonzero(groups == g)
-        kind = _case(int(passed[rows].sum()), len(rows), options)
+        successes = int(passed[rows].sum())
+        kind = _case(successes, len(rows), options)
         case[rows] = kind
-        other_rows = np.flatnonzero(groups != g)
-        pool = other_rows if options.control == "wrong_ref" else rows
+        pool = rows
+        if options.control == "wrong_ref":
+            pool = np.flatnonzero(groups != g)
+
         if kind in (Case.WEIGHTED, Case.WEIGHTED_SINGLE):
-            _draw_verified(rows, pool, passed, reference, negative, rng, options)
+            _draw_verified(
+                rows,
+                pool,
+                passed,
+                reference,
+                negative,
+                rng,
+                options,
+            )
         elif kind is Case.DIVERSITY:
             _draw_for_diversity(rows, pool, passed, reference, rng)
 
@@ -156,6 +168,7 @@ def _draw_verified(
 ) -> None:
     """Writes each row's draw among the verified rows of `pool`, and its negative one."""
     verified = pool[passed[pool]]
+    failed = rows[~passed[rows]]
     if options.shared_reference:
         verified = rng.permutation(verified)
     for row in rows.tolist():
@@ -164,8 +177,9 @@ def _draw_verified(
             # The first of one order for all is uniform for each of them, itself left out.
             candidates = candidates[:1]
         reference[row] = _draw(candidates, NONE, rng)
+        # Without a verified reference there is nothing to contrast with.
         if options.contrastive and reference[row] != NONE:
-            negative[row] = _draw(rows[~passed[rows]], row, rng)
+            negative[row] = _draw(failed, row, rng)
 
 
 def _draw_for_diversity(
@@ -177,8 +191,11 @@ def _draw_for_diversity(
 ) -> None:
     """Writes the one draw for a group without a success; the row r itself gets none."""
     r = _draw(rows, NONE, rng)
-    is_own_group = pool is rows
-    reference[rows] = r if is_own_group else _draw(pool[~passed[pool]], NONE, rng)
+    if pool is rows:
+        reference[rows] = r
+    else:
+        failed = pool[~passed[pool]]
+        reference[rows] = _draw(failed, NONE, rng)
     reference[r] = NONE
 
 
@@ -195,5 +212,8 @@ def _case(n: int, size: int, options: CreditOptions) -> Case:
 
 def _draw(pool: np.ndarray, excluded: int, rng: np.random.Generator) -> int:
     """A uniform draw from the rows of `pool` but `excluded`; NONE if nothing is left."""
-    pool = pool[pool != excluded]
-    return int(pool[rng.integers(len(pool))]) if len(pool) else NONE
+    candidates = pool[pool != excluded]
+    if not len(candidates):
+        return NONE
+    place = rng.integers(len(candidates))
+    return int(candidates[place])

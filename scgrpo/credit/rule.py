@@ -89,10 +89,12 @@ def _check_tensor(
             f"{' or '.join(map(str, shapes))}: start from the batch's action_mask or "
             "from the advantage that the rule gets"
         )
+    # A gradient through the credit would train the rule, not the policy.
     if value.requires_grad:
         raise ValueError(
             f"the credit rule's {name} has a gradient, expected a constant: detach() it"
         )
+
     at_actions = value[action_mask] if value.dim() == 2 else value
     if not at_actions.isfinite().all():
         raise ValueError(

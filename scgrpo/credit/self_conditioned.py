@@ -180,6 +180,7 @@ def summary(
 
     for case in Case:
         rows = references.case == case
+        # The reference r of an n = 0 group has weight 1 and would blur the mean.
         if case is Case.DIVERSITY:
             rows = rows & references.weighted
         tokens = w[action_mask & rows[:, None]]
@@ -231,6 +232,8 @@ def _signal(
         raise ValueError(
             "contrastive: got no divergence from the negative reference, expected (B, T)"
         )
+
+    # A row without a negative reference keeps its one-sided D.
     contrast = divergence - negative_divergence.detach().float()
     has_negative = references.negative_reference >= 0
     return torch.where(has_negative[:, None], contrast, divergence)

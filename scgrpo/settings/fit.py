@@ -66,8 +66,16 @@ def _fit(value: Any, kind: Any, key: str) -> Any:
         if fitted is not _MISFIT:
             return fitted
 
-    choices = [str(choice) for option in options for choice in _choices(option)]
-    near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
+    # A misspelt choice is the likeliest misfit.
+    choices: list[str] = []
+    for option in options:
+        choices += map(str, _choices(option))
+    near = difflib.get_close_matches(
+        str(value),
+        choices,
+        n=1,
+        cutoff=0.5,
+    )
     hint = f"; did you mean {near[0]}?" if near else ""
     raise SettingsError(f"{key}: got {value!r}, expected {type_name(kind)}{hint}")
 

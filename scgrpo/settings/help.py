@@ -58,6 +58,7 @@ def markdown(cls: type, where: str = "", defaults: Any = None) -> str:
     rows = ["| setting | type | default | meaning |", "|---|---|---|---|"]
     groups = ""
     for entry in _entries(cls, where, defaults):
+        # A bar in a cell would end the cell.
         meaning = entry.meaning.replace("|", "\\|")
         if entry.is_group:
             sentence = f"{meaning[:1].upper()}{meaning[1:]}."
@@ -82,7 +83,14 @@ def type_name(kind: Any) -> str:
         return f"list of {type_name(arguments[0])}"
     if origin is Mapping:
         return "key=value pairs"
-    names = {types.NoneType: "none", Path: "path", Any: "any", bool: "true|false"}
+
+    # What a user types, rather than what Python calls it.
+    names = {
+        types.NoneType: "none",
+        Path: "path",
+        Any: "any",
+        bool: "true|false",
+    }
     return names.get(kind) or getattr(kind, "__name__", str(kind))
 
 
@@ -105,9 +113,7 @@ def _group_lines(cls: type, where: str, defaults: Any = None) -> list[str]:
     groups: list[str] = []
     for entry in _entries(cls, where, defaults):
         if entry.is_group:
-            title = (
-                f"{entry.key}: {entry.meaning}" if entry.meaning else f"{entry.key}:"
-            )
+            title = f"{entry.key}: {entry.meaning}".rstrip()
             groups += ["", title]
             groups += _group_lines(entry.kind, f"{entry.key}.", entry.default)
         else:
@@ -123,7 +129,10 @@ def _help_lines(key: str, kind: str, meaning: str) -> list[str]:
         return [f"{head:<{MEANING_COLUMN}} {meaning}".rstrip()]
     indent = " " * 6
     wrapped = textwrap.wrap(
-        meaning, WIDTH, initial_indent=indent, subsequent_indent=indent
+        meaning,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
     )
     return [head, *wrapped]
 

@@ -54,8 +54,8 @@ def unknown_setting(key: str, keys: Sequence[str]) -> SettingsError:
     by_last_part = {_last_part(name): name for name in keys}
     near = [name for name in keys if _last_part(name) == last]
     near += difflib.get_close_matches(key, keys, n=2, cutoff=0.6)
-    for part in difflib.get_close_matches(last, by_last_part, n=2, cutoff=0.6):
-        near.append(by_last_part[part])
+    near_parts = difflib.get_close_matches(last, by_last_part, n=2, cutoff=0.6)
+    near += [by_last_part[part] for part in near_parts]
 
     nearest = list(dict.fromkeys(near))[:2]
     if nearest:
@@ -97,7 +97,7 @@ def _last_part(key: str) -> str:
 
 def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
     """A copy whose nested mappings are copies as well."""
-    return {
-        key: _copy(value) if isinstance(value, Mapping) else value
-        for key, value in values.items()
-    }
+    copy: dict[str, Any] = {}
+    for key, value in values.items():
+        copy[key] = _copy(value) if isinstance(value, Mapping) else value
+    return copy

@@ -45,7 +45,8 @@ def parse(
     field and ends the process with 0; settings that cannot be used end it with 2.
     """
     if "--help" in argv or "-h" in argv:
-        print(help_text(cls, prog=prog, examples=examples))
+        page = help_text(cls, prog=prog, examples=examples)
+        print(page)
         sys.exit(0)
     try:
         return read(cls, argv)
@@ -68,7 +69,8 @@ def given_keys(cls: type, argv: Sequence[str]) -> set[str]:
 
 def save(settings: Any, path: Path) -> None:
     """Writes every field, defaults included, as YAML that `load` reads back equal."""
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(_to_yaml_value(settings))))
+    config = OmegaConf.create(_to_yaml_value(settings))
+    path.write_text(OmegaConf.to_yaml(config))
 
 
 def load(cls: type[T], path: Path) -> T:
@@ -111,7 +113,8 @@ def _merge(cls: type, argv: Sequence[str]) -> dict[str, Any]:
             # Whatever came before the file wins over it as well.
             merged = OmegaConf.merge(_read_file(Path(text), fields), merged)
         else:
-            OmegaConf.update(merged, key, _value(text, _type_of(key, fields), key))
+            kind = _type_of(key, fields)
+            OmegaConf.update(merged, key, _value(text, kind, key))
     return _to_mapping(merged)
 
 
@@ -165,6 +168,7 @@ def _value(text: str, kind: Any, key: str) -> Any:
         return None
 
     origins = [typing.get_origin(option) for option in options]
+    # YAML would turn names such as `on` or `1e3` into other types.
     if str in options or Path in options or Literal in origins:
         return text
     if tuple in origins and not text.startswith("["):

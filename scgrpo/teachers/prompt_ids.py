@@ -48,12 +48,15 @@ def reference_prompts(
     for row, source in enumerate(reference.tolist()):
         if source < 0:
             continue
+
         key = (group[row], source)
         if key not in by_source:
+            # A group without a success shows a failure: its guide must not claim one.
+            is_verified = int(references.case[row]) != Case.DIVERSITY
             messages = teacher_messages(
                 episodes[row].messages,
                 episodes[source],
-                verified=int(references.case[row]) != Case.DIVERSITY,
+                verified=is_verified,
                 observation_chars=limits.observation_chars,
                 budget_tokens=limits.tokens,
                 count=lambda text: len(chat.ids(text)),
@@ -95,17 +98,20 @@ def load_teacher(
     Raises ValueError for one that does not exist, or whose tokenizer gives ids another meaning.
     """
     model, teacher_tokenizer = load_model(resolve_model(name), dtype=dtype)
+
+    # The teacher reads the student's ids as they are; another vocabulary would score noise.
     student_vocab = tokenizer.get_vocab()
     teacher_vocab = teacher_tokenizer.get_vocab()
     if student_vocab != teacher_vocab:
-        differ = sum(
-            teacher_vocab.get(token) != i for token, i in student_vocab.items()
-        )
+        differ = 0
+        for token, token_id in student_vocab.items():
+            differ += teacher_vocab.get(token) != token_id
         raise ValueError(
             f"teacher={name} has another tokenizer: {differ} of the model's "
             f"{len(student_vocab)} tokens are missing there or have another id. It scores the "
             "student's own token ids, so choose a teacher of the model's family"
         )
+
     model.to(device).requires_grad_(False)
     use_packed(model)
     return model
