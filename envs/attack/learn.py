@@ -179,13 +179,7 @@ def learn(
     likeliest = order[:MAX_FRAGMENTS]
     best = tuple(attacks[int(place)].name for place in likeliest)
     after = rewards.rate(policy, measured)
-    return LearningResult(
-        before=before,
-        during=during,
-        after=after,
-        best=best,
-        errors=len(rewards.errors),
-    )
+    return LearningResult(before, during, after, best, len(rewards.errors))
 
 
 class _Rewards:
