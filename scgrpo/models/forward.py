@@ -28,6 +28,7 @@ from scgrpo.models.packing import (
 )
 from scgrpo.models.scoring import (
     Scores,
+    concatenate,
     divergence,
     output_layer,
     predicting_states,
@@ -84,8 +85,12 @@ class BatchForward:
         cached_forward_tokens: int,
         ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
-        self.model, self.episodes, self.batch = model, episodes, batch
-        self._chat, self._limits, self._ranks = chat, limits, ranks
+        self.model = model
+        self.episodes = episodes
+        self.batch = batch
+        self._chat = chat
+        self._limits = limits
+        self._ranks = ranks
         self._max_tokens_per_pack = max_tokens_per_pack
         self._cached_forward_tokens = cached_forward_tokens
         self.local_rows = self._assign_rows()
@@ -110,9 +115,12 @@ class BatchForward:
         for pack in self._student_packs(rows):
             scores = self._lookup_scores(pack.rows)
             if scores is None:
-                scores = token_scores(self.head, pack.states, self.targets(pack.rows))
+                targets = self.targets(pack.rows)
+                scores = token_scores(self.head, pack.states, targets)
                 self._store_scores(pack.rows, scores)
-            for row, values in self.by_row(pack.rows, scores.entropy).items():
+            entropy_of = self.by_row(pack.rows, scores.entropy)
+            for row, values in entropy_of.items():
+                # A pack may hold rows that an earlier call asked for.
                 if row in requested:
                     entropy[row, mask[row]] = values
 
@@ -139,10 +147,15 @@ class BatchForward:
             if not together:
                 continue
             student = torch.cat([student_states[row] for row in together])
-            targets = self.targets(together)
-            kl, scores = divergence(self.head, teacher, student, targets)
+            kl, scores = divergence(
+                self.head,
+                teacher,
+                student,
+                self.targets(together),
+            )
             self._store_scores(together, scores)
-            for row, values in self.by_row(together, kl).items():
+            kl_of = self.by_row(together, kl)
+            for row, values in kl_of.items():
                 d[row, mask[row]] = values
 
         self._ranks.all_reduce_(d)
@@ -155,17 +168,21 @@ class BatchForward:
         even if `rows` lacks them, as their pass is paid for.
         """
         graphs = [pack for pack in self._cache if pack.states.requires_grad]
-        self._cache, self._cached_rows, self._graph_tokens = [], set(), 0
-        # A comprehension, because a loop's variable would keep its last graph alive.
-        done = {row for pack in graphs for row in pack.rows}
+        self._cache = []
+        self._cached_rows = set()
+        self._graph_tokens = 0
+        # In a function, because a loop's variable here would keep its last graph alive.
+        done = _rows_of(graphs)
 
         # Popped, so that the caller holds the only reference to a graph.
         while graphs:
             yield self._with_scores(graphs.pop())
 
         rest = [row for row in rows if row not in done]
-        for prompt, together in self.packs(self._prompts(rest)):
-            yield self._with_scores(Pack(together, self.states(together, prompt)))
+        packs = self.packs(self._prompts(rest))
+        for prompt, together in packs:
+            # Without a local, for the same reason.
+            yield self._with_scores(self._read(together, prompt))
 
     def packs(
         self, prompts: Mapping[int, TokenIds]
@@ -174,11 +191,16 @@ class BatchForward:
 
         If the model is sharded, a rank with fewer packs than another gets some without rows.
         """
-        local = {row: p for row, p in prompts.items() if row in self.local_rows}
+        local: dict[int, TokenIds] = {}
+        for row, prompt in prompts.items():
+            if row in self.local_rows:
+                local[row] = prompt
+
         packs = pack_rows(self.episodes, local, self._max_tokens_per_pack)
         if self._ranks.sharded:
-            longest = max(self._ranks.all_gather(len(packs)))
-            packs += [(DUMMY_PROMPT, [])] * (longest - len(packs))
+            counts = self._ranks.all_gather(len(packs))
+            for _ in range(max(counts) - len(packs)):
+                packs.append((DUMMY_PROMPT, []))
         return packs
 
     def states(
@@ -194,9 +216,13 @@ class BatchForward:
         model = model or self.model
         if not rows:
             return predicting_states(model, DUMMY_PROMPT, [DUMMY_PROMPT], [[False]])
-        completions = [completion_ids(self.episodes[row]) for row in rows]
-        branches = [ids for ids, _ in completions]
-        masks = [mask for _, mask in completions]
+
+        branches: list[list[int]] = []
+        masks: list[list[bool]] = []
+        for row in rows:
+            ids, mask = completion_ids(self.episodes[row])
+            branches.append(ids)
+            masks.append(mask)
         return predicting_states(model, prompt, branches, masks)
 
     def reference_prompts(
@@ -209,7 +235,12 @@ class BatchForward:
         """
         group = self.batch.group.tolist()
         return reference_prompts(
-            self._chat, self._limits, self.episodes, group, references, drawn
+            self._chat,
+            self._limits,
+            self.episodes,
+            group,
+            references,
+            drawn,
         )
 
     def targets(self, rows: list[int]) -> Tensor:
@@ -220,11 +251,14 @@ class BatchForward:
     def old_logprobs(self, rows: list[int]) -> Tensor:
         """(A,) log-probabilities, nats, that the action tokens of the rows were sampled with."""
         mask = self.batch.action_mask[rows]
-        return self.batch.old_logprobs[rows][mask].to(self.model.device)
+        logprobs = self.batch.old_logprobs[rows]
+        return logprobs[mask].to(self.model.device)
 
     def by_row(self, rows: list[int], values: Tensor) -> dict[int, Tensor]:
         """The values at the actions of `rows`, (A, ...), row by row, on the CPU."""
-        return dict(zip(rows, self._split(values.detach().cpu(), rows), strict=True))
+        on_cpu = values.detach().cpu()
+        parts = self._split(on_cpu, rows)
+        return dict(zip(rows, parts, strict=True))
 
     def _student_packs(self, rows: Sequence[int]) -> list[Pack]:
         """The cached unconditioned passes, which hold `rows` and may hold others.
@@ -240,12 +274,15 @@ class BatchForward:
         tokens = self._graph_tokens
         for prompt, together in packs:
             tokens += len(prompt)
-            tokens += sum(len(completion_ids(self.episodes[r])[0]) for r in together)
+            for row in together:
+                ids, _ = completion_ids(self.episodes[row])
+                tokens += len(ids)
         keep = tokens <= self._cached_forward_tokens and not self._ranks.sharded
 
         with torch.set_grad_enabled(keep):
             for prompt, together in packs:
-                self._cache.append(Pack(together, self.states(together, prompt)))
+                pack = self._read(together, prompt)
+                self._cache.append(pack)
         self._cached_rows.update(missing)
         if keep:
             self._graph_tokens = tokens
@@ -259,29 +296,34 @@ class BatchForward:
             states.update(zip(pack.rows, parts, strict=True))
         return states
 
+    def _read(self, rows: list[int], prompt: TokenIds) -> Pack:
+        return Pack(rows, self.states(rows, prompt))
+
     def _prompts(self, rows: Sequence[int]) -> dict[int, TokenIds]:
         return {row: prompt_ids(self.episodes[row]) for row in rows}
 
     def _with_scores(self, pack: Pack) -> Pack:
-        return pack._replace(scores=self._lookup_scores(pack.rows))
+        scores = self._lookup_scores(pack.rows)
+        return pack._replace(scores=scores)
 
     def _lookup_scores(self, rows: list[int]) -> Scores | None:
         """The scores of the rows, one after the other; None if some are not known."""
-        if not rows or any(row not in self._scores for row in rows):
-            return None
-        scores = [self._scores[row] for row in rows]
-        logprobs = torch.cat([one.logprobs for one in scores])
-        entropy = torch.cat([one.entropy for one in scores])
-        return Scores(logprobs, entropy)
+        scores: list[Scores] = []
+        for row in rows:
+            if row not in self._scores:
+                return None
+            scores.append(self._scores[row])
+        return concatenate(scores) if scores else None
 
     def _store_scores(self, rows: list[int], scores: Scores) -> None:
         logprobs = self._split(scores.logprobs.detach(), rows)
         entropy = self._split(scores.entropy.detach(), rows)
-        for place, row in enumerate(rows):
-            self._scores[row] = Scores(logprobs[place], entropy[place])
+        parts = map(Scores, logprobs, entropy)
+        self._scores.update(zip(rows, parts, strict=True))
 
     def _split(self, values: Tensor, rows: list[int]) -> tuple[Tensor, ...]:
-        return values.split(self.batch.lengths[rows].tolist())
+        lengths = self.batch.lengths[rows]
+        return values.split(lengths.tolist())
 
     def _assign_rows(self) -> set[int]:
         """The rows that this rank computes: complete packs, so that a prefix is still shared.
@@ -289,16 +331,29 @@ class BatchForward:
         Groups that succeed or fail as one may have no gradient: they are assigned on their own,
         so that the rows with one are spread evenly.
         """
-        is_uniform = in_uniform_group(self.batch.rewards, self.batch.group).tolist()
+        is_uniform = in_uniform_group(self.batch.rewards, self.batch.group)
         local: set[int] = set()
-        for kind in (False, True):
-            rows = [row for row, same in enumerate(is_uniform) if same is kind]
-            packs = pack_rows(
-                self.episodes, self._prompts(rows), self._max_tokens_per_pack
-            )
-            sizes = [int(self.batch.real[of_pack].sum()) for _, of_pack in packs]
+        for rows in (_true_places(~is_uniform), _true_places(is_uniform)):
+            prompts = self._prompts(rows)
+            packs = pack_rows(self.episodes, prompts, self._max_tokens_per_pack)
+            sizes: list[int] = []
+            for _, of_pack in packs:
+                tokens = self.batch.real[of_pack].sum()
+                sizes.append(int(tokens))
+
             owners = self._ranks.assign(sizes)
             for (_, of_pack), owner in zip(packs, owners, strict=True):
                 if owner == self._ranks.rank:
                     local.update(of_pack)
         return local
+
+
+def _rows_of(packs: Sequence[Pack]) -> set[int]:
+    rows: set[int] = set()
+    for pack in packs:
+        rows.update(pack.rows)
+    return rows
+
+
+def _true_places(mask: Tensor) -> list[int]:
+    return mask.nonzero().flatten().tolist()

@@ -17,7 +17,14 @@ from transformers import PreTrainedModel
 
 from scgrpo.models.attention import TreeLayout, last_hidden_states
 
-__all__ = ["Scores", "divergence", "output_layer", "predicting_states", "token_scores"]
+__all__ = [
+    "Scores",
+    "concatenate",
+    "divergence",
+    "output_layer",
+    "predicting_states",
+    "token_scores",
+]
 
 CHUNK = 256
 CPU_ROWS = 16
@@ -113,7 +120,7 @@ def _scores(head: nn.Module, states: Tensor, targets: Tensor) -> Scores:
             # Without a local: a block's log-probabilities are freed before the next one's.
             scores = _score_targets(_log_softmax(logits), ids)
             parts.append(scores)
-    return _concatenate(parts)
+    return concatenate(parts)
 
 
 def _log_softmax(logits: Tensor) -> Tensor:
@@ -136,8 +143,8 @@ def _score_targets(log_p: Tensor, targets: Tensor) -> Scores:
     )
 
 
-def _concatenate(parts: Sequence[Scores]) -> Scores:
-    """One after the other."""
+def concatenate(parts: Sequence[Scores]) -> Scores:
+    """The scores of all parts as one, in their order."""
     logprobs = torch.cat([part.logprobs for part in parts])
     entropy = torch.cat([part.entropy for part in parts])
     return Scores(logprobs, entropy)
@@ -235,7 +242,7 @@ def divergence(
             teacher_p = log_teacher.exp_()
             kl = torch.linalg.vecdot(teacher_p, gap)
             parts.append(kl.clamp_min(0.0))  # rounding can leave a KL of -1e-8
-    return torch.cat(parts), _concatenate(scores)
+    return torch.cat(parts), concatenate(scores)
 
 
 def _blocks(rows: Tensor) -> tuple[Tensor, ...]:

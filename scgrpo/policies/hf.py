@@ -85,9 +85,12 @@ class HFPolicy:
                 f"temperature must be 1 (sample) or 0 (greedy), got {temperature}"
             )
         use_packed(model)
-        self.model, self.chat, self._head = model, Chat(tokenizer), output_layer(model)
-        self.temperature, self.cache_tokens = temperature, cache_tokens
+        self.model = model
+        self.chat = Chat(tokenizer)
+        self.temperature = temperature
+        self.cache_tokens = cache_tokens
         self.version = 0
+        self._head = output_layer(model)
         self._cache = SlotCache(model, slots, cache_tokens)
         self._heads = int(model.config.get_text_config().num_attention_heads)
         self._free = list(range(slots))
@@ -127,9 +130,8 @@ class HFPolicy:
             self._wake.wait_for(lambda: self._free or self._closed)
             self._check_open()
             slot = self._free.pop(0)
-        return _Conversation(
-            self, slot, Segment("prompt", text, tuple(ids)), limits, seed
-        )
+        prompt = Segment("prompt", text, tuple(ids))
+        return _Conversation(self, slot, prompt, limits, seed)
 
     def sync_weights(self) -> None:
         """To be called when the weights changed: raises the version and forgets cached prompts.
@@ -224,8 +226,9 @@ class HFPolicy:
         prompt, slot = request.prompt, request.slot
         source = self._cached_prompts.get(prompt)
         # The slot is about to be overwritten, so it no longer holds what it held.
-        for cached in [p for p, s in self._cached_prompts.items() if s == slot]:
-            del self._cached_prompts[cached]
+        for cached, cached_slot in list(self._cached_prompts.items()):
+            if cached_slot == slot:
+                del self._cached_prompts[cached]
         if source is None:
             return False
 
@@ -233,30 +236,42 @@ class HFPolicy:
             self._cached_prompts[prompt] = slot
         else:
             self._cache.copy(source, slot, len(prompt) - 1)
-        request.cached, request.fresh = len(prompt) - 1, [prompt[-1]]
+        request.cached = len(prompt) - 1
+        request.fresh = [prompt[-1]]
         return True
 
     @torch.inference_mode()
     def _step(self) -> None:
         """Feeds every running request its fresh tokens and samples one token for each."""
-        running, device = self._running, self.model.device
-        feeds = [(r.slot, r.cached, len(r.fresh)) for r in running]
+        running = self._running
+        device = self.model.device
+
+        feeds: list[tuple[int, int, int]] = []
         fresh: list[int] = []
+        last_places: list[int] = []
+        draws: list[float] = []
         for request in running:
+            count = len(request.fresh)
+            feeds.append((request.slot, request.cached, count))
             fresh += request.fresh
+            # The last token of each request predicts its next one.
+            last_places.append(len(fresh) - 1)
+            draw = request.draws[len(request.sampled)]
+            draws.append(draw)
+
         layout = SlotLayout(self._cache, feeds, self._heads)
         ids = torch.tensor(fresh, device=device)
-        hidden = last_hidden_states(self.model, ids, layout)
+        hidden = last_hidden_states(self.model, ids, layout)  # (N, D)
+        last = hidden[torch.tensor(last_places, device=device)]  # (R, D)
+        logits = self._head(last).float()
+        tokens, logprobs = _sample(
+            logits,
+            torch.tensor(draws, device=device),
+            greedy=self.temperature == 0.0,
+        )
 
-        # The last token of each request predicts its next one.
-        counts = torch.tensor([len(r.fresh) for r in running], device=device)
-        logits = self._head(hidden[counts.cumsum(0) - 1]).float()
-        draws = torch.tensor([r.draws[len(r.sampled)] for r in running], device=device)
-        tokens, logprobs = _sample(logits, draws, greedy=self.temperature == 0.0)
-
-        for request, token, logprob in zip(
-            running, tokens.tolist(), logprobs.tolist(), strict=True
-        ):
+        results = zip(running, tokens.tolist(), logprobs.tolist(), strict=True)
+        for request, token, logprob in results:
             self._add_token(request, token, logprob)
         self._running = [request for request in running if not request.finished]
 
@@ -271,7 +286,8 @@ class HFPolicy:
         request.logprobs.append(logprob)
 
         complete = token in self.chat.end_ids or self._closes_call(request)
-        request.cut = not complete and len(request.sampled) == len(request.draws)
+        is_spent = len(request.sampled) == len(request.draws)
+        request.cut = is_spent and not complete
         request.finished = complete or request.cut
         if request.finished:
             request.done.set()
@@ -294,12 +310,17 @@ def _sample(logits: Tensor, draws: Tensor, *, greedy: bool) -> tuple[Tensor, Ten
     else:
         # Not normalised: the draw is scaled to the total mass instead.
         cdf = mass.cumsum(dim=-1)
-        thresholds = draws[:, None].to(cdf.dtype) * cdf[:, -1:]
+        uniform = draws.to(cdf.dtype).unsqueeze(1)
+        thresholds = uniform * cdf[:, -1:]
         chosen = torch.searchsorted(cdf, thresholds, right=True)
         # Rounding can put a threshold at the total mass itself.
-        chosen = chosen.clamp_(max=logits.shape[-1] - 1)
-    logprobs = logits.gather(1, chosen) - top - mass.sum(dim=-1, keepdim=True).log()
-    return chosen[:, 0], logprobs[:, 0]
+        last_id = logits.shape[-1] - 1
+        chosen = chosen.clamp_(max=last_id)
+
+    chosen_logits = logits.gather(1, chosen)
+    log_mass = mass.sum(dim=-1, keepdim=True).log()
+    logprobs = chosen_logits - top - log_mass
+    return chosen.squeeze(1), logprobs.squeeze(1)
 
 
 class _Conversation:
@@ -309,7 +330,9 @@ class _Conversation:
         self, policy: HFPolicy, slot: int, prompt: Segment, limits: Limits, seed: int
     ) -> None:
         self.prompt = prompt
-        self._policy, self._slot, self._limits = policy, slot, limits
+        self._policy = policy
+        self._slot = slot
+        self._limits = limits
         self._rng = np.random.default_rng(seed)
         self._history = list(prompt.token_ids)
         self._cached = 0
@@ -332,12 +355,18 @@ class _Conversation:
         )
         self._policy._finish(request)
 
-        chat, ids = self._policy.chat, request.sampled
+        chat = self._policy.chat
+        ids = request.sampled
         self._cached = request.cached
         self._ended = ids[-1] == chat.end_id
         self._history += ids
-        logprobs = tuple(request.logprobs)
-        return Segment("policy", chat.text(ids), tuple(ids), logprobs, cut=request.cut)
+        return Segment(
+            "policy",
+            chat.text(ids),
+            tuple(ids),
+            tuple(request.logprobs),
+            cut=request.cut,
+        )
 
     def append(self, reply: str) -> Segment:
         """Adds the environment's reply to the history."""

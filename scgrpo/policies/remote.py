@@ -167,7 +167,13 @@ class _Conversation:
         chat = self._policy.chat
         self._history += ids
         self._ended = ids[-1] == chat.end_id
-        return Segment("policy", chat.text(ids), tuple(ids), tuple(logprobs), cut=cut)
+        return Segment(
+            "policy",
+            chat.text(ids),
+            tuple(ids),
+            tuple(logprobs),
+            cut=cut,
+        )
 
     def append(self, reply: str) -> Segment:
         """Adds the environment's reply to the history."""
