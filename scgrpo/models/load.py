@@ -210,6 +210,7 @@ def _hub_problem(repository: str) -> str:
     outcome: list[str] = []
 
     def ask() -> None:
+        """Notes the hub's answer, or why there is none."""
         request = Request(address, headers=build_hf_headers())
         try:
             urlopen(request, timeout=HUB_TIMEOUT_S).close()
@@ -271,13 +272,21 @@ def _model_names(name: str) -> list[str]:
     """`auto`, the models in the folder that `name` would be in, and those of the hub's cache."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    folders = Path(name).expanduser().parent.glob("*")
-    local = sorted(str(folder) for folder in folders if is_model(folder))
+    neighbours = Path(name).expanduser().parent.glob("*")
+    local = [str(folder) for folder in neighbours if is_model(folder)]
     cached: list[str] = []
     for folder in Path(HF_HUB_CACHE).glob("models--*"):
-        cached.append(folder.name.removeprefix("models--").replace("--", "/"))
+        repository = folder.name.removeprefix("models--")
+        cached.append(repository.replace("--", "/"))
+
     # Each once, in this order: the first three stand in the message if none is near.
-    return list(dict.fromkeys(["auto", *local, *sorted(cached), DEFAULT_REPOSITORY]))
+    names = [
+        "auto",
+        *sorted(local),
+        *sorted(cached),
+        DEFAULT_REPOSITORY,
+    ]
+    return list(dict.fromkeys(names))
 
 
 @contextmanager

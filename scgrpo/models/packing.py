@@ -50,10 +50,12 @@ def pack_rows(
         if not episode.turns:
             continue
 
-        size = len(completion_ids(episode)[0])
+        completion, _ = completion_ids(episode)
+        size = len(completion)
         rows, tokens = open_packs.get(prompt, ([], max_tokens_per_pack))
         if tokens + size > max_tokens_per_pack:
-            rows, tokens = [], len(prompt)
+            rows = []
+            tokens = len(prompt)
             packs.append((prompt, rows))
         rows.append(row)
         open_packs[prompt] = (rows, tokens + size)

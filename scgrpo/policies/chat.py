@@ -139,7 +139,11 @@ def with_tools(
 def _signature(function: Mapping[str, Any]) -> str:
     """`name(argument: type): what it does`, the shortest form that a model can follow."""
     parameters = function.get("parameters", {}).get("properties", {})
-    types = {name: spec.get("type", "any") for name, spec in parameters.items()}
-    arguments = ", ".join(f"{name}: {kind}" for name, kind in types.items())
-    line = f"{function['name']}({arguments}): {function.get('description', '')}"
-    return line.rstrip(": ")
+    arguments: list[str] = []
+    for name, spec in parameters.items():
+        kind = spec.get("type", "any")
+        arguments.append(f"{name}: {kind}")
+
+    call = f"{function['name']}({', '.join(arguments)})"
+    description = function.get("description", "")
+    return f"{call}: {description}".rstrip(": ")

@@ -95,8 +95,11 @@ def newest_run(root: Path) -> Path:
 
 def all_runs(root: Path) -> list[Path]:
     """The runs in a folder, oldest first."""
-    folders = [path.parent for path in root.glob("*/checkpoints")]
-    runs = [folder for folder in folders if folder.name != LATEST]
+    runs: list[Path] = []
+    for checkpoints in root.glob("*/checkpoints"):
+        run = checkpoints.parent
+        if run.name != LATEST:
+            runs.append(run)
     return sorted(runs, key=lambda run: (run.stat().st_mtime_ns, run.name))
 
 

@@ -53,18 +53,17 @@ class Metrics:
         with disk_errors_explained(self._metrics):
             run.mkdir(parents=True, exist_ok=True)
             for path in (self._metrics, self._validation):
-                rows = [row for row in read_metrics(path) if row["step"] <= last_step]
-                write_atomically(path, "".join(map(_line, rows)))
+                _drop_after(path, last_step)
                 self._files[path] = path.open("ab", buffering=0)
             # Events after the step are hidden by TensorBoard, which never rewrites a file.
             self._board = SummaryWriter(run / "tensorboard", purge_step=last_step + 1)
         if self._tracker is not None:
+            options = {"project": "scgrpo", "name": run.name, "resume": "allow"}
             # trackio resumes a run by its name, wandb by an id.
-            place = zlib.crc32(os.fsencode(run.resolve()))
-            run_id = {"id": f"{run.name}-{place:08x}"} if tracker == "wandb" else {}
-            self._tracker.init(
-                project="scgrpo", name=run.name, resume="allow", **run_id
-            )
+            if tracker == "wandb":
+                place = zlib.crc32(os.fsencode(run.resolve()))
+                options["id"] = f"{run.name}-{place:08x}"
+            self._tracker.init(**options)
 
     def write(self, step: int, **values: Any) -> None:
         """Appends one line; numbers also become curves. It is on disk when this returns."""
@@ -75,12 +74,19 @@ class Metrics:
         self._append(self._validation, step, values)
 
     def _append(self, path: Path, step: int, values: dict[str, Any]) -> None:
-        row = {"step": step, "time": round(time.time(), 3), **values}
-        numbers = {k: v for k, v in values.items() if isinstance(v, int | float)}
+        now = round(time.time(), 3)
+        row = {"step": step, "time": now, **values}
+        numbers: dict[str, float] = {}
+        for name, value in values.items():
+            if isinstance(value, int | float):
+                numbers[name] = value
+
+        file = self._files[path]
         with disk_errors_explained(path):
             line = _line(row).encode()
             while line:  # a nearly full disk takes a part
-                line = line[self._files[path].write(line) :]
+                written = file.write(line)
+                line = line[written:]
             for name, value in numbers.items():
                 self._board.add_scalar(name, value, step)
             self._board.flush()
@@ -108,6 +114,15 @@ def _tracker(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ValueError(f"tracker={name}: {error}; pip install {name}") from error
+
+
+def _drop_after(path: Path, last_step: int) -> None:
+    """Leaves a metrics file its rows up to a step; makes it if there is none."""
+    lines: list[str] = []
+    for row in read_metrics(path):
+        if row["step"] <= last_step:
+            lines.append(_line(row))
+    write_atomically(path, "".join(lines))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -183,53 +198,73 @@ class _Terminal(logging.Handler):
     """Looks standard error up at each message, so that a progress bar can step aside."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Prints the message at once."""
         print(self.format(record), file=sys.stderr, flush=True)
 
 
 class _Silent:
+    """Progress that is not shown."""
+
     def advance(self, count: int = 1, text: str = "") -> None:
-        pass
+        """Does nothing."""
 
 
 class _Bar:
+    """A task of a bar of rich."""
+
     def __init__(self, shown: Any, task: Any) -> None:
-        self._shown, self._task = shown, task
-        self._started, self._done = time.monotonic(), 0
+        self._shown = shown
+        self._task = task
+        self._started = time.monotonic()
+        self._done = 0
 
     def advance(self, count: int = 1, text: str = "") -> None:
+        """See `Progress.advance`."""
         self._done += count
-        rate = _rate(self._done, time.monotonic() - self._started)
+        seconds = time.monotonic() - self._started
+        rate = _rate(self._done, seconds)
         fields = {"text": text} if text else {}
         self._shown.update(self._task, advance=count, rate=rate, **fields)
 
 
 class _Lines:
+    """A plain line every few seconds, for output that is no terminal."""
+
     def __init__(self, total: int, description: str) -> None:
-        self._total, self._description = total, description
-        self._done, self._text = 0, ""
+        self._total = total
+        self._description = description
+        self._done = 0
+        self._text = ""
         self._started = self._printed = time.monotonic()
         self._printed_done = -1
 
     def advance(self, count: int = 1, text: str = "") -> None:
+        """See `Progress.advance`."""
         self._done += count
         self._text = text or self._text
         if time.monotonic() - self._printed >= PLAIN_INTERVAL_S:
             self._print()
 
     def end(self) -> None:
+        """Prints what the last line lacked."""
         if self._printed_done != self._done:
             self._print()
 
     def _print(self) -> None:
-        self._printed, self._printed_done = time.monotonic(), self._done
+        done = self._done
+        total = self._total
+        self._printed = time.monotonic()
+        self._printed_done = done
         seconds = self._printed - self._started
+
         parts = [
-            f"{self._description}: {self._done}/{self._total}",
-            _rate(self._done, seconds),
+            f"{self._description}: {done}/{total}",
+            _rate(done, seconds),
         ]
-        if 0 < self._done < self._total:
-            left = round(seconds / self._done * (self._total - self._done))
-            parts.append(f"{left // 60}:{left % 60:02d} left")
+        if 0 < done < total:
+            left = round(seconds / done * (total - done))
+            minutes, rest = divmod(left, 60)
+            parts.append(f"{minutes}:{rest:02d} left")
         if self._text:
             parts.append(self._text)
         print(", ".join(parts), file=sys.stderr, flush=True)

@@ -72,8 +72,11 @@ def count_causes(episodes: Iterable[Episode]) -> dict[str, int]:
 
 def describe_causes(counts: Mapping[str, float]) -> str:
     """`ENOSPC 2, sandbox_lost 1`, without causes that have no episode; empty for none."""
-    largest_first = _by_size(counts).items()
-    return ", ".join(f"{name} {count:.0f}" for name, count in largest_first if count)
+    parts: list[str] = []
+    for name, count in _by_size(counts).items():
+        if count:
+            parts.append(f"{name} {count:.0f}")
+    return ", ".join(parts)
 
 
 def _by_size(counts: Mapping[str, Number]) -> dict[str, Number]:

@@ -165,8 +165,10 @@ def restore_random_state(
     generator.bit_generator.state = state["numpy"]
     torch.set_rng_state(state["torch"].cpu())
     # A run may continue on a machine with other GPUs, to which these states do not apply.
-    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+    by_gpu = [gpu_state.cpu() for gpu_state in state["cuda"]]
+    is_same_count = len(by_gpu) == torch.cuda.device_count()
+    if is_same_count and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(by_gpu)
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -184,9 +186,14 @@ def _delete_old(folder: Path, keep: int) -> None:
 
 
 def _write_manifest(folder: Path) -> None:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    digests = {str(path.relative_to(folder)): _sha256(path) for path in files}
-    (folder / MANIFEST).write_text(json.dumps(digests, indent=2) + "\n")
+    """Lists every file of the folder with its SHA-256."""
+    digests: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            name = str(path.relative_to(folder))
+            digests[name] = _sha256(path)
+    text = json.dumps(digests, indent=2)
+    (folder / MANIFEST).write_text(text + "\n")
 
 
 def _sha256(path: Path) -> str:

@@ -48,8 +48,11 @@ class LevelCurriculum:
             return
 
         mean = sum(self._recent) / len(self._recent)
-        move = int(mean > UP) - int(mean < DOWN)
-        place = min(max(self._place + move, 0), len(self.levels) - 1)
+        place = self._place
+        if mean > UP:
+            place = min(place + 1, len(self.levels) - 1)
+        elif mean < DOWN:
+            place = max(place - 1, 0)
         if place != self._place:
             self._place = place
             self._recent.clear()

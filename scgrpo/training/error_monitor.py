@@ -55,8 +55,10 @@ class ErrorMonitor:
         A cause that an earlier step had is 0 where this step has none, so that curves come down.
         """
         counts = dict.fromkeys(self._errors, 0) | count_causes(episodes)
-        errors = {f"{ERRORS}{name}": float(count) for name, count in counts.items()}
-        return {COUNT: float(len(episodes)), **errors}
+        numbers = {COUNT: float(len(episodes))}
+        for name, count in counts.items():
+            numbers[f"{ERRORS}{name}"] = float(count)
+        return numbers
 
     def check(self, step: int, log: Mapping[str, Any]) -> None:
         """Adds a step's numbers and logs a warning for each cause that rises."""
@@ -82,7 +84,8 @@ class ErrorMonitor:
 
         rises: list[tuple[str, _Rise]] = []
         for name, errors in self._errors.items():
-            errors.append(round(log.get(f"{ERRORS}{name}") or 0))
+            count = log.get(f"{ERRORS}{name}") or 0
+            errors.append(round(count))
             if name in self._reports:
                 continue
             rise = self._rise(errors)
@@ -122,7 +125,10 @@ class _Rise:
     def chance(self) -> float:
         """Chance of this many errors or more, if the cause is as frequent as before."""
         return tail_probability(
-            self.errors, self.episodes, self.errors_before, self.episodes_before
+            self.errors,
+            self.episodes,
+            self.errors_before,
+            self.episodes_before,
         )
 
     def __str__(self) -> str:
@@ -143,22 +149,28 @@ def tail_probability(
     a = USUAL_ERRORS + errors_before
     b = USUAL_EPISODES - USUAL_ERRORS + episodes_before - errors_before
 
-    def chance(k: int) -> float:
+    before = _log_beta(a, b)
+
+    chances: list[float] = []
+    for k in range(errors, episodes + 1):
         ways = (
             math.lgamma(episodes + 1)
             - math.lgamma(k + 1)
             - math.lgamma(episodes - k + 1)
         )
-        return math.exp(ways + _log_beta(a + k, b + episodes - k) - _log_beta(a, b))
-
-    return min(1.0, math.fsum(map(chance, range(errors, episodes + 1))))
+        after = _log_beta(a + k, b + episodes - k)
+        chances.append(math.exp(ways + after - before))
+    # Rounding can leave the sum over all counts above 1.
+    return min(1.0, math.fsum(chances))
 
 
 def describe_errors(log: Mapping[str, Any], prefix: str = ERRORS) -> str:
     """The errored episodes of a row of metrics: `ENOSPC 2, KeyError 1`; empty for none."""
-    return describe_causes(
-        {k.removeprefix(prefix): v for k, v in log.items() if k.startswith(prefix)}
-    )
+    counts: dict[str, float] = {}
+    for key, count in log.items():
+        if key.startswith(prefix):
+            counts[key.removeprefix(prefix)] = count
+    return describe_causes(counts)
 
 
 def _log_beta(a: float, b: float) -> float:

@@ -45,7 +45,8 @@ class MasterAdamW:
             raise ValueError(
                 "no parameter requires a gradient; nothing would be trained"
             )
-        self.lr, self._ranks = lr, ranks
+        self.lr = lr
+        self._ranks = ranks
         self._masters = [_master(p) for p in self.parameters]
         self._pairs = list(zip(self.parameters, self._masters, strict=True))
 
@@ -61,8 +62,12 @@ class MasterAdamW:
 
         for p, master in self._rounded:
             p.register_post_accumulate_grad_hook(_gradient_mover(master))
-        self._adam = adam_of(kind)(
-            self._masters, lr=lr, betas=betas, weight_decay=weight_decay
+        make_adam = adam_of(kind)
+        self._adam = make_adam(
+            self._masters,
+            lr=lr,
+            betas=betas,
+            weight_decay=weight_decay,
         )
 
     def step(self, *, lr: float, max_norm: float) -> float:
@@ -71,7 +76,9 @@ class MasterAdamW:
         A norm that is not finite skips the step.
         """
         for p, part in self._sharded:
-            part.grad = None if p.grad is None else local_part(p.grad)
+            part.grad = None
+            if p.grad is not None:
+                part.grad = local_part(p.grad)
             p.grad = None
         self._ranks.sum_gradients(self._replicated)
         norm = self._clip(max_norm)
@@ -102,7 +109,8 @@ class MasterAdamW:
         """Puts masters, moments and the model's weights back as they were."""
         for (p, master), saved in zip(self._pairs, state["masters"], strict=True):
             master.copy_(shard_of(p, saved))
-        self._adam.load_state_dict(self._map_moments(state["adam"], shard_of))
+        adam = self._map_moments(state["adam"], shard_of)
+        self._adam.load_state_dict(adam)
         self._publish()
 
     def _map_moments(
@@ -112,11 +120,12 @@ class MasterAdamW:
         changed: dict[int, dict[str, Any]] = {}
         for index, moments in state["state"].items():
             parameter = self.parameters[index]
-            changed[index] = dict(moments)
+            of_parameter = dict(moments)
             for name, value in moments.items():
                 # Counters of steps are tensors too, but without an axis.
                 if isinstance(value, Tensor) and value.dim() > 0:
-                    changed[index][name] = change(parameter, value)
+                    of_parameter[name] = change(parameter, value)
+            changed[index] = of_parameter
         return {**state, "state": changed}
 
     @torch.no_grad()
@@ -125,14 +134,17 @@ class MasterAdamW:
         if not self._sharded:
             return float(nn.utils.clip_grad_norm_(self._masters, max_norm))
 
-        squares = _sum_of_squares([part for _, part in self._sharded])
+        parts = [part for _, part in self._sharded]
+        squares = _sum_of_squares(parts)
         self._ranks.all_reduce_(squares)
         # Replicated gradients are the same on every rank: they count once.
-        norm = math.sqrt(float(squares + _sum_of_squares(self._replicated)))
+        squares += _sum_of_squares(self._replicated)
+        norm = math.sqrt(float(squares))
 
+        factor = min(1.0, max_norm / (norm + 1e-6))
         for master in self._masters:
             if master.grad is not None:
-                master.grad.mul_(min(1.0, max_norm / (norm + 1e-6)))
+                master.grad.mul_(factor)
         return norm
 
 
@@ -169,10 +181,14 @@ def _gradient_mover(master: Tensor) -> Callable[[Tensor], None]:
     """A hook that adds a fresh gradient to its master's, in fp32, and frees it."""
 
     def move(parameter: Tensor) -> None:
+        """Called by autograd once the gradient of `parameter` is complete."""
         if parameter.grad is None:
             return
         fresh = parameter.grad.float()
-        master.grad = fresh if master.grad is None else master.grad.add_(fresh)
+        if master.grad is None:
+            master.grad = fresh
+        else:
+            master.grad.add_(fresh)
         parameter.grad = None
 
     return move

@@ -151,6 +151,7 @@ class VLLMEngine:
         )
 
         async def start() -> Any:
+            """Starts the engine in the thread of its loop."""
             return AsyncLLM.from_engine_args(arguments)
 
         self._engine: Any = self._wait(start())
@@ -182,6 +183,7 @@ class VLLMEngine:
             request_id = str(self._count)
 
         async def last() -> Any:
+            """The last output, which holds the whole completion."""
             prompt = {"prompt_token_ids": list(ids), "cache_salt": salt}
             outputs = self._engine.generate(
                 prompt, params, request_id=request_id, lora_request=self._adapter
