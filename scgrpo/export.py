@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,11 +132,15 @@ def _source(run: Path, which: str) -> Path:
 
 def _arguments(config: TrainConfig) -> str:
     """Every setting that is not the default."""
-    values, defaults = settings.flat(config), settings.flat(TrainConfig())
+    values = settings.flat(config)
+    defaults = settings.flat(TrainConfig())
     arguments = [f"env={config.env}"]
     for key, value in values.items():
-        if value != defaults[key] and key not in NOT_IN_CARD:
-            arguments.append(f"{key}={_argument_text(value)}")
+        is_default = value == defaults[key]
+        if is_default or key in NOT_IN_CARD:
+            continue
+        text = _argument_text(value)
+        arguments.append(f"{key}={text}")
     return " ".join(arguments)
 
 
@@ -147,14 +152,21 @@ def _curve(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The mean success of up to CURVE_POINTS parts of the run, as a table."""
     if not rows:
         return ["No step was finished."]
+
     lines = ["| steps | success |", "|---|--:|"]
-    size = -(-len(rows) // CURVE_POINTS)
-    for first in range(0, len(rows), size):
-        part = rows[first : first + size]
-        rates = [row["episodes/success"] for row in part]
-        rates = [rate for rate in rates if rate is not None]
-        mean = f"{100 * sum(rates) / len(rates):.0f} %" if rates else "-"
-        lines.append(f"| {part[0]['step']}-{part[-1]['step']} | {mean} |")
+    size = math.ceil(len(rows) / CURVE_POINTS)
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        first = part[0]["step"]
+        last = part[-1]["step"]
+        # A step without a verdict has no success.
+        success = [row["episodes/success"] for row in part]
+        rates = [rate for rate in success if rate is not None]
+        cell = "-"
+        if rates:
+            mean = sum(rates) / len(rates)
+            cell = f"{100 * mean:.0f} %"
+        lines.append(f"| {first}-{last} | {cell} |")
     return lines
 
 

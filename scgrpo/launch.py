@@ -61,7 +61,8 @@ def resumed_run(
     """
     run = find_run(config.runs, config.name or LATEST)
     saved = settings.load(TrainConfig, run / CONFIG)
-    new_values, saved_values = settings.flat(config), settings.flat(saved)
+    new_values = settings.flat(config)
+    saved_values = settings.flat(saved)
     if given is None:
         defaults = settings.flat(TrainConfig())
         given = {key for key in new_values if new_values[key] != defaults[key]}
@@ -69,11 +70,13 @@ def resumed_run(
     # Other settings would make the later steps those of another run.
     conflicts: list[str] = []
     for key in sorted(given - MAY_DIFFER):
-        old, new = saved_values[key], new_values[key]
+        old = saved_values[key]
+        new = new_values[key]
         if new != old:
             conflicts.append(f"{key}: the run has {old}, got {new}")
     if conflicts:
-        raise ValueError(f"{run} goes on with its own settings; {'; '.join(conflicts)}")
+        problems = "; ".join(conflicts)
+        raise ValueError(f"{run} goes on with its own settings; {problems}")
 
     if "max_steps" in given:
         saved = replace(saved, max_steps=config.max_steps)

@@ -103,6 +103,7 @@ def _passes(config: TrainConfig) -> list[str]:
 
 def peak_memory_mib(config: TrainConfig, size: Size) -> float:
     """Weights, masters, optimizer and gradient, cache, and what backward keeps, at full budgets."""
+    limits = config.limits
     width = torch.empty((), dtype=dtype_of(config)).element_size()
     episodes = config.tasks_per_step * config.group_size
     weights = size.parameters * width
@@ -111,16 +112,21 @@ def peak_memory_mib(config: TrainConfig, size: Size) -> float:
     gradient = 4 if width == 4 else 8
     moments = 2 if config.optimizer == "adamw_8bit" else 8
     trained = size.trained * (gradient + moments)
-    cache = episodes * config.limits.episode_tokens * size.kept * width
+
+    tokens = episodes * limits.episode_tokens
+    cache = tokens * size.kept * width
 
     # Larger batches than the graph's budget are computed again, pack by pack.
-    row_tokens = config.limits.episode_tokens + config.reference.tokens
-    graph_budget = PolicyUpdate.cached_forward_tokens + config.max_tokens_per_pack
-    graph_tokens = min(episodes * row_tokens, graph_budget)
+    reference_tokens = episodes * config.reference.tokens
+    graph_budget = PolicyUpdate.cached_forward_tokens
+    graph_budget += config.max_tokens_per_pack
+    graph_tokens = min(tokens + reference_tokens, graph_budget)
 
     # What a layer keeps of a token: norms, projections and residuals, and the feed-forward part.
-    per_layer = 10 * size.hidden + 6 * size.inner
-    backward = graph_tokens * size.layers * per_layer * width
+    attention = 10 * size.hidden
+    feed_forward = 6 * size.inner
+    per_token = size.layers * (attention + feed_forward) * width
+    backward = graph_tokens * per_token
     return (weights + trained + cache + backward) / 2**20
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -236,11 +237,15 @@ def _so_far(episodes: Collection[Episode]) -> str:
 
 def success_rate(episodes: Iterable[Episode]) -> float:
     """Share of verified episodes among those with a verdict; NaN without any."""
-    outcomes = [bool(e.verified) for e in episodes if e.verdict is not None]
-    return sum(outcomes) / len(outcomes) if outcomes else float("nan")
+    graded = [episode for episode in episodes if episode.verdict is not None]
+    if not graded:
+        return math.nan
+    verified = sum(bool(episode.verified) for episode in graded)
+    return verified / len(graded)
 
 
 def malformed_share(episodes: Sequence[Episode]) -> float:
     """Share of turns without a valid tool call."""
     turns = sum(len(episode.turns) for episode in episodes)
-    return sum(episode.malformed for episode in episodes) / max(1, turns)
+    malformed = sum(episode.malformed for episode in episodes)
+    return malformed / max(1, turns)

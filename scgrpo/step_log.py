@@ -43,8 +43,11 @@ def mixed_groups(episodes: Sequence[Episode], group_size: int) -> int:
     """How many groups of `group_size` episodes have both a success and a failure."""
     count = 0
     for first in range(0, len(episodes), group_size):
-        outcomes = {e.verified for e in episodes[first : first + group_size]}
-        count += {True, False} <= outcomes
+        group = episodes[first : first + group_size]
+        outcomes = {episode.verified for episode in group}
+        # An episode without a verdict is neither.
+        if True in outcomes and False in outcomes:
+            count += 1
     return count
 
 

@@ -151,25 +151,31 @@ class PolicyUpdate:
         """Places of the episodes to learn from, and a row with the reason for each other one."""
         ungraded: list[int] = []
         graded: list[int] = []
+        rewards: list[float] = []
         for i, episode in enumerate(episodes):
-            places = ungraded if episode.verdict is None else graded
-            places.append(i)
+            if episode.verdict is None:
+                ungraded.append(i)
+            else:
+                graded.append(i)
+                rewards.append(float(bool(episode.verified)))
+
         # The credit record's word for ungraded is `void`.
-        skipped = skipped_rows(ungraded, [group[i] for i in ungraded], "void")
+        skipped = _rows_without_credit(ungraded, group, "void")
         if not self.algorithm.drop_uniform_groups:
             return graded, skipped
 
         # By the verdict alone: with a length penalty hardly a group would be uniform.
-        rewards = torch.tensor([float(bool(episodes[i].verified)) for i in graded])
-        graded_group = torch.tensor([group[i] for i in graded])
-        is_uniform = in_uniform_group(rewards, graded_group).tolist()
+        graded_group = [group[i] for i in graded]
+        is_uniform = in_uniform_group(
+            torch.tensor(rewards),
+            torch.tensor(graded_group),
+        )
         chosen: list[int] = []
         dropped: list[int] = []
-        for i, uniform in zip(graded, is_uniform, strict=True):
+        for i, uniform in zip(graded, is_uniform.tolist(), strict=True):
             places = dropped if uniform else chosen
             places.append(i)
-        skipped += skipped_rows(dropped, [group[i] for i in dropped], "dropped")
-        return chosen, skipped
+        return chosen, skipped + _rows_without_credit(dropped, group, "dropped")
 
     def _backward(
         self, forward: BatchForward, credit: Credit
@@ -330,6 +336,13 @@ class PolicyUpdate:
         references = replace(no_references, reference=peers)
         prompts = forward.reference_prompts(references, peers)
         return prompts, int((peers >= 0).sum())
+
+
+def _rows_without_credit(
+    places: list[int], group: Sequence[int], reason: str
+) -> list[CreditRow]:
+    """Rows without credit of the episodes at `places` of a step with the groups `group`."""
+    return skipped_rows(places, [group[i] for i in places], reason)
 
 
 def _rows_with_gradient(advantage: Tensor) -> list[int]:

@@ -66,5 +66,6 @@ def validate(
 
 
 def _sample(tasks: Sequence[Task], count: int, seed: Sequence[int]) -> list[Task]:
-    order = np.random.default_rng(seed).permutation(len(tasks))
-    return [tasks[int(i)] for i in order[:count]]
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(tasks)).tolist()
+    return [tasks[place] for place in order[:count]]

@@ -165,7 +165,13 @@ def with_token_ids(episode: Episode, chat: Chat) -> Episode:
         elif segment.source == "policy":
             ids = (*chat.ids(segment.text), chat.end_id)
             logprobs = (0.0,) * len(ids)
-            segments.append(Segment("policy", segment.text, ids, logprobs))
+            turn = Segment(
+                "policy",
+                segment.text,
+                token_ids=ids,
+                logprobs=logprobs,
+            )
+            segments.append(turn)
         else:
             ids = chat.reply(segment.text, ended=True)
             segments.append(Segment("env", segment.text, tuple(ids)))
@@ -229,8 +235,10 @@ def _starting_success(base: Path, config: TrainConfig, rollouts: Rollouts) -> fl
 def _spread(tasks: Sequence[Task], count: int) -> list[Task]:
     """`count` tasks, evenly spaced over the sequence."""
     count = max(1, min(count, len(tasks)))
-    places = np.linspace(0, len(tasks) - 1, count).round().astype(int)
-    return [tasks[int(place)] for place in places]
+    last = len(tasks) - 1
+    places = np.linspace(0, last, count)
+    nearest = places.round().astype(int).tolist()
+    return [tasks[place] for place in nearest]
 
 
 def _train(
@@ -245,10 +253,17 @@ def _train(
     with progress(config.steps, "warm start") as bar:
         for step in range(config.steps):
             # Three steps up, then linearly down.
-            scale = min(1.0, (step + 1) / 3) * (1 - step / config.steps)
+            up = min(1.0, (step + 1) / 3)
+            down = 1 - step / config.steps
             groups = _draw(data, config.tasks_per_step, rng)
-            losses.append(_step(model, optimizer, groups, lr=config.lr * scale))
-            bar.advance(1, f"loss {losses[-1]:.3f}")
+            loss = _step(
+                model,
+                optimizer,
+                groups,
+                lr=config.lr * (up * down),
+            )
+            losses.append(loss)
+            bar.advance(1, f"loss {loss:.3f}")
     return losses
 
 
@@ -300,7 +315,10 @@ def _step(
 ) -> float:
     """One step of next-token loss on the policy's tokens; returns its mean in nats."""
     head: Any = model.get_output_embeddings()
-    total = sum(sum(e.action_mask) for group in groups for e in group)
+    total = 0
+    for group in groups:
+        for episode in group:
+            total += sum(episode.action_mask)
     loss = 0.0
     for group in groups:
         # The prompt of a group is read once.

@@ -25,7 +25,8 @@ def in_uniform_group(rewards: Tensor, group: Tensor) -> Tensor:
     """True if all rewards of the row's group are equal. (B,), (B,) -> (B,) bool."""
     same_group = group[:, None] == group[None, :]
     same_reward = rewards[:, None] == rewards[None, :]
-    return (~same_group | same_reward).all(1)
+    agrees = same_reward | ~same_group
+    return agrees.all(1)
 
 
 def group_z_score(rewards: Tensor, group: Tensor) -> Tensor:
@@ -58,8 +59,11 @@ def leave_one_out(rewards: Tensor, group: Tensor) -> Tensor:
 
     An episode alone in its group gets 0. Source: arXiv:2402.14740.
     """
-    size = (group[:, None] == group[None, :]).sum(1)
-    return mean_difference(rewards, group) * size / (size - 1).clamp_min(1)
+    same_group = group[:, None] == group[None, :]
+    size = same_group.sum(1)
+    others = (size - 1).clamp_min(1)
+    difference = mean_difference(rewards, group)
+    return difference * size / others
 
 
 def batch_z_score(rewards: Tensor, group: Tensor) -> Tensor:

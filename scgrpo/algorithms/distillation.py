@@ -246,11 +246,13 @@ def _jensen_shannon(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
 
 
 def _log_ratio(log_s: Tensor, log_t: Tensor, ids: Tensor) -> Tensor:
-    student = log_s.gather(1, ids[:, None])[:, 0]
-    teacher = log_t.gather(1, ids[:, None])[:, 0]
-    gap = student - teacher
+    places = ids[:, None]
+    student = log_s.gather(1, places)[:, 0]
+    teacher = log_t.gather(1, places)[:, 0]
+    gap = (student - teacher).detach()
     # Its value is the gap, its gradient the gap times that of log p_S: the advantage is -gap.
-    return gap.detach() * (student - student.detach()).exp()
+    one = (student - student.detach()).exp()
+    return gap * one
 
 
 DIVERGENCES: dict[Divergence, Callable[[Tensor, Tensor, Tensor], Tensor]] = {

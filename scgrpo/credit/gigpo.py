@@ -33,8 +33,11 @@ def gigpo_advantages(episodes: Sequence[Episode], group: Tensor) -> list[Tensor]
     """
     for episode in episodes:
         _check_states(episode)
-    rewards = torch.tensor([float(bool(episode.verified)) for episode in episodes])
-    returns = [_returns(e, r) for e, r in zip(episodes, rewards, strict=True)]
+    verdicts = [bool(episode.verified) for episode in episodes]
+    rewards = torch.tensor(verdicts, dtype=torch.float32)
+    returns: list[Tensor] = []
+    for episode, reward in zip(episodes, rewards, strict=True):
+        returns.append(_returns(episode, reward))
     states = _state_numbers(episodes, group)
     if not len(states):
         return returns
@@ -42,7 +45,8 @@ def gigpo_advantages(episodes: Sequence[Episode], group: Tensor) -> list[Tensor]
     # Turns of one number are a group: the same state in the same group of episodes.
     episode_advantage = group_z_score(rewards, group)
     turn_advantage = group_z_score(torch.cat(returns), states)
-    by_episode = turn_advantage.split([len(episode.states) for episode in episodes])
+    sizes = [len(episode.states) for episode in episodes]
+    by_episode = turn_advantage.split(sizes)
     pairs = zip(episode_advantage, by_episode, strict=True)
     return [whole + STEP_SHARE * turns for whole, turns in pairs]
 
@@ -67,5 +71,7 @@ def _state_numbers(episodes: Sequence[Episode], group: Tensor) -> Tensor:
     turns: list[int] = []
     for g, episode in zip(group.tolist(), episodes, strict=True):
         for state in episode.states:
-            turns.append(numbers.setdefault((g, state), len(numbers)))
+            key = (g, state)
+            number = numbers.setdefault(key, len(numbers))
+            turns.append(number)
     return torch.tensor(turns, dtype=torch.int64)

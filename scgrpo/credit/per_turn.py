@@ -49,7 +49,8 @@ def _at_tokens(
 ) -> Tensor:
     """Each turn's advantage at its tokens, (B, T); 0 off the action tokens."""
     advantage = torch.zeros(mask.shape)
-    for row, (values, episode) in enumerate(zip(turns, episodes, strict=True)):
+    pairs = zip(turns, episodes, strict=True)
+    for row, (values, episode) in enumerate(pairs):
         lengths = [len(turn.token_ids) for turn in episode.turns]
         repeats = torch.tensor(lengths, dtype=torch.long)
         advantage[row, mask[row]] = values.repeat_interleave(repeats)

@@ -139,17 +139,23 @@ def advantages(
 
     # s_i, over the action tokens that the row and its reference both have.
     lengths = action_mask.sum(1)
-    shared = torch.minimum(lengths, lengths[references.reference.clamp_min(0)])
-    tokens = action_mask & (action_mask.cumsum(1) <= shared[:, None])
+    # A row without a reference reads row 0 here, and is left out below.
+    reference_rows = references.reference.clamp_min(0)
+    reference_lengths = lengths[reference_rows]
+    shared = torch.minimum(lengths, reference_lengths)
+    place = action_mask.cumsum(1)
+    tokens = action_mask & (place <= shared[:, None])
     # float64, so that equal scores have a spread far under the 1e-6.
-    score = (w.double() * tokens).sum(1) / shared.clamp_min(1)
+    total = (w.double() * tokens).sum(1)
+    score = total / shared.clamp_min(1)
 
     has_score = diversity & references.weighted & (shared > 0)
     for g in group[has_score].unique():
         rows = has_score & (group == g)
         scores = score[rows]
+        centered = scores - scores.mean()
         std = scores.std(correction=0) + 1e-6
-        diversity_advantage = options.alpha_div * (scores - scores.mean()) / std
+        diversity_advantage = options.alpha_div * centered / std
         advantage[rows] = diversity_advantage.to(base.dtype)
     return advantage
 
@@ -173,7 +179,8 @@ def summary(
     | credit/overflow | rows that lost their reference |
     """
     log = {"credit/overflow": float(references.overflow.sum())}
-    active = divergence[action_mask & references.weighted[:, None]]
+    weighted_tokens = action_mask & references.weighted[:, None]
+    active = divergence[weighted_tokens]
     if active.numel():
         log["credit/mean_d"] = float(active.mean())
         log["credit/c"] = float(_threshold(active, options))
@@ -190,7 +197,8 @@ def summary(
     weighted = references.case == Case.WEIGHTED
     weighted |= references.case == Case.WEIGHTED_SINGLE
     weighted_groups = group[weighted].unique().numel()
-    log["credit/weighted_groups"] = weighted_groups / group.unique().numel()
+    groups = group.unique().numel()
+    log["credit/weighted_groups"] = weighted_groups / groups
     return log
 
 
@@ -276,10 +284,12 @@ def _threshold(values: Tensor, options: CreditOptions) -> Tensor:
     """c: the percentile of `values` (n,), at least the floor."""
     # Not torch.quantile, which refuses more than 16 million values.
     ordered = values.sort().values
-    place = options.percentile * (len(ordered) - 1)
+    last = len(ordered) - 1
+    place = options.percentile * last
     below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    c = torch.lerp(ordered[below], ordered[above], place - below)
+    above = min(below + 1, last)
+    share = place - below
+    c = torch.lerp(ordered[below], ordered[above], share)
     return c.clamp_min(options.floor)
 
 

@@ -104,7 +104,10 @@ def _fit_one(value: Any, kind: Any, key: str) -> Any:
 def _fit_tuple(value: Any, item: Any, key: str) -> Any:
     if not isinstance(value, list | tuple):
         return _MISFIT
-    return tuple(_fit(v, item, f"{key}[{i}]") for i, v in enumerate(value))
+    fitted: list[Any] = []
+    for place, element in enumerate(value):
+        fitted.append(_fit(element, item, f"{key}[{place}]"))
+    return tuple(fitted)
 
 
 def _fit_scalar(value: Any, kind: Any) -> Any:

@@ -61,14 +61,18 @@ def markdown(cls: type, where: str = "", defaults: Any = None) -> str:
         # A bar in a cell would end the cell.
         meaning = entry.meaning.replace("|", "\\|")
         if entry.is_group:
-            sentence = f"{meaning[:1].upper()}{meaning[1:]}."
+            # Not capitalize(), which lowers the rest.
+            first = meaning[:1].upper()
+            sentence = f"{first}{meaning[1:]}."
             inner = markdown(entry.kind, f"{entry.key}.", entry.default)
             groups += f"\n## {entry.key}\n\n{sentence}\n\n{inner}"
         else:
             kind = type_name(entry.kind).replace("|", "\\|")
-            default = _default_text(entry.default).removeprefix(" = ").strip(" ()")
+            default = _default_text(entry.default)
+            default = default.removeprefix(" = ").strip(" ()")
             rows.append(f"| `{entry.key}` | {kind} | {default} | {meaning} |")
-    return "\n".join(rows) + "\n" + groups
+    table = "\n".join(rows)
+    return f"{table}\n{groups}"
 
 
 def type_name(kind: Any) -> str:

@@ -57,11 +57,12 @@ def unknown_setting(key: str, keys: Sequence[str]) -> SettingsError:
     near_parts = difflib.get_close_matches(last, by_last_part, n=2, cutoff=0.6)
     near += [by_last_part[part] for part in near_parts]
 
-    nearest = list(dict.fromkeys(near))[:2]
-    if nearest:
-        did_you_mean = " or ".join(nearest)
-        return SettingsError(f"unknown setting {key!r}; did you mean {did_you_mean}?")
-    return SettingsError(f"unknown setting {key!r}; known: {', '.join(keys)}")
+    if near:
+        distinct = list(dict.fromkeys(near))
+        hint = " or ".join(distinct[:2])
+        return SettingsError(f"unknown setting {key!r}; did you mean {hint}?")
+    known = ", ".join(keys)
+    return SettingsError(f"unknown setting {key!r}; known: {known}")
 
 
 def with_new_names(values: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:

@@ -174,7 +174,8 @@ def _value(text: str, kind: Any, key: str) -> Any:
     if tuple in origins and not text.startswith("["):
         text = f"[{text}]"
     try:
-        return OmegaConf.from_dotlist([f"value={text}"])["value"]
+        config = OmegaConf.from_dotlist([f"value={text}"])
+        return config["value"]
     except (YAMLError, OmegaConfBaseException) as error:
         message = f"{key}: got {text!r}, expected {type_name(kind)}"
         raise SettingsError(message) from error
@@ -209,10 +210,15 @@ def _to_mapping(config: Any) -> dict[str, Any]:
 
 def _to_yaml_value(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        names = [field.name for field in dataclasses.fields(value)]
-        return {name: _to_yaml_value(getattr(value, name)) for name in names}
+        fields = dataclasses.fields(value)
+        value = {field.name: getattr(value, field.name) for field in fields}
     if isinstance(value, Mapping):
-        return {str(key): _to_yaml_value(item) for key, item in value.items()}
+        items: dict[str, Any] = {}
+        for key, item in value.items():
+            items[str(key)] = _to_yaml_value(item)
+        return items
     if isinstance(value, list | tuple):
         return [_to_yaml_value(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    if isinstance(value, Path):
+        return str(value)
+    return value
