@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -56,13 +56,13 @@ def show(rows: list[Row]) -> None:
     Console().print(table)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Runs the named benchmarks, or all; prints their table and saves it to `results.json`."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser("scgrpo bench", description=__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}"
     )
-    chosen = parser.parse_args().names or names()
+    chosen = parser.parse_args(argv).names or names()
     unknown = sorted(set(chosen) - set(names()))
     if unknown:
         parser.error(
@@ -82,8 +82,7 @@ def main() -> int:
         "rows": rows,
     }
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

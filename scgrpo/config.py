@@ -5,7 +5,7 @@ Settings are plain values: this module imports no torch and none of what a run i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -220,10 +220,17 @@ class TrainConfig:
         _check_positive(lr=self.lr, max_grad_norm=self.max_grad_norm)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """`scgrpo settings`: prints docs/settings.md."""
+    # Only this command parses arguments; whoever imports the settings does not.
+    import argparse
+
     from scgrpo.settings.help import markdown
 
+    argparse.ArgumentParser(
+        "scgrpo settings",
+        description="Prints every setting of `scgrpo train` as Markdown.",
+    ).parse_args(argv)
     print(f"# Settings of `scgrpo train`\n\n{markdown(TrainConfig)}", end="")
 
 
