@@ -29,10 +29,7 @@ SMALL: dict[str, Sequence[str]] = {
     ),
     "eval": ("--tasks", "1", "--rollouts", "1", "--levels", "0"),
     "twins": ("--tasks", "2", "--rollouts", "1"),
-    "baselines": (
-        "--tasks",
-        "2",
-    ),
+    "baselines": ("--no-model", "--random", "20", "--oracle", "2", "--out", "docs"),
     "envs attack": ("--only", "KeyboardInterrupt", "--backend", "local"),
     "sandbox soak": ("--backends", "local"),
     "bench": ("--help",),
