@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(json.dumps([asdict(result) for result in results], indent=2))
     else:
         lines.finish(results)
-    sys.exit(any(result.status == "failed" for result in results))
+    sys.exit(int(any(result.status == "failed" for result in results)))
 
 
 def _results(arguments: argparse.Namespace) -> Iterator[Result]:

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         finally:
             lines.stop()
     lines.finish()
-    sys.exit(bool(lines.findings))
+    sys.exit(int(bool(lines.findings)))
 
 
 def _plans(arguments: argparse.Namespace) -> Iterator[Plan]:

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     quiet = parser.parse_args(argv).quiet
     with exit_codes(PROG):
         failed = [reader for reader in READERS if not _fetch_all(reader, quiet=quiet)]
-    sys.exit(bool(failed))
+    sys.exit(int(bool(failed)))
 
 
 def _fetch_all(reader: str, *, quiet: bool) -> bool:
