@@ -1,4 +1,4 @@
-"""How the tests run - what is taken each day, what shares the machine - and common fixtures."""
+"""How the tests run: samples of the day, tests that share the machine, common fixtures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.daily import Day
 
 DAY = pytest.StashKey[Day]()
 MACHINE = pytest.StashKey[int]()
-"""A file that is locked by whoever tests something, and by one alone."""
+"""A lock that every test shares, and that a test which needs the machine alone holds alone."""
 ALONE = "alone"
 
 
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Fixes the day for this run; workers are told their controller's, also past midnight."""
+    """Fixes the day of this run; workers get the controller's, also past midnight."""
     # Several processes test at the same time, and the models are too small for more threads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     config.option.day = config.option.day or str(datetime.now(UTC).date())
@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     except ValueError as error:
         raise pytest.UsageError(
-            f"--day: {error}, wanted a day such as 2026-11-28"
+            f"--day: {error}, expected a day such as 2026-11-28"
         ) from error
     # No deadline: how long an example takes depends on what else the machine does.
     examples = config.stash[DAY].count(25, 100)
@@ -61,19 +61,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Says what is tested, and how to repeat it."""
-    return f"taken: {config.stash[DAY]}" + again(config)
+    return f"tested: {config.stash[DAY]}" + repeat_hint(config)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Where something failed, says with which day it fails again."""
-    if terminalreporter.stats.get("failed") and (told := again(config)):
-        terminalreporter.write_line(f"this run took {config.stash[DAY]}{told}")
+    """Says after a failure how to repeat the same sample."""
+    if terminalreporter.stats.get("failed") and (hint := repeat_hint(config)):
+        terminalreporter.write_line(f"this run tested {config.stash[DAY]}{hint}")
 
 
-def again(config: pytest.Config) -> str:
-    """How to take the same sample again; nothing where all is taken."""
+def repeat_hint(config: pytest.Config) -> str:
+    """How to repeat the sample; empty if everything is tested."""
     day = config.stash[DAY]
-    return "" if day.whole else f"; the same again: --day {day.date}"
+    return "" if day.whole else f"; to repeat it: --day {day.date}"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -85,7 +85,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     )
     if report.failed and sampled:
         report.sections.append(
-            ("sample", f"{item.config.stash[DAY]}{again(item.config)}")
+            ("sample", f"{item.config.stash[DAY]}{repeat_hint(item.config)}")
         )
     return report
 
@@ -94,12 +94,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Leaves out what is another day's, and puts first what takes long, last what runs alone."""
+    """Deselects other days' cases; slow files come first, tests that run alone last."""
     left_out = _of_other_days(config.stash[DAY], items)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        kept = set(items) - set(left_out)
-        items[:] = [item for item in items if item in kept]
+        remaining = set(items) - set(left_out)
+        items[:] = [item for item in items if item in remaining]
     for item in items:
         if item.get_closest_marker(ALONE):
             item.add_marker(pytest.mark.xdist_group(ALONE))
@@ -126,17 +126,17 @@ def _of_other_days(day: Day, items: list[pytest.Item]) -> list[pytest.Item]:
             cases[key].append(item)
             counts[key] = mark.args[0]
     left_out: list[pytest.Item] = []
-    for key, found in cases.items():
-        taken = day.some(found, counts[key], " ".join(key))
-        left_out += [item for item in found if item not in taken]
+    for key, parameters in cases.items():
+        chosen = day.some(parameters, counts[key], " ".join(key))
+        left_out += [item for item in parameters if item not in chosen]
     return left_out
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Gives one worker what shares something: an environment's tasks, or the fixtures of a file."""
+    """Gives one worker the tests that share an environment's tasks or a file's fixtures."""
     from xdist.scheduler import LoadGroupScheduling
 
-    of_an_environment = re.compile(rf"[\[-]({'|'.join(registry.names())})[\]-]")
+    environment_name = re.compile(rf"[\[-]({'|'.join(registry.names())})[\]-]")
 
     class Scheduling(LoadGroupScheduling):
         def _split_scope(self, nodeid: str) -> str:
@@ -144,8 +144,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             if group != nodeid:
                 return group
             # Each process draws an environment's tasks once, which takes seconds.
-            found = of_an_environment.search(nodeid)
-            return found[1] if found else nodeid.partition("::")[0]
+            match = environment_name.search(nodeid)
+            return match[1] if match else nodeid.partition("::")[0]
 
     config.option.loadscopereorder = False
     return Scheduling(config, log)
@@ -155,7 +155,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_runtest_protocol(
     item: pytest.Item, nextitem: pytest.Item | None
 ) -> Generator[None, Any, Any]:
-    """Waits until nothing else is tested where a test wants the machine alone."""
+    """Lets a test that needs the machine alone wait until nothing else is tested."""
     if not hasattr(item.config, "workerinput"):
         return (yield)
     stash, alone = item.config.stash, bool(item.get_closest_marker(ALONE))
@@ -185,7 +185,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def day(request: pytest.FixtureRequest) -> Day:
-    """Which part of a large set is taken today."""
+    """Which part of a large set is tested today."""
     return request.config.stash[DAY]
 
 
@@ -206,16 +206,16 @@ def make_env(request: pytest.FixtureRequest) -> Iterator[Callable[[str], TextEnv
     with ExitStack() as stack:
 
         def make(name: str) -> TextEnv:
-            plain = registry.make(name).unwrapped
-            assert isinstance(plain, TextEnv)
-            stack.callback(plain.close)
-            if "sandboxes" not in inspect.signature(type(plain)).parameters:
-                return plain
-            boxed = registry.make(
+            env = registry.make(name).unwrapped
+            assert isinstance(env, TextEnv)
+            stack.callback(env.close)
+            if "sandboxes" not in inspect.signature(type(env)).parameters:
+                return env
+            with_sandboxes = registry.make(
                 name, sandboxes=request.getfixturevalue("sandboxes")
             ).unwrapped
-            assert isinstance(boxed, TextEnv)
-            stack.callback(boxed.close)
-            return boxed
+            assert isinstance(with_sandboxes, TextEnv)
+            stack.callback(with_sandboxes.close)
+            return with_sandboxes
 
         yield make

@@ -1,4 +1,4 @@
-"""Which part of a large set a run of the tests takes: another each day, all of it with `--all`."""
+"""Samples of large sets that change with the day; `--all` takes everything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Day:
-    """The day whose samples are taken; with `whole` everything is."""
+    """The day whose samples are tested; with `whole` everything is."""
 
     date: date
     whole: bool = False
@@ -24,28 +24,28 @@ class Day:
         return "all of everything" if self.whole else f"the samples of {self.date}"
 
     def some(self, items: Iterable[T], count: int, name: str = "") -> list[T]:
-        """So many of the items, in their order; each has its turn within `len(items) / count` days.
+        """`count` of the items, in their order; each is chosen within `len(items) / count` days.
 
-        Sets of the same size that are sampled under different names meet in different pairs.
+        Two sets of one size are sampled in different orders if their names differ.
         """
-        everything = list(items)
-        if self.whole or count >= len(everything):
-            return everything
-        order = list(range(len(everything)))
+        all_items = list(items)
+        if self.whole or count >= len(all_items):
+            return all_items
+        order = list(range(len(all_items)))
         random.Random(name).shuffle(order)
         first = self.seed * count
-        taken = {order[(first + place) % len(order)] for place in range(count)}
-        return [item for place, item in enumerate(everything) if place in taken]
+        chosen = {order[(first + place) % len(order)] for place in range(count)}
+        return [item for place, item in enumerate(all_items) if place in chosen]
 
     def one(self, items: Sequence[T], name: str = "") -> T:
-        """The item whose turn it is, with `--all` the first."""
+        """The item of the day; with `--all` the first."""
         return items[0] if self.whole else self.some(items, 1, name)[0]
 
     @property
     def seed(self) -> int:
-        """For what is drawn at random."""
+        """Seed of the day's random draws."""
         return self.date.toordinal()
 
     def count(self, daily: int, whole: int) -> int:
-        """How often something random is repeated."""
+        """How often a random trial is repeated."""
         return whole if self.whole else daily
