@@ -131,7 +131,7 @@ def test_cases_of_a_test_take_turns_for_each_value_of_a_parameter(tmp_path: Path
     assert sorted(name for _, name in failed_cases(said)) == ["a", "b"]
     assert "4 deselected" in said
     # In the header, with each of the three failures, and at the end.
-    assert said.count("the same again: --day 2026-11-20") == 5
+    assert said.count("to repeat it: --day 2026-11-20") == 5
     in_workers = run_tests(tmp_path, SAMPLED, "--day", "2026-11-20", *TWO)
     assert failed_cases(in_workers) == failed_cases(said)
     whole = run_tests(tmp_path, SAMPLED, "--all")

@@ -8,6 +8,7 @@ runs/latest -> <name>
 from __future__ import annotations
 
 import difflib
+import itertools
 import time
 from pathlib import Path
 
@@ -33,10 +34,10 @@ RUN_PARTS = ("checkpoints", "episodes", "metrics.jsonl")
 def new_run(root: Path, name: str = "") -> Path:
     """Makes `root/name` with its folders and points `root/latest` at it.
 
-    Without a name the date and time make one. Raises ValueError when the run exists, DiskError
-    when the folder cannot be made.
+    Without a name the date and time make one, with a number if two runs start in one second.
+    Raises ValueError when the run exists, DiskError when the folder cannot be made.
     """
-    name = name or time.strftime("%Y%m%d-%H%M%S")
+    name = name or _free_name(root)
     if name == LATEST or name.startswith(".") or Path(name).name != name:
         raise ValueError(
             f"got name={name!r}, expected a plain folder name other than {LATEST!r}"
@@ -54,6 +55,12 @@ def new_run(root: Path, name: str = "") -> Path:
             (run / folder).mkdir()
         link_atomically(root / LATEST, name)
     return run
+
+
+def _free_name(root: Path) -> str:
+    now = time.strftime("%Y%m%d-%H%M%S")
+    names = itertools.chain([now], (f"{now}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if not (root / name).exists())
 
 
 def find_run(root: Path, name: str) -> Path:

@@ -130,7 +130,8 @@ def test_a_planted_fault_is_caught(planted, name, catching):
 
 def test_there_are_at_least_fifteen_attacks():
     attacking = {
-        f"envs.checks.{name}" for name in ("attacks", "hostile", "lasting", "replies")
+        f"envs.checks.{name}"
+        for name in ("attacks", "bad_calls", "hostile", "lasting", "replies")
     }
     assert sum(item.find.__module__ in attacking for item in CHECKS) == 19
 

@@ -55,7 +55,7 @@ def test_the_list_of_modules_that_are_missing_is_right(jail):
     version, missing = json.loads(done.stdout)
     if version != [3, 11]:
         pytest.skip(f"the list is for Python 3.11, the sandbox has {version}")
-    block = re.search(r"With Python 3\.11:\n\n((?:    .*\n)+)", PAGE)
+    block = re.search(r"With Python 3\.11:\n\n```text\n([^`]+)```", PAGE)
     assert block is not None
     assert block[1].split() == missing
 

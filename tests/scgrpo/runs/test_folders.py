@@ -87,3 +87,9 @@ def test_a_full_or_read_only_disk_says_so(
             new_run(tmp_path, "x")
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_runs_that_start_in_one_second_have_names_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("time.strftime", lambda form: "20261129-001835")
+    names = [new_run(tmp_path).name for _ in range(3)]
+    assert names == ["20261129-001835", "20261129-001835-2", "20261129-001835-3"]
