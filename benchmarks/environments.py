@@ -83,7 +83,7 @@ def main() -> list[Row]:
                 turns_of(stack, "math_chain", 0, EPISODES, tasks=1, slips=["12347"]),
             ),
             "GEM 0.1.0, code": (
-                "code_fn in a box, a judged call",
+                "code_fn in a sandbox, a judged call",
                 calls_of_code(stack),
             ),
         }

@@ -146,7 +146,7 @@ def main() -> list[Row]:
         compare(peer, "run code")
         compare(peer, "run a fresh Python")
 
-    name = f"episodes, {2 * cores} boxes, {cores} cores"
+    name = f"episodes, {2 * cores} sandboxes, {cores} cores"
     against = f"{RUNS} forks each, {cores} cores"
     rows.append(row(name, episodes, "1/s", ideal, against))
     return rows

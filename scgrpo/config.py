@@ -146,7 +146,7 @@ class TrainConfig:
     | max_tokens_per_pack | tokens in one forward and backward pass; bounds the memory |
     | activation_checkpointing | compute activations again in the backward pass: less memory, more |
     | | time |
-    | levels | levels the controller may use; empty: all of the environment's |
+    | levels | levels that the curriculum may use; empty: all of the environment's |
     | limits | token budgets of an episode |
     | reference | how much of a reference episode the teacher is shown |
     | credit | options of self-conditioned credit |
@@ -163,7 +163,7 @@ class TrainConfig:
     | keep_checkpoints | how many of the newest are kept |
     | tracker | where metrics go besides the run folder: an installed package |
     | plan | print what the run would cost, and stop |
-    | resume | go on with the run `name` (empty: the newest) from its last checkpoint |
+    | resume | continue the run `name` (empty: the newest) from its last checkpoint |
     """
 
     env: str = "swe_lite"

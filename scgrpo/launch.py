@@ -35,7 +35,7 @@ MAY_DIFFER = {"resume", "name", "runs", "max_steps"}
 def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
     """Runs a whole training and returns its run folder.
 
-    A resumed run goes on with its own settings, and with more `max_steps` if given. `given` names
+    A resumed run continues with its own settings, and with more `max_steps` if given. `given` names
     the dotted settings that the user set; without it, those that are not the defaults. Raises
     ValueError if one of them differs from the run's. Under `accelerate launch` the processes
     share the work; rank 0 alone opens the run, warms up and writes.
@@ -76,7 +76,7 @@ def resumed_run(
             conflicts.append(f"{key}: the run has {old}, got {new}")
     if conflicts:
         problems = "; ".join(conflicts)
-        raise ValueError(f"{run} goes on with its own settings; {problems}")
+        raise ValueError(f"{run} continues with its own settings; {problems}")
 
     if "max_steps" in given:
         saved = replace(saved, max_steps=config.max_steps)

@@ -353,7 +353,7 @@ class TrainingLoop:
             causes = describe_causes(count_causes(episodes))
             raise TrainingError(
                 f"no episode of step {step} has a verdict ({causes}); the first broke with: "
-                f"{episodes[0].error}. Fix that, then go on with resume=true"
+                f"{episodes[0].error}. Fix that, then continue with resume=true"
             )
 
 

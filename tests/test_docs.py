@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
@@ -31,7 +32,7 @@ SMALL: dict[str, Sequence[str]] = {
     ),
     "eval": ("--tasks", "1", "--rollouts", "1", "--levels", "0"),
     "twins": ("--tasks", "2", "--rollouts", "1"),
-    "baselines": ("--no-model", "--random", "20", "--oracle", "2", "--out", "docs"),
+    "baselines": ("--no-model", "--random", "20", "--oracle", "2"),
     "envs attack": ("--only", "KeyboardInterrupt", "--backend", "local"),
     "sandbox soak": ("--backends", "local"),
     "bench": ("--help",),
@@ -43,8 +44,7 @@ ELSEWHERE = {
     r"\. \.venv/bin/activate": "made by `make setup`",
     r"docker compose up ": "tests/sandboxes/test_compose.py",
     r"\.venv/bin/python -m pytest ": "this suite",
-    r"accelerate launch --cpu ": "tests/scgrpo/distributed/test_ranks.py",
-    r"accelerate launch --multi_gpu ": "needs a GPU; docs/scaling.md says that it has not been run",
+    r"accelerate launch --multi_gpu ": "tests/scgrpo/distributed/test_ranks.py",
     r"VLLM_SERVER_DEV_MODE=1 |.*engine\.kind=vllm": "make test-vllm",
     r"scgrpo envs attack vulnerable:": "tests/envs/attack/test_vulnerable.py",
     r"scgrpo credit": "tests/evals/test_credit.py: an untrained model has no success to learn from",
@@ -178,6 +178,33 @@ def test_every_command_that_is_not_run_here_is_run_elsewhere(page: str):
             ("scgrpo ", "PYTHONPATH=examples scgrpo ", "python -m ")
         ):
             assert any(re.match(pattern, command) for pattern in ELSEWHERE), command
+
+
+def test_the_tests_that_run_the_other_commands_exist():
+    for place in ELSEWHERE.values():
+        for path in re.findall(r"tests/[\w./]+", place):
+            assert (ROOT / path.rstrip(".")).exists(), place
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_within_a_sentence_exist(page: str):
+    text = " ".join((ROOT / page).read_text().split())
+    for words in re.findall(r"`scgrpo ([a-z]+(?: [a-z]+)?)", text):
+        verbs = (words, words.partition(" ")[0])
+        assert any(verb in cli.COMMANDS for verb in verbs), f"{page}: scgrpo {words}"
+    for module in re.findall(r"`python -m ([\w.]+)", text):
+        assert importlib.util.find_spec(module) is not None, f"{page}: {module}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/environments.md"])
+def test_the_gymnasium_examples_of_a_page_run(page: str):
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S
+    )
+    examples = [block for block in blocks if block.startswith("import gymnasium")]
+    assert examples
+    for example in examples:
+        exec(compile(example, page, "exec"), {})
 
 
 def test_every_target_of_make_that_a_page_names_exists():

@@ -231,7 +231,7 @@ def _newest_checkpoint(run: Path) -> Path:
     newest = checkpoint.latest(run / "checkpoints")
     if newest is None:
         raise ValueError(
-            f"the run {run} has no whole checkpoint yet: wait for its first, go on with "
+            f"the run {run} has no whole checkpoint yet: wait for its first, continue with "
             "`scgrpo train resume=true`, or name a model by --model"
         )
     return newest

@@ -193,7 +193,7 @@ def test_ctrl_c_ends_with_130_and_loses_no_finished_step(tiny, tmp_path):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=MINUTE)
     assert process.returncode == 130
-    assert "stopped; go on with: scgrpo train resume=true" in said
+    assert "stopped; continue with: scgrpo train resume=true" in said
     assert "Traceback" not in said
     finished = read_metrics(tmp_path / "a" / "metrics.jsonl")[-1]["step"]
     assert os.listdir(tmp_path / "a" / "checkpoints") == [f"step-{finished:06d}"]
