@@ -15,6 +15,7 @@ from gymnasium.vector.utils import create_shared_memory
 
 from envs.splits import check_split
 from envs.supply import TaskSource
+from envs.thoughts import after_thought
 from envs.types import Task, Verdict, as_messages
 
 __all__ = ["AnyText", "TextEnv"]
@@ -219,7 +220,10 @@ class TextEnv(gymnasium.Env[str, str]):
         }
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Plays one turn. Raises ResetNeeded outside an episode, TypeError for other than a str."""
+        """Plays one turn, of which `reply` sees what follows the thought (`envs.thoughts`).
+
+        Raises ResetNeeded outside an episode, TypeError for other than a str.
+        """
         if not isinstance(action, str):
             raise TypeError(
                 f"an action must be a str, got {type(action).__name__}: {action!r:.80}"
@@ -232,7 +236,7 @@ class TextEnv(gymnasium.Env[str, str]):
         # Off while the author's code runs: after an exception only a reset helps.
         self._live = False
         self._turn += 1
-        answer = self.reply(action)
+        answer = self.reply(after_thought(action))
         if isinstance(answer, Verdict):
             self._finish()
             reward = 1.0 if answer.passed else 0.0

@@ -146,6 +146,7 @@ def _segment(row: dict[str, Any]) -> Segment:
         logprobs=tuple(row["logprobs"]),
         cut=row["cut"],
         tokens=row.get("tokens", 0),
+        thought=row.get("thought", ""),
     )
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from envs.thoughts import after_thought
+
 __all__ = ["Call", "Malformed", "call", "parse_call", "render_call", "schema_of"]
 
 Result = TypeVar("Result")
@@ -64,7 +66,9 @@ def parse_call(text: str) -> Call | Malformed:
 
     Accepted: a JSON object `{"name": ..., "arguments": {...}}` inside `<tool_call>` tags, in a
     fence, or bare from the start of a line to the end of the text. Prose may stand before it, and
-    after a tag or fence. `arguments` may be left out. Refused: two calls, duplicate keys, NaN,
+    after a tag or fence. `arguments` may be left out, be called `parameters`, as Llama 3's are, or
+    be a JSON text of the object, as OpenAI's are; `"type": "function"` may stand with them. What
+    stands in a thought is not read (`envs.thoughts`). Refused: two calls, duplicate keys, NaN,
     infinities, integers over 18 digits, lone surrogates, nesting over 32, a million characters.
     """
     # Before any search, whose time grows with the text.
@@ -72,18 +76,15 @@ def parse_call(text: str) -> Call | Malformed:
         return Malformed(
             f"the turn has {len(text)} characters, at most {MAX_CHARS} are read"
         )
+    text = after_thought(text)
     place = _locate(text)
     if place is None:
         return Malformed(f"no tool call found, write {SHAPE}")
     start, closing = place
-    try:
-        value, end = _DECODER.raw_decode(text, start)
-    except json.JSONDecodeError as error:
-        return Malformed(f"not valid JSON: {error.msg} at character {error.pos}")
-    except RecursionError:
-        return Malformed(f"nested deeper than {MAX_DEPTH}")
-    except ValueError as error:
-        return Malformed(str(error))
+    decoded = _decode(text, start)
+    if isinstance(decoded, Malformed):
+        return decoded
+    value, end = decoded
 
     # Nothing may follow a bare call; after a tag or fence prose is fine, but no second call.
     rest = text[end:].lstrip()
@@ -151,23 +152,59 @@ def _locate(text: str) -> tuple[int, str] | None:
     return None
 
 
+def _decode(text: str, start: int) -> tuple[Any, int] | Malformed:
+    """The JSON value that begins at `start`, and where it ends."""
+    try:
+        return _DECODER.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        return Malformed(f"not valid JSON: {error.msg} at character {error.pos}")
+    except RecursionError:
+        return Malformed(f"nested deeper than {MAX_DEPTH}")
+    except ValueError as error:
+        return Malformed(str(error))
+
+
 def _as_call(value: object) -> Call | Malformed:
     if not isinstance(value, dict):
         return Malformed(f"wanted a JSON object {SHAPE}, got {_kind(value)}")
     problem = _value_problem(value)
     if problem:
         return Malformed(problem)
-    unknown = sorted(set(value) - {"name", "arguments"})
+    if value.get("type") == "function":
+        value = {key: item for key, item in value.items() if key != "type"}
+    key = "arguments"
+    if key not in value and "parameters" in value:
+        key = "parameters"
+    unknown = sorted(set(value) - {"name", key})
     if unknown:
         return Malformed(f"unknown key {_short(unknown[0])}, wanted {SHAPE}")
 
     name = value.get("name")
-    arguments = value.get("arguments", {})
     if not isinstance(name, str) or not name:
         return Malformed(f'"name" must be a tool\'s name, wanted {SHAPE}')
-    if not isinstance(arguments, dict):
-        return Malformed(f'"arguments" must be an object, got {_kind(arguments)}')
+    arguments = _as_arguments(value.get(key, {}))
+    if isinstance(arguments, Malformed):
+        return arguments
     return Call(name, arguments)
+
+
+def _as_arguments(value: object) -> dict[str, Any] | Malformed:
+    """The arguments of a call, which may be written as a JSON text of the object."""
+    if isinstance(value, str):
+        text = value.strip()
+        decoded = _decode(text, 0)
+        if isinstance(decoded, Malformed):
+            return Malformed(
+                f'"arguments" must be an object, got a text: {decoded.reason}'
+            )
+        value, end = decoded
+        if text[end:]:
+            return Malformed('"arguments" must be one object, got more text behind it')
+        if problem := _value_problem(value):
+            return Malformed(problem)
+    if not isinstance(value, dict):
+        return Malformed(f'"arguments" must be an object, got {_kind(value)}')
+    return value
 
 
 def _value_problem(value: object) -> str | None:

@@ -103,11 +103,13 @@ class Segment:
     | field | meaning |
     |---|---|
     | source | `prompt`, `policy` or `env` |
-    | text | what the environment read or wrote; not the decoding of `token_ids` |
+    | text | what the environment read or wrote; not the decoding of `token_ids`: of a turn, what |
+    | | follows its thought, with calls as JSON |
     | token_ids | (n,) exactly as sampled or fed; empty for a policy that has no tokens |
     | logprobs | (n,) nats under the sampling distribution at temperature 1; only for `policy` |
     | cut | the turn ended at a token limit, not at the model's end-of-turn token |
     | tokens | how many a policy wrote whose ids are not known; else 0 |
+    | thought | what a policy wrote before `text`, marks included; it stays in the history |
     """
 
     source: Source
@@ -116,6 +118,7 @@ class Segment:
     logprobs: tuple[float, ...] = ()
     cut: bool = False
     tokens: int = 0
+    thought: str = ""
 
     def __post_init__(self) -> None:
         expected = len(self.token_ids) if self.source == "policy" else 0

@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
     server = server_of(arguments)
     evaluated = find_models(
         arguments.model, arguments.base, arguments.run, server=server
-    )
+    ).with_chat(arguments.chat)
     default = evaluated.config.env if evaluated.run else ALL
     evaluation = plan(arguments, evaluated, open_envs(arguments.envs or [default]))
 

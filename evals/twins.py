@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> list[Consistency]
     server = server_of(arguments)
     evaluated = find_models(
         arguments.model, arguments.base, arguments.run, server=server
-    )
+    ).with_chat(arguments.chat)
     envs = open_envs(arguments.envs or [evaluated.config.env if evaluated.run else ALL])
     evaluation, pairs = add_twins(plan(arguments, evaluated, envs), envs)
     stopped, budget = play_missing(evaluation, arguments)

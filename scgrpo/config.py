@@ -14,6 +14,7 @@ from envs.rollout import Limits
 from sandboxes import SandboxConfig
 from scgrpo.algorithms.names import check_name
 from scgrpo.credit.options import CreditOptions, ReferenceLimits
+from scgrpo.policies.chat_options import ChatOptions
 
 __all__ = [
     "EngineConfig",
@@ -148,6 +149,7 @@ class TrainConfig:
     | | time |
     | levels | levels that the curriculum may use; empty: all of the environment's |
     | limits | token budgets of an episode |
+    | chat | what the model's chat template is given |
     | reference | how much of a reference episode the teacher is shown |
     | credit | options of self-conditioned credit |
     | engine | what samples the episodes |
@@ -184,6 +186,7 @@ class TrainConfig:
     limits: Limits = field(
         default_factory=lambda: Limits(turn_tokens=48, episode_tokens=640)
     )
+    chat: ChatOptions = field(default_factory=ChatOptions)
     reference: ReferenceLimits = field(default_factory=ReferenceLimits)
     credit: CreditOptions = field(default_factory=CreditOptions)
     engine: EngineConfig = field(default_factory=EngineConfig)

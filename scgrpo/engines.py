@@ -41,6 +41,7 @@ def open_policy(
             tokenizer,
             slots=slots,
             cache_tokens=tokens,
+            chat_options=config.chat,
         )
     if ranks.count > 1:
         raise ValueError(f"several processes need engine.kind=hf, got {engine.kind}")
@@ -55,4 +56,11 @@ def open_policy(
         options |= engine.options
         sampler = VLLMEngine(start, **options)
     folder = run / WEIGHT_SYNC
-    return RemotePolicy(model, tokenizer, sampler, folder, cache_tokens=tokens)
+    return RemotePolicy(
+        model,
+        tokenizer,
+        sampler,
+        folder,
+        cache_tokens=tokens,
+        chat_options=config.chat,
+    )

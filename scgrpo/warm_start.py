@@ -30,6 +30,7 @@ from scgrpo.models.attention import use_packed
 from scgrpo.models.load import cache_folder, is_model, load_model, resolve_model
 from scgrpo.models.scoring import predicting_states, token_scores
 from scgrpo.policies.chat import Chat
+from scgrpo.policies.chat_options import ChatOptions
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts, malformed_share, success_rate
 from scgrpo.runs.disk import atomic_folder
@@ -68,6 +69,7 @@ def starting_weights(run: Path, config: TrainConfig, rollouts: Rollouts) -> Path
         options,
         str(dtype),
         config.seed,
+        config.chat,
     )
     cached = cache_folder() / "warm_start" / key
     if is_model(cached):
@@ -75,7 +77,16 @@ def starting_weights(run: Path, config: TrainConfig, rollouts: Rollouts) -> Path
     else:
         model, tokenizer = load_model(base, dtype=dtype)
         model.to(device_of(config))
-        warm_start(cached, model, tokenizer, rollouts, level, options, seed=config.seed)
+        warm_start(
+            cached,
+            model,
+            tokenizer,
+            rollouts,
+            level,
+            options,
+            seed=config.seed,
+            chat_options=config.chat,
+        )
     # The link may point to a cache that was cleared.
     link.unlink(missing_ok=True)
     link.symlink_to(cached, target_is_directory=True)
@@ -91,11 +102,12 @@ def warm_start(
     config: WarmStartConfig,
     *,
     seed: int,
+    chat_options: ChatOptions | None = None,
 ) -> None:
     """Trains `model` in place and saves it to `folder`, complete or not at all."""
     started = time.monotonic()
     use_packed(model)
-    chat = Chat(tokenizer)
+    chat = Chat(tokenizer, chat_options)
     episodes = _random_episodes(rollouts, level, config, seed)
     data = [with_token_ids(episode, chat) for episode in episodes]
 
@@ -123,6 +135,7 @@ def cache_key(
     config: WarmStartConfig,
     dtype: str,
     seed: int,
+    chat_options: ChatOptions | None = None,
 ) -> str:
     """Hex digest over everything that the stage's result depends on."""
     digest = hashlib.sha256()
@@ -148,6 +161,7 @@ def cache_key(
         learned,
         dtype,
         seed,
+        asdict(chat_options or ChatOptions()),
         LAYOUT_VERSION,
     ]
     digest.update(json.dumps(parts).encode())
@@ -158,12 +172,14 @@ def with_token_ids(episode: Episode, chat: Chat) -> Episode:
     """A scripted episode as if the model had written it: with token ids, logprobs 0."""
     # The ids must be those that the chat would give the model in a rollout.
     segments: list[Segment] = []
+    call = ""
     for segment in episode.segments:
         if segment.source == "prompt":
             text, ids = chat.prompt(episode.messages, episode.tools)
             segments.append(Segment("prompt", text, tuple(ids)))
         elif segment.source == "policy":
-            ids = (*chat.ids(segment.text), chat.end_id)
+            ids = tuple(chat.turn_ids(segment.text))
+            call = chat.read(ids, episode.tools).call
             logprobs = (0.0,) * len(ids)
             turn = Segment(
                 "policy",
@@ -173,7 +189,7 @@ def with_token_ids(episode: Episode, chat: Chat) -> Episode:
             )
             segments.append(turn)
         else:
-            ids = chat.reply(segment.text, ended=True)
+            ids = chat.reply(segment.text, ended=True, call=call)
             segments.append(Segment("env", segment.text, tuple(ids)))
     return replace(episode, segments=tuple(segments))
 
@@ -210,7 +226,9 @@ def _starting_success(base: Path, config: TrainConfig, rollouts: Rollouts) -> fl
     count = config.warm_start.measure_episodes // EPISODES_PER_TASK
     tasks = _spread(rollouts.env.tasks("train", level), count)
     cache_tokens = config.limits.episode_tokens
-    with HFPolicy(model, tokenizer, cache_tokens=cache_tokens) as policy:
+    with HFPolicy(
+        model, tokenizer, cache_tokens=cache_tokens, chat_options=config.chat
+    ) as policy:
         episodes = rollouts(
             policy,
             tasks,

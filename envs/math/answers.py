@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from envs.thoughts import after_thought
+
 __all__ = ["NO_VALUE", "one_of_several", "random_operation", "read_value"]
 
 NO_VALUE = (
@@ -27,8 +29,10 @@ def read_value(text: str) -> Fraction | None:
 
     Either the whole turn is the value, or its last line is `Answer: <value>` and no other
     `Answer:` comes before. A value is a whole number, a decimal or a fraction in ASCII digits.
-    White space around it is ignored; any other neighbour makes it no value.
+    White space around it is ignored; any other neighbour makes it no value. What stands in a
+    thought is not read (`envs.thoughts`).
     """
+    text = after_thought(text)
     match = _VALUE.fullmatch(text.strip())
     if match is None:
         match = _match_after_mark(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from evals.evaluation.suites import Suite
 from evals.report.errors import warning
 from evals.report.report import Report, load, newest_report
 from scgrpo.config import TrainConfig
+from scgrpo.policies.chat_options import ChatOptions
 from scgrpo.runs import folders as runs
 
 __all__ = [
@@ -128,11 +129,12 @@ def version_differences(results: Sequence[Result], *, allowed: bool) -> list[str
     notes = []
     for result in others:
         before, after = first.provenance, result.provenance
-        for key in ("sampling", "limits"):
-            if before[key] != after[key]:
-                notes.append(
-                    f"{key}: {before[key]} in {first.name}, {after[key]} in {result.name}"
-                )
+        for key in ("sampling", "limits", "chat"):
+            # Reports of before had no options of the chat template.
+            default = asdict(ChatOptions()) if key == "chat" else None
+            old, new = before.get(key, default), after.get(key, default)
+            if old != new:
+                notes.append(f"{key}: {old} in {first.name}, {new} in {result.name}")
         # Only environments that both played can have been played differently.
         common = set(before["code"]) & set(after["code"])
         for env in sorted(common):
@@ -187,7 +189,8 @@ def _evaluation(path: Path, report: Report) -> Evaluation:
         EvaluatedModel(label, about["name"], Path(about["folder"]))
         for label, about in origin["models"].items()
     )
-    config = TrainConfig(limits=Limits(**origin["limits"]))
+    chat = ChatOptions(**origin.get("chat", {}))
+    config = TrainConfig(limits=Limits(**origin["limits"]), chat=chat)
     return Evaluation(
         evaluated=EvaluatedModels(models, None, config, ()),
         tasks={},

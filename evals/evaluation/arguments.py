@@ -181,6 +181,14 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="the model to compare with; default: the run's",
     )
+    add(
+        "--chat",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="what the chat template is given, such as enable_thinking=false or "
+        "options.reasoning_effort=low; default: the run's",
+    )
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:

@@ -120,6 +120,7 @@ def _model_row(
         model.to(device_of(config)),
         tokenizer,
         cache_tokens=config.limits.episode_tokens,
+        chat_options=config.chat,
     ) as acting:
         episodes = play(
             acting,
@@ -135,12 +136,23 @@ def _warm_start(play: Rollouts, level: int, base: Path, config: TrainConfig) -> 
     """The warm-started weights of an environment's level, from the cache if it has them."""
     options = config.warm_start
     dtype = dtype_of(config)
-    key = cache_key(base, play.env, level, options, str(dtype), config.seed)
+    key = cache_key(
+        base, play.env, level, options, str(dtype), config.seed, config.chat
+    )
     folder = cache_folder() / "warm_start" / key
     if not is_model(folder):
         model, tokenizer = load_model(base, dtype=dtype)
         model.to(device_of(config))
-        warm_start(folder, model, tokenizer, play, level, options, seed=config.seed)
+        warm_start(
+            folder,
+            model,
+            tokenizer,
+            play,
+            level,
+            options,
+            seed=config.seed,
+            chat_options=config.chat,
+        )
     return folder
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,6 +107,18 @@ class EvaluatedModels:
         """The sandboxes for untrusted code."""
         return self.config.sandbox
 
+    def with_chat(self, pairs: Sequence[str]) -> EvaluatedModels:
+        """The same with `key=value` settings of the chat template over the run's.
+
+        Raises ValueError for settings that do not exist.
+        """
+        changes = [f"chat.{pair}" for pair in pairs]
+        given = settings.read(TrainConfig, changes).chat
+        names = {key.split(".")[1] for key in settings.given_keys(TrainConfig, changes)}
+        values = {name: getattr(given, name) for name in names}
+        chat = replace(self.config.chat, **values)
+        return replace(self, config=replace(self.config, chat=chat))
+
 
 def find_models(
     model: str = "", base: str = "", run: str = "", *, server: Server | None = None
@@ -158,7 +170,10 @@ def open_policy(
     """
     temperature = 0.0 if greedy else 1.0
     if model.server is not None:
-        with ServerPolicy(model.server, temperature=temperature) as policy:
+        variables = config.chat.variables()
+        with ServerPolicy(
+            model.server, temperature=temperature, template_variables=variables
+        ) as policy:
             yield policy
         return
 
@@ -172,6 +187,7 @@ def open_policy(
             cache_tokens=config.limits.episode_tokens,
             temperature=temperature,
             slots=concurrency,
+            chat_options=config.chat,
         )
     except UNREADABLE as error:
         raise ValueError(

@@ -25,6 +25,7 @@ from evals.evaluation.models import EvaluatedModel, EvaluatedModels
 from evals.evaluation.provenance import code_digest
 from evals.evaluation.suites import Suite, select_suites, select_tasks
 from evals.statistics import detectable
+from scgrpo.policies.chat_options import ChatOptions
 
 __all__ = ["Evaluation", "announce", "plan"]
 
@@ -106,8 +107,12 @@ class Evaluation:
         return counts
 
     def _hash(self, *about: Any) -> str:
-        limits = asdict(self.evaluated.limits)
-        text = json.dumps([*about, self.seed, self.greedy, limits])
+        parts = [*about, self.seed, self.greedy, asdict(self.evaluated.limits)]
+        chat = self.evaluated.config.chat
+        # Left out if they are the defaults, for files from before there were options.
+        if chat != ChatOptions():
+            parts.append(asdict(chat))
+        text = json.dumps(parts)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

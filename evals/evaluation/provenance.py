@@ -55,6 +55,7 @@ def provenance(
         "models": about,
         "run": str(evaluated.run) if evaluated.run else None,
         "limits": asdict(config.limits),
+        "chat": asdict(config.chat),
         "sandbox": asdict(config.sandbox),
         "device": str(default_device()),
         "dtype": str(dtype).removeprefix("torch."),

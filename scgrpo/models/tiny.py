@@ -10,7 +10,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-__all__ = ["make_tiny"]
+__all__ = ["make_tiny", "make_tokenizer"]
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CHARACTERS = ["\n", *map(chr, range(32, 127))]
@@ -30,7 +30,7 @@ def make_tiny(
     The tokenizer has one token for each printable ASCII character and the newline; any other
     character becomes `<|endoftext|>`. Turns end with `<|im_end|>`.
     """
-    tokenizer = _tokenizer()
+    tokenizer = make_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden,
@@ -53,7 +53,8 @@ def make_tiny(
     return path
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """A token for each printable ASCII character and the newline, and three special ones."""
     vocabulary = {token: index for index, token in enumerate(SPECIAL + CHARACTERS)}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=SPECIAL[0]))
     tokenizer.pre_tokenizer = Split(Regex(r"[\s\S]"), "isolated")

@@ -4,124 +4,309 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
+from envs.thoughts import CLOSING_OF, split_thought
+from envs.toolspec import Call, parse_call
 from envs.types import Message
+from scgrpo.policies.call_formats import HARMONY, PLAIN, shipped_formats
+from scgrpo.policies.chat_options import ChatOptions
+from scgrpo.policies.conventions import learn, render_call
+from scgrpo.policies.encoding import Encoder, Part
+from scgrpo.policies.template import Rendered, Template
 
-__all__ = ["TOOL_CALL_END", "Chat", "with_tools"]
+__all__ = ["TOOL_CALL", "TOOL_CALL_END", "Chat", "Turn", "canonical", "with_tools"]
 
-TOOL_CALL_END = "</tool_call>"
-"""A turn ends with it, if the model calls a tool: what follows is the environment's to write."""
+TOOL_CALL, TOOL_CALL_END = "<tool_call>", "</tool_call>"
+"""What a call in the form that environments read stands between."""
 
-_TURN, _REPLY = "\x02turn\x03", "\x02reply\x03"
+END_TOKENS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>")
+"""Tokens that end a turn wherever a tokenizer has them."""
+HARMONY_ENDS = ("<|return|>", "<|call|>")
+"""Those of harmony, where `<|end|>` ends a thought as well."""
+
+
+class Turn(NamedTuple):
+    """A turn as it is read.
+
+    | field | meaning |
+    |---|---|
+    | text | what an environment reads: no thought; calls as JSON in `<tool_call>` |
+    | thought | what stands before, with its marks; it stays in the history as sampled |
+    | call | the name of the called tool; empty for none or several |
+    | ended | the model sampled the token with which the template ends the turn |
+    """
+
+    text: str
+    thought: str = ""
+    call: str = ""
+    ended: bool = False
 
 
 class Chat:
-    """Renders prompts and replies for one tokenizer.
+    """Renders prompts and replies for one tokenizer, and reads turns.
 
-    The text between a turn and the next is read from the template once, with placeholders, so
-    history is never rendered again. Templates without tools get them as text in the system
-    message. Raises ValueError for a tokenizer without a chat template.
+    The text between a turn and the next is read from the template once, so history is never
+    rendered again: it is append-only, thoughts included. A call is answered by a message of the
+    role `tool`, any other turn by one of the user. What a template lacks is told as text: tools
+    at the end of the system message, and a system message at the head of the user's first. So
+    are tools whose calls, as the template writes them, nothing here could read back.
+
+    Raises ValueError for a tokenizer without a chat template, or with one that renders no chat of
+    a user's message, a turn and another message.
 
     | attribute | meaning |
     |---|---|
-    | reply_role | the role that the environment's replies have in the template |
     | end_ids | every id that ends a turn |
-    | end_id | the one with which the template ends a turn |
+    | end_id | the one with which the template ends a plain turn |
+    | has_native_tools | tools, calls and answers go through the template |
+    | opens_thought | the template opens the model's thought, at the end of a prompt |
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        template = tokenizer.chat_template
-        if not template:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, options: ChatOptions | None = None
+    ) -> None:
+        if not tokenizer.chat_template:
             raise ValueError(
                 "the tokenizer has no chat template; expected an instruction-tuned model, "
                 "or set tokenizer.chat_template"
             )
         self.tokenizer = tokenizer
-        text = template if isinstance(template, str) else json.dumps(template)
-        self._supports_tools = "tools" in text
-        self.reply_role = "tool" if self._supports_tools else "user"
-        self.end_ids = _end_ids(tokenizer)
-
-        sample = self._render(
-            [
-                {"role": "user", "content": "?"},
-                {"role": "assistant", "content": _TURN},
-                {"role": self.reply_role, "content": _REPLY},
-            ],
-            (),
+        self._encoder = Encoder(tokenizer)
+        self._template = Template(tokenizer, self._encoder, options or ChatOptions())
+        self._conventions = learn(
+            self._template, self._encoder, shipped_formats(tokenizer)
         )
-        after_turn = sample.split(_TURN, 1)[1]
-        self._before_reply, self._after_reply = after_turn.split(_REPLY, 1)
+        self._after_call = self._conventions.after_call
+        self._format = self._conventions.call_format or PLAIN
+        self.has_native_tools = self._after_call is not None
+        self.opens_thought = self._conventions.opens_thought
 
-        ends = {i: self._text_of(i) for i in self.end_ids}
-        self.end_id = _end_id(self._before_reply, ends)
-        self._end_text = ends[self.end_id]
+        self.end_id = self._end_id()
+        self._printed_ends = self._ends_that_are_printed()
+        self.end_ids = self._all_ends()
+        self._meaningless = self._meaningless_ids()
 
     def prompt(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
     ) -> tuple[str, list[int]]:
         """The prompt up to where the policy's first turn begins: its text and its ids."""
-        if tools and not self._supports_tools:
+        if tools and not self.has_native_tools:
             messages, tools = with_tools(messages, tools), ()
-        text = self._render(messages, tools)
-        return text, self.ids(text)
+        if not self._conventions.has_system_role:
+            messages = _without_system(messages)
+        rendered, contents = self._template.render(messages, tools)
+        parts = rendered.fill(contents)
+        text = "".join(part.text for part in parts)
+        return text, self._encoder.ids(parts)
 
-    def reply(self, content: str, *, ended: bool) -> list[int]:
+    def reply(self, content: str, *, ended: bool, call: str = "") -> list[int]:
         """Ids from the end of a turn to where the next begins.
 
-        `ended` says that the policy sampled the template's end-of-turn token itself.
+        `ended` says that the policy sampled the template's end-of-turn token itself, `call` is
+        the name of the tool that it called.
         """
-        before = self._before_reply
+        gap = self._conventions.after_turn
+        if call and self._after_call is not None:
+            gap = self._after_call
+        parts = gap.fill([content, call])
         if ended:
-            before = before[len(self._end_text) :]
-        return self.ids(before + content + self._after_reply)
+            parts[0] = Part(self._without_end(parts[0].text), is_content=False)
+        return self._encoder.ids(parts)
 
-    def ids(self, text: str) -> list[int]:
-        """Ids of text that holds its own special tokens."""
-        return self.tokenizer.encode(text, add_special_tokens=False)
+    def ids(self, content: str) -> list[int]:
+        """Ids of content; none is a control token."""
+        return self._encoder.ids([Part(content, is_content=True)])
+
+    def turn_ids(self, text: str) -> list[int]:
+        """Ids of a turn that a script wrote, as the model would have written and ended it."""
+        call = parse_call(text) if self.has_native_tools else None
+        if not isinstance(call, Call):
+            opening = Part(self._conventions.turn_opening, is_content=False)
+            parts = [opening, Part(text, is_content=True)]
+            return [*self._encoder.ids(parts), self._sampled_end_id()]
+
+        ids = self._encoder.ids(self._call_parts(call))
+        # What closes a call may end the turn as well.
+        return ids if ids[-1] in self.end_ids else [*ids, self._call_end_id()]
 
     def text(self, token_ids: Sequence[int]) -> str:
-        """What an environment sees of a turn: no special tokens."""
-        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
+        """What an environment sees of a turn."""
+        return self.read(token_ids).text
 
-    def _render(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
-    ) -> str:
-        chat = [{"role": m["role"], "content": m["content"]} for m in messages]
-        text = self.tokenizer.apply_chat_template(
-            chat,
-            tools=[dict(tool) for tool in tools] or None,
-            add_generation_prompt=True,
-            tokenize=False,
+    def read(
+        self, token_ids: Sequence[int], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Turn:
+        """A sampled turn. `tools` are the schemas by which its arguments are typed."""
+        ended = bool(token_ids) and token_ids[-1] in self._printed_ends
+        raw = self._raw(token_ids)
+        thought, action, is_closed = split_thought(raw, is_open=self.opens_thought)
+        if not is_closed:
+            return Turn("", thought, "", ended)
+
+        spoken, calls = self._format.read(action, tools) or ("", [])
+        if calls:
+            name = calls[0].name if len(calls) == 1 else ""
+            return Turn(canonical(spoken, calls), thought, name, ended)
+        text = self._without_opening(action.lstrip() if thought else action)
+        call = parse_call(text) if self.has_native_tools else None
+        name = call.name if isinstance(call, Call) else ""
+        return Turn(text, thought, name, ended)
+
+    def closes_call(self, token_ids: Sequence[int]) -> bool:
+        """Whether the turn just closed a tool call: what follows is the environment's to write.
+
+        A call inside a thought is none.
+        """
+        closing = self._format.closing
+        if not closing:
+            return False
+        # Enough of the last tokens, since one is at least one character.
+        if closing not in self._raw(token_ids[-len(closing) :]):
+            return False
+        raw = self._raw(token_ids)
+        turn = split_thought(raw, is_open=self.opens_thought)
+        return turn.is_closed and closing in turn.action
+
+    @property
+    def stop_text(self) -> str:
+        """The text behind which an engine may stop; empty for none.
+
+        A model that thinks may write it in a thought, so there the turn is cut afterwards.
+        """
+        return "" if self._thinks() else self._format.closing
+
+    def call_length(self, token_ids: Sequence[int]) -> int:
+        """How many of a turn's ids there are up to the end of its first call; all without one."""
+        closing = self._format.closing
+        if not closing or closing not in self._raw(token_ids):
+            return len(token_ids)
+        for length in range(1, len(token_ids) + 1):
+            if self.closes_call(token_ids[:length]):
+                return length
+        return len(token_ids)
+
+    def describe(self) -> dict[str, Any]:
+        """What the template can do, as plain values for a reader."""
+        thinking = "may think" if self._thinks() else "does not think"
+        if self.opens_thought:
+            thinking = "thinks: the template opens the thought"
+        ends = [str(self.tokenizer.decode([i])) for i in sorted(self.end_ids)]
+        return {
+            "call_format": self._format.name if self.has_native_tools else "as text",
+            "thinking": thinking,
+            "system_role": self._conventions.has_system_role,
+            "end_tokens": ends,
+        }
+
+    def _thinks(self) -> bool:
+        template = str(self.tokenizer.chat_template)
+        return any(opening in template for opening in CLOSING_OF)
+
+    def _call_parts(self, call: Call) -> list[Part]:
+        """The call as the model's turn would have it, up to its end."""
+        rendered, contents = render_call(self._template, call)
+        # Between the slot of the user's message and that of the answer.
+        pieces, slots = rendered.pieces[1:-1], rendered.slots[1:-1]
+        parts = Rendered(pieces, slots).fill(contents)
+        head = self._conventions.behind_prompt(parts[0].text)
+        parts[0] = Part(head, is_content=False)
+
+        closing = self._format.closing
+        before, _, _ = parts[-1].text.partition(closing or self._conventions.end_text)
+        parts[-1] = Part(before + closing, is_content=False)
+        return parts
+
+    def _without_end(self, text: str) -> str:
+        """The text behind the token that ends a turn, if it begins with one."""
+        stripped = text.lstrip()
+        token = self._encoder.leading_control(stripped)
+        if token and self._encoder.control[token] in self._printed_ends:
+            return stripped[len(token) :]
+        return text
+
+    def _without_opening(self, text: str) -> str:
+        """The text behind what the template prints at the head of a plain turn."""
+        opening = self._conventions.turn_opening
+        if opening and text.startswith(opening):
+            return text[len(opening) :]
+        mark = self._encoder.last_control(opening)
+        if not mark or mark in CLOSING_OF.values():
+            return text
+        return text.rpartition(mark)[2]
+
+    def _raw(self, token_ids: Sequence[int]) -> str:
+        """A decoded turn with the marks of thoughts and calls, without other special tokens."""
+        ids = [i for i in token_ids if i not in self._meaningless]
+        return str(self.tokenizer.decode(ids, skip_special_tokens=False))
+
+    def _meaningless_ids(self) -> frozenset[int]:
+        """Special tokens that say nothing in a turn: those that end it, and most others.
+
+        The formats that are written with control tokens need all of them.
+        """
+        closing = self._format.closing
+        ends = {i for i in self.end_ids if self.tokenizer.decode([i]) != closing}
+        if not self._format.is_plain:
+            return frozenset(ends)
+        marks = {TOOL_CALL, TOOL_CALL_END, *CLOSING_OF, *CLOSING_OF.values()}
+        special = self._encoder.special_ids
+        return frozenset(
+            ends | {i for i in special if self.tokenizer.decode([i]) not in marks}
         )
-        return str(text)
 
-    def _text_of(self, token_id: int) -> str:
-        return str(self.tokenizer.decode([token_id], skip_special_tokens=False))
+    def _end_id(self) -> int:
+        end_text = self._conventions.end_text
+        if end_text:
+            return self._encoder.control[end_text]
+        if isinstance(self.tokenizer.eos_token_id, int):
+            return self.tokenizer.eos_token_id
+        raise ValueError(
+            f"the chat template ends a turn with {self._conventions.after_turn.pieces[0][:20]!r}, "
+            "which begins with no token of its own, and the tokenizer has no eos_token; set it"
+        )
+
+    def _sampled_end_id(self) -> int:
+        """The id with which the model ends a plain turn; in history, harmony has another."""
+        if self._format.name == HARMONY.name:
+            return self._encoder.control.get("<|return|>", self.end_id)
+        return self.end_id
+
+    def _call_end_id(self) -> int:
+        """The id with which the template ends a turn that calls a tool."""
+        assert self._after_call is not None
+        token = self._encoder.leading_control(self._after_call.pieces[0].lstrip())
+        return self._encoder.control[token] if token else self.end_id
+
+    def _ends_that_are_printed(self) -> frozenset[int]:
+        """Ends that stand in the history as sampled, so that a reply must not repeat them."""
+        ends = {self.end_id}
+        if self._format.name == HARMONY.name:
+            ends |= self._encoder.ids_of(HARMONY_ENDS)
+        elif self._after_call is not None:
+            ends.add(self._call_end_id())
+        return frozenset(ends)
+
+    def _all_ends(self) -> frozenset[int]:
+        """Every id that ends a turn: the template's, the tokenizer's and the usual ones."""
+        ends = set(self._printed_ends)
+        if isinstance(self.tokenizer.eos_token_id, int):
+            ends.add(self.tokenizer.eos_token_id)
+        if self._format.name == HARMONY.name:
+            return frozenset(ends - self._encoder.ids_of(END_TOKENS))
+        return frozenset(ends | self._encoder.ids_of(END_TOKENS))
 
 
-def _end_id(after_turn: str, ends: Mapping[int, str]) -> int:
-    """The id of `ends` with which the template ends a turn."""
-    for token_id, text in ends.items():
-        if text and after_turn.startswith(text):
-            return token_id
-    raise ValueError(
-        f"the chat template ends a turn with {after_turn[:20]!r}, which is none of the "
-        f"tokenizer's end tokens {sorted(ends.values())}; set tokenizer.eos_token to it"
-    )
-
-
-def _end_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Every id that ends a turn: the tokenizer's end of text and the usual end-of-turn tokens."""
-    known = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>")
-    vocabulary = tokenizer.get_vocab()
-    ids = {vocabulary[name] for name in known if name in vocabulary}
-    if isinstance(tokenizer.eos_token_id, int):
-        ids.add(tokenizer.eos_token_id)
-    return frozenset(ids)
+def canonical(spoken: str, calls: Sequence[Call]) -> str:
+    """A turn in the form that environments read: what it says, and each call on a line."""
+    lines = [spoken.strip()] if spoken.strip() else []
+    for call in calls:
+        value = {"name": call.name, "arguments": dict(call.arguments)}
+        text = json.dumps(value, ensure_ascii=False)
+        lines.append(f"{TOOL_CALL}{text}{TOOL_CALL_END}")
+    return "\n".join(lines)
 
 
 def with_tools(
@@ -134,6 +319,17 @@ def with_tools(
     rest = messages[1:] if first else messages
     system: Message = {"role": "system", "content": f"{first}\n{lines}".strip()}
     return [system, *rest]
+
+
+def _without_system(messages: Sequence[Message]) -> list[Message]:
+    """The messages with the text of the system message at the head of the first user message."""
+    if not messages or messages[0]["role"] != "system":
+        return list(messages)
+    system, *rest = messages
+    if not rest or rest[0]["role"] != "user":
+        return [{"role": "user", "content": system["content"]}, *rest]
+    content = f"{system['content']}\n\n{rest[0]['content']}"
+    return [{"role": "user", "content": content}, *rest[1:]]
 
 
 def _signature(function: Mapping[str, Any]) -> str:

@@ -21,7 +21,8 @@ from scgrpo.models.attention import (
     use_packed,
 )
 from scgrpo.models.scoring import output_layer
-from scgrpo.policies.chat import TOOL_CALL_END, Chat
+from scgrpo.policies.chat import Chat, Turn
+from scgrpo.policies.chat_options import ChatOptions
 
 __all__ = ["HFPolicy", "PolicyClosed"]
 
@@ -69,6 +70,7 @@ class HFPolicy:
     | slots | episodes that can run at once; more wait |
     | cache_tokens | longest episode |
     | temperature | 1 samples the model's distribution, 0 takes its mode |
+    | chat_options | what the chat template is given |
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class HFPolicy:
         slots: int = 32,
         cache_tokens: int = 1024,
         temperature: float = 1.0,
+        chat_options: ChatOptions | None = None,
     ) -> None:
         if temperature not in (0.0, 1.0):
             raise ValueError(
@@ -86,7 +89,7 @@ class HFPolicy:
             )
         use_packed(model)
         self.model = model
-        self.chat = Chat(tokenizer)
+        self.chat = Chat(tokenizer, chat_options)
         self.temperature = temperature
         self.cache_tokens = cache_tokens
         self.version = 0
@@ -131,7 +134,7 @@ class HFPolicy:
             self._check_open()
             slot = self._free.pop(0)
         prompt = Segment("prompt", text, tuple(ids))
-        return _Conversation(self, slot, prompt, limits, seed)
+        return _Conversation(self, slot, prompt, tools, limits, seed)
 
     def sync_weights(self) -> None:
         """To be called when the weights changed: raises the version and forgets cached prompts.
@@ -285,20 +288,12 @@ class HFPolicy:
         request.sampled.append(token)
         request.logprobs.append(logprob)
 
-        complete = token in self.chat.end_ids or self._closes_call(request)
+        complete = token in self.chat.end_ids or self.chat.closes_call(request.sampled)
         is_spent = len(request.sampled) == len(request.draws)
         request.cut = is_spent and not complete
         request.finished = complete or request.cut
         if request.finished:
             request.done.set()
-
-    def _closes_call(self, request: _Request) -> bool:
-        """Whether the turn just closed a tool call: what follows is the environment's to write.
-
-        Decodes len(TOOL_CALL_END) tokens: enough, since a token is at least one character.
-        """
-        end = request.sampled[-len(TOOL_CALL_END) :]
-        return TOOL_CALL_END in self.chat.text(end)
 
 
 def _sample(logits: Tensor, draws: Tensor, *, greedy: bool) -> tuple[Tensor, Tensor]:
@@ -327,16 +322,23 @@ class _Conversation:
     """One episode's slot and history."""
 
     def __init__(
-        self, policy: HFPolicy, slot: int, prompt: Segment, limits: Limits, seed: int
+        self,
+        policy: HFPolicy,
+        slot: int,
+        prompt: Segment,
+        tools: Sequence[Mapping[str, Any]],
+        limits: Limits,
+        seed: int,
     ) -> None:
         self.prompt = prompt
+        self._tools = tools
         self._policy = policy
         self._slot = slot
         self._limits = limits
         self._rng = np.random.default_rng(seed)
         self._history = list(prompt.token_ids)
         self._cached = 0
-        self._ended = False
+        self._turn = Turn("")
 
     def generate(self) -> Segment | None:
         """The next turn; None when the episode's token budget is spent."""
@@ -358,19 +360,22 @@ class _Conversation:
         chat = self._policy.chat
         ids = request.sampled
         self._cached = request.cached
-        self._ended = ids[-1] == chat.end_id
+        self._turn = chat.read(ids, self._tools)
         self._history += ids
         return Segment(
             "policy",
-            chat.text(ids),
+            self._turn.text,
             tuple(ids),
             tuple(request.logprobs),
             cut=request.cut,
+            thought=self._turn.thought,
         )
 
     def append(self, reply: str) -> Segment:
         """Adds the environment's reply to the history."""
-        ids = self._policy.chat.reply(reply, ended=self._ended)
+        ids = self._policy.chat.reply(
+            reply, ended=self._turn.ended, call=self._turn.call
+        )
         self._history += ids
         return Segment("env", reply, tuple(ids))
 

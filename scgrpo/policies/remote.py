@@ -19,7 +19,8 @@ from envs.rollout import Limits
 from envs.types import Message, Segment
 from sandboxes.commands import CommandError
 from scgrpo.models.scoring import output_layer
-from scgrpo.policies.chat import Chat
+from scgrpo.policies.chat import Chat, Turn
+from scgrpo.policies.chat_options import ChatOptions
 from scgrpo.policies.engines.base import Engine, Sampled
 from scgrpo.policies.engines.vllm_worker import weight_checksum
 from scgrpo.runs.disk import atomic_folder, remove_scratch
@@ -45,6 +46,7 @@ class RemotePolicy:
     | engine | what samples; closed with the policy |
     | folder | where weights are written; on a disk that the engine sees too |
     | cache_tokens | longest episode |
+    | chat_options | what the chat template is given |
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class RemotePolicy:
         folder: Path,
         *,
         cache_tokens: int = 1024,
+        chat_options: ChatOptions | None = None,
     ) -> None:
-        self.model, self.chat, self.cache_tokens = model, Chat(tokenizer), cache_tokens
+        self.model, self.cache_tokens = model, cache_tokens
+        self.chat = Chat(tokenizer, chat_options)
         self.version = 0
         self._tokenizer, self._engine, self._folder = tokenizer, engine, folder
         try:
@@ -85,7 +89,8 @@ class RemotePolicy:
                 f"{self.cache_tokens}; raise cache_tokens or lower limits.episode_tokens"
             )
         text, ids = self.chat.prompt(messages, tools)
-        return _Conversation(self, Segment("prompt", text, tuple(ids)), limits, seed)
+        prompt = Segment("prompt", text, tuple(ids))
+        return _Conversation(self, prompt, tools, limits, seed)
 
     def sync_weights(self) -> None:
         """Raises the version and sends the weights; returns when the engine computes with them."""
@@ -94,13 +99,19 @@ class RemotePolicy:
 
     def turn(self, ids: Sequence[int], *, room: int, seed: int) -> Sampled:
         """The engine's next turn after `ids`. Raises ServerError."""
-        return self._engine.sample(
+        turn = self._engine.sample(
             ids,
             room=room,
             seed=seed,
             salt=f"version-{self.version}",
             stop_ids=sorted(self.chat.end_ids),
+            stop_text=self.chat.stop_text,
         )
+        # An engine that cannot tell a thought from a call has gone on behind the call.
+        length = self.chat.call_length(turn.ids)
+        if length == len(turn.ids):
+            return turn
+        return Sampled(turn.ids[:length], turn.logprobs[:length], cut=False)
 
     def close(self) -> None:
         """Ends the engine; waiting turns get ServerError. Safe to call twice."""
@@ -147,13 +158,19 @@ class _Conversation:
     """One episode's history of ids."""
 
     def __init__(
-        self, policy: RemotePolicy, prompt: Segment, limits: Limits, seed: int
+        self,
+        policy: RemotePolicy,
+        prompt: Segment,
+        tools: Sequence[Mapping[str, Any]],
+        limits: Limits,
+        seed: int,
     ) -> None:
         self.prompt = prompt
+        self._tools = tools
         self._policy, self._limits = policy, limits
         self._rng = np.random.default_rng(seed)
         self._history = list(prompt.token_ids)
-        self._ended = False
+        self._turn = Turn("")
 
     def generate(self) -> Segment | None:
         """The next turn; None when the episode's token budget is spent."""
@@ -164,20 +181,22 @@ class _Conversation:
 
         seed = int(self._rng.integers(2**31))
         ids, logprobs, cut = self._policy.turn(self._history, room=room, seed=seed)
-        chat = self._policy.chat
+        self._turn = self._policy.chat.read(ids, self._tools)
         self._history += ids
-        self._ended = ids[-1] == chat.end_id
         return Segment(
             "policy",
-            chat.text(ids),
+            self._turn.text,
             tuple(ids),
             tuple(logprobs),
             cut=cut,
+            thought=self._turn.thought,
         )
 
     def append(self, reply: str) -> Segment:
         """Adds the environment's reply to the history."""
-        ids = self._policy.chat.reply(reply, ended=self._ended)
+        ids = self._policy.chat.reply(
+            reply, ended=self._turn.ended, call=self._turn.call
+        )
         self._history += ids
         return Segment("env", reply, tuple(ids))
 

@@ -8,15 +8,16 @@ from dataclasses import replace
 from typing import Any, Self
 
 from envs.rollout import Limits
+from envs.thoughts import split_thought
 from envs.types import Message, Segment
-from scgrpo.policies.chat import TOOL_CALL_END, with_tools
+from scgrpo.policies.call_formats import read_any
+from scgrpo.policies.chat import TOOL_CALL, TOOL_CALL_END, canonical, with_tools
 from scgrpo.policies.completions import Completions, Server, ServerError
 
 __all__ = ["ServerPolicy", "model_names"]
 
 PATH = "/chat/completions"
 HELLO = [{"role": "user", "content": "Hi"}]
-TOOL_CALL = "<tool_call>"
 # Without these, servers sample from a truncated distribution; stricter servers refuse them.
 UNTRUNCATED = {"top_k": 0, "min_p": 0.0}
 DIALECTS: tuple[tuple[Mapping[str, Any], str], ...] = (
@@ -39,17 +40,30 @@ class ServerPolicy:
     it repeats the turn is up to the server. The first request, of one token, shows which options
     the server accepts. Use as a context manager.
 
+    `template_variables` are given to the model's chat template, by a server that knows the field
+    `chat_template_kwargs` of vLLM and SGLang.
+
     Raises ValueError if the server does not serve the model, or does not count tokens.
     """
 
     version = 0
 
-    def __init__(self, server: Server, *, temperature: float = 1.0) -> None:
+    def __init__(
+        self,
+        server: Server,
+        *,
+        temperature: float = 1.0,
+        template_variables: Mapping[str, Any] | None = None,
+    ) -> None:
         if temperature not in (0.0, 1.0):
             raise ValueError(
                 f"temperature must be 1 (sample) or 0 (greedy), got {temperature}"
             )
         self.server, self.temperature = server, temperature
+        self._extra: dict[str, Any] = {}
+        if template_variables:
+            self._extra["chat_template_kwargs"] = dict(template_variables)
+        self.thinks = False
         with Completions(_eager(server)) as completions:
             self._check_name(completions)
             self._options = self._negotiate(completions)
@@ -124,6 +138,7 @@ class ServerPolicy:
                 "temperature": self.temperature,
                 "top_p": 1.0,
                 **extras,
+                **self._extra,
                 limit: 1,
             }
             body = {"model": self.server.model, "messages": HELLO, "seed": 0, **options}
@@ -156,6 +171,7 @@ class _Conversation:
         seed: int,
     ) -> None:
         self._policy, self._limits, self._seed = policy, limits, seed
+        self._tools = tools
         self._native = policy.server.native_tools and bool(tools)
         if tools and not self._native:
             messages = with_tools(messages, tools)
@@ -163,8 +179,6 @@ class _Conversation:
         self._options: dict[str, Any] = {}
         if self._native:
             self._options = {"tools": [dict(tool) for tool in tools]}
-        elif tools:
-            self._options = {"stop": [TOOL_CALL_END]}
         self._used = 0
         self._turns = 0
 
@@ -178,27 +192,56 @@ class _Conversation:
         room = min(self._limits.turn_tokens, self._limits.episode_tokens - self._used)
         if room < 1:
             return None
-        answer = self._policy.turn(
-            self._chat, room=room, seed=self._seed + self._turns, **self._options
-        )
+        answer = self._turn(room)
         message, usage = answer["message"], answer["usage"]
         self._turns += 1
         self._used = usage.get("total_tokens") or 0
 
-        cut = answer["finish_reason"] == "length"
-        text = _text(message)
-        # Servers leave out the text that they stopped at.
-        is_open = text.count(TOOL_CALL) > text.count(TOOL_CALL_END)
-        if is_open and not self._native and not cut:
-            text += TOOL_CALL_END
-
-        turn: dict[str, Any] = {"role": "assistant", "content": text}
+        turn: dict[str, Any] = {"role": "assistant", "content": answer["text"]}
         if self._native and message.get("tool_calls"):
             turn["content"] = message.get("content")
             turn["tool_calls"] = message["tool_calls"]
         self._chat.append(turn)
+
+        thought, action, _ = split_thought(answer["text"])
+        # Servers with a parser of their own hand thoughts over apart.
+        thought = (
+            message.get("reasoning_content") or message.get("reasoning") or thought
+        )
+        read = read_any(action, self._tools) if self._tools else None
+        text = canonical(*read) if read else action
         tokens = usage.get("completion_tokens") or 0
-        return Segment("policy", text, cut=cut, tokens=tokens)
+        cut = answer["finish_reason"] == "length"
+        return Segment("policy", text, cut=cut, tokens=tokens, thought=thought)
+
+    def _turn(self, room: int) -> dict[str, Any]:
+        """A completion with its `text`, which ends behind the first tool call.
+
+        Behind a call the server may stop, unless the model thinks: then it would stop inside the
+        thought, and it is asked again for all of the turn.
+        """
+        stops = bool(self._tools) and not self._native and not self._policy.thinks
+        stop = {"stop": [TOOL_CALL_END]} if stops else {}
+        seed = self._seed + self._turns
+        answer = self._policy.turn(
+            self._chat, room=room, seed=seed, **self._options, **stop
+        )
+        text = _text(answer["message"])
+        if stops and not split_thought(text).is_closed:
+            self._policy.thinks = True
+            return self._turn(room)
+        return {**answer, "text": self._closed(text, answer["finish_reason"])}
+
+    def _closed(self, text: str, finish_reason: str | None) -> str:
+        """The text up to the end of its first call, which servers leave out if they stop there."""
+        if self._native or not self._tools:
+            return text
+        turn = split_thought(text)
+        is_open = turn.action.count(TOOL_CALL) > turn.action.count(TOOL_CALL_END)
+        if is_open and finish_reason != "length":
+            return text + TOOL_CALL_END
+        before, mark, _ = turn.action.partition(TOOL_CALL_END)
+        return f"{turn.thought}{before}{mark}"
 
     def append(self, reply: str) -> Segment:
         """Adds the environment's reply: to every native tool call, if there are any."""

@@ -60,6 +60,29 @@ def test_a_plain_newline_inside_a_string_is_accepted():
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "f", "parameters": {"x": "a"}}',
+        '{"type": "function", "name": "f", "parameters": {"x": "a"}}',
+        '{"name": "f", "arguments": "{\\"x\\": \\"a\\"}"}',
+        '<tool_call>{"name": "f", "parameters": {"x": "a"}}</tool_call>',
+    ],
+)
+def test_the_json_of_other_models_is_read(text):
+    assert parse_call(text) == Call("f", {"x": "a"})
+
+
+def test_the_call_behind_a_thought_is_the_call():
+    draft = '{"name": "f", "arguments": {"x": "draft"}}'
+    for text in (
+        f"<think>\n{draft}\n</think>\n\n{CALL}",
+        f"<think>{draft}</think><tool_call>{CALL}</tool_call>",
+        f"{draft}? No.\n</think>\n{CALL}",
+    ):
+        assert parse_call(text) == parse_call(CALL)
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("", "no tool call"),
@@ -80,7 +103,19 @@ def test_a_plain_newline_inside_a_string_is_accepted():
         ('{"name": ""}', '"name" must be'),
         ('{"name": "ls", "arguments": [1]}', "got array"),
         ('{"name": "ls", "arguments": null}', "got null"),
-        ('{"name": "ls", "parameters": {}}', 'unknown key "parameters"'),
+        ('{"name": "ls", "params": {}}', 'unknown key "params"'),
+        (
+            '{"name": "ls", "arguments": {}, "parameters": {}}',
+            'unknown key "parameters"',
+        ),
+        ('{"name": "ls", "arguments": "{\\"a\\": 1"}', "not valid JSON"),
+        ('{"name": "ls", "arguments": "[1]"}', "got array"),
+        ('{"name": "ls", "arguments": "{} and more"}', "more text behind it"),
+        ('{"name": "ls", "arguments": "{\\"a\\": NaN}"}', "NaN is not JSON"),
+        ('{"name": "ls", "arguments": ""}', "not valid JSON"),
+        ('{"type": "object", "name": "ls"}', 'unknown key "type"'),
+        (f"<think>Perhaps {CALL}</think> No.", "no tool call"),
+        (f"<think>Perhaps\n{CALL}", "no tool call"),
         ('{"name": "ls", "name": "rm"}', "twice"),
         ('{"name": "ls", "arguments": {"a": 1, "a": 2}}', "twice"),
         ('{"name": "ls", "arguments": {"a": NaN}}', "NaN is not JSON"),

@@ -64,11 +64,15 @@ def test_a_scripted_episode_gets_the_ids_that_a_model_would_have_made(tiny: Path
         f"{opening}{first}<|im_end|>\n<|im_start|>user\n{reply}<|im_end|>\n"
         f"<|im_start|>assistant\n{second}<|im_end|>"
     )
-    assert told.token_ids == chat.ids(text)
+
+    def encoded(text: str) -> list[int]:
+        return chat.tokenizer.encode(text, add_special_tokens=False)
+
+    assert told.token_ids == encoded(text)
     acted = [
         i for i, acts in zip(told.token_ids, told.action_mask, strict=True) if acts
     ]
-    assert acted == chat.ids(f"{first}<|im_end|>{second}<|im_end|>")
+    assert acted == encoded(f"{first}<|im_end|>{second}<|im_end|>")
     assert (told.verdict, told.task) == (episode.verdict, episode.task)
 
 

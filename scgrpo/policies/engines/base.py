@@ -28,12 +28,13 @@ class Engine(Protocol):
         seed: int,
         salt: str,
         stop_ids: Sequence[int],
+        stop_text: str,
     ) -> Sampled:
         """One completion of the ids, at temperature 1 from the complete distribution.
 
-        It ends at the first of `stop_ids`, behind a tool call, or after `room` tokens; what ended
-        it is part of it. Prefixes are cached under `salt`: nothing cached under another one may be
-        used.
+        It ends at the first of `stop_ids`, behind `stop_text` unless that is empty, or after `room`
+        tokens; what ended it is part of it. Prefixes are cached under `salt`: nothing cached under
+        another one may be used.
         """
         ...
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from scgrpo.policies.chat import TOOL_CALL_END
 from scgrpo.policies.completions import Completions, Server, ServerError
 from scgrpo.policies.engines.base import Sampled
 
@@ -53,6 +52,7 @@ class VLLMServer:
         seed: int,
         salt: str,
         stop_ids: Sequence[int],
+        stop_text: str,
     ) -> Sampled:
         """One completion of the ids. Raises ServerError."""
         body = {
@@ -67,7 +67,7 @@ class VLLMServer:
             "seed": seed,
             "logprobs": 0,
             "return_token_ids": True,
-            "stop": [TOOL_CALL_END],
+            "stop": [stop_text] if stop_text else [],
             "include_stop_str_in_output": True,
             "stop_token_ids": list(stop_ids),
             "cache_salt": salt,
@@ -164,6 +164,7 @@ class VLLMEngine:
         seed: int,
         salt: str,
         stop_ids: Sequence[int],
+        stop_text: str,
     ) -> Sampled:
         """One completion of the ids. Raises ServerError."""
         from vllm import SamplingParams  # pyright: ignore
@@ -174,7 +175,7 @@ class VLLMEngine:
             top_p=1.0,
             seed=seed,
             logprobs=0,
-            stop=[TOOL_CALL_END],
+            stop=[stop_text] if stop_text else [],
             include_stop_str_in_output=True,
             stop_token_ids=list(stop_ids),
         )

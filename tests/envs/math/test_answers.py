@@ -35,6 +35,9 @@ def test_no_text_raises(text):
         ("Answer: 7", 7),
         ("answer : 7", 7),
         ("so it is 3 or 4\n\n  Answer: -1/2  ", Fraction(-1, 2)),
+        ("<think>\nadd\n</think>\n\n7", 7),
+        ("<think>Answer: 5?</think>\nAnswer: 7", 7),
+        ("Answer: 5?\n</think>\n\n7", 7),
     ],
 )
 def test_values(text, value):

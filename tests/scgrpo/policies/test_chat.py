@@ -1,5 +1,6 @@
 """What is fed is append-only, and equals what the template itself would render."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ SMOL = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
-# Like Qwen3's: tools in the system message, replies as <tool_response>, and think blocks dropped
+# Like Qwen3's: tools in the system message, calls and answers in tags, and think blocks dropped
 # from every assistant message that a later query of the user has left behind.
 THINKING = """
 {%- if tools %}
@@ -41,7 +42,11 @@ THINKING = """
 {%- if '</think>' in content and loop.index0 < ns.last_query %}
 {%- set content = content.split('</think>')[-1].lstrip('\n') %}
 {%- endif %}
-{{- '<|im_start|>assistant\n' + content + '<|im_end|>\n' }}
+{{- '<|im_start|>assistant\n' + content }}
+{%- for call in m.tool_calls or [] %}
+{{- '<tool_call>\n' + call.function | tojson + '\n</tool_call>' }}
+{%- endfor %}
+{{- '<|im_end|>\n' }}
 {%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}
@@ -91,6 +96,10 @@ def spoken(
     return ids
 
 
+def encoded(tokenizer, text: str) -> list[int]:
+    return tokenizer.encode(text, add_special_tokens=False)
+
+
 @pytest.mark.parametrize("ended", [True, False])
 @pytest.mark.parametrize("opening", [[USER], [SYSTEM, USER]])
 @pytest.mark.parametrize("template", [SMOL, THINKING])
@@ -103,9 +112,9 @@ def test_appended_ids_are_the_templates_own_rendering(
     messages = list(opening)
     for turn, reply in zip(turns, replies, strict=True):
         messages.append({"role": "assistant", "content": turn})
-        messages.append({"role": chat.reply_role, "content": reply})
+        messages.append({"role": "user", "content": reply})
     ids = spoken(chat, opening, turns, replies, ended=ended)
-    assert ids == chat.ids(rendered(tokenizer, messages))
+    assert ids == encoded(tokenizer, rendered(tokenizer, messages))
 
 
 def test_a_template_that_drops_earlier_thoughts_is_still_append_only(tokenizer):
@@ -116,17 +125,17 @@ def test_a_template_that_drops_earlier_thoughts_is_still_append_only(tokenizer):
     messages = [
         USER,
         {"role": "assistant", "content": thought},
-        {"role": "tool", "content": "higher"},
+        {"role": "user", "content": "higher"},
     ]
     # Rendered again, the history that the policy has already acted on would be another.
     assert not rendered(tokenizer, messages).startswith(before)
     ids = spoken(chat, [USER], [thought], ["higher"], ended=True)
-    assert ids[: len(chat.ids(before)) - 1] == chat.ids(before)[:-1]
-    assert tokenizer.decode(ids) == (
-        before
-        + "<|im_start|>user\n<tool_response>\nhigher\n</tool_response><|im_end|>\n"
-        + "<|im_start|>assistant\n"
-    )
+    history = encoded(tokenizer, before)
+    assert ids[: len(history) - 1] == history[:-1]
+    reply = "<|im_start|>user\nhigher<|im_end|>\n<|im_start|>assistant\n"
+    assert tokenizer.decode(ids) == before + reply
+    turn = chat.read([*chat.ids(thought), chat.end_id])
+    assert turn == ("41", "<think>\nsix sevens\n</think>", "", True)
 
 
 def test_an_end_token_that_the_policy_sampled_is_not_fed_twice(tokenizer):
@@ -134,6 +143,22 @@ def test_an_end_token_that_the_policy_sampled_is_not_fed_twice(tokenizer):
     missing, there = chat.reply("no", ended=False), chat.reply("no", ended=True)
     assert missing == [chat.end_id, *there]
     assert chat.end_id not in there[:2]
+
+
+def test_a_call_is_answered_as_the_template_answers_calls(tokenizer):
+    tokenizer.chat_template = THINKING
+    chat = Chat(tokenizer)
+    call = {"name": "apply", "arguments": {"candidate": 1}}
+    turn = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"function": call}],
+    }
+    answer = {"role": "tool", "content": "done"}
+    ids = chat.prompt([USER], [TOOL])[1]
+    ids = ids + chat.turn_ids(json.dumps(call))
+    ids = ids + chat.reply("done", ended=True, call="apply")
+    assert tokenizer.decode(ids) == rendered(tokenizer, [USER, turn, answer], [TOOL])
 
 
 def test_a_template_that_knows_tools_gets_their_schemas(tokenizer):
@@ -168,9 +193,9 @@ def test_a_tokenizer_without_a_template_is_refused(tokenizer):
         Chat(tokenizer)
 
 
-def test_a_template_whose_end_is_no_end_token_is_refused(tokenizer):
+def test_a_template_whose_end_is_no_token_needs_an_end_of_text(tokenizer):
     tokenizer.chat_template = SMOL.replace("<|im_end|>", "[end]")
-    with pytest.raises(
-        ValueError, match=r"ends a turn with '\[end\]\\n.*set tokenizer.eos_token"
-    ):
+    assert Chat(tokenizer).end_id == tokenizer.eos_token_id
+    tokenizer.eos_token = None
+    with pytest.raises(ValueError, match=r"ends a turn with '\[end\]\\n.*no eos_token"):
         Chat(tokenizer)
