@@ -85,7 +85,9 @@ def test_the_solution_goes_into_the_system_message_and_nowhere_else(folder: Path
     found = gold_prompts(chat, ReferenceLimits(), [row], lambda task: ["4", "6"])
     shown, own = chat.text(found[0]), chat.text(row.segments[0].token_ids)
     assert "<solution>\n\nAction 1:\n4\n\nAction 2:\n6\n\n</solution>" in shown
-    task = chat.ids("<|im_start|>user\nGuess 4-6.<|im_end|>\n<|im_start|>assistant\n")
+    task = chat.tokenizer.encode(
+        "<|im_start|>user\nGuess 4-6.<|im_end|>\n<|im_start|>assistant\n"
+    )
     assert list(found[0][-len(task) :]) == task
     assert "solution" not in own
 
