@@ -169,6 +169,7 @@ def _conversation(
     for segment in episode.segments:
         shown.append(f"\n{segment.source}\n", style="bold")
         if segment.source != "policy" or not weights:
+            shown.append(_visible(segment.thought), style="dim")
             shown.append(_visible(segment.text))
             continue
         for token in segment.token_ids:

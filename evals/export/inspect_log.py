@@ -214,7 +214,8 @@ def _chat(episode: Episode) -> list[Message]:
         # The prompt is the opening messages, rendered.
         if segment.source != "prompt":
             role = "assistant" if segment.source == "policy" else "user"
-            messages.append({"role": role, "content": segment.text})
+            content = segment.thought + segment.text
+            messages.append({"role": role, "content": content})
     return messages
 
 

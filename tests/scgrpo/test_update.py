@@ -288,7 +288,7 @@ def test_teacher_and_student_read_the_same_response_ids(setup: Setup, monkeypatc
         for turn in reference.turns:
             assert f"Action {reference.turns.index(turn) + 1}:\n{turn.text}" in shown
         # The teacher's prompt is the student's with a longer system message, then the same task.
-        task = setup.chat.ids(
+        task = setup.chat.tokenizer.encode(
             "<|im_start|>user\nGuess 4-6.<|im_end|>\n<|im_start|>assistant\n"
         )
         assert list(prefix[-len(task) :]) == task
