@@ -13,7 +13,7 @@ from envs.base import TextEnv
 from envs.identity import identity
 from envs.types import Episode, Message, Segment, Stop, Task, Verdict
 
-__all__ = ["Conversation", "Limits", "Policy", "play"]
+__all__ = ["Conversation", "Limits", "Policy", "PromptTooLongError", "play"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,19 @@ class Limits:
                 )
 
 
+class PromptTooLongError(ValueError):
+    """The prompt alone takes the episode's token budget, so that there is no room for a turn.
+
+    Its name is that of `envs.types.PROMPT_TOO_LONG`.
+    """
+
+    def __init__(self, tokens: int, limits: Limits) -> None:
+        super().__init__(
+            f"the prompt has {tokens} tokens, which leaves no room for a turn in "
+            f"limits.episode_tokens={limits.episode_tokens}"
+        )
+
+
 class Conversation(Protocol):
     """One episode's side of a policy: its token history, append-only. A context manager."""
 
@@ -48,7 +61,8 @@ class Conversation(Protocol):
     def generate(self) -> Segment | None:
         """The policy's next turn; None when the episode's token budget is spent.
 
-        Blocks; many conversations in many threads share one running batch.
+        Blocks; many conversations in many threads share one running batch. Raises
+        PromptTooLongError if it learns only now that the prompt takes the whole budget.
         """
         ...
 
@@ -96,6 +110,7 @@ def play(
 ) -> Episode:
     """Plays one task to its end. Never raises for what breaks inside: that is Stop.ERROR.
 
+    A prompt without room for a turn is no failure of the policy: see `Episode.prompt_too_long`.
     KeyboardInterrupt and SystemExit pass through.
     """
     started = time.monotonic()
@@ -151,7 +166,10 @@ def _run(
     record.messages, record.tools = tuple(messages), tuple(tools)
 
     with policy.begin(messages, tools, limits=limits, seed=seed) as conversation:
-        record.segments.append(conversation.prompt)
+        prompt = conversation.prompt
+        record.segments.append(prompt)
+        if len(prompt.token_ids) >= limits.episode_tokens:
+            raise PromptTooLongError(len(prompt.token_ids), limits)
         while (turn := conversation.generate()) is not None:
             record.segments.append(turn)
             # Before the step, which changes the state.

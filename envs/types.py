@@ -13,6 +13,9 @@ __all__ = ["Episode", "Message", "Segment", "Source", "Stop", "Task", "Verdict"]
 
 Source = Literal["prompt", "policy", "env"]
 
+PROMPT_TOO_LONG = "PromptTooLongError"
+"""How the error of an episode begins whose prompt left no room for a turn."""
+
 
 class Message(TypedDict):
     """One chat message, in the form that chat templates take."""
@@ -182,6 +185,16 @@ class Episode:
     def verified(self) -> bool | None:
         """True or False as the verifier says; None if there is no verdict."""
         return None if self.verdict is None else self.verdict.passed
+
+    @property
+    def prompt_too_long(self) -> bool:
+        """Whether it has no verdict because its prompt left no room for a turn."""
+        return self.verdict is None and self.error.startswith(PROMPT_TOO_LONG)
+
+    @property
+    def errored(self) -> bool:
+        """Whether it has no verdict because something broke."""
+        return self.verdict is None and not self.prompt_too_long
 
     @property
     def turns(self) -> tuple[Segment, ...]:

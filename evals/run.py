@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
     """
     # After parsing, so that --help is quick: these import torch and transformers.
     from evals.evaluation.models import find_models
-    from evals.evaluation.plan import plan
+    from evals.evaluation.plan import plan, warn_of_long_prompts
     from evals.evaluation.play import play_missing
     from evals.evaluation.provenance import provenance
     from evals.evaluation.suites import ALL, open_envs
@@ -84,7 +84,9 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
         arguments.model, arguments.base, arguments.run, server=server
     ).with_chat(arguments.chat)
     default = evaluated.config.env if evaluated.run else ALL
-    evaluation = plan(arguments, evaluated, open_envs(arguments.envs or [default]))
+    envs = open_envs(arguments.envs or [default])
+    evaluation = plan(arguments, evaluated, envs)
+    warn_of_long_prompts(evaluation, envs)
 
     # Before playing: the report names the models that played, whatever happens to their files.
     origin = provenance(evaluated, evaluation.digests, PROG, argv)
@@ -121,11 +123,13 @@ def _rows(evaluation: Evaluation) -> list[Row]:
 
 
 def _missing(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
-    """Model's label -> suite -> episodes without a verdict, if there are any."""
+    """Model's label -> suite -> episodes that have yet to be played, if there are any."""
     missing: dict[str, dict[str, int]] = {}
     for row in rows:
         for label, score in row.scores.items():
             count = row.tasks * row.rollouts - score.episodes
+            # A prompt that is too long stays so: it is not missing.
+            count -= int(score.prompts_too_long)
             if count:
                 missing.setdefault(label, {})[str(row.suite)] = count
     return missing
@@ -142,6 +146,11 @@ def _check_complete(report: Report, budget: Budget) -> None:
 
     for row in report.rows:
         for label, score in row.scores.items():
+            if not score.episodes and not score.errors:
+                raise EvaluationError(
+                    f"no episode of {label} on {row.suite} can be played: {score.long_prompt}. "
+                    "Evaluate other levels, or a run of a larger limits.episode_tokens"
+                )
             if not score.episodes:
                 raise EvaluationError(
                     f"no episode of {label} on {row.suite} has a verdict; the first broke with: "

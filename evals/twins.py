@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> list[Consistency]
         if not row.both.tasks:
             raise EvaluationError(
                 f"no pair of {row.model} on {row.suite} has two verdicts; the same command plays "
-                "the broken episodes again"
+                "the broken episodes again, but none whose prompt is longer than the budget"
             )
     return rows
 

@@ -69,6 +69,7 @@ def card(run: Path, step: int) -> ModelCard:
     from huggingface_hub import ModelCard, ModelCardData
 
     from scgrpo.runs.log import METRICS, VALIDATION, read_metrics
+    from scgrpo.training import checkpoint
 
     # The run may have gone on since: the card tells of this checkpoint's steps alone.
     config = settings.load(TrainConfig, run / CONFIG)
@@ -91,6 +92,8 @@ def card(run: Path, step: int) -> ModelCard:
         "",
         f"    scgrpo train {_arguments(config)}",
         "",
+        _budgets(config, checkpoint.step_folder(run / "checkpoints", step)),
+        "",
         "## Success of the training episodes",
         "",
         *_curve(rows),
@@ -100,6 +103,30 @@ def card(run: Path, step: int) -> ModelCard:
         *held_out,
     ]
     return ModelCard(f"---\n{about.to_yaml()}\n---\n\n" + "\n".join(lines) + "\n")
+
+
+def _budgets(config: TrainConfig, folder: Path) -> str:
+    """The budgets of tokens that the model was trained with, against its positions."""
+    from scgrpo.models.load import is_model, load_config
+    from scgrpo.preflight.positions import max_positions
+
+    limits = config.limits
+    sentence = (
+        f"Episodes had at most {limits.episode_tokens} tokens, prompt and replies included, and "
+        f"turns {limits.turn_tokens}."
+    )
+    # Old steps are deleted, and their cards can be asked for still.
+    if not is_model(folder):
+        return sentence
+    positions = max_positions(load_config(folder))
+    if positions is None:
+        return f"{sentence} The model has no limit of positions."
+    if positions < limits.episode_tokens:
+        return (
+            f"{sentence} That is beyond the {positions} positions of the model: longer inputs "
+            "than those are not reliable."
+        )
+    return f"{sentence} The model has {positions} positions."
 
 
 def _source(run: Path, which: str) -> Path:

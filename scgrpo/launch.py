@@ -16,7 +16,7 @@ from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of
 from scgrpo.distributed.ranks import Ranks, process_group
 from scgrpo.loop import TrainingLoop
-from scgrpo.models.load import resolve_model
+from scgrpo.preflight.run import check_run
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.disk import disk_errors_explained
 from scgrpo.runs.folders import CONFIG, LATEST, find_run, new_run
@@ -49,6 +49,8 @@ def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
         if config.resume:
             resumed = ranks.broadcast_object(lambda: resumed_run(config, given))
             run, config = resumed
+        # What is missing or cannot work is refused before a sandbox or a folder is made.
+        ranks.broadcast_object(lambda: check_run(config))
         return _train(config, run, ranks)
 
 
@@ -115,7 +117,6 @@ def _open_run(
 ) -> tuple[Path, Path]:
     """The run's folder and the folder of the weights to start from."""
     # What is missing on this machine is refused before a folder is made.
-    resolve_model(config.model)
     adam_of(config.optimizer)
     run = run or _new_run(config)
     logger.info("run: %s", run)

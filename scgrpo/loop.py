@@ -42,7 +42,7 @@ from scgrpo.step_log import (
     policy_tokens,
 )
 from scgrpo.teachers.prompt_ids import Solution, solution_of
-from scgrpo.training.causes import count_causes, describe_causes
+from scgrpo.training.causes import count_ungraded, describe_causes
 from scgrpo.training.collapse import CollapseMonitor
 from scgrpo.training.curriculum import LevelCurriculum
 from scgrpo.training.error_monitor import ErrorMonitor
@@ -350,10 +350,11 @@ class TrainingLoop:
                 write_episodes(path, episodes)
 
         if all(episode.verdict is None for episode in episodes):
-            causes = describe_causes(count_causes(episodes))
+            causes = describe_causes(count_ungraded(episodes))
             raise TrainingError(
                 f"no episode of step {step} has a verdict ({causes}); the first broke with: "
-                f"{episodes[0].error}. Fix that, then continue with resume=true"
+                f"{episodes[0].error} (task {episodes[0].task.id}). Fix that, then continue with "
+                "resume=true"
             )
 
 

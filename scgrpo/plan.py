@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoModelForCausalLM
 
 from envs import registry
 from sandboxes.limits import compose_limits
@@ -18,7 +18,8 @@ from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
 from scgrpo.credit.rule import reads_references
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.load import resolve_model
+from scgrpo.models.load import load_config, resolve_model
+from scgrpo.preflight.run import check_run
 from scgrpo.runs.folders import CONFIG, all_runs
 from scgrpo.runs.log import METRICS, read_metrics
 from scgrpo.settings import parse as settings
@@ -64,6 +65,7 @@ class Size:
 
 def text(config: TrainConfig) -> str:
     """The plan, a line for each number. Raises ValueError as the run itself would."""
+    check_run(config)
     env = registry.make(config.env).unwrapped
     size = _size(config)
     passes = _passes(config)
@@ -131,8 +133,7 @@ def peak_memory_mib(config: TrainConfig, size: Size) -> float:
 
 
 def _size(config: TrainConfig) -> Size:
-    folder = resolve_model(config.model)
-    about: PretrainedConfig = AutoConfig.from_pretrained(folder)
+    about = load_config(resolve_model(config.model))
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(about)
 

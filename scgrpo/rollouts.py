@@ -231,8 +231,14 @@ def _as_they_end(futures: Collection[Future[Episode]]) -> Iterator[Future[Episod
 
 def _so_far(episodes: Collection[Episode]) -> str:
     causes = describe_causes(count_causes(episodes))
-    success = f"success {100 * success_rate(episodes):.0f} %"
-    return f"{success}, errored: {causes}" if causes else success
+    too_long = sum(episode.prompt_too_long for episode in episodes)
+    rate = success_rate(episodes)
+    parts = ["success unknown" if math.isnan(rate) else f"success {100 * rate:.0f} %"]
+    if too_long:
+        parts.append(f"prompts too long: {too_long}")
+    if causes:
+        parts.append(f"errored: {causes}")
+    return ", ".join(parts)
 
 
 def success_rate(episodes: Iterable[Episode]) -> float:

@@ -8,6 +8,7 @@ from envs.types import Episode, Stop
 from scgrpo.rollouts import malformed_share, success_rate
 from scgrpo.training.error_monitor import describe_errors
 from scgrpo.validation import ERRORS as VALIDATION_ERRORS
+from scgrpo.validation import PROMPTS_TOO_LONG as VALIDATION_PROMPTS_TOO_LONG
 
 __all__ = [
     "describe_step",
@@ -17,12 +18,15 @@ __all__ = [
     "policy_tokens",
 ]
 
+PROMPTS_TOO_LONG = "episodes/prompts_too_long"
+
 
 def episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
     """What the episodes were like, before any filtering."""
     count = len(episodes)
     log = {
         "episodes/success": success_rate(episodes),
+        PROMPTS_TOO_LONG: float(sum(e.prompt_too_long for e in episodes)),
         "episodes/malformed_turns": malformed_share(episodes),
         "episodes/turns": sum(len(e.turns) for e in episodes) / count,
         "episodes/tokens": sum(len(e.token_ids) for e in episodes) / count,
@@ -58,6 +62,8 @@ def describe_step(log: Mapping[str, float]) -> str:
         f"success {100 * log['episodes/success']:.0f} %, turns {log['episodes/turns']:.1f}, "
         f"level {log['level']:.0f}, {log['time/tokens_per_s']:.0f} tokens/s, {seconds:.0f} s"
     )
+    if too_long := log.get(PROMPTS_TOO_LONG):
+        line += f", prompts too long: {too_long:.0f}"
     return line + _describe_causes(describe_errors(log))
 
 
@@ -65,9 +71,11 @@ def describe_validation(values: Mapping[str, float]) -> str:
     """What `validate` measured, in a line."""
     shares: list[str] = []
     for name, value in values.items():
-        if not name.startswith(VALIDATION_ERRORS):
+        if name.startswith("validation/"):
             shares.append(f"{name} {100 * value:.1f} %")
     line = ", ".join(shares) or "no held-out task has a verdict"
+    if too_long := values.get(VALIDATION_PROMPTS_TOO_LONG):
+        line += f", prompts too long: {too_long:.0f}"
     return line + _describe_causes(describe_errors(values, VALIDATION_ERRORS))
 
 

@@ -14,10 +14,11 @@ from scgrpo.config import ValidationConfig
 from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
 from scgrpo.training.causes import count_causes
 
-__all__ = ["ERRORS", "ID", "validate"]
+__all__ = ["ERRORS", "ID", "PROMPTS_TOO_LONG", "validate"]
 
 # Not below `validation/`, where every number is a share.
 ERRORS = "validation_errors/"
+PROMPTS_TOO_LONG = "validation_prompts_too_long"
 ID = "validation/id"
 
 
@@ -32,11 +33,12 @@ def validate(
     """Success on `id` and each `ood/<shift>` at a level, one episode a task, and `id` less `ood`.
 
     The same tasks and sampling seeds at every call. What has no task, or no verdict, is left out.
-    Errored episodes of all splits are counted by cause, `validation_errors/CAUSE`, if there are
-    any.
+    Errored episodes of all splits are counted by cause, `validation_errors/CAUSE`, and those whose
+    prompt left no room for a turn as `validation_prompts_too_long`, if there are any.
     """
     success: dict[str, float] = {}
     causes = Counter[str]()
+    too_long = 0
     splits = [split for split in rollouts.env.splits if split != "train"]
     for place, split in enumerate(splits):
         # The sample depends on seed and split alone, so that steps can be compared.
@@ -53,6 +55,7 @@ def validate(
             description=f"validation, {split}",
         )
         causes.update(count_causes(episodes))
+        too_long += sum(e.prompt_too_long for e in episodes)
         rate = success_rate(episodes)
         if not math.isnan(rate):
             success[f"validation/{split}"] = rate
@@ -62,6 +65,8 @@ def validate(
         mean_shifted = sum(shifted) / len(shifted)
         success["validation/gap"] = success[ID] - mean_shifted
     errors = {f"{ERRORS}{cause}": float(count) for cause, count in causes.items()}
+    if too_long:
+        success[PROMPTS_TOO_LONG] = float(too_long)
     return success | errors
 
 

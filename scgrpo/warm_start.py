@@ -32,10 +32,12 @@ from scgrpo.models.scoring import predicting_states, token_scores
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.chat_options import ChatOptions
 from scgrpo.policies.hf import HFPolicy
+from scgrpo.preflight.positions import max_positions
 from scgrpo.rollouts import Rollouts, malformed_share, success_rate
 from scgrpo.runs.disk import atomic_folder
 from scgrpo.runs.log import progress
 from scgrpo.training import checkpoint
+from scgrpo.training.causes import describe_long_prompt
 from scgrpo.training.optimizer import MasterAdamW
 
 __all__ = ["cache_key", "starting_weights", "warm_start", "with_token_ids"]
@@ -110,6 +112,7 @@ def warm_start(
     chat = Chat(tokenizer, chat_options)
     episodes = _random_episodes(rollouts, level, config, seed)
     data = [with_token_ids(episode, chat) for episode in episodes]
+    data = _within_positions(data, model)
 
     losses = _train(model, data, config, np.random.default_rng([seed, LAYOUT_VERSION]))
     with atomic_folder(folder) as scratch:
@@ -194,6 +197,25 @@ def with_token_ids(episode: Episode, chat: Chat) -> Episode:
     return replace(episode, segments=tuple(segments))
 
 
+def _within_positions(data: list[Episode], model: PreTrainedModel) -> list[Episode]:
+    """The episodes that the model can read whole. Raises ValueError if it can read none.
+
+    The random policy knows no budget of tokens.
+    """
+    positions = max_positions(model.config)
+    if positions is None:
+        return data
+    short = [episode for episode in data if len(episode.token_ids) <= positions]
+    if not short:
+        shortest = min(len(episode.token_ids) for episode in data)
+        raise ValueError(
+            f"the shortest random episode has {shortest} tokens and the model {positions} "
+            "positions, so there is none to learn from; set warm_start.mode=never, or take a "
+            "model with more positions"
+        )
+    return short
+
+
 def _needs_warm_start(
     run: Path, base: Path, config: TrainConfig, rollouts: Rollouts
 ) -> bool:
@@ -235,6 +257,12 @@ def _starting_success(base: Path, config: TrainConfig, rollouts: Rollouts) -> fl
             group=EPISODES_PER_TASK,
             seed=config.seed,
             description="starting success",
+        )
+
+    # No success was measured, so none is too low: a warm start would not help.
+    if all(episode.prompt_too_long for episode in episodes):
+        raise ValueError(
+            f"no episode of level {level} can begin: {describe_long_prompt(episodes[0])}"
         )
 
     success = success_rate(episodes)

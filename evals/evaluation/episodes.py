@@ -34,7 +34,8 @@ def evaluate(
     """`rollouts` episodes of each task; those that `path` holds already are not played again.
 
     Every episode is appended to `path` as it ends, so an interrupted evaluation goes on where it
-    stopped. Episodes without a verdict are played again by a later call, wrong answers are not.
+    stopped. Errored episodes are played again by a later call; wrong answers and prompts that are
+    too long are not.
     Raises DiskError, and BudgetSpent with what ended in time on disk.
     """
     saved = read_saved(path, suite, tasks, rollouts=rollouts, seed=seed)
@@ -83,8 +84,8 @@ def read_saved(
 ) -> list[list[Episode]]:
     """The episodes of each task in the file, in the order of their rollouts.
 
-    If a rollout was played more than once, the first with a verdict counts; with `first_try` the
-    first, errored or not. An episode of a task that has changed since does not count. Raises
+    If a rollout was played more than once, the first that did not error counts; with `first_try`
+    the first, errored or not. An episode of a task that has changed since does not count. Raises
     ValueError for a file that holds something else.
     """
     episodes = read_episodes(path) if path.exists() else ()
@@ -101,10 +102,10 @@ def missing_rollouts(
     rollouts: int,
     seed: int,
 ) -> list[tuple[Task, int]]:
-    """The rollouts to play: task and seed of each one without a verdict."""
+    """The rollouts to play: task and seed of each one that did not end, or errored."""
     missing = []
     for task, group in zip(tasks, saved, strict=True):
-        done = {episode.seed for episode in group if episode.verdict is not None}
+        done = {episode.seed for episode in group if not episode.errored}
         for number in rollout_seeds(suite, task, rollouts, seed):
             if number not in done:
                 missing.append((task, number))
@@ -137,7 +138,7 @@ def _group_by_task(
         group = groups[place]
         before = group.get(rollout)
         # Only an errored episode gives way to a later try.
-        if before is None or (before.verdict is None and not first_try):
+        if before is None or (before.errored and not first_try):
             group[rollout] = episode
 
     return [[group[rollout] for rollout in sorted(group)] for group in groups]
@@ -147,7 +148,7 @@ def _saver(path: Path, budget: Budget) -> Callable[[int, Episode], None]:
     def save(_: int, episode: Episode) -> None:
         """Appends an episode that ended, and counts it. Raises BudgetSpent, DiskError."""
         # At the end of its time a budget closes the policy; what that breaks is no error.
-        if episode.verdict is not None or not budget.spent:
+        if not episode.errored or not budget.spent:
             with disk_errors_explained(path):
                 write_episodes(path, [episode])
         budget.count(episode)

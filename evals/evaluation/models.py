@@ -17,10 +17,13 @@ from evals.evaluation.arguments import RUNS
 from sandboxes import SandboxConfig
 from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.load import is_model, load_model, resolve_model
+from scgrpo.models.load import is_model, load_model, load_tokenizer, resolve_model
+from scgrpo.policies.chat import Chat
+from scgrpo.policies.chat_options import ChatOptions
 from scgrpo.policies.completions import Server
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.policies.server import ServerPolicy, model_names
+from scgrpo.preflight.positions import check_positions
 from scgrpo.runs import folders as runs
 from scgrpo.runs.log import read_metrics
 from scgrpo.settings import parse as settings
@@ -57,6 +60,11 @@ class EvaluatedModel:
     name: str
     folder: Path
     server: Server | None = None
+
+    def chat(self, options: ChatOptions) -> Chat:
+        """The chat of a model in a folder. Raises ValueError if it is unreadable."""
+        with _naming_unreadable(self.folder):
+            return Chat(load_tokenizer(self.folder), options)
 
     def digest(self) -> str:
         """Hex SHA-256 over weights, settings and tokenizer: all that decides what it says.
@@ -128,8 +136,19 @@ def find_models(
     A served model stands alone, after `base`, with the settings of `run`.
 
     `run` is a folder or a name in `runs/`; without it `model` may be one, or a checkpoint in one.
-    With neither it is the newest run. Raises ValueError that says what to do.
+    With neither it is the newest run. Raises ValueError that says what to do, also for a budget of
+    tokens beyond the positions of a model.
     """
+    evaluated = _find_models(model, base, run, server)
+    for one in evaluated.models:
+        if one.server is None:
+            check_positions(one.folder, evaluated.limits, name=one.name)
+    return evaluated
+
+
+def _find_models(
+    model: str, base: str, run: str, server: Server | None
+) -> EvaluatedModels:
     if server is not None:
         return _models_of_server(
             server, base, runs.find_run(RUNS, run) if run else None
@@ -179,7 +198,7 @@ def open_policy(
 
     # The run may have trained on a device that this machine does not have.
     config = replace(config, device="auto")
-    try:
+    with _naming_unreadable(model.folder):
         weights, tokenizer = load_model(model.folder, dtype=dtype_of(config))
         policy = HFPolicy(
             weights.to(device_of(config)),
@@ -189,13 +208,20 @@ def open_policy(
             slots=concurrency,
             chat_options=config.chat,
         )
-    except UNREADABLE as error:
-        raise ValueError(
-            f"cannot use the model {model.folder}: {error}. "
-            "Save it again, or name another by --model or --base"
-        ) from error
     with policy:
         yield policy
+
+
+@contextmanager
+def _naming_unreadable(folder: Path) -> Iterator[None]:
+    """Turns what a folder's files raise into a ValueError that names it."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise ValueError(
+            f"cannot use the model {folder}: {error}. "
+            "Save it again, or name another by --model or --base"
+        ) from error
 
 
 def _models_of_server(server: Server, base: str, run: Path | None) -> EvaluatedModels:

@@ -117,7 +117,8 @@ def pairs_report(
         "Success with 95 % intervals; tasks of one family are one observation of it.",
         "both: a task and its twin, which differs by one edit that changes the answer, solved in "
         "the same rollout. A policy that remembers answers solves one of the two.",
-        "Pairs with an episode that broke without a verdict are left out of `both`.",
+        "Pairs with an episode without a verdict, because it broke or its prompt was too long, "
+        "are left out of `both`.",
         *counts,
     ]
     if any(row.both.clustered_by == "task" for row in rows):

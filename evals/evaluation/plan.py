@@ -26,8 +26,10 @@ from evals.evaluation.provenance import code_digest
 from evals.evaluation.suites import Suite, select_suites, select_tasks
 from evals.statistics import detectable
 from scgrpo.policies.chat_options import ChatOptions
+from scgrpo.preflight.openings import long_openings
+from scgrpo.training.causes import describe_long_prompt
 
-__all__ = ["Evaluation", "announce", "plan"]
+__all__ = ["Evaluation", "announce", "plan", "warn_of_long_prompts"]
 
 # One name for all parts of the command, which `to_terminal` prints.
 logger = logging.getLogger("evals.run")
@@ -155,6 +157,23 @@ def plan(
         greedy=arguments.greedy,
         folder=arguments.out or (evaluated.run or RUNS) / "evals",
     )
+
+
+def warn_of_long_prompts(evaluation: Evaluation, envs: Mapping[str, TextEnv]) -> None:
+    """Logs, for each suite, the longest prompt that leaves a model no room for a turn.
+
+    Such episodes are counted apart: an evaluation goes on with the others.
+    """
+    limits = evaluation.evaluated.limits
+    for model in evaluation.models:
+        # Only a server knows how it counts.
+        if model.server is not None:
+            continue
+        chat = model.chat(evaluation.evaluated.config.chat)
+        for suite, tasks in evaluation.tasks.items():
+            for episode in long_openings(envs[suite.env], tasks, chat, limits):
+                reason = describe_long_prompt(episode)
+                logger.warning("%s on %s, %s", model.label, suite, reason)
 
 
 def announce(

@@ -1,6 +1,6 @@
 """The numbers that a report shows of each model on each suite, success apart.
 
-A new one is one `Column` here: the terminal, the Markdown page and the HTML page read this list.
+A new one is one `Column` here: the terminal, the Markdown page and the HTML page read these lists.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from evals.report.scores import Row, Score
 from evals.report.tables import Table, direction, gain, number, rate
 
-__all__ = ["COLUMNS", "Column", "wide_table"]
+__all__ = ["COLUMNS", "Column", "columns_of", "wide_table"]
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,29 @@ COLUMNS: Sequence[Column] = (
     Column("mean seconds", lambda score: score.seconds, number),
 )
 
+UNUSUAL_COLUMNS: Sequence[Column] = (
+    Column("prompts too long", lambda score: score.prompts_too_long, _count),
+)
+"""Columns that stand in a report only if one of their numbers is above 0."""
+
+
+def columns_of(rows: Sequence[Row]) -> list[Column]:
+    """The columns of a report of these rows."""
+    scores = [score for row in rows for score in row.scores.values()]
+    unusual: list[Column] = []
+    for column in UNUSUAL_COLUMNS:
+        if any(column.value(score) > 0 for score in scores):
+            unusual.append(column)
+    return [*COLUMNS, *unusual]
+
 
 def wide_table(rows: Sequence[Row]) -> Table:
     """A line for each suite: success of each model, differences, and every column."""
     first = rows[0]
     pairs = [f"{d.after} - {d.before}" for d in first.differences]
     header = ["suite", *first.scores, *pairs, "tasks x rollouts"]
-    header += [column.header for column in COLUMNS]
+    columns = columns_of(rows)
+    header += [column.header for column in columns]
 
     lines = []
     for row in rows:
@@ -76,7 +92,7 @@ def wide_table(rows: Sequence[Row]) -> Table:
 
         # One column for all models: a table as wide as models times numbers fits no page.
         line.append(f"{row.tasks} x {row.rollouts}")
-        for column in COLUMNS:
+        for column in columns:
             texts = [column.text(score) for score in scores]
             line.append(_join(texts))
         lines.append(line)

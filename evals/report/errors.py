@@ -1,4 +1,4 @@
-"""What a report says of errored episodes: their causes, and how far they can shift a rate.
+"""What a report says of episodes without a verdict: causes, and how far they can shift a rate.
 
 A score of an earlier version has no causes, and nothing is said of it.
 """
@@ -10,16 +10,33 @@ from evals.report.scores import Score
 from evals.report.tables import number
 from scgrpo.training.causes import describe_causes
 
-__all__ = ["causes_line", "error_notes", "warning"]
+__all__ = ["causes_line", "error_notes", "long_prompt_line", "warning"]
 
 MIN_EPISODES = 3
 MIN_SHARE = 0.02
 
 
 def error_notes(label: str, suite: Suite, score: Score) -> list[str]:
-    """The causes of errored episodes, and a warning if there are many; empty without errors."""
-    notes = [causes_line(label, suite, score), warning(label, suite, score)]
+    """What to know of the episodes without a verdict; empty if there are none.
+
+    Prompts that are too long, the causes of errored episodes, and a warning if those are many.
+    """
+    notes = [
+        long_prompt_line(label, suite, score),
+        causes_line(label, suite, score),
+        warning(label, suite, score),
+    ]
     return [note for note in notes if note]
+
+
+def long_prompt_line(label: str, suite: Suite, score: Score) -> str:
+    """The episodes whose prompt left no room for a turn, with the first of them."""
+    if not score.long_prompt:
+        return ""
+    return (
+        f"Prompts too long for {label} on {suite}: {score.prompts_too_long:.0f} episodes, which no "
+        f"other number counts. The first: {score.long_prompt}."
+    )
 
 
 def causes_line(label: str, suite: Suite, score: Score) -> str:

@@ -13,8 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table as RichTable
 
 from evals.evaluation.suites import Suite
-from evals.report import columns
-from evals.report.columns import wide_table
+from evals.report.columns import Column, columns_of, wide_table
 from evals.report.errors import error_notes
 from evals.report.scores import Difference, Row, Score
 from evals.report.tables import (
@@ -62,7 +61,7 @@ def show(report: Report, *, file: Any = None) -> None:
         table.add_column(name, justify="right")
     for row in report.rows:
         table.add_section()
-        for line in _section(row):
+        for line in _section(row, columns_of(report.rows)):
             table.add_row(*line)
 
     out = console(file)
@@ -157,7 +156,8 @@ def _load_row(data: Mapping[str, Any]) -> Row:
 def _load_score(data: Mapping[str, Any]) -> Score:
     """A score of any release: what an earlier one did not count is NaN, 0 or empty."""
     values: dict[str, Any] = {field.name: math.nan for field in fields(Score)}
-    values |= {"pass_at": {}, "pass_hat": {}, "stops": {}, "causes": {}, "error": ""}
+    values |= {"pass_at": {}, "pass_hat": {}, "stops": {}, "causes": {}}
+    values |= {"error": "", "long_prompt": ""}
     values |= {"episodes": 0, "errors": 0}
     for key, value in data.items():
         name = OLD_SCORE_KEYS.get(key, key)
@@ -198,7 +198,7 @@ def _title(report: Report) -> str:
     return f"Success with 95 % intervals, {report.provenance['sampling']}"
 
 
-def _section(row: Row) -> list[list[str]]:
+def _section(row: Row, columns: Sequence[Column]) -> list[list[str]]:
     """A suite as lines of the terminal's table: a column for each model and difference."""
     suite = row.suite
     values = [f"{suite.env} level {suite.level}"]
@@ -216,7 +216,7 @@ def _section(row: Row) -> list[list[str]]:
     size = f"{row.tasks} x {row.rollouts}"
     lines = [values, intervals, ["  tasks x rollouts", size]]
     # The other numbers are of models, so the columns of differences stay empty.
-    for column in columns.COLUMNS:
+    for column in columns:
         texts = [column.text(score) for score in row.scores.values()]
         lines.append([f"  {column.header}", *texts])
     return lines

@@ -17,7 +17,7 @@ from evals.statistics import (
     success_difference,
     success_rate,
 )
-from scgrpo.training.causes import count_causes
+from scgrpo.training.causes import count_causes, describe_long_prompt
 
 __all__ = ["Difference", "Row", "Score", "compare", "outcome_table"]
 
@@ -35,6 +35,8 @@ class Score:
     | episodes | with a verdict |
     | errors | errored episodes: without a verdict, so no other number counts them |
     | error | what broke in the first of them |
+    | prompts_too_long | episodes without room for a turn: no other number counts them |
+    | long_prompt | the first of them: its task, its tokens and the budget |
     | malformed | share of the turns without a valid tool call |
     | turns, tokens, seconds | means over episodes; tokens are those that the model wrote |
     | stops | reason -> episodes, errored ones included |
@@ -60,6 +62,8 @@ class Score:
     truncated: float
     causes: Mapping[str, int] = field(default_factory=dict)
     success_bound: float = math.nan
+    prompts_too_long: float = 0
+    long_prompt: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,12 +127,14 @@ def compare(
 def outcome_table(
     groups: Groups, rollouts: int, *, errored: float = math.nan
 ) -> np.ndarray:
-    """(N, K) 1 solved, 0 not solved, `errored` without a verdict, NaN not played."""
+    """(N, K) 1 solved, 0 not solved, `errored` if it errored, NaN not played or never begun."""
     table = np.full((len(groups), rollouts), math.nan)
     for i, group in enumerate(groups):
         for j, episode in enumerate(group):
-            verdict = episode.verdict
-            table[i, j] = errored if verdict is None else float(verdict.passed)
+            if episode.verdict is not None:
+                table[i, j] = float(episode.verdict.passed)
+            elif episode.errored:
+                table[i, j] = errored
     return table
 
 
@@ -137,7 +143,8 @@ def _score(
 ) -> Score:
     episodes = [episode for group in groups for episode in group]
     graded = [e for e in episodes if e.verdict is not None]
-    errored = [e for e in episodes if e.verdict is None]
+    errored = [e for e in episodes if e.errored]
+    too_long = [e for e in episodes if e.prompt_too_long]
 
     # Means are over graded episodes: an errored one ends wherever it broke.
     turns = [turn for e in graded for turn in e.turns]
@@ -170,6 +177,8 @@ def _score(
         truncated=_ratio(truncated, len(turns)),
         causes=count_causes(episode for group in first for episode in group),
         success_bound=bound.value,
+        prompts_too_long=len(too_long),
+        long_prompt=describe_long_prompt(too_long[0]) if too_long else "",
     )
 
 

@@ -22,6 +22,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -36,12 +37,15 @@ __all__ = [
     "default_device",
     "default_dtype",
     "is_model",
+    "load_config",
     "load_model",
+    "load_tokenizer",
     "recompute_activations",
     "resolve_model",
 ]
 
 DEFAULT_REPOSITORY = "HuggingFaceTB/SmolLM2-135M-Instruct"
+ADAPTER_CONFIG = "adapter_config.json"
 FROM_HUB = "SmolLM2-135M-Instruct"
 FROM_WHEEL = "SmolLM2-135M-Instruct-Q4_1"
 HUB_TIMEOUT_S = 4.0
@@ -87,13 +91,41 @@ def load_model(
     folder = _require_model(Path(path))
     with _quiet():
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        if not (folder / "adapter_config.json").is_file():
+        if not (folder / ADAPTER_CONFIG).is_file():
             return _load_weights(folder, dtype, attention), tokenizer
         from peft import PeftModel
 
         base = _load_weights(_adapter_base(folder), dtype, attention)
         model = PeftModel.from_pretrained(base, folder, is_trainable=True)
         return model.eval(), tokenizer
+
+
+def load_config(path: Path | str) -> PretrainedConfig:
+    """The configuration of a model, of an adapter that of its base; no weights are read.
+
+    Raises ValueError for a folder without a model, an adapter without its base, and a
+    configuration that transformers does not know.
+    """
+    folder = _require_model(Path(path))
+    if (folder / ADAPTER_CONFIG).is_file():
+        folder = _adapter_base(folder)
+    try:
+        return AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"cannot read the configuration of the model {folder}: {_first_sentence(error)}"
+        ) from error
+
+
+def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model or an adapter. Raises ValueError for a folder without one."""
+    folder = _require_model(Path(path))
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"cannot read the tokenizer of the model {folder}: {_first_sentence(error)}"
+        ) from error
 
 
 def recompute_activations(model: PreTrainedModel) -> None:
@@ -139,7 +171,7 @@ def cache_folder() -> Path:
 
 def is_model(folder: Path) -> bool:
     """Whether the folder holds weights: a complete model or a LoRA adapter."""
-    configs = (folder / "config.json", folder / "adapter_config.json")
+    configs = (folder / "config.json", folder / ADAPTER_CONFIG)
     has_config = any(config.is_file() for config in configs)
     return has_config and any(folder.glob("*.safetensors"))
 
@@ -254,12 +286,19 @@ def _load_weights(
 
 
 def _adapter_base(folder: Path) -> Path:
-    """The folder of the model that the adapter was trained on."""
-    config = json.loads((folder / "adapter_config.json").read_text())
+    """The folder of the model that the adapter was trained on. Raises ValueError if it is gone."""
+    config = json.loads((folder / ADAPTER_CONFIG).read_text())
     base = config["base_model_name_or_path"]
     # The default model lies elsewhere on another machine; its folder's name says what it was.
     moved = not Path(base).is_dir() and Path(base).name in (FROM_HUB, FROM_WHEEL)
-    return resolve_model("auto" if moved else base)
+    try:
+        return resolve_model("auto" if moved else base)
+    except ValueError as error:
+        raise ValueError(
+            f"the adapter {folder} needs the model that it was trained on, {base}, which is not "
+            f"here ({error}). Put it there, or set base_model_name_or_path in "
+            f"{folder / ADAPTER_CONFIG} to where it is"
+        ) from error
 
 
 def _unknown(name: str, tried: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from envs.rollout import Limits
+from envs.rollout import Limits, PromptTooLongError
 from envs.thoughts import split_thought
 from envs.types import Message, Segment
 from scgrpo.policies.call_formats import read_any
@@ -196,6 +196,10 @@ class _Conversation:
         message, usage = answer["message"], answer["usage"]
         self._turns += 1
         self._used = usage.get("total_tokens") or 0
+        # Only the server knows how many tokens the prompt has, and says it with the first turn.
+        tokens = usage.get("completion_tokens") or 0
+        if self._turns == 1 and self._used - tokens >= self._limits.episode_tokens:
+            raise PromptTooLongError(self._used - tokens, self._limits)
 
         turn: dict[str, Any] = {"role": "assistant", "content": answer["text"]}
         if self._native and message.get("tool_calls"):
@@ -210,7 +214,6 @@ class _Conversation:
         )
         read = read_any(action, self._tools) if self._tools else None
         text = canonical(*read) if read else action
-        tokens = usage.get("completion_tokens") or 0
         cut = answer["finish_reason"] == "length"
         return Segment("policy", text, cut=cut, tokens=tokens, thought=thought)
 

@@ -5,14 +5,25 @@ from __future__ import annotations
 import errno
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from envs.types import PROMPT_TOO_LONG as PROMPT_TOO_LONG_ERROR
 from envs.types import Episode
 
-__all__ = ["NO_VERDICT", "UNKNOWN", "cause", "count_causes", "describe_causes"]
+__all__ = [
+    "NO_VERDICT",
+    "PROMPT_TOO_LONG",
+    "UNKNOWN",
+    "cause",
+    "count_causes",
+    "count_ungraded",
+    "describe_causes",
+    "describe_long_prompt",
+]
 
 NO_VERDICT, UNKNOWN = "no_verdict", "unknown"
+PROMPT_TOO_LONG = "prompt_too_long"
 SANDBOX = (
     ("sandbox_lost", r"\bis lost\b"),
     ("sandbox_no_room", r"No space left on device|Disk quota exceeded"),
@@ -38,6 +49,7 @@ def cause(error: str) -> str:
     |---|---|
     | an error with a number of the system | its name: `ENOSPC`, `ECONNRESET` |
     | a sandbox | `sandbox_lost`, `sandbox_no_room` and the like; `SandboxError` for the rest |
+    | a prompt without room for a turn | `prompt_too_long` |
     | any other exception | its class: `KeyError` |
     | the verifier, without an exception | `no_verdict` |
     | any other text | `unknown` |
@@ -56,6 +68,8 @@ def cause(error: str) -> str:
     if system := re.match(r"\[Errno (\d{1,9})\]", message):
         number = int(system[1])
         return errno.errorcode.get(number, f"errno_{number}")
+    if kind == PROMPT_TOO_LONG_ERROR:
+        return PROMPT_TOO_LONG
     if kind == "SandboxError":
         for name, pattern in SANDBOX:
             if re.search(pattern, message):
@@ -66,8 +80,15 @@ def cause(error: str) -> str:
 
 def count_causes(episodes: Iterable[Episode]) -> dict[str, int]:
     """Cause -> errored episodes, the most frequent first."""
-    errored = [episode for episode in episodes if episode.verdict is None]
+    errored = [episode for episode in episodes if episode.errored]
     return _by_size(Counter(cause(episode.error) for episode in errored))
+
+
+def count_ungraded(episodes: Sequence[Episode]) -> dict[str, int]:
+    """Why episodes have no verdict: those of `count_causes`, and the prompts that were too long."""
+    counts = count_causes(episodes)
+    too_long = sum(episode.prompt_too_long for episode in episodes)
+    return _by_size(counts | {PROMPT_TOO_LONG: too_long})
 
 
 def describe_causes(counts: Mapping[str, float]) -> str:
@@ -77,6 +98,12 @@ def describe_causes(counts: Mapping[str, float]) -> str:
         if count:
             parts.append(f"{name} {count:.0f}")
     return ", ".join(parts)
+
+
+def describe_long_prompt(episode: Episode) -> str:
+    """Why an episode could not begin: its task, the tokens of its prompt, and the budget."""
+    _, _, reason = episode.error.partition(": ")
+    return f"task {episode.task.id}: {reason}"
 
 
 def _by_size(counts: Mapping[str, Number]) -> dict[str, Number]:

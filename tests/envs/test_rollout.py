@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from envs.base import TextEnv
-from envs.rollout import Limits, play
+from envs.rollout import Limits, PromptTooLongError, play
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
-from envs.types import Segment, Stop, Task, Verdict
+from envs.types import PROMPT_TOO_LONG, Segment, Stop, Task, Verdict
 from sandboxes.base import SandboxError
 from scgrpo.policies.scripted import ScriptedPolicy
 
@@ -241,3 +241,39 @@ def test_each_turn_has_the_state_that_it_started_from_and_the_score_after_it():
     spent = play(Scored(), ScriptedPolicy([SAY]), GO)
     assert spent.progress == (0.25,)
     assert scored.states[0] == spent.states[0]
+
+
+class Tokens(ScriptedPolicy):
+    """A script whose prompt has as many tokens as characters."""
+
+    def begin(self, messages, tools, *, limits, seed):
+        conversation = super().begin(messages, tools, limits=limits, seed=seed)
+        text = conversation.prompt.text
+        conversation._prompt = Segment("prompt", text, tuple(range(len(text))))
+        return conversation
+
+
+def test_a_prompt_without_room_for_a_turn_is_no_failure_and_no_error():
+    env, policy = Lab(), Tokens([render_call("submit", good=True)])
+    task = env.tasks("train", 0)[0]
+    # "Obey.", two line ends and "go".
+    fits = play(env, policy, task, limits=Limits(4, 10))
+    assert fits.verified
+    assert not fits.prompt_too_long
+    long = play(env, policy, task, limits=Limits(4, 9))
+    assert long.prompt_too_long
+    assert not long.errored
+    assert (long.verdict, long.verified, long.turns) == (None, None, ())
+    assert "the prompt has 9 tokens" in long.error
+    assert "limits.episode_tokens=9" in long.error
+
+
+def test_what_breaks_is_an_error_and_no_long_prompt():
+    env = Lab()
+    episode = play(env, ScriptedPolicy([]), env.tasks("train", 0)[1])
+    assert episode.errored
+    assert not episode.prompt_too_long
+
+
+def test_the_name_of_the_error_marks_the_episode():
+    assert PromptTooLongError.__name__ == PROMPT_TOO_LONG

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from scgrpo.export import main
+from scgrpo.export import card, main
 from scgrpo.models.tiny import make_tiny
 from scgrpo.train import main as train
 
@@ -33,11 +35,25 @@ def test_the_folder_is_a_model_with_a_card(run, tmp_path, which):
     AutoModelForCausalLM.from_pretrained(out)
     AutoTokenizer.from_pretrained(out)
     assert not (out / "trainer.pt").exists()
-    card = ModelCard.load(out / "README.md")
-    assert card.data.library_name == "transformers"
-    assert "sc_grpo" in card.data.tags
-    assert "tasks_per_step=2" in card.text
-    assert "| id | " in card.text
+    saved = ModelCard.load(out / "README.md")
+    assert saved.data.library_name == "transformers"
+    assert "sc_grpo" in saved.data.tags
+    assert "tasks_per_step=2" in saved.text
+    assert "| id | " in saved.text
+    assert "at most 160 tokens" in saved.text
+    assert "The model has 2048 positions." in saved.text
+
+
+def test_the_card_says_that_a_budget_was_beyond_the_positions(run, tmp_path):
+    """As runs of earlier releases may be, which did not look."""
+    old = tmp_path / "old"
+    shutil.copytree(run, old, symlinks=True)
+    config = old / "checkpoints" / "step-000002" / "config.json"
+    about = json.loads(config.read_text()) | {"max_position_embeddings": 64}
+    config.write_text(json.dumps(about))
+    assert "beyond the 64 positions of the model" in card(old, 2).text
+    # A step that is not kept has no configuration to read.
+    assert "positions" not in card(old, 7).text
 
 
 def test_what_the_run_lacks_is_refused_with_what_it_has(run, tmp_path, capsys):

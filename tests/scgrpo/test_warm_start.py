@@ -237,3 +237,30 @@ def test_an_environment_without_random_turns_starts_from_the_models_own_weights(
         assert starting_weights(run, asked, play) == tiny
     assert "defines no random_turn" in caplog.text
     assert not (run / "warm_start").exists()
+
+
+def test_prompts_without_room_for_a_turn_start_no_warm_start(
+    tiny: Path, tmp_path: Path
+):
+    """No success was measured: that is no success that is too low."""
+    options = replace(SHORT, mode="auto", measure_episodes=8)
+    short = replace(config(tiny, options), limits=Limits(3, 40))
+    with (
+        Rollouts("toy_guess", short.limits) as play,
+        pytest.raises(
+            ValueError, match=r"no episode of level 0 can begin: .* 80 tokens"
+        ),
+    ):
+        starting_weights(tmp_path, short, play)
+    assert not (tmp_path / "warm_start").exists()
+
+
+def test_it_learns_from_episodes_that_the_model_can_read(tiny: Path, tmp_path: Path):
+    model, tokenizer = load_model(tiny)
+    model.config.max_position_embeddings = 20
+    with (
+        Rollouts("toy_guess", LIMITS) as play,
+        pytest.raises(ValueError, match=r"shortest random episode has \d+ .* 20 pos"),
+    ):
+        warm_start(tmp_path / "warm", model, tokenizer, play, 0, SHORT, seed=0)
+    assert not (tmp_path / "warm").exists()

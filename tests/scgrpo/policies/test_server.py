@@ -362,3 +362,14 @@ def test_a_server_that_dies_half_way_leaves_episodes_without_a_verdict():
     assert 0 < len(void) < 24
     assert all("gave no answer in" in e.error for e in void)
     assert all(turn.length == 4 for e in episodes for turn in e.turns)
+
+
+def test_a_prompt_beyond_the_budget_is_no_failure_once_the_server_has_counted_it():
+    """The case of a server: only its first answer says how long the prompt is."""
+    scripted = Scripted(lambda n, body: (200, {}, completion("x", prompt=500)))
+    with policy(scripted) as opened, Rollouts("toy_guess", Limits(5, 500)) as rollouts:
+        task = rollouts.env.tasks("train", 0)[0]
+        (episode,) = rollouts(opened, [task], group=1, seed=0)
+    assert episode.prompt_too_long
+    assert "the prompt has 500 tokens" in episode.error
+    assert len(scripted.bodies) == 1

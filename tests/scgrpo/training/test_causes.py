@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from envs.rollout import play
+from envs.rollout import Limits, PromptTooLongError, play
 from envs.store import from_json, to_json
 from envs.toy.guess import ToyGuess
 from envs.types import Episode
@@ -19,7 +19,12 @@ from sandboxes.base import Isolation
 from sandboxes.client.pool import StreamPool
 from sandboxes.client.stream import SocketStream, StreamSandbox
 from scgrpo.policies.scripted import ScriptedPolicy
-from scgrpo.training.causes import cause, count_causes, describe_causes
+from scgrpo.training.causes import (
+    cause,
+    count_causes,
+    count_ungraded,
+    describe_causes,
+)
 
 
 class PolicyClosed(RuntimeError):
@@ -125,3 +130,11 @@ def test_only_errored_episodes_are_counted_and_the_most_frequent_is_first():
     assert list(counts.items()) == [("ENOSPC", 2), ("KeyError", 1)]
     assert describe_causes({"b": 1, "zero": 0, "c": 2.0, "a": 1}) == "c 2, a 1, b 1"
     assert describe_causes({}) == ""
+
+
+def test_prompts_that_are_too_long_are_no_error_but_a_reason_for_no_verdict():
+    long = errored(PromptTooLongError(9, Limits(4, 9)))
+    broken = errored(KeyError("x"))
+    assert count_causes([long, broken]) == {"KeyError": 1}
+    assert count_ungraded([long, long, broken]) == {"prompt_too_long": 2, "KeyError": 1}
+    assert cause(long.error) == "prompt_too_long"

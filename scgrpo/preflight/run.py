@@ -1,0 +1,52 @@
+"""What cannot work in a run is refused before it costs anything: no weights, no run folder."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from envs import registry
+from envs.base import TextEnv
+from scgrpo.algorithms.registry import algorithm_of
+from scgrpo.config import TrainConfig
+from scgrpo.credit.rule import reads_references
+from scgrpo.models.load import load_tokenizer, resolve_model
+from scgrpo.policies.chat import Chat
+from scgrpo.preflight.openings import check_gold_prompts, check_openings
+from scgrpo.preflight.positions import check_positions
+from scgrpo.teachers.prompt_ids import solution_of
+
+__all__ = ["check_run"]
+
+
+def check_run(config: TrainConfig) -> None:
+    """Raises ValueError if the model, its teacher or the tasks cannot keep to the run's budgets.
+
+    It reads configurations, the tokenizer, and the longest prompts of the training tasks.
+    """
+    algorithm = algorithm_of(config)
+    distill = algorithm.distill
+    shows_episode = reads_references(algorithm.credit)
+    shows_episode |= distill is not None and distill.teacher != "model"
+    reference = config.reference if shows_episode else None
+
+    folder = resolve_model(config.model)
+    check_positions(folder, config.limits, reference, name=config.model)
+    if config.teacher:
+        teacher = resolve_model(config.teacher)
+        check_positions(teacher, config.limits, name=f"teacher={config.teacher}")
+
+    chat = Chat(load_tokenizer(folder), config.chat)
+    env = registry.make(config.env).unwrapped
+    # What is no environment of ours is refused by the rollouts, with what was expected.
+    if not isinstance(env, TextEnv):
+        return
+    with closing(env):
+        levels = [level for level in config.levels if level in env.levels]
+        levels = levels or list(env.levels[:1])
+        later = [] if config.levels else list(env.levels[1:])
+        check_openings(env, levels, later, chat, config.limits, reference)
+        if distill is not None and distill.teacher == "gold":
+            solution = solution_of(env)
+            check_gold_prompts(
+                env, levels, chat, config.limits, config.reference, solution
+            )
