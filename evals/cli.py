@@ -30,6 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export hf": ("scgrpo.export", "a checkpoint as a Hugging Face folder"),
     "export inspect": ("evals.export.inspect_log", "episodes from and to Inspect logs"),
     "export harbor": ("evals.export.harbor", "tasks in Harbor's format"),
+    "model check": (
+        "scgrpo.preflight.check_model",
+        "what a model can do here, and what to set for it",
+    ),
     "settings": ("scgrpo.config", "every setting of train, as Markdown"),
     "envs list": ("envs.list", "the catalogue of environments"),
     "envs play": ("envs.play_by_hand", "play an environment by hand"),

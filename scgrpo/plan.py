@@ -6,11 +6,9 @@ import inspect
 import math
 import statistics
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM
 
 from envs import registry
 from sandboxes.limits import compose_limits
@@ -19,13 +17,13 @@ from scgrpo.config import TrainConfig
 from scgrpo.credit.rule import reads_references
 from scgrpo.devices import device_of, dtype_of
 from scgrpo.models.load import load_config, resolve_model
+from scgrpo.preflight.memory import Size, model_size, peak_memory_mib
 from scgrpo.preflight.run import check_run
 from scgrpo.runs.folders import CONFIG, all_runs
 from scgrpo.runs.log import METRICS, read_metrics
 from scgrpo.settings import parse as settings
-from scgrpo.update import PolicyUpdate
 
-__all__ = ["Size", "peak_memory_mib", "text"]
+__all__ = ["text"]
 
 FILLED = 0.5  # of the token budget, by an ordinary episode
 DECODING = 0.1  # of the speed of a large product, while tokens are written one by one
@@ -43,31 +41,11 @@ SAME_SETTINGS = (
 )
 
 
-@dataclass(frozen=True)
-class Size:
-    """A model, as far as its cost goes.
-
-    | field | meaning |
-    |---|---|
-    | parameters | all of them |
-    | trained | those that are trained |
-    | layers, hidden, inner | depth, width, and width inside the feed-forward part |
-    | kept | elements of the key-value cache for one token |
-    """
-
-    parameters: int
-    trained: int
-    layers: int
-    hidden: int
-    inner: int
-    kept: int
-
-
 def text(config: TrainConfig) -> str:
     """The plan, a line for each number. Raises ValueError as the run itself would."""
     check_run(config)
     env = registry.make(config.env).unwrapped
-    size = _size(config)
+    size = model_size(load_config(resolve_model(config.model)), config.lora.rank)
     passes = _passes(config)
     episodes = config.tasks_per_step * config.group_size
     max_tokens = episodes * config.limits.episode_tokens
@@ -101,61 +79,6 @@ def _passes(config: TrainConfig) -> list[str]:
     if algorithm.distill is not None:
         passes.append("once by a teacher")
     return passes
-
-
-def peak_memory_mib(config: TrainConfig, size: Size) -> float:
-    """Weights, masters, optimizer and gradient, cache, and what backward keeps, at full budgets."""
-    limits = config.limits
-    width = torch.empty((), dtype=dtype_of(config)).element_size()
-    episodes = config.tasks_per_step * config.group_size
-    weights = size.parameters * width
-
-    # The gradient in fp32, a master where the weight is not fp32, and Adam's two moments.
-    gradient = 4 if width == 4 else 8
-    moments = 2 if config.optimizer == "adamw_8bit" else 8
-    trained = size.trained * (gradient + moments)
-
-    tokens = episodes * limits.episode_tokens
-    cache = tokens * size.kept * width
-
-    # Larger batches than the graph's budget are computed again, pack by pack.
-    reference_tokens = episodes * config.reference.tokens
-    graph_budget = PolicyUpdate.cached_forward_tokens
-    graph_budget += config.max_tokens_per_pack
-    graph_tokens = min(tokens + reference_tokens, graph_budget)
-
-    # What a layer keeps of a token: norms, projections and residuals, and the feed-forward part.
-    attention = 10 * size.hidden
-    feed_forward = 6 * size.inner
-    per_token = size.layers * (attention + feed_forward) * width
-    backward = graph_tokens * per_token
-    return (weights + trained + cache + backward) / 2**20
-
-
-def _size(config: TrainConfig) -> Size:
-    about = load_config(resolve_model(config.model))
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(about)
-
-    total = sum(weight.numel() for weight in model.parameters())
-    adapters = 0
-    for module in model.modules():
-        if isinstance(module, torch.nn.Linear):
-            width = module.in_features + module.out_features
-            adapters += config.lora.rank * width
-
-    # Not every config has these two; their absence means one key-value head for each head.
-    heads = about.num_attention_heads
-    head = getattr(about, "head_dim", None) or about.hidden_size // heads
-    groups = getattr(about, "num_key_value_heads", None) or heads
-    return Size(
-        parameters=total,
-        trained=adapters if config.lora.rank else total,
-        layers=about.num_hidden_layers,
-        hidden=about.hidden_size,
-        inner=getattr(about, "intermediate_size", None) or 4 * about.hidden_size,
-        kept=about.num_hidden_layers * 2 * groups * head,
-    )
 
 
 def _sandboxes(config: TrainConfig, env: object) -> str:

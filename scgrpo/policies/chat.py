@@ -176,7 +176,7 @@ class Chat:
 
         A model that thinks may write it in a thought, so there the turn is cut afterwards.
         """
-        return "" if self._thinks() else self._format.closing
+        return "" if self.thinks else self._format.closing
 
     def call_length(self, token_ids: Sequence[int]) -> int:
         """How many of a turn's ids there are up to the end of its first call; all without one."""
@@ -190,7 +190,7 @@ class Chat:
 
     def describe(self) -> dict[str, Any]:
         """What the template can do, as plain values for a reader."""
-        thinking = "may think" if self._thinks() else "does not think"
+        thinking = "may think" if self.thinks else "does not think"
         if self.opens_thought:
             thinking = "thinks: the template opens the thought"
         ends = [str(self.tokenizer.decode([i])) for i in sorted(self.end_ids)]
@@ -201,7 +201,9 @@ class Chat:
             "end_tokens": ends,
         }
 
-    def _thinks(self) -> bool:
+    @property
+    def thinks(self) -> bool:
+        """Whether the model may write a thought before it answers."""
         template = str(self.tokenizer.chat_template)
         return any(opening in template for opening in CLOSING_OF)
 

@@ -12,7 +12,12 @@ from envs.rollout import Limits
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.models.load import load_config
 
-__all__ = ["check_positions", "longest_teacher_input", "max_positions"]
+__all__ = [
+    "budgets_beyond",
+    "check_positions",
+    "longest_teacher_input",
+    "max_positions",
+]
 
 # Their attention sees no positions, though the configuration states a number.
 WITHOUT_POSITIONS = frozenset({"jamba", "kimi_linear", "nemotron_h", "rwkv", "zamba"})
@@ -62,6 +67,21 @@ def check_positions(
     positions = max_positions(load_config(folder))
     if positions is None:
         return
+    problems: list[str] = []
+    for setting, tokens in budgets_beyond(positions, limits, reference).items():
+        problems.append(
+            f"{setting}={tokens} goes beyond the {positions} positions of the model "
+            f"{name or folder}; set {setting}={positions} or less, or take a model with more "
+            "positions"
+        )
+    if problems:
+        raise ValueError(". ".join(problems))
+
+
+def budgets_beyond(
+    positions: int, limits: Limits, reference: ReferenceLimits | None
+) -> dict[str, int]:
+    """The settings of budgets that go beyond the model's positions, with their tokens."""
     budgets = {"limits.episode_tokens": limits.episode_tokens}
     if reference is not None:
         is_default = reference.input_tokens == ReferenceLimits.input_tokens
@@ -69,13 +89,7 @@ def check_positions(
         if not (is_default and is_out_of_reach):
             budgets["reference.input_tokens"] = reference.input_tokens
 
-    for setting, tokens in budgets.items():
-        if tokens > positions:
-            raise ValueError(
-                f"{setting}={tokens} goes beyond the {positions} positions of the model "
-                f"{name or folder}; set {setting}={positions} or less, or take a model with more "
-                "positions"
-            )
+    return {name: tokens for name, tokens in budgets.items() if tokens > positions}
 
 
 def _sees_no_positions(text: PretrainedConfig) -> bool:

@@ -8,6 +8,7 @@ from envs import registry
 from envs.base import TextEnv
 from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
+from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.rule import reads_references
 from scgrpo.models.load import load_tokenizer, resolve_model
 from scgrpo.policies.chat import Chat
@@ -15,7 +16,7 @@ from scgrpo.preflight.openings import check_gold_prompts, check_openings
 from scgrpo.preflight.positions import check_positions
 from scgrpo.teachers.prompt_ids import solution_of
 
-__all__ = ["check_run"]
+__all__ = ["check_run", "shown_reference"]
 
 
 def check_run(config: TrainConfig) -> None:
@@ -23,12 +24,7 @@ def check_run(config: TrainConfig) -> None:
 
     It reads configurations, the tokenizer, and the longest prompts of the training tasks.
     """
-    algorithm = algorithm_of(config)
-    distill = algorithm.distill
-    shows_episode = reads_references(algorithm.credit)
-    shows_episode |= distill is not None and distill.teacher != "model"
-    reference = config.reference if shows_episode else None
-
+    reference = shown_reference(config)
     folder = resolve_model(config.model)
     check_positions(folder, config.limits, reference, name=config.model)
     if config.teacher:
@@ -45,8 +41,18 @@ def check_run(config: TrainConfig) -> None:
         levels = levels or list(env.levels[:1])
         later = [] if config.levels else list(env.levels[1:])
         check_openings(env, levels, later, chat, config.limits, reference)
+        distill = algorithm_of(config).distill
         if distill is not None and distill.teacher == "gold":
             solution = solution_of(env)
             check_gold_prompts(
                 env, levels, chat, config.limits, config.reference, solution
             )
+
+
+def shown_reference(config: TrainConfig) -> ReferenceLimits | None:
+    """How much a teacher is shown; None if the algorithm shows it no episode."""
+    algorithm = algorithm_of(config)
+    distill = algorithm.distill
+    is_shown = reads_references(algorithm.credit)
+    is_shown |= distill is not None and distill.teacher != "model"
+    return config.reference if is_shown else None

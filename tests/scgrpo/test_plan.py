@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from sandboxes import SandboxConfig
+from scgrpo.config import TrainConfig
 from scgrpo.models.attention import use_packed
-from scgrpo.models.load import load_model
+from scgrpo.models.load import load_config, load_model
 from scgrpo.models.scoring import predicting_states
 from scgrpo.models.tiny import make_tiny
+from scgrpo.preflight.memory import model_size, peak_memory_mib
 from scgrpo.train import main
 
 
@@ -94,6 +97,19 @@ def test_what_backward_keeps_is_about_what_is_planned(tmp_path):
     taken = sum(storage.nbytes() for storage in kept.values()) / (tokens * 4 * 4)
     planned = 10 * 256 + 6 * model.config.intermediate_size
     assert 0.5 * taken < planned < 2 * taken, f"{taken:.0f} numbers a token and layer"
+
+
+def test_computing_activations_again_takes_less_memory(tmp_path):
+    model = load_config(make_tiny(tmp_path / "tiny", hidden=64, layers=8))
+    config = TrainConfig(device="cpu", dtype="float32", group_size=2, tasks_per_step=1)
+    less = replace(config, activation_checkpointing=True)
+    size = model_size(model)
+    # 2 episodes of 640 tokens and 512 of a reference keep 8 inputs of 64 numbers, not 8 layers of
+    # 10 x 64 + 6 x 256, and one layer in full, in four bytes.
+    layer = 10 * 64 + 6 * 256
+    saved = 2 * (640 + 512) * (8 * layer - 8 * 64 - layer) * 4 / 2**20
+    difference = peak_memory_mib(config, size) - peak_memory_mib(less, size)
+    assert difference == pytest.approx(saved)
 
 
 def test_an_unknown_model_is_refused_as_in_a_run(tmp_path, capsys):
