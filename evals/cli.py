@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "scgrpo.preflight.check_model",
         "what a model can do here, and what to set for it",
     ),
+    "model table": ("evals.model_table", "every family of models, tried, as a page"),
     "settings": ("scgrpo.config", "every setting of train, as Markdown"),
     "envs list": ("envs.list", "the catalogue of environments"),
     "envs play": ("envs.play_by_hand", "play an environment by hand"),

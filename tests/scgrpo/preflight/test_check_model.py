@@ -42,7 +42,8 @@ def ended(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str,
     else:
         code = 0
     assert isinstance(code, int)
-    return code, *capsys.readouterr()
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
 def report(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:

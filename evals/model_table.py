@@ -1,0 +1,129 @@
+"""`scgrpo model table`: every family of models, tried with tiny random ones, as a page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandboxes.commands import exit_codes
+
+if TYPE_CHECKING:
+    from evals.evaluation.model_trials import Trial
+
+__all__ = ["main", "page"]
+
+PROG = "scgrpo model table"
+DESCRIPTION = "Tries a tiny random model of each family, and prints docs/models.md."
+HEADER = (
+    *("family", "configuration", "chat template", "calls", "thinking", "system role"),
+    *("path", "gap in nats", "two steps of `sc_grpo`", "evaluation"),
+)
+FAULTY = 1
+UNKNOWN = "-"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command: exits with 0, 1 if a family crashes, 2 for bad arguments."""
+    arguments = _parser().parse_args(argv)
+    with exit_codes(PROG):
+        # Imported only now: torch and transformers take seconds, and help needs neither.
+        from evals.evaluation.model_trials import CRASH, try_family
+        from scgrpo.models.families import FAMILIES
+
+        names = arguments.families or list(FAMILIES)
+        if unknown := sorted(set(names) - set(FAMILIES)):
+            known = ", ".join(FAMILIES)
+            raise ValueError(f"unknown family {unknown[0]!r}; expected one of {known}")
+
+        trials: list[Trial] = []
+        for number, name in enumerate(names, start=1):
+            with tempfile.TemporaryDirectory(prefix="scgrpo-") as folder:
+                trials.append(try_family(name, Path(folder)))
+            outcomes = ", ".join(trials[-1].outcomes)
+            print(f"{number}/{len(names)} {name}: {outcomes}", file=sys.stderr)
+        print(page(trials), end="")
+    if any(outcome.startswith(CRASH) for t in trials for outcome in t.outcomes):
+        sys.exit(FAULTY)
+
+
+def page(trials: Sequence[Trial]) -> str:
+    """The trials as a Markdown page, with what they were made with."""
+    from datetime import UTC, datetime
+
+    import torch
+    import transformers
+
+    from evals.report.tables import Table, grid
+
+    day = datetime.now(UTC).date()
+    table = Table(HEADER, [_line(trial) for trial in trials])
+    return "\n\n".join(
+        [
+            "# Models",
+            "What transformers loads as a decoder trains and is evaluated here. Each row is a tiny "
+            "random model,\nbuilt from transformers' configuration of its family, with the chat "
+            "template that TRL ships for it, that\nhas gone through `scgrpo model check`, a warm "
+            "start, two steps of `scgrpo train algo=sc_grpo` on\n`tool_store`, and `scgrpo eval`.",
+            f"Made on {day} with transformers {transformers.__version__} and torch "
+            f"{torch.__version__.partition('+')[0]} by",
+            "```bash\nscgrpo model table > docs/models.md\n```",
+            grid(table),
+            NOTES,
+        ]
+    )
+
+
+NOTES = """\
+- **calls**: the format that the model's own template teaches, and that is read back. *as text*: the
+  template has no tools, or none that can be read back; they are told in the system message.
+- **system role**: *first message* where the template has none: system text, tools and the teacher's
+  reference then stand at the head of the user's first message.
+- **path**: *packed* lays episodes side by side without padding, prompts once; *plain* is the model's
+  own forward, slower, where the packed one would not compute the same.
+- **gap**: the largest difference of a token's log-probability from the model's own forward, of the
+  trial pass at loading.
+
+`scgrpo model check NAME` says the same of a model of yours, with its budgets and memory.
+"""
+
+
+def _line(trial: Trial) -> list[str]:
+    from scgrpo.models.families import FAMILIES
+
+    family, about = FAMILIES[trial.family], trial.about
+    gap = about.get("gap")
+    system = {True: "yes", False: "first message"}
+    return [
+        trial.family,
+        f"`{family.config}`",
+        family.template or "ChatML",
+        about.get("call_format") or UNKNOWN,
+        about.get("thinking") or UNKNOWN,
+        system.get(about.get("system_role"), UNKNOWN),
+        about.get("path") or trial.check,
+        UNKNOWN if gap is None else f"{gap:.0e}",
+        trial.training,
+        trial.evaluation,
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROG,
+        description=DESCRIPTION,
+        epilog=f"examples:\n  {PROG} > docs/models.md\n  {PROG} qwen3 gemma-3",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "families", nargs="*", metavar="FAMILY", help="default: all of them"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()
