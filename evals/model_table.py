@@ -22,6 +22,27 @@ HEADER = (
     *("family", "configuration", "chat template", "calls", "thinking", "system role"),
     *("path", "gap in nats", "two steps of `sc_grpo`", "evaluation"),
 )
+INTRODUCTION = """\
+What transformers loads as a decoder trains and is evaluated here. Each row is a tiny random model,
+built from transformers' configuration of its family, with the chat template that TRL ships for it.
+It has gone through `scgrpo model check`, a warm start, two steps of `scgrpo train algo=sc_grpo` on
+`tool_store`, and `scgrpo eval`."""
+COMMAND = """\
+```bash
+scgrpo model table > docs/models.md
+```"""
+NOTES = """\
+- **calls**: the format that the model's own template teaches, and that is read back. *as text*: the
+  template has no tools, or none that can be read back; they are told in the system message.
+- **system role**: *first message* where the template has none: system text, tools and the teacher's
+  reference then stand at the head of the user's first message.
+- **path**: *packed* lays episodes side by side without padding, and reads a prompt once for all of
+  its group; *plain* is the model's own forward, where the packed one would not compute the same.
+- **gap**: the largest difference of a token's log-probability from the model's own forward, in the
+  trial pass at loading.
+
+`scgrpo model check NAME` says the same of a model of yours, with its budgets and memory.
+"""
 FAULTY = 1
 UNKNOWN = "-"
 
@@ -59,36 +80,11 @@ def page(trials: Sequence[Trial]) -> str:
 
     from evals.report.tables import Table, grid
 
-    day = datetime.now(UTC).date()
+    versions = f"transformers {transformers.__version__}, torch {torch.__version__}"
+    made = f"Made on {datetime.now(UTC).date()} with {versions}, by"
     table = Table(HEADER, [_line(trial) for trial in trials])
-    return "\n\n".join(
-        [
-            "# Models",
-            "What transformers loads as a decoder trains and is evaluated here. Each row is a tiny "
-            "random model,\nbuilt from transformers' configuration of its family, with the chat "
-            "template that TRL ships for it, that\nhas gone through `scgrpo model check`, a warm "
-            "start, two steps of `scgrpo train algo=sc_grpo` on\n`tool_store`, and `scgrpo eval`.",
-            f"Made on {day} with transformers {transformers.__version__} and torch "
-            f"{torch.__version__.partition('+')[0]} by",
-            "```bash\nscgrpo model table > docs/models.md\n```",
-            grid(table),
-            NOTES,
-        ]
-    )
-
-
-NOTES = """\
-- **calls**: the format that the model's own template teaches, and that is read back. *as text*: the
-  template has no tools, or none that can be read back; they are told in the system message.
-- **system role**: *first message* where the template has none: system text, tools and the teacher's
-  reference then stand at the head of the user's first message.
-- **path**: *packed* lays episodes side by side without padding, prompts once; *plain* is the model's
-  own forward, slower, where the packed one would not compute the same.
-- **gap**: the largest difference of a token's log-probability from the model's own forward, of the
-  trial pass at loading.
-
-`scgrpo model check NAME` says the same of a model of yours, with its budgets and memory.
-"""
+    parts = ("# Models", INTRODUCTION, made, COMMAND, grid(table), NOTES)
+    return "\n\n".join(parts)
 
 
 def _line(trial: Trial) -> list[str]:

@@ -102,14 +102,19 @@ def _command(*words: str) -> _Outcome:
         try:
             cli.main(words)
         except SystemExit as end:
-            lines = said.getvalue().strip().splitlines()
-            last = lines[-1] if lines else f"ended with {end.code}"
-            failure = last if end.code else ""
+            if end.code:
+                failure = _message(said.getvalue()) or f"ended with {end.code}"
         # A traceback is what the table must tell of: it is a bug, whatever was raised.
         except Exception as error:  # noqa: BLE001
             sentence = (str(error).splitlines() or [""])[0]
             failure = f"{CRASH}: {type(error).__name__}: {sentence}"
     return _Outcome(printed.getvalue(), failure)
+
+
+def _message(said: str) -> str:
+    """The line in which a command says why it ends: the one with its name in front."""
+    lines = [line for line in said.splitlines() if line.startswith("scgrpo ")]
+    return lines[-1] if lines else ""
 
 
 @contextlib.contextmanager

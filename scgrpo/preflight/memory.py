@@ -57,17 +57,17 @@ def model_size(about: PretrainedConfig, lora_rank: int = 0) -> Size:
         if isinstance(module, torch.nn.Linear):
             adapters += lora_rank * (module.in_features + module.out_features)
 
-    text = about.get_text_config(decoder=True)
-    hidden, layers = text.hidden_size, text.num_hidden_layers
-    # Some models have layers of unlike width: the widest counts.
-    inner = _largest(getattr(text, "intermediate_size", None)) or 4 * hidden
+    # Layers may be of unlike width: of the feed-forward parts the widest counts.
+    layers = list(about.get_text_config(decoder=True).per_layer_config)
+    hidden = layers[0].hidden_size
+    widths = [_largest(getattr(layer, "intermediate_size", None)) for layer in layers]
     return Size(
         parameters=total,
         trained=adapters if lora_rank else total,
-        layers=layers,
+        layers=len(layers),
         hidden=hidden,
-        inner=inner,
-        kept=layers * _cached_by_a_layer(text),
+        inner=max(widths) or 4 * hidden,
+        kept=sum(map(_cached_by_a_layer, layers)),
     )
 
 
@@ -123,14 +123,14 @@ def available_memory_mib(device: torch.device) -> float:
     raise ValueError(f"{MEMORY_INFO} does not say how much memory is available")
 
 
-def _cached_by_a_layer(text: PretrainedConfig) -> int:
+def _cached_by_a_layer(layer: PretrainedConfig) -> int:
     """Elements of the key-value cache for one token; 0 for a model without attention."""
-    heads = _largest(getattr(text, "num_attention_heads", None))
+    heads = _largest(getattr(layer, "num_attention_heads", None))
     if not heads:
         return 0
     # Not every config has these two; their absence means one key-value head for each head.
-    width = getattr(text, "head_dim", None) or text.hidden_size // heads
-    groups = _largest(getattr(text, "num_key_value_heads", None)) or heads
+    width = getattr(layer, "head_dim", None) or layer.hidden_size // heads
+    groups = _largest(getattr(layer, "num_key_value_heads", None)) or heads
     return 2 * groups * width
 
 

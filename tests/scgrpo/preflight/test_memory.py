@@ -1,0 +1,64 @@
+"""Memory of models as their configurations describe them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import Gemma4TextConfig, GPT2Config, LlamaConfig, MambaConfig
+
+from scgrpo.config import TrainConfig
+from scgrpo.preflight.memory import (
+    available_memory_mib,
+    model_size,
+    sampling_memory_mib,
+)
+
+WIDTHS: dict[str, Any] = {
+    "vocab_size": 32,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_attention_heads": 4,
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "kept", "inner"),
+    [
+        # Two layers of keys and values, of 2 groups of 8.
+        (LlamaConfig(**WIDTHS, num_hidden_layers=2, num_key_value_heads=2), 64, 48),
+        # Without key-value heads of its own, as many as heads; four times the width inside.
+        (GPT2Config(vocab_size=32, n_embd=32, n_layer=2, n_head=4), 128, 128),
+        # A state, whatever the length.
+        (MambaConfig(vocab_size=32, hidden_size=32, num_hidden_layers=2), 0, 64),
+        # Heads of 8 in two layers and of 16 in the third.
+        (
+            Gemma4TextConfig(
+                **WIDTHS, num_hidden_layers=3, num_key_value_heads=2, head_dim=8,
+                global_head_dim=16, hidden_size_per_layer_input=8,
+                vocab_size_per_layer_input=32,
+                layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+            ),
+            2 * 32 + 64,
+            48,
+        ),
+    ],
+)  # fmt: skip
+def test_the_cache_of_a_token_is_that_of_its_layers(config, kept, inner):
+    size = model_size(config)
+    assert (size.kept, size.inner, size.hidden) == (kept, inner, 32)
+    assert size.parameters == size.trained > 0
+
+
+def test_sampling_takes_the_weights_and_the_full_cache():
+    size = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=1))
+    config = TrainConfig(device="cpu", dtype="float32", tasks_per_step=1, group_size=2)
+    # Two episodes of 640 tokens, a key and a value of 32 each, four bytes.
+    cache = 2 * 640 * 2 * 32 * 4
+    expected = (size.parameters * 4 + cache) / 2**20
+    assert sampling_memory_mib(config, size) == pytest.approx(expected)
+
+
+def test_some_memory_is_free_here():
+    assert available_memory_mib(torch.device("cpu")) > 1
