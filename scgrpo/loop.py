@@ -24,6 +24,7 @@ from scgrpo.credit.record import credit_path, write_credit
 from scgrpo.distributed.ranks import SINGLE_PROCESS, PeerLostError, Ranks
 from scgrpo.distributed.sharding import full_parameters
 from scgrpo.engines import open_policy
+from scgrpo.preflight.positions import within_positions
 from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
 from scgrpo.runs.disk import disk_errors_explained
 from scgrpo.runs.log import (
@@ -128,7 +129,7 @@ class TrainingLoop:
             algorithm=algorithm_of(config),
             optimizer=self.optimizer,
             rng=self.rng,
-            limits=config.reference,
+            limits=within_positions(config.reference, self.model.config),
             max_grad_norm=config.max_grad_norm,
             max_tokens_per_pack=config.max_tokens_per_pack,
             ranks=self.ranks,

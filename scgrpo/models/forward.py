@@ -22,7 +22,7 @@ from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
 from scgrpo.models.packing import (
     TokenIds,
     action_ids,
-    completion_ids,
+    ids_to_read,
     pack_rows,
     prompt_ids,
 )
@@ -220,7 +220,7 @@ class BatchForward:
         branches: list[list[int]] = []
         masks: list[list[bool]] = []
         for row in rows:
-            ids, mask = completion_ids(self.episodes[row])
+            ids, mask = ids_to_read(self.episodes[row])
             branches.append(ids)
             masks.append(mask)
         return predicting_states(model, prompt, branches, masks)
@@ -275,7 +275,7 @@ class BatchForward:
         for prompt, together in packs:
             tokens += len(prompt)
             for row in together:
-                ids, _ = completion_ids(self.episodes[row])
+                ids, _ = ids_to_read(self.episodes[row])
                 tokens += len(ids)
         keep = tokens <= self._cached_forward_tokens and not self._ranks.sharded
 

@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from envs.types import Episode
 
-__all__ = ["TokenIds", "action_ids", "completion_ids", "pack_rows", "prompt_ids"]
+__all__ = [
+    "TokenIds",
+    "action_ids",
+    "completion_ids",
+    "ids_to_read",
+    "pack_rows",
+    "prompt_ids",
+]
 
 TokenIds = tuple[int, ...]
 
@@ -20,6 +27,17 @@ def completion_ids(episode: Episode) -> tuple[list[int], list[bool]]:
     """Ids after the prompt, and which of them the policy sampled."""
     size = len(prompt_ids(episode))
     return episode.token_ids[size:], episode.action_mask[size:]
+
+
+def ids_to_read(episode: Episode) -> tuple[list[int], list[bool]]:
+    """Ids from the first turn to the end of the last one, and which the policy sampled.
+
+    What follows the last turn predicts nothing, and may go beyond the budget: a reply is written
+    before anyone knows that there is no room for a turn behind it.
+    """
+    ids, mask = completion_ids(episode)
+    end = max((place for place, acts in enumerate(mask, start=1) if acts), default=0)
+    return ids[:end], mask[:end]
 
 
 def action_ids(episodes: Sequence[Episode], rows: Sequence[int]) -> list[int]:
@@ -50,7 +68,7 @@ def pack_rows(
         if not episode.turns:
             continue
 
-        completion, _ = completion_ids(episode)
+        completion, _ = ids_to_read(episode)
         size = len(completion)
         rows, tokens = open_packs.get(prompt, ([], max_tokens_per_pack))
         if tokens + size > max_tokens_per_pack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = [
     "check_positions",
     "longest_teacher_input",
     "max_positions",
+    "within_positions",
 ]
 
 # Their attention sees no positions, though the configuration states a number.
@@ -49,6 +51,14 @@ def max_positions(config: PretrainedConfig) -> int | None:
 def longest_teacher_input(limits: Limits, reference: ReferenceLimits) -> int:
     """Most tokens that a teacher reads: an episode at its budget, with a reference in front."""
     return min(reference.input_tokens, limits.episode_tokens + reference.tokens)
+
+
+def within_positions(
+    reference: ReferenceLimits, config: PretrainedConfig
+) -> ReferenceLimits:
+    """The limits with an `input_tokens` that the model can read whole."""
+    positions = max_positions(config) or reference.input_tokens
+    return replace(reference, input_tokens=min(positions, reference.input_tokens))
 
 
 def check_positions(

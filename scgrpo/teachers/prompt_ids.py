@@ -14,7 +14,7 @@ from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.references import Case, References
 from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_model, resolve_model
-from scgrpo.models.packing import TokenIds, completion_ids
+from scgrpo.models.packing import TokenIds, ids_to_read
 from scgrpo.policies.chat import Chat
 from scgrpo.teachers.prompts import gold_messages, teacher_messages
 
@@ -146,6 +146,6 @@ def _add_if_fits(
     """Sets the row's prompt if there is one, and it and the episode are not too long."""
     if prompt is None:
         return
-    completion, _ = completion_ids(episode)
+    completion, _ = ids_to_read(episode)
     if len(prompt) + len(completion) <= limits.input_tokens:
         prompts[row] = prompt

@@ -28,6 +28,7 @@ from scgrpo.preflight.positions import (
     check_positions,
     longest_teacher_input,
     max_positions,
+    within_positions,
 )
 
 
@@ -185,3 +186,10 @@ def test_weights_are_not_read(tmp_path):
     model = make_tiny(tmp_path, hidden=16, layers=1, heads=2)
     (model / "model.safetensors").write_bytes(b"torn")
     check_positions(model, Limits(8, 2048))
+
+
+def test_a_longer_input_of_the_teacher_is_left_out_at_run_time():
+    reference = ReferenceLimits(tokens=9)
+    assert within_positions(reference, llama(64)) == ReferenceLimits(9, 400, 64)
+    assert within_positions(reference, llama(8192)) == reference
+    assert within_positions(reference, CONFIG_MAPPING["mamba"]()) == reference
