@@ -19,6 +19,7 @@ from evals.run import main
 from scgrpo.config import TrainConfig
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
+from scgrpo.policies.chat import Chat
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.runs import folders as runs
 from scgrpo.settings import parse as settings
@@ -368,11 +369,17 @@ def test_an_unreadable_model_is_named(here, capsys, damage):
     assert "base: " in said
 
 
-def test_without_any_verdict_the_report_says_why_and_the_command_fails(here, capsys):
-    template = here / "runs/first/warm_start/chat_template.jinja"
-    condition = "{% if 'Guess' in messages[0]['content'] %}"
-    refusal = condition + "{{ raise_exception('no games') }}{% endif %}"
-    template.write_text(refusal + template.read_text())
+def test_without_any_verdict_the_report_says_why_and_the_command_fails(
+    here, capsys, monkeypatch
+):
+    prompt = Chat.prompt
+
+    def refuse(chat: Chat, *arguments):
+        if "warm_start" in chat.tokenizer.name_or_path:
+            raise ValueError("no games")
+        return prompt(chat, *arguments)
+
+    monkeypatch.setattr(Chat, "prompt", refuse)
     said = refused("--levels 0 --tasks 1 --rollouts 2", capsys, code=1)
     assert "no episode of warm-started on toy_guess level 0 id has a verdict" in said
     scores = report_of(here / "runs/first/evals")["rows"][0]["scores"]
