@@ -22,6 +22,7 @@ from scgrpo.devices import device_of, dtype_of
 from scgrpo.models.load import cache_folder, is_model, load_model, resolve_model
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.policies.scripted import ScriptedPolicy
+from scgrpo.preflight.positions import check_positions
 from scgrpo.rollouts import Rollouts
 from scgrpo.warm_start import cache_key, warm_start
 
@@ -40,6 +41,9 @@ def baseline_rows(
         measured.add((suite, row["policy"]))
 
     config = TrainConfig(env=name)
+    if not arguments.no_model:
+        folder = resolve_model(arguments.model)
+        check_positions(folder, config.limits, name=arguments.model)
     with Rollouts(name, config.limits, sandbox=config.sandbox) as play:
         for suite, policy, count in _scripts(name, play.env, arguments):
             if (suite, policy) not in measured:
@@ -173,12 +177,14 @@ def _row(
 
     turns = sum(len(episode.turns) for episode in episodes)
     malformed = sum(episode.malformed for episode in episodes)
-    errors = sum(episode.verdict is None for episode in episodes)
+    errors = sum(episode.errored for episode in episodes)
+    too_long = sum(episode.prompt_too_long for episode in episodes)
     return {
         **asdict(suite),
         "policy": policy,
         **finite(asdict(success)),
         "errors": errors,
+        "prompts_too_long": too_long,
         "malformed": malformed / max(1, turns),
         "seconds": round(time.monotonic() - started, 1),
     }

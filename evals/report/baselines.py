@@ -63,7 +63,16 @@ def row_line(row: Mapping[str, Any]) -> str:
 
 
 def _cell(row: Mapping[str, Any] | None) -> str:
-    if row is None or row["value"] is None:
+    if row is None:
+        return "-"
+    # Rows of earlier releases did not count them.
+    too_long = row.get("prompts_too_long", 0)
+    note = f", {too_long} prompts too long" if too_long else ""
+    return _success(row) + note
+
+
+def _success(row: Mapping[str, Any]) -> str:
+    if row["value"] is None:
         return "-"
     estimate = load_estimate(row)
     shown = rate(estimate)

@@ -9,6 +9,7 @@ import pytest
 from envs.toy.guess import ToyGuess
 from evals.baselines import main
 from scgrpo.models.tiny import make_tiny
+from tests.evals.evaluation.test_budgets import ENV
 
 
 def measured(out, *arguments):
@@ -65,3 +66,25 @@ def test_a_file_of_another_kind_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         measured(tmp_path, "--no-model")
     assert "remove it" in capsys.readouterr().err
+
+
+def test_prompts_beyond_the_budget_are_told_and_no_failure(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("SCGRPO_CACHE", str(tmp_path / "cache"))
+    model = make_tiny(tmp_path / "tiny", hidden=16, layers=1, heads=2)
+    words = f"--envs {ENV} --levels 1 --random 0 --oracle 0 --tasks 1 --rollouts 2"
+    main([*words.split(), "--out", str(tmp_path), "--model", str(model)])
+    assert "level 1 id, model: -, 2 prompts too long, " in capsys.readouterr().out
+    row = json.loads((tmp_path / "starting-points.json").read_text().splitlines()[0])
+    assert (row["value"], row["errors"], row["prompts_too_long"]) == (None, 0, 2)
+
+
+def test_a_model_of_fewer_positions_is_refused(tmp_path, capsys):
+    model = make_tiny(tmp_path / "tiny", hidden=16, layers=1, heads=2)
+    config = model / "config.json"
+    about = json.loads(config.read_text()) | {"max_position_embeddings": 64}
+    config.write_text(json.dumps(about))
+    with pytest.raises(SystemExit, match="2"):
+        measured(tmp_path, "--model", str(model))
+    assert "64 positions" in capsys.readouterr().err

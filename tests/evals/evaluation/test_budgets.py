@@ -34,6 +34,9 @@ class Essays(TextEnv):
     def reply(self, text):
         return Verdict(True, 1.0)
 
+    def random_turn(self, rng):
+        return "o"
+
 
 register(Essays, namespace="budgets")
 ENV = f"{__name__}:budgets/essays"
