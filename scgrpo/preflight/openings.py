@@ -84,28 +84,9 @@ def check_openings(
     """
     policy = PromptOnly(chat)
     for level in levels:
-        longest = _by_length(env, level)[-LONGEST:]
-        for episode in _rendered_openings(env, longest, policy, limits):
-            if episode.prompt_too_long:
-                raise ValueError(_refusal(env, episode, limits))
-            _warn_of_short_turns(env, episode, limits)
-            if reference is not None:
-                tokens = len(episode.segments[0].token_ids)
-                _check_input(env, episode.task, tokens, reference)
-
+        _check_level(env, level, policy, limits, reference)
     for level in later:
-        tasks = _by_length(env, level)
-        shortest = _rendered_openings(env, tasks[:1], policy, limits)
-        if any(episode.prompt_too_long for episode in shortest):
-            raise ValueError(
-                f"{_refusal(env, shortest[0], limits)}. No prompt of level {level} is shorter: "
-                "leave that level out by levels=..."
-            )
-        for episode in long_openings(env, tasks, chat, limits):
-            logger.warning(
-                "%s. Such episodes are counted and teach nothing",
-                _refusal(env, episode, limits),
-            )
+        _check_later_level(env, level, policy, limits)
 
 
 def long_openings(
@@ -142,6 +123,40 @@ def check_gold_prompts(
                 )
             _, ids = chat.prompt(messages, episode.tools)
             _check_input(env, episode.task, len(ids), reference)
+
+
+def _check_level(
+    env: TextEnv,
+    level: int,
+    policy: PromptOnly,
+    limits: Limits,
+    reference: ReferenceLimits | None,
+) -> None:
+    """Raises ValueError unless the longest prompts leave room for a turn, and for a teacher's."""
+    longest = _by_length(env, level)[-LONGEST:]
+    for episode in _rendered_openings(env, longest, policy, limits):
+        if episode.prompt_too_long:
+            raise ValueError(_refusal(env, episode, limits))
+        _warn_of_short_turns(env, episode, limits)
+        if reference is not None:
+            tokens = len(episode.segments[0].token_ids)
+            _check_input(env, episode.task, tokens, reference)
+
+
+def _check_later_level(
+    env: TextEnv, level: int, policy: PromptOnly, limits: Limits
+) -> None:
+    """Raises ValueError if no prompt leaves room for a turn, and warns if some do not."""
+    tasks = _by_length(env, level)
+    for episode in _rendered_openings(env, tasks[:1], policy, limits):
+        if episode.prompt_too_long:
+            raise ValueError(
+                f"{_refusal(env, episode, limits)}. No prompt of level {level} is shorter: leave "
+                "that level out by levels=..."
+            )
+    for episode in long_openings(env, tasks, policy.chat, limits):
+        refusal = _refusal(env, episode, limits)
+        logger.warning("%s. Such episodes are counted and teach nothing", refusal)
 
 
 def _by_length(env: TextEnv, level: int) -> list[Task]:
