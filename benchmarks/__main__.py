@@ -15,10 +15,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import Row
+from sandboxes.terminal import terminal
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
@@ -53,7 +53,7 @@ def show(rows: list[Row]) -> None:
         table.add_row(
             row["benchmark"], row["name"], value, row["unit"], ratio, row["against"]
         )
-    Console().print(table)
+    terminal().print(table)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,15 +11,15 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from envs import registry
 from envs.checks.catalogue import CHECKS, Check, by_name
 from envs.checks.env_under_test import EnvUnderTest
 from envs.checks.run import Result, run_alone, run_check
 from sandboxes.commands import exit_codes
+from sandboxes.terminal import plain, terminal
 
 __all__ = ["check", "main"]
 
@@ -89,7 +89,7 @@ class _Lines:
     """A line for each result as it comes on a pipe; on a terminal a status, then one table."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False)
+        self._console = terminal()
         self._status: Any = None
         if self._console.is_terminal:
             self._status = self._console.status("checking")
@@ -98,7 +98,7 @@ class _Lines:
     def add(self, result: Result) -> None:
         """Shows one result."""
         if self._status is not None:
-            self._status.update(f"{result.env}: {result.check} {result.status}")
+            self._status.update(Text(f"{result.env}: {result.check} {result.status}"))
         else:
             detail = result.detail.replace("\n", " | ")
             line = f"{result.env} {result.check} {result.status} {result.seconds:.1f}s"
@@ -125,11 +125,11 @@ def _table(results: Sequence[Result]) -> Table:
         table.add_column(name, overflow="fold")
     table.add_column("s", justify="right")
     for result in results:
-        status = f"[{COLOURS[result.status]}]{result.status}[/]"
-        # A detail quotes turns, whose brackets are no markup.
-        detail = escape(result.detail)
+        status = Text(result.status, COLOURS[result.status])
         seconds = f"{result.seconds:.1f}"
-        table.add_row(result.env, result.check, status, detail, seconds)
+        table.add_row(
+            plain(result.env), result.check, status, plain(result.detail), seconds
+        )
     return table
 
 

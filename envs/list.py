@@ -160,9 +160,9 @@ def _licence(doc: str) -> str:
 
 def _print(entries: Iterable[Entry]) -> None:
     # rich is slow to import, and `--help` needs none of it.
-    from rich.console import Console
+    from sandboxes.terminal import terminal
 
-    console = Console(highlight=False)
+    console = terminal()
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     console.print(_table(entries))
@@ -172,24 +172,26 @@ def _table(entries: Iterable[Entry]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
+    from sandboxes.terminal import plain
+
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("name", no_wrap=True)
     for column in ("family", "levels", "tasks by split", "tools"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     table.add_column("chance", justify="right")
-    table.add_column("source, licence")
+    table.add_column("source, licence", overflow="fold")
 
     for item in entries:
         # A line for each split; the other cells stand at the first.
         counts = [f"{split} {count}" for split, count in item.tasks.items()]
         table.add_row(
-            item.name,
-            item.family,
+            plain(item.name),
+            plain(item.family),
             ", ".join(map(str, item.levels)),
-            "\n".join(counts),
-            ", ".join(item.tools) or "none",
+            plain("\n".join(counts)),
+            plain(", ".join(item.tools) or "none"),
             "-" if item.chance is None else f"{item.chance:.2f}",
-            item.licence or "-",
+            plain(item.licence or "-"),
             end_section=True,
         )
     return table

@@ -19,6 +19,7 @@ from envs.toolspec import render_call
 from envs.types import Message
 from sandboxes import SandboxError
 from sandboxes.commands import CommandError, exit_codes
+from sandboxes.terminal import terminal
 
 __all__ = ["main", "play_by_hand", "shorthand"]
 
@@ -96,12 +97,12 @@ def play_by_hand(
     env: TextEnv, options: Mapping[str, Any], seed: int | None
 ) -> bool | None:
     """Plays one episode with turns from standard input; the verdict, None if it was left."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal(soft_wrap=True)
     _, info = env.reset(seed=seed, options=dict(options))
     tools = [tool["function"] for tool in info["tools"]]
     messages = info["messages"]
     budget = env.turn_budget(env.task)
-    console.print(f"task {env.task.id}, {budget} turns", markup=False)
+    console.print(f"task {env.task.id}, {budget} turns")
     _show_task(console, messages, tools)
 
     turn = 0
@@ -110,12 +111,12 @@ def play_by_hand(
         if word == ":quit":
             break
         if word == "?":
-            console.print(HELP, markup=False)
+            console.print(HELP)
             _show_tools(console, tools)
         elif word == ":task":
             _show_task(console, messages, tools)
         elif word == ":oracle":
-            console.print(_solution(env), markup=False)
+            console.print(_solution(env))
         else:
             turn += 1
             # Shown as the model would have to write it.
@@ -126,7 +127,7 @@ def play_by_hand(
             if terminated or truncated:
                 _show_verdict(console, observation, float(reward), turn, info)
                 return info["verified"]
-            console.print(Text(observation))
+            console.print(observation)
     console.print(LEFT)
     return None
 
@@ -186,7 +187,7 @@ def _show_task(
 ) -> None:
     for message in messages:
         console.print(Text(f"{message['role']}:", "bold"))
-        console.print(Text(message["content"]))
+        console.print(message["content"])
     _show_tools(console, tools)
     console.print("? for help", style="dim")
 
@@ -200,7 +201,7 @@ def _show_tools(console: Console, tools: Sequence[Tool]) -> None:
         for name, schema in tool["parameters"]["properties"].items():
             shown = name if name in required else f"[{name}]"
             words.append(f"{shown}:{schema['type']}")
-        console.print(Text(f"  {' '.join(words)}  - {tool['description']}"))
+        console.print(f"  {' '.join(words)}  - {tool['description']}")
 
 
 def _solution(env: TextEnv) -> str:
@@ -218,15 +219,15 @@ def _show_verdict(
     info: Mapping[str, Any],
 ) -> None:
     if observation:
-        console.print(Text(observation))
+        console.print(observation)
     if info["detail"] and info["detail"] != observation:
-        console.print(Text(info["detail"]))
+        console.print(info["detail"])
     passed = info["verified"]
     word = {None: "no verdict", True: "passed", False: "failed"}[passed]
     style = "bold green" if passed else "bold red"
     console.print(Text(f"{word}: reward {reward:g} after {turn} turns", style))
     for name, value in info["parts"].items():
-        console.print(Text(f"  {name}: {value:g}"))
+        console.print(f"  {name}: {value:g}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from evals.evaluation.arguments import RUNS, add_run
 from sandboxes.commands import exit_codes
+from sandboxes.terminal import plain, terminal, visible
 
 if TYPE_CHECKING:
     from envs.types import Episode
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from scgrpo.runs.folders import find_run
 
         run = find_run(RUNS, arguments.run)
-        _show(run, arguments, Console(file=sys.stdout, highlight=False))
+        _show(run, arguments, terminal(sys.stdout))
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -77,8 +78,7 @@ def _show(run: Path, arguments: argparse.Namespace, console: Console) -> None:
     from scgrpo.credit.record import read_step, saved_steps
     from scgrpo.runs.log import read_metrics
 
-    # A name in square brackets is no markup.
-    console.print(f"run {run}", markup=False)
+    console.print(f"run {run}")
     console.print(_curves(read_metrics(run / "metrics.jsonl")))
 
     report = newest_report(run / "evals")
@@ -113,10 +113,12 @@ def _scores(rows: Sequence[Any]) -> Table:
     """Success and its interval of each model on each suite of a saved report."""
     from evals.report.tables import rate
 
-    table = Table("suite", *rows[0].scores, box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("suite", *rows[0].scores):
+        table.add_column(plain(heading), overflow="fold")
     for row in rows:
         rates = [str(rate(score.success)) for score in row.scores.values()]
-        table.add_row(Text(str(row.suite)), *rates)
+        table.add_row(plain(str(row.suite)), *rates)
     return table
 
 
@@ -169,12 +171,12 @@ def _conversation(
     for segment in episode.segments:
         shown.append(f"\n{segment.source}\n", style="bold")
         if segment.source != "policy" or not weights:
-            shown.append(_visible(segment.thought), style="dim")
-            shown.append(_visible(segment.text))
+            shown.append(visible(segment.thought), style="dim")
+            shown.append(visible(segment.text))
             continue
         for token in segment.token_ids:
             share = weights[place] / most
-            text = _visible(text_of(token))
+            text = visible(text_of(token))
             shown.append(text, style=_shade(share))
             place += 1
     return shown
@@ -185,13 +187,6 @@ def _shade(share: float) -> Style:
     share = min(1.0, max(0.0, share))
     rest = 255 - round(180 * share)
     return Style(color="#000000", bgcolor=f"#ff{rest:02x}{rest:02x}")
-
-
-def _visible(text: str) -> str:
-    """The text with control characters written out: an episode must not steer the terminal."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text
-    )
 
 
 def _parser() -> argparse.ArgumentParser:

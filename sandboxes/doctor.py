@@ -13,6 +13,7 @@ from rich.text import Text
 from sandboxes.base import SandboxError
 from sandboxes.commands import exit_codes
 from sandboxes.config import SandboxConfig, open_pool
+from sandboxes.terminal import plain, terminal
 from sandboxes.tools.self_check import ISOLATING, CheckResult, self_check
 
 __all__ = ["main"]
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Docker's SDK comes with the checks, and `--help` should not wait for it.
     from sandboxes.tools.host import host_checks
 
-    console = Console()
+    console = terminal()
     with exit_codes(PROG):
         show(console, "This machine", host_checks())
         holds = attack(console, backend)
@@ -108,7 +109,7 @@ def show(
     for row in rows:
         mark = Text("ok", "green") if row.passed else Text("NO", "red")
         remedy = "" if row.passed else row.remedy
-        table.add_row(mark, Text(row.name), Text(row.detail), Text(remedy))
+        table.add_row(mark, *map(plain, (row.name, row.detail, remedy)))
     console.print(table)
     return rows
 

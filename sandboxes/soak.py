@@ -14,13 +14,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TextColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
 
 from sandboxes.base import SandboxError
 from sandboxes.commands import exit_codes
+from sandboxes.terminal import terminal, text_column
 
 __all__ = ["main", "soak"]
 
@@ -71,7 +71,7 @@ def soak(backend: str, leases: int, console: Console) -> bool:
     seconds = time.monotonic() - started
     rounds = ", ".join(f"{count} {name}" for name, count in done.items())
     _print(console, f"{backend}: {leases} leases in {seconds:.0f} s ({rounds})")
-    console.print(_table(before, after), highlight=False)
+    console.print(_table(before, after))
     for fault, count in faults.items():
         _print(console, f"{count} x {fault}")
     if after["containers"]:
@@ -83,7 +83,7 @@ def soak(backend: str, leases: int, console: Console) -> bool:
 
 
 def _print(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, soft_wrap=True)
 
 
 def _round_names(
@@ -91,7 +91,7 @@ def _round_names(
 ) -> Iterator[str]:
     """Names of rounds in turn, under a bar that needs no thread: rounds fork."""
     columns = (
-        TextColumn(backend),
+        text_column("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from sandboxes.tools.soak_rounds import skip_reason
 
-    console = Console()
+    console = terminal()
     with exit_codes(PROG):
         # Orphans of killed clients then come to this process, which counts and reaps them.
         ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)

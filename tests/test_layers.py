@@ -189,6 +189,30 @@ def test_the_folders_of_tests_are_those_of_the_packages():
     assert [str(path) for path in mirrored if not (ROOT / path).is_dir()] == []
 
 
+def test_consoles_and_columns_of_text_are_made_in_one_place():
+    """Rich's own read names in square brackets as markup."""
+    paths = [*sources().values(), *(ROOT / "benchmarks").rglob("*.py")]
+    wrong = {
+        str(path.relative_to(ROOT))
+        for path in paths
+        if path != ROOT / "sandboxes" / "terminal.py"
+        and calls(path.read_text()) & {"Console", "TextColumn", "from_markup"}
+    }
+    assert wrong == set()
+
+
+def calls(source: str) -> set[str]:
+    """Last names of everything that a module calls."""
+    functions = [
+        node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)
+    ]
+    return {getattr(f, "id", "") or getattr(f, "attr", "") for f in functions}
+
+
+def test_the_call_finder_sees_both_forms():
+    assert calls("rich.Console(a)\nTextColumn('x')") == {"Console", "TextColumn"}
+
+
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from rich.console import Console
+from rich.text import Text
 
 from envs.attack.book import BOOK, select_attacks
 from envs.attack.engine import OWN, Finding, sandbox_kinds, takes_sandboxes
@@ -18,6 +18,7 @@ from envs.attack.model import KINDS
 from envs.attack.session import Message, Plan, play_in_workers
 from sandboxes import SandboxError
 from sandboxes.commands import exit_codes
+from sandboxes.terminal import terminal
 
 __all__ = ["main"]
 
@@ -121,7 +122,7 @@ class _Lines:
         self._skipped: list[str] = []
         self._learned: list[str] = []
         self._started = time.monotonic()
-        console = Console(stderr=True, highlight=False)
+        console = terminal(stderr=True)
         self._status = console.status("starting") if console.is_terminal else None
         if self._status is not None:
             self._status.start()
@@ -161,7 +162,7 @@ class _Lines:
             left_s = took_s / message.at * (message.of - message.at)
             left = f", about {left_s:.0f} s left"
         done = f"{message.at}/{message.of}"
-        self._status.update(f"{place} {done}{left}: {message.doing}")
+        self._status.update(Text(f"{place} {done}{left}: {message.doing}"))
 
     def stop(self) -> None:
         """Gives the terminal back."""

@@ -68,9 +68,9 @@ def load_result(name: str, root: Path) -> Result:
 
     Raises ValueError that says what to do.
     """
-    # A path may hold a colon of its own.
+    # A path or a run's name may hold a colon of its own.
     place, colon, label = name.rpartition(":")
-    if not colon or Path(name).exists():
+    if not colon or Path(name).exists() or runs.is_run(root / name):
         place, label = name, ""
 
     # Without a label, the most trained model, which stands last.

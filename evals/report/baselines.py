@@ -8,6 +8,7 @@ from typing import Any
 from evals.evaluation.suites import Suite
 from evals.report.report import load_estimate
 from evals.report.tables import rate
+from scgrpo.runs.markdown import markdown_text
 
 __all__ = [
     "BASE",
@@ -45,7 +46,7 @@ def baselines_page(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [INTRODUCTION]
     header = " | ".join(POLICIES)
     for env, by_suite in by_env.items():
-        lines += ["", f"## {env}", ""]
+        lines += ["", f"## {markdown_text(env)}", ""]
         lines.append(f"| level | split | {header} |")
         lines.append("|--:|---|--:|--:|--:|--:|")
         for (level, split), by_policy in by_suite.items():

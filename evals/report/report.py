@@ -19,6 +19,7 @@ from evals.report.scores import Difference, Row, Score
 from evals.report.tables import (
     FEW_FAMILIES,
     Table,
+    bullets,
     console,
     direction,
     gain,
@@ -28,6 +29,8 @@ from evals.report.tables import (
     write_pair,
 )
 from evals.statistics import Estimate
+from sandboxes.terminal import plain
+from scgrpo.runs.markdown import markdown_text
 
 __all__ = [
     "Report",
@@ -56,32 +59,32 @@ def show(report: Report, *, file: Any = None) -> None:
     first = report.rows[0]
     pairs = [f"{d.after}\n- {d.before}" for d in first.differences]
     table = RichTable(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("suite")
+    table.add_column("suite", overflow="fold")
     for name in [*first.scores, *pairs]:
-        table.add_column(name, justify="right")
+        table.add_column(plain(name), justify="right", overflow="fold")
     for row in report.rows:
         table.add_section()
         for line in _section(row, columns_of(report.rows)):
-            table.add_row(*line)
+            table.add_row(*map(plain, line))
 
     out = console(file)
-    out.print(_title(report), markup=False)
+    out.print(_title(report))
     out.print(table)
     for sentence in _legend(report):
-        out.print(sentence, markup=False)
+        out.print(sentence)
 
 
 def markdown(report: Report) -> str:
     """The same table and legend, pass@k and pass^k, and the provenance, as a Markdown page."""
-    origins = [f"- {key}: {_line(value)}" for key, value in report.provenance.items()]
+    origins = [f"{key}: {_line(value)}" for key, value in report.provenance.items()]
     parts = [
-        f"# {_title(report)}",
+        f"# {markdown_text(_title(report))}",
         grid(wide_table(report.rows)),
-        "\n".join(f"- {sentence}" for sentence in _legend(report)),
+        bullets(_legend(report)),
         "## All of k rollouts, or one",
         grid(_powers(report)),
         "## How it was made",
-        "\n".join(origins),
+        bullets(origins),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -15,13 +15,16 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from evals.statistics import MIN_FAMILIES, Estimate
+from sandboxes.terminal import plain, terminal
 from scgrpo.runs.disk import write_atomically
+from scgrpo.runs.markdown import markdown_text
 
 __all__ = [
     "FEW_FAMILIES",
     "Interval",
     "Table",
     "TableReport",
+    "bullets",
     "console",
     "direction",
     "finite",
@@ -154,7 +157,7 @@ def finite(value: Any) -> Any:
 
 def console(file: Any = None) -> Console:
     """Standard output, or `file`; wide enough for tables if it is a pipe."""
-    opened = Console(file=file or sys.stdout, highlight=False)
+    opened = terminal(file or sys.stdout)
     if not opened.is_terminal:
         opened.width = PIPE_WIDTH
     return opened
@@ -164,42 +167,51 @@ def terminal_table(table: Table, *, text_columns: int = 2) -> RichTable:
     """The table for a terminal: numbers to the right, a rule where the first column changes."""
     shown = RichTable(box=SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(table.header):
-        shown.add_column(name, justify="left" if place < text_columns else "right")
+        justify = "left" if place < text_columns else "right"
+        shown.add_column(plain(name), justify=justify, overflow="fold")
     before = table.lines[0][0] if table.lines else ""
     for line in table.lines:
         if line[0] != before:
             shown.add_section()
         before = line[0]
-        shown.add_row(*line)
+        shown.add_row(*map(plain, line))
     return shown
 
 
 def grid(table: Table) -> str:
     """The table in Markdown."""
     rule = ["---"] * len(table.header)
-    rows = [table.header, rule, *table.lines]
+    rows = [
+        [markdown_text(cell) for cell in row] for row in (table.header, *table.lines)
+    ]
+    rows.insert(1, rule)
     lines = [" | ".join(row) for row in rows]
     return "\n".join(f"| {line} |" for line in lines)
+
+
+def bullets(sentences: Sequence[str]) -> str:
+    """The sentences as a list in Markdown."""
+    return "\n".join(f"- {markdown_text(sentence)}" for sentence in sentences)
 
 
 def show(report: TableReport, *, file: Any = None) -> None:
     """Prints it on standard output, or to `file`."""
     out = console(file)
-    out.print(report.title, markup=False)
+    out.print(report.title)
     for table in report.tables:
         out.print(terminal_table(table))
     for sentence in report.legend:
-        out.print(sentence, markup=False)
+        out.print(sentence)
 
 
 def write(report: TableReport, folder: Path, name: str) -> tuple[Path, Path]:
     """Writes `name.json` and `name.md`, and returns their paths. Raises DiskError."""
-    parts = [f"# {report.title}"]
+    parts = [f"# {markdown_text(report.title)}"]
     for table in report.tables:
         if table.title:
-            parts.append(f"## {table.title}")
+            parts.append(f"## {markdown_text(table.title)}")
         parts.append(grid(table))
-    parts.append("\n".join(f"- {sentence}" for sentence in report.legend))
+    parts.append(bullets(report.legend))
     return write_pair(folder, name, report.data, "\n\n".join(parts) + "\n")
 
 

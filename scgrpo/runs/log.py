@@ -168,19 +168,19 @@ def progress(total: int, description: str, *, shown: bool = True) -> Iterator[Pr
         finally:
             lines.end()
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        TextColumn,
         TimeRemainingColumn,
     )
     from rich.progress import Progress as RichProgress
 
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-    columns += [TextColumn("{task.fields[rate]}"), TimeRemainingColumn()]
-    columns += [TextColumn("{task.fields[text]}")]
-    with RichProgress(*columns, console=Console(stderr=True)) as drawn:
+    from sandboxes.terminal import terminal, text_column
+
+    columns = [text_column("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    columns += [text_column("{task.fields[rate]}"), TimeRemainingColumn()]
+    columns += [text_column("{task.fields[text]}")]
+    with RichProgress(*columns, console=terminal(stderr=True)) as drawn:
         yield _Bar(drawn, drawn.add_task(description, total=total, text="", rate=""))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from evals.evaluation.plan import Evaluation
 from evals.evaluation.suites import Suite
 from evals.report import report
 from evals.report.scores import compare
+from evals.report.tables import Table, TableReport, show
 from evals.statistics import Estimate, PairedTest, paired_t_test
 from scgrpo.config import TrainConfig
 
@@ -254,3 +257,40 @@ def test_episodes_that_are_gone_or_of_another_task_are_refused(pair, capsys):
     ]
     write_episodes(path, changed)
     assert "says one thing in" in refused([low, high], capsys)
+
+
+def test_names_are_shown_letter_by_letter(tmp_path, capsys):
+    """Neither the terminal nor Markdown reads a name as its own markup."""
+    names = ["base[lr1e-3]", "a|b é", "[bold]x", ":bug:", "one*two*"]
+    folders = []
+    for name in names:
+        folder = tmp_path / name
+        rates = {"base": (0.0, 0.0), "trained": (0.5, 0.5)}
+        folders.append(make_evaluation(folder, **rates))
+    main([*folders, "--out", str(tmp_path / "out")])
+    out = " ".join(capsys.readouterr().out.split())
+    (path,) = (tmp_path / "out").glob("*.md")
+    page = path.read_text()
+    escaped = [*names[:1], r"a\|b é", *names[2:4], r"one\*two\*"]
+    for name, in_markdown in zip(names, escaped, strict=True):
+        assert f"{name} trained" in out
+        assert f"| {in_markdown} trained |" in page
+    assert set(map(columns, table_lines(page))) == {8, 5}
+
+
+def table_lines(page):
+    return [line for line in page.splitlines() if line.startswith("|")]
+
+
+def columns(line):
+    """How many cells GitHub reads in a line of a table."""
+    return len(re.split(r"(?<!\\)\|", line)) - 2
+
+
+def test_a_slash_in_brackets_is_a_label_as_any_other():
+    """As a closing tag it would end rich's markup, which is an error."""
+    out = io.StringIO()
+    table = Table(("suite", "[/x]"), [["[/x]", "[b]1[/b]"]], title="[/x]")
+    show(TableReport("[/x]", [table], ["[/x] in a legend"], {}), file=out)
+    assert out.getvalue().count("[/x]") == 4
+    assert "[b]1[/b]" in out.getvalue()
