@@ -180,7 +180,7 @@ class TrainConfig:
     lr: float = 3e-5
     warmup_steps: int = 2
     max_grad_norm: float = 1.0
-    max_tokens_per_pack: int = 4096
+    max_tokens_per_pack: int = 1024
     activation_checkpointing: bool = False
     levels: tuple[int, ...] = ()
     limits: Limits = field(

@@ -47,6 +47,7 @@ from scgrpo.training.causes import count_ungraded, describe_causes
 from scgrpo.training.collapse import CollapseMonitor
 from scgrpo.training.curriculum import LevelCurriculum
 from scgrpo.training.error_monitor import ErrorMonitor
+from scgrpo.training.memory import memory_log, release_memory
 from scgrpo.training.open_model import open_model, teacher_of
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.training.run_checkpoints import RunCheckpoints
@@ -206,6 +207,8 @@ class TrainingLoop:
             update = self._update(step, tasks, episodes)
             log |= update.log
             log["level"] = float(self.levels.level)
+            log |= memory_log()
+            release_memory()
             log["time/rollout_s"] = played - started
             log["time/update_s"] = time.monotonic() - played
             log["time/tokens_per_s"] = policy_tokens(episodes) / (played - started)

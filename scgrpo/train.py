@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sandboxes.commands import exit_codes
 from scgrpo.config import TrainConfig
 from scgrpo.settings import parse as settings
+from scgrpo.training.memory import use_one_arena
 
 __all__ = ["main"]
 
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(config: TrainConfig, given: set[str]) -> None:
+    # Before torch, whose threads would have arenas of their own.
+    use_one_arena()
     # Imported only now: torch and transformers take seconds, and help and wrong settings need
     # neither.
     from transformers.utils import logging as transformers_logging

@@ -74,7 +74,7 @@ class PolicyUpdate:
     limits: ReferenceLimits = ReferenceLimits()
     max_grad_norm: float = 1.0
     max_tokens_per_pack: int = 4096
-    cached_forward_tokens: int = 16384
+    cached_forward_tokens: int = 2048
     episode_tokens: int = 1024
     importance_cap: float = math.inf
     teacher: PreTrainedModel | None = None

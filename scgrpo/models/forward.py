@@ -263,30 +263,27 @@ class BatchForward:
     def _student_packs(self, rows: Sequence[int]) -> list[Pack]:
         """The cached unconditioned passes, which hold `rows` and may hold others.
 
-        A pass keeps its graph as long as all that do are within `cached_forward_tokens`. A sharded
+        The first passes whose tokens are within `cached_forward_tokens` keep their graph. A sharded
         model's graphs are not kept: ranks would go backward in different orders.
         """
         missing = [row for row in rows if row not in self._cached_rows]
-        if not missing:
-            return self._cache
-
-        packs = self.packs(self._prompts(missing))
-        tokens = self._graph_tokens
-        for prompt, together in packs:
-            tokens += len(prompt)
-            for row in together:
-                ids, _ = ids_to_read(self.episodes[row])
-                tokens += len(ids)
-        keep = tokens <= self._cached_forward_tokens and not self._ranks.sharded
-
-        with torch.set_grad_enabled(keep):
-            for prompt, together in packs:
+        for prompt, together in self.packs(self._prompts(missing)) if missing else ():
+            tokens = self._graph_tokens + self._pack_tokens(prompt, together)
+            keep = tokens <= self._cached_forward_tokens and not self._ranks.sharded
+            with torch.set_grad_enabled(keep):
                 pack = self._read(together, prompt)
-                self._cache.append(pack)
+            self._cache.append(pack)
+            if keep:
+                self._graph_tokens = tokens
         self._cached_rows.update(missing)
-        if keep:
-            self._graph_tokens = tokens
         return self._cache
+
+    def _pack_tokens(self, prompt: TokenIds, rows: Sequence[int]) -> int:
+        tokens = len(prompt)
+        for row in rows:
+            ids, _ = ids_to_read(self.episodes[row])
+            tokens += len(ids)
+        return tokens
 
     def _student_states(self, rows: Sequence[int]) -> dict[int, Tensor]:
         """States (a, D) of the unconditioned pass, row by row, without a graph."""

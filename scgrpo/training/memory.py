@@ -1,0 +1,69 @@
+"""The memory of this process: kept in one arena, given back after each step, and measured."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+__all__ = ["memory_log", "release_memory", "use_one_arena"]
+
+M_ARENA_MAX = -8
+"""glibc's name for how many arenas its allocator may have (`malloc.h`)."""
+
+
+def use_one_arena() -> None:
+    """Has all threads allocate from one arena; to be called before there are threads.
+
+    By default glibc gives threads arenas of their own. Tensors of different steps then leave holes
+    in each, which a training step fills with new memory instead: a GiB more after a few steps.
+    """
+    libc = _glibc()
+    if libc is not None:
+        libc.mallopt(M_ARENA_MAX, 1)
+
+
+def release_memory() -> None:
+    """Gives memory that is free back to the system: what the next step needs lies elsewhere."""
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+def memory_log() -> dict[str, float]:
+    """Memory of this process now and at its peak so far, GiB; of its GPU too, if it has one."""
+    log = {"memory/peak_gib": _peak_gib()}
+    if (resident := _resident_gib()) is not None:
+        log["memory/resident_gib"] = resident
+
+    # Whoever measures has loaded torch; commands that have not need not.
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        log["memory/gpu_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    return log
+
+
+@cache
+def _glibc() -> Any | None:
+    """The C library, if it is glibc."""
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "gnu_get_libc_version") else None
+
+
+def _peak_gib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes, Linux KiB.
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return peak * unit / 2**30
+
+
+def _resident_gib() -> float | None:
+    """Resident memory now; None where the system has no /proc."""
+    statm = Path("/proc/self/statm")
+    if not statm.is_file():
+        return None
+    pages = int(statm.read_text().split()[1])
+    return pages * resource.getpagesize() / 2**30

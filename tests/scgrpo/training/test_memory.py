@@ -1,0 +1,53 @@
+"""A run's memory is measured, and does not grow."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scgrpo.models.tiny import make_tiny
+from scgrpo.runs.log import read_metrics
+from scgrpo.training.memory import memory_log, release_memory
+
+STEPS = 30
+ALLOWED_GIB = 0.03
+"""What may come on top between steps 10 and 30; a kept graph a step is twice that and more."""
+
+
+def test_the_peak_is_at_least_what_is_resident():
+    log = memory_log()
+    assert 0 < log["memory/resident_gib"] <= log["memory/peak_gib"] + 1e-3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_free_memory_is_given_back():
+    # Small blocks come from the heap, which stays with the process until it is trimmed.
+    blocks = [bytes(4000) for _ in range(50_000)]
+    pinned = blocks[-1]
+    full = memory_log()["memory/resident_gib"]
+    del blocks
+    release_memory()
+    assert memory_log()["memory/resident_gib"] < full - 0.1
+    assert len(pinned) == 4000
+
+
+def test_a_run_does_not_grow(tmp_path: Path):
+    model = make_tiny(tmp_path / "model", hidden=64, layers=4)
+    settings = [
+        "env=toy_guess",
+        f"model={model}",
+        "levels=0",
+        f"max_steps={STEPS}",
+        "warm_start.mode=never",
+        f"runs={tmp_path / 'runs'}",
+        "name=a",
+        "dtype=float32",
+        "device=cpu",
+        "save_every=100",
+    ]
+    subprocess.run([sys.executable, "-m", "scgrpo.train", *settings], check=True)
+    rows = read_metrics(tmp_path / "runs/a/metrics.jsonl")
+    resident = [row["memory/resident_gib"] for row in rows]
+    assert len(resident) == STEPS
+    assert max(resident[10:]) - resident[9] < ALLOWED_GIB, resident
