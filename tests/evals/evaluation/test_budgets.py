@@ -111,3 +111,18 @@ def test_a_model_of_fewer_positions_is_refused(tiny, tmp_path, capsys):
     assert "limits.episode_tokens=640" in said
     assert f"64 positions of the model {tiny}" in said
     assert not Path("out").exists()
+
+
+def test_an_adapter_without_its_base_is_refused_with_both_names(tiny, tmp_path, capsys):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    about = {"base_model_name_or_path": str(tmp_path / "gone"), "peft_type": "LORA"}
+    (adapter / "adapter_config.json").write_text(json.dumps(about))
+    (adapter / "adapter_model.safetensors").touch()
+    with pytest.raises(SystemExit) as stopped:
+        main(evaluation(adapter, 0))
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert f"adapter {adapter} needs" in said
+    assert str(tmp_path / "gone") in said
+    assert not Path("out").exists()
