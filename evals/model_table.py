@@ -20,7 +20,7 @@ PROG = "scgrpo model table"
 DESCRIPTION = "Tries a tiny random model of each family, and prints docs/models.md."
 HEADER = (
     *("family", "configuration", "chat template", "calls", "thinking", "system role"),
-    *("path", "gap in nats", "two steps of `sc_grpo`", "evaluation"),
+    *("path", "gap in nats", "two steps of sc_grpo", "evaluation"),
 )
 INTRODUCTION = """\
 What transformers loads as a decoder trains and is evaluated here. Each row is a tiny random model,
@@ -95,7 +95,7 @@ def _line(trial: Trial) -> list[str]:
     system = {True: "yes", False: "first message"}
     return [
         trial.family,
-        f"`{family.config}`",
+        family.config,
         family.template or "ChatML",
         about.get("call_format") or UNKNOWN,
         about.get("thinking") or UNKNOWN,

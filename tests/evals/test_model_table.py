@@ -20,7 +20,7 @@ def test_a_row_holds_what_the_commands_said(tmp_path: Path):
     text = page([trial])
     row = next(line for line in text.splitlines() if line.startswith("| llama |"))
     assert row.startswith(
-        "| llama | `LlamaConfig` | llama3_1 | JSON | does not think | yes |"
+        "| llama | LlamaConfig | llama3_1 | JSON | does not think | yes |"
     )
     assert row.endswith("| 2 steps | 3 episodes |")
     assert re.search(r"^Made on \d{4}-\d\d-\d\d with transformers [\d.]+", text, re.M)

@@ -72,6 +72,7 @@ def test_the_numbers_are_those_of_the_model(tiny, capsys):
     assert told["end_tokens"] == ["<|im_end|>"]
     assert told["settings"] == {}
     assert told["problems"] == []
+    assert 0 <= told["gap"] < 1e-5
     # One layer of 16 x 16 (four), 16 x 64 (three) and two norms, a norm, 99 rows of 16.
     assert told["parameters"] == 4 * 16 * 16 + 3 * 16 * 64 + 3 * 16 + 99 * 16
     # 32 episodes of 640 tokens, a key and a value of 16 numbers each, in four bytes.
@@ -127,7 +128,7 @@ def test_torn_weights_are_a_problem_and_the_rest_is_told(tiny, capsys):
     told = report(capsys, tiny)
     assert (told["positions"], told["rows"]) == (2048, None)
     (problem,) = told["problems"]
-    assert problem.startswith("the model cannot be loaded")
+    assert problem.startswith("the model cannot be used")
 
 
 def test_too_little_memory_is_answered_with_settings(tmp_path, capsys, monkeypatch):
