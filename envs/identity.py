@@ -1,26 +1,34 @@
-"""Which environment, and which code of it, an episode was played with."""
+"""Which environment, and which code of it, an episode was played with.
+
+One digest says so everywhere: in episodes, in what an evaluation may use again, and in the cache of
+warm starts.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import gymnasium
 
 __all__ = ["Identity", "identity"]
 
 _NOT_OURS = ("builtins", "gymnasium", "typing")
+_OURS = ("envs", "sandboxes", "scgrpo", "evals")
 
 
 @dataclass(frozen=True)
 class Identity:
     """An environment: its Gymnasium id with the version, and the SHA-256 of its code.
 
-    The code is that of the environment's class and of the classes of ours that it is made from. Of
+    The code is that of the environment's class, of the classes of ours that it is made from, of
+    the modules that theirs import outside packages that are installed, and of the sandbox. Of
     a class in a package within a package, such as `envs.code.swe_lite`, it is the whole family:
     every module below `envs/code`, which all its environments share, but for `build` folders,
     which make data before any episode. Of a class in a top-level package it is the modules of that
@@ -45,6 +53,8 @@ def _source(env_class: type) -> str:
         files.update(_modules_of(part))
     if not files:
         return ""
+    files.update(_imported_by(env_class))
+    files.update(_sandbox_files())
 
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
@@ -53,6 +63,53 @@ def _source(env_class: type) -> str:
         digest.update(b"\0")
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _imported_by(env_class: type) -> Iterator[tuple[str, Path]]:
+    """The modules from outside installed packages that an environment's modules import.
+
+    Those of this project are left to `_modules_of`, which knows how its packages share code.
+    """
+    waiting = [part.__module__ for part in env_class.__mro__]
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        if name in seen or file is None or _is_installed(Path(file)):
+            continue
+        seen.add(name)
+        if name.partition(".")[0] not in _OURS:
+            yield name, Path(file)
+        for value in vars(module).values():
+            # A module itself, or the one that a class or function comes from.
+            other = value if isinstance(value, ModuleType) else None
+            waiting.append(getattr(other, "__name__", None) or _home(value))
+
+
+def _home(value: object) -> str:
+    """The module in which a class or a function was defined; empty for other values."""
+    name = getattr(value, "__module__", None)
+    return name if isinstance(name, str) else ""
+
+
+def _is_installed(file: Path) -> bool:
+    """Whether a file belongs to Python or to an installed package, which have versions."""
+    folders = {Path(folder) for folder in sysconfig.get_paths().values()}
+    # A project may lie below the folder of its own virtual environment's interpreter.
+    return any(folder in file.parents for folder in folders) or not file.is_file()
+
+
+@cache
+def _sandbox_files() -> dict[str, Path]:
+    """The sandbox's code, which runs what is judged."""
+    import sandboxes
+
+    folder = Path(sandboxes.__file__).parent
+    return {
+        f"sandboxes/{file.relative_to(folder).as_posix()}": file
+        for file in folder.rglob("*.py")
+    }
 
 
 def _modules_of(part: type) -> Iterator[tuple[str, Path]]:

@@ -11,7 +11,19 @@ import gymnasium
 
 from envs.base import TextEnv
 from envs.identity import identity
-from envs.types import Episode, Message, Segment, Stop, Task, Verdict
+from envs.types import (
+    Episode,
+    Message,
+    Segment,
+    Stop,
+    Task,
+    Unstorable,
+    Verdict,
+    plain,
+    plain_number,
+    plain_parts,
+    plain_text,
+)
 
 __all__ = ["Conversation", "Limits", "Policy", "PromptTooLongError", "play"]
 
@@ -120,7 +132,7 @@ def play(
         error = "" if verdict is not None else "the verifier gave no verdict"
     except Exception as exception:  # noqa: BLE001 - the one place where a broken episode becomes data
         stop, verdict = Stop.ERROR, None
-        error = f"{type(exception).__name__}: {exception}"
+        error = _sentence(env, exception)
 
     return Episode(
         task=task,
@@ -162,7 +174,8 @@ def _run(
     task, seed = record.task, record.seed
     options = {"split": task.split, "level": task.level, "task_id": task.id}
     _, info = env.reset(seed=seed, options=options)
-    messages, tools = info["messages"], info["tools"]
+    messages = plain(list(info["messages"]), "messages")
+    tools = plain(list(info["tools"]), "tools")
     record.messages, record.tools = tuple(messages), tuple(tools)
 
     with policy.begin(messages, tools, limits=limits, seed=seed) as conversation:
@@ -175,13 +188,17 @@ def _run(
             # Before the step, which changes the state.
             record.states.append(_state(env))
             reply, reward, terminated, truncated, info = env.step(turn.text)
-            record.malformed = info.get("malformed", 0)
+            record.malformed = int(plain_number(info.get("malformed", 0), "malformed"))
             record.progress.append(_progress(info))
             if terminated or truncated:
                 stop = Stop.FINISHED if terminated else Stop.MAX_TURNS
                 return stop, _verdict(float(reward), info)
+            reply = plain_text(reply, "the reply")
             record.segments.append(conversation.append(reply))
 
+    # A number at the end of each episode, so that the column has a type in every file.
+    if record.progress and record.progress[-1] is None:
+        record.progress[-1] = 0.0
     detail = Stop.MAX_TOKENS.sentence
     return Stop.MAX_TOKENS, Verdict(passed=False, score=0.0, detail=detail)
 
@@ -191,11 +208,11 @@ def _verdict(reward: float, info: Mapping[str, Any]) -> Verdict | None:
     if info["verified"] is None:
         return None
     return Verdict(
-        passed=bool(info["verified"]),
+        passed=info["verified"],
         # An environment that is no TextEnv may give no score, only a reward.
-        score=float(info.get("score", reward)),
+        score=info.get("score", reward),
         detail=str(info.get("detail", "")),
-        parts=dict(info.get("parts", {})),
+        parts=info.get("parts", {}),
     )
 
 
@@ -209,5 +226,14 @@ def _progress(info: Mapping[str, Any]) -> float | None:
     """The verdict as 1 or 0, before it the mean of the turn's sub-scores; None without either."""
     if info["verified"] is not None:
         return float(bool(info["verified"]))
-    parts = info.get("parts", {}).values()
-    return sum(map(float, parts)) / len(parts) if parts else None
+    parts = plain_parts(info.get("parts", {}), "parts").values()
+    return sum(parts) / len(parts) if parts else None
+
+
+def _sentence(env: gymnasium.Env[str, str], error: Exception) -> str:
+    """What broke an episode, as text that a file can hold; of a value, whose it is."""
+    name = ""
+    if isinstance(error, Unstorable):
+        name = f"{identity(env).env or type(env.unwrapped).__name__}: "
+    sentence = f"{type(error).__name__}: {name}{error}"
+    return sentence.encode("utf-8", "backslashreplace").decode()

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -29,6 +29,10 @@ _OWN_LINE = re.compile(r"^[ \t]*(?=\{)", re.MULTILINE)
 _BY_NAME = (
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
     inspect.Parameter.KEYWORD_ONLY,
+)
+_PARAMETERS_HEADER = re.compile(
+    r"^(?:(?:Args|Arguments|Params|Parameters):[ \t]*$|Parameters\n-+$|:param\b)",
+    re.MULTILINE,
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _JSON_TYPES = {
@@ -108,9 +112,10 @@ def render_call(name: str, /, **arguments: Any) -> str:
 def schema_of(function: Callable[..., Any]) -> dict[str, Any]:
     """OpenAI function schema from a signature and a docstring; a bound method leaves out `self`.
 
-    The description is the docstring's first paragraph; lines `name: text` under `Args:` describe
-    parameters. Types: str, int, float, bool, Literal, list[T], dict, and `T | None`, which is T
-    that may be left out. Raises ValueError for any other.
+    The description is the docstring's first paragraph; its section on parameters, in the style of
+    Google, NumPy or reST, describes them. Types: str, int, float, bool, Literal, list[T], dict, and
+    `T | None`, which null is passed to as None. Raises ValueError for any other, and for a
+    description that would be lost.
     """
     # A copy through JSON, so that no caller can change the cached one.
     unbound = getattr(function, "__func__", function)
@@ -128,8 +133,7 @@ def call(
     if function is None:
         offered = ", ".join(functions) or "none"
         return Malformed(f"there is no tool {_short(parsed.name)}; tools: {offered}")
-    parameters = schema_of(function)["function"]["parameters"]
-    problem = _argument_problem(parameters, parsed.arguments)
+    problem = _argument_problem(function, parsed.arguments)
     if problem is not None:
         return Malformed(f"{parsed.name}: {problem}")
     return function(**parsed.arguments)
@@ -229,14 +233,15 @@ def _value_problem(value: object) -> str | None:
 
 
 def _argument_problem(
-    schema: Mapping[str, Any], arguments: Mapping[str, Any]
+    function: Callable[..., Any], arguments: Mapping[str, Any]
 ) -> str | None:
-    properties = schema["properties"]
+    unbound = getattr(function, "__func__", function)
+    properties = json.loads(_checked_properties(unbound))
     for name in arguments:
         if name not in properties:
             names = ", ".join(properties) or "none"
             return f"unknown argument {_short(name)}; arguments: {names}"
-    for name in schema["required"]:
+    for name in schema_of(function)["function"]["parameters"]["required"]:
         if name not in arguments:
             return f"argument {name!r} is missing"
     for name, value in arguments.items():
@@ -256,9 +261,11 @@ def _type_problem(value: object, schema: Mapping[str, Any]) -> str | None:
 
     kind = _kind(value)
     expected = schema["type"]
-    widens = kind == "integer" and expected == "number"
-    if kind != expected and not widens:
-        return f"must be of type {expected}, got {_short(value)} ({kind})"
+    kinds = [expected] if isinstance(expected, str) else expected
+    # A whole number is a number; a number such as 3.0 is no whole one.
+    widens = kind == "integer" and "number" in kinds
+    if kind not in kinds and not widens:
+        return f"must be of type {kinds[0]}, got {_short(value)} ({kind})"
     if isinstance(value, list) and "items" in schema:
         for item in value:
             if problem := _type_problem(item, schema["items"]):
@@ -282,27 +289,24 @@ def _short(value: object) -> str:
 
 @lru_cache(maxsize=1024)
 def _schema_json(function: Callable[..., Any]) -> str:
+    """The schema that models read, as JSON."""
     name = function.__name__
-    hints = get_type_hints(function)
-    summary, about = _documentation(inspect.getdoc(function) or "")
-    properties: dict[str, Any] = {}
+    doc = inspect.getdoc(function) or ""
+    summary = " ".join(doc.partition("\n\n")[0].split())
+    properties = json.loads(_checked_properties(function))
+    descriptions = _descriptions(name, doc, properties)
     required: list[str] = []
     for key, parameter in inspect.signature(function).parameters.items():
-        if key == "self":
+        if key not in properties:
             continue
-        if parameter.kind not in _BY_NAME:
-            raise ValueError(
-                f"tool {name}: parameter {parameter} cannot be passed by name"
-            )
-        if key not in hints:
-            raise ValueError(f"tool {name}: parameter {key!r} needs a type annotation")
-
-        properties[key] = _type_schema(hints[key], f"{name}.{key}")
-        if key in about:
-            properties[key]["description"] = about[key]
         # A parameter with a default may be left out.
         if parameter.default is parameter.empty:
             required.append(key)
+        elif parameter.default is None:
+            # Leaving it out says the same as null, and takes fewer words.
+            properties[key] = _without_null(properties[key])
+        if key in descriptions:
+            properties[key]["description"] = descriptions[key]
 
     # In this order: the model reads the schema as text.
     parameters = {
@@ -318,17 +322,38 @@ def _schema_json(function: Callable[..., Any]) -> str:
     return json.dumps({"type": "function", "function": inner})
 
 
+@lru_cache(maxsize=1024)
+def _checked_properties(function: Callable[..., Any]) -> str:
+    """The schema of each parameter that arguments are checked with, as JSON."""
+    name = function.__name__
+    hints = get_type_hints(function)
+    properties: dict[str, Any] = {}
+    for key, parameter in inspect.signature(function).parameters.items():
+        if key == "self":
+            continue
+        if parameter.kind not in _BY_NAME:
+            raise ValueError(
+                f"tool {name}: parameter {parameter} cannot be passed by name"
+            )
+        if key not in hints:
+            raise ValueError(f"tool {name}: parameter {key!r} needs a type annotation")
+        properties[key] = _type_schema(hints[key], f"{name}.{key}")
+    return json.dumps(properties)
+
+
 def _type_schema(annotation: Any, where: str) -> dict[str, Any]:
     origin, inside = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         rest = [item for item in inside if item is not type(None)]
-        # `T | None` is T; a real union has no one type.
+        # `T | None` is T or null; another union has no one type.
         if len(rest) == 1:
-            return _type_schema(rest[0], where)
+            return _with_null(_type_schema(rest[0], where))
     if origin is Literal:
-        kinds = {_JSON_TYPES.get(type(item)) for item in inside}
+        values = [item for item in inside if item is not None]
+        kinds = {_JSON_TYPES.get(type(item)) for item in values}
         if len(kinds) == 1 and None not in kinds:
-            return {"type": kinds.pop(), "enum": list(inside)}
+            schema: dict[str, Any] = {"type": kinds.pop(), "enum": values}
+            return schema if len(values) == len(inside) else _with_null(schema)
     if origin is list:
         return {"type": "array", "items": _type_schema(inside[0], where)}
     kind = _JSON_TYPES.get(origin or annotation)
@@ -340,23 +365,65 @@ def _type_schema(annotation: Any, where: str) -> dict[str, Any]:
     return {"type": kind}
 
 
-def _documentation(doc: str) -> tuple[str, dict[str, str]]:
-    """A docstring's first paragraph and its parameter descriptions."""
-    summary, _, rest = doc.partition("\n\n")
-    _, _, section = rest.partition("Args:\n")
-    about: dict[str, str] = {}
-    name = ""
-    for line in section.splitlines():
-        # The section ends with its indentation.
-        if not line.startswith(" "):
-            break
-        entry = re.match(r" {4}(\w+): (.*)", line)
-        if entry:
-            name = entry[1]
-            about[name] = entry[2].strip()
-        elif name:
-            about[name] += " " + line.strip()
-    return " ".join(summary.split()), about
+def _with_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema, for a value that may be null as well."""
+    if isinstance(schema["type"], list):
+        return schema
+    schema["type"] = [schema["type"], "null"]
+    if "enum" in schema:
+        schema["enum"] = [*schema["enum"], None]
+    return schema
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema, for a value that is not null."""
+    if isinstance(schema["type"], list):
+        schema["type"] = schema["type"][0]
+        if "enum" in schema:
+            schema["enum"] = [choice for choice in schema["enum"] if choice is not None]
+    return schema
+
+
+def _descriptions(tool: str, doc: str, parameters: Collection[str]) -> dict[str, str]:
+    """What a docstring says of each parameter, in Google's, NumPy's or reST's style.
+
+    Raises ValueError for a section that cannot be read, and for a name that is no parameter.
+    """
+    from docstring_parser import parse
+
+    about = parse(doc).params
+    header = _PARAMETERS_HEADER.search(doc)
+    line = "" if about or header is None else _unreadable_line(doc[header.end() :])
+    if line:
+        raise ValueError(
+            f"tool {tool}: cannot read the line {line!r} of its docstring's section on "
+            "parameters; expected `name: text`, and continued lines indented below it"
+        )
+    descriptions: dict[str, str] = {}
+    for entry in about:
+        if entry.arg_name not in parameters:
+            known = ", ".join(parameters) or "none"
+            raise ValueError(
+                f"tool {tool}: its docstring describes {entry.arg_name!r}, which is no parameter; "
+                f"parameters: {known}"
+            )
+        text = " ".join((entry.description or "").split())
+        if text:
+            descriptions[entry.arg_name] = text
+    return descriptions
+
+
+def _unreadable_line(section: str) -> str:
+    """The first line of a section that is neither `name: text` nor goes on with such a line."""
+    lines = [line for line in section.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    indent = len(lines[0]) - len(lines[0].lstrip())
+    for line in lines:
+        is_entry = len(line) - len(line.lstrip()) <= indent
+        if is_entry and ":" not in line:
+            return line.strip()
+    return lines[0].strip()
 
 
 def _integer(digits: str) -> int:

@@ -1,15 +1,36 @@
-"""The records that flow from a task to a gradient and to a report."""
+"""The records that flow from a task to a gradient and to a report.
+
+They hold plain values: scalars of NumPy and torch are numbers, and what no file could hold is
+refused where it is made, with the name of its field, and not after a step was paid for.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, TypedDict
 
-__all__ = ["Episode", "Message", "Segment", "Source", "Stop", "Task", "Verdict"]
+__all__ = [
+    "Episode",
+    "Message",
+    "Segment",
+    "Source",
+    "Stop",
+    "Task",
+    "Unstorable",
+    "UnstorableTypeError",
+    "UnstorableValueError",
+    "Verdict",
+    "as_messages",
+    "plain",
+    "plain_number",
+    "plain_parts",
+    "plain_text",
+]
 
 Source = Literal["prompt", "policy", "env"]
 
@@ -55,6 +76,8 @@ class Task:
     | family | what must not be shared between splits (template, function, repository) |
     | prompt | the user message that states the problem |
     | payload | JSON-able; for the environment and its verifier only: never shown, never logged |
+
+    Raises Unstorable for what no file could hold, with the field's name.
     """
 
     id: str
@@ -63,6 +86,21 @@ class Task:
     family: str
     prompt: str
     payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("id", "split", "family", "prompt"):
+            _set(
+                self,
+                name,
+                plain_text(getattr(self, name), f"task {self.id!r}: Task.{name}"),
+            )
+        level = plain(self.level, f"task {self.id!r}: Task.level")
+        if not isinstance(level, int):
+            raise UnstorableTypeError(
+                f"task {self.id!r}: Task.level must be a whole number, got {level!r}"
+            )
+        _set(self, "level", level)
+        _set(self, "payload", plain(self.payload, f"task {self.id!r}: Task.payload"))
 
     @property
     def content_hash(self) -> str:
@@ -86,7 +124,8 @@ class Verdict:
     | detail | why, in words |
     | parts | sub-scores for readers and process rewards; never verification |
 
-    Raises ValueError for a score outside [0, 1], NaN included.
+    Raises ValueError for a score outside [0, 1], NaN included, and Unstorable for other
+    values that no file could hold. Scalars of NumPy become Python's.
     """
 
     passed: bool
@@ -95,8 +134,19 @@ class Verdict:
     parts: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.score <= 1.0:
-            raise ValueError(f"Verdict.score must be in [0, 1], got {self.score!r}")
+        passed = plain(self.passed, "Verdict.passed")
+        if passed not in (True, False):
+            raise UnstorableTypeError(
+                f"Verdict.passed must be true or false, got {passed!r:.80}"
+            )
+        _set(self, "passed", bool(passed))
+        if not _is_share(self.score):
+            raise UnstorableValueError(
+                f"Verdict.score must be in [0, 1], got {self.score!r}"
+            )
+        _set(self, "score", plain_number(self.score, "Verdict.score"))
+        _set(self, "detail", plain_text(self.detail, "Verdict.detail"))
+        _set(self, "parts", plain_parts(self.parts, "Verdict.parts"))
 
 
 @dataclass(frozen=True)
@@ -226,9 +276,107 @@ class Episode:
         return logprobs
 
 
+def plain_parts(parts: Mapping[str, float], where: str) -> Mapping[str, float]:
+    """Sub-scores as finite floats. Raises Unstorable with the name of another."""
+    return {
+        plain_text(name, f"a name in {where}"): plain_number(
+            value, f"{where}[{name!r}]"
+        )
+        for name, value in parts.items()
+    }
+
+
+def _is_share(value: Any) -> bool:
+    try:
+        return bool(0.0 <= value <= 1.0)
+    except TypeError:
+        return False
+
+
+def _set(record: object, name: str, value: object) -> None:
+    """Sets a field of a frozen record, while it is made."""
+    object.__setattr__(record, name, value)
+
+
 def as_messages(instructions: str, prompt: str) -> list[Message]:
     """A new chat for an episode to start from; no system message for no instructions."""
     user: Message = {"role": "user", "content": prompt}
     if not instructions:
         return [user]
     return [{"role": "system", "content": instructions}, user]
+
+
+class Unstorable(Exception):
+    """A value that cannot be stored as JSON; the message names its field."""
+
+
+class UnstorableValueError(Unstorable, ValueError):
+    """A number that JSON does not have: NaN or an infinity, or one out of its range."""
+
+
+class UnstorableTypeError(Unstorable, TypeError):
+    """A value of a type that JSON does not have, such as a set or bytes."""
+
+
+def plain(value: object, where: str) -> Any:
+    """The value as JSON holds it: the same object, if it is plain already.
+
+    Scalars of NumPy and torch become Python's; mappings have text as keys. Raises Unstorable for
+    NaN and infinities, sets, bytes and others.
+    """
+    value = _scalar(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise UnstorableValueError(f"{where} is {value}, expected a finite number")
+        return value
+    if isinstance(value, str):
+        return plain_text(value, where)
+    if isinstance(value, Mapping):
+        return _plain_mapping(value, where)
+    if isinstance(value, list | tuple):
+        items = [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        is_plain = all(new is old for new, old in zip(items, value, strict=True))
+        return value if is_plain else type(value)(items)
+    raise UnstorableTypeError(
+        f"{where}: {type(value).__name__} is not JSON, got {value!r:.80}; expected text, numbers, "
+        "true, false, null, lists or mappings of them"
+    )
+
+
+def plain_number(value: object, where: str) -> float:
+    """A finite float; true and false are 1 and 0. Raises Unstorable for anything else."""
+    value = plain(value, where)
+    if not isinstance(value, bool | int | float):
+        raise UnstorableTypeError(f"{where} must be a number, got {value!r:.80}")
+    return float(value)
+
+
+def plain_text(value: object, where: str) -> str:
+    """Text, of Python's own type. Raises UnstorableTypeError for anything else."""
+    if not isinstance(value, str):
+        raise UnstorableTypeError(
+            f"{where} must be text, got {type(value).__name__}: {value!r:.80}"
+        )
+    # A subclass, such as NumPy's text, may print itself otherwise.
+    return value if type(value) is str else str.__str__(value)
+
+
+def _scalar(value: object) -> object:
+    """Python's number for a scalar of NumPy or torch; any other value as it is."""
+    item: Any = getattr(value, "item", None)
+    if callable(item) and getattr(value, "ndim", None) == 0:
+        return item()
+    return value
+
+
+def _plain_mapping(value: Mapping[Any, Any], where: str) -> Mapping[str, Any]:
+    items: dict[str, Any] = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise UnstorableTypeError(
+                f"{where} has the key {key!r:.80}; keys must be text, as JSON's are"
+            )
+        items[plain_text(key, f"a key of {where}")] = plain(item, f"{where}[{key!r}]")
+    return value if all(items[key] is item for key, item in value.items()) else items

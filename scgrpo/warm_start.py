@@ -8,7 +8,6 @@ needs it: `starting_weights` measures that.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import logging
 import time
@@ -22,6 +21,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.base import TextEnv
+from envs.identity import identity
 from envs.types import Episode, Segment, Task
 from sandboxes import SandboxError
 from scgrpo.config import TrainConfig, WarmStartConfig
@@ -150,7 +150,7 @@ def cache_key(
     for task in env.tasks("train", level):
         digest.update(task.content_hash.encode())
     # The environment's random policy and its replies.
-    digest.update(inspect.getsource(type(env)).encode())
+    digest.update(identity(env).source.encode())
 
     # Only what changes the weights: a threshold or a mode does not.
     options = asdict(config)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 import platform
 import shlex
@@ -15,7 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import scgrpo
 from envs.base import TextEnv
+from envs.identity import identity
 from evals.evaluation.models import EvaluatedModels
 from scgrpo.devices import dtype_of
 from scgrpo.models.load import default_device
@@ -23,7 +24,6 @@ from scgrpo.models.load import default_device
 __all__ = ["code_digest", "provenance"]
 
 PACKAGES = ("scgrpo", "torch", "transformers", "gymnasium", "numpy")
-PLAYERS = ("sandboxes", "envs", "scgrpo")
 GIT_TIMEOUT_S = 10.0
 
 
@@ -66,14 +66,10 @@ def provenance(
 
 
 def code_digest(env: TextEnv) -> str:
-    """Hex SHA-256 over what plays an episode: these packages and the environment's module."""
-    root = Path(__file__).resolve().parents[2]
-    files = [file for package in PLAYERS for file in (root / package).rglob("*.py")]
-    files.sort()
-    # An environment from outside is in none of the packages.
-    files.append(Path(inspect.getfile(type(env))))
-    digest = hashlib.sha256()
-    for file in files:
+    """Hex SHA-256 over what plays an episode: the environment's code, and the policies'."""
+    digest = hashlib.sha256(identity(env).source.encode())
+    folder = Path(scgrpo.__file__).parent
+    for file in sorted(folder.rglob("*.py")):
         name = file.name.encode()
         digest.update(name + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -10,7 +10,13 @@ import pytest
 from envs import registry
 from envs.code.debug.env import CodeDebug
 from envs.code.swe_lite.env import SweLite
-from envs.identity import _modules_of, _source, identity
+from envs.identity import (
+    _imported_by,
+    _modules_of,
+    _sandbox_files,
+    _source,
+    identity,
+)
 from envs.tool_env import ToolEnv
 
 ENV = "from envs.toy.guess import ToyGuess\nclass Own(ToyGuess):\n    pass\n"
@@ -80,3 +86,26 @@ def test_a_base_class_brings_the_modules_of_its_folder_alone():
     names = {name for name, _ in _modules_of(ToolEnv)}
     assert {"envs/base.py", "envs/tool_env.py", "envs/rollout.py"} <= names
     assert all(name.count("/") == 1 for name in names)
+
+
+def test_it_follows_what_an_environment_from_outside_imports(tmp_path, monkeypatch):
+    helper, deeper = tmp_path / "own_helper.py", tmp_path / "own_deeper.py"
+    deeper.write_text("SCALE = 1\ndef scale():\n    return SCALE\n")
+    helper.write_text("from own_deeper import scale\n")
+    (tmp_path / "own_judged_env.py").write_text(
+        f"import json\nimport own_helper\n{ENV}"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = importlib.import_module("own_judged_env").Own
+    before = _source(own)
+    for file in (helper, deeper):
+        after = digest_after_change(own, file)
+        assert after != before
+        before = after
+
+
+def test_it_covers_the_sandbox_and_no_installed_package():
+    _source.cache_clear()
+    names = set(_sandbox_files())
+    assert {"sandboxes/inside/runner.py", "sandboxes/client/lease.py"} <= names
+    assert list(_imported_by(SweLite)) == []

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
+
+import numpy as np
 import pytest
 
 from envs.base import TextEnv
 from envs.rollout import Limits, PromptTooLongError, play
+from envs.store import from_json, to_json
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import render_call
 from envs.types import PROMPT_TOO_LONG, Segment, Stop, Task, Verdict
@@ -277,3 +282,65 @@ def test_what_breaks_is_an_error_and_no_long_prompt():
 
 def test_the_name_of_the_error_marks_the_episode():
     assert PromptTooLongError.__name__ == PROMPT_TOO_LONG
+
+
+class Odd(TextEnv):
+    """Hands over whatever the turn names."""
+
+    name = "odd"
+    instructions = ""
+
+    def tasks(self, split, level):
+        return [Task(f"{split}/{level}/0", split, level, split, "?")]
+
+    def checks(self):
+        return {"near": self.near}
+
+    near = np.float32(0.5)
+
+    def reply(self, text):
+        """A value of the kind that the turn names."""
+        self.near = {"nan part": math.nan}.get(text, np.float32(0.5))
+        return {
+            "go on": "so far",
+            "nan part": "so far",
+            "number": Verdict(
+                np.bool_(False), np.float32(0.25), parts={"n": np.int8(1)}
+            ),
+            "text": np.str_("so far"),
+        }.get(text) or Verdict(False, 0.0, parts={"near": math.inf})
+
+
+def played(*turns: str):
+    env = Odd()
+    return play(env, ScriptedPolicy(turns), env.tasks("train", 0)[0])
+
+
+def test_scalars_of_numpy_are_numbers_in_the_record():
+    episode = played("go on", "text", "number")
+    assert episode.verdict == Verdict(False, 0.25, parts={"n": 1.0})
+    assert episode.progress == (0.5, 0.5, 0.0)
+    assert from_json(to_json(episode)) == episode
+
+
+@pytest.mark.parametrize(
+    ("turns", "field"),
+    [(["nan part"], r"parts\['near'\] is nan"), (["end"], r"Verdict\.parts\['near'\]")],
+)
+def test_values_that_no_file_can_hold_end_their_episode_by_name(turns, field):
+    episode = played("go on", *turns)
+    assert episode.stop is Stop.ERROR
+    assert re.search(rf"Odd: .*{field}", episode.error)
+    assert from_json(to_json(episode)) == episode
+
+
+def test_the_last_progress_is_a_number_however_an_episode_ends():
+    class Silent(Odd):
+        def checks(self):
+            return {}
+
+    env = Silent()
+    policy = ScriptedPolicy(["go on"])
+    episode = play(env, policy, env.tasks("train", 0)[0])
+    assert episode.stop is Stop.MAX_TOKENS
+    assert episode.progress == (0.0,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from itertools import permutations
 from types import MappingProxyType
 
 import pytest
@@ -124,6 +125,26 @@ def test_datasets_reads_a_file_of_mixed_episodes(tmp_path, monkeypatch):
     )
     assert [from_json(json.dumps(row)) for row in rows] == written
     assert rows["passed"][:2] == [True, None]
+
+
+def test_datasets_reads_the_files_of_a_run_in_any_order(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    one = replace(episode("a"), states=("x",), progress=(0.5,))
+    spent = replace(episode("b"), stop=Stop.MAX_TOKENS, states=("",), progress=(0.0,))
+    lost = replace(broken("c"), messages=(), segments=(), states=(), progress=())
+    files = {"one": [lost, one], "spent": [spent, lost], "both": [one, spent]}
+    for name, written in files.items():
+        write_episodes(tmp_path / f"{name}.jsonl", written)
+    for order in permutations(files):
+        rows = datasets.load_dataset(
+            "json",
+            data_files=[str(tmp_path / f"{name}.jsonl") for name in order],
+            split="train",
+            cache_dir=str(tmp_path / "cache"),
+        )
+        expected = [one for name in order for one in files[name]]
+        assert [from_json(json.dumps(row)) for row in rows] == expected
 
 
 def test_a_line_is_flat_but_for_the_chat_and_what_is_told_of_each_turn():

@@ -330,7 +330,10 @@ def test_a_call_runs_the_function():
             {"path": "a", "lines": [], "limit": 2.0},
             "must be of type integer, got 2.0 (number)",
         ),
-        ({"path": "a", "lines": [], "limit": None}, "got null (null)"),
+        ({"path": "a", "lines": [], "ratio": None}, "got null (null)"),
+        ({"path": None, "lines": []}, "must be of type string, got null (null)"),
+        ({"path": "a", "lines": [None]}, "has an item that must be of type integer"),
+        ({"path": "a", "lines": [], "mode": None}, "must be one of"),
         (
             {"path": "a", "lines": [], "mode": "x"},
             "must be one of ['fast', 'slow'], got \"x\"",
@@ -358,3 +361,77 @@ def test_an_error_inside_a_tool_is_not_a_malformed_call():
 
     with pytest.raises(KeyError):
         call({"broken": broken}, render_call("broken"))
+
+
+def nullable(
+    q: str | None,
+    some: list[int | None],
+    y: str | None = None,
+    mode: Literal["a", None] = None,
+    z: str = "",
+) -> str:
+    """Says what it got."""
+    return f"{q!r} {some!r} {y!r} {mode!r} {z!r}"
+
+
+def test_null_is_none_where_the_annotation_admits_it():
+    text = render_call("nullable", q=None, some=[1, None], y=None, mode=None)
+    assert call({"nullable": nullable}, text) == "None [1, None] None None ''"
+    text = render_call("nullable", q="a", some=[], y="b", mode="a", z="c")
+    assert call({"nullable": nullable}, text) == "'a' [] 'b' 'a' 'c'"
+    for arguments in ({"q": None, "some": [], "z": None}, {"q": 3, "some": []}):
+        answer = call({"nullable": nullable}, render_call("nullable", **arguments))
+        assert isinstance(answer, Malformed)
+
+
+def test_a_schema_says_where_null_is_needed():
+    parameters = schema_of(nullable)["function"]["parameters"]
+    assert parameters["required"] == ["q", "some"]
+    assert parameters["properties"] == {
+        "q": {"type": ["string", "null"]},
+        "some": {"type": "array", "items": {"type": ["integer", "null"]}},
+        # These may be left out instead.
+        "y": {"type": "string"},
+        "mode": {"type": "string", "enum": ["a"]},
+        "z": {"type": "string"},
+    }
+
+
+DESCRIBED = [
+    "Args:\n    x (int): number of things,\n        continued.\n    y: more",
+    "Args:\n  x: number of things,\n    continued.\n  y (str, optional): more",
+    "Arguments:\n    x: number of things,\n          continued.\n    y: more\n\nReturns:\n    it",
+    ":param x: number of things,\n    continued.\n:param str y: more\n:return: it",
+    "Parameters\n----------\nx : int\n    number of things,\n    continued.\ny\n    more",
+]
+
+
+def described(doc: str):
+    def f(x: int, y: str = "") -> str:
+        return f"{x}{y}"
+
+    f.__doc__ = f"Does it.\n\n{doc}\n"
+    return f
+
+
+@pytest.mark.parametrize("doc", DESCRIBED)
+def test_descriptions_are_read_in_every_usual_style(doc):
+    function = schema_of(described(doc))["function"]
+    properties = function["parameters"]["properties"]
+    assert properties["x"]["description"] == "number of things, continued."
+    assert properties["y"]["description"] == "more"
+    assert function["description"] == "Does it."
+
+
+@pytest.mark.parametrize(
+    ("doc", "message"),
+    [
+        ("Args:\n    x: a\n    b", r"cannot read the line 'b' of its docstring"),
+        ("Args:\n    x the number", r"cannot read the line 'x the number'"),
+        ("Args:\n    x: a\n    z: b", r"describes 'z', which is no parameter; .* x, y"),
+        (":param number: a", r"describes 'number', which is no parameter"),
+    ],
+)
+def test_a_description_that_would_be_lost_is_an_error(doc, message):
+    with pytest.raises(ValueError, match=message):
+        schema_of(described(doc))

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 
+import numpy as np
 import pytest
 
-from envs.types import Episode, Segment, Stop, Task, Verdict, as_messages
+from envs.types import (
+    Episode,
+    Segment,
+    Stop,
+    Task,
+    Unstorable,
+    Verdict,
+    as_messages,
+)
 
 TASK = Task("train/0/a", "train", 0, "f", "prompt", {"answer": 5})
 
@@ -69,3 +79,57 @@ def test_every_stop_has_its_sentence():
 def test_empty_instructions_make_no_system_message():
     assert as_messages("", "hi") == [{"role": "user", "content": "hi"}]
     assert [m["role"] for m in as_messages("be kind", "hi")] == ["system", "user"]
+
+
+@pytest.mark.parametrize("number", [np.float32(0.25), np.float64(0.25), np.array(0.25)])
+def test_scalars_of_numpy_are_numbers(number):
+    verdict = Verdict(
+        np.bool_(False), number, parts={"near": number, "all": np.int8(1)}
+    )
+    assert vars(verdict) == vars(Verdict(False, 0.25, parts={"near": 0.25, "all": 1.0}))
+    assert [type(value) for value in (verdict.passed, verdict.score)] == [bool, float]
+    assert {type(value) for value in verdict.parts.values()} == {float}
+    task = Task("a", "id", np.int64(2), "f", np.str_("p"), {"x": [np.float32(0.5)]})
+    assert (task.level, type(task.level), type(task.prompt)) == (2, int, str)
+    assert json.loads(json.dumps(task.payload)) == {"x": [0.5]}
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"near": math.nan}, r"Verdict\.parts\['near'\] is nan, expected a finite"),
+        ({"near": np.float32("inf")}, r"Verdict\.parts\['near'\] is inf"),
+        ({"near": "much"}, r"Verdict\.parts\['near'\] must be a number, got 'much'"),
+        ({"near": {1}}, r"Verdict\.parts\['near'\]: set is not JSON"),
+        ({1: 0.5}, r"a name in Verdict\.parts must be text, got int"),
+    ],
+)
+def test_parts_that_no_file_can_hold_are_refused_by_name(parts, message):
+    with pytest.raises(Unstorable, match=message):
+        Verdict(False, 0.0, parts=parts)
+
+
+@pytest.mark.parametrize("passed", [None, "yes", 2, math.nan])
+def test_a_verdict_passes_or_not(passed):
+    with pytest.raises(Unstorable, match=r"Verdict\.passed"):
+        Verdict(passed, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ({"a": {1, 2}}, r"task 'x': Task\.payload\['a'\]: set is not JSON"),
+        ({"a": [1, b"b"]}, r"Task\.payload\['a'\]\[1\]: bytes is not JSON"),
+        ({"a": {"b": math.nan}}, r"Task\.payload\['a'\]\['b'\] is nan"),
+        ({"a": {1: 2}}, r"Task\.payload\['a'\] has the key 1; keys must be text"),
+        ({"a": np.zeros(2)}, r"Task\.payload\['a'\]: ndarray is not JSON"),
+    ],
+)
+def test_a_payload_that_no_file_can_hold_is_refused_with_the_task(payload, message):
+    with pytest.raises(Unstorable, match=message):
+        Task("x", "id", 0, "f", "p", payload)
+
+
+def test_a_plain_payload_stays_the_same_object():
+    payload = {"a": [1, {"b": (1, 2)}]}
+    assert Task("x", "id", 0, "f", "p", payload).payload is payload
