@@ -7,10 +7,12 @@ import re
 __all__ = ["markdown_text"]
 
 # What CommonMark and GitHub's tables would read as their own wherever it stands. An underscore
-# inside a word is none of it, nor is a bracket that no link follows.
+# inside a word is none of it, nor is a bracket that no link follows, nor a star before a space: it
+# could only end what none has begun.
 _SPECIAL = re.compile(
     r"""
-    [\\|`*<]
+    [\\|`<]
+    | ^\* | \*(?=\S)
     | ~(?=~) | (?<=~)~
     | (?<!\w)_ | _(?!\w)
     | \](?=[(\[:])
