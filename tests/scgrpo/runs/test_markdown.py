@@ -16,7 +16,7 @@ from scgrpo.runs.markdown import markdown_text
         ("toy_guess level 0", "toy_guess level 0"),
         ("_all_", r"\_all\_"),
         ("<b>&amp; R&D", r"\<b>\&amp; R&D"),
-        ("`code` a*b*", r"\`code\` a\*b\*"),
+        ("`code` a*b*", r"\`code\` a\*b*"),
         ("~~gone~~ ~5", r"\~\~gone\~\~ ~5"),
         ("a\nb", "a b"),
         (r"C:\x", r"C:\\x"),
