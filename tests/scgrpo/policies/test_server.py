@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from envs.rollout import Limits
+from envs.toolspec import Call, parse_call
 from envs.types import Stop
 from scgrpo.policies.completions import Completions, Server, ServerError
 from scgrpo.policies.server import ServerPolicy, model_names
@@ -38,8 +39,11 @@ def policy(scripted: Scripted, **options):
     with scripted.running() as address:
         options = {"timeout_s": 5.0, "tries": 3, "wait_s": 0.05, **options}
         temperature = options.pop("temperature", 1.0)
+        variables = options.pop("template_variables", None)
         with ServerPolicy(
-            Server(address, "m", **options), temperature=temperature
+            Server(address, "m", **options),
+            temperature=temperature,
+            template_variables=variables,
         ) as opened:
             yield opened
 
@@ -91,6 +95,66 @@ def test_tools_are_text_that_stops_at_a_call_and_replies_are_the_user_s():
         {"role": "user", "content": "too low"},
     ]
     assert scripted.bodies[1]["seed"] == 1
+
+
+def test_a_server_that_stopped_inside_a_thought_is_asked_for_all_of_the_turn():
+    draft = '<think>Perhaps <tool_call>{"name": "guess", "arguments": {"number": 1}}'
+    call = '<tool_call>{"name": "guess", "arguments": {"number": 3}}</tool_call>'
+    whole = f"{draft}</tool_call>? No.</think>{call}"
+    after = f"{whole} and {call}"
+    texts = [draft, after, after]
+    scripted = Scripted(lambda n, body: (200, {}, completion(texts[n - 1])))
+    with (
+        policy(scripted) as opened,
+        opened.begin(MESSAGES, TOOLS, limits=LIMITS, seed=0) as chat,
+    ):
+        turn = chat.generate()
+        chat.append("too low")
+        chat.generate()
+    # It is not asked to stop again, and what it wrote behind the call is not its turn.
+    assert ["stop" in body for body in scripted.bodies] == [True, False, False]
+    assert (turn.text, turn.thought + turn.text) == (call, whole)
+    assert scripted.bodies[2]["messages"][-2]["content"] == whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "guess", "parameters": {"number": 3}}',
+        "<tool_call>\n<function=guess>\n<parameter=number>\n3\n</parameter>\n</function>\n"
+        "</tool_call>",
+        '[TOOL_CALLS] [{"name": "guess", "arguments": {"number": 3}, "id": "abcdefghi"}]',
+        '[TOOL_CALLS]guess[ARGS]{"number": 3}',
+        '<tool_call>{"name": "guess", "arguments": "{\\"number\\": 3}"}</tool_call>',
+        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>guess\n```json\n"
+        '{"number": 3}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
+        "<|tool_calls_section_begin|><|tool_call_begin|>functions.guess:0"
+        '<|tool_call_argument_begin|>{"number": 3}<|tool_call_end|><|tool_calls_section_end|>',
+        '<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "guess", "parameters": {"number": 3}}]'
+        "<|END_ACTION|>",
+        '<minimax:tool_call>\n<invoke name="guess">\n<parameter name="number">3</parameter>\n'
+        "</invoke>\n</minimax:tool_call>",
+    ],
+)
+def test_calls_that_a_server_leaves_in_the_text_are_read(text):
+    scripted = Scripted(lambda n, body: (200, {}, completion(text)))
+    with (
+        policy(scripted) as opened,
+        opened.begin(MESSAGES, TOOLS, limits=LIMITS, seed=0) as chat,
+    ):
+        turn = chat.generate()
+    assert parse_call(turn.text) == Call("guess", {"number": 3})
+
+
+def test_options_of_the_template_are_sent_along():
+    scripted = Scripted(lambda n, body: (200, {}, completion()))
+    options = {"template_variables": {"enable_thinking": False}}
+    with (
+        policy(scripted, **options) as opened,
+        opened.begin(MESSAGES, (), limits=LIMITS, seed=0) as chat,
+    ):
+        chat.generate()
+    assert scripted.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
 
 
 def test_native_tools_are_schemas_and_their_calls_become_text():
