@@ -37,6 +37,7 @@ class Limits:
     | runner | arguments of the runner that say which folders commands may write |
     | listen | path at which the runner of a container listens |
     | uid | user and group that commands run as |
+    | user_ids | ids of users that have a name, such as 61234-65329: `uid` and those after it |
     """
 
     memory_mib: int
@@ -49,6 +50,7 @@ class Limits:
     runner: tuple[str, ...]
     listen: str
     uid: int
+    user_ids: str
 
 
 @cache
@@ -98,6 +100,7 @@ def compose_limits() -> Limits:
         runner=tuple(f"--{name}={arguments[name]}" for name in FOLDERS),
         listen=arguments["listen"],
         uid=int(arguments["uid"]),
+        user_ids=service["build"]["args"]["USER_IDS"],
     )
 
 

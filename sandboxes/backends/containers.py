@@ -30,6 +30,8 @@ SAME_IN_SDK = (
     "command",
     "labels",
     "user",
+    "hostname",
+    "extra_hosts",
     "stop_signal",
     "read_only",
     "cap_drop",

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from sandboxes.base import SandboxError
 from sandboxes.image.base_image import PREFIXES, base_archive
-from sandboxes.image.prepare_image import hide
+from sandboxes.image.prepare_image import hide, name_users
 from sandboxes.inside.settings import INSIDE, hidden_modules, inside_digest
+from sandboxes.limits import compose_limits
 
 __all__ = ["INSTALLED", "install_runner", "root_folder"]
 
@@ -24,7 +25,7 @@ INSTALLED = "opt/scgrpo"
 """Path of the runner in a root."""
 
 _PACKAGE = Path(__file__).parents[1]
-_RECIPE = ("image/base_image.py", "backends/rootfs.py")
+_RECIPE = ("image/base_image.py", "image/prepare_image.py", "backends/rootfs.py")
 """The files that decide what a root holds, besides the runner's own."""
 
 
@@ -44,7 +45,8 @@ def root_folder() -> Path:
     run as another user). Raises SandboxError.
     """
     recipe = b"".join((_PACKAGE / name).read_bytes() for name in _RECIPE)
-    version = f"{sys.version} {sys.base_prefix} {inside_digest()}".encode()
+    uid = compose_limits().uid
+    version = f"{sys.version} {sys.base_prefix} {inside_digest()} {uid}".encode()
     name = f"python-{hashlib.sha256(recipe + version).hexdigest()[:16]}"
     try:
         cache_folder = _cache_folder()
@@ -83,6 +85,9 @@ def _build(cache_folder: Path, root: Path) -> None:
 
         library = sysconfig.get_path("stdlib", vars=PREFIXES).lstrip("/")
         hide(new / library, hidden_modules())
+        # Bubblewrap maps whoever starts it to this user.
+        uid = compose_limits().uid
+        name_users(new, range(uid, uid + 1))
         install_runner(new / INSTALLED)
 
         for folder in ("dev", "proc", "work"):

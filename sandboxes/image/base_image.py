@@ -44,10 +44,15 @@ TIME_ZONES = Path("/usr/share/zoneinfo")
 DUPLICATE_ZONES = {"posix", "right"}
 """The same zones again, without and with leap seconds."""
 
+TABLES = (Path("/etc/services"), Path("/etc/protocols"), Path("/lib/terminfo"))
+"""Names of ports and protocols, and what the usual terminals can do."""
+
+_FOLDERS = {"tmp": 0o1777, "usr/bin": 0o755, "proc": 0o755, "var": 0o755}
 FILES = {
     "etc/passwd": "root:x:0:0::/:/none\nnobody:x:65534:65534::/:/none\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 sandbox\n",
 }
 
 
@@ -61,17 +66,18 @@ def base_archive() -> bytes:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for folder, mode in (("tmp", 0o1777), ("usr/bin", 0o755), ("proc", 0o755)):
+        for folder, mode in _FOLDERS.items():
             add_folder(archive, folder, mode)
 
         for path in sorted(interpreter_files(binary)):
             add_file(archive, path)
-        for path in (*locale_files(), *time_zone_files()):
+        for path in (*locale_files(), *time_zone_files(), *table_files()):
             add_file(archive, path)
 
         for name in ("python", "python3", version):
             if binary != Path("/usr/bin", name):
                 add_link(archive, f"usr/bin/{name}", str(binary))
+        add_link(archive, "var/tmp", "/tmp")
         for name, text in FILES.items():
             add_text(archive, name, text)
     return buffer.getvalue()
@@ -113,6 +119,14 @@ def time_zone_files() -> Iterator[Path]:
     for path in sorted(TIME_ZONES.rglob("*")):
         if path.is_file() and not DUPLICATE_ZONES.intersection(path.parts):
             yield path
+
+
+def table_files() -> Iterator[Path]:
+    """Files of the tables that programs look up; those that this machine lacks are left out."""
+    for table in TABLES:
+        if table.is_file():
+            yield table
+        yield from sorted(path for path in table.rglob("*") if path.is_file())
 
 
 def library_dependencies(programs: list[Path]) -> set[Path]:

@@ -21,7 +21,7 @@ from docker.models.images import Image
 from sandboxes.base import SandboxError
 from sandboxes.image.base_image import base_archive
 from sandboxes.inside.settings import INSIDE
-from sandboxes.limits import COMPOSE_FILE
+from sandboxes.limits import COMPOSE_FILE, compose_limits
 
 __all__ = ["image_name", "image_now", "inputs_hash", "prepare_image"]
 
@@ -45,7 +45,8 @@ def image_name() -> str:
 
 def inputs_hash() -> str:
     """Changes whenever the image has to be rebuilt. Raises SandboxError for a missing input."""
-    digest = hashlib.sha256(f"{sys.version} {chosen_base()}".encode())
+    ids = compose_limits().user_ids
+    digest = hashlib.sha256(f"{sys.version} {chosen_base()} {ids}".encode())
     for name in INPUTS:
         path = CONTEXT / name
         try:
@@ -85,7 +86,11 @@ def build(client: docker.DockerClient, base: str) -> Image:
     image, _ = client.images.build(
         path=str(CONTEXT),
         dockerfile="image/Dockerfile",
-        buildargs={"BASE_IMAGE": base, "INPUTS": inputs_hash()},
+        buildargs={
+            "BASE_IMAGE": base,
+            "USER_IDS": compose_limits().user_ids,
+            "INPUTS": inputs_hash(),
+        },
         network_mode="none",
         rm=True,
         forcerm=True,

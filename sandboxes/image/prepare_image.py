@@ -1,4 +1,5 @@
-"""Runs inside the image while it is built: compiles the standard library, hides modules of it.
+"""Runs inside the image while it is built: compiles the standard library, hides modules of it,
+names the commands' users.
 
 The root is read-only later, so what is not compiled here would be compiled at every start.
 """
@@ -29,6 +30,26 @@ def hide(library: Path, names: list[str]) -> None:
             path.unlink()
 
 
+def name_users(root: Path, ids: range) -> None:
+    """Names the users and groups that commands may run as `sandbox`, with their home in /work.
+
+    All have the same name, since what a program prints must not differ from sandbox to sandbox.
+    """
+    tables = {
+        "passwd": "sandbox:x:{0}:{0}::/work:/none\n",
+        "group": "sandbox:x:{0}:\n",
+    }
+    for name, line in tables.items():
+        with (root / "etc" / name).open("a") as file:
+            file.writelines(line.format(number) for number in ids)
+
+
+def user_ids(text: str) -> range:
+    """The ids of a text such as `61234-65329`, both ends included. Raises ValueError."""
+    first, last = map(int, text.split("-"))
+    return range(first, last + 1)
+
+
 def strip_setuid() -> None:
     """Clears the set-uid and set-gid bits of every program: nothing inside changes its user."""
     for folder in ("/bin", "/sbin", "/usr"):
@@ -45,6 +66,7 @@ def main() -> None:
     library = Path(sysconfig.get_path("stdlib"))
     compileall.compile_dir(library, quiet=2, rx=SKIPPED)
     hide(library, Path(__file__).with_name("hidden_modules.txt").read_text().split())
+    name_users(Path("/"), user_ids(os.environ["USER_IDS"]))
     strip_setuid()
     os.remove(__file__)
 

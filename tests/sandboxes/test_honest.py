@@ -255,6 +255,50 @@ PROGRAMS = {
         "hashlib.sha256(b'').hexdigest()[:8])",
         "0.13436424411240122 64 4 e3b0c442\n",
     ),
+    "the name of the user": Program(
+        "import getpass, grp, os, pathlib, pwd\nos.environ.pop('HOME')\n"
+        "print(getpass.getuser(), pwd.getpwuid(os.getuid())[:3] == ('sandbox', 'x', os.getuid()), "
+        "grp.getgrgid(os.getgid()).gr_name, os.path.expanduser('~'), "
+        "os.path.expanduser('~sandbox'), pathlib.Path('main.py').group())",
+        "sandbox True sandbox /work /work sandbox\n",
+    ),
+    "names of this host": Program(
+        "import platform, socket\nprint(socket.gethostname(), socket.getfqdn(), platform.node())\n"
+        "print(*map(socket.gethostbyname, ('localhost', socket.gethostname())))\n"
+        "print(socket.getaddrinfo('localhost', 80, socket.AF_INET)[0][4])",
+        "sandbox sandbox sandbox\n127.0.0.1 127.0.1.1\n('127.0.0.1', 80)\n",
+    ),
+    "devices": Program(
+        "import os\n"
+        "for name in ('zero', 'random', 'urandom', 'stdin', 'fd/0'):\n"
+        "    with open('/dev/' + name, 'rb', 0) as f: print(name, len(f.read(4)))\n"
+        "with open('/dev/null', 'w') as f: f.write('x')\n"
+        "print(open('/dev/null').read() == '', os.path.exists('/proc/self/status'), "
+        "len(os.listdir('/proc/self/fd')) < 6)",
+        "zero 4\nrandom 4\nurandom 4\nstdin 4\nfd/0 4\nTrue True True\n",
+        b"12345678",
+    ),
+    "both folders for temporary files": Program(
+        "import tempfile\nfor folder in ('/tmp', '/var/tmp', None):\n"
+        "    with tempfile.TemporaryFile(dir=folder) as f: f.write(b'x')\n"
+        "print(tempfile.gettempdir())",
+        "/tmp\n",
+    ),
+    "semaphores by name": Program(
+        "import multiprocessing as m\nfrom multiprocessing.shared_memory import SharedMemory\n"
+        "with m.Lock(), m.Semaphore(2): b = SharedMemory(create=True, size=10); b.buf[9] = 1\n"
+        "print(b.buf[9]); b.close(); b.unlink()",
+        "1\n",
+    ),
+    "SQLite in memory and a TLS context": Program(
+        "import sqlite3, ssl\nprint(sqlite3.connect(':memory:').execute('select 1').fetchone(), "
+        "ssl.create_default_context().check_hostname)",
+        "(1,) True\n",
+    ),
+    "the number of processors": Program(
+        "import multiprocessing, os\nprint(os.cpu_count() == multiprocessing.cpu_count() > 0)",
+        "True\n",
+    ),
     "ctypes": Program(
         "import ctypes\nprint(ctypes.CDLL(None).abs(-3), "
         "ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 7)())",

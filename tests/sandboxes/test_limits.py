@@ -13,6 +13,7 @@ import yaml
 from sandboxes import SandboxConfig, limits, open_pool
 from sandboxes.backends import bubblewrap as local
 from sandboxes.backends import identities
+from sandboxes.image import prepare_image
 
 CHANGES = {"pids_limit": 77, "mem_limit": "300m", "memswap_limit": "300m", "cpus": 0.5}
 ULIMITS = {"nofile": 199, "fsize": 3 << 20}
@@ -90,3 +91,20 @@ def test_every_limit_of_a_container_is_the_files(client, own_ids, alone, rewritt
     assert UID < found["uid"] <= UID + identities.MAX_IDS
     assert (host["PidsLimit"], host["NanoCpus"]) == (77, 500_000_000)
     assert host["Memory"] == host["MemorySwap"] == 300 << 20
+
+
+def test_every_id_that_a_command_may_have_gets_a_name():
+    compose = limits.compose_limits()
+    ids = prepare_image.user_ids(compose.user_ids)
+    assert (ids[0], len(ids)) == (compose.uid, 1 + identities.MAX_IDS)
+
+
+def test_users_are_named_by_lines_after_those_of_the_base(tmp_path: Path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text("root:x:0:0::/:/none\n")
+    prepare_image.name_users(tmp_path, prepare_image.user_ids("7-8"))
+    lines = (tmp_path / "etc" / "passwd").read_text().splitlines()
+    assert lines[0].startswith("root:")
+    assert lines[1:] == [f"sandbox:x:{n}:{n}::/work:/none" for n in (7, 8)]
+    groups = (tmp_path / "etc" / "group").read_text().splitlines()
+    assert groups == [f"sandbox:x:{n}:" for n in (7, 8)]

@@ -83,7 +83,21 @@ WANTING = {
     ),
     "attributes": ("import os; os.setxattr('.', 'user.x', b'x')", "PermissionError"),
     "scheduling": ("import os; os.sched_setaffinity(0, {0})", "PermissionError"),
-    "a name of the user": ("import os, pwd; pwd.getpwuid(os.getuid())", "KeyError"),
+    "a terminal": ("open('/dev/tty')", "No such device or address"),
+    "names of the network": (
+        "import socket; socket.gethostbyname('example.org')",
+        "socket.gaierror",
+    ),
+    "interfaces": (
+        "import socket; socket.if_nameindex()",
+        "Address family not supported by protocol",
+    ),
+    "message queues": (
+        "import ctypes, os; lib = ctypes.CDLL(None, use_errno=True)\n"
+        "if lib.mq_open(b'/q', os.O_CREAT | os.O_RDWR, 0o600, None) < 0:\n"
+        "    raise OSError(ctypes.get_errno(), 'Operation not permitted')",
+        "PermissionError",
+    ),
 }
 
 
@@ -101,3 +115,27 @@ def test_there_are_no_terminals_in_local(jail):
     done = jail.run(["python", "-c", "import pty; pty.openpty()"], timeout_s=20)
     assert "OSError: out of pty devices" in done.stderr.decode()
     assert "OSError: out of pty devices" in PAGE
+
+
+# In a root from this machine's Python; a base image may have these.
+WITHOUT_PROGRAMS = {
+    "a shell": ("import subprocess; subprocess.run('true', shell=True)", "'/bin/sh'"),
+    "another locale": (
+        "import locale; locale.setlocale(locale.LC_ALL, 'de_DE.UTF-8')",
+        "unsupported locale setting",
+    ),
+    "a library by its short name": (
+        "import ctypes.util; assert ctypes.util.find_library('c'), 'None'",
+        "None",
+    ),
+}
+
+
+@pytest.mark.parametrize("jails", ["local"], indirect=True)
+@pytest.mark.parametrize("name", WITHOUT_PROGRAMS)
+def test_what_a_root_of_this_python_lacks_is_on_the_page(jail, name):
+    code, words = WITHOUT_PROGRAMS[name]
+    done = jail.run(["python", "-c", code], timeout_s=20)
+    assert done.exit_code == 1
+    assert words in done.stderr.decode()
+    assert words in PAGE
