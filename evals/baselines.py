@@ -42,19 +42,23 @@ def _measure(arguments: argparse.Namespace) -> None:
     from evals.evaluation.suites import ALL
     from evals.report.baselines import baselines_page, row_line
     from scgrpo.runs.disk import write_atomically
+    from scgrpo.runs.lock import only_writer
     from scgrpo.runs.log import to_terminal
 
     to_terminal()
     path = arguments.out / f"{NAME}.json"
-    rows = _read(path)
     names = registry.names() if arguments.envs == [ALL] else arguments.envs
-    for name in names:
-        # After each row: a measurement of an hour survives an interruption.
-        for row in baseline_rows(name, arguments, rows):
-            rows.append(row)
-            write_atomically(path, "".join(f"{json.dumps(row)}\n" for row in rows))
-            write_atomically(path.with_suffix(".md"), baselines_page(rows))
-            print(row_line(row), flush=True)
+    # Two processes would each lose the other's rows.
+    with only_writer(arguments.out, "wait for it, or choose another folder by --out"):
+        rows = _read(path)
+        for name in names:
+            # After each row: a measurement of an hour survives an interruption.
+            for row in baseline_rows(name, arguments, rows):
+                rows.append(row)
+                text = "".join(f"{json.dumps(row)}\n" for row in rows)
+                write_atomically(path, text)
+                write_atomically(path.with_suffix(".md"), baselines_page(rows))
+                print(row_line(row), flush=True)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -36,14 +36,15 @@ def exit_codes(
 ) -> Iterator[None]:
     """Turns the errors of a command's body into one line on stderr and an exit code.
 
-    `prog` stands before each message; `interrupted` is what Ctrl-C prints. Errors of the types
-    `bad_input` count as bad arguments, besides ValueError and Gymnasium's own errors. Any other
-    error is a bug and keeps its traceback.
+    `prog` stands before each message; `interrupted` is what Ctrl-C prints, unless the
+    KeyboardInterrupt has a message. Errors of the types `bad_input` count as bad arguments, besides
+    ValueError and Gymnasium's own errors. Any other error is a bug and keeps its traceback.
     """
     try:
         yield
-    except KeyboardInterrupt:
-        print(f"\n{prog}: {interrupted}", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        # Ctrl-C itself brings no words; the code that it stopped may add some.
+        print(f"\n{prog}: {str(error) or interrupted}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except CommandError as error:
         print(f"{prog}: {error}", file=sys.stderr)

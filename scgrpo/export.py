@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from sandboxes.commands import exit_codes
 from scgrpo.config import TrainConfig
 from scgrpo.runs.folders import CONFIG, LATEST, find_run
+from scgrpo.runs.model_card import Weights, base_on_hub, card
 from scgrpo.settings import parse as settings
-
-if TYPE_CHECKING:
-    from huggingface_hub import ModelCard
 
 __all__ = ["card", "export", "main"]
 
@@ -23,9 +20,11 @@ PROG = "scgrpo export hf"
 EXAMPLES = f"""examples:
   {PROG} --out my_model
   {PROG} baseline --checkpoint best --out my_model
+  {PROG} baseline --adapter --out my_adapter
 """
-CURVE_POINTS = 8
-NOT_IN_CARD = ("env", "runs", "name", "resume")
+MERGED = "It was trained by adapters, which are merged into the weights: it needs no other model."
+BASE = "base"
+"""The folder of an export that holds an adapter's base."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,96 +36,101 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         to_terminal()
         run = find_run(args.runs, args.run)
-        out = export(run, args.out, args.checkpoint)
+        out = export(run, args.out, args.checkpoint, merge=not args.adapter)
         print(f"{out}: load it with transformers or model=DIR")
 
 
-def export(run: Path, out: Path, which: str = "latest") -> Path:
+def export(run: Path, out: Path, which: str = "latest", *, merge: bool = True) -> Path:
     """Writes weights, tokenizer and card of a checkpoint to the new folder `out`; returns it.
 
-    `which` is `latest`, `best` (by `validation.every`) or a step. Raises ValueError for a
-    checkpoint that the run lacks or a folder that exists, CheckpointError for a torn one.
+    `which` is `latest`, `best` (by `validation.every`) or a step. Adapters are merged into their
+    base, so that the folder needs no other model; without `merge` they stay apart, and the folder
+    names their base on the hub or holds it. What was written is read back.
+
+    Raises ValueError for a checkpoint that the run lacks, a folder that exists or a base that is
+    gone, CheckpointError for a torn checkpoint, DiskError if the disk does not keep the files.
     """
+    from scgrpo.models.load import is_adapter
     from scgrpo.runs.disk import atomic_folder
     from scgrpo.training import checkpoint
 
-    source = _source(run, which)
+    source = _source(run, which).resolve()
     checkpoint.verify(source)
     if out.exists():
         raise ValueError(f"{out} exists; name a folder that does not")
-    step = checkpoint.step_of(source.resolve())
-    only_for_training = (checkpoint.TRAINER, checkpoint.MANIFEST)
+    if not is_adapter(source):
+        weights, write = Weights("", base_on_hub(run)), _copy
+    elif merge:
+        weights, write = Weights(MERGED, base_on_hub(run)), _write_merged
+    else:
+        weights, write = _apart(source), _write_apart
+
     with atomic_folder(out) as scratch:
-        for file in source.iterdir():
-            if file.name not in only_for_training:
-                shutil.copy2(file, scratch / file.name)
-        card(run, step).save(scratch / "README.md")
+        write(run, source, scratch)
+        step = checkpoint.step_of(source)
+        card(run, step, weights).save(scratch / "README.md")
     return out
 
 
-def card(run: Path, step: int) -> ModelCard:
-    """What the model is, how it was trained and what was measured on it."""
-    from huggingface_hub import ModelCard, ModelCardData
-
-    from scgrpo.runs.log import METRICS, VALIDATION, read_metrics
+def _copy(run: Path, source: Path, target: Path) -> None:
+    """Copies a checkpoint without what only training needs, and compares the copy."""
+    from scgrpo.models.read_back import check_copy
     from scgrpo.training import checkpoint
 
-    # The run may have gone on since: the card tells of this checkpoint's steps alone.
+    only_for_training = (checkpoint.TRAINER, checkpoint.MANIFEST)
+    for file in source.iterdir():
+        if file.name not in only_for_training:
+            shutil.copy2(file, target / file.name)
+            check_copy(file, target / file.name)
+
+
+def _write_merged(run: Path, source: Path, target: Path) -> None:
+    """Writes the model that base and adapter are together."""
+    import torch
+
+    from scgrpo.devices import dtype_of
+    from scgrpo.models.load import load_model
+    from scgrpo.models.read_back import check_weights
+
+    # The run may have trained on a device that this machine does not have.
     config = settings.load(TrainConfig, run / CONFIG)
-    rows = [row for row in read_metrics(run / METRICS) if row["step"] <= step]
-    validation = [row for row in read_metrics(run / VALIDATION) if row["step"] == step]
-    about = ModelCardData(
-        library_name="transformers",
-        pipeline_tag="text-generation",
-        tags=["reinforcement-learning", config.algo, "scgrpo"],
-        base_model=None if config.model == "auto" else config.model,
+    dtype = dtype_of(replace(config, device="auto"))
+    # Summed in float32, so that only the result is rounded.
+    adapter, tokenizer = load_model(source, dtype=torch.float32)
+    model = adapter.merge_and_unload().to(dtype)
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    check_weights(target, model)
+
+
+def _apart(source: Path) -> Weights:
+    """The adapter by itself: its base has a name on the hub, or lies in the export."""
+    from scgrpo.models.load import adapter_base, hub_revision
+
+    if known := hub_revision(adapter_base(source)):
+        name, revision = known
+        return Weights(f"An adapter on {name}, revision {revision}.", name, "peft")
+    about = (
+        f"An adapter on the model in its folder `{BASE}/`: load that, then this folder on it with "
+        "PEFT. `scgrpo` finds it by itself."
     )
-    held_out = ["Not measured: `validation.every` was 0."]
-    if validation:
-        held_out = _validation_table(validation[-1])
-    lines = [
-        f"# {config.algo} on {config.env}",
-        "",
-        f"Step {step} of {config.max_steps} of a run of `scgrpo`, from `model={config.model}`, "
-        f"seed {config.seed}.",
-        "",
-        f"    scgrpo train {_arguments(config)}",
-        "",
-        _budgets(config, checkpoint.step_folder(run / "checkpoints", step)),
-        "",
-        "## Success of the training episodes",
-        "",
-        *_curve(rows),
-        "",
-        "## Success on held-out tasks during training",
-        "",
-        *held_out,
-    ]
-    return ModelCard(f"---\n{about.to_yaml()}\n---\n\n" + "\n".join(lines) + "\n")
+    return Weights(about, BASE, "peft")
 
 
-def _budgets(config: TrainConfig, folder: Path) -> str:
-    """The budgets of tokens that the model was trained with, against its positions."""
-    from scgrpo.models.load import is_model, load_config
-    from scgrpo.preflight.positions import max_positions
+def _write_apart(run: Path, source: Path, target: Path) -> None:
+    """Copies the adapter, and its base if that has no name on the hub."""
+    from scgrpo.models.load import adapter_base, hub_revision, name_base
+    from scgrpo.models.read_back import check_copy
 
-    limits = config.limits
-    sentence = (
-        f"Episodes had at most {limits.episode_tokens} tokens, prompt and replies included, and "
-        f"turns {limits.turn_tokens}."
-    )
-    # Old steps are deleted, and their cards can be asked for still.
-    if not is_model(folder):
-        return sentence
-    positions = max_positions(load_config(folder))
-    if positions is None:
-        return f"{sentence} The model has no limit of positions."
-    if positions < limits.episode_tokens:
-        return (
-            f"{sentence} That is beyond the {positions} positions of the model: longer inputs "
-            "than those are not reliable."
-        )
-    return f"{sentence} The model has {positions} positions."
+    base = adapter_base(source)
+    _copy(run, source, target)
+    known = hub_revision(base)
+    if known is None:
+        (target / BASE).mkdir()
+        for file in filter(Path.is_file, base.iterdir()):
+            shutil.copy2(file, target / BASE / file.name)
+            check_copy(file, target / BASE / file.name)
+    name_base(target, *(known or (BASE, None)))
 
 
 def _source(run: Path, which: str) -> Path:
@@ -157,55 +161,6 @@ def _source(run: Path, which: str) -> Path:
     return path
 
 
-def _arguments(config: TrainConfig) -> str:
-    """Every setting that is not the default."""
-    values = settings.flat(config)
-    defaults = settings.flat(TrainConfig())
-    arguments = [f"env={config.env}"]
-    for key, value in values.items():
-        is_default = value == defaults[key]
-        if is_default or key in NOT_IN_CARD:
-            continue
-        text = _argument_text(value)
-        arguments.append(f"{key}={text}")
-    return " ".join(arguments)
-
-
-def _argument_text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _curve(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The mean success of up to CURVE_POINTS parts of the run, as a table."""
-    if not rows:
-        return ["No step was finished."]
-
-    lines = ["| steps | success |", "|---|--:|"]
-    size = math.ceil(len(rows) / CURVE_POINTS)
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        first = part[0]["step"]
-        last = part[-1]["step"]
-        # A step without a verdict has no success.
-        success = [row["episodes/success"] for row in part]
-        rates = [rate for rate in success if rate is not None]
-        cell = "-"
-        if rates:
-            mean = sum(rates) / len(rates)
-            cell = f"{100 * mean:.0f} %"
-        lines.append(f"| {first}-{last} | {cell} |")
-    return lines
-
-
-def _validation_table(row: dict[str, Any]) -> list[str]:
-    lines = ["| split | success |", "|---|--:|"]
-    for name, value in row.items():
-        if name.startswith("validation/") and value is not None:
-            split = name.removeprefix("validation/")
-            lines.append(f"| {split} | {100 * value:.1f} % |")
-    return lines
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROG,
@@ -231,6 +186,12 @@ def _parser() -> argparse.ArgumentParser:
         default="latest",
         metavar="STEP",
         help="latest (default), best, or a step",
+    )
+    parser.add_argument(
+        "--adapter",
+        action="store_true",
+        help="leave adapters apart from their base, which the export names or holds; "
+        "default: merged",
     )
     parser.add_argument(
         "--runs",

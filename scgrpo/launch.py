@@ -1,13 +1,15 @@
 """A training run from its settings.
 
-The story of a run: open the run folder, load the model, measure it, teach it the tool format if
-it needs that, then repeat: play groups of episodes, take one step on them, write it all down.
+The story of a run: measure the model, teach it the tool format if it needs that, load it, make the
+run's folder, then repeat: play groups of episodes, take one step on them, write it all down.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Set
+import shlex
+from collections.abc import Iterator, Set
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,15 +21,18 @@ from scgrpo.loop import TrainingLoop
 from scgrpo.preflight.run import check_run
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.disk import disk_errors_explained
-from scgrpo.runs.folders import CONFIG, LATEST, find_run, new_run
+from scgrpo.runs.folders import CONFIG, LATEST, StartingRun, find_run, starting_run
+from scgrpo.runs.lock import only_writer
 from scgrpo.settings import parse as settings
 from scgrpo.training.optimizer import adam_of
+from scgrpo.training.run_start import keep_start, saved_start
 from scgrpo.warm_start import starting_weights
 
 __all__ = ["train"]
 
 logger = logging.getLogger(__name__)
 
+NO_RUN = "stopped before training began, so there is no run"
 MAY_DIFFER = {"resume", "name", "runs", "max_steps"}
 """Settings of a resumed run that need not be those it was started with."""
 
@@ -38,30 +43,34 @@ def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
     A resumed run continues with its own settings, and with more `max_steps` if given. `given` names
     the dotted settings that the user set; without it, those that are not the defaults. Raises
     ValueError if one of them differs from the run's. Under `accelerate launch` the processes
-    share the work; rank 0 alone opens the run, warms up and writes.
+    share the work; rank 0 alone opens the run, warms up and writes. It holds the run meanwhile: a
+    second process is refused with ValueError. A start that fails leaves no run.
     """
     if config.plan:
         raise ValueError("plan=true starts no run")
     # A wrong algorithm is refused before anything is loaded or opened.
     algorithm_of(config)
-    with process_group(device_of(config)) as ranks:
-        run = None
-        if config.resume:
-            resumed = ranks.broadcast_object(lambda: resumed_run(config, given))
-            run, config = resumed
-        # What is missing or cannot work is refused before a sandbox or a folder is made.
-        ranks.broadcast_object(lambda: check_run(config))
-        return _train(config, run, ranks)
+    with process_group(device_of(config)) as ranks, ExitStack() as held:
+        if not config.resume:
+            # What is missing or cannot work is refused before a sandbox or a folder is made.
+            ranks.broadcast_object(lambda: check_run(config))
+            return _train_new(config, ranks)
+        run, config = ranks.broadcast_object(lambda: resumed_run(config, given, held))
+        start = ranks.broadcast_object(lambda: saved_start(run, config))
+        ranks.broadcast_object(lambda: check_run(config, start))
+        return _train_on(run, config, start, ranks)
 
 
 def resumed_run(
-    config: TrainConfig, given: Set[str] | None
+    config: TrainConfig, given: Set[str] | None, held: ExitStack
 ) -> tuple[Path, TrainConfig]:
     """The folder of the run that `config` names, and that run's settings.
 
-    Raises ValueError if there is no such run, or a setting of `given` differs from the run's.
+    The run is held until `held` is closed. Raises ValueError if there is no such run, another
+    process holds it, or a setting of `given` differs from the run's.
     """
     run = find_run(config.runs, config.name or LATEST)
+    held.enter_context(only_writer(run, "stop that first, or train another run"))
     saved = settings.load(TrainConfig, run / CONFIG)
     new_values = settings.flat(config)
     saved_values = settings.flat(saved)
@@ -87,49 +96,120 @@ def resumed_run(
     return run, replace(saved, runs=config.runs, resume=True)
 
 
-def _train(config: TrainConfig, run: Path | None, ranks: Ranks) -> Path:
-    """Trains in the folder `run`, or in a new one."""
-    with Rollouts(
-        config.env,
-        config.limits,
-        sandbox=config.sandbox,
-    ) as rollouts:
+def _train_new(config: TrainConfig, ranks: Ranks) -> Path:
+    """Trains a new run, whose folder is there once nothing can refuse it any more."""
+    with ExitStack() as stack:
+        with _interrupts_explained(NO_RUN):
+            rollouts = stack.enter_context(_open_rollouts(config))
+            starting, start = ranks.broadcast_object(
+                lambda: _start(config, rollouts, ranks, stack)
+            )
+            run = starting.path
+            # An engine of its own reads its weights from the run's folder.
+            needs_folder = config.engine.kind != "hf"
+            if needs_folder:
+                ranks.broadcast_object(lambda: _open(starting, config, start))
+            loop = stack.enter_context(_open_loop(run, config, rollouts, start, ranks))
+            if not needs_folder:
+                ranks.broadcast_object(lambda: _open(starting, config, start))
+        try:
+            loop.learn(on_start=starting.begin)
+        except KeyboardInterrupt as error:
+            is_lost = ranks.is_main_process and not starting.has_begun
+            message = NO_RUN if is_lost else _how_to_continue(run)
+            raise KeyboardInterrupt(message) from error
+    return run
+
+
+def _train_on(run: Path, config: TrainConfig, start: Path | None, ranks: Ranks) -> Path:
+    """Trains on in a run that has begun; without a saved `start` from the model's weights."""
+    with _interrupts_explained(_how_to_continue(run)), ExitStack() as stack:
+        rollouts = stack.enter_context(_open_rollouts(config))
+        _log_run(run, ranks)
+        if start is None:
+            start = ranks.broadcast_object(lambda: _start_again(run, config, rollouts))
+        loop = stack.enter_context(_open_loop(run, config, rollouts, start, ranks))
+        loop.learn()
+    return run
+
+
+@contextmanager
+def _interrupts_explained(message: str) -> Iterator[None]:
+    """Gives Ctrl-C in the block the message that the command ends with."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(message) from error
+
+
+def _how_to_continue(run: Path) -> str:
+    command = f"scgrpo train resume=true name={shlex.quote(run.name)}"
+    if run.parent != TrainConfig.runs:
+        command += f" runs={shlex.quote(str(run.parent))}"
+    return f"stopped; continue with: {command}"
+
+
+@contextmanager
+def _open_rollouts(config: TrainConfig) -> Iterator[Rollouts]:
+    """The environment to train on. Raises ValueError if it lacks one of the levels."""
+    with Rollouts(config.env, config.limits, sandbox=config.sandbox) as rollouts:
         known_levels = rollouts.env.levels
         unknown = sorted(set(config.levels) - set(known_levels))
         if unknown:
             raise ValueError(
                 f"levels {unknown} are not among {config.env}'s: {known_levels}"
             )
-
-        # Rank 0 alone makes the folder and warms up; the others wait for it here.
-        run, start = ranks.broadcast_object(
-            lambda: _open_run(config, run, rollouts, ranks)
-        )
-        if ranks.device is not None:
-            config = replace(config, device=str(ranks.device))
-        with TrainingLoop(run, config, rollouts, start, ranks) as loop:
-            loop.learn()
-    return run
+        yield rollouts
 
 
-def _open_run(
-    config: TrainConfig, run: Path | None, rollouts: Rollouts, ranks: Ranks
-) -> tuple[Path, Path]:
-    """The run's folder and the folder of the weights to start from."""
-    # What is missing on this machine is refused before a folder is made.
+def _start(
+    config: TrainConfig, rollouts: Rollouts, ranks: Ranks, stack: ExitStack
+) -> tuple[StartingRun, Path]:
+    """The run, whose name is taken until `stack` is closed, and the weights to start from.
+
+    Rank 0 alone takes the name and warms up.
+    """
+    # What is missing on this machine is refused before hours of a warm start.
     adam_of(config.optimizer)
-    run = run or _new_run(config)
+    starting = stack.enter_context(starting_run(config.runs, config.name))
+    _log_run(starting.path, ranks)
+    return starting, starting_weights(config, rollouts)
+
+
+def _open(starting: StartingRun, config: TrainConfig, start: Path) -> None:
+    """Makes the run's folder with what a run has from the beginning."""
+
+    def fill(folder: Path) -> None:
+        """Writes the settings, and what the results need of the cache."""
+        settings.save(config, folder / CONFIG)
+        keep_start(folder, start, has_adapters=config.lora.rank > 0)
+
+    starting.open(fill)
+
+
+def _start_again(run: Path, config: TrainConfig, rollouts: Rollouts) -> Path:
+    """The weights of a run that has no checkpoint and no start of its own."""
+    adam_of(config.optimizer)
+    start = starting_weights(config, rollouts)
+    with disk_errors_explained(run):
+        keep_start(run, start, has_adapters=config.lora.rank > 0)
+    return start
+
+
+def _log_run(run: Path, ranks: Ranks) -> None:
+    if not ranks.is_main_process:
+        return
     logger.info("run: %s", run)
     if ranks.count > 1:
         how = (
             "the model's layers are sharded" if ranks.sharded else "each with the model"
         )
         logger.info("processes: %d, %s", ranks.count, how)
-    return run, starting_weights(run, config, rollouts)
 
 
-def _new_run(config: TrainConfig) -> Path:
-    run = new_run(config.runs, config.name)
-    with disk_errors_explained(run):
-        settings.save(config, run / CONFIG)
-    return run
+def _open_loop(
+    run: Path, config: TrainConfig, rollouts: Rollouts, start: Path, ranks: Ranks
+) -> TrainingLoop:
+    if ranks.device is not None:
+        config = replace(config, device=str(ranks.device))
+    return TrainingLoop(run, config, rollouts, start, ranks)

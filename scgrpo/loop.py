@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -151,8 +151,10 @@ class TrainingLoop:
     def __exit__(self, *exc: object) -> None:
         self.policy.close()
 
-    def learn(self) -> None:
+    def learn(self, on_start: Callable[[], None] | None = None) -> None:
         """Steps until the configured number is reached.
+
+        Rank 0 calls `on_start` once everything is open and training begins.
 
         On Ctrl-C, and if training cannot go on, every finished step is saved first. Raises
         TrainingError for a step without a verdict, and for a gradient that stays not finite.
@@ -169,6 +171,8 @@ class TrainingLoop:
                     tracker=self.config.tracker,
                 )
                 stack.enter_context(metrics)
+                if on_start is not None:
+                    on_start()
             bar = stack.enter_context(progress(total, "training", shown=is_main))
             bar.advance(self.step)
 

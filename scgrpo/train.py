@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog=PROG,
         examples=EXAMPLES,
     )
-    with exit_codes(PROG, interrupted=f"stopped; continue with: {PROG} resume=true"):
+    with exit_codes(PROG):
         _run(config, settings.given_keys(TrainConfig, argv))
 
 

@@ -27,7 +27,14 @@ from sandboxes import SandboxError
 from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.devices import device_of, dtype_of
 from scgrpo.models.attention import use_packed
-from scgrpo.models.load import cache_folder, is_model, load_model, resolve_model
+from scgrpo.models.load import (
+    adapter_base,
+    is_adapter,
+    is_model,
+    load_model,
+    resolve_model,
+)
+from scgrpo.models.read_back import check_weights
 from scgrpo.models.scoring import predicting_states, token_scores
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.chat_options import ChatOptions
@@ -36,9 +43,9 @@ from scgrpo.preflight.positions import max_positions
 from scgrpo.rollouts import Rollouts, malformed_share, success_rate
 from scgrpo.runs.disk import atomic_folder
 from scgrpo.runs.log import progress
-from scgrpo.training import checkpoint
 from scgrpo.training.causes import describe_long_prompt
 from scgrpo.training.optimizer import MasterAdamW
+from scgrpo.training.run_start import warm_start_cache
 
 __all__ = ["cache_key", "starting_weights", "warm_start", "with_token_ids"]
 
@@ -48,17 +55,13 @@ EPISODES_PER_TASK = 4
 LAYOUT_VERSION = 2
 
 
-def starting_weights(run: Path, config: TrainConfig, rollouts: Rollouts) -> Path:
-    """The folder to load: the model's own, or a warm start's, linked as `run/warm_start`.
+def starting_weights(config: TrainConfig, rollouts: Rollouts) -> Path:
+    """The folder that a new run starts from: the model's own, or a warm start's in the cache.
 
-    A resumed run takes what it started from. Raises ValueError for a model that does not exist or
-    cannot be loaded.
+    Raises ValueError for a model that does not exist or cannot be loaded.
     """
-    link = run / "warm_start"
     base = resolve_model(config.model)
-    if link.is_dir():
-        return link.resolve()
-    if not _needs_warm_start(run, base, config, rollouts):
+    if not _needs_warm_start(base, config, rollouts):
         return base
 
     # Runs of the same settings share one warm start.
@@ -73,7 +76,7 @@ def starting_weights(run: Path, config: TrainConfig, rollouts: Rollouts) -> Path
         config.seed,
         config.chat,
     )
-    cached = cache_folder() / "warm_start" / key
+    cached = warm_start_cache() / key
     if is_model(cached):
         logger.info("warm start: loaded from the cache, %s", cached)
     else:
@@ -89,9 +92,6 @@ def starting_weights(run: Path, config: TrainConfig, rollouts: Rollouts) -> Path
             seed=config.seed,
             chat_options=config.chat,
         )
-    # The link may point to a cache that was cleared.
-    link.unlink(missing_ok=True)
-    link.symlink_to(cached, target_is_directory=True)
     return cached
 
 
@@ -118,6 +118,7 @@ def warm_start(
     with atomic_folder(folder) as scratch:
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
+        check_weights(scratch, model)
 
     solved = sum(bool(episode.verified) for episode in episodes)
     logger.info(
@@ -142,8 +143,9 @@ def cache_key(
 ) -> str:
     """Hex digest over everything that the stage's result depends on."""
     digest = hashlib.sha256()
-    files = [path for path in model.iterdir() if path.is_file()]
-    for file in sorted(files):
+    folders = [model, adapter_base(model)] if is_adapter(model) else [model]
+    files = [path for folder in folders for path in sorted(folder.iterdir())]
+    for file in filter(Path.is_file, files):
         with file.open("rb") as opened:
             content = hashlib.file_digest(opened, "sha256").digest()
         digest.update(file.name.encode() + content)
@@ -216,12 +218,9 @@ def _within_positions(data: list[Episode], model: PreTrainedModel) -> list[Episo
     return short
 
 
-def _needs_warm_start(
-    run: Path, base: Path, config: TrainConfig, rollouts: Rollouts
-) -> bool:
+def _needs_warm_start(base: Path, config: TrainConfig, rollouts: Rollouts) -> bool:
     options = config.warm_start
-    was_trained = config.resume and checkpoint.latest(run / "checkpoints") is not None
-    if was_trained or options.mode == "never":
+    if options.mode == "never":
         return False
     if options.mode == "always":
         return True

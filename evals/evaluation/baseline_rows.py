@@ -19,11 +19,12 @@ from evals.report.tables import finite
 from evals.statistics import success_rate
 from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.load import cache_folder, is_model, load_model, resolve_model
+from scgrpo.models.load import is_model, load_model, resolve_model
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.preflight.positions import check_positions
 from scgrpo.rollouts import Rollouts
+from scgrpo.training.run_start import warm_start_cache
 from scgrpo.warm_start import cache_key, warm_start
 
 __all__ = ["baseline_rows"]
@@ -143,7 +144,7 @@ def _warm_start(play: Rollouts, level: int, base: Path, config: TrainConfig) -> 
     key = cache_key(
         base, play.env, level, options, str(dtype), config.seed, config.chat
     )
-    folder = cache_folder() / "warm_start" / key
+    folder = warm_start_cache() / key
     if not is_model(folder):
         model, tokenizer = load_model(base, dtype=dtype)
         model.to(device_of(config))

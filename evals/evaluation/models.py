@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from jinja2 import TemplateError
 from safetensors import SafetensorError
@@ -17,7 +18,14 @@ from evals.evaluation.arguments import RUNS
 from sandboxes import SandboxConfig
 from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.load import is_model, load_model, load_tokenizer, resolve_model
+from scgrpo.models.load import (
+    adapter_base,
+    is_adapter,
+    is_model,
+    load_model,
+    load_tokenizer,
+    resolve_model,
+)
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.chat_options import ChatOptions
 from scgrpo.policies.completions import Server
@@ -77,16 +85,24 @@ class EvaluatedModel:
             return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
         digest = hashlib.sha256()
-        files = {file for pattern in WEIGHTS for file in self.folder.glob(pattern)}
-        for file in sorted(files, key=lambda file: file.name):
-            # The manifest covers the optimizer's state too, which changes no answer.
-            if file.name == checkpoint.MANIFEST:
-                continue
-            digest.update(file.name.encode() + b"\0")
-            with file.open("rb") as opened:
-                content = hashlib.file_digest(opened, "sha256")
-            digest.update(content.digest())
+        _add_files(digest, self.folder)
+        # An adapter says something else on another base.
+        if is_adapter(self.folder):
+            _add_files(digest, adapter_base(self.folder))
         return digest.hexdigest()
+
+
+def _add_files(digest: Any, folder: Path) -> None:
+    """Feeds names and contents of a model's files to the digest."""
+    files = {file for pattern in WEIGHTS for file in folder.glob(pattern)}
+    for file in sorted(files, key=lambda file: file.name):
+        # The manifest covers the optimizer's state too, which changes no answer.
+        if file.name == checkpoint.MANIFEST:
+            continue
+        digest.update(file.name.encode() + b"\0")
+        with file.open("rb") as opened:
+            content = hashlib.file_digest(opened, "sha256")
+        digest.update(content.digest())
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from evals.evaluation.suites import Suite
 from sandboxes.commands import CommandError
 from scgrpo.policies.server import ServerPolicy
 from scgrpo.rollouts import Rollouts
+from scgrpo.runs.lock import only_writer
 
 __all__ = ["EvaluationError", "check_complete", "play_missing"]
 
@@ -28,8 +29,17 @@ def play_missing(
 ) -> tuple[str, Budget]:
     """Announces and plays what is not on disk, one model in memory at a time.
 
-    Returns the words for what stopped it early, empty if nothing did, and the budget.
+    Returns the words for what stopped it early, empty if nothing did, and the budget. Raises
+    ValueError if another process evaluates into the same folder.
     """
+    advice = "wait for it, or choose another folder by --out"
+    with only_writer(evaluation.folder, advice):
+        return _play_missing(evaluation, arguments)
+
+
+def _play_missing(
+    evaluation: Evaluation, arguments: argparse.Namespace
+) -> tuple[str, Budget]:
     missing = {model.label: evaluation.missing(model) for model in evaluation.models}
     announce(evaluation, missing, arguments.concurrency)
     budget = Budget(

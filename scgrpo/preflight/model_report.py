@@ -16,6 +16,7 @@ from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_config, load_model, load_tokenizer, resolve_model
 from scgrpo.models.scoring import output_layer, predicting_states
 from scgrpo.policies.chat import Chat
+from scgrpo.preflight.adapters import check_adapters
 from scgrpo.preflight.memory import (
     available_memory_mib,
     model_size,
@@ -94,6 +95,10 @@ def model_report(config: TrainConfig) -> ModelReport:
     architectures = getattr(about, "architectures", None) or [type(about).__name__]
     report = ModelReport(config.model, str(folder), architectures[0])
 
+    try:
+        check_adapters(folder, config)
+    except ValueError as error:
+        report.problems.append(str(error))
     _add_chat(report, config, tokenizer)
     _add_budgets(report, config, about)
     _add_memory(report, config, about)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 from envs import registry
 from envs.base import TextEnv
@@ -12,6 +13,7 @@ from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.rule import reads_references
 from scgrpo.models.load import load_tokenizer, resolve_model
 from scgrpo.policies.chat import Chat
+from scgrpo.preflight.adapters import check_adapters
 from scgrpo.preflight.openings import check_gold_prompts, check_openings
 from scgrpo.preflight.positions import check_positions
 from scgrpo.teachers.prompt_ids import solution_of
@@ -19,13 +21,15 @@ from scgrpo.teachers.prompt_ids import solution_of
 __all__ = ["check_run", "shown_reference"]
 
 
-def check_run(config: TrainConfig) -> None:
+def check_run(config: TrainConfig, start: Path | None = None) -> None:
     """Raises ValueError if the model, its teacher or the tasks cannot keep to the run's budgets.
 
-    It reads configurations, the tokenizer, and the longest prompts of the training tasks.
+    It reads configurations, the tokenizer, and the longest prompts of the training tasks. A run
+    that goes on is checked with `start`, what it goes on from.
     """
     reference = shown_reference(config)
-    folder = resolve_model(config.model)
+    folder = start or resolve_model(config.model)
+    check_adapters(folder, config)
     check_positions(folder, config.limits, reference, name=config.model)
     if config.teacher:
         teacher = resolve_model(config.teacher)

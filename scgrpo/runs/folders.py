@@ -1,7 +1,9 @@
 """Run folders: where a training run keeps everything, and from a name or folder to a run.
 
 runs/<name>/config.yaml metrics.jsonl validation.jsonl tensorboard/ episodes/ credit/
-runs/<name>/checkpoints/ warm_start/ evals/
+runs/<name>/checkpoints/ evals/
+runs/<name>/warm_start/ base/    what the run's checkpoints stand on, if they need it
+runs/<name>/.lock                held by the process that trains
 runs/latest -> <name>
 """
 
@@ -9,58 +11,157 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import shutil
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from scgrpo.runs.disk import disk_errors_explained, link_atomically
+from scgrpo.runs.disk import DiskError, disk_errors_explained, link_atomically
+from scgrpo.runs.lock import LOCK, Hold, only_writer
 
 __all__ = [
     "CONFIG",
     "LATEST",
+    "StartingRun",
     "all_runs",
     "find_run",
     "is_run",
     "new_run",
     "newest_run",
+    "starting_run",
 ]
 
 LATEST = "latest"
+STARTING = ".starting"
+DEAD_AFTER_S = 3600.0
 FOLDERS = ("tensorboard", "episodes", "checkpoints", "evals")
 CONFIG = "config.yaml"
 RUN_PARTS = ("checkpoints", "episodes", "metrics.jsonl")
 """A folder with one of these is a run even without its settings, such as one copied in parts."""
 
 
-def new_run(root: Path, name: str = "") -> Path:
-    """Makes `root/name` with its folders and points `root/latest` at it.
+class StartingRun:
+    """A run that no one sees yet: its name is taken, and a start that fails leaves nothing.
+
+    | attribute | meaning |
+    |---|---|
+    | path | the folder that the run will have |
+    | has_begun | it is kept from now on |
+    """
+
+    def __init__(self, path: Path, hold: Hold) -> None:
+        self.path = path
+        self._hold = hold
+        self.has_begun = False
+
+    def open(self, fill: Callable[[Path], None]) -> None:
+        """Makes the run's folder in one step, with what `fill` writes into it.
+
+        Raises ValueError if the run exists by now, DiskError if the disk cannot be written.
+        """
+        scratch = self._hold.folder
+        with disk_errors_explained(self.path):
+            # A killed process may have got that far.
+            _empty(scratch)
+            for folder in FOLDERS:
+                (scratch / folder).mkdir()
+            fill(scratch)
+            try:
+                scratch.rename(self.path)
+            except OSError as error:
+                if not self.path.exists():
+                    raise
+                raise _exists(self.path) from error
+            self._hold.folder = self.path
+
+    def begin(self) -> None:
+        """Keeps the open run from now on, and points the link `latest` at it."""
+        link_atomically(self.path.parent / LATEST, self.path.name)
+        self.has_begun = True
+
+    def remove_failed(self) -> None:
+        """Removes what a run that has not begun has left."""
+        if not self.has_begun:
+            shutil.rmtree(self._hold.folder, ignore_errors=True)
+
+
+@contextmanager
+def starting_run(root: Path, name: str = "") -> Iterator[StartingRun]:
+    """A new run `root/name`, held for the block and removed unless it begins there.
 
     Without a name the date and time make one, with a number if two runs start in one second.
-    Raises ValueError when the run exists, DiskError when the folder cannot be made.
+    Raises ValueError when the run exists or another process starts it, DiskError when its folder
+    cannot be made.
     """
-    name = name or _free_name(root)
-    if name == LATEST or name.startswith(".") or Path(name).name != name:
+    with disk_errors_explained(root / name):
+        _remove_dead_starts(root)
+        path = root / (name or _free_name(root))
+    is_plain = path.parent == root and path.name == name and name.isprintable()
+    if name and (not is_plain or name == LATEST or name.startswith(".")):
         raise ValueError(
             f"got name={name!r}, expected a plain folder name other than {LATEST!r}"
         )
-    run = root / name
-    with disk_errors_explained(run):
-        root.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        raise _exists(path)
+
+    with ExitStack() as stack:
+        with disk_errors_explained(path):
+            advice = "choose another name for this run"
+            hold = stack.enter_context(only_writer(_scratch(path), advice))
+        starting = StartingRun(path, hold)
         try:
-            run.mkdir()
-        except FileExistsError as error:
-            raise ValueError(
-                f"the run {run} exists; continue it with resume=true, or choose another name"
-            ) from error
-        for folder in FOLDERS:
-            (run / folder).mkdir()
-        link_atomically(root / LATEST, name)
-    return run
+            yield starting
+        finally:
+            starting.remove_failed()
+
+
+def new_run(root: Path, name: str = "") -> Path:
+    """Makes `root/name` with its folders and points `root/latest` at it; see `starting_run`."""
+    with starting_run(root, name) as starting:
+        starting.open(lambda _: None)
+        starting.begin()
+    return starting.path
+
+
+def _exists(run: Path) -> ValueError:
+    return ValueError(
+        f"the run {run} exists; continue it with resume=true, or choose another name"
+    )
 
 
 def _free_name(root: Path) -> str:
     now = time.strftime("%Y%m%d-%H%M%S")
     names = itertools.chain([now], (f"{now}-{number}" for number in itertools.count(2)))
-    return next(name for name in names if not (root / name).exists())
+    return next(
+        name
+        for name in names
+        if not (root / name).exists() and not _scratch(root / name).exists()
+    )
+
+
+def _scratch(run: Path) -> Path:
+    """Where a run is prepared; the dot keeps it from being a run's name."""
+    return run.with_name(f".{run.name}{STARTING}")
+
+
+def _remove_dead_starts(root: Path) -> None:
+    """Removes what killed processes left of runs that had not begun."""
+    for scratch in root.glob(f".*{STARTING}"):
+        # Another process may be about to lock a new one; that of a living process is locked.
+        if time.time() - scratch.stat().st_mtime < DEAD_AFTER_S:
+            continue
+        with suppress(ValueError, DiskError), only_writer(scratch, ""):
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    """Removes everything but the lock."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def find_run(root: Path, name: str) -> Path:
@@ -105,7 +206,7 @@ def all_runs(root: Path) -> list[Path]:
     runs: list[Path] = []
     for checkpoints in root.glob("*/checkpoints"):
         run = checkpoints.parent
-        if run.name != LATEST:
+        if run.name != LATEST and not run.name.startswith("."):
             runs.append(run)
     return sorted(runs, key=lambda run: (run.stat().st_mtime_ns, run.name))
 

@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,11 +18,19 @@ from transformers import PreTrainedTokenizerBase
 
 from sandboxes.commands import CommandError
 from scgrpo.distributed.sharding import load_full_state_dict
-from scgrpo.models.load import load_model
+from scgrpo.models.load import is_adapter, load_model, name_base
+from scgrpo.models.read_back import (
+    UNREADABLE,
+    ReadBackError,
+    check_equal,
+    check_weights,
+)
 from scgrpo.runs.disk import atomic_folder, link_atomically, remove_scratch
 
 __all__ = [
     "BEST",
+    "MANIFEST",
+    "TRAINER",
     "CheckpointError",
     "step_folder",
     "latest",
@@ -62,14 +71,18 @@ def save(
     optimizer: Mapping[str, Any],
     state: Mapping[str, Any],
     weights: Mapping[str, Any] | None = None,
+    base: tuple[str, str | None] | None = None,
     keep: int | None = None,
 ) -> Path:
     """Writes `folder/step-000012` whole or not at all, then deletes all but the `keep` newest.
 
-    Weights keep their dtype; of a `PeftModel` the adapter is written, with its base's name.
-    `optimizer` is its state; `weights` are the complete ones of a sharded model, else None.
-    `state` holds plain values and tensors (see `random_state`). Raises DiskError when the disk is
-    full or cannot be written; the checkpoints before it stay good.
+    Weights keep their dtype; of a `PeftModel` the adapter is written, which names its `base` and
+    that one's revision (default: the path that it was loaded from). `optimizer` is its state;
+    `weights` are the complete ones of a sharded model, else None. `state` holds plain values and
+    tensors (see `random_state`).
+
+    It is read back before it counts. Raises CheckpointError if the disk gives back something else,
+    DiskError when it is full or cannot be written; the checkpoints before it stay good.
     """
     _check_plain(state, "state")
     target = step_folder(folder, step)
@@ -78,8 +91,13 @@ def save(
     with atomic_folder(target) as scratch:
         model.save_pretrained(scratch, state_dict=weights)
         tokenizer.save_pretrained(scratch)
+        if base is not None and is_adapter(scratch):
+            name_base(scratch, *base)
         with (scratch / TRAINER).open("wb") as file:
             torch.save(content, file)
+        # Before the manifest, which would hold for a torn file as well as for a whole one.
+        check_weights(scratch, model, weights)
+        _check_trainer(scratch / TRAINER, content)
         # Last, because it lists every other file.
         _write_manifest(scratch)
     if keep is not None:
@@ -183,6 +201,19 @@ def _delete_old(folder: Path, keep: int) -> None:
     for path in _newest_first(folder)[max(keep, 1) :]:
         if path.resolve() != best:
             shutil.rmtree(path)
+
+
+def _check_trainer(path: Path, content: Mapping[str, Any]) -> None:
+    """Raises ReadBackError unless the file holds the content."""
+    try:
+        # Mapped, because an optimizer's state is twice as large as the weights.
+        saved = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except (*UNREADABLE, UnpicklingError) as error:
+        raise ReadBackError(
+            f"cannot write {path}: read back at once, it is torn ({error}). Choose a folder on "
+            "another disk; what was there before is as it was"
+        ) from error
+    check_equal(path, saved, content)
 
 
 def _write_manifest(folder: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from scgrpo.config import TrainConfig
@@ -16,6 +17,7 @@ from scgrpo.distributed.sharding import full_state_dict
 from scgrpo.training import checkpoint
 from scgrpo.training.curriculum import LevelCurriculum
 from scgrpo.training.optimizer import MasterAdamW
+from scgrpo.training.run_start import base_of_checkpoints
 
 __all__ = ["RunCheckpoints"]
 
@@ -81,10 +83,23 @@ class RunCheckpoints:
                 tokenizer=self._tokenizer,
                 optimizer=optimizer,
                 weights=weights,
+                base=self._base(),
                 state=self._state,
                 keep=self._config.keep_checkpoints,
             )
         self.saved = self.step
+
+    def _base(self) -> tuple[str, str | None] | None:
+        """How a checkpoint of adapters names the model that they stand on; None for another."""
+        if not isinstance(self._model, PeftModel):
+            return None
+        run = self._folder.parent
+        about = self._model.peft_config["default"]
+        base, revision = base_of_checkpoints(run, str(about.base_model_name_or_path))
+        # The library reads the base's configuration there, and a cache may be gone by now.
+        if base.startswith("."):
+            about.base_model_name_or_path = str(run / Path(base).name)
+        return base, revision
 
     def mark_best(self) -> None:
         """Makes the last finished step the run's best one, and saves it if it is not saved."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from envs.toy.guess import ToyGuess
 from evals.baselines import main
 from scgrpo.models.tiny import make_tiny
+from scgrpo.runs.lock import only_writer
 from tests.evals.evaluation.test_budgets import ENV
 
 
@@ -59,6 +61,12 @@ def test_what_was_measured_is_not_measured_again(tmp_path, capsys):
     capsys.readouterr()
     measured(tmp_path, "--no-model", "--random", "10", "--oracle", "0")
     assert capsys.readouterr().out == ""
+
+
+def test_two_processes_do_not_measure_into_one_folder(tmp_path, capsys):
+    with only_writer(tmp_path, ""), pytest.raises(SystemExit, match="2"):
+        measured(tmp_path, "--no-model", "--random", "10", "--oracle", "0")
+    assert f"in use by process {os.getpid()}" in capsys.readouterr().err
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import shutil
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from envs.rollout import Limits
+from evals import twins
 from evals.run import main
 from scgrpo.config import TrainConfig
 from scgrpo.models.load import load_model
@@ -22,6 +24,7 @@ from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.runs import folders as runs
+from scgrpo.runs.lock import only_writer
 from scgrpo.settings import parse as settings
 from scgrpo.training import checkpoint
 from scgrpo.training.optimizer import MasterAdamW
@@ -389,6 +392,22 @@ def test_without_any_verdict_the_report_says_why_and_the_command_fails(
     )
     assert scores["warm-started"]["success"]["value"] is None
     assert scores["trained"]["episodes"] == 2
+
+
+@pytest.mark.parametrize("command", [main, twins.main])
+def test_a_second_evaluation_into_a_folder_is_refused_while_the_first_lives(
+    command, here, capsys
+):
+    words = ["--levels", "0", "--tasks", "1", "--rollouts", "1"]
+    folder = here / "runs/first/evals"
+    with only_writer(folder, ""), pytest.raises(SystemExit, match="2"):
+        command(words)
+    said = capsys.readouterr().err
+    assert f"evals is in use by process {os.getpid()} on " in said
+    assert "choose another folder by --out" in said
+    assert not (folder / "episodes").exists()
+    command(words)
+    assert (folder / "episodes").is_dir()
 
 
 def test_help_teaches_with_examples(capsys):

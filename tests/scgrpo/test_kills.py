@@ -68,9 +68,13 @@ def learn(run: Path, config: TrainConfig) -> None:
 
 
 def told(run: Path) -> list[Mapping[str, Any]]:
-    """The metrics without the times, which no run repeats."""
+    """The metrics without times and memory, which no run repeats."""
     return [
-        {key: value for key, value in row.items() if not key.startswith("time")}
+        {
+            key: value
+            for key, value in row.items()
+            if not key.startswith(("time", "memory/"))
+        }
         for row in read_metrics(run / "metrics.jsonl")
     ]
 

@@ -8,10 +8,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
@@ -20,6 +22,7 @@ from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts
+from scgrpo.runs.disk import DiskError
 from scgrpo.warm_start import cache_key, starting_weights, warm_start, with_token_ids
 
 SHORT = WarmStartConfig(mode="always", episodes=8, steps=3, lr=1e-3)
@@ -93,53 +96,60 @@ def test_it_learns_to_end_its_turns(tiny: Path, tmp_path: Path):
     assert second[chat.end_id] > 0.75
 
 
-def test_it_runs_once_for_the_same_inputs(
-    tiny: Path, tmp_path: Path, cache: Path, caplog
-):
+def test_it_runs_once_for_the_same_inputs(tiny: Path, cache: Path, caplog):
     caplog.set_level(logging.INFO, "scgrpo")
     with Rollouts("toy_guess", LIMITS) as play:
-        for name in ("one", "two"):
-            (tmp_path / name).mkdir()
-        first = starting_weights(tmp_path / "one", config(tiny), play)
+        first = starting_weights(config(tiny), play)
         assert "warm start: 3 steps on 8 random episodes" in caplog.text
         caplog.clear()
-        assert starting_weights(tmp_path / "two", config(tiny), play) == first
+        assert starting_weights(config(tiny), play) == first
         assert f"warm start: loaded from the cache, {first}" in caplog.text
-        caplog.clear()
-        # A resumed run finds its own, whatever the settings say by now.
-        (tmp_path / "one" / "checkpoints").mkdir()
-        again = starting_weights(tmp_path / "one", config(tiny), play)
-        assert again == first
-        assert not caplog.text
     assert first.parent == cache / "warm_start"
-    assert (tmp_path / "one" / "warm_start").resolve() == first
 
 
-def test_a_cleared_cache_is_filled_again(tiny: Path, tmp_path: Path, cache: Path):
+def test_a_cleared_cache_is_filled_again(tiny: Path, cache: Path):
     with Rollouts("toy_guess", LIMITS) as play:
-        first = starting_weights(tmp_path, config(tiny), play)
+        first = starting_weights(config(tiny), play)
         shutil.rmtree(cache)
-        assert starting_weights(tmp_path, config(tiny), play) == first
+        assert starting_weights(config(tiny), play) == first
     assert (first / "model.safetensors").is_file()
 
 
-def test_without_one_the_models_own_weights_are_used(tiny: Path, tmp_path: Path):
+def test_without_one_the_models_own_weights_are_used(tiny: Path):
     with Rollouts("toy_guess", LIMITS) as play:
         never = config(tiny, replace(SHORT, mode="never"))
-        assert starting_weights(tmp_path, never, play) == tiny
-    assert not (tmp_path / "warm_start").exists()
+        assert starting_weights(never, play) == tiny
+
+
+def test_a_torn_warm_start_does_not_reach_the_cache(
+    tiny: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    save = PreTrainedModel.save_pretrained
+
+    def tears(self: PreTrainedModel, folder: Path, **options: Any) -> None:
+        save(self, folder, **options)
+        weights = Path(folder) / "model.safetensors"
+        os.truncate(weights, weights.stat().st_size - 10)
+
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", tears)
+    with (
+        Rollouts("toy_guess", LIMITS) as play,
+        pytest.raises(DiskError, match="read back at once, it is no model"),
+    ):
+        starting_weights(config(tiny), play)
+    assert list((cache / "warm_start").iterdir()) == []
 
 
 @pytest.mark.parametrize(("threshold", "warm"), [(0.0, False), (1.0, True)])
 def test_auto_measures_first_and_says_what_follows(
-    tiny: Path, tmp_path: Path, caplog, threshold: float, warm: bool
+    tiny: Path, caplog, threshold: float, warm: bool
 ):
     caplog.set_level(logging.INFO, "scgrpo")
     options = replace(
         SHORT, mode="auto", success_threshold=threshold, measure_episodes=8
     )
     with Rollouts("toy_guess", LIMITS) as play:
-        found = starting_weights(tmp_path, config(tiny, options), play)
+        found = starting_weights(config(tiny, options), play)
     assert (found != tiny) == warm
     assert "starting success 0.0 % of 8 episodes" in caplog.text
     assert ("so a warm start" if warm else "no warm start") in caplog.text
@@ -224,24 +234,19 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_an_environment_without_random_turns_starts_from_the_models_own_weights(
-    tiny: Path, tmp_path: Path, example: str, caplog
+    tiny: Path, example: str, caplog
 ):
     asked = replace(
         config(tiny, WarmStartConfig(measure_episodes=4)),
         env=example,
         levels=(),
     )
-    run = tmp_path / "run"
-    run.mkdir()
     with Rollouts(asked.env, LIMITS) as play, caplog.at_level(logging.WARNING):
-        assert starting_weights(run, asked, play) == tiny
+        assert starting_weights(asked, play) == tiny
     assert "defines no random_turn" in caplog.text
-    assert not (run / "warm_start").exists()
 
 
-def test_prompts_without_room_for_a_turn_start_no_warm_start(
-    tiny: Path, tmp_path: Path
-):
+def test_prompts_without_room_for_a_turn_start_no_warm_start(tiny: Path, cache: Path):
     """No success was measured: that is no success that is too low."""
     options = replace(SHORT, mode="auto", measure_episodes=8)
     short = replace(config(tiny, options), limits=Limits(3, 40))
@@ -251,8 +256,8 @@ def test_prompts_without_room_for_a_turn_start_no_warm_start(
             ValueError, match=r"no episode of level 0 can begin: .* 80 tokens"
         ),
     ):
-        starting_weights(tmp_path, short, play)
-    assert not (tmp_path / "warm_start").exists()
+        starting_weights(short, play)
+    assert not (cache / "warm_start").exists()
 
 
 def test_it_learns_from_episodes_that_the_model_can_read(tiny: Path, tmp_path: Path):

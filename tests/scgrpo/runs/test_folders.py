@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from scgrpo.runs.disk import DiskError
-from scgrpo.runs.folders import find_run, new_run, newest_run
+from scgrpo.runs.folders import (
+    all_runs,
+    find_run,
+    new_run,
+    newest_run,
+    starting_run,
+)
 
 
 def test_a_new_run_has_its_folders_and_is_the_latest(tmp_path: Path) -> None:
@@ -93,3 +99,79 @@ def test_runs_that_start_in_one_second_have_names_of_their_own(tmp_path, monkeyp
     monkeypatch.setattr("time.strftime", lambda form: "20261129-001835")
     names = [new_run(tmp_path).name for _ in range(3)]
     assert names == ["20261129-001835", "20261129-001835-2", "20261129-001835-3"]
+
+
+def test_a_run_is_there_when_it_is_opened_and_the_latest_when_it_begins(
+    tmp_path: Path,
+) -> None:
+    before = new_run(tmp_path, "before")
+    with starting_run(tmp_path, "a") as starting:
+        assert not starting.path.exists()
+        assert all_runs(tmp_path) == [before]
+        starting.open(lambda folder: settings_in(folder))
+        assert find_run(tmp_path, "a") == starting.path
+        assert newest_run(tmp_path) == before
+        starting.begin()
+        assert newest_run(tmp_path) == starting.path
+    assert (starting.path / "config.yaml").is_file()
+
+
+def settings_in(folder: Path) -> None:
+    (folder / "config.yaml").write_text("env: toy_guess\n")
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_start_that_fails_leaves_no_run(is_open: bool, tmp_path: Path) -> None:
+    before = new_run(tmp_path, "before")
+
+    def start() -> None:
+        with starting_run(tmp_path, "a") as starting:
+            if is_open:
+                starting.open(settings_in)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["before", "latest"]
+    assert newest_run(tmp_path) == before
+
+
+def test_a_name_that_another_process_starts_is_refused(tmp_path: Path) -> None:
+    with (
+        starting_run(tmp_path, "a"),
+        pytest.raises(
+            ValueError, match=rf"process {os.getpid()} .*choose another name"
+        ),
+        starting_run(tmp_path, "a"),
+    ):
+        pass
+
+
+def test_a_start_that_was_killed_is_in_nobodys_way(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        dead = tmp_path / f".{name}.starting"
+        (dead / "checkpoints").mkdir(parents=True)
+        (dead / ".lock").write_text("{}")
+    os.utime(tmp_path / ".b.starting", (1, 1))
+    with pytest.raises(ValueError, match="there is no run"):
+        newest_run(tmp_path)
+    assert new_run(tmp_path, "a").is_dir()
+    # Old ones of other names are cleared away.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "latest"]
+
+
+def test_a_run_made_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    def start() -> None:
+        with starting_run(tmp_path, "a") as starting:
+            (tmp_path / "a").mkdir()
+            settings_in(tmp_path / "a")
+            starting.open(lambda _: None)
+
+    with pytest.raises(ValueError, match="exists; continue it"):
+        start()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["config.yaml"]
+
+
+def test_a_name_with_control_characters_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected a plain folder name"):
+        new_run(tmp_path, "a\x1b[2J")

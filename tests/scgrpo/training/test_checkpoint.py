@@ -222,3 +222,41 @@ def test_the_manifest_names_every_file(tiny: Path, tmp_path: Path) -> None:
     manifest = json.loads((path / "manifest.json").read_text())
     assert {*manifest, "manifest.json"} == {file.name for file in path.iterdir()}
     assert checkpoint.step_of(path) == 7
+
+
+def spoil(path: Path, damage: str) -> None:
+    """What a failing disk does to a file that was written without an error."""
+    if damage == "torn":
+        os.truncate(path, path.stat().st_size - 100)
+        return
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "trainer.pt"])
+@pytest.mark.parametrize("damage", ["torn", "changed"])
+def test_a_save_that_the_disk_spoils_is_noticed_and_costs_nothing(
+    damage: str, name: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest of what lies on the disk holds for spoiled files as for whole ones."""
+    training = Training(tiny)
+    training.step()
+    good = training.save(tmp_path, 1)
+    torch_save = torch.save
+
+    def spoils(content: Any, file: Any) -> None:
+        torch_save(content, file)
+        file.flush()
+        spoil(Path(file.name).with_name(name), damage)
+
+    monkeypatch.setattr(torch, "save", spoils)
+    with pytest.raises(DiskError, match=r"step-000002.*: read back at once, it"):
+        training.save(tmp_path, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
+    assert latest(tmp_path) == good
+    monkeypatch.undo()
+    training.save(tmp_path, 2)
+    assert latest(tmp_path) == tmp_path / "step-000002"

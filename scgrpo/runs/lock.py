@@ -1,0 +1,99 @@
+"""One writer: what a process writes to is refused to every other one while that process lives."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from scgrpo.runs.disk import disk_errors_explained
+
+__all__ = ["LOCK", "Hold", "only_writer"]
+
+LOCK = ".lock"
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
+"""What a disk answers that cannot lock files."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Hold:
+    """A folder that this process holds; who renames it says so by setting `folder`."""
+
+    folder: Path
+
+
+@contextmanager
+def only_writer(folder: Path, advice: str) -> Iterator[Hold]:
+    """Holds the folder for the block; it is made if there is none.
+
+    The lock is the operating system's, so that of a process that died holds nothing. Raises
+    ValueError that names the process that holds the folder; `advice` says what to do then.
+    """
+    lock = FileLock(folder / LOCK)
+    with disk_errors_explained(folder), ExitStack() as undo:
+        if not folder.exists():
+            undo.callback(_remove_if_empty, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        _acquire(lock, folder, advice)
+        hold = Hold(folder)
+        undo.callback(_release, lock, hold)
+        _write_holder(folder)
+        undo = undo.pop_all()
+    with undo:
+        yield hold
+
+
+def _acquire(lock: FileLock, folder: Path, advice: str) -> None:
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        holder = _holder(folder / LOCK)
+        raise ValueError(f"{folder} is in use by {holder}; {advice}") from error
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        logger.warning(
+            "the disk of %s has no locks: let no second process write there", folder
+        )
+
+
+def _release(lock: FileLock, hold: Hold) -> None:
+    # Whoever has opened this file meanwhile sees that it is not the folder's any more.
+    with suppress(OSError):
+        (hold.folder / LOCK).unlink()
+    lock.release()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _write_holder(folder: Path) -> None:
+    text = json.dumps(_this_process())
+    (folder / LOCK).write_text(text + "\n")
+
+
+def _this_process() -> dict[str, str | int]:
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    return {"pid": os.getpid(), "host": platform.node(), "since": now}
+
+
+def _holder(path: Path) -> str:
+    """The process that holds a lock, in words."""
+    # It may be about to write its name.
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        about = json.loads(path.read_text())
+        return f"process {about['pid']} on {about['host']} since {about['since']}"
+    return "another process"
