@@ -271,7 +271,7 @@ def test_names_are_shown_letter_by_letter(tmp_path, capsys):
     out = " ".join(capsys.readouterr().out.split())
     (path,) = (tmp_path / "out").glob("*.md")
     page = path.read_text()
-    escaped = [*names[:1], r"a\|b é", *names[2:4], r"one\*two\*"]
+    escaped = [*names[:1], r"a\|b é", *names[2:4], r"one\*two*"]
     for name, in_markdown in zip(names, escaped, strict=True):
         assert f"{name} trained" in out
         assert f"| {in_markdown} trained |" in page
