@@ -32,9 +32,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     with exit_codes(PROG):
         # Imported only now: the log's packages take seconds, and help needs none of them.
+        from transformers.utils import logging as transformers_logging
+
         from scgrpo.runs.log import to_terminal
 
         to_terminal()
+        transformers_logging.disable_progress_bar()
         run = find_run(args.runs, args.run)
         out = export(run, args.out, args.checkpoint, merge=not args.adapter)
         print(f"{out}: load it with transformers or model=DIR")

@@ -98,7 +98,7 @@ def load_model(
     """
     folder = _require_model(Path(path))
     with _quiet():
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(_tokenizer_folder(folder))
         if not (folder / ADAPTER_CONFIG).is_file():
             return _load_weights(folder, dtype, attention), tokenizer
         from peft import PeftModel
@@ -131,12 +131,20 @@ def load_config(path: Path | str) -> PretrainedConfig:
 def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model or an adapter. Raises ValueError for a folder without one."""
     folder = _require_model(Path(path))
+    folder = _tokenizer_folder(folder)
     try:
         return AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(
             f"cannot read the tokenizer of the model {folder}: {_first_sentence(error)}"
         ) from error
+
+
+def _tokenizer_folder(folder: Path) -> Path:
+    """Where a model's tokenizer is: an adapter may have left it to its base."""
+    if not is_adapter(folder) or (folder / "tokenizer_config.json").is_file():
+        return folder
+    return adapter_base(folder)
 
 
 def recompute_activations(model: PreTrainedModel) -> None:

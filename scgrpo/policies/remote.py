@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,7 +40,8 @@ class RemotePolicy:
 
     `sync_weights` writes the weights to `folder`, has the engine read them, and compares a checksum
     of what it then computes with: StaleWeightsError if it differs. Of a PeftModel it writes the
-    adapter alone, under a name of its own for each version. Use as a context manager.
+    adapter alone, under a name of its own for each version. They are deleted at the end. Use as a
+    context manager.
 
     | argument | meaning |
     |---|---|
@@ -116,6 +118,11 @@ class RemotePolicy:
     def close(self) -> None:
         """Ends the engine; waiting turns get ServerError. Safe to call twice."""
         self._engine.close()
+        # Copies for the engine alone; an adapter's names where its base lay on this machine.
+        for copy in self._folder.glob("version-*"):
+            shutil.rmtree(copy, ignore_errors=True)
+        with suppress(OSError):
+            self._folder.rmdir()
 
     def _sync_weights(self) -> None:
         target = self._folder / f"version-{self.version:06d}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,7 @@ def _arguments(config: TrainConfig) -> str:
             continue
         text = _argument_text(value)
         arguments.append(f"{key}={text}")
-    return " ".join(arguments)
+    return shlex.join(arguments)
 
 
 def _argument_text(value: Any) -> str:

@@ -163,6 +163,15 @@ def test_an_adapter_is_trained_on(warm, auto, cache, tmp_path):
     resume(run, 3)
 
 
+def test_an_adapter_without_a_tokenizer_has_that_of_its_base(tiny, cache, tmp_path):
+    """As PEFT alone saves it."""
+    adapter = adapter_on(tiny, tmp_path / "adapter")
+    for file in (*adapter.glob("tokenizer*"), adapter / "chat_template.jinja"):
+        file.unlink()
+    run = train(tmp_path, adapter)
+    assert (last(run) / "tokenizer.json").is_file()
+
+
 def refused(*arguments: Any, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit, match="2"):
         train(*arguments)
