@@ -29,7 +29,7 @@ def saved(tiny: Path, folder: Path, *, adapter: bool) -> Any:
     if adapter:
         options = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
         model = get_peft_model(model, options)
-    model.save_pretrained(folder)
+    model.save_pretrained(str(folder))
     tokenizer.save_pretrained(folder)
     return model
 

@@ -146,7 +146,7 @@ def adapter_on(base: Path, folder: Path) -> Path:
     """A user's adapter of another tool."""
     model, tokenizer = load_model(base)
     options = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
-    get_peft_model(model, options).save_pretrained(folder)
+    get_peft_model(model, options).save_pretrained(str(folder))
     tokenizer.save_pretrained(folder)
     return folder
 
