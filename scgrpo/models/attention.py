@@ -7,8 +7,7 @@ keyword arguments. Grouped-query heads are folded into query rows, so keys are n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +17,11 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 __all__ = [
     "Layout",
-    "SlotCache",
-    "SlotLayout",
     "TreeLayout",
+    "additive_mask",
+    "fold",
     "last_hidden_states",
+    "unfold",
     "use_packed",
 ]
 
@@ -117,7 +117,7 @@ def _attend_by_layout(
     return out[None], None
 
 
-def _fold(query: Tensor, key_heads: int) -> Tensor:
+def fold(query: Tensor, key_heads: int) -> Tensor:
     """Query heads of one key head become rows. (R, q, H, d) -> (R, K, H/K * q, d)."""
     rows, length, heads, width = query.shape
     group = heads // key_heads
@@ -126,185 +126,13 @@ def _fold(query: Tensor, key_heads: int) -> Tensor:
     return heads_first.reshape(rows, key_heads, group * length, width)
 
 
-def _unfold(out: Tensor, length: int) -> Tensor:
-    """Inverse of `_fold`. (R, K, H/K * q, d) -> (R, q, H, d)."""
+def unfold(out: Tensor, length: int) -> Tensor:
+    """Inverse of `fold`. (R, K, H/K * q, d) -> (R, q, H, d)."""
     rows, key_heads, queries, width = out.shape
     group = queries // length
     by_key_head = out.view(rows, key_heads, group, length, width)
     tokens_first = by_key_head.permute(0, 3, 1, 2, 4)  # (R, q, K, H/K, d)
     return tokens_first.reshape(rows, length, key_heads * group, width)
-
-
-class SlotCache:
-    """Keys and values of several growing sequences, one slot each. (layers, S, K, L, d) x 2."""
-
-    def __init__(self, model: PreTrainedModel, slots: int, length: int) -> None:
-        config = model.config.get_text_config()
-        width = getattr(config, "head_dim", None)
-        if not width:
-            width = config.hidden_size // config.num_attention_heads
-        shape = (
-            config.num_hidden_layers,
-            slots,
-            config.num_key_value_heads,
-            length,
-            width,
-        )
-        self.keys = torch.zeros(shape, dtype=model.dtype, device=model.device)
-        self.values = torch.zeros_like(self.keys)
-
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Copies the first `length` tokens of one slot to another."""
-        for cache in (self.keys, self.values):
-            cache[:, target, :, :length] = cache[:, source, :, :length]
-
-
-class _Feed(NamedTuple):
-    """New tokens of one slot in this step, behind the `start` tokens that it has cached.
-
-    `offset` is the place of the first among the packed tokens.
-    """
-
-    slot: int
-    start: int
-    length: int
-    offset: int
-
-
-@dataclass(frozen=True)
-class _Bucket:
-    """Slots that feed about equally many tokens in this step, padded to the longest.
-
-    | field | meaning |
-    |---|---|
-    | tokens | (R, q) index of each query among the packed tokens; padding repeats one |
-    | real | (R, q) False at padding |
-    | slots | (R,) indices, or a slice if they lie close: a view instead of a copy |
-    | length | cached tokens to look at: the longest slot's |
-    | mask | (R, 1, H/K * q, length) added to the scores |
-    """
-
-    tokens: Tensor
-    real: Tensor
-    slots: Tensor | slice
-    length: int
-    mask: Tensor
-
-
-class SlotLayout:
-    """One step of generation: each slot feeds some new tokens behind those it has cached.
-
-    `feeds` lists (slot, tokens already cached, new tokens); packed in that order.
-    """
-
-    def __init__(
-        self, cache: SlotCache, feeds: list[tuple[int, int, int]], heads: int
-    ) -> None:
-        self.cache = cache
-        self._group = heads // cache.keys.shape[2]
-
-        slots: list[int] = []
-        positions: list[int] = []
-        by_size: dict[int, list[_Feed]] = {}
-        for slot, start, count in feeds:
-            feed = _Feed(slot, start, count, offset=len(slots))
-            by_size.setdefault(_size_class(count), []).append(feed)
-            slots += [slot] * count
-            positions += range(start, start + count)
-
-        device = cache.keys.device
-        self._slots = torch.tensor(slots, device=device)
-        self.positions = torch.tensor(positions, device=device)
-        self._buckets = [self._bucket(rows) for rows in by_size.values()]
-
-    def _bucket(self, feeds: list[_Feed]) -> _Bucket:
-        """Pads the feeds to the longest of them."""
-        keys = self.cache.keys
-        device = keys.device
-        feeds, slots = _rows(feeds, device)
-
-        columns = [(feed.start, feed.length, feed.offset) for feed in feeds]
-        table = torch.tensor(columns, device=device).unsqueeze(2)  # (R, 3, 1)
-        starts, counts, offsets = table.unbind(1)
-        longest = int(counts.max())
-        steps = torch.arange(longest, device=device)
-
-        # Padding repeats the last query of its row; an idle row has none.
-        last_steps = (counts - 1).clamp(min=0)
-        inside = torch.minimum(steps, last_steps)  # (R, q)
-
-        ends = starts + inside
-        length = int((starts + counts).max())
-        places = torch.arange(length, device=device)
-        visible = places <= ends.unsqueeze(2)  # (R, q, length)
-        mask = _additive(visible, keys.dtype)
-        # Once for each query head of a key head, in the order of `_fold`.
-        mask = mask.repeat(1, self._group, 1)
-
-        return _Bucket(
-            tokens=offsets + inside,
-            real=steps < counts,
-            slots=slots,
-            length=length,
-            mask=mask.unsqueeze(1),
-        )
-
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
-    ) -> Tensor:
-        """See `Layout.attend`; also writes the new keys and values to the cache."""
-        keys = self.cache.keys[layer]  # (S, K, L, d)
-        values = self.cache.values[layer]
-        # Before attending: each new token sees itself, and those fed with it.
-        keys[self._slots, :, self.positions] = key.transpose(0, 1)
-        values[self._slots, :, self.positions] = value.transpose(0, 1)
-
-        packed = query.transpose(0, 1)  # (N, H, d)
-        key_heads = key.shape[0]
-        out = torch.empty_like(packed)
-        for bucket in self._buckets:
-            tokens = bucket.tokens
-            real = bucket.real
-            mixed = F.scaled_dot_product_attention(
-                _fold(packed[tokens], key_heads),
-                keys[bucket.slots, :, : bucket.length],
-                values[bucket.slots, :, : bucket.length],
-                attn_mask=bucket.mask,
-                scale=scale,
-            )
-            unfolded = _unfold(mixed, tokens.shape[1])
-            out[tokens[real]] = unfolded[real]
-        return out
-
-
-def _rows(
-    feeds: list[_Feed], device: torch.device
-) -> tuple[list[_Feed], Tensor | slice]:
-    """Rows of a bucket and their slots; between close slots, idle rows of length 0."""
-    slots = [feed.slot for feed in feeds]
-    low = min(slots)
-    high = max(slots) + 1
-    if high - low > 2 * len(feeds):
-        return feeds, torch.tensor(slots, device=device)
-
-    # A slice is a view of the cache: cheaper than copying, even with idle rows.
-    by_slot = dict(zip(slots, feeds, strict=True))
-    offset = feeds[0].offset
-    rows: list[_Feed] = []
-    for slot in range(low, high):
-        feed = by_slot.get(slot)
-        if feed is None:
-            feed = _Feed(slot, start=0, length=0, offset=offset)
-        rows.append(feed)
-    return rows, slice(low, high)
-
-
-def _size_class(count: int) -> int:
-    """Feeds of one class are padded to one length: 1 alone, then up to 32, 64, 128, ..."""
-    if count == 1:
-        return 1
-    power_of_two = 1 << (count - 1).bit_length()
-    return max(32, power_of_two)
 
 
 class TreeLayout:
@@ -353,14 +181,14 @@ class TreeLayout:
 
         # The prefix is one row, each branch another.
         prefix_out = _attend(
-            _fold(packed[None, :prefix], key_heads),
+            fold(packed[None, :prefix], key_heads),
             key[None, :, :prefix],
             value[None, :, :prefix],
             prefix_mask,
             scale,
         )
         branch_out = _attend(
-            _fold(packed[self._tokens], key_heads),
+            fold(packed[self._tokens], key_heads),
             self._with_prefix(key),
             self._with_prefix(value),
             branch_mask,
@@ -368,15 +196,15 @@ class TreeLayout:
         )
 
         longest = self._tokens.shape[1]
-        of_prefix = _unfold(prefix_out, prefix)[0]
-        of_branches = _unfold(branch_out, longest)[self._real]
+        of_prefix = unfold(prefix_out, prefix)[0]
+        of_branches = unfold(branch_out, longest)[self._real]
         return torch.cat([of_prefix, of_branches])
 
     def _additive_masks(self, group: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Masks of prefix and branches, made in the first layer and shared by all of them."""
         if self._masks is None:
-            of_prefix = _additive(self._prefix_visible, like.dtype)
-            of_branches = _additive(self._branch_visible, like.dtype)
+            of_prefix = additive_mask(self._prefix_visible, like.dtype)
+            of_branches = additive_mask(self._branch_visible, like.dtype)
             self._masks = (
                 of_prefix.repeat(group, 1),
                 of_branches.repeat(group, 1),
@@ -404,7 +232,7 @@ def _causal(past: int, length: int, device: torch.device | None) -> Tensor:
     return everything.tril(past)
 
 
-def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
+def additive_mask(visible: Tensor, dtype: torch.dtype) -> Tensor:
     """0 where a token is visible, -inf elsewhere."""
     mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
     return mask.masked_fill_(~visible, float("-inf"))

@@ -81,7 +81,7 @@ class Family:
     options: Mapping[str, Any] = field(default_factory=dict)
     template: str = ""
 
-    def configuration(self, **tokens: int) -> PretrainedConfig:
+    def configuration(self, **tokens: Any) -> PretrainedConfig:
         """The configuration; `tokens` are `vocab_size` and the ids of special tokens."""
         kind = getattr(transformers, self.config)
         return kind(**{**COMMON, **self.options, **tokens})

@@ -14,13 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.rollout import Limits
 from envs.types import Message, Segment
-from scgrpo.models.attention import (
-    SlotCache,
-    SlotLayout,
-    last_hidden_states,
-    use_packed,
-)
+from scgrpo.models.attention import last_hidden_states, use_packed
 from scgrpo.models.scoring import output_layer
+from scgrpo.models.slots import SlotCache, SlotLayout
 from scgrpo.policies.chat import Chat, Turn
 from scgrpo.policies.chat_options import ChatOptions
 
