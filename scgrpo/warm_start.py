@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +25,6 @@ from envs.types import Episode, Segment, Task
 from sandboxes import SandboxError
 from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.attention import use_packed
 from scgrpo.models.load import (
     adapter_base,
     is_adapter,
@@ -34,6 +32,7 @@ from scgrpo.models.load import (
     load_model,
     resolve_model,
 )
+from scgrpo.models.paths import choose_path, logits_head
 from scgrpo.models.read_back import check_weights
 from scgrpo.models.scoring import predicting_states, token_scores
 from scgrpo.policies.chat import Chat
@@ -108,7 +107,7 @@ def warm_start(
 ) -> None:
     """Trains `model` in place and saves it to `folder`, complete or not at all."""
     started = time.monotonic()
-    use_packed(model)
+    choose_path(model)
     chat = Chat(tokenizer, chat_options)
     episodes = _random_episodes(rollouts, level, config, seed)
     data = [with_token_ids(episode, chat) for episode in episodes]
@@ -359,7 +358,7 @@ def _step(
     lr: float,
 ) -> float:
     """One step of next-token loss on the policy's tokens; returns its mean in nats."""
-    head: Any = model.get_output_embeddings()
+    head = logits_head(model)
     total = 0
     for group in groups:
         for episode in group:

@@ -28,7 +28,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from scgrpo.models.packing import TokenIds, prompt_ids
-from scgrpo.models.scoring import output_layer
+from scgrpo.models.paths import logits_head
 
 if TYPE_CHECKING:
     from scgrpo.models.forward import BatchForward
@@ -114,7 +114,7 @@ def distillation_loss(
     scaled by the probability here over the engine's, up to `importance_cap`; infinite: no scaling.
     """
     is_capped = options.divergence == "sampled" and math.isfinite(importance_cap)
-    teacher_head = output_layer(teacher)
+    teacher_head = logits_head(teacher)
     sums = DistillationSums(0.0, 0.0, 0.0, 0.0)
 
     # Rows that share both prompts go together: the key is one prompt after the other.

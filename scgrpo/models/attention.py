@@ -7,7 +7,7 @@ keyword arguments. Grouped-query heads are folded into query rows, so keys are n
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,17 +15,46 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from scgrpo.models.decoder import body_of
+
 __all__ = [
     "Layout",
+    "Scoring",
     "TreeLayout",
     "additive_mask",
+    "explicit_attention",
     "fold",
     "last_hidden_states",
     "unfold",
+    "use_own",
     "use_packed",
 ]
 
 NAME = "scgrpo_packed"
+WITHOUT_EFFECT = frozenset({"position_ids", "cache_position", "use_cache"})
+"""What models hand to any attention, and what a layout says already."""
+
+
+class Scoring(NamedTuple):
+    """How a layer weighs what a token sees.
+
+    | field | meaning |
+    |---|---|
+    | scale | factor of the scores |
+    | window | how many tokens back a token sees, itself included; None for all |
+    | softcap | bound of the scores, approached by tanh; None for none |
+    | sinks | (H,) scores of a token that nobody sees, one for each head; None for none |
+    """
+
+    scale: float
+    window: int | None = None
+    softcap: float | None = None
+    sinks: Tensor | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a softmax of the scaled scores is all."""
+        return self.softcap is None and self.sinks is None
 
 
 class Layout(Protocol):
@@ -35,44 +64,34 @@ class Layout(Protocol):
     """(N,) position of each token in its own sequence."""
 
     def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring
     ) -> Tensor:
-        """Output of one layer's attention. (H, N, d), (K, N, d), (K, N, d) -> (N, H, d)."""
+        """Output of one layer's attention. (H, N, d), (K, N, d), (K, N, d') -> (N, H, d')."""
         ...
 
 
 def use_packed(model: PreTrainedModel) -> None:
-    """Switches the model to packed attention. Raises ValueError for a model that cannot."""
-    if problem := _problem(model):
+    """Switches the model to packed attention, which may compute something else than its own.
+
+    `choose_path` says whether it does. Raises ValueError for a model whose attention cannot be
+    switched.
+    """
+    if not getattr(model, "_supports_attention_backend", False):
         raise ValueError(
-            f"{type(model).__name__} {problem}; expected a decoder with full attention, a plain "
-            "output layer and `_supports_attention_backend` (Llama, Qwen, OLMo, ...)"
+            f"{type(model).__name__} does not take its attention from transformers' registry"
         )
     ALL_ATTENTION_FUNCTIONS.register(NAME, _attend_by_layout)
     model.set_attn_implementation(NAME)
 
 
-def _problem(model: PreTrainedModel) -> str:
-    """Why packed attention would not compute what the model does; empty if it would."""
-    config = model.config.get_text_config()
-    if not getattr(model, "_supports_attention_backend", False):
-        return "does not take its attention from transformers' registry"
-
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if unsupported := sorted(kinds - {"full_attention"}):
-        return f"has layers of the kind {unsupported[0]}"
-    if window := getattr(config, "sliding_window", None):
-        return f"sees a sliding window of {window} tokens"
-
-    # Nothing here computes logits but the output layer alone: a cap or scale would be lost.
-    for name in ("final_logit_softcapping", "attn_logit_softcapping"):
-        if cap := getattr(config, name, None):
-            return f"caps its logits ({name}={cap})"
-    for name in ("logit_scale", "logits_scaling"):
-        scale = getattr(config, name, None)
-        if scale not in (None, 1):
-            return f"scales its logits ({name}={scale})"
-    return ""
+def use_own(model: PreTrainedModel) -> None:
+    """Gives a model that attends by layout an attention of transformers back."""
+    if model.config.get_text_config()._attn_implementation != NAME:
+        return
+    try:
+        model.set_attn_implementation("sdpa")
+    except ValueError:
+        model.set_attn_implementation("eager")
 
 
 def last_hidden_states(
@@ -86,8 +105,7 @@ def last_hidden_states(
         raise ValueError(
             f"{type(model).__name__} does not attend by layout: call use_packed first"
         )
-    decoder = model.get_decoder()
-    out = decoder(
+    out = body_of(model)(
         input_ids=token_ids[None],
         position_ids=layout.positions[None],
         use_cache=False,
@@ -102,18 +120,29 @@ def _attend_by_layout(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
-    scaling: float,
-    layout: Layout,
+    scaling: float | None,
+    layout: Layout | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls: (1, H, N, d), (1, K, N, d) x 2 -> (1, N, H, d)."""
-    for name in ("softcap", "s_aux", "sliding_window"):
-        if options.get(name) is not None:
+    """What transformers calls: (1, H, N, d), (1, K, N, d), (1, K, N, d') -> (1, N, H, d')."""
+    if layout is None:
+        raise ValueError(f"{type(module).__name__} is not handed the layout")
+    if attention_mask is not None:
+        raise ValueError(f"{type(module).__name__} hands on a mask of its own")
+    for name, option in options.items():
+        is_set = isinstance(option, Tensor) or option
+        if is_set and name not in WITHOUT_EFFECT:
             raise ValueError(
                 f"{type(module).__name__} asks for {name}, which packed attention does not support"
             )
+
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scoring = Scoring(scale, sliding_window or None, softcap, s_aux)
     layer = int(module.layer_idx)  # pyright: ignore[reportArgumentType]
-    out = layout.attend(layer, query[0], key[0], value[0], scaling)
+    out = layout.attend(layer, query[0], key[0], value[0], scoring)
     return out[None], None
 
 
@@ -165,18 +194,16 @@ class TreeLayout:
         ]
         self.positions = torch.cat(parts)
 
-        self._prefix_visible = _causal(0, prefix, device)
-        self._branch_visible = _causal(prefix, longest, device)
-        self._masks: tuple[Tensor, Tensor] | None = None
+        self._masks: dict[int | None, tuple[Tensor, Tensor]] = {}
 
     def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring
     ) -> Tensor:
         """See `Layout.attend`; the same in every layer."""
         prefix = self.prefix
         key_heads = key.shape[0]
         group = query.shape[0] // key_heads
-        prefix_mask, branch_mask = self._additive_masks(group, query)
+        prefix_mask, branch_mask = self._additive_masks(group, query, scoring.window)
         packed = query.transpose(0, 1)  # (N, H, d)
 
         # The prefix is one row, each branch another.
@@ -185,14 +212,14 @@ class TreeLayout:
             key[None, :, :prefix],
             value[None, :, :prefix],
             prefix_mask,
-            scale,
+            scoring,
         )
         branch_out = _attend(
             fold(packed[self._tokens], key_heads),
             self._with_prefix(key),
             self._with_prefix(value),
             branch_mask,
-            scale,
+            scoring,
         )
 
         longest = self._tokens.shape[1]
@@ -200,16 +227,20 @@ class TreeLayout:
         of_branches = unfold(branch_out, longest)[self._real]
         return torch.cat([of_prefix, of_branches])
 
-    def _additive_masks(self, group: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Masks of prefix and branches, made in the first layer and shared by all of them."""
-        if self._masks is None:
-            of_prefix = additive_mask(self._prefix_visible, like.dtype)
-            of_branches = additive_mask(self._branch_visible, like.dtype)
-            self._masks = (
-                of_prefix.repeat(group, 1),
-                of_branches.repeat(group, 1),
+    def _additive_masks(
+        self, group: int, like: Tensor, window: int | None
+    ) -> tuple[Tensor, Tensor]:
+        """Masks of prefix and branches, shared by the layers whose windows are equal."""
+        if window not in self._masks:
+            device = like.device
+            longest = self._tokens.shape[1]
+            of_prefix = _causal(0, self.prefix, window, device)
+            of_branches = _causal(self.prefix, longest, window, device)
+            self._masks[window] = (
+                additive_mask(of_prefix, like.dtype).repeat(group, 1),
+                additive_mask(of_branches, like.dtype).repeat(group, 1),
             )
-        return self._masks
+        return self._masks[window]
 
     def _with_prefix(self, packed: Tensor) -> Tensor:
         """Keys or values that each branch sees. (K, N, d) -> (G, K, prefix + longest, d)."""
@@ -221,7 +252,7 @@ class TreeLayout:
         return torch.cat([shared, branches.transpose(1, 2)], dim=2)
 
 
-def _causal(past: int, length: int, device: torch.device | None) -> Tensor:
+def _causal(past: int, length: int, window: int | None, device: torch.device) -> Tensor:
     """What tokens see of a past and of themselves. -> (length, past + length), bool."""
     everything = torch.ones(
         length,
@@ -229,7 +260,8 @@ def _causal(past: int, length: int, device: torch.device | None) -> Tensor:
         dtype=torch.bool,
         device=device,
     )
-    return everything.tril(past)
+    visible = everything.tril(past)
+    return visible if window is None else visible.triu(past - window + 1)
 
 
 def additive_mask(visible: Tensor, dtype: torch.dtype) -> Tensor:
@@ -239,15 +271,17 @@ def additive_mask(visible: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _attend(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scoring: Scoring
 ) -> Tensor:
-    """Softmax attention. (R, K, q, d), (R, K, t, d) x 2, (q, t) -> (R, K, q, d).
+    """Softmax attention. (R, K, q, d), (R, K, t, d), (R, K, t, d'), (q, t) -> (R, K, q, d').
 
     On CPUs two bf16 matrix products beat the fused kernel about three times over, forward and
     backward; they hold the (q, t) scores, which is what the fused kernel is for elsewhere.
     """
+    if not scoring.is_plain:
+        return explicit_attention(query, key, value, mask, scoring)
     if query.device.type == "cpu" and query.dtype == torch.bfloat16:
-        scores = torch.matmul(query * scale, key.transpose(2, 3))
+        scores = torch.matmul(query * scoring.scale, key.transpose(2, 3))
         # Under the same name, so that one (q, t) tensor fewer is alive in the softmax.
         scores = scores + mask
         weights = torch.softmax(scores, dim=-1)
@@ -257,5 +291,31 @@ def _attend(
         key,
         value,
         attn_mask=mask,
-        scale=scale,
+        scale=scoring.scale,
     )
+
+
+def explicit_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scoring: Scoring
+) -> Tensor:
+    """Softmax attention with capped scores and sinks, which no fused kernel has.
+
+    (R, K, q, d), (R, K, t, d), (R, K, t, d'), (..., q, t) -> (R, K, q, d').
+    """
+    scores = torch.matmul(query, key.transpose(2, 3)) * scoring.scale
+    if scoring.softcap is not None:
+        scores = scoring.softcap * torch.tanh(scores / scoring.softcap)
+    scores = scores + mask
+    if scoring.sinks is None:
+        weights = torch.softmax(scores, dim=-1, dtype=torch.float32)
+        return torch.matmul(weights.to(value.dtype), value)
+
+    # Each head's sink once for every one of its rows, in the order of `fold`.
+    rows, key_heads, queries, _ = scores.shape
+    by_key_head = scoring.sinks.view(key_heads, -1)
+    repeats = queries // by_key_head.shape[1]
+    sinks = by_key_head.repeat_interleave(repeats, dim=1)  # (K, q)
+    column = sinks[None, :, :, None].expand(rows, -1, -1, -1)
+    with_sinks = torch.cat([scores, column.to(scores.dtype)], dim=-1)
+    weights = torch.softmax(with_sinks, dim=-1, dtype=torch.float32)
+    return torch.matmul(weights[..., :-1].to(value.dtype), value)

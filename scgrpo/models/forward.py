@@ -26,11 +26,11 @@ from scgrpo.models.packing import (
     pack_rows,
     prompt_ids,
 )
+from scgrpo.models.paths import choose_path, logits_head
 from scgrpo.models.scoring import (
     Scores,
     concatenate,
     divergence,
-    output_layer,
     predicting_states,
     token_scores,
 )
@@ -93,6 +93,7 @@ class BatchForward:
         self._ranks = ranks
         self._max_tokens_per_pack = max_tokens_per_pack
         self._cached_forward_tokens = cached_forward_tokens
+        self._shares_prompts = choose_path(model).decoder.shares_prefixes
         self.local_rows = self._assign_rows()
 
         self._cache: list[Pack] = []
@@ -103,7 +104,7 @@ class BatchForward:
     @property
     def head(self) -> nn.Module:
         """States to logits."""
-        return output_layer(self.model)
+        return logits_head(self.model)
 
     @torch.no_grad()
     def entropy(self, rows: Sequence[int]) -> Tensor:
@@ -196,7 +197,7 @@ class BatchForward:
             if row in self.local_rows:
                 local[row] = prompt
 
-        packs = pack_rows(self.episodes, local, self._max_tokens_per_pack)
+        packs = self._packed_rows(local)
         if self._ranks.sharded:
             counts = self._ranks.all_gather(len(packs))
             for _ in range(max(counts) - len(packs)):
@@ -278,8 +279,18 @@ class BatchForward:
         self._cached_rows.update(missing)
         return self._cache
 
+    def _packed_rows(
+        self, prompts: Mapping[int, TokenIds]
+    ) -> list[tuple[TokenIds, list[int]]]:
+        return pack_rows(
+            self.episodes,
+            prompts,
+            self._max_tokens_per_pack,
+            shares_prompts=self._shares_prompts,
+        )
+
     def _pack_tokens(self, prompt: TokenIds, rows: Sequence[int]) -> int:
-        tokens = len(prompt)
+        tokens = len(prompt) * (1 if self._shares_prompts else len(rows))
         for row in rows:
             ids, _ = ids_to_read(self.episodes[row])
             tokens += len(ids)
@@ -332,7 +343,7 @@ class BatchForward:
         local: set[int] = set()
         for rows in (_true_places(~is_uniform), _true_places(is_uniform)):
             prompts = self._prompts(rows)
-            packs = pack_rows(self.episodes, prompts, self._max_tokens_per_pack)
+            packs = self._packed_rows(prompts)
             sizes: list[int] = []
             for _, of_pack in packs:
                 tokens = self.batch.real[of_pack].sum()

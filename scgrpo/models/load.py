@@ -54,6 +54,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 FROM_HUB = "SmolLM2-135M-Instruct"
 FROM_WHEEL = "SmolLM2-135M-Instruct-Q4_1"
 HUB_TIMEOUT_S = 4.0
+SPECIAL_TOKENS = PreTrainedTokenizerBase.SPECIAL_TOKENS_ATTRIBUTES
 MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 logger = logging.getLogger(__name__)
@@ -94,21 +95,55 @@ def load_model(
 
     A folder with a LoRA adapter gives a trainable `PeftModel` on the adapter's base model.
     `attention` is transformers' `attn_implementation`. Raises ValueError for a folder without a
-    model.
+    model, and for a tokenizer with tokens that the model has no rows for.
     """
     folder = _require_model(Path(path))
     with _quiet():
         tokenizer = AutoTokenizer.from_pretrained(_tokenizer_folder(folder))
-        if not (folder / ADAPTER_CONFIG).is_file():
-            return _load_weights(folder, dtype, attention), tokenizer
-        from peft import PeftModel
+        if (folder / ADAPTER_CONFIG).is_file():
+            model = _load_adapter(folder, dtype, attention)
+        else:
+            model = _load_weights(folder, dtype, attention)
+    _check_rows(folder, model, tokenizer)
+    return model, tokenizer
 
-        base_folder = adapter_base(folder)
-        base = _load_weights(base_folder, dtype, attention)
-        model = PeftModel.from_pretrained(base, folder, is_trainable=True)
-        # The library looks there when it saves; the folder's own may be relative to it.
-        model.peft_config["default"].base_model_name_or_path = str(base_folder)
-        return model.eval(), tokenizer
+
+def _load_adapter(folder: Path, dtype: torch.dtype, attention: str | None) -> Any:
+    from peft import PeftModel
+
+    base_folder = adapter_base(folder)
+    base = _load_weights(base_folder, dtype, attention)
+    model = PeftModel.from_pretrained(base, folder, is_trainable=True)
+    # The library looks there when it saves; the folder's own may be relative to it.
+    model.peft_config["default"].base_model_name_or_path = str(base_folder)
+    return model.eval()
+
+
+def _check_rows(folder: Path, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises ValueError for a tokenizer with ids that the model has no row for.
+
+    Placeholders of images and the like are allowed, which no text becomes: Gemma 3 1B has one.
+    """
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    placeholders = {
+        token
+        for name, token in tokenizer.special_tokens_map.items()
+        if name not in SPECIAL_TOKENS
+    }
+    beyond = {
+        token: token_id
+        for token, token_id in tokenizer.get_vocab().items()
+        if token_id >= rows and token not in placeholders
+    }
+    if not beyond:
+        return
+    token, token_id = max(beyond.items(), key=lambda item: item[1])
+    raise ValueError(
+        f"model={folder}: the tokenizer has {len(tokenizer)} tokens, {token!r} with the id "
+        f"{token_id}, but the model has {rows} rows; call "
+        f"model.resize_token_embeddings({token_id + 1}) and train the new rows, or take the "
+        "tokenizer that belongs to the model"
+    )
 
 
 def load_config(path: Path | str) -> PretrainedConfig:

@@ -53,11 +53,14 @@ def pack_rows(
     episodes: Sequence[Episode],
     prompts: Mapping[int, TokenIds],
     max_tokens_per_pack: int,
+    *,
+    shares_prompts: bool = True,
 ) -> list[tuple[TokenIds, list[int]]]:
     """(prompt, rows) of equal prompts, together as far as `max_tokens_per_pack` allows.
 
-    `prompts` holds each row's prompt. Rows without action tokens (the prompt used up the budget)
-    are skipped. A row that alone is over `max_tokens_per_pack` has a pack of its own.
+    `prompts` holds each row's prompt, which counts for each row of a pack unless they share it.
+    Rows without action tokens (the prompt used up the budget) are skipped. A row that alone is over
+    `max_tokens_per_pack` has a pack of its own.
     """
     packs: list[tuple[TokenIds, list[int]]] = []
     # The pack of each prompt that may take more rows, and its tokens so far.
@@ -69,11 +72,12 @@ def pack_rows(
             continue
 
         completion, _ = ids_to_read(episode)
-        size = len(completion)
+        shared, own = (len(prompt), 0) if shares_prompts else (0, len(prompt))
+        size = own + len(completion)
         rows, tokens = open_packs.get(prompt, ([], max_tokens_per_pack))
         if tokens + size > max_tokens_per_pack:
             rows = []
-            tokens = len(prompt)
+            tokens = shared
             packs.append((prompt, rows))
         rows.append(row)
         open_packs[prompt] = (rows, tokens + size)

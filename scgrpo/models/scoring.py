@@ -1,7 +1,6 @@
 """What a model says of given tokens: log-probabilities, entropy and divergence.
 
-Episodes of one task share their prompt, so it is computed once per group (`TreeLayout`), and no
-tensor of all tokens by the whole vocabulary is ever alive: the output layer runs in chunks.
+No tensor of all tokens by the whole vocabulary is ever alive: the output layer runs in chunks.
 
 Axes: A action tokens, D the width of a state, V the words of the vocabulary.
 """
@@ -15,13 +14,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from scgrpo.models.attention import TreeLayout, last_hidden_states
+from scgrpo.models.paths import choose_path
 
 __all__ = [
     "Scores",
     "concatenate",
     "divergence",
-    "output_layer",
     "predicting_states",
     "token_scores",
 ]
@@ -41,47 +39,8 @@ def predicting_states(
     A counts True entries of `masks`, branch after branch. Each branch follows the same prefix; the
     state of the prefix's last token predicts the first token of every branch.
     """
-    device = model.device
-    lengths: list[int] = []
-    ids = list(prefix)
-    for branch in branches:
-        lengths.append(len(branch))
-        ids += branch
-
-    layout = TreeLayout(len(prefix), lengths, device)
-    packed = torch.tensor(ids, device=device)
-    states = last_hidden_states(model, packed, layout)
-    places = _predictor_places(len(prefix), lengths, masks)
-    index = torch.tensor(places, dtype=torch.long, device=device)
-    return states[index]
-
-
-def _predictor_places(
-    prefix: int, lengths: Sequence[int], masks: Sequence[Sequence[bool]]
-) -> list[int]:
-    """Where the states that predict the masked tokens lie among the packed ones."""
-    places: list[int] = []
-    first = prefix
-    for length, mask in zip(lengths, masks, strict=True):
-        # A branch's first token stands behind the prefix, not behind the branch before it.
-        predictor = prefix - 1
-        branch = range(first, first + length)
-        for place, is_action in zip(branch, mask, strict=True):
-            if is_action:
-                places.append(predictor)
-            predictor = place
-        first += length
-    return places
-
-
-def output_layer(model: PreTrainedModel) -> nn.Module:
-    """States to logits. Raises ValueError for a model without an output layer."""
-    head = model.get_output_embeddings()
-    if head is None:
-        raise ValueError(
-            f"{type(model).__name__} has no output layer; expected a causal language model"
-        )
-    return head
+    decoder = choose_path(model).decoder
+    return decoder.predicting_states(model, prefix, branches, masks)
 
 
 class Scores(NamedTuple):

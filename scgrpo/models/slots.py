@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import PreTrainedModel
 
-from scgrpo.models.attention import additive_mask, fold, unfold
+from scgrpo.models.attention import (
+    Scoring,
+    additive_mask,
+    explicit_attention,
+    fold,
+    unfold,
+)
 
 __all__ = ["SlotCache", "SlotLayout"]
 
 
 class SlotCache:
-    """Keys and values of several growing sequences, one slot each. (layers, S, K, L, d) x 2."""
+    """Keys and values of several growing sequences, one slot each.
 
-    def __init__(self, model: PreTrainedModel, slots: int, length: int) -> None:
-        config = model.config.get_text_config()
-        width = getattr(config, "head_dim", None)
-        if not width:
-            width = config.hidden_size // config.num_attention_heads
-        shape = (
-            config.num_hidden_layers,
-            slots,
-            config.num_key_value_heads,
-            length,
-            width,
-        )
-        self.keys = torch.zeros(shape, dtype=model.dtype, device=model.device)
-        self.values = torch.zeros_like(self.keys)
+    Each layer's are allocated when it first attends: only then is their shape known, since layers
+    may differ in key heads and widths, and keys from values.
+    """
+
+    def __init__(self, slots: int, length: int) -> None:
+        self.slots = slots
+        self.length = length
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def layer(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's cache: (S, K, L, d), (S, K, L, d'), for (K, N, d), (K, N, d')."""
+        if layer not in self._layers:
+            self._layers[layer] = (self._zeros(key), self._zeros(value))
+        return self._layers[layer]
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Copies the first `length` tokens of one slot to another."""
-        for cache in (self.keys, self.values):
-            cache[:, target, :, :length] = cache[:, source, :, :length]
+        for pair in self._layers.values():
+            for cache in pair:
+                cache[target, :, :length] = cache[source, :, :length]
+
+    def _zeros(self, like: Tensor) -> Tensor:
+        heads, _, width = like.shape
+        return like.new_zeros(self.slots, heads, self.length, width)
 
 
 class _Feed(NamedTuple):
@@ -51,58 +61,19 @@ class _Feed(NamedTuple):
     offset: int
 
 
-@dataclass(frozen=True)
 class _Bucket:
     """Slots that feed about equally many tokens in this step, padded to the longest.
 
-    | field | meaning |
+    | attribute | meaning |
     |---|---|
     | tokens | (R, q) index of each query among the packed tokens; padding repeats one |
     | real | (R, q) False at padding |
     | slots | (R,) indices, or a slice if they lie close: a view instead of a copy |
     | length | cached tokens to look at: the longest slot's |
-    | mask | (R, 1, H/K * q, length) added to the scores |
     """
 
-    tokens: Tensor
-    real: Tensor
-    slots: Tensor | slice
-    length: int
-    mask: Tensor
-
-
-class SlotLayout:
-    """One step of generation: each slot feeds some new tokens behind those it has cached.
-
-    `feeds` lists (slot, tokens already cached, new tokens); packed in that order.
-    """
-
-    def __init__(
-        self, cache: SlotCache, feeds: list[tuple[int, int, int]], heads: int
-    ) -> None:
-        self.cache = cache
-        self._group = heads // cache.keys.shape[2]
-
-        slots: list[int] = []
-        positions: list[int] = []
-        by_size: dict[int, list[_Feed]] = {}
-        for slot, start, count in feeds:
-            feed = _Feed(slot, start, count, offset=len(slots))
-            by_size.setdefault(_size_class(count), []).append(feed)
-            slots += [slot] * count
-            positions += range(start, start + count)
-
-        device = cache.keys.device
-        self._slots = torch.tensor(slots, device=device)
-        self.positions = torch.tensor(positions, device=device)
-        self._buckets = [self._bucket(rows) for rows in by_size.values()]
-
-    def _bucket(self, feeds: list[_Feed]) -> _Bucket:
-        """Pads the feeds to the longest of them."""
-        keys = self.cache.keys
-        device = keys.device
-        feeds, slots = _rows(feeds, device)
-
+    def __init__(self, feeds: list[_Feed], device: torch.device) -> None:
+        feeds, self.slots = _rows(feeds, device)
         columns = [(feed.start, feed.length, feed.offset) for feed in feeds]
         table = torch.tensor(columns, device=device).unsqueeze(2)  # (R, 3, 1)
         starts, counts, offsets = table.unbind(1)
@@ -112,49 +83,91 @@ class SlotLayout:
         # Padding repeats the last query of its row; an idle row has none.
         last_steps = (counts - 1).clamp(min=0)
         inside = torch.minimum(steps, last_steps)  # (R, q)
+        self.tokens = offsets + inside
+        self.real = steps < counts
+        self.length = int((starts + counts).max())
+        self._ends = starts + inside
+        self._masks: dict[tuple[int, int | None], Tensor] = {}
 
-        ends = starts + inside
-        length = int((starts + counts).max())
-        places = torch.arange(length, device=device)
-        visible = places <= ends.unsqueeze(2)  # (R, q, length)
-        mask = additive_mask(visible, keys.dtype)
-        # Once for each query head of a key head, in the order of `fold`.
-        mask = mask.repeat(1, self._group, 1)
+    def mask(self, group: int, window: int | None, dtype: torch.dtype) -> Tensor:
+        """(R, 1, group * q, length) added to the scores, for `group` query heads a key head."""
+        key = (group, window)
+        if key not in self._masks:
+            ends = self._ends.unsqueeze(2)
+            places = torch.arange(self.length, device=ends.device)
+            visible = places <= ends  # (R, q, length)
+            if window is not None:
+                visible &= places > ends - window
+            mask = additive_mask(visible, dtype)
+            # Once for each query head of a key head, in the order of `fold`.
+            self._masks[key] = mask.repeat(1, group, 1).unsqueeze(1)
+        return self._masks[key]
 
-        return _Bucket(
-            tokens=offsets + inside,
-            real=steps < counts,
-            slots=slots,
-            length=length,
-            mask=mask.unsqueeze(1),
-        )
+
+class SlotLayout:
+    """One step of generation: each slot feeds some new tokens behind those it has cached.
+
+    `feeds` lists (slot, tokens already cached, new tokens); packed in that order.
+    """
+
+    def __init__(
+        self,
+        cache: SlotCache,
+        feeds: Sequence[tuple[int, int, int]],
+        device: torch.device | None = None,
+    ) -> None:
+        self.cache = cache
+        slots: list[int] = []
+        positions: list[int] = []
+        by_size: dict[int, list[_Feed]] = {}
+        for slot, start, count in feeds:
+            feed = _Feed(slot, start, count, offset=len(slots))
+            by_size.setdefault(_size_class(count), []).append(feed)
+            slots += [slot] * count
+            positions += range(start, start + count)
+
+        self._slots = torch.tensor(slots, device=device)
+        self.positions = torch.tensor(positions, device=device)
+        device = self.positions.device
+        self._buckets = [_Bucket(rows, device) for rows in by_size.values()]
 
     def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring
     ) -> Tensor:
         """See `Layout.attend`; also writes the new keys and values to the cache."""
-        keys = self.cache.keys[layer]  # (S, K, L, d)
-        values = self.cache.values[layer]
+        keys, values = self.cache.layer(layer, key, value)  # (S, K, L, d)
         # Before attending: each new token sees itself, and those fed with it.
         keys[self._slots, :, self.positions] = key.transpose(0, 1)
         values[self._slots, :, self.positions] = value.transpose(0, 1)
 
         packed = query.transpose(0, 1)  # (N, H, d)
+        count, heads, _ = packed.shape
         key_heads = key.shape[0]
-        out = torch.empty_like(packed)
+        out = query.new_empty(count, heads, value.shape[-1])
         for bucket in self._buckets:
             tokens = bucket.tokens
             real = bucket.real
-            mixed = F.scaled_dot_product_attention(
+            mixed = _attend(
                 fold(packed[tokens], key_heads),
                 keys[bucket.slots, :, : bucket.length],
                 values[bucket.slots, :, : bucket.length],
-                attn_mask=bucket.mask,
-                scale=scale,
+                bucket.mask(heads // key_heads, scoring.window, query.dtype),
+                scoring,
             )
             unfolded = unfold(mixed, tokens.shape[1])
             out[tokens[real]] = unfolded[real]
         return out
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scoring: Scoring
+) -> Tensor:
+    """Softmax attention. (R, K, q, d), (R, K, t, d), (R, K, t, d'), (R, 1, q, t)."""
+    if not scoring.is_plain:
+        return explicit_attention(query, key, value, mask, scoring)
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=scoring.scale
+    )
 
 
 def _rows(

@@ -14,9 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.rollout import Limits
 from envs.types import Message, Segment
-from scgrpo.models.attention import last_hidden_states, use_packed
-from scgrpo.models.scoring import output_layer
-from scgrpo.models.slots import SlotCache, SlotLayout
+from scgrpo.models.decoder import Feed
+from scgrpo.models.paths import choose_path, logits_head
 from scgrpo.policies.chat import Chat, Turn
 from scgrpo.policies.chat_options import ChatOptions
 
@@ -83,15 +82,14 @@ class HFPolicy:
             raise ValueError(
                 f"temperature must be 1 (sample) or 0 (greedy), got {temperature}"
             )
-        use_packed(model)
+        path = choose_path(model)
         self.model = model
         self.chat = Chat(tokenizer, chat_options)
         self.temperature = temperature
         self.cache_tokens = cache_tokens
         self.version = 0
-        self._head = output_layer(model)
-        self._cache = SlotCache(model, slots, cache_tokens)
-        self._heads = int(model.config.get_text_config().num_attention_heads)
+        self._head = logits_head(model)
+        self._slots = path.decoder.slots(model, slots, cache_tokens)
         self._free = list(range(slots))
         self._cached_prompts: dict[tuple[int, ...], int] = {}
         self._waiting: list[_Request] = []
@@ -138,7 +136,7 @@ class HFPolicy:
         Raises RuntimeError while a conversation is open: its cache would be stale.
         """
         with self._wake:
-            if len(self._free) < self._cache.keys.shape[1]:
+            if len(self._free) < self._slots.count:
                 raise RuntimeError("the weights changed while episodes were running")
             self.version += 1
             self._cached_prompts.clear()
@@ -160,7 +158,8 @@ class HFPolicy:
         if self._closed:
             reason = "it was closed"
             if self._failure:
-                reason = f"its engine broke: {self._failure}"
+                kind = type(self._failure).__name__
+                reason = f"its engine broke: {self._failure} ({kind})"
             raise PolicyClosed(
                 f"the policy gives no turns: {reason}"
             ) from self._failure
@@ -180,12 +179,13 @@ class HFPolicy:
         if not request.finished:
             self._check_open()
 
+    @torch.inference_mode()
     def _loop(self) -> None:
         """The engine: admit, feed, sample, until closed. Whatever breaks it, no episode hangs."""
         try:
             while self._admit():
                 self._step()
-        except (RuntimeError, ValueError, MemoryError, IndexError) as error:
+        except Exception as error:  # noqa: BLE001 - a model's code; `_check_open` raises it
             self._failure = error
         finally:
             with self._wake:
@@ -233,36 +233,25 @@ class HFPolicy:
 
         if source == slot:
             self._cached_prompts[prompt] = slot
-        else:
-            self._cache.copy(source, slot, len(prompt) - 1)
+        self._slots.copy(source, slot, len(prompt) - 1)
         request.cached = len(prompt) - 1
         request.fresh = [prompt[-1]]
         return True
 
-    @torch.inference_mode()
     def _step(self) -> None:
         """Feeds every running request its fresh tokens and samples one token for each."""
         running = self._running
         device = self.model.device
 
-        feeds: list[tuple[int, int, int]] = []
-        fresh: list[int] = []
-        last_places: list[int] = []
+        feeds: list[Feed] = []
         draws: list[float] = []
         for request in running:
-            count = len(request.fresh)
-            feeds.append((request.slot, request.cached, count))
-            fresh += request.fresh
-            # The last token of each request predicts its next one.
-            last_places.append(len(fresh) - 1)
+            feeds.append(Feed(request.slot, request.cached, request.fresh))
             draw = request.draws[len(request.sampled)]
             draws.append(draw)
 
-        layout = SlotLayout(self._cache, feeds, self._heads)
-        ids = torch.tensor(fresh, device=device)
-        hidden = last_hidden_states(self.model, ids, layout)  # (N, D)
-        last = hidden[torch.tensor(last_places, device=device)]  # (R, D)
-        logits = self._head(last).float()
+        states = self._slots.feed(feeds)  # (R, D)
+        logits = self._head(states).float()
         tokens, logprobs = _sample(
             logits,
             torch.tensor(draws, device=device),

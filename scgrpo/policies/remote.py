@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from envs.rollout import Limits
 from envs.types import Message, Segment
 from sandboxes.commands import CommandError
-from scgrpo.models.scoring import output_layer
+from scgrpo.models.head import output_layer
 from scgrpo.policies.chat import Chat, Turn
 from scgrpo.policies.chat_options import ChatOptions
 from scgrpo.policies.engines.base import Engine, Sampled

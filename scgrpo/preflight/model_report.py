@@ -6,15 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
-from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_config, load_model, load_tokenizer, resolve_model
-from scgrpo.models.scoring import output_layer, predicting_states
+from scgrpo.models.paths import choose_path
 from scgrpo.policies.chat import Chat
 from scgrpo.preflight.adapters import check_adapters
 from scgrpo.preflight.memory import (
@@ -29,7 +27,6 @@ from scgrpo.preflight.run import shown_reference
 __all__ = ["ModelReport", "model_report"]
 
 THINKING_TURN = 1024
-TRIAL_TOKENS, TRIAL_PROMPT = 12, 4
 UNUSABLE = (
     *(ValueError, OSError, RuntimeError, SafetensorError),
     # What a model's own code raises at a layout that it was not written for.
@@ -191,29 +188,14 @@ def _add_path(report: ModelReport, config: TrainConfig, folder: Path) -> None:
     try:
         model, _ = load_model(folder, dtype=dtype_of(config))
         report.rows = _rows(model)
-        report.gap = _packed_gap(model.to(device_of(config)))
+        path = choose_path(model.to(device_of(config)))
     except UNUSABLE as error:
         report.problems.append(f"the model cannot be used: {error}")
         return
-    report.path = "packed"
-
-
-@torch.inference_mode()
-def _packed_gap(model: PreTrainedModel) -> float:
-    """How far packed log-probabilities are from the model's own, in nats, on a few tokens.
-
-    Raises ValueError for a model that has no packed attention.
-    """
-    ids = list(range(TRIAL_TOKENS))
-    inputs = torch.tensor([ids], device=model.device)
-    own = model(input_ids=inputs).logits[0].float().log_softmax(-1)
-
-    use_packed(model)
-    prompt, turn = ids[:TRIAL_PROMPT], ids[TRIAL_PROMPT:]
-    states = predicting_states(model, prompt, [turn], [[True] * len(turn)])
-    packed = output_layer(model)(states).float().log_softmax(-1)
-    # The last token predicts one that nobody reads.
-    return float((packed - own[TRIAL_PROMPT - 1 : -1]).abs().max())
+    report.path = path.kind
+    report.gap = path.gap
+    if path.kind != "packed":
+        report.reason = path.reason
 
 
 def _rows(model: Any) -> int:

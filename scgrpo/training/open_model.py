@@ -11,8 +11,8 @@ from scgrpo.config import LoraConfig, TrainConfig
 from scgrpo.devices import device_of, dtype_of
 from scgrpo.distributed.ranks import Ranks
 from scgrpo.distributed.sharding import shard
-from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_model, recompute_activations
+from scgrpo.models.paths import choose_path
 from scgrpo.teachers.prompt_ids import load_teacher
 
 __all__ = ["open_model", "teacher_of", "with_adapters"]
@@ -24,7 +24,7 @@ def open_model(
     """The model to train, with its adapters and spread over the ranks, and its tokenizer."""
     model, tokenizer = load_model(start, dtype=dtype_of(config))
     model = with_adapters(model.to(device_of(config)), config.lora)
-    use_packed(model)
+    choose_path(model)
     if config.activation_checkpointing:
         recompute_activations(model)
 

@@ -11,8 +11,8 @@ import torch
 
 from sandboxes import SandboxConfig
 from scgrpo.config import TrainConfig
-from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_config, load_model
+from scgrpo.models.paths import choose_path
 from scgrpo.models.scoring import predicting_states
 from scgrpo.models.tiny import make_tiny
 from scgrpo.preflight.memory import model_size, peak_memory_mib
@@ -82,7 +82,7 @@ def test_time_comes_from_a_run_alike(tiny, tmp_path, capsys):
 def test_what_backward_keeps_is_about_what_is_planned(tmp_path):
     tokens = 400
     model, _ = load_model(make_tiny(tmp_path / "tiny", hidden=256, layers=4, heads=4))
-    use_packed(model)
+    choose_path(model)
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
 

@@ -17,8 +17,8 @@ import torch
 
 from envs.types import Episode
 from scgrpo.algorithms.presets import ALGORITHMS
-from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_model
+from scgrpo.models.paths import choose_path
 from scgrpo.models.tiny import make_tiny
 from tests.scgrpo.test_update import Setup, mixed
 
@@ -79,7 +79,7 @@ def measurement(folder: Path, name: str) -> tuple[float, float, float]:
         options["teacher"] = load_model(
             fixed_model(folder / "teacher", hidden=48, layers=1)
         )[0]
-        use_packed(options["teacher"])
+        choose_path(options["teacher"])
     gradient, log = setup.gradient(ALGORITHMS[name], *outcomes(setup), **options)
     direction = waves(len(gradient), 0.5)
     return log["train/loss"], float(gradient.norm()), float(gradient @ direction)

@@ -20,8 +20,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-import scgrpo.models.scoring as scoring_module
-import scgrpo.policies.hf as hf_module
+import scgrpo.models.packed as packed_module
 from envs import registry
 from envs.base import TextEnv
 from envs.rollout import Limits, play
@@ -30,7 +29,8 @@ from envs.types import Episode, Stop, Verdict
 from scgrpo.algorithms.presets import GRPO, SC_GRPO, Algorithm
 from scgrpo.batch import collate
 from scgrpo.models.packing import completion_ids, prompt_ids
-from scgrpo.models.scoring import output_layer, predicting_states, token_scores
+from scgrpo.models.paths import logits_head
+from scgrpo.models.scoring import predicting_states, token_scores
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
 from scgrpo.training.optimizer import MasterAdamW
@@ -107,13 +107,13 @@ def model() -> LlamaForCausalLM:
 def fed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Every id that the engine's forward passes read, in order."""
     seen: list[int] = []
-    before = hf_module.last_hidden_states
+    before = packed_module.last_hidden_states
 
     def spy(model: Any, ids: torch.Tensor, layout: Any) -> torch.Tensor:
         seen.extend(ids.tolist())
         return before(model, ids, layout)
 
-    monkeypatch.setattr(hf_module, "last_hidden_states", spy)
+    monkeypatch.setattr(packed_module, "last_hidden_states", spy)
     return seen
 
 
@@ -171,7 +171,7 @@ def test_rollout_and_trainer_agree_on_every_log_probability(
     tokenizer: PreTrainedTokenizerFast, model: LlamaForCausalLM
 ):
     episodes = played(tokenizer, model)
-    head = output_layer(model)
+    head = logits_head(model)
     sampled, checked = torch.zeros(0), 0
     for episode in episodes:
         branch, mask = completion_ids(episode)
@@ -195,7 +195,7 @@ def test_the_gradient_reaches_exactly_the_positions_that_predict_actions(
 ):
     episodes = played(tokenizer, model)
     kept: list[tuple[list[int], torch.Tensor]] = []
-    before = scoring_module.last_hidden_states
+    before = packed_module.last_hidden_states
 
     def spy(model: Any, ids: torch.Tensor, layout: Any) -> torch.Tensor:
         states = before(model, ids, layout)
@@ -204,7 +204,7 @@ def test_the_gradient_reaches_exactly_the_positions_that_predict_actions(
             kept.append((ids.tolist(), states))
         return states
 
-    monkeypatch.setattr(scoring_module, "last_hidden_states", spy)
+    monkeypatch.setattr(packed_module, "last_hidden_states", spy)
     with HFPolicy(model, tokenizer, slots=1) as policy:
         trainer = PolicyUpdate(
             model=model,

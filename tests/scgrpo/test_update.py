@@ -33,8 +33,8 @@ from scgrpo.credit.process_rewards import process_advantages
 from scgrpo.credit.references import Case
 from scgrpo.credit.rule import Credit
 from scgrpo.credit.self_conditioned import SelfConditioned
-from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_model
+from scgrpo.models.paths import choose_path
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.teachers.prompt_ids import gold_prompts
@@ -83,7 +83,7 @@ class Setup:
         self.model, tokenizer = load_model(folder)
         self.own, _ = load_model(folder)
         self.folder = folder
-        use_packed(self.model)
+        choose_path(self.model)
         self.chat = Chat(tokenizer)
 
     def trainer(self, algorithm: Algorithm = SC_GRPO, **options: Any) -> PolicyUpdate:
@@ -595,7 +595,7 @@ def test_another_model_teaches_on_the_tokens_that_were_sampled(
     rows, group = mixed(setup)
     path = make_tiny(tmp_path / "teacher", hidden=48, layers=1, heads=2)
     teacher, plain = load_model(path)[0], load_model(path)[0]
-    use_packed(teacher)
+    choose_path(teacher)
     found, _ = setup.gradient(OPD, rows, group, teacher=teacher)
     openings = {row: episode.segments[0].token_ids for row, episode in enumerate(rows)}
     weight = OPD.weight(collate(rows, group, pad_id=0).action_mask)

@@ -16,8 +16,8 @@ from scgrpo.algorithms.presets import ALGORITHMS
 from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.loop import TrainingLoop
-from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_model
+from scgrpo.models.paths import choose_path
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.scripted import RandomPolicy, ScriptedPolicy
@@ -88,7 +88,7 @@ def test_episodes_of_either_kind_give_every_algorithm_a_gradient(
 ):
     env = make_env(name)
     model, tokenizer = load_model(tiny)
-    use_packed(model)
+    choose_path(model)
     chat = Chat(tokenizer)
     episodes = [with_token_ids(episode, chat) for episode in played(env)]
     assert {episode.verified for episode in episodes} == {True, False}

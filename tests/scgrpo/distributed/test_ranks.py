@@ -29,8 +29,8 @@ from scgrpo.distributed.ranks import (
     process_group,
 )
 from scgrpo.distributed.sharding import full_tensor, is_sharded, local_part, shard
-from scgrpo.models.attention import use_packed
 from scgrpo.models.load import load_model, recompute_activations
+from scgrpo.models.paths import choose_path
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts, SharedRollouts
@@ -119,7 +119,7 @@ def three_steps(
         model, tokenizer = load_model(folder)
         torch.manual_seed(0)
         model = with_adapters(model, LoraConfig(rank=rank))
-        use_packed(model)
+        choose_path(model)
         shard(model, ranks)
         chat = Chat(tokenizer)
         episodes = [with_token_ids(e, chat) for e in played]
@@ -294,7 +294,7 @@ def test_recomputed_activations_give_the_same_gradient(tiny: Path):
     gradients, calls = [], []
     for recompute in (False, True):
         model, tokenizer = load_model(tiny)
-        use_packed(model)
+        choose_path(model)
         if recompute:
             recompute_activations(model)
         chat, count = Chat(tokenizer), [0]

@@ -5,19 +5,12 @@ import torch
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
-    CohereConfig,
-    CohereForCausalLM,
-    Gemma2Config,
-    Gemma2ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
 )
 
 from scgrpo.models.attention import TreeLayout, last_hidden_states, use_packed
+from scgrpo.models.paths import choose_path
 
 SMALL = {
     "vocab_size": 60,
@@ -37,7 +30,7 @@ def pair(key_heads: int, dtype: torch.dtype = torch.float32):
     own = LlamaForCausalLM(LlamaConfig(**config, attn_implementation="eager")).eval()
     packed = LlamaForCausalLM(LlamaConfig(**config)).to(dtype).eval()
     packed.load_state_dict(own.state_dict())
-    use_packed(packed)
+    choose_path(packed)
     return packed, own
 
 
@@ -111,53 +104,22 @@ def test_a_branch_sees_nothing_of_its_neighbours():
     torch.testing.assert_close(one[11:], two[11:], rtol=1e-6, atol=1e-6)
 
 
-REFUSED = [
-    (
-        MistralForCausalLM,
-        MistralConfig(**SMALL, sliding_window=16),
-        "MistralForCausalLM sees a sliding window of 16 tokens",
-    ),
-    (
-        Qwen2ForCausalLM,
-        Qwen2Config(
-            **SMALL, use_sliding_window=True, sliding_window=16, max_window_layers=0
-        ),
-        "layers of the kind sliding_attention",
-    ),
-    (
-        Gemma2ForCausalLM,
-        Gemma2Config(
-            **SMALL, head_dim=8, layer_types=["full_attention"] * 2, sliding_window=None
-        ),
-        "caps its logits",
-    ),
-    (
-        CohereForCausalLM,
-        CohereConfig(**SMALL, logit_scale=0.5),
-        r"scales its logits \(logit_scale",
-    ),
-    (
-        BloomForCausalLM,
-        BloomConfig(vocab_size=60, hidden_size=32, n_layer=1, n_head=2),
-        "does not take its attention from transformers' registry",
-    ),
-]
-
-
-@pytest.mark.parametrize(("kind", "config", "message"), REFUSED)
-def test_a_model_that_would_come_out_different_is_refused(kind, config, message: str):
-    with pytest.raises(ValueError, match=message):
-        use_packed(kind(config))
+def test_a_model_whose_attention_cannot_be_switched_is_refused():
+    config = BloomConfig(vocab_size=60, hidden_size=32, n_layer=1, n_head=2)
+    with pytest.raises(
+        ValueError, match="BloomForCausalLM does not take its attention"
+    ):
+        use_packed(BloomForCausalLM(config))
 
 
 def test_an_attention_option_that_packed_attention_lacks_is_refused():
     packed, _ = pair(2)
-    with pytest.raises(ValueError, match="asks for softcap, which packed attention"):
+    with pytest.raises(ValueError, match="asks for position_bias, which packed"):
         packed.model(
             input_ids=torch.tensor([[1, 2]]),
             position_ids=torch.arange(2)[None],
             layout=TreeLayout(1, [1]),
-            softcap=50.0,
+            position_bias=torch.zeros(1),
         )
 
 

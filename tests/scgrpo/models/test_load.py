@@ -1,5 +1,6 @@
 """Names become folders, folders become models; without a hub nothing waits for one."""
 
+import json
 import os
 import socket
 import subprocess
@@ -232,3 +233,53 @@ def test_an_adapter_folder_loads_with_its_base(tiny: Path, tmp_path: Path) -> No
         assert torch.equal(loaded(ids).logits, model.eval()(ids).logits)
         assert not torch.equal(loaded(ids).logits, load_model(tiny)[0](ids).logits)
     assert any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_has_rows_is_refused(
+    tiny: Path, tmp_path: Path
+) -> None:
+    model, tokenizer = load_model(tiny)
+    model.save_pretrained(tmp_path)
+    tokenizer.add_tokens(["<a>", "<b>"])
+    tokenizer.save_pretrained(tmp_path)
+    message = (
+        "tokenizer has 101 tokens, '<b>' with the id 100, but the model has 99 rows"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_model(tmp_path)
+
+    # Rows without tokens are common: sizes are rounded up.
+    model.resize_token_embeddings(112)
+    model.save_pretrained(tmp_path)
+    assert load_model(tmp_path)[0].get_input_embeddings().num_embeddings == 112
+
+
+def test_an_id_beyond_the_rows_is_refused_however_few_tokens_there_are(
+    tiny: Path, tmp_path: Path
+) -> None:
+    model, tokenizer = load_model(tiny)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    about = json.loads(file.read_text())
+    vocabulary = about["model"]["vocab"]
+    del vocabulary["x"]
+    vocabulary["~"] = 500
+    file.write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="98 tokens, '~' with the id 500, .* 99 rows"):
+        load_model(tmp_path)
+
+
+def test_a_placeholder_of_images_needs_no_row(tiny: Path, tmp_path: Path) -> None:
+    model, tokenizer = load_model(tiny)
+    model.save_pretrained(tmp_path)
+    tokenizer.add_tokens(["<image>"], special_tokens=True)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="100 tokens"):
+        load_model(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    about = json.loads(file.read_text())
+    file.write_text(
+        json.dumps({**about, "extra_special_tokens": {"image_token": "<image>"}})
+    )
+    assert len(load_model(tmp_path)[1]) == 100

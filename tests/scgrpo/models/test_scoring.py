@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from scgrpo.models import scoring
+from scgrpo.models.head import output_layer
 from scgrpo.models.scoring import (
     divergence,
-    output_layer,
     predicting_states,
     token_scores,
 )

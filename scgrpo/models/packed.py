@@ -1,0 +1,95 @@
+"""The fast path: tokens of many rows in one packed row, a prefix computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from scgrpo.models.attention import TreeLayout, last_hidden_states
+from scgrpo.models.decoder import Feed
+from scgrpo.models.slots import SlotCache, SlotLayout
+
+__all__ = ["PackedDecoder"]
+
+
+class PackedDecoder:
+    """Packed layouts, for a model after `use_packed`; see `Decoder`."""
+
+    shares_prefixes = True
+
+    def predicting_states(
+        self,
+        model: PreTrainedModel,
+        prefix: Sequence[int],
+        branches: Sequence[Sequence[int]],
+        masks: Sequence[Sequence[bool]],
+    ) -> Tensor:
+        """See `Decoder`; the state of the prefix's last token is shared by all branches."""
+        device = model.device
+        lengths: list[int] = []
+        ids = list(prefix)
+        for branch in branches:
+            lengths.append(len(branch))
+            ids += branch
+
+        layout = TreeLayout(len(prefix), lengths, device)
+        packed = torch.tensor(ids, device=device)
+        states = last_hidden_states(model, packed, layout)
+        places = _predictor_places(len(prefix), lengths, masks)
+        index = torch.tensor(places, dtype=torch.long, device=device)
+        return states[index]
+
+    def slots(self, model: PreTrainedModel, count: int, length: int) -> PackedSlots:
+        """See `Decoder`."""
+        return PackedSlots(model, count, length)
+
+
+def _predictor_places(
+    prefix: int, lengths: Sequence[int], masks: Sequence[Sequence[bool]]
+) -> list[int]:
+    """Where the states that predict the masked tokens lie among the packed ones."""
+    places: list[int] = []
+    first = prefix
+    for length, mask in zip(lengths, masks, strict=True):
+        # A branch's first token stands behind the prefix, not behind the branch before it.
+        predictor = prefix - 1
+        branch = range(first, first + length)
+        for place, is_action in zip(branch, mask, strict=True):
+            if is_action:
+                places.append(predictor)
+            predictor = place
+        first += length
+    return places
+
+
+class PackedSlots:
+    """Slots of one cache, fed in one packed step; see `Slots`."""
+
+    def __init__(self, model: PreTrainedModel, count: int, length: int) -> None:
+        self.count = count
+        self._model = model
+        self._cache = SlotCache(count, length)
+
+    def feed(self, feeds: Sequence[Feed]) -> Tensor:
+        """See `Slots`."""
+        device = self._model.device
+        sizes: list[tuple[int, int, int]] = []
+        ids: list[int] = []
+        last_places: list[int] = []
+        for slot, start, fresh in feeds:
+            sizes.append((slot, start, len(fresh)))
+            ids += fresh
+            last_places.append(len(ids) - 1)
+
+        layout = SlotLayout(self._cache, sizes, device)
+        packed = torch.tensor(ids, device=device)
+        states = last_hidden_states(self._model, packed, layout)  # (N, D)
+        return states[torch.tensor(last_places, device=device)]
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """See `Slots`."""
+        if source != target:
+            self._cache.copy(source, target, length)
