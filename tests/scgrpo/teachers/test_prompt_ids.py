@@ -35,8 +35,10 @@ def test_a_teacher_with_another_tokenizer_is_refused_with_what_differs(
     folder: Path, tmp_path: Path
 ):
     other = make_tiny(tmp_path / "other", hidden=16, layers=1, heads=2)
-    _, changed = load_model(other)
+    model, changed = load_model(other)
     changed.add_tokens(["<|mine|>"])
+    model.resize_token_embeddings(len(changed))
+    model.save_pretrained(other)
     changed.save_pretrained(other)
     _, tokenizer = load_model(folder)
     cpu = torch.device("cpu")
