@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -79,7 +79,7 @@ def choose_path(model: nn.Module) -> ModelPath:
     if path is None:
         path = _tried_path(inner)
         # On the model, whose life it shares; as it holds no model, nothing keeps that alive.
-        inner._scgrpo_path = path  # pyright: ignore[reportAttributeAccessIssue]
+        vars(inner)["_scgrpo_path"] = path
         logger.info("%s: %s path, %s", type(inner).__name__, path.kind, path.reason)
     return path
 
@@ -97,7 +97,7 @@ def _tried_path(model: PreTrainedModel) -> ModelPath:
     use_own(model)
     with _small_windows(model):
         trial = _trial(model)
-        attention = model.config._attn_implementation
+        attention = str(model.config._attn_implementation)
         problem = trial.attempt(_packed(model))
         if not problem:
             reason = f"which equals its own forward pass to {trial.gap:.1e} nats"
@@ -148,16 +148,25 @@ class _Trial:
         self._prefix, *self._branches = _trial_ids(model)
 
         self._logprobs: list[Tensor] = []
+        largest = 0.0
         for branch in self._branches:
-            ids = torch.tensor([[*self._prefix, *branch]], device=model.device)
-            logits = model(input_ids=ids, use_cache=False).logits[0]
+            logits = self._own_logits(branch)
             predictions = logits[len(self._prefix) - 1 : -1]
             self._logprobs.append(_target_logprobs(predictions, branch))
-        rounding = torch.finfo(model.dtype).eps * float(logits.abs().max())
+            largest = max(largest, float(logits.abs().max()))
+
+        rounding = torch.finfo(model.dtype).eps * largest
         self._tolerance = max(TOLERANCE, ROUNDINGS * rounding)
         # Rounding may send a token to another expert, whose difference says nothing.
         self._share = 1.0 if self._tolerance == TOLERANCE else 0.75
-        self._head, self._maps_logits = self._tried_head(ids, logits)
+        self._head, self._maps_logits = self._tried_head()
+
+    def _row(self, branch: list[int]) -> Tensor:
+        return torch.tensor([[*self._prefix, *branch]], device=self._model.device)
+
+    def _own_logits(self, branch: list[int]) -> Tensor:
+        """(N, V) of the prefix and the branch, by the model itself."""
+        return self._model(input_ids=self._row(branch), use_cache=False).logits[0]
 
     def path(self, kind: Literal["packed", "plain"], reason: str) -> ModelPath:
         """The path of the last decoder that was tried."""
@@ -179,15 +188,15 @@ class _Trial:
             return ""
         return f"it differs from its own forward pass by {self.gap:.1e} nats"
 
-    def _tried_head(self, ids: Tensor, logits: Tensor) -> tuple[nn.Module, bool]:
+    def _tried_head(self) -> tuple[nn.Module, bool]:
         """The head, and whether it is more than the output layer."""
         layer = output_layer(self._model)
-        states = body_of(self._model)(input_ids=ids, use_cache=False).last_hidden_state[
-            0
-        ]
+        body = body_of(self._model)
+        row = self._row(self._branches[0])
+        states = body(input_ids=row, use_cache=False).last_hidden_state[0]
         head = LogitsMap(self._model)
-        mapped = head(states)
-        if not torch.allclose(mapped.float(), logits.float(), rtol=1e-2, atol=1e-2):
+        own = self._own_logits(self._branches[0]).float()
+        if not torch.allclose(head(states).float(), own, rtol=1e-2, atol=1e-2):
             raise ValueError(
                 f"{type(self._model).__name__} makes its logits of more than its last hidden "
                 "states; expected a causal language model"
@@ -239,7 +248,8 @@ class _Trial:
 
 def _trial_ids(model: PreTrainedModel) -> list[list[int]]:
     """The prefix, and what follows it in two rows: ids that stand for text."""
-    rows = model.get_input_embeddings().weight.shape[0]
+    embeddings: Any = model.get_input_embeddings()
+    rows = embeddings.weight.shape[0]
     # Those of images and the like ask for inputs of their own.
     placeholders = {
         value
