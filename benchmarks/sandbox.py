@@ -40,7 +40,7 @@ RUNS = 3
 FORKS = """
 import gc, os, sys, time
 from sandboxes.inside.settings import hidden_modules
-from sandboxes.inside.warm import preload
+from sandboxes.inside.imports import preload
 preload(hidden_modules())
 gc.freeze()
 for line in sys.stdin:

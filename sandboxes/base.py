@@ -72,8 +72,20 @@ class Sandbox(Protocol):
     ) -> ExecResult:
         """Runs a command to its end or its deadline, then kills every process that it left.
 
-        `argv[0] == "python"` starts from a warm interpreter; any other program is executed.
+        `argv[0] == "python"` stands for the path of the sandbox's interpreter. With `-c CODE` or
+        a file it is forked from a warm one, whose programs have the status and the output of a
+        fresh one's; with anything else a fresh one is started, as any other program is executed.
         `cwd` is relative to the working directory.
+
+        What a warm program could tell from a fresh one, on purpose:
+
+        - `CODE` may be longer than an argument of a process (128 KiB).
+        - Modules that an imported module of the standard library imports are loaded together with
+          it, unseen by audit hooks.
+        - Objects of modules that are loaded before show in `object.__subclasses__()`, in the
+          collector's counts (`gc.get_freeze_count()`), in numbers of allocated blocks, in memory
+          and the libraries mapped into it; the collector leaves them alone.
+        - `/proc/self/cmdline` and the times of `/proc/self/stat` are the warm interpreter's.
         """
         ...
 

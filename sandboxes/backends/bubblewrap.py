@@ -24,18 +24,12 @@ from sandboxes.base import Isolation, SandboxError
 from sandboxes.client.pool import StreamPool
 from sandboxes.client.stream import SocketStream, StreamSandbox
 from sandboxes.config import SandboxConfig, no_sandbox_error
-from sandboxes.inside.settings import inside_digest
+from sandboxes.inside.settings import START, Settings, inside_digest
 from sandboxes.limits import compose_limits
 
 __all__ = ["available", "open_pool", "start"]
 
 _INSIDE = f"/{INSTALLED}"
-_INTERPRETER = {
-    "LANG": "C.UTF-8",
-    "TZ": "UTC",
-    "PYTHONHASHSEED": "0",
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
 
 
 def open_pool(size: int, config: SandboxConfig, since: str = "") -> StreamPool:
@@ -59,7 +53,7 @@ def start() -> StreamSandbox:
     """
 
     def start_as(uid: int) -> StreamSandbox:
-        return start_runner(_bubblewrap(), Isolation.NAMESPACE, _identity(uid))
+        return start_runner(_bubblewrap(), Isolation.NAMESPACE, _identity(uid), {})
 
     return with_own_id(start_as)
 
@@ -80,6 +74,7 @@ def start_runner(
     command: list[str],
     isolation: Isolation,
     identity: dict[str, object],
+    environment: dict[str, str],
     cwd: Path | None = None,
 ) -> StreamSandbox:
     """A sandbox whose runner is a child of this process and reads a socket that it inherits.
@@ -97,7 +92,7 @@ def start_runner(
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 cwd=cwd,
-                env={"PATH": os.defpath, **_INTERPRETER},
+                env={"PATH": os.defpath, **environment},
                 pass_fds=[theirs.fileno()],
                 **identity,  # type: ignore[arg-type]
             )
@@ -141,7 +136,7 @@ def _bubblewrap() -> list[str]:
     for path, size in limits.folders_mib.items():
         folders += ["--perms", "0700", "--size", str(size << 20), "--tmpfs", path]
     environment: list[str] = []
-    for name, value in _INTERPRETER.items():
+    for name, value in Settings.of(limits.runner).environment.items():
         environment += ["--setenv", name, value]
 
     # Bubblewrap applies them in this order, so a mount may only come after what it covers.
@@ -155,7 +150,7 @@ def _bubblewrap() -> list[str]:
         # Its root and its ptmx belong to the commands, whose mode and times would outlive a lease.
         ["--remount-ro", "/dev/pts"],
         [*folders, "--chdir", _INSIDE, "--clearenv", *environment],
-        ["/usr/bin/python3", "-m", "sandboxes.inside.runner", *limits.runner],
+        ["/usr/bin/python3", "-c", START, *limits.runner],
         ["--stream={stream}", *command_limits()],
     ]
     return [argument for part in parts for argument in part]

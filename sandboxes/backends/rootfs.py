@@ -30,7 +30,7 @@ _RECIPE = ("image/base_image.py", "image/prepare_image.py", "backends/rootfs.py"
 
 
 def install_runner(folder: Path) -> None:
-    """Copies into a folder what `python -m sandboxes.inside.runner` needs there."""
+    """Copies the runner into a folder."""
     inside = folder / "sandboxes" / "inside"
     inside.mkdir(parents=True)
     for name in INSIDE:

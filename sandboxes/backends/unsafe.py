@@ -18,6 +18,7 @@ from sandboxes.base import Isolation, SandboxError
 from sandboxes.client.pool import StreamPool
 from sandboxes.client.stream import StreamSandbox
 from sandboxes.config import SandboxConfig
+from sandboxes.inside.settings import START, Settings
 
 __all__ = ["open_pool", "start"]
 
@@ -42,13 +43,16 @@ def start() -> StreamSandbox:
 
     # A limit on processes counts all that this user has, so it would hit those outside.
     limits = [part for part in command_limits() if not part.startswith("--nproc=")]
+    folders = (f"--work={folder / 'work'}", f"--scratch={folder / 'tmp'}")
     command = [
-        *(sys.executable, "-m", "sandboxes.inside.runner", "--stream={stream}"),
-        *(f"--work={folder / 'work'}", f"--scratch={folder / 'tmp'}"),
+        *(sys.executable, "-c", START, "--stream={stream}", *folders),
         *("--owns_namespace=0", "--seccomp=0", *limits),
     ]
+    environment = Settings.of(folders).environment
     try:
-        sandbox = start_runner(command, Isolation.PROCESS, {}, cwd=folder / "runner")
+        sandbox = start_runner(
+            command, Isolation.PROCESS, {}, environment, cwd=folder / "runner"
+        )
     except SandboxError:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -14,18 +14,19 @@ import gc
 import mmap
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from sandboxes.inside import seccomp, workspace
 from sandboxes.inside.frames import MAX_PAYLOAD, SILENCE_S
 from sandboxes.inside.leases import Disconnected, Lease, Listener
 from sandboxes.inside.pipes import OUTPUT_ROOM, Pipes
+from sandboxes.inside.program import keep_alive
 from sandboxes.inside.residue import Baseline
-from sandboxes.inside.settings import Settings, hidden_modules, inside_digest
-from sandboxes.inside.warm import exec_command, landlock_rules, preload
+from sandboxes.inside.settings import Settings, inside_digest
+from sandboxes.inside.streams import renew_streams
+from sandboxes.inside.warm import exec_command, landlock_rules
 
 __all__ = ["Runner", "main"]
 
@@ -141,10 +142,11 @@ class Runner:
             pipes = Pipes(payload[job_size:], self._buffer[MAX_PAYLOAD:])
         job = _memory_file(payload[:job_size])
         begun = time.monotonic()
+        child = os.fork()
+        if not child:
+            # Outside of `try`: the command ends all frames, and their clean-up is not its own.
+            exec_command(job, pipes.inner, self._settings, self._rules)
         try:
-            child = os.fork()
-            if not child:
-                exec_command(job, pipes.inner, self._settings, self._rules)
             os.close(job)
             pipes.close_inner()
             status, wall_s = self._wait_for(child, begun, timeout_s, pipes, lease)
@@ -277,22 +279,22 @@ def _harden(settings: Settings) -> None:
         seccomp.forbid()
 
 
-def main(arguments: Sequence[str]) -> NoReturn:
-    """Serves until the end; a traceback and status 1 if the sandbox cannot be left clean."""
+def main(arguments: Sequence[str]) -> None:
+    """Serves until the end; a traceback and status 1 if the sandbox cannot be left clean.
+
+    Raises Program in a child that becomes one.
+    """
     settings = Settings.of(arguments)
     # Commands inherit it as it is.
     os.environ.clear()
     os.environ.update(settings.environment)
-    preload(hidden_modules())
     _harden(settings)
     runner = Runner(settings)
-    # Objects that exist now are never collected, so that a fork shares their pages.
+    # Objects that exist now are never freed or collected, so that forks share their pages.
     gc.collect()
+    keep_alive()
+    # Not among those: what waits in a stream is written when it is freed.
+    renew_streams()
     gc.freeze()
     with contextlib.suppress(TimeoutError):
         runner.serve()
-    sys.exit(0)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -10,23 +10,30 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["INSIDE", "Settings", "hidden_modules", "inside_digest"]
+__all__ = ["INSIDE", "START", "Settings", "hidden_modules", "inside_digest"]
 
 INSIDE = (
     "__init__.py",
     "frames.py",
     "hidden_modules.txt",
+    "imports.py",
     "leases.py",
     "pipes.py",
+    "program.py",
     "relay.py",
     "residue.py",
     "runner.py",
     "seccomp.py",
     "settings.py",
+    "start.py",
+    "streams.py",
     "warm.py",
     "workspace.py",
 )
 """The files of this folder, all of which are installed in a sandbox."""
+
+START = "__import__('sandboxes.inside.start').inside.start.main()"
+"""Code of the runner's interpreter, an expression: it leaves no name in the module `__main__`."""
 
 _HERE = Path(__file__).parent
 

@@ -364,9 +364,9 @@ PLANTS = {
 def test_nothing_planted_for_the_interpreter_is_there_in_the_next_lease(jails, program):
     with jails.lease() as sandbox:
         sandbox.write(PLANTS)
-        # A fresh interpreter falls for it; the warm one has what it needs.
+        # Within its lease a program finds its own files first, as anywhere.
         said = sandbox.run([program, "-c", "import json"], timeout_s=20).stdout
-        assert (b"planted" in said) == (program == "python3")
+        assert b"planted" in said
         sandbox.write({"file": b"well"})
         assert sandbox.read("file") == b"well"
     with jails.lease() as sandbox:

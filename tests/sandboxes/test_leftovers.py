@@ -113,7 +113,7 @@ def unfiltered(
         def start() -> StreamSandbox:
             command = [*local._bubblewrap(), "--seccomp=0"]
             return local.start_runner(
-                command, Isolation.NAMESPACE, local._identity(65000)
+                command, Isolation.NAMESPACE, local._identity(65000), {}
             )
 
         pool = StreamPool(start, 1, "without a filter")

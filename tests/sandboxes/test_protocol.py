@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandboxes import ExecResult, Sandbox, SandboxError
+from sandboxes.inside.settings import START
 
 CAP = 64 * 1024
 
@@ -314,6 +315,5 @@ def runners() -> list[int]:
     return [
         pid
         for pid in children
-        if b"sandboxes.inside.runner"
-        in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if START.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     ]

@@ -161,7 +161,7 @@ def test_without_the_filter_sockets_can_be_made():
     for filtered in (1, 0):
         command = [*local._bubblewrap(), f"--seccomp={filtered}"]
         with local.start_runner(
-            command, Isolation.NAMESPACE, local._identity(compose_limits().uid)
+            command, Isolation.NAMESPACE, local._identity(compose_limits().uid), {}
         ) as sandbox:
             said[filtered] = sandbox.run(["python", "-c", code], timeout_s=20)
     assert b"Address family not supported" in said[1].stderr

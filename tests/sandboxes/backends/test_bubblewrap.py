@@ -13,7 +13,7 @@ import pytest
 from sandboxes import ExecResult, Sandbox, SandboxConfig, open_pool
 from sandboxes.backends import bubblewrap as local
 from sandboxes.backends import identities
-from sandboxes.inside.settings import hidden_modules
+from sandboxes.inside.settings import START, hidden_modules
 from sandboxes.limits import compose_limits
 
 pytestmark = pytest.mark.skipif(
@@ -64,9 +64,7 @@ def test_the_kernel_knows_the_sandbox_as_an_ordinary_user(sandbox):
             open(f"/proc/{pid}/cmdline") as command,
             open(f"/proc/{pid}/status") as status,
         ):
-            if command.read().startswith(
-                "/usr/bin/python3\0-m\0sandboxes.inside.runner"
-            ):
+            if command.read().startswith(f"/usr/bin/python3\0-c\0{START}\0"):
                 inside |= {line for line in status if line.startswith("Uid:")}
     (line,) = inside
     (uid,) = set(map(int, line.split()[1:]))

@@ -11,6 +11,7 @@ from sandboxes import SandboxConfig, SandboxError, open_pool
 from sandboxes.backends import bubblewrap as local
 from sandboxes.backends import identities
 from sandboxes.backends.containers import container_options
+from sandboxes.inside.settings import START
 from sandboxes.limits import compose_limits
 from sandboxes.tools.soak_rounds import descendants
 
@@ -20,7 +21,7 @@ def uids_of_runners() -> list[int]:
     found = []
     for pid in descendants():
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if words[0] == b"/usr/bin/python3" and b"sandboxes.inside.runner" in words:
+        if words[0] == b"/usr/bin/python3" and START.encode() in words:
             status = Path(f"/proc/{pid}/status").read_text()
             found += [
                 int(line.split()[1])

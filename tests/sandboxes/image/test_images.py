@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ from docker.errors import ImageNotFound
 
 from sandboxes import SandboxError
 from sandboxes.image import base_image, images, prepare_image
+from sandboxes.inside.settings import START, Settings
+from sandboxes.limits import compose_limits
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,17 @@ def test_the_base_holds_python_its_loader_and_no_other_program(base):
     }
     assert any("ld-linux" in name for name in base)
     assert base["usr/bin/python3"].issym() or base["usr/bin/python3"].isfile()
+
+
+def test_the_image_starts_the_runner_in_the_environment_of_commands():
+    text = (Path(images.__file__).parent / "Dockerfile").read_text()
+    words = text.replace("\\\n", " ").split()
+    environment = Settings.of(compose_limits().runner).environment
+    for name, value in environment.items():
+        assert f"{name}={value}" in words
+    entry = re.search(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)
+    assert entry is not None
+    assert json.loads(entry[1]) == ["python3", "-c", START]
 
 
 def test_the_base_belongs_to_root_and_changes_nobodys_user(base):

@@ -1,0 +1,194 @@
+"""Runs a program in Python as the interpreter itself does. Standard library only.
+
+The program is raised as an exception, which ends all frames of the runner; then the interpreter's
+own functions run it, with no frame below, print its errors and finish. So tracebacks, the depth of
+recursion, exit codes, exit functions, destructors and output that waits to be written are those
+of a fresh interpreter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import ctypes
+import functools
+import gc
+import operator
+import os
+import sys
+import types
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from importlib.machinery import BuiltinImporter
+
+from sandboxes.inside.imports import has_new_extensions
+
+__all__ = ["Program", "as_program", "keep_alive"]
+
+_API = ctypes.PyDLL(None)
+_API.PyImport_GetImporter.restype = ctypes.py_object
+_API.PyImport_GetImporter.argtypes = (ctypes.py_object,)
+_API.fopen.restype = ctypes.c_void_p
+_IGNORE_COOKIE = 0x0800
+_RUNNER_CALLS = 4 if sys.version_info < (3, 12) else 0
+"""Calls in C below a program, which count for the depth of recursion before Python 3.12."""
+
+_MAX_OBJECTS = 50_000
+"""More objects than this are not looked through; their destructors are run."""
+
+
+class _Flags(ctypes.Structure):
+    """PyCompilerFlags."""
+
+    _fields_ = (("flags", ctypes.c_int), ("feature_version", ctypes.c_int))
+
+
+class Program(BaseException):
+    """What this process becomes: raise it through all frames, and nothing else comes after.
+
+    Its arguments are a function of the interpreter's and what that is called with.
+    """
+
+    def __iter__(self) -> Iterator[object]:
+        return map(operator.call, self._steps())
+
+    def _steps(self) -> Iterator[Callable[[], object]]:
+        """Functions to call one after the other, with no frame below them."""
+        if self.__traceback__:
+            # Frees the runner's frames.
+            self.__traceback__.tb_next = None
+        sys.excepthook = sys.__excepthook__
+        for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+            if hasattr(sys, name):
+                delattr(sys, name)
+        # From here on the collector has only what the program makes.
+        gc.freeze()
+        sys.modules["__main__"] = _main_module()
+        for _ in range(_RUNNER_CALLS):
+            _API.Py_LeaveRecursiveCall()
+
+        results: list[int] = []
+        function, *arguments = self.args
+        function.errcheck = lambda result, *_: results.append(result)
+        yield functools.partial(function, *arguments)
+
+        failed = bool(results[0])
+        if getattr(sys, "last_type", None) is not KeyboardInterrupt:
+            if not _has_threads():
+                yield atexit._run_exitfuncs
+            if _can_end_at_once():
+                _API.fflush(None)
+                os._exit(int(failed))
+            if not failed:
+                yield functools.partial(_API.Py_Exit, 0)
+        # What follows is the interpreter's own end after an error: with status 1, or by the
+        # signal of an interrupt.
+
+
+def _main_module() -> types.ModuleType:
+    """A new module `__main__`, with the names of a fresh interpreter's, in their order."""
+    main = types.ModuleType("__main__")
+    vars(main).update(__annotations__={}, __builtins__=builtins)
+    main.__loader__ = BuiltinImporter
+    return main
+
+
+def as_program(argv: Sequence[str]) -> Program | None:
+    """The program that the interpreter would run for its arguments; None if it must be asked.
+
+    Sets what the program finds in `sys`. Raises ValueError for arguments that no process can get.
+    """
+    if any("\0" in argument for argument in argv):
+        raise ValueError("embedded null byte")
+    argv = [os.fsdecode(os.fsencode(argument)) for argument in argv]
+    program = _code(argv) if argv[:1] == ["-c"] else _file(argv)
+    if program is None:
+        return None
+    sys.orig_argv = [sys.executable, *argv]
+    # A function in C that takes the type of an error, the error and its traceback, and goes through
+    # the error: what this yields is called with no frame below.
+    sys.excepthook = functools.reduce  # type: ignore[assignment]
+    return program
+
+
+def _code(argv: Sequence[str]) -> Program | None:
+    """The program of `-c`."""
+    try:
+        text = argv[1].encode()
+    except (IndexError, UnicodeEncodeError):
+        return None
+    sys.argv = ["-c", *argv[2:]]
+    flags = _Flags(_IGNORE_COOKIE, sys.version_info.minor)
+    return Program(_API.PyRun_SimpleStringFlags, text, ctypes.byref(flags))
+
+
+def _file(argv: Sequence[str]) -> Program | None:
+    """The program of a file."""
+    name = argv[0] if argv else "-"
+    if name.startswith("-") or not os.path.isfile(name):
+        return None
+    # Archives and folders are run by importers.
+    if _API.PyImport_GetImporter(name) is not None:
+        return None
+    path = os.fsencode(name if os.path.isabs(name) else f"{os.getcwd()}/{name}")
+    file = _API.fopen(path, b"rbe")
+    if file is None:
+        return None
+    sys.argv = list(argv)
+    sys.path[0] = os.path.dirname(os.path.realpath(name))
+    flags = _Flags(0, sys.version_info.minor)
+    pointer, close = ctypes.c_void_p(file), 1
+    return Program(_API.PyRun_AnyFileExFlags, pointer, path, close, ctypes.byref(flags))
+
+
+def keep_alive() -> None:
+    """Keeps all that exists now until the process ends.
+
+    So nothing is freed, and no page copied, when the interpreter takes itself apart.
+    """
+    _API.Py_IncRef(ctypes.py_object(gc.get_objects()))
+
+
+def _can_end_at_once() -> bool:
+    """Writes out the streams; whether the interpreter's end would do nothing else that shows.
+
+    That end costs more than all the rest of a short command.
+    """
+    try:
+        if _has_work_left():
+            return False
+        for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+            stream = getattr(sys, name, None)
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except Exception:  # noqa: BLE001 - the interpreter's own end reports it
+        return False
+    return True
+
+
+def _has_threads() -> bool:
+    """Whether the interpreter's end would begin with those of threads."""
+    threading = sys.modules.get("threading")
+    if threading and getattr(threading, "_threading_atexits", True):
+        return True
+    return len(sys._current_frames()) > 1
+
+
+def _has_work_left() -> bool:
+    """Whether threads, exit functions, hooks or destructors are left."""
+    if _has_threads() or atexit._ncallbacks():
+        return True
+    if gc.callbacks or sys.gettrace() or sys.getprofile() or has_new_extensions():
+        return True
+
+    objects = gc.get_objects()
+    return len(objects) > _MAX_OBJECTS or any(map(_has_destructor, objects))
+
+
+def _has_destructor(value: object) -> bool:
+    """Whether the end of an object may run code or write a file."""
+    if isinstance(value, weakref.ref) and value.__callback__:
+        return True
+    if isinstance(value, type) and "__del__" in vars(value):
+        return True
+    return hasattr(type(value), "__del__")
