@@ -36,6 +36,7 @@ from scgrpo.runs.disk import atomic_folder, write_atomically
 __all__ = [
     "adapter_base",
     "cache_folder",
+    "check_rows",
     "default_device",
     "default_dtype",
     "hub_revision",
@@ -104,7 +105,8 @@ def load_model(
             model = _load_adapter(folder, dtype, attention)
         else:
             model = _load_weights(folder, dtype, attention)
-    _check_rows(folder, model, tokenizer)
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    check_rows(folder, rows, tokenizer)
     return model, tokenizer
 
 
@@ -119,12 +121,11 @@ def _load_adapter(folder: Path, dtype: torch.dtype, attention: str | None) -> An
     return model.eval()
 
 
-def _check_rows(folder: Path, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+def check_rows(folder: Path, rows: int, tokenizer: PreTrainedTokenizerBase) -> None:
     """Raises ValueError for a tokenizer with ids that the model has no row for.
 
     Placeholders of images and the like are allowed, which no text becomes: Gemma 3 1B has one.
     """
-    rows = int(model.get_input_embeddings().weight.shape[0])
     placeholders = {
         token
         for name, token in tokenizer.special_tokens_map.items()

@@ -104,7 +104,7 @@ def _facts(report: ModelReport) -> Iterator[tuple[str, str]]:
     yield "tokens", f"{report.tokens} in the tokenizer, {rows} rows in the model"
     yield "positions", _positions(report)
     if report.path:
-        yield "path", _path(report)
+        yield "path", f"{report.path}: {report.reason}"
     if report.training_mib is not None and report.sampling_mib is not None:
         yield "memory", _memory(report.sampling_mib, report.training_mib, report)
 
@@ -113,12 +113,6 @@ def _positions(report: ModelReport) -> str:
     limit = "no limit" if report.positions is None else str(report.positions)
     budgets = [f"{setting}={tokens}" for setting, tokens in report.budgets.items()]
     return f"{limit}; {', '.join(budgets)}"
-
-
-def _path(report: ModelReport) -> str:
-    gap = "" if report.gap is None else f", {report.gap:.1e} nats from its own forward"
-    reason = f" ({report.reason})" if report.reason else ""
-    return f"{report.path}{gap}{reason}"
 
 
 def _memory(sampling_mib: float, training_mib: float, report: ModelReport) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -27,11 +26,8 @@ from scgrpo.preflight.run import shown_reference
 __all__ = ["ModelReport", "model_report"]
 
 THINKING_TURN = 1024
-UNUSABLE = (
-    *(ValueError, OSError, RuntimeError, SafetensorError),
-    # What a model's own code raises at a layout that it was not written for.
-    *(TypeError, AttributeError, IndexError, KeyError),
-)
+# What transformers, safetensors and a trial pass raise for weights that cannot be used.
+UNUSABLE = (ValueError, OSError, RuntimeError, KeyError, SafetensorError)
 
 
 @dataclass
@@ -50,7 +46,7 @@ class ModelReport:
     | budgets | settings of budgets, in tokens |
     | path | `packed`, `plain`, or empty if the model cannot be loaded |
     | gap | the largest difference of a log-probability from the model's own forward; None unknown |
-    | reason | why the path is not the packed one |
+    | reason | why the path is that one |
     | sampling_mib, training_mib | memory at full budgets |
     | available_mib | memory that is free here |
     | settings | what to set: `key=value` -> why |
@@ -187,16 +183,9 @@ def _add_path(report: ModelReport, config: TrainConfig, folder: Path) -> None:
     """How the model is run, by one trial pass; its weights are loaded for that."""
     try:
         model, _ = load_model(folder, dtype=dtype_of(config))
-        report.rows = _rows(model)
+        report.rows = int(model.get_input_embeddings().weight.shape[0])
         path = choose_path(model.to(device_of(config)))
     except UNUSABLE as error:
         report.problems.append(f"the model cannot be used: {error}")
         return
-    report.path = path.kind
-    report.gap = path.gap
-    if path.kind != "packed":
-        report.reason = path.reason
-
-
-def _rows(model: Any) -> int:
-    return int(model.get_input_embeddings().weight.shape[0])
+    report.path, report.gap, report.reason = path.kind, path.gap, path.reason

@@ -11,7 +11,13 @@ from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.rule import reads_references
-from scgrpo.models.load import load_tokenizer, resolve_model
+from scgrpo.models.load import (
+    check_rows,
+    is_adapter,
+    load_config,
+    load_tokenizer,
+    resolve_model,
+)
 from scgrpo.policies.chat import Chat
 from scgrpo.preflight.adapters import check_adapters
 from scgrpo.preflight.openings import check_gold_prompts, check_openings
@@ -35,7 +41,11 @@ def check_run(config: TrainConfig, start: Path | None = None) -> None:
         teacher = resolve_model(config.teacher)
         check_positions(teacher, config.limits, name=f"teacher={config.teacher}")
 
-    chat = Chat(load_tokenizer(folder), config.chat)
+    tokenizer = load_tokenizer(folder)
+    # An adapter may bring rows of its own, so that its base's number says nothing.
+    if not is_adapter(folder) and (rows := _rows(folder)):
+        check_rows(folder, rows, tokenizer)
+    chat = Chat(tokenizer, config.chat)
     env = registry.make(config.env).unwrapped
     # What is no environment of ours is refused by the rollouts, with what was expected.
     if not isinstance(env, TextEnv):
@@ -51,6 +61,12 @@ def check_run(config: TrainConfig, start: Path | None = None) -> None:
             check_gold_prompts(
                 env, levels, chat, config.limits, config.reference, solution
             )
+
+
+def _rows(folder: Path) -> int:
+    """Rows of the model's embedding, as its configuration states them; 0 if it does not."""
+    text = load_config(folder).get_text_config(decoder=True)
+    return getattr(text, "vocab_size", None) or 0
 
 
 def shown_reference(config: TrainConfig) -> ReferenceLimits | None:

@@ -10,8 +10,30 @@ import pytest
 from evals.evaluation import model_trials
 from evals.evaluation.model_trials import CRASH, Trial, try_family
 from evals.model_table import main, page
+from scgrpo.models.families import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.daily(len(FAMILIES) // 3 + 1)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_is_checked_trained_and_evaluated(name: str, tmp_path: Path):
+    trial = try_family(name, tmp_path)
+    assert trial.outcomes == ("no problem", "2 steps", "3 episodes")
+    assert trial.about["path"] in ("packed", "plain")
+    assert trial.about["gap"] <= 1e-4
+
+
+def test_the_page_has_a_row_of_each_family_and_none_failed():
+    rows: dict[str, list[str]] = {}
+    for line in (ROOT / "docs" / "models.md").read_text().splitlines():
+        if line.startswith("| "):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            rows[cells[0]] = cells
+    assert len(FAMILIES) >= 28
+    for name, family in FAMILIES.items():
+        assert rows[name][1:3] == [family.config, family.template or "ChatML"]
+        assert rows[name][-2:] == ["2 steps", "3 episodes"]
 
 
 def test_a_row_holds_what_the_commands_said(tmp_path: Path):

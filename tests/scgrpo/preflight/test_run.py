@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from envs.base import TextEnv
 from envs.registry import register
@@ -199,3 +200,21 @@ def test_a_prompt_that_is_too_long_at_run_time_is_counted_in_the_log(
     (row,) = read_metrics(tmp_path / "a" / "validation.jsonl")
     assert row["validation_prompts_too_long"] == 1.0
     assert row["validation/id"] == 1.0
+
+
+@pytest.mark.parametrize("extra", [(), ("plan=true",)])
+def test_more_tokens_than_rows_are_refused_before_the_weights_are_read(
+    tiny, tmp_path, capsys, extra
+):
+    model = tmp_path / "model"
+    shutil.copytree(tiny, model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    rows = len(tokenizer)
+    tokenizer.add_tokens(["<one>", "<two>", "<three>"])
+    tokenizer.save_pretrained(model)
+    (model / "model.safetensors").write_bytes(b"torn")
+    assert ended(model, tmp_path / "runs", *extra) == 2
+    said = capsys.readouterr().err
+    assert f"has {rows + 3} tokens" in said
+    assert f"the model has {rows} rows" in said
+    assert not (tmp_path / "runs").exists()
