@@ -7,7 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+)
 
 from envs.base import TextEnv
 from envs.registry import register
@@ -46,9 +51,27 @@ class Growing(Wordy):
     levels = (0, 1)
 
 
+class Chatty(TextEnv):
+    """Answers the first turn with more than any budget."""
+
+    name = "chatty"
+
+    def tasks(self, split, level):
+        return [
+            Task(f"{split}/{level}/{n}", split, level, "f", f"a{n}") for n in (1, 2)
+        ]
+
+    def reply(self, text):
+        # By chance right, so that groups are mixed and the update reads them.
+        return Verdict(True, 1.0) if sum(map(ord, text)) % 2 else LONG
+
+
+register(Chatty, namespace="preflight")
 register(Wordy, namespace="preflight")
 register(Growing, namespace="preflight")
-ENV, GROWING = (f"{__name__}:preflight/{env.name}" for env in (Wordy, Growing))
+ENV, GROWING, CHATTY = (
+    f"{__name__}:preflight/{env.name}" for env in (Wordy, Growing, Chatty)
+)
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +241,24 @@ def test_more_tokens_than_rows_are_refused_before_the_weights_are_read(
     assert f"has {rows + 3} tokens" in said
     assert f"the model has {rows} rows" in said
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_reply_beyond_the_positions_ends_the_episode_and_not_the_run(tiny, tmp_path):
+    """Learned positions have no row for what lies beyond them."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=200, n_embd=16, n_layer=1, n_head=2,
+        bos_token_id=1, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    model = tmp_path / "learned"
+    GPT2LMHeadModel(config).save_pretrained(model)
+    tokenizer.save_pretrained(model)
+    words = (
+        f"env={CHATTY}", "limits.episode_tokens=100", "reference.input_tokens=200",
+        "group_size=8", "max_steps=2", "name=a",
+    )  # fmt: skip
+    assert ended(model, tmp_path / "runs", *words) == 0
+    rows = read_metrics(tmp_path / "runs" / "a" / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [1, 2]
+    assert sum(row["episodes/stop_max_tokens"] for row in rows) > 0
+    assert not any(row.get("train/skipped") for row in rows)
