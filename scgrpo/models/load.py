@@ -102,7 +102,7 @@ def load_model(
     with _quiet():
         tokenizer = AutoTokenizer.from_pretrained(_tokenizer_folder(folder))
         if (folder / ADAPTER_CONFIG).is_file():
-            model = _load_adapter(folder, dtype, attention)
+            model: Any = _load_adapter(folder, dtype, attention)
         else:
             model = _load_weights(folder, dtype, attention)
     rows = int(model.get_input_embeddings().weight.shape[0])

@@ -21,6 +21,8 @@ WIDTHS: dict[str, Any] = {
     "intermediate_size": 48,
     "num_attention_heads": 4,
 }
+WIDE: dict[str, Any] = {"global_head_dim": 16}
+"""Which the configuration takes as an attribute of some layers alone."""
 
 
 @pytest.mark.parametrize(
@@ -35,9 +37,8 @@ WIDTHS: dict[str, Any] = {
         # Heads of 8 in two layers and of 16 in the third.
         (
             Gemma4TextConfig(
-                **WIDTHS, num_hidden_layers=3, num_key_value_heads=2, head_dim=8,
-                global_head_dim=16, hidden_size_per_layer_input=8,
-                vocab_size_per_layer_input=32,
+                **WIDTHS, **WIDE, num_hidden_layers=3, num_key_value_heads=2, head_dim=8,
+                hidden_size_per_layer_input=8, vocab_size_per_layer_input=32,
                 layer_types=["sliding_attention", "sliding_attention", "full_attention"],
             ),
             2 * 32 + 64,
