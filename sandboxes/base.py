@@ -81,7 +81,7 @@ class Sandbox(Protocol):
 
         - `CODE` may be longer than an argument of a process (128 KiB).
         - Modules that an imported module of the standard library imports are loaded together with
-          it, unseen by audit hooks.
+          it, unseen by audit hooks; these see how the end looks for what is left to do.
         - Objects of modules that are loaded before show in `object.__subclasses__()`, in the
           collector's counts (`gc.get_freeze_count()`), in numbers of allocated blocks, in memory
           and the libraries mapped into it; the collector leaves them alone.

@@ -20,6 +20,8 @@ import types
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import BuiltinImporter
+from itertools import chain
+from typing import Any
 
 from sandboxes.inside.imports import has_new_extensions
 
@@ -37,6 +39,15 @@ _MAX_OBJECTS = 50_000
 """More objects than this are not looked through; their destructors are run."""
 
 
+_HOOKS_OFF = (
+    sys.gettrace,
+    sys.getprofile,
+    functools.partial(sys.settrace, None),
+    functools.partial(sys.setprofile, None),
+)
+"""What a program has for its trace and its profile, which must not see what is done after it."""
+
+
 class _Flags(ctypes.Structure):
     """PyCompilerFlags."""
 
@@ -50,10 +61,37 @@ class Program(BaseException):
     """
 
     def __iter__(self) -> Iterator[object]:
-        return map(operator.call, self._steps())
+        results: list[Any] = []
+        functions = chain.from_iterable(self._steps(results))
+        return map(results.append, map(operator.call, functions))
 
-    def _steps(self) -> Iterator[Callable[[], object]]:
-        """Functions to call one after the other, with no frame below them."""
+    def _steps(self, results: list[Any]) -> Iterator[tuple[Callable[[], Any], ...]]:
+        """Functions to call one after the other, with no frame below them.
+
+        `results` gets what they return. Between those that are yielded together nothing is run.
+        """
+        self._forget_runner()
+        yield (functools.partial(*self.args), *_HOOKS_OFF)
+
+        status, trace, profile = int(bool(results[0])), *results[1:3]
+        if getattr(sys, "last_type", None) is not KeyboardInterrupt:
+            end = functools.partial(_API.Py_Exit, status)
+            if trace or profile:
+                restore_trace = functools.partial(sys.settrace, trace)
+                restore_profile = functools.partial(sys.setprofile, profile)
+                yield restore_trace, restore_profile, end
+            if not _has_threads():
+                yield (atexit._run_exitfuncs,)
+            if _can_end_at_once():
+                _API.fflush(None)
+                os._exit(status)
+            if not status:
+                yield (end,)
+        # What follows is the interpreter's own end after an error: with status 1, or by the
+        # signal of an interrupt.
+
+    def _forget_runner(self) -> None:
+        """Leaves the interpreter as it is before a program."""
         if self.__traceback__:
             # Frees the runner's frames.
             self.__traceback__.tb_next = None
@@ -66,23 +104,6 @@ class Program(BaseException):
         sys.modules["__main__"] = _main_module()
         for _ in range(_RUNNER_CALLS):
             _API.Py_LeaveRecursiveCall()
-
-        results: list[int] = []
-        function, *arguments = self.args
-        function.errcheck = lambda result, *_: results.append(result)
-        yield functools.partial(function, *arguments)
-
-        failed = bool(results[0])
-        if getattr(sys, "last_type", None) is not KeyboardInterrupt:
-            if not _has_threads():
-                yield atexit._run_exitfuncs
-            if _can_end_at_once():
-                _API.fflush(None)
-                os._exit(int(failed))
-            if not failed:
-                yield functools.partial(_API.Py_Exit, 0)
-        # What follows is the interpreter's own end after an error: with status 1, or by the
-        # signal of an interrupt.
 
 
 def _main_module() -> types.ModuleType:
@@ -127,18 +148,19 @@ def _file(argv: Sequence[str]) -> Program | None:
     name = argv[0] if argv else "-"
     if name.startswith("-") or not os.path.isfile(name):
         return None
+    path = name if os.path.isabs(name) else f"{os.getcwd()}/{name}"
     # Archives and folders are run by importers.
-    if _API.PyImport_GetImporter(name) is not None:
+    if _API.PyImport_GetImporter(path) is not None:
         return None
-    path = os.fsencode(name if os.path.isabs(name) else f"{os.getcwd()}/{name}")
-    file = _API.fopen(path, b"rbe")
+    encoded_path = os.fsencode(path)
+    file = _API.fopen(encoded_path, b"rbe")
     if file is None:
         return None
     sys.argv = list(argv)
     sys.path[0] = os.path.dirname(os.path.realpath(name))
     flags = _Flags(0, sys.version_info.minor)
-    pointer, close = ctypes.c_void_p(file), 1
-    return Program(_API.PyRun_AnyFileExFlags, pointer, path, close, ctypes.byref(flags))
+    arguments = (ctypes.c_void_p(file), encoded_path, 1, ctypes.byref(flags))
+    return Program(_API.PyRun_AnyFileExFlags, *arguments)
 
 
 def keep_alive() -> None:
@@ -178,7 +200,7 @@ def _has_work_left() -> bool:
     """Whether threads, exit functions, hooks or destructors are left."""
     if _has_threads() or atexit._ncallbacks():
         return True
-    if gc.callbacks or sys.gettrace() or sys.getprofile() or has_new_extensions():
+    if gc.callbacks or has_new_extensions():
         return True
 
     objects = gc.get_objects()

@@ -316,6 +316,10 @@ _MAIN = {
 }
 
 _IMPORTS = {
+    "importers of paths": script(
+        "import sys\nprint(*sys.path_importer_cache.items(), sep='\\n')\n"
+        "print(sys.meta_path, sys.path_hooks)"
+    ),
     "modules at the start": code("import sys; print(sorted(sys.modules))"),
     "modules of a file": script("import sys; print(sorted(sys.modules))"),
     "modules after imports": code(
@@ -438,6 +442,24 @@ _STREAMS = {
 }
 
 _END = {
+    "a trace that stays": code(
+        "import atexit, sys, threading\ndef late(): pass\natexit.register(late)\n"
+        "def trace(frame, event, value): print(event, frame.f_code.co_name, file=sys.stderr)\n"
+        "def f(): pass\nsys.settrace(trace); f()"
+    ),
+    "a trace after an error": code(
+        "import sys\nsys.settrace(lambda frame, *_: print(frame.f_code.co_name))\n(lambda: 1)()\n"
+        "raise ValueError('traced')"
+    ),
+    "a trace after an exit": code(
+        "import sys\nsys.settrace(lambda frame, *_: print(frame.f_code.co_name))\nsys.exit(3)"
+    ),
+    "a profile that stays": code(
+        "import sys\ndef profile(frame, event, value):\n"
+        "    name = getattr(value, '__name__', value)\n"
+        "    print(event, frame.f_code.co_name, name, file=sys.stderr)\n"
+        "def f(): return len('')\nsys.setprofile(profile); f()"
+    ),
     "a destructor": code(DESTRUCTOR + "a = A()"),
     "a destructor in a cycle": code(DESTRUCTOR + "a = A(); a.a = a; del a"),
     "a destructor after an error": code(DESTRUCTOR + "a = A(); 1 / 0"),

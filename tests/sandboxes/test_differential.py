@@ -61,6 +61,9 @@ DIFFERENT = {
         "import sys\nsys.addaudithook(lambda e, a: e == 'import' and print(a[0]))\n"
         "import random"
     ),
+    "hooks at the end": code(
+        "import sys\nsys.addaudithook(lambda e, a: print(e, file=sys.stderr))"
+    ),
     "classes": code("print(len(object.__subclasses__()))"),
     "frozen objects": code("import gc; print(gc.get_freeze_count())"),
     "blocks": code("import sys; print(sys.getallocatedblocks() // 10000)"),
