@@ -1,25 +1,24 @@
 """Text to token ids, where only a template's own marks become control tokens.
 
 A control token is one that a tokenizer adds to its vocabulary, special or not: `<|im_end|>`,
-`<tool_response>`. Content that spells one is encoded as the letters that it is, by transformers'
-`sanitize_control_tokens`, so that no message, reply or reference can open or close a turn.
+`<tool_response>`. Content that spells one is encoded as the letters that it is, so that no message,
+reply or reference can open or close a turn. (`sanitize_control_tokens` of transformers does the
+same, but not yet in the version that vLLM needs.)
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
-from transformers.utils.chat_template_utils import (
-    encode_marked_chat,
-    mark_control_tokens,
-)
 
 __all__ = ["Encoder", "Part"]
 
 _LETTER = re.compile(".", re.DOTALL)
+_LINE_BREAK = "\n"
+"""Stands before a text that goes on in the middle of a word; its own ids are dropped."""
 
 
 class Part(NamedTuple):
@@ -46,7 +45,8 @@ class Encoder:
         self.special_ids = {i for i, token in added if token.special}
         self.special_ids.update(tokenizer.all_special_ids)
         # Letters that a tokenizer does not know are none.
-        self._control_ids = {*self.control.values()} - {tokenizer.unk_token_id}
+        unknown: Any = tokenizer.unk_token_id
+        self._control_ids = {*self.control.values()} - {unknown}
 
         # Of two that begin alike, the longer one is meant.
         tokens = sorted(self.control, key=len, reverse=True)
@@ -55,12 +55,8 @@ class Encoder:
 
     def ids(self, parts: Sequence[Part]) -> list[int]:
         """The ids of the parts in order; no part with content gives a control token."""
-        try:
-            ids = self._encode(parts, self._pattern)
-        except ValueError:
-            # This tokenizer finds the token in its letters too.
-            return self._encode(parts, _LETTER)
-        # One that normalises its input finds tokens in what is spelled otherwise.
+        ids = self._encode(parts, self._pattern)
+        # A tokenizer that normalises its input finds tokens in what is spelled otherwise.
         if self._count(ids) > self._count_in_template(parts):
             return self._encode(parts, _LETTER)
         return ids
@@ -83,15 +79,31 @@ class Encoder:
         """The ids of those control tokens that the tokenizer has."""
         return {self.control[token] for token in tokens if token in self.control}
 
-    def _encode(self, parts: Sequence[Part], marked: re.Pattern[str]) -> list[int]:
-        """The ids, with what matches `marked` in content encoded apart from what is around it."""
-        texts: list[str] = []
+    def _encode(self, parts: Sequence[Part], broken: re.Pattern[str]) -> list[int]:
+        """The ids, with content cut behind the first letter of whatever matches `broken`."""
+        pieces = [""]
         for part in parts:
-            text = part.text
-            if part.is_content:
-                text = mark_control_tokens(text, marked)
-            texts.append(text)
-        return encode_marked_chat(self._tokenizer, "".join(texts))
+            start = 0
+            for match in broken.finditer(part.text) if part.is_content else ():
+                cut = match.start() + 1
+                pieces[-1] += part.text[start:cut]
+                pieces.append("")
+                start = cut
+            pieces[-1] += part.text[start:]
+
+        first, *others = pieces
+        ids = self._tokenizer.encode(first, add_special_tokens=False)
+        for piece in others:
+            ids += self._encode_later(piece)
+        return ids
+
+    def _encode_later(self, text: str) -> list[int]:
+        """Ids of text from the middle of a word, without the space that some put in front."""
+        lead = self._tokenizer.encode(_LINE_BREAK, add_special_tokens=False)
+        ids = self._tokenizer.encode(_LINE_BREAK + text, add_special_tokens=False)
+        if ids[: len(lead)] == lead:
+            return ids[len(lead) :]
+        return self._tokenizer.encode(text, add_special_tokens=False)
 
     def _count(self, ids: Sequence[int]) -> int:
         return sum(i in self._control_ids for i in ids)
