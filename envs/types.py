@@ -338,7 +338,9 @@ def plain(value: object, where: str) -> Any:
     if isinstance(value, list | tuple):
         items = [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
         is_plain = all(new is old for new, old in zip(items, value, strict=True))
-        return value if is_plain else type(value)(items)
+        if is_plain:
+            return value
+        return items if isinstance(value, list) else tuple(items)
     raise UnstorableTypeError(
         f"{where}: {type(value).__name__} is not JSON, got {value!r:.80}; expected text, numbers, "
         "true, false, null, lists or mappings of them"

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sandboxes.commands import exit_codes
 
@@ -92,7 +92,7 @@ def _line(trial: Trial) -> list[str]:
 
     family, about = FAMILIES[trial.family], trial.about
     gap = about.get("gap")
-    system = {True: "yes", False: "first message"}
+    system: dict[Any, str] = {True: "yes", False: "first message"}
     return [
         trial.family,
         family.config,

@@ -232,7 +232,8 @@ def has_current_limits(client: docker.DockerClient, container: Container) -> boo
     """Whether a container has the limits of this checkout."""
     options = container_options()
     command = options["command"]
-    for key in ("command", "labels", "user", "stop_signal"):
+    # These belong to the container, not to its host configuration.
+    for key in ("command", "labels", "user", "hostname", "stop_signal"):
         del options[key]
     expected = client.api.create_host_config(**options, binds=None)
     actual = container.attrs["HostConfig"]

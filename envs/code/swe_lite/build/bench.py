@@ -192,7 +192,7 @@ def main() -> None:
     """Answers requests of standard input, a line each."""
     import unittest  # noqa: F401  every run needs it
 
-    from sandboxes.inside.warm import preload
+    from sandboxes.inside.imports import preload
 
     hidden = hidden_modules()
     preload(hidden)
