@@ -20,8 +20,11 @@ from scgrpo.runs.disk import disk_errors_explained
 __all__ = ["LOCK", "Hold", "only_writer"]
 
 LOCK = ".lock"
-NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """What a disk answers that cannot lock files."""
+NAME_WITHIN_S = 2.0
+"""A process that holds a folder has written its name by then."""
+POLL_S = 0.02
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +43,8 @@ def only_writer(folder: Path, advice: str) -> Iterator[Hold]:
     The lock is the operating system's, so that of a process that died holds nothing. Raises
     ValueError that names the process that holds the folder; `advice` says what to do then.
     """
-    lock = FileLock(folder / LOCK)
+    # The library would take the file's mere existence for a lock, which outlives its process.
+    lock = FileLock(folder / LOCK, fallback_to_soft=False)
     with disk_errors_explained(folder), ExitStack() as undo:
         if not folder.exists():
             undo.callback(_remove_if_empty, folder)
@@ -92,8 +96,32 @@ def _this_process() -> dict[str, str | int]:
 
 def _holder(path: Path) -> str:
     """The process that holds a lock, in words."""
-    # It may be about to write its name.
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    # It locks first and writes its name then; what stands there meanwhile is a dead one's.
+    deadline = time.monotonic() + NAME_WITHIN_S
+    name, may_live = _name(path)
+    while not may_live and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        name, may_live = _name(path)
+    return name
+
+
+def _name(path: Path) -> tuple[str, bool]:
+    """The process that a lock's file names, in words, and whether it may be alive."""
+    try:
         about = json.loads(path.read_text())
-        return f"process {about['pid']} on {about['host']} since {about['since']}"
-    return "another process"
+        pid, host, since = int(about["pid"]), about["host"], about["since"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process", False
+    # Nobody here knows about processes of another machine.
+    may_live = host != platform.node() or _is_alive(pid)
+    return f"process {pid} on {host} since {since}", may_live
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True

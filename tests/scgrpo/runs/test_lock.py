@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -26,6 +30,23 @@ with only_writer(Path(sys.argv[1]), ""):
         print(child.pid, flush=True)
     else:
         print("held", flush=True)
+    time.sleep(60)
+"""
+
+LATE = """
+import sys, time
+from pathlib import Path
+from scgrpo.runs import lock
+
+write_holder = lock._write_holder
+
+def late(folder):
+    print("held", flush=True)
+    time.sleep(0.5)
+    write_holder(folder)
+
+lock._write_holder = late
+with lock.only_writer(Path(sys.argv[1]), ""):
     time.sleep(60)
 """
 
@@ -62,6 +83,44 @@ def test_the_second_is_refused_and_told_who_holds_it(
     # Looking does not take the lock away, nor the name of who has it.
     with pytest.raises(ValueError, match=str(process.pid)), only_writer(run, ""):
         pass
+
+
+@pytest.mark.parametrize("before", ["", "{", "dead"])
+def test_a_process_that_has_only_just_begun_is_told(
+    before: str, tmp_path: Path
+) -> None:
+    """It takes the lock first and writes its name then; a dead one's may stand there."""
+    run = tmp_path / "run"
+    run.mkdir()
+    if before == "dead":
+        with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+            pass
+        about = {"pid": dead.pid, "host": platform.node(), "since": "yesterday"}
+        before = json.dumps(about)
+    (run / LOCK).write_text(before)
+    command = [sys.executable, "-c", LATE, str(run)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            with (
+                pytest.raises(ValueError, match=f"by process {process.pid} on"),
+                only_writer(run, ""),
+            ):
+                pass
+        finally:
+            process.kill()
+
+
+def test_a_process_of_another_machine_is_told_by_its_machine(tmp_path: Path) -> None:
+    with only_writer(tmp_path / "run", ""):
+        about = {"pid": 2**22 + 1, "host": "elsewhere", "since": "yesterday"}
+        (tmp_path / "run" / LOCK).write_text(json.dumps(about))
+        with (
+            pytest.raises(ValueError, match="on elsewhere since yesterday"),
+            only_writer(tmp_path / "run", ""),
+        ):
+            pass
 
 
 def test_a_process_that_was_killed_holds_nothing(
@@ -132,3 +191,22 @@ def test_a_disk_that_cannot_be_written_says_so(tmp_path: Path) -> None:
         only_writer(tmp_path / "file" / "run", ""),
     ):
         pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_on_a_disk_without_locks_nothing_is_held_and_a_line_says_so(
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A file that stands for a lock by being there would hold the run of a dead process."""
+
+    def flock(*_: object) -> None:
+        """A file system that knows no locks."""
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    (tmp_path / LOCK).write_text("")
+    with only_writer(tmp_path, ""):
+        assert "has no locks: let no second process write there" in caplog.text
