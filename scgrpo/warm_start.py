@@ -41,6 +41,7 @@ from scgrpo.policies.hf import HFPolicy
 from scgrpo.preflight.positions import max_positions
 from scgrpo.rollouts import Rollouts, malformed_share, success_rate
 from scgrpo.runs.disk import atomic_folder
+from scgrpo.runs.lock import in_turn
 from scgrpo.runs.log import progress
 from scgrpo.training.causes import describe_long_prompt
 from scgrpo.training.optimizer import MasterAdamW
@@ -78,7 +79,12 @@ def starting_weights(config: TrainConfig, rollouts: Rollouts) -> Path:
     cached = warm_start_cache() / key
     if is_model(cached):
         logger.info("warm start: loaded from the cache, %s", cached)
-    else:
+        return cached
+    # Runs of a sweep begin at once: one makes it, and none replaces what another one reads.
+    with in_turn(cached.with_name(f".{key}.lock"), "warm start"):
+        if is_model(cached):
+            logger.info("warm start: made by another run, %s", cached)
+            return cached
         model, tokenizer = load_model(base, dtype=dtype)
         model.to(device_of(config))
         warm_start(

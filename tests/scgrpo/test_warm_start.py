@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,36 @@ def test_it_runs_once_for_the_same_inputs(tiny: Path, cache: Path, caplog):
     assert first.parent == cache / "warm_start"
 
 
+def test_runs_that_begin_at_once_make_it_once_and_none_replaces_it(
+    tiny: Path, cache: Path, caplog: pytest.LogCaptureFixture
+):
+    """A sweep over settings that do not change the warm start."""
+    caplog.set_level(logging.INFO, "scgrpo")
+
+    def start(_: int) -> tuple[Path, int]:
+        """The folder, and which one it is by the file system's number."""
+        with Rollouts("toy_guess", LIMITS) as play:
+            folder = starting_weights(config(tiny), play)
+        return folder, folder.stat().st_ino
+
+    with ThreadPoolExecutor(3) as pool:
+        folders = set(pool.map(start, range(3)))
+    ((folder, number),) = folders
+    assert folder.stat().st_ino == number
+    assert caplog.text.count("warm start: 3 steps on 8 random episodes") == 1
+    assert [path.name for path in (cache / "warm_start").iterdir()] == [folder.name]
+
+
+def test_a_warm_start_is_loaded_from_a_cache_that_cannot_be_written(
+    tiny: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Many machines may share one."""
+    with Rollouts("toy_guess", LIMITS) as play:
+        first = starting_weights(config(tiny), play)
+        monkeypatch.setattr("scgrpo.warm_start.in_turn", pytest.fail)
+        assert starting_weights(config(tiny), play) == first
+
+
 def test_a_cleared_cache_is_filled_again(tiny: Path, cache: Path):
     with Rollouts("toy_guess", LIMITS) as play:
         first = starting_weights(config(tiny), play)
@@ -137,7 +168,7 @@ def test_a_torn_warm_start_does_not_reach_the_cache(
         pytest.raises(DiskError, match="read back at once, it is no model"),
     ):
         starting_weights(config(tiny), play)
-    assert list((cache / "warm_start").iterdir()) == []
+    assert list(cache.rglob("*")) == []
 
 
 @pytest.mark.parametrize(("threshold", "warm"), [(0.0, False), (1.0, True)])

@@ -5,18 +5,22 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import logging
 import os
 import platform
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from scgrpo.runs.disk import DiskError
-from scgrpo.runs.lock import LOCK, only_writer
+from scgrpo.runs.lock import LOCK, in_turn, only_writer
 
 HOLD = """
 import multiprocessing, sys, time
@@ -40,10 +44,10 @@ from scgrpo.runs import lock
 
 write_holder = lock._write_holder
 
-def late(folder):
+def late(path):
     print("held", flush=True)
     time.sleep(0.5)
-    write_holder(folder)
+    write_holder(path)
 
 lock._write_holder = late
 with lock.only_writer(Path(sys.argv[1]), ""):
@@ -210,3 +214,62 @@ def test_on_a_disk_without_locks_nothing_is_held_and_a_line_says_so(
     (tmp_path / LOCK).write_text("")
     with only_writer(tmp_path, ""):
         assert "has no locks: let no second process write there" in caplog.text
+    with in_turn(tmp_path / "turn", ""):
+        assert caplog.text.count("has no locks") == 2
+
+
+def test_what_many_share_is_made_by_one_at_a_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "scgrpo")
+    path = tmp_path / "cache" / ".lock"
+    events: list[str] = []
+
+    def make(name: str) -> None:
+        """What one of two threads does in its turn."""
+        with in_turn(path, "model"):
+            events.append(f"{name} begins")
+            time.sleep(0.2)
+            events.append(f"{name} ends")
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(make, ["a", "b"]))
+    first, second = events[0][0], events[2][0]
+    assert {first, second} == {"a", "b"}
+    assert events[1] == f"{first} ends"
+    assert f"model: waiting for process {os.getpid()} on " in caplog.text
+    assert not path.exists()
+
+
+def test_a_folder_made_for_nothing_goes_again_and_stops_no_one_who_waits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "scgrpo")
+    path = tmp_path / "cache" / ".lock"
+
+    def take_a_turn() -> None:
+        """A second run, which begins while the first is at it."""
+        with in_turn(path, "model"):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        with suppress(KeyError), in_turn(path, "model"):
+            second = pool.submit(take_a_turn)
+            while "waiting for" not in caplog.text:
+                time.sleep(0.01)
+            raise KeyError
+        second.result(60)
+    with pytest.raises(KeyError), in_turn(tmp_path / "new" / ".lock", "model"):
+        raise KeyError
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_killed_process_keeps_nobody_waiting(tmp_path: Path) -> None:
+    code = "import os, sys\nfrom pathlib import Path\nfrom scgrpo.runs.lock import in_turn\n"
+    code += "with in_turn(Path(sys.argv[1]), ''): os._exit(9)"
+    path = tmp_path / "lock"
+    assert (
+        subprocess.run([sys.executable, "-c", code, path], check=False).returncode == 9
+    )
+    with in_turn(path, ""):
+        assert str(os.getpid()) in path.read_text()
