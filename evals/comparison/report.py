@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -12,6 +15,8 @@ from evals.report.tables import FEW_FAMILIES, Table, TableReport, gain
 
 __all__ = ["comparison_report", "differences_table", "file_name"]
 
+MAX_NAME = 150
+"""Letters of a file's name that tell what it is about."""
 DIFFERENCES = (
     "suite",
     "model",
@@ -55,11 +60,12 @@ def differences_table(comparisons: Sequence[Comparison]) -> Table:
 
 
 def file_name(results: Sequence[Result]) -> str:
-    """The results' labels, as a file may be called."""
-    labels = [
-        "".join(c if c.isalnum() else "-" for c in result.label) for result in results
-    ]
-    return "-vs-".join(labels)
+    """A file's name that says which results are compared; other results have another one."""
+    labels = [result.label for result in results]
+    # File systems refuse long names, and letters of which some have two forms.
+    words = [re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-") for label in labels]
+    digest = hashlib.sha256(json.dumps(labels).encode()).hexdigest()[:8]
+    return f"{'-vs-'.join(words)[:MAX_NAME]}-{digest}"
 
 
 def _line(comparison: Comparison) -> list[str]:

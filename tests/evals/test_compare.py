@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from envs.store import read_episodes, write_episodes
 from envs.toy.guess import ToyGuess
 from envs.types import Episode, Segment, Stop, Verdict
 from evals.compare import main
+from evals.comparison.report import file_name
+from evals.comparison.results import load_result
 from evals.comparison.verdicts import fieller, holm, verdict
 from evals.evaluation.models import EvaluatedModel, EvaluatedModels
 from evals.evaluation.plan import Evaluation
@@ -264,9 +267,8 @@ def test_names_are_shown_letter_by_letter(tmp_path, capsys):
     names = ["base[lr1e-3]", "a|b é", "[bold]x", ":bug:", "one*two*"]
     folders = []
     for name in names:
-        folder = tmp_path / name
-        rates = {"base": (0.0, 0.0), "trained": (0.5, 0.5)}
-        folders.append(make_evaluation(folder, **rates))
+        folder = make_evaluation(tmp_path / name, base=(0.0, 0.0), trained=(0.5, 0.5))
+        folders.append(folder)
     main([*folders, "--out", str(tmp_path / "out")])
     out = " ".join(capsys.readouterr().out.split())
     (path,) = (tmp_path / "out").glob("*.md")
@@ -276,6 +278,25 @@ def test_names_are_shown_letter_by_letter(tmp_path, capsys):
         assert f"{name} trained" in out
         assert f"| {in_markdown} trained |" in page
     assert set(map(columns, table_lines(page))) == {8, 5}
+
+
+@pytest.mark.parametrize("names", [["a|b", "a b", "a/b"], ["é", "ü"]])
+def test_reports_of_unlike_names_are_unlike_files(names, pair, tmp_path):
+    """What a file's name cannot hold must not make two reports one."""
+    result = load_result(pair[0], tmp_path)
+    files = {file_name([replace(result, label=name)]) for name in names}
+    assert len(files) == len(names)
+
+
+def test_the_report_of_many_long_names_can_be_written(tmp_path, capsys):
+    names = [f"{number}{'é' * 60}" for number in range(4)]
+    folders = [
+        make_evaluation(tmp_path / name, base=(0.0, 0.0), trained=(0.5, 0.5))
+        for name in names
+    ]
+    main([*folders, "--out", str(tmp_path / "out")])
+    (path,) = (tmp_path / "out").glob("*.md")
+    assert f"{names[-1]} trained" in path.read_text()
 
 
 def table_lines(page):
