@@ -11,19 +11,8 @@ import gymnasium
 
 from envs.base import TextEnv
 from envs.identity import identity
-from envs.types import (
-    Episode,
-    Message,
-    Segment,
-    Stop,
-    Task,
-    Unstorable,
-    Verdict,
-    plain,
-    plain_number,
-    plain_parts,
-    plain_text,
-)
+from envs.plain import Unstorable, plain, plain_number, plain_parts, plain_text
+from envs.types import Episode, Message, Segment, Stop, Task, Verdict
 
 __all__ = ["Conversation", "Limits", "Policy", "PromptTooLongError", "play"]
 

@@ -8,15 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from envs.types import (
-    Episode,
-    Segment,
-    Stop,
-    Task,
-    Unstorable,
-    Verdict,
-    as_messages,
-)
+from envs.plain import Unstorable
+from envs.types import Episode, Segment, Stop, Task, Verdict, as_messages
 
 TASK = Task("train/0/a", "train", 0, "f", "prompt", {"answer": 5})
 
