@@ -13,6 +13,7 @@ from gymnasium.error import CustomSpaceError, ResetNeeded
 from gymnasium.spaces import Text
 from gymnasium.vector.utils import create_shared_memory
 
+from envs.plain import UnstorableTypeError, plain_parts
 from envs.splits import check_split
 from envs.supply import TaskSource
 from envs.thoughts import after_thought
@@ -175,7 +176,10 @@ class TextEnv(gymnasium.Env[str, str]):
 
     def state_hash(self) -> str:
         """A hash of `situation()`: the same one if the same turn does the same."""
-        text = json.dumps(self.situation(), sort_keys=True, default=repr)
+        try:
+            text = json.dumps(self.situation(), sort_keys=True, default=repr)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UnstorableTypeError(f"situation() is not JSON: {error}") from error
         return hashlib.sha256(text.encode()).hexdigest()
 
     def oracle(self, task: Task) -> list[str]:
@@ -243,9 +247,9 @@ class TextEnv(gymnasium.Env[str, str]):
             return answer.detail[:MAX_CHARS], reward, True, False, self._info(answer)
 
         if not isinstance(answer, str):
-            raise TypeError(
+            raise UnstorableTypeError(
                 f"{type(self).__name__}.reply must return str or Verdict, "
-                f"got {type(answer).__name__}"
+                f"got {type(answer).__name__}: {answer!r:.80}"
             )
 
         if self._turn >= self._budget:
@@ -339,10 +343,11 @@ class TextEnv(gymnasium.Env[str, str]):
             self.end()
 
     def _info(self, verdict: Verdict | None) -> dict[str, Any]:
+        parts = self.checks() if verdict is None else verdict.parts
         return {
             "verified": None if verdict is None else verdict.passed,
             "score": None if verdict is None else verdict.score,
-            "parts": dict(self.checks() if verdict is None else verdict.parts),
+            "parts": plain_parts(parts, "parts"),
             "detail": "" if verdict is None else verdict.detail,
             "malformed": self.malformed,
         }

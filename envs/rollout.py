@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
 import gymnasium
 
 from envs.base import TextEnv
 from envs.identity import identity
-from envs.plain import Unstorable, plain, plain_number, plain_parts, plain_text
+from envs.plain import (
+    Unstorable,
+    plain,
+    plain_integer,
+    plain_mapping,
+    plain_number,
+    plain_parts,
+    plain_text,
+)
 from envs.types import Episode, Message, Segment, Stop, Task, Verdict
 
 __all__ = ["Conversation", "Limits", "Policy", "PromptTooLongError", "play"]
@@ -111,7 +119,9 @@ def play(
 ) -> Episode:
     """Plays one task to its end. Never raises for what breaks inside: that is Stop.ERROR.
 
-    A prompt without room for a turn is no failure of the policy: see `Episode.prompt_too_long`.
+    So does a value of the environment's that no file can hold (`envs.plain`): the error names
+    environment and field. A prompt without room for a turn is no failure of the policy: see
+    `Episode.prompt_too_long`.
     KeyboardInterrupt and SystemExit pass through.
     """
     started = time.monotonic()
@@ -122,6 +132,10 @@ def play(
     except Exception as exception:  # noqa: BLE001 - the one place where a broken episode becomes data
         stop, verdict = Stop.ERROR, None
         error = _sentence(env, exception)
+    problem = _payload_problem(task)
+    if problem is not None:
+        task = replace(task, payload={})
+        verdict, error = None, _sentence(env, problem)
 
     return Episode(
         task=task,
@@ -163,7 +177,7 @@ def _run(
     task, seed = record.task, record.seed
     options = {"split": task.split, "level": task.level, "task_id": task.id}
     _, info = env.reset(seed=seed, options=options)
-    messages = plain(list(info["messages"]), "messages")
+    messages = _messages(info)
     tools = plain(list(info["tools"]), "tools")
     record.messages, record.tools = tuple(messages), tuple(tools)
 
@@ -177,11 +191,12 @@ def _run(
             # Before the step, which changes the state.
             record.states.append(_state(env))
             reply, reward, terminated, truncated, info = env.step(turn.text)
-            record.malformed = int(plain_number(info.get("malformed", 0), "malformed"))
-            record.progress.append(_progress(info))
+            record.malformed = plain_integer(info.get("malformed", 0), "malformed")
             if terminated or truncated:
-                stop = Stop.FINISHED if terminated else Stop.MAX_TURNS
-                return stop, _verdict(float(reward), info)
+                verdict = _verdict(reward, info)
+                record.progress.append(_progress(info))
+                return Stop.FINISHED if terminated else Stop.MAX_TURNS, verdict
+            record.progress.append(_progress(info))
             reply = plain_text(reply, "the reply")
             record.segments.append(conversation.append(reply))
 
@@ -192,15 +207,28 @@ def _run(
     return Stop.MAX_TOKENS, Verdict(passed=False, score=0.0, detail=detail)
 
 
-def _verdict(reward: float, info: Mapping[str, Any]) -> Verdict | None:
+def _messages(info: Mapping[str, Any]) -> list[Message]:
+    """The chat to start from. Raises Unstorable for messages that are no text."""
+    messages: list[Any] = []
+    for i, message in enumerate(info["messages"]):
+        where = f"messages[{i}]"
+        message = plain_mapping(message, where)
+        for name in ("role", "content"):
+            plain_text(message.get(name), f"{where}[{name!r}]")
+        messages.append(message)
+    return messages
+
+
+def _verdict(reward: object, info: Mapping[str, Any]) -> Verdict | None:
     """The environment's verdict; None if its verifier broke."""
+    reward = plain_number(reward, "the reward")
     if info["verified"] is None:
         return None
     return Verdict(
         passed=info["verified"],
         # An environment that is no TextEnv may give no score, only a reward.
         score=info.get("score", reward),
-        detail=str(info.get("detail", "")),
+        detail=info.get("detail", ""),
         parts=info.get("parts", {}),
     )
 
@@ -208,7 +236,9 @@ def _verdict(reward: float, info: Mapping[str, Any]) -> Verdict | None:
 def _state(env: gymnasium.Env[str, str]) -> str:
     """What the next turn starts from, as a hash; "" if the environment is no TextEnv."""
     inner = env.unwrapped
-    return inner.state_hash() if isinstance(inner, TextEnv) else ""
+    if not isinstance(inner, TextEnv):
+        return ""
+    return plain_text(inner.state_hash(), "state_hash()")
 
 
 def _progress(info: Mapping[str, Any]) -> float | None:
@@ -216,7 +246,16 @@ def _progress(info: Mapping[str, Any]) -> float | None:
     if info["verified"] is not None:
         return float(bool(info["verified"]))
     parts = plain_parts(info.get("parts", {}), "parts").values()
-    return sum(parts) / len(parts) if parts else None
+    return plain_number(sum(parts) / len(parts), "the mean of parts") if parts else None
+
+
+def _payload_problem(task: Task) -> Exception | None:
+    """Why the payload, which the environment may have changed, cannot be stored any longer."""
+    try:
+        plain_mapping(task.payload, f"task {task.id!r}: Task.payload")
+    except (Unstorable, RuntimeError) as error:
+        return error
+    return None
 
 
 def _sentence(env: gymnasium.Env[str, str], error: Exception) -> str:
@@ -224,5 +263,9 @@ def _sentence(env: gymnasium.Env[str, str], error: Exception) -> str:
     name = ""
     if isinstance(error, Unstorable):
         name = f"{identity(env).env or type(env.unwrapped).__name__}: "
-    sentence = f"{type(error).__name__}: {name}{error}"
+    try:
+        reason = str(error)
+    except Exception:  # noqa: BLE001 - an author's exception may not print itself
+        reason = "it cannot be printed"
+    sentence = f"{type(error).__name__}: {name}{reason}"
     return sentence.encode("utf-8", "backslashreplace").decode()

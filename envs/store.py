@@ -20,10 +20,18 @@ CHUNK_BYTES = 65536
 def to_json(episode: Episode) -> str:
     """One line of JSON for an episode.
 
-    Columns have one type in every line, so that `datasets.load_dataset("json")` reads a file:
-    payload, tools and parts, whose shape differs, are JSON texts. The last column is a checksum
-    of the others. Raises ValueError for NaN and infinities, TypeError for a payload that is not
-    JSON.
+    Every column has one type in every line, so that `datasets.load_dataset("json")` reads files in
+    any order: it takes types from the first lines, and an empty list or a null has none. So there
+    is no null, and lists and mappings are JSON texts.
+
+    | column | meaning |
+    |---|---|
+    | outcome | `passed`, `failed`, `errored` or `prompt_too_long`; the last two have no verdict |
+    | verdict | JSON: passed, score, detail and parts; or null |
+    | sha256 | the last column: a checksum of the others |
+
+    Other columns are fields of Episode and Task. Raises ValueError for NaN and infinities,
+    TypeError for a payload that is not JSON.
     """
     task, verdict = episode.task, episode.verdict
     # Names and order are the format of files that exist: the checksum depends on both.
@@ -34,14 +42,12 @@ def to_json(episode: Episode) -> str:
         "family": task.family,
         "prompt": task.prompt,
         "payload": _dumps(task.payload),
-        "messages": list(episode.messages),
+        "messages": _dumps(list(episode.messages)),
         "tools": _dumps(list(episode.tools)),
-        "segments": [vars(segment) for segment in episode.segments],
+        "segments": _dumps([vars(segment) for segment in episode.segments]),
         "stop": episode.stop.value,
-        "passed": None if verdict is None else verdict.passed,
-        "score": None if verdict is None else float(verdict.score),
-        "detail": "" if verdict is None else verdict.detail,
-        "parts": _dumps({} if verdict is None else verdict.parts),
+        "outcome": _outcome(episode),
+        "verdict": _dumps(None if verdict is None else vars(verdict)),
         "policy_version": episode.policy_version,
         "seed": episode.seed,
         "error": episode.error,
@@ -49,26 +55,29 @@ def to_json(episode: Episode) -> str:
         "malformed": episode.malformed,
         "env": episode.env,
         "source": episode.source,
-        "states": list(episode.states),
-        "progress": list(episode.progress),
+        "states": _dumps(list(episode.states)),
+        "progress": _dumps(list(episode.progress)),
     }
     text = _dumps(row)
     return f'{text[:-1]},"{CHECKSUM}":"{_digest(text)}"}}'
 
 
 def from_json(line: str | bytes) -> Episode:
-    """The episode that `to_json` wrote. Raises ValueError for any other text."""
+    """The episode that `to_json` wrote, now or in an earlier release.
+
+    Raises ValueError for any other text.
+    """
     try:
-        row = json.loads(line)
-        return Episode(
+        row = _row(line)
+        episode = Episode(
             task=Task(
                 id=row["task_id"],
                 payload=json.loads(row["payload"]),
                 **{key: row[key] for key in ("split", "level", "family", "prompt")},
             ),
-            messages=tuple(row["messages"]),
-            tools=tuple(json.loads(row["tools"])),
-            segments=tuple(_segment(segment) for segment in row["segments"]),
+            messages=tuple(_list(row, "messages")),
+            tools=tuple(_list(row, "tools")),
+            segments=tuple(_segment(segment) for segment in _list(row, "segments")),
             stop=Stop(row["stop"]),
             verdict=_verdict(row),
             **{
@@ -78,11 +87,17 @@ def from_json(line: str | bytes) -> Episode:
             # Files from before these columns lack them.
             env=row.get("env") or "",
             source=row.get("source") or "",
-            states=tuple(row.get("states") or ()),
-            progress=tuple(row.get("progress") or ()),
+            states=tuple(_list(row, "states")),
+            progress=tuple(_list(row, "progress")),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not an episode: {type(error).__name__}: {error}") from error
+    outcome = _outcome(episode)
+    if row.get("outcome", outcome) != outcome:
+        raise ValueError(
+            f"its outcome is {row['outcome']!r}, but its verdict says {outcome!r}"
+        )
+    return episode
 
 
 def intact(line: str | bytes) -> bool | None:
@@ -151,9 +166,42 @@ def _segment(row: dict[str, Any]) -> Segment:
 
 
 def _verdict(row: dict[str, Any]) -> Verdict | None:
+    if "verdict" in row:
+        fields = json.loads(row["verdict"])
+        return None if fields is None else Verdict(**fields)
+    # An earlier release wrote its fields as columns.
     if row["passed"] is None:
         return None
     return Verdict(row["passed"], row["score"], row["detail"], json.loads(row["parts"]))
+
+
+def _row(line: str | bytes) -> Any:
+    row = json.loads(line)
+    text = line.decode() if isinstance(line, bytes) else line
+    # An earlier release took halves of surrogate pairs, which no record holds now.
+    if "\\ud" in text and "verdict" not in row:
+        row = _in_utf8(row)
+        row["payload"] = json.dumps(_in_utf8(json.loads(row["payload"])))
+        row["parts"] = json.dumps(_in_utf8(json.loads(row["parts"])))
+    return row
+
+
+def _in_utf8(value: Any) -> Any:
+    """The value with a question mark for each half of a surrogate pair."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(text.encode("utf-8", "replace"))
+
+
+def _list(row: dict[str, Any], column: str) -> list[Any]:
+    """A column that is a JSON text, or the list itself as an earlier release wrote it."""
+    value = row.get(column)
+    return json.loads(value) if isinstance(value, str) else value or []
+
+
+def _outcome(episode: Episode) -> str:
+    if episode.verdict is not None:
+        return "passed" if episode.verdict.passed else "failed"
+    return "prompt_too_long" if episode.prompt_too_long else "errored"
 
 
 def _remove_torn_line(file: Any) -> None:

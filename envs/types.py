@@ -17,6 +17,8 @@ from envs.plain import (
     UnstorableTypeError,
     UnstorableValueError,
     plain,
+    plain_integer,
+    plain_mapping,
     plain_number,
     plain_parts,
     plain_text,
@@ -89,19 +91,11 @@ class Task:
     payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
+        where = f"task {self.id!r}: Task"
         for name in ("id", "split", "family", "prompt"):
-            _set(
-                self,
-                name,
-                plain_text(getattr(self, name), f"task {self.id!r}: Task.{name}"),
-            )
-        level = plain(self.level, f"task {self.id!r}: Task.level")
-        if not isinstance(level, int):
-            raise UnstorableTypeError(
-                f"task {self.id!r}: Task.level must be a whole number, got {level!r}"
-            )
-        _set(self, "level", level)
-        _set(self, "payload", plain(self.payload, f"task {self.id!r}: Task.payload"))
+            _set(self, name, plain_text(getattr(self, name), f"{where}.{name}"))
+        _set(self, "level", plain_integer(self.level, f"{where}.level"))
+        _set(self, "payload", plain_mapping(self.payload, f"{where}.payload"))
 
     @property
     def content_hash(self) -> str:
@@ -141,11 +135,12 @@ class Verdict:
                 f"Verdict.passed must be true or false, got {passed!r:.80}"
             )
         _set(self, "passed", bool(passed))
-        if not _is_share(self.score):
+        score = plain_number(self.score, "Verdict.score, which must be in [0, 1],")
+        if not 0.0 <= score <= 1.0:
             raise UnstorableValueError(
-                f"Verdict.score must be in [0, 1], got {self.score!r}"
+                f"Verdict.score must be in [0, 1], got {score!r}"
             )
-        _set(self, "score", plain_number(self.score, "Verdict.score"))
+        _set(self, "score", score)
         _set(self, "detail", plain_text(self.detail, "Verdict.detail"))
         _set(self, "parts", plain_parts(self.parts, "Verdict.parts"))
 
@@ -275,13 +270,6 @@ class Episode:
         for segment in self.segments:
             logprobs += segment.logprobs or (0.0,) * len(segment.token_ids)
         return logprobs
-
-
-def _is_share(value: Any) -> bool:
-    try:
-        return bool(0.0 <= value <= 1.0)
-    except TypeError:
-        return False
 
 
 def _set(record: object, name: str, value: object) -> None:

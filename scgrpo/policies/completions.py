@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import threading
@@ -202,7 +203,7 @@ class Completions:
         if not response.is_success:
             return self._fault(response, path)
         try:
-            return response.text if words else response.json()
+            return response.text if words else _json(response)
         except ValueError:
             return _Fault(f"no JSON: {response.text:.80}")
 
@@ -244,6 +245,18 @@ class Completions:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _json(response: httpx2.Response) -> Any:
+    """The JSON of an answer, with a question mark for each half of a surrogate pair.
+
+    A server that counts in UTF-16 may cut a character in two at a token limit.
+    """
+    value = response.json()
+    if "\\ud" not in response.text.lower():
+        return value
+    in_utf8 = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    return json.loads(in_utf8)
 
 
 @dataclass(frozen=True)

@@ -285,53 +285,172 @@ def test_the_name_of_the_error_marks_the_episode():
 
 
 class Odd(TextEnv):
-    """Hands over whatever the turn names."""
+    """Hands over the value that the turn names, at the place that it names."""
 
     name = "odd"
-    instructions = ""
+
+    def __init__(self, **values):
+        super().__init__()
+        self.values = values
 
     def tasks(self, split, level):
-        return [Task(f"{split}/{level}/0", split, level, split, "?")]
+        return [Task(f"{split}/{level}/0", split, level, split, "?", {"seen": []})]
 
     def checks(self):
-        return {"near": self.near}
+        return self.values.get("checks", {"near": np.float32(0.5)})
 
-    near = np.float32(0.5)
+    def situation(self):
+        return self.values.get("situation", {})
 
     def reply(self, text):
-        """A value of the kind that the turn names."""
-        self.near = {"nan part": math.nan}.get(text, np.float32(0.5))
-        return {
-            "go on": "so far",
-            "nan part": "so far",
-            "number": Verdict(
-                np.bool_(False), np.float32(0.25), parts={"n": np.int8(1)}
-            ),
-            "text": np.str_("so far"),
-        }.get(text) or Verdict(False, 0.0, parts={"near": math.inf})
+        """The value for the turn "reply"; else a verdict with the odd value in its field."""
+        if text == "count":
+            self.malformed = self.values["malformed"]
+            return "counted"
+        if text == "reply":
+            return self.values["reply"]
+        if text == "spoil":
+            self.task.payload["seen"].append({1})
+            return "spoiled"
+        fields = {"passed": False, "score": 0.0, "parts": {}} | self.values
+        return Verdict(**{name: fields[name] for name in ("passed", "score", "parts")})
 
 
-def played(*turns: str):
-    env = Odd()
-    return play(env, ScriptedPolicy(turns), env.tasks("train", 0)[0])
+def played(*turns: str, **values: object):
+    env = Odd(**values)
+    task = env.tasks("train", 0)[0]
+    env.tasks = lambda split, level: [task]
+    return play(env, ScriptedPolicy(turns), task)
 
 
 def test_scalars_of_numpy_are_numbers_in_the_record():
-    episode = played("go on", "text", "number")
-    assert episode.verdict == Verdict(False, 0.25, parts={"n": 1.0})
+    episode = played(
+        "reply",
+        "count",
+        "end",
+        reply=np.str_("so far"),
+        malformed=np.int64(2),
+        passed=np.bool_(False),
+        score=np.float32(0.25),
+        parts={"n": np.int8(1), "m": np.array(0.5)},
+    )
+    assert episode.verdict == Verdict(False, 0.25, parts={"n": 1.0, "m": 0.5})
     assert episode.progress == (0.5, 0.5, 0.0)
+    assert (type(episode.malformed), episode.malformed) == (int, 2)
     assert from_json(to_json(episode)) == episode
 
 
 @pytest.mark.parametrize(
-    ("turns", "field"),
-    [(["nan part"], r"parts\['near'\] is nan"), (["end"], r"Verdict\.parts\['near'\]")],
+    ("turn", "values", "field"),
+    [
+        ("end", {"parts": {"near": math.inf}}, r"Verdict\.parts\['near'\] is inf"),
+        ("end", {"parts": {"near": {1}}}, r"Verdict\.parts\['near'\] must be a number"),
+        ("end", {"parts": None}, r"Verdict\.parts must be a mapping"),
+        ("end", {"score": 1.5}, r"Verdict\.score must be in \[0, 1\], got 1\.5"),
+        ("end", {"score": math.nan}, r"Verdict\.score.* is nan"),
+        ("end", {"score": np.zeros(2)}, r"Verdict\.score.* must be a number"),
+        ("end", {"passed": np.zeros(2)}, r"Verdict\.passed"),
+        ("reply", {"reply": None}, r"Odd\.reply must return str or Verdict, got None"),
+        ("reply", {"reply": b"x"}, r"Odd\.reply must return .*, got bytes: b'x'"),
+        ("reply", {"reply": "a\ud800"}, "the reply is no UTF-8: character 1"),
+        ("count", {"malformed": 0.5}, "malformed must be a whole number, got 0.5"),
+        ("count", {"malformed": None}, "malformed must be a whole number, got None"),
+        ("spoil", {}, r"Task\.payload\['seen'\]\[0\]: set is not JSON"),
+        ("end", {"checks": {"near": math.nan}}, r"parts\['near'\] is nan"),
+        ("end", {"checks": None}, "parts must be a mapping of numbers, got None"),
+        (
+            "reply",
+            {"reply": "", "checks": {"a": 1.7e308, "b": 1.7e308}},
+            "mean of parts",
+        ),
+        ("end", {"situation": {1: 1, "a": 2}}, r"situation\(\) is not JSON"),
+    ],
 )
-def test_values_that_no_file_can_hold_end_their_episode_by_name(turns, field):
-    episode = played("go on", *turns)
-    assert episode.stop is Stop.ERROR
-    assert re.search(rf"Odd: .*{field}", episode.error)
+def test_values_that_no_file_can_hold_end_their_episode_by_name(turn, values, field):
+    episode = played(turn, **values)
+    assert (episode.stop, episode.verdict) == (Stop.ERROR, None)
+    assert re.search(rf"^\w+: Odd: .*{field}", episode.error)
     assert from_json(to_json(episode)) == episode
+
+
+def test_the_other_episodes_of_an_odd_environment_count():
+    env = Odd(score=7, reply="so far")
+    task = env.tasks("train", 0)[0]
+    assert play(env, ScriptedPolicy(["end"]), task).errored
+    env.values["score"] = 1
+    env.values["passed"] = True
+    assert play(env, ScriptedPolicy(["reply", "end"]), task).verified
+
+
+def other_make(info, reward=0.0, messages=None):
+    """The episode of an environment that is no TextEnv and hands `info` over at its end."""
+
+    class Other(Undecided):
+        def reset(self, **kwargs):
+            text, first = super().reset(**kwargs)
+            return text, first | ({} if messages is None else {"messages": messages})
+
+        def step(self, action):
+            return "", reward, True, False, info
+
+    env = Other()
+    return play(env, ScriptedPolicy(["x"]), env.tasks("train", 0)[0])
+
+
+@pytest.mark.parametrize(
+    ("info", "reward", "messages", "error"),
+    [
+        ({"verified": True}, None, None, "the reward must be a number, got None"),
+        ({"verified": True}, math.nan, None, "the reward is nan"),
+        (
+            {"verified": True},
+            2.0,
+            None,
+            r"Verdict\.score must be in \[0, 1\], got 2\.0",
+        ),
+        ({"verified": "no"}, 0.0, None, r"Verdict\.passed must be true or false"),
+        (
+            {"verified": True, "detail": 3},
+            1.0,
+            None,
+            r"Verdict\.detail must be text, got int",
+        ),
+        ({}, 0.0, ["hi"], r"messages\[0\] must be a mapping, got str"),
+        (
+            {},
+            0.0,
+            [{"role": "user", "content": 3}],
+            r"messages\[0\]\['content'\] must be",
+        ),
+        ({}, 0.0, [{"content": "hi"}], r"messages\[0\]\['role'\] must be text"),
+    ],
+)
+def test_odd_values_of_an_environment_of_another_make_are_named(
+    info, reward, messages, error
+):
+    episode = other_make(info, reward, messages)
+    assert (episode.stop, episode.verdict) == (Stop.ERROR, None)
+    assert re.search(f"^\\w+: Other: .*{error}", episode.error)
+
+
+def test_an_environment_of_another_make_may_use_scalars_of_numpy():
+    episode = other_make({"verified": np.bool_(True)}, np.float32(1))
+    assert episode.verdict == Verdict(True, 1.0)
+    assert episode.progress == (1.0,)
+
+
+def test_an_exception_that_cannot_be_printed_ends_its_episode_alone():
+    class Silent(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    class Rude(Odd):
+        def reply(self, text):
+            raise Silent
+
+    env = Rude()
+    episode = play(env, ScriptedPolicy(["x"]), env.tasks("train", 0)[0])
+    assert episode.error == "Silent: it cannot be printed"
 
 
 def test_the_last_progress_is_a_number_however_an_episode_ends():
@@ -339,8 +458,8 @@ def test_the_last_progress_is_a_number_however_an_episode_ends():
         def checks(self):
             return {}
 
-    env = Silent()
-    policy = ScriptedPolicy(["go on"])
+    env = Silent(reply="so far")
+    policy = ScriptedPolicy(["reply"])
     episode = play(env, policy, env.tasks("train", 0)[0])
     assert episode.stop is Stop.MAX_TOKENS
     assert episode.progress == (0.0,)

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.store import from_json, read_episodes, to_json, write_episodes
-from envs.types import Episode, Segment, Stop, Task, Verdict
+from envs.store import from_json, intact, read_episodes, to_json, write_episodes
+from envs.types import PROMPT_TOO_LONG, Episode, Segment, Stop, Task, Verdict
 
-texts = st.text(st.characters(), max_size=20)
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | numbers | texts,
@@ -124,33 +124,76 @@ def test_datasets_reads_a_file_of_mixed_episodes(tmp_path, monkeypatch):
         "json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache")
     )
     assert [from_json(json.dumps(row)) for row in rows] == written
-    assert rows["passed"][:2] == [True, None]
+    assert rows["outcome"][:2] == ["passed", "errored"]
 
 
-def test_datasets_reads_the_files_of_a_run_in_any_order(tmp_path, monkeypatch):
+LOST = {"messages": (), "segments": (), "states": (), "progress": ()}
+SCRIPTED = episode("e", tokens=False)
+FILES = {
+    "whole": [replace(episode("a"), states=("x",), progress=(0.5,))],
+    "errored": [replace(broken("b"), states=("x", ""), progress=(None, None))],
+    "lost": [replace(broken("c"), **LOST)],
+    "spent": [replace(episode("d"), states=("",), progress=(None, 0.0))],
+    "scripted": [SCRIPTED],
+    "too_long": [
+        replace(
+            broken("f"), segments=SCRIPTED.segments[:1], error=f"{PROMPT_TOO_LONG}: x"
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize("names", [*permutations(FILES, 2), tuple(FILES)])
+def test_datasets_reads_files_in_any_order(names, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
-    one = replace(episode("a"), states=("x",), progress=(0.5,))
-    spent = replace(episode("b"), stop=Stop.MAX_TOKENS, states=("",), progress=(0.0,))
-    lost = replace(broken("c"), messages=(), segments=(), states=(), progress=())
-    files = {"one": [lost, one], "spent": [spent, lost], "both": [one, spent]}
-    for name, written in files.items():
-        write_episodes(tmp_path / f"{name}.jsonl", written)
-    for order in permutations(files):
-        rows = datasets.load_dataset(
-            "json",
-            data_files=[str(tmp_path / f"{name}.jsonl") for name in order],
-            split="train",
-            cache_dir=str(tmp_path / "cache"),
-        )
-        expected = [one for name in order for one in files[name]]
-        assert [from_json(json.dumps(row)) for row in rows] == expected
+    paths = [tmp_path / f"{name}.jsonl" for name in names]
+    for name, path in zip(names, paths, strict=True):
+        write_episodes(path, FILES[name])
+    rows = datasets.load_dataset(
+        "json",
+        data_files=[str(path) for path in paths],
+        split="train",
+        cache_dir=str(tmp_path / "cache"),
+    )
+    expected = [one for name in names for one in FILES[name]]
+    assert [from_json(json.dumps(row)) for row in rows] == expected
 
 
-def test_a_line_is_flat_but_for_the_chat_and_what_is_told_of_each_turn():
-    row = json.loads(to_json(episode()))
-    nested = {key for key, value in row.items() if isinstance(value, list | dict)}
-    assert nested == {"messages", "segments", "states", "progress"}
+def test_a_line_is_flat_and_holds_no_null():
+    for one in (episode(), broken(), replace(broken(), **LOST), SCRIPTED):
+        row = json.loads(to_json(one))
+        assert {type(value) for value in row.values()} == {str, int, float}
+
+
+def test_the_outcome_tells_a_failure_from_an_episode_without_a_verdict():
+    failed = replace(episode(), verdict=Verdict(False, 0.25))
+    outcomes = [
+        json.loads(to_json(one))["outcome"]
+        for one in (episode(), failed, broken(), *FILES["too_long"])
+    ]
+    assert outcomes == ["passed", "failed", "errored", "prompt_too_long"]
+
+
+# As an earlier release wrote them; the first holds halves of surrogate pairs.
+OLD_LINES = (
+    r"""{"task_id":"train/0/a","split":"train","level":0,"family":"f","prompt":"Guess \ud800","payload":"{\"n\":[\"\\udc00\"]}","messages":[{"role":"user","content":"Guess"}],"tools":"[]","segments":[{"source":"prompt","text":"Guess","token_ids":[1],"logprobs":[],"cut":false,"tokens":0,"thought":""},{"source":"policy","text":"5","token_ids":[7,8],"logprobs":[-0.5,-1.0],"cut":false,"tokens":0,"thought":""}],"stop":"finished","passed":true,"score":1.0,"detail":"found","parts":"{\"share\":0.5}","policy_version":0,"seed":0,"error":"","wall_s":0.0,"malformed":0,"env":"","source":"","states":["x"],"progress":[1.0],"sha256":"3113782707a54f290f8ac37bba238d1c6386128b765bb8bbc4735779832ee996"}""",  # noqa: E501
+    """{"task_id":"a","split":"id","level":0,"family":"f","prompt":"p","payload":"{}","messages":[],"tools":"[]","segments":[],"stop":"error","passed":null,"score":null,"detail":"","parts":"{}","policy_version":0,"seed":0,"error":"E: x","wall_s":0.0,"malformed":0}""",  # noqa: E501
+)
+
+
+def test_files_of_earlier_releases_stay_readable(tmp_path):
+    path = tmp_path / "episodes.jsonl"
+    path.write_text("".join(f"{line}\n" for line in OLD_LINES))
+    assert [intact(line) for line in OLD_LINES] == [True, None]
+    write_episodes(path, [episode()])
+    first, second, third = read_episodes(path)
+    assert (first.task.prompt, first.task.payload) == ("Guess ?", {"n": ["?"]})
+    assert first.verdict == Verdict(True, 1.0, "found", {"share": 0.5})
+    assert first.turns[0].token_ids == (7, 8)
+    assert (first.states, first.progress) == (("x",), (1.0,))
+    assert (second.stop, second.verdict, second.states) == (Stop.ERROR, None, ())
+    assert third == episode()
 
 
 def test_a_line_torn_by_a_kill_is_left_out_and_then_cut_off(tmp_path):

@@ -46,9 +46,15 @@ def output_of(path, capsys, *arguments, code=1):
 
 
 def tamper(path, change, *, signed=True, line=0):
-    """Rewrites one line by `change(row)`, with a checksum that fits if `signed`."""
+    """Rewrites one line by `change(row)`, with a checksum that fits if `signed`.
+
+    The row's segments and verdict are values, not their JSON.
+    """
     rows = [json.loads(text) for text in path.read_text().splitlines()]
+    values = {name: json.loads(rows[line][name]) for name in ("segments", "verdict")}
+    rows[line].update(values)
     change(rows[line])
+    rows[line].update({name: json.dumps(rows[line][name]) for name in values})
     if signed:
         rows[line].pop(CHECKSUM)
         rows[line][CHECKSUM] = _digest(_dumps(rows[line]))
@@ -94,11 +100,22 @@ def test_a_tampered_reply_is_named(file, capsys):
 
 
 def test_a_tampered_verdict_is_named(file, capsys):
-    tamper(file, lambda row: row.update(passed=True, score=1.0), line=1)
+    def succeed(row):
+        row["verdict"].update(passed=True, score=1.0)
+        row["outcome"] = "passed"
+
+    tamper(file, succeed, line=1)
     out = output_of(file, capsys)
     assert "line 2:" in out
     assert "verdict: passed is True in the file, False now" in out
     assert "verdict: score is 1.0 in the file, 0.0 now" in out
+
+
+def test_an_outcome_that_is_not_the_verdicts_is_no_episode(file, capsys):
+    tamper(file, lambda row: row.update(outcome="passed"), line=1)
+    out = output_of(file, capsys)
+    assert "line 2:" in out
+    assert "no episode: its outcome is 'passed', but its verdict says 'failed'" in out
 
 
 def test_a_tampered_task_is_named_without_its_payload(file, capsys):

@@ -346,6 +346,13 @@ def test_an_answer_without_a_completion_is_an_error():
         say(opened)
 
 
+def test_half_a_character_at_a_token_limit_is_a_question_mark():
+    half = completion("I say 🙂")[:-1].replace("\\ude42", "") + "}"
+    with policy(Scripted(lambda n, body: (200, {}, half))) as opened:
+        turn = say(opened)
+    assert turn.text == "I say ?"
+
+
 def test_closing_ends_a_request_that_hangs():
     scripted = Scripted(lambda n, body: None)
     with policy(scripted, timeout_s=60.0) as opened:
