@@ -23,15 +23,19 @@ from scgrpo.runs.disk import DiskError
 from scgrpo.runs.lock import LOCK, in_turn, only_writer
 
 HOLD = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys, time
 from pathlib import Path
 from scgrpo.runs.lock import only_writer
 
+def live():
+    # By now the child has left what it was forked with.
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
 with only_writer(Path(sys.argv[1]), ""):
     if sys.argv[2:]:
-        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        child = multiprocessing.get_context("fork").Process(target=live)
         child.start()
-        print(child.pid, flush=True)
     else:
         print("held", flush=True)
     time.sleep(60)
