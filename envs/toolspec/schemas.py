@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from envs.toolspec.calls import JSON_TYPES, Malformed, json_kind, parse_call, shorten
+from envs.toolspec.docstrings import read_docstring
 
 __all__ = ["call", "schema_of"]
 
@@ -20,19 +20,16 @@ _BY_NAME = (
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
     inspect.Parameter.KEYWORD_ONLY,
 )
-_PARAMETERS_HEADER = re.compile(
-    r"^(?:(?:Args|Arguments|Params|Parameters):[ \t]*$|Parameters\n-+$|:param\b)",
-    re.MULTILINE,
-)
 
 
 def schema_of(function: Callable[..., Any]) -> dict[str, Any]:
     """OpenAI function schema from a signature and a docstring; a bound method leaves out `self`.
 
-    The description is the docstring's first paragraph; its section on parameters, in the style of
-    Google, NumPy or reST, describes them. Types: str, int, float, bool, Literal, list[T], dict, and
-    `T | None`, which null is passed to as None. Raises ValueError for any other, and for a
-    description that would be lost.
+    The description is the docstring's first paragraph; its sections on parameters, in the style of
+    Google, NumPy, reST or Epytext, describe them. Types: str, int, float, bool, Literal, list[T],
+    dict, and `T | None`. Null is passed as None where the annotation has None, whatever the default
+    is. A whole number is a float too, but 3.0 is no int: a model that writes it is told so. Raises
+    ValueError for any other type, and for a description that would be lost.
     """
     # A copy through JSON, so that no caller can change the cached one.
     unbound = getattr(function, "__func__", function)
@@ -81,7 +78,8 @@ def _type_problem(value: object, schema: Mapping[str, Any]) -> str | None:
             # Compared with types, because True == 1.
             if value == choice and type(value) is type(choice):
                 return None
-        return f"must be one of {choices}, got {shorten(value)}"
+        texts = [choice for choice in choices if choice is not None]
+        return f"must be one of {texts}, got {shorten(value)}"
 
     kind = json_kind(value)
     expected = schema["type"]
@@ -101,10 +99,11 @@ def _type_problem(value: object, schema: Mapping[str, Any]) -> str | None:
 def _schema_json(function: Callable[..., Any]) -> str:
     """The schema that models read, as JSON."""
     name = function.__name__
-    doc = inspect.getdoc(function) or ""
-    summary = " ".join(doc.partition("\n\n")[0].split())
     properties = json.loads(_checked_properties(function))
-    descriptions = _descriptions(name, doc, properties)
+    try:
+        doc = read_docstring(inspect.getdoc(function) or "", properties)
+    except ValueError as error:
+        raise ValueError(f"tool {name}: in its docstring {error}") from None
     required: list[str] = []
     for key, parameter in inspect.signature(function).parameters.items():
         if key not in properties:
@@ -115,8 +114,8 @@ def _schema_json(function: Callable[..., Any]) -> str:
         elif parameter.default is None:
             # Leaving it out says the same as null, and takes fewer words.
             properties[key] = _without_null(properties[key])
-        if key in descriptions:
-            properties[key]["description"] = descriptions[key]
+        if key in doc.descriptions:
+            properties[key]["description"] = doc.descriptions[key]
 
     # In this order: the model reads the schema as text.
     parameters = {
@@ -126,7 +125,7 @@ def _schema_json(function: Callable[..., Any]) -> str:
     }
     inner = {
         "name": name,
-        "description": summary,
+        "description": doc.summary,
         "parameters": parameters,
     }
     return json.dumps({"type": "function", "function": inner})
@@ -164,7 +163,7 @@ def _type_schema(annotation: Any, where: str) -> dict[str, Any]:
         if len(kinds) == 1 and None not in kinds:
             schema: dict[str, Any] = {"type": kinds.pop(), "enum": values}
             return schema if len(values) == len(inside) else _with_null(schema)
-    if origin is list:
+    if origin is list and inside:
         return {"type": "array", "items": _type_schema(inside[0], where)}
     kind = JSON_TYPES.get(origin or annotation)
     if kind is None:
@@ -192,45 +191,3 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
         if "enum" in schema:
             schema["enum"] = [choice for choice in schema["enum"] if choice is not None]
     return schema
-
-
-def _descriptions(tool: str, doc: str, parameters: Collection[str]) -> dict[str, str]:
-    """What a docstring says of each parameter, in Google's, NumPy's or reST's style.
-
-    Raises ValueError for a section that cannot be read, and for a name that is no parameter.
-    """
-    from docstring_parser import parse
-
-    about = parse(doc).params
-    header = _PARAMETERS_HEADER.search(doc)
-    line = "" if about or header is None else _unreadable_line(doc[header.end() :])
-    if line:
-        raise ValueError(
-            f"tool {tool}: cannot read the line {line!r} of its docstring's section on "
-            "parameters; expected `name: text`, and continued lines indented below it"
-        )
-    descriptions: dict[str, str] = {}
-    for entry in about:
-        if entry.arg_name not in parameters:
-            known = ", ".join(parameters) or "none"
-            raise ValueError(
-                f"tool {tool}: its docstring describes {entry.arg_name!r}, which is no parameter; "
-                f"parameters: {known}"
-            )
-        text = " ".join((entry.description or "").split())
-        if text:
-            descriptions[entry.arg_name] = text
-    return descriptions
-
-
-def _unreadable_line(section: str) -> str:
-    """The first line of a section that is neither `name: text` nor goes on with such a line."""
-    lines = [line for line in section.splitlines() if line.strip()]
-    if not lines:
-        return ""
-    indent = len(lines[0]) - len(lines[0].lstrip())
-    for line in lines:
-        is_entry = len(line) - len(line.lstrip()) <= indent
-        if is_entry and ":" not in line:
-            return line.strip()
-    return lines[0].strip()

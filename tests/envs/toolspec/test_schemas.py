@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, List, Literal, Optional  # noqa: UP035 - tools may use them
 
 import pytest
 
@@ -183,41 +183,64 @@ def test_a_schema_says_where_null_is_needed():
     }
 
 
-DESCRIBED = [
-    "Args:\n    x (int): number of things,\n        continued.\n    y: more",
-    "Args:\n  x: number of things,\n    continued.\n  y (str, optional): more",
-    "Arguments:\n    x: number of things,\n          continued.\n    y: more\n\nReturns:\n    it",
-    ":param x: number of things,\n    continued.\n:param str y: more\n:return: it",
-    "Parameters\n----------\nx : int\n    number of things,\n    continued.\ny\n    more",
-]
+def spelled(
+    bare: list | None = None,
+    either: Optional[Literal[1, None]] = 1,  # noqa: UP045 - the spelling is the point
+    deep: list[list[int] | None] | None = None,
+    words: str = None,  # pyright: ignore[reportArgumentType]
+) -> str:
+    """Says what it got."""
+    return f"{bare!r} {either!r} {deep!r} {words!r}"
 
 
-def described(doc: str):
+def test_null_is_none_in_every_spelling_of_the_annotation():
+    text = render_call("spelled", bare=[None, 1], either=None, deep=[None])
+    assert call({"spelled": spelled}, text) == "[None, 1] None [None] None"
+    for wrong in ({"either": True}, {"either": 2}, {"deep": [[None]]}, {"words": None}):
+        answer = call({"spelled": spelled}, render_call("spelled", **wrong))
+        assert isinstance(answer, Malformed)
+
+
+def test_a_bare_list_may_hold_anything():
+    def f(items: List) -> str:  # noqa: UP006 - the spelling is the point
+        return f"{items}"
+
+    f.__annotations__["items"] = List  # noqa: UP006
+    assert call({"f": f}, render_call("f", items=[1, "a"])) == "[1, 'a']"
+
+
+def test_a_whole_number_is_a_float_and_no_float_is_an_int():
+    def f(x: int, y: float) -> str:
+        return f"{x} {y}"
+
+    assert call({"f": f}, render_call("f", x=3, y=3)) == "3 3"
+    answer = call({"f": f}, render_call("f", x=3.0, y=3))
+    assert answer == Malformed(
+        "f: argument 'x' must be of type integer, got 3.0 (number)"
+    )
+
+
+def documented(doc: str):
     def f(x: int, y: str = "") -> str:
         return f"{x}{y}"
 
-    f.__doc__ = f"Does it.\n\n{doc}\n"
+    f.__doc__ = doc
     return f
 
 
-@pytest.mark.parametrize("doc", DESCRIBED)
-def test_descriptions_are_read_in_every_usual_style(doc):
-    function = schema_of(described(doc))["function"]
-    properties = function["parameters"]["properties"]
-    assert properties["x"]["description"] == "number of things, continued."
-    assert properties["y"]["description"] == "more"
-    assert function["description"] == "Does it."
+def test_a_docstring_is_the_description_and_those_of_parameters():
+    function = schema_of(
+        documented("Does it,\nsoon.\n\nMore.\n\nArgs:\n    x: number")
+    )["function"]
+    assert function["description"] == "Does it, soon."
+    assert function["parameters"]["properties"] == {
+        "x": {"type": "integer", "description": "number"},
+        "y": {"type": "string"},
+    }
 
 
-@pytest.mark.parametrize(
-    ("doc", "message"),
-    [
-        ("Args:\n    x: a\n    b", r"cannot read the line 'b' of its docstring"),
-        ("Args:\n    x the number", r"cannot read the line 'x the number'"),
-        ("Args:\n    x: a\n    z: b", r"describes 'z', which is no parameter; .* x, y"),
-        (":param number: a", r"describes 'number', which is no parameter"),
-    ],
-)
-def test_a_description_that_would_be_lost_is_an_error(doc, message):
-    with pytest.raises(ValueError, match=message):
-        schema_of(described(doc))
+def test_a_description_that_would_be_lost_names_its_tool():
+    with pytest.raises(
+        ValueError, match=r"tool f: in its docstring cannot read the line 'b'"
+    ):
+        schema_of(documented("Does it.\n\nArgs:\n    x: a\n    b"))
