@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ examples:
   {PROG} --out docs                        everything, an hour or more
   {PROG} --envs math_word --no-model       the scripts alone, in seconds
 
-Rows of {NAME}.json are not measured again; remove a line to do so.
+Rows of {NAME}.json are measured again only if the code, the model or a number of episodes has
+changed since; remove a line to do so.
 """
 
 
@@ -54,11 +55,18 @@ def _measure(arguments: argparse.Namespace) -> None:
         for name in names:
             # After each row: a measurement of an hour survives an interruption.
             for row in baseline_rows(name, arguments, rows):
+                # It replaces one that was measured with other code.
+                rows = [other for other in rows if _place(other) != _place(row)]
                 rows.append(row)
                 text = "".join(f"{json.dumps(row)}\n" for row in rows)
                 write_atomically(path, text)
                 write_atomically(path.with_suffix(".md"), baselines_page(rows))
                 print(row_line(row), flush=True)
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The suite and the policy of a row."""
+    return tuple(row[key] for key in ("env", "level", "split", "policy"))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

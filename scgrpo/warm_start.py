@@ -20,7 +20,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.base import TextEnv
-from envs.identity import identity
+from envs.identity import code_digest
 from envs.types import Episode, Segment, Task
 from sandboxes import SandboxError
 from scgrpo.config import TrainConfig, WarmStartConfig
@@ -157,7 +157,7 @@ def cache_key(
     for task in env.tasks("train", level):
         digest.update(task.content_hash.encode())
     # The environment's random policy and its replies.
-    digest.update(identity(env).source.encode())
+    digest.update(code_digest(env).encode())
 
     # Only what changes the weights: a threshold or a mode does not.
     options = asdict(config)

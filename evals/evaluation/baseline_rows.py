@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import inspect
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -12,6 +14,8 @@ from typing import Any
 
 from envs.base import TextEnv
 from envs.types import Episode, Task
+from evals.evaluation.models import EvaluatedModel
+from evals.evaluation.provenance import rollout_digest
 from evals.evaluation.suites import Suite, select_tasks
 from evals.report.baselines import BASE, ORACLE, RANDOM, SANDBOX_SHARE, WARM
 from evals.report.scores import outcome_table
@@ -35,25 +39,32 @@ SEED = 0
 def baseline_rows(
     name: str, arguments: argparse.Namespace, done: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """The rows of an environment that `done` does not hold yet. JSON-able."""
+    """The rows of an environment that `done` does not hold yet. JSON-able.
+
+    A row counts as done if its digest is that of the code, the policy and the numbers of episodes
+    now; rows of earlier releases have none.
+    """
     measured = set()
     for row in done:
         suite = Suite(row["env"], row["level"], row["split"])
-        measured.add((suite, row["policy"]))
+        measured.add((suite, row["policy"], row.get("digest")))
 
     config = TrainConfig(env=name)
     if not arguments.no_model:
         folder = resolve_model(arguments.model)
         check_positions(folder, config.limits, name=arguments.model)
     with Rollouts(name, config.limits, sandbox=config.sandbox) as play:
+        code = rollout_digest(play.env)
         for suite, policy, count in _scripts(name, play.env, arguments):
-            if (suite, policy) not in measured:
-                yield _script_row(play, suite, policy, count)
+            digest = _digest(code, count)
+            if (suite, policy, digest) not in measured:
+                yield _script_row(play, suite, policy, count) | {"digest": digest}
 
         # Scripts first: they take seconds, and models take minutes.
-        for suite, policy in _models(name, play.env, arguments):
-            if (suite, policy) not in measured:
-                yield _model_row(play, suite, policy, config, arguments)
+        for suite, policy, digest in _models(name, play.env, arguments, code):
+            if (suite, policy, digest) not in measured:
+                row = _model_row(play, suite, policy, config, arguments)
+                yield row | {"digest": digest}
 
 
 def _scripts(
@@ -73,15 +84,25 @@ def _scripts(
 
 
 def _models(
-    name: str, env: TextEnv, arguments: argparse.Namespace
-) -> Iterator[tuple[Suite, str]]:
+    name: str, env: TextEnv, arguments: argparse.Namespace, code: str
+) -> Iterator[tuple[Suite, str, str]]:
+    """Suite, policy and digest of the policies with a model."""
     if arguments.no_model:
         return
+    folder = resolve_model(arguments.model)
+    weights = EvaluatedModel(BASE, arguments.model, folder).digest()
+    digest = _digest(code, weights, arguments.tasks, arguments.rollouts)
     for level in env.levels:
         if level in arguments.levels:
             suite = Suite(name, level, "id")
-            yield suite, BASE
-            yield suite, WARM
+            yield suite, BASE, digest
+            yield suite, WARM, digest
+
+
+def _digest(*inputs: str | int) -> str:
+    """A short digest of all that a row depends on besides its suite and policy."""
+    text = json.dumps(inputs)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _script_row(

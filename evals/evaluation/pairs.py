@@ -14,7 +14,7 @@ from typing import Any
 from envs.base import TextEnv
 from envs.types import Episode, Task
 from evals.evaluation.plan import Evaluation
-from evals.evaluation.provenance import code_digest
+from evals.evaluation.provenance import rollout_digest
 from evals.evaluation.suites import Suite, open_envs
 from evals.report.scores import outcome_table
 from evals.report.tables import FEW_FAMILIES, Table, TableReport, gain, rate
@@ -101,7 +101,7 @@ def add_twins(
     twin_envs = open_envs([suite.env for suite in pairs.values()])
     code = dict(planned.code)
     for name, env in twin_envs.items():
-        code[name] = code_digest(env)
+        code[name] = rollout_digest(env)
     return replace(planned, tasks=tasks, code=code), pairs
 
 

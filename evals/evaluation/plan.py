@@ -22,7 +22,7 @@ from evals.evaluation.arguments import FULL, QUICK, RUNS
 from evals.evaluation.budget import PILOT, in_words, seconds_left
 from evals.evaluation.episodes import missing_rollouts, read_saved
 from evals.evaluation.models import EvaluatedModel, EvaluatedModels
-from evals.evaluation.provenance import code_digest
+from evals.evaluation.provenance import rollout_digest
 from evals.evaluation.suites import Suite, select_suites, select_tasks
 from evals.statistics import detectable
 from scgrpo.policies.chat_options import ChatOptions
@@ -151,7 +151,7 @@ def plan(
         evaluated=evaluated,
         tasks=selected,
         digests={model.label: model.digest() for model in evaluated.models},
-        code={name: code_digest(env) for name, env in envs.items()},
+        code={name: rollout_digest(env) for name, env in envs.items()},
         rollouts=rollouts,
         seed=arguments.seed,
         greedy=arguments.greedy,

@@ -16,12 +16,12 @@ from typing import Any
 
 import scgrpo
 from envs.base import TextEnv
-from envs.identity import identity
+from envs.identity import code_digest
 from evals.evaluation.models import EvaluatedModels
 from scgrpo.devices import dtype_of
 from scgrpo.models.load import default_device
 
-__all__ = ["code_digest", "provenance"]
+__all__ = ["provenance", "rollout_digest"]
 
 PACKAGES = ("scgrpo", "torch", "transformers", "gymnasium", "numpy")
 GIT_TIMEOUT_S = 10.0
@@ -65,12 +65,12 @@ def provenance(
     }
 
 
-def code_digest(env: TextEnv) -> str:
+def rollout_digest(env: TextEnv) -> str:
     """Hex SHA-256 over what plays an episode: the environment's code, and the policies'."""
-    digest = hashlib.sha256(identity(env).source.encode())
+    digest = hashlib.sha256(code_digest(env).encode())
     folder = Path(scgrpo.__file__).parent
     for file in sorted(folder.rglob("*.py")):
-        name = file.name.encode()
+        name = file.relative_to(folder).as_posix().encode()
         digest.update(name + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 

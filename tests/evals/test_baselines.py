@@ -9,6 +9,7 @@ import pytest
 
 from envs.toy.guess import ToyGuess
 from evals.baselines import main
+from evals.evaluation import baseline_rows
 from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.lock import only_writer
 from tests.evals.evaluation.test_budgets import ENV
@@ -61,6 +62,25 @@ def test_what_was_measured_is_not_measured_again(tmp_path, capsys):
     capsys.readouterr()
     measured(tmp_path, "--no-model", "--random", "10", "--oracle", "0")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("change", ["code", "episodes", "earlier release"])
+def test_what_was_measured_otherwise_is_measured_again(
+    change, tmp_path, capsys, monkeypatch
+):
+    measured(tmp_path, "--no-model", "--random", "10", "--oracle", "0")
+    before = (tmp_path / "starting-points.json").read_text().splitlines()
+    capsys.readouterr()
+    if change == "code":
+        monkeypatch.setattr(baseline_rows, "rollout_digest", lambda env: "new code")
+    if change == "earlier release":
+        rows = [json.loads(line) for line in before]
+        texts = [json.dumps({**row, "digest": ""}) + "\n" for row in rows]
+        (tmp_path / "starting-points.json").write_text("".join(texts))
+    count = "20" if change == "episodes" else "10"
+    measured(tmp_path, "--no-model", "--random", count, "--oracle", "0")
+    after = (tmp_path / "starting-points.json").read_text().splitlines()
+    assert len(after) == len(before) == len(capsys.readouterr().out.splitlines())
 
 
 def test_two_processes_do_not_measure_into_one_folder(tmp_path, capsys):
