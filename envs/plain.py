@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import numbers
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ __all__ = [
     "Unstorable",
     "UnstorableTypeError",
     "UnstorableValueError",
+    "json_in_utf8",
     "plain",
     "plain_integer",
     "plain_mapping",
@@ -109,6 +111,15 @@ def plain_text(value: object, where: str) -> str:
         ) from None
     # A subclass, such as NumPy's text, may print itself otherwise.
     return value if type(value) is str else str.__str__(value)
+
+
+def json_in_utf8(text: str | bytes) -> Any:
+    """The value of JSON from others, with a question mark for each half of a surrogate pair.
+
+    JSON in ASCII may hold such halves by escapes. Raises ValueError for text that is no JSON.
+    """
+    text = json.dumps(json.loads(text), ensure_ascii=False)
+    return json.loads(text.encode("utf-8", "replace"))
 
 
 def _plain(value: object, where: str, depth: int) -> Any:

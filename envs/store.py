@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from envs.plain import json_in_utf8
 from envs.types import Episode, Segment, Stop, Task, Verdict
 
 __all__ = ["from_json", "intact", "read_episodes", "to_json", "write_episodes"]
@@ -176,20 +177,13 @@ def _verdict(row: dict[str, Any]) -> Verdict | None:
 
 
 def _row(line: str | bytes) -> Any:
+    """The columns; without halves of surrogate pairs, which an earlier release let in."""
     row = json.loads(line)
-    text = line.decode() if isinstance(line, bytes) else line
-    # An earlier release took halves of surrogate pairs, which no record holds now.
-    if "\\ud" in text and "verdict" not in row:
-        row = _in_utf8(row)
-        row["payload"] = json.dumps(_in_utf8(json.loads(row["payload"])))
-        row["parts"] = json.dumps(_in_utf8(json.loads(row["parts"])))
+    if "verdict" not in row:
+        row = json_in_utf8(line)
+        for column in ("payload", "parts"):
+            row[column] = json.dumps(json_in_utf8(row[column]))
     return row
-
-
-def _in_utf8(value: Any) -> Any:
-    """The value with a question mark for each half of a surrogate pair."""
-    text = json.dumps(value, ensure_ascii=False)
-    return json.loads(text.encode("utf-8", "replace"))
 
 
 def _list(row: dict[str, Any], column: str) -> list[Any]:

@@ -17,6 +17,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from envs.plain import json_in_utf8
+
 __all__ = ["Evidence", "Request", "evidence_of"]
 
 KINDS = ("pass", "equal", "true", "false", "in", "is", "raises", "fail")
@@ -74,7 +76,8 @@ class Request:
             return Evidence({}, f"{len(reports)} reports, wanted 1")
         (report,) = reports
         try:
-            events = json.loads(report.removeprefix(self.nonce))
+            # What a policy's code says must not make its episode an errored one.
+            events = json_in_utf8(report.removeprefix(self.nonce))
         except (ValueError, RecursionError):
             return Evidence({}, "the report is no JSON")
         return evidence_of(events, self.controls())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import threading
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from envs.plain import json_in_utf8
 from sandboxes.commands import CommandError
 
 __all__ = ["Completions", "Server", "ServerError"]
@@ -203,7 +203,8 @@ class Completions:
         if not response.is_success:
             return self._fault(response, path)
         try:
-            return response.text if words else _json(response)
+            # A server that counts in UTF-16 may cut a character in two at a token limit.
+            return response.text if words else json_in_utf8(response.content)
         except ValueError:
             return _Fault(f"no JSON: {response.text:.80}")
 
@@ -245,18 +246,6 @@ class Completions:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _json(response: httpx2.Response) -> Any:
-    """The JSON of an answer, with a question mark for each half of a surrogate pair.
-
-    A server that counts in UTF-16 may cut a character in two at a token limit.
-    """
-    value = response.json()
-    if "\\ud" not in response.text.lower():
-        return value
-    in_utf8 = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-    return json.loads(in_utf8)
 
 
 @dataclass(frozen=True)

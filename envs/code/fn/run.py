@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from envs.code.testing import file_contents, in_sandbox
+from envs.plain import json_in_utf8
 from sandboxes.base import Sandbox, SandboxPool
 
 __all__ = ["Run", "run_calls"]
@@ -102,7 +103,8 @@ def run_calls(
 def _values(output: bytes, count: int) -> tuple[str, ...]:
     """The values in what the sandbox printed; none if that is no such list."""
     try:
-        values = json.loads(output.decode())
+        # What a policy's code says must not make its episode an errored one.
+        values = json_in_utf8(output.decode())
     except (ValueError, RecursionError):
         return ()
     if not isinstance(values, list) or len(values) != count:

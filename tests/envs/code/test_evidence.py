@@ -159,3 +159,10 @@ def test_every_run_has_controls_of_its_own():
         ]
         other = Request("test_a")
         assert other.read(report(other, whole(one))).fault
+
+
+def test_reasons_are_text_that_every_file_can_hold():
+    request = Request("tests")
+    events = [["start", "A.a"], ["end", "failed", "ValueError: \ud800"], ["over", 1]]
+    report = f"{request.nonce} {json.dumps(events)}\n"
+    assert request.read(report.encode()).reasons["A.a"] == "ValueError: ?"
