@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from envs import parsing
+from envs import parsing, plain
 from envs.code import driver, evidence, observe, values, vet, vet_names, vet_tables
 from envs.code.fn.tasks import calls_of, problem_of, reference
 from envs.code.swe_lite import corpus
@@ -83,9 +83,10 @@ def _common(image: str, prompt: str, judges: Mapping[str, Any]) -> dict[str, str
         "tests/test.sh": TEST,
         "tests/expected.json": json.dumps(expected, indent=1),
         "tests/grade.py": _text_of(harbor_grade),
-        # What `vet` imports, by the names that it has in this tree.
+        # What the files below import, by the names that it has in this tree.
         "tests/envs/__init__.py": "",
         "tests/envs/parsing.py": _text_of(parsing),
+        "tests/envs/plain.py": _text_of(plain),
         "tests/envs/code/__init__.py": "",
         "tests/envs/code/vet_names.py": _text_of(vet_names),
         "tests/envs/code/vet_tables.py": _text_of(vet_tables),

@@ -52,8 +52,9 @@ def reward_of(task: Path, app: Path, scratch: Path) -> str:
     """The reward that the task's own grader gives to a folder."""
     reward = scratch / "logs" / "reward.txt"
     grader = str(task / "tests" / "grade.py")
-    # The interpreter of these tests may lie in a folder that no other user can read.
-    command = [sys.executable, "-s", "-E", grader, str(app), str(reward), "--same-user"]
+    # The interpreter of these tests may lie in a folder that no other user can read; without site
+    # packages, since a container has no copy of this project.
+    command = [sys.executable, "-S", "-E", grader, str(app), str(reward), "--same-user"]
     own = {**os.environ, "TMPDIR": str(scratch)}
     subprocess.run(command, check=True, capture_output=True, timeout=100, env=own)
     assert not processes_of(str(scratch))
