@@ -18,7 +18,8 @@ from envs.types import Episode
 from evals.evaluation.episodes import evaluate
 from evals.evaluation.suites import Suite, select_tasks
 from evals.report.scores import compare
-from scgrpo.models.load import default_dtype, load_model, resolve_model
+from scgrpo.models.load import default_dtype, load_model
+from scgrpo.models.sources.folders import resolve_model
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts

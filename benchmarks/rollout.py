@@ -17,7 +17,8 @@ from benchmarks import Row, clocks, rate_rows
 from envs import registry
 from envs.rollout import Limits
 from envs.types import Task
-from scgrpo.models.load import default_device, default_dtype, load_model, resolve_model
+from scgrpo.models.load import default_device, default_dtype, load_model
+from scgrpo.models.sources.folders import resolve_model
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts

@@ -24,8 +24,9 @@ from envs.types import Episode, Stop, Verdict
 from scgrpo.algorithms.presets import GRPO, SC_GRPO, Algorithm
 from scgrpo.credit.options import CreditOptions
 from scgrpo.credit.self_conditioned import SelfConditioned
-from scgrpo.models.load import default_device, default_dtype, load_model, resolve_model
+from scgrpo.models.load import default_device, default_dtype, load_model
 from scgrpo.models.scoring import token_scores
+from scgrpo.models.sources.folders import resolve_model
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
 from scgrpo.training.optimizer import MasterAdamW

@@ -21,7 +21,8 @@ from benchmarks.trainer import ENV, GROUP, LEVEL, TASKS, Step, with_both_outcome
 from envs import registry
 from envs.rollout import Limits
 from scgrpo.algorithms.presets import GRPO
-from scgrpo.models.load import default_device, default_dtype, load_model, resolve_model
+from scgrpo.models.load import default_device, default_dtype, load_model
+from scgrpo.models.sources.folders import resolve_model
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts

@@ -33,12 +33,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command: exits with 0, 1 if the disk is at fault, 2 for what it cannot measure."""
     arguments = _parser().parse_intermixed_args(argv)
     with exit_codes(PROG, bad_input=(OSError,)):
-        # After parsing, so that --help is quick: these import torch and transformers.
-        from evals.credit_test.report import credit_report
-        from evals.report.tables import show, write
+        # After parsing, so that --help is quick; a wrong name is refused before torch is imported.
         from scgrpo.runs.folders import find_run
 
         run = find_run(RUNS, arguments.run)
+
+        from evals.credit_test.report import credit_report
+        from evals.report.tables import show, write
+
         report = credit_report(run, seed=arguments.seed)
         show(report)
         paths = write(report, arguments.out or run / "evals" / "credit", "credit")

@@ -16,7 +16,6 @@ from evals.evaluation.arguments import (
     INTERRUPTED,
     evaluation_parser,
     parse_evaluation,
-    server_of,
 )
 from sandboxes.commands import exit_codes
 
@@ -68,28 +67,23 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
     Raises after the report: BudgetSpent, and EvaluationError if a server went away or a model
     has no verdict at all on a suite.
     """
-    # After parsing, so that --help is quick: these import torch and transformers.
-    from evals.evaluation.models import find_models
-    from evals.evaluation.plan import plan, warn_of_long_prompts
-    from evals.evaluation.play import play_missing
-    from evals.evaluation.provenance import provenance
-    from evals.evaluation.suites import ALL, open_envs
-    from evals.report.report import Report, show, write
+    # After parsing, so that --help is quick; and torch after the plan, so that bad arguments are
+    # refused at once.
+    from evals.evaluation.plan import plan
     from scgrpo.runs.log import to_terminal
 
     to_terminal()
-    # Whatever is wrong with the arguments shows before anything is played.
-    server = server_of(arguments)
-    evaluated = find_models(
-        arguments.model, arguments.base, arguments.run, server=server
-    ).with_chat(arguments.chat)
-    default = evaluated.config.env if evaluated.run else ALL
-    envs = open_envs(arguments.envs or [default])
-    evaluation = plan(arguments, evaluated, envs)
-    warn_of_long_prompts(evaluation, envs)
+    evaluation, envs = plan(arguments)
 
+    from evals.evaluation.play import play_missing
+    from evals.evaluation.policies import check_budgets, warn_of_long_prompts
+    from evals.evaluation.provenance import provenance
+    from evals.report.report import Report, show, write
+
+    check_budgets(evaluation.evaluated)
+    warn_of_long_prompts(evaluation, envs)
     # Before playing: the report names the models that played, whatever happens to their files.
-    origin = provenance(evaluated, evaluation.digests, PROG, argv)
+    origin = provenance(evaluation.evaluated, evaluation.digests, PROG, argv)
     stopped, budget = play_missing(evaluation, arguments)
 
     rows = _rows(evaluation)

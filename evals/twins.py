@@ -15,7 +15,6 @@ from evals.evaluation.arguments import (
     INTERRUPTED,
     evaluation_parser,
     parse_evaluation,
-    server_of,
 )
 from sandboxes.commands import exit_codes
 
@@ -60,23 +59,22 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> list[Consistency]
     Raises after the report: BudgetSpent, and EvaluationError if a server went away or a model
     has no pair with two verdicts.
     """
-    # After parsing, so that --help is quick: these import torch and transformers.
-    from evals.evaluation.models import find_models
+    # After parsing, so that --help is quick; and torch after the plan, so that bad arguments are
+    # refused at once.
     from evals.evaluation.pairs import add_twins, consistency, pairs_report
     from evals.evaluation.plan import plan
-    from evals.evaluation.play import EvaluationError, check_complete, play_missing
-    from evals.evaluation.provenance import provenance
-    from evals.evaluation.suites import ALL, open_envs
-    from evals.report.tables import show, write
     from scgrpo.runs.log import to_terminal
 
     to_terminal()
-    server = server_of(arguments)
-    evaluated = find_models(
-        arguments.model, arguments.base, arguments.run, server=server
-    ).with_chat(arguments.chat)
-    envs = open_envs(arguments.envs or [evaluated.config.env if evaluated.run else ALL])
-    evaluation, pairs = add_twins(plan(arguments, evaluated, envs), envs)
+    planned, envs = plan(arguments)
+    evaluation, pairs = add_twins(planned, envs)
+
+    from evals.evaluation.play import EvaluationError, check_complete, play_missing
+    from evals.evaluation.policies import check_budgets
+    from evals.evaluation.provenance import provenance
+    from evals.report.tables import show, write
+
+    check_budgets(evaluation.evaluated)
     stopped, budget = play_missing(evaluation, arguments)
 
     rows = []
@@ -90,7 +88,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> list[Consistency]
             )
             rows.append(row)
 
-    origin = provenance(evaluated, evaluation.digests, PROG, argv)
+    origin = provenance(evaluation.evaluated, evaluation.digests, PROG, argv)
     origin |= {"stopped": stopped, "seed": evaluation.seed}
     origin |= {"rollouts": evaluation.rollouts, "code": evaluation.code}
     report = pairs_report(rows, evaluation, origin)

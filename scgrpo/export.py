@@ -53,12 +53,12 @@ def export(run: Path, out: Path, which: str = "latest", *, merge: bool = True) -
     Raises ValueError for a checkpoint that the run lacks, a folder that exists or a base that is
     gone, CheckpointError for a torn checkpoint, DiskError if the disk does not keep the files.
     """
-    from scgrpo.models.load import is_adapter
+    from scgrpo.models.sources.folders import is_adapter
+    from scgrpo.runs import checkpoints
     from scgrpo.runs.disk import atomic_folder
-    from scgrpo.training import checkpoint
 
     source = _source(run, which).resolve()
-    checkpoint.verify(source)
+    checkpoints.verify(source)
     if out.exists():
         raise ValueError(f"{out} exists; name a folder that does not")
     if not is_adapter(source):
@@ -70,7 +70,7 @@ def export(run: Path, out: Path, which: str = "latest", *, merge: bool = True) -
 
     with atomic_folder(out) as scratch:
         write(run, source, scratch)
-        step = checkpoint.step_of(source)
+        step = checkpoints.step_of(source)
         card(run, step, weights).save(scratch / "README.md")
     return out
 
@@ -78,9 +78,10 @@ def export(run: Path, out: Path, which: str = "latest", *, merge: bool = True) -
 def _copy(run: Path, source: Path, target: Path) -> None:
     """Copies a checkpoint without what only training needs, and compares the copy."""
     from scgrpo.models.read_back import check_copy
+    from scgrpo.runs import checkpoints
     from scgrpo.training import checkpoint
 
-    only_for_training = (checkpoint.TRAINER, checkpoint.MANIFEST)
+    only_for_training = (checkpoint.TRAINER, checkpoints.MANIFEST)
     for file in source.iterdir():
         if file.name not in only_for_training:
             shutil.copy2(file, target / file.name)
@@ -108,7 +109,7 @@ def _write_merged(run: Path, source: Path, target: Path) -> None:
 
 def _apart(source: Path) -> Weights:
     """The adapter by itself: its base has a name on the hub, or lies in the export."""
-    from scgrpo.models.load import adapter_base, hub_revision
+    from scgrpo.models.sources.folders import adapter_base, hub_revision
 
     if known := hub_revision(adapter_base(source)):
         name, revision = known
@@ -122,8 +123,8 @@ def _apart(source: Path) -> Weights:
 
 def _write_apart(run: Path, source: Path, target: Path) -> None:
     """Copies the adapter, and its base if that has no name on the hub."""
-    from scgrpo.models.load import adapter_base, hub_revision, name_base
     from scgrpo.models.read_back import check_copy
+    from scgrpo.models.sources.folders import adapter_base, hub_revision, name_base
 
     base = adapter_base(source)
     _copy(run, source, target)
@@ -138,16 +139,16 @@ def _write_apart(run: Path, source: Path, target: Path) -> None:
 
 def _source(run: Path, which: str) -> Path:
     """The folder of the checkpoint `which`."""
-    from scgrpo.training import checkpoint
+    from scgrpo.runs import checkpoints
 
     # A link or a number is a path at once; the newest step has to be looked for.
     folder = run / "checkpoints"
     if which == "latest":
-        path = checkpoint.latest(folder)
+        path = checkpoints.latest(folder)
     elif which == "best":
-        path = folder / checkpoint.BEST
+        path = folder / checkpoints.BEST
     elif which.isdecimal():
-        path = checkpoint.step_folder(folder, int(which))
+        path = checkpoints.step_folder(folder, int(which))
     else:
         raise ValueError(
             f"got checkpoint {which!r}, expected `latest`, `best` or a step's number"
@@ -156,7 +157,7 @@ def _source(run: Path, which: str) -> Path:
     # `keep_checkpoints` deletes old steps, so a number may name one that was there.
     if path is None or not path.is_dir():
         folders = sorted(folder.glob("step-*"))
-        steps = [str(checkpoint.step_of(step)) for step in folders]
+        steps = [str(checkpoints.step_of(step)) for step in folders]
         kept_steps = ", ".join(steps) or "(none)"
         raise ValueError(
             f"{run} has no checkpoint {which}; it keeps the steps {kept_steps}"

@@ -19,6 +19,7 @@ from scgrpo.devices import device_of
 from scgrpo.distributed.ranks import Ranks, process_group
 from scgrpo.loop import TrainingLoop
 from scgrpo.preflight.run import check_run
+from scgrpo.preflight.start import check_levels
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.disk import disk_errors_explained
 from scgrpo.runs.folders import CONFIG, LATEST, StartingRun, find_run, starting_run
@@ -153,12 +154,7 @@ def _how_to_continue(run: Path) -> str:
 def _open_rollouts(config: TrainConfig) -> Iterator[Rollouts]:
     """The environment to train on. Raises ValueError if it lacks one of the levels."""
     with Rollouts(config.env, config.limits, sandbox=config.sandbox) as rollouts:
-        known_levels = rollouts.env.levels
-        unknown = sorted(set(config.levels) - set(known_levels))
-        if unknown:
-            raise ValueError(
-                f"levels {unknown} are not among {config.env}'s: {known_levels}"
-            )
+        check_levels(rollouts.env, config.levels, config.env)
         yield rollouts
 
 

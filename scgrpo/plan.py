@@ -16,7 +16,8 @@ from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
 from scgrpo.credit.rule import reads_references
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.load import load_config, resolve_model
+from scgrpo.models.load import load_config
+from scgrpo.models.sources.folders import resolve_model
 from scgrpo.preflight.memory import Size, model_size, peak_memory_mib
 from scgrpo.preflight.run import check_run
 from scgrpo.runs.folders import CONFIG, all_runs

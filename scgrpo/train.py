@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from sandboxes.commands import exit_codes
 from scgrpo.config import TrainConfig
+from scgrpo.preflight.start import check_start
 from scgrpo.settings import parse as settings
 from scgrpo.training.memory import use_one_arena
 
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(config: TrainConfig, given: set[str]) -> None:
+    check_start(config)
     # Before torch, whose threads would have arenas of their own.
     use_one_arena()
     # Imported only now: torch and transformers take seconds, and help and wrong settings need

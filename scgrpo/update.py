@@ -17,8 +17,9 @@ from scgrpo.algorithms.distillation import Distillation, distillation_loss
 from scgrpo.algorithms.presets import Algorithm
 from scgrpo.batch import Batch, collate
 from scgrpo.credit.options import ReferenceLimits
-from scgrpo.credit.record import CreditRow, credit_rows, skipped_rows
+from scgrpo.credit.record import CreditRow
 from scgrpo.credit.references import References, draw_peer_references
+from scgrpo.credit.rows import credit_rows, skipped_rows
 from scgrpo.credit.rule import Credit
 from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
 from scgrpo.losses import surrogate

@@ -25,16 +25,16 @@ from envs.types import Episode, Segment, Task
 from sandboxes import SandboxError
 from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.load import (
-    adapter_base,
-    is_adapter,
-    is_model,
-    load_model,
-    resolve_model,
-)
+from scgrpo.models.load import load_model
 from scgrpo.models.paths import choose_path, logits_head
 from scgrpo.models.read_back import check_weights
 from scgrpo.models.scoring import predicting_states, token_scores
+from scgrpo.models.sources.folders import (
+    adapter_base,
+    is_adapter,
+    is_model,
+    resolve_model,
+)
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.chat_options import ChatOptions
 from scgrpo.policies.hf import HFPolicy

@@ -16,7 +16,7 @@ import pytest
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from evals import cli
-from scgrpo.models.load import resolve_model
+from scgrpo.models.sources.folders import resolve_model
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["run_tokenizer", "token_texts"]
 
@@ -15,6 +17,9 @@ def run_tokenizer(run: Path) -> PreTrainedTokenizerBase | None:
     checkpoints = sorted((run / "checkpoints").glob("step-*"), reverse=True)
     for folder in [*checkpoints, run / "warm_start"]:
         if (folder / "tokenizer_config.json").is_file():
+            # Here, because it imports torch, and a run without tokenizer needs none.
+            from transformers import AutoTokenizer
+
             return AutoTokenizer.from_pretrained(folder)
     return None
 

@@ -23,7 +23,8 @@ from evals.report.tables import finite
 from evals.statistics import success_rate
 from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.load import is_model, load_model, resolve_model
+from scgrpo.models.load import load_model
+from scgrpo.models.sources.folders import is_model, resolve_model
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.preflight.positions import check_positions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from envs.store import read_episodes, write_episodes
 from envs.types import Episode, Task
 from evals.evaluation.budget import Budget
 from evals.evaluation.suites import Suite
-from scgrpo.rollouts import Rollouts
 from scgrpo.runs.disk import disk_errors_explained
+
+if TYPE_CHECKING:
+    from scgrpo.rollouts import Rollouts
 
 __all__ = ["evaluate", "missing_rollouts", "rollout_seeds", "read_saved"]
 

@@ -1,55 +1,39 @@
-"""The models that an evaluation puts side by side, and the settings that they play with."""
+"""The models that an evaluation puts side by side, and the settings that they play with.
+
+They are found without torch, so that a wrong name is refused at once; `policies` loads them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from jinja2 import TemplateError
-from safetensors import SafetensorError
+from typing import TYPE_CHECKING, Any
 
 from envs.rollout import Limits
 from evals.evaluation.arguments import RUNS
 from sandboxes import SandboxConfig
 from scgrpo.config import TrainConfig
-from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.load import (
+from scgrpo.models.sources.folders import (
     adapter_base,
     is_adapter,
     is_model,
-    load_model,
-    load_tokenizer,
     resolve_model,
 )
-from scgrpo.policies.chat import Chat
-from scgrpo.policies.chat_options import ChatOptions
-from scgrpo.policies.completions import Server
-from scgrpo.policies.hf import HFPolicy
-from scgrpo.policies.server import ServerPolicy, model_names
-from scgrpo.preflight.positions import check_positions
+from scgrpo.runs import checkpoints
 from scgrpo.runs import folders as runs
 from scgrpo.runs.log import read_metrics
 from scgrpo.settings import parse as settings
-from scgrpo.training import checkpoint
 
-__all__ = ["EvaluatedModel", "EvaluatedModels", "find_models", "open_policy"]
+if TYPE_CHECKING:
+    from scgrpo.policies.completions import Server
+
+__all__ = ["EvaluatedModel", "EvaluatedModels", "find_models"]
 
 BASE, WARM, TRAINED, ALONE = "base", "warm-started", "trained", "model"
 WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
-# Whatever transformers, safetensors and a chat template raise for a folder that is no model.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    KeyError,
-    SafetensorError,
-    TemplateError,
-)
 
 
 @dataclass(frozen=True)
@@ -68,11 +52,6 @@ class EvaluatedModel:
     name: str
     folder: Path
     server: Server | None = None
-
-    def chat(self, options: ChatOptions) -> Chat:
-        """The chat of a model in a folder. Raises ValueError if it is unreadable."""
-        with _naming_unreadable(self.folder):
-            return Chat(load_tokenizer(self.folder), options)
 
     def digest(self) -> str:
         """Hex SHA-256 over weights, settings and tokenizer: all that decides what it says.
@@ -97,7 +76,7 @@ def _add_files(digest: Any, folder: Path) -> None:
     files = {file for pattern in WEIGHTS for file in folder.glob(pattern)}
     for file in sorted(files, key=lambda file: file.name):
         # The manifest covers the optimizer's state too, which changes no answer.
-        if file.name == checkpoint.MANIFEST:
+        if file.name == checkpoints.MANIFEST:
             continue
         digest.update(file.name.encode() + b"\0")
         with file.open("rb") as opened:
@@ -152,19 +131,8 @@ def find_models(
     A served model stands alone, after `base`, with the settings of `run`.
 
     `run` is a folder or a name in `runs/`; without it `model` may be one, or a checkpoint in one.
-    With neither it is the newest run. Raises ValueError that says what to do, also for a budget of
-    tokens beyond the positions of a model.
+    With neither it is the newest run. Raises ValueError that says what to do.
     """
-    evaluated = _find_models(model, base, run, server)
-    for one in evaluated.models:
-        if one.server is None:
-            check_positions(one.folder, evaluated.limits, name=one.name)
-    return evaluated
-
-
-def _find_models(
-    model: str, base: str, run: str, server: Server | None
-) -> EvaluatedModels:
     if server is not None:
         return _models_of_server(
             server, base, runs.find_run(RUNS, run) if run else None
@@ -195,53 +163,10 @@ def _find_models(
     return EvaluatedModels(tuple(evaluated), folder, config, levels)
 
 
-@contextmanager
-def open_policy(
-    model: EvaluatedModel, config: TrainConfig, *, greedy: bool, concurrency: int = 32
-) -> Iterator[HFPolicy | ServerPolicy]:
-    """The model as a policy, on this machine's device or behind its server.
-
-    Raises ValueError if it is unreadable, and if the server does not serve it.
-    """
-    temperature = 0.0 if greedy else 1.0
-    if model.server is not None:
-        variables = config.chat.variables()
-        with ServerPolicy(
-            model.server, temperature=temperature, template_variables=variables
-        ) as policy:
-            yield policy
-        return
-
-    # The run may have trained on a device that this machine does not have.
-    config = replace(config, device="auto")
-    with _naming_unreadable(model.folder):
-        weights, tokenizer = load_model(model.folder, dtype=dtype_of(config))
-        policy = HFPolicy(
-            weights.to(device_of(config)),
-            tokenizer,
-            cache_tokens=config.limits.episode_tokens,
-            temperature=temperature,
-            slots=concurrency,
-            chat_options=config.chat,
-        )
-    with policy:
-        yield policy
-
-
-@contextmanager
-def _naming_unreadable(folder: Path) -> Iterator[None]:
-    """Turns what a folder's files raise into a ValueError that names it."""
-    try:
-        yield
-    except UNREADABLE as error:
-        raise ValueError(
-            f"cannot use the model {folder}: {error}. "
-            "Save it again, or name another by --model or --base"
-        ) from error
-
-
 def _models_of_server(server: Server, base: str, run: Path | None) -> EvaluatedModels:
     if not server.model:
+        from scgrpo.policies.server import model_names
+
         names = model_names(server)
         if len(names) != 1:
             listed = ", ".join(names[:20]) or "none"
@@ -286,7 +211,7 @@ def _as_run(name: str) -> Path | None:
 
 
 def _newest_checkpoint(run: Path) -> Path:
-    newest = checkpoint.latest(run / "checkpoints")
+    newest = checkpoints.latest(run / "checkpoints")
     if newest is None:
         raise ValueError(
             f"the run {run} has no whole checkpoint yet: wait for its first, continue with "

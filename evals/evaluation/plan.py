@@ -18,18 +18,22 @@ from typing import Any
 from envs.base import TextEnv
 from envs.store import read_episodes
 from envs.types import Episode, Task
-from evals.evaluation.arguments import FULL, QUICK, RUNS
+from evals.evaluation.arguments import FULL, QUICK, RUNS, server_of
 from evals.evaluation.budget import PILOT, in_words, seconds_left
 from evals.evaluation.episodes import missing_rollouts, read_saved
-from evals.evaluation.models import EvaluatedModel, EvaluatedModels
+from evals.evaluation.models import EvaluatedModel, EvaluatedModels, find_models
 from evals.evaluation.provenance import rollout_digest
-from evals.evaluation.suites import Suite, select_suites, select_tasks
+from evals.evaluation.suites import (
+    ALL,
+    Suite,
+    open_envs,
+    select_suites,
+    select_tasks,
+)
 from evals.statistics import detectable
 from scgrpo.policies.chat_options import ChatOptions
-from scgrpo.preflight.openings import long_openings
-from scgrpo.training.causes import describe_long_prompt
 
-__all__ = ["Evaluation", "announce", "plan", "warn_of_long_prompts"]
+__all__ = ["Evaluation", "announce", "plan"]
 
 # One name for all parts of the command, which `to_terminal` prints.
 logger = logging.getLogger("evals.run")
@@ -120,34 +124,36 @@ class Evaluation:
 
 def plan(
     arguments: argparse.Namespace,
-    evaluated: EvaluatedModels,
-    envs: Mapping[str, TextEnv],
-) -> Evaluation:
-    """The evaluation that the arguments ask for. Raises ValueError if there can be none."""
-    tasks, rollouts = QUICK if arguments.quick else FULL
-    if arguments.greedy:
-        rollouts = 1
-    rollouts = arguments.rollouts or rollouts
-    if arguments.greedy and rollouts > 1:
-        raise ValueError(
-            f"got --greedy and --rollouts {rollouts}, expected 1 rollout: greedy episodes of a "
-            "task are equal"
-        )
+) -> tuple[Evaluation, Mapping[str, TextEnv]]:
+    """The evaluation that the arguments ask for, and its environments.
+
+    Without torch, so that what is wrong with the arguments shows at once. Raises ValueError, and
+    Gymnasium's own errors for an unknown environment.
+    """
+    rollouts = _rollouts(arguments)
+    server = server_of(arguments)
+    # Before the models, of which one may have to be fetched first.
+    envs = open_envs(arguments.envs)
+    evaluated = find_models(
+        arguments.model, arguments.base, arguments.run, server=server
+    ).with_chat(arguments.chat)
+    envs = envs or open_envs([evaluated.config.env if evaluated.run else ALL])
 
     # Before the digests, which read whole models: bad levels are refused at once.
     suites = select_suites(
         envs, ood=arguments.ood, levels=arguments.levels, preferred=evaluated.levels
     )
+    default_tasks, _ = QUICK if arguments.quick else FULL
     selected = {
         suite: select_tasks(
             suite,
             envs[suite.env].tasks(suite.split, suite.level),
-            arguments.tasks or tasks,
+            arguments.tasks or default_tasks,
             arguments.seed,
         )
         for suite in suites
     }
-    return Evaluation(
+    evaluation = Evaluation(
         evaluated=evaluated,
         tasks=selected,
         digests={model.label: model.digest() for model in evaluated.models},
@@ -157,23 +163,20 @@ def plan(
         greedy=arguments.greedy,
         folder=arguments.out or (evaluated.run or RUNS) / "evals",
     )
+    return evaluation, envs
 
 
-def warn_of_long_prompts(evaluation: Evaluation, envs: Mapping[str, TextEnv]) -> None:
-    """Logs, for each suite, the longest prompt that leaves a model no room for a turn.
-
-    Such episodes are counted apart: an evaluation goes on with the others.
-    """
-    limits = evaluation.evaluated.limits
-    for model in evaluation.models:
-        # Only a server knows how it counts.
-        if model.server is not None:
-            continue
-        chat = model.chat(evaluation.evaluated.config.chat)
-        for suite, tasks in evaluation.tasks.items():
-            for episode in long_openings(envs[suite.env], tasks, chat, limits):
-                reason = describe_long_prompt(episode)
-                logger.warning("%s on %s, %s", model.label, suite, reason)
+def _rollouts(arguments: argparse.Namespace) -> int:
+    """Episodes of each task. Raises ValueError for several greedy ones."""
+    _, rollouts = QUICK if arguments.quick else FULL
+    if not arguments.greedy:
+        return arguments.rollouts or rollouts
+    if arguments.rollouts and arguments.rollouts > 1:
+        raise ValueError(
+            f"got --greedy and --rollouts {arguments.rollouts}, expected 1 rollout: greedy "
+            "episodes of a task are equal"
+        )
+    return 1
 
 
 def announce(

@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from envs.rollout import Policy
 from evals.evaluation.budget import Budget, BudgetSpent
 from evals.evaluation.episodes import evaluate
-from evals.evaluation.models import EvaluatedModel, open_policy
+from evals.evaluation.models import EvaluatedModel
 from evals.evaluation.plan import Evaluation, announce
+from evals.evaluation.policies import open_policy
 from evals.evaluation.suites import Suite
 from sandboxes.commands import CommandError
 from scgrpo.policies.server import ServerPolicy

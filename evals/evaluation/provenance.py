@@ -18,8 +18,6 @@ import scgrpo
 from envs.base import TextEnv
 from envs.identity import code_digest
 from evals.evaluation.models import EvaluatedModels
-from scgrpo.devices import dtype_of
-from scgrpo.models.load import default_device
 
 __all__ = ["provenance", "rollout_digest"]
 
@@ -37,6 +35,10 @@ def provenance(
 
     `prog` and `argv` are the command as it was typed.
     """
+    # Here, because commands that play nothing read `rollout_digest` without torch.
+    from scgrpo.devices import dtype_of
+    from scgrpo.models.load import default_device
+
     config = evaluated.config
     about = {
         model.label: {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scgrpo.config import TrainConfig
-from scgrpo.models.load import adapter_base, is_adapter
+from scgrpo.models.sources.folders import adapter_base, is_adapter
 
 __all__ = ["check_adapters"]
 

@@ -10,8 +10,9 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.load import load_config, load_model, load_tokenizer, resolve_model
+from scgrpo.models.load import load_config, load_model, load_tokenizer
 from scgrpo.models.paths import choose_path
+from scgrpo.models.sources.folders import resolve_model
 from scgrpo.policies.chat import Chat
 from scgrpo.preflight.adapters import check_adapters
 from scgrpo.preflight.memory import (

@@ -11,13 +11,8 @@ from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.rule import reads_references
-from scgrpo.models.load import (
-    check_rows,
-    is_adapter,
-    load_config,
-    load_tokenizer,
-    resolve_model,
-)
+from scgrpo.models.load import check_rows, load_config, load_tokenizer
+from scgrpo.models.sources.folders import is_adapter, resolve_model
 from scgrpo.policies.chat import Chat
 from scgrpo.preflight.adapters import check_adapters
 from scgrpo.preflight.openings import check_gold_prompts, check_openings

@@ -43,8 +43,8 @@ def card(run: Path, step: int, weights: Weights | None = None) -> ModelCard:
     """What the model is, how it was trained and what was measured on it."""
     from huggingface_hub import ModelCard, ModelCardData
 
+    from scgrpo.runs import checkpoints
     from scgrpo.runs.log import METRICS, VALIDATION, read_metrics
-    from scgrpo.training import checkpoint
 
     weights = weights or Weights(base=base_on_hub(run))
     # The run may have gone on since: the card tells of this checkpoint's steps alone.
@@ -71,7 +71,7 @@ def card(run: Path, step: int, weights: Weights | None = None) -> ModelCard:
         "",
         f"    scgrpo train {_arguments(config)}",
         "",
-        _budgets(config, checkpoint.step_folder(run / "checkpoints", step)),
+        _budgets(config, checkpoints.step_folder(run / "checkpoints", step)),
         "",
         "## Success of the training episodes",
         "",
@@ -86,7 +86,8 @@ def card(run: Path, step: int, weights: Weights | None = None) -> ModelCard:
 
 def _budgets(config: TrainConfig, folder: Path) -> str:
     """The budgets of tokens that the model was trained with, against its positions."""
-    from scgrpo.models.load import is_model, load_config
+    from scgrpo.models.load import load_config
+    from scgrpo.models.sources.folders import is_model
     from scgrpo.preflight.positions import max_positions
 
     limits = config.limits
@@ -110,7 +111,7 @@ def _budgets(config: TrainConfig, folder: Path) -> str:
 
 def base_on_hub(run: Path) -> str:
     """The hub's name of the model that the run was started with; empty if it has none."""
-    from scgrpo.models.load import DEFAULT_REPOSITORY
+    from scgrpo.models.sources.folders import DEFAULT_REPOSITORY
 
     model = settings.load(TrainConfig, run / CONFIG).model
     if model == "auto":

@@ -12,9 +12,10 @@ from envs.base import TextEnv
 from envs.types import Episode, Message, Task
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.references import Case, References
-from scgrpo.models.load import load_model, resolve_model
+from scgrpo.models.load import load_model
 from scgrpo.models.packing import TokenIds, ids_to_read
 from scgrpo.models.paths import choose_path
+from scgrpo.models.sources.folders import resolve_model
 from scgrpo.policies.chat import Chat
 from scgrpo.teachers.prompts import gold_messages, teacher_messages
 

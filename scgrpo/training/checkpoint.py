@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,38 +12,34 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from sandboxes.commands import CommandError
 from scgrpo.distributed.sharding import load_full_state_dict
-from scgrpo.models.load import is_adapter, load_model, name_base
+from scgrpo.models.load import load_model
 from scgrpo.models.read_back import (
     UNREADABLE,
     ReadBackError,
     check_equal,
     check_weights,
 )
+from scgrpo.models.sources.folders import is_adapter, name_base
+from scgrpo.runs.checkpoints import (
+    BEST,
+    newest_first,
+    step_folder,
+    verify,
+    write_manifest,
+)
 from scgrpo.runs.disk import atomic_folder, link_atomically, remove_scratch
 
 __all__ = [
-    "BEST",
-    "MANIFEST",
     "TRAINER",
-    "CheckpointError",
-    "step_folder",
-    "latest",
     "load_into",
     "mark_best",
     "random_state",
     "restore_random_state",
     "save",
-    "step_of",
-    "verify",
 ]
 
-MANIFEST = "manifest.json"
 TRAINER = "trainer.pt"
-BEST = "best"
-
-logger = logging.getLogger(__name__)
 
 
 class Stateful(Protocol):
@@ -56,10 +48,6 @@ class Stateful(Protocol):
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Continues from what its `state_dict` returned."""
         ...
-
-
-class CheckpointError(CommandError):
-    """A checkpoint that cannot be trusted: a file is missing, torn or changed."""
 
 
 def save(
@@ -99,7 +87,7 @@ def save(
         check_weights(scratch, model, weights)
         _check_trainer(scratch / TRAINER, content)
         # Last, because it lists every other file.
-        _write_manifest(scratch)
+        write_manifest(scratch)
     if keep is not None:
         _delete_old(folder, keep)
     return target
@@ -127,46 +115,6 @@ def load_into(path: Path, model: Any, optimizer: Stateful | None) -> dict[str, A
     return content["state"]
 
 
-def latest(folder: Path) -> Path | None:
-    """The newest checkpoint whose files are intact, None if there is none; logs what it skips."""
-    for path in _newest_first(folder):
-        try:
-            verify(path)
-        except CheckpointError as error:
-            logger.warning("skipping %s", error)
-        else:
-            return path
-    return None
-
-
-def step_folder(folder: Path, step: int) -> Path:
-    """Where `save` puts a step."""
-    return folder / f"step-{step:06d}"
-
-
-def step_of(path: Path) -> int:
-    """The step in a checkpoint's name. Raises ValueError for another name."""
-    match = re.fullmatch(r"step-(\d+)", path.name)
-    if match is None:
-        raise ValueError(f"got {path}, expected a checkpoint folder named step-NUMBER")
-    return int(match.group(1))
-
-
-def verify(path: Path) -> None:
-    """Raises CheckpointError unless every file is as the manifest says."""
-    try:
-        manifest = json.loads((path / MANIFEST).read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: no readable {MANIFEST}") from error
-    for name, expected in manifest.items():
-        try:
-            digest = _sha256(path / name)
-        except OSError as error:
-            raise CheckpointError(f"{path}: {name} is missing") from error
-        if digest != expected:
-            raise CheckpointError(f"{path}: {name} is torn or was changed")
-
-
 def random_state(generator: np.random.Generator) -> dict[str, Any]:
     """The state of a NumPy generator and of torch's own, in values that `save` takes."""
     return {
@@ -189,16 +137,10 @@ def restore_random_state(
         torch.cuda.set_rng_state_all(by_gpu)
 
 
-def _newest_first(folder: Path) -> list[Path]:
-    paths = folder.glob("step-*")
-    checkpoints = [path for path in paths if re.fullmatch(r"step-\d+", path.name)]
-    return sorted(checkpoints, key=step_of, reverse=True)
-
-
 def _delete_old(folder: Path, keep: int) -> None:
     """Deletes all but the `keep` newest checkpoints, at least one, and the best."""
     best = (folder / BEST).resolve()
-    for path in _newest_first(folder)[max(keep, 1) :]:
+    for path in newest_first(folder)[max(keep, 1) :]:
         if path.resolve() != best:
             shutil.rmtree(path)
 
@@ -214,22 +156,6 @@ def _check_trainer(path: Path, content: Mapping[str, Any]) -> None:
             "another disk; what was there before is as it was"
         ) from error
     check_equal(path, saved, content)
-
-
-def _write_manifest(folder: Path) -> None:
-    """Lists every file of the folder with its SHA-256."""
-    digests: dict[str, str] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            name = str(path.relative_to(folder))
-            digests[name] = _sha256(path)
-    text = json.dumps(digests, indent=2)
-    (folder / MANIFEST).write_text(text + "\n")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_plain(value: Any, where: str) -> None:

@@ -14,6 +14,7 @@ from scgrpo.config import TrainConfig
 from scgrpo.devices import dtype_of
 from scgrpo.distributed.ranks import Ranks
 from scgrpo.distributed.sharding import full_state_dict
+from scgrpo.runs import checkpoints
 from scgrpo.training import checkpoint
 from scgrpo.training.curriculum import LevelCurriculum
 from scgrpo.training.optimizer import MasterAdamW
@@ -59,7 +60,7 @@ class RunCheckpoints:
     @property
     def saved_folder(self) -> Path:
         """The folder of the last saved step."""
-        return checkpoint.step_folder(self._folder, self.saved)
+        return checkpoints.step_folder(self._folder, self.saved)
 
     def finish_step(self, step: int) -> None:
         """Takes down the random state and the level that the step after `step` starts from."""
@@ -118,7 +119,7 @@ class RunCheckpoints:
     def _restore(self) -> int:
         """Loads the newest checkpoint; returns its step, 0 if there is none."""
         # Rank 0 alone looks, so that all ranks go on from the same step.
-        path = self._ranks.broadcast_object(lambda: checkpoint.latest(self._folder))
+        path = self._ranks.broadcast_object(lambda: checkpoints.latest(self._folder))
         if path is None:
             return 0
 
@@ -126,4 +127,4 @@ class RunCheckpoints:
         checkpoint.restore_random_state(state["random"], self._rng)
         self._levels.load_state_dict(state["levels"])
         logger.info("going on from %s", path)
-        return checkpoint.step_of(path)
+        return checkpoints.step_of(path)

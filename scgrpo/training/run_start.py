@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from scgrpo.config import TrainConfig
-from scgrpo.models.load import (
+from scgrpo.models.sources.folders import (
     adapter_base,
     cache_folder,
     hub_revision,
@@ -22,8 +22,8 @@ from scgrpo.models.load import (
     name_base,
     resolve_model,
 )
+from scgrpo.runs import checkpoints
 from scgrpo.runs.disk import atomic_folder
-from scgrpo.training import checkpoint
 
 __all__ = [
     "base_of_checkpoints",
@@ -66,7 +66,7 @@ def saved_start(run: Path, config: TrainConfig) -> Path | None:
     Its newest checkpoint if that holds the whole model, else what its adapters stand on. Raises
     ValueError if that is gone.
     """
-    newest = checkpoint.latest(run / "checkpoints")
+    newest = checkpoints.latest(run / "checkpoints")
     if newest is not None and not config.lora.rank:
         return newest
     warm = run / WARM_START

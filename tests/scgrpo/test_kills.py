@@ -20,10 +20,10 @@ from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.loop import TrainingLoop
 from scgrpo.models.tiny import make_tiny
 from scgrpo.rollouts import Rollouts
+from scgrpo.runs import checkpoints
 from scgrpo.runs import folders as runs
 from scgrpo.runs.disk import DiskError
 from scgrpo.runs.log import read_metrics
-from scgrpo.training import checkpoint
 from scgrpo.training.run_checkpoints import RunCheckpoints
 from tests.daily import Day
 
@@ -89,7 +89,7 @@ def first_save_s(run: Path, config: TrainConfig) -> float:
     began = time.monotonic()
     life = FORKS.Process(target=learn, args=(run, config))
     life.start()
-    while checkpoint.latest(run / "checkpoints") is None:
+    while checkpoints.latest(run / "checkpoints") is None:
         assert time.monotonic() - began < PATIENCE_S
         time.sleep(0.01)
     life.kill()
@@ -125,7 +125,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path, day: Day):
     )
     assert [row["step"] for row in told(whole)] == list(range(1, steps + 1))
     assert told(killed) == told(whole)
-    last = [checkpoint.latest(run / "checkpoints") for run in (whole, killed)]
+    last = [checkpoints.latest(run / "checkpoints") for run in (whole, killed)]
     one, other = (load_file(path / "model.safetensors") for path in last if path)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -165,7 +165,7 @@ def test_a_disk_that_turns_read_only_stops_the_run_and_costs_no_more_than_the_st
         subprocess.run(["umount", kept], check=False, capture_output=True)
     monkeypatch.undo()
     assert [row["step"] for row in told(broken)] == [1, 2, 3, 4, 5, 6]
-    assert checkpoint.latest(kept) == checkpoint.step_folder(kept, 3)
+    assert checkpoints.latest(kept) == checkpoints.step_folder(kept, 3)
     learn(broken, config)
     torch.set_num_threads(threads)
     assert told(broken) == told(whole)

@@ -25,10 +25,10 @@ from scgrpo.loop import TrainingError, TrainingLoop
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
+from scgrpo.runs import checkpoints
 from scgrpo.runs.folders import new_run
 from scgrpo.runs.log import read_metrics
 from scgrpo.settings import parse as settings
-from scgrpo.training import checkpoint
 from scgrpo.training.optimizer import MasterAdamW
 
 LIMITS = Limits(turn_tokens=4, episode_tokens=200)
@@ -184,7 +184,7 @@ def test_an_interrupt_during_episodes_keeps_every_finished_step(
         pytest.raises(KeyboardInterrupt),
     ):
         learn(parts, config, play, tiny)
-    saved = checkpoint.latest(parts / "checkpoints")
+    saved = checkpoints.latest(parts / "checkpoints")
     assert saved is not None
     assert saved.name == "step-000002"
     learn(parts, replace(config, resume=True), one_thread, tiny)
@@ -296,7 +296,7 @@ def test_a_step_without_any_verdict_ends_the_run_and_keeps_the_steps_before(
     words = r"no episode of step 2 has a verdict \(RuntimeError 12\).*engine is gone"
     with pytest.raises(TrainingError, match=words):
         learn(run, config, one_thread, tiny)
-    saved = checkpoint.latest(run / "checkpoints")
+    saved = checkpoints.latest(run / "checkpoints")
     assert saved is not None
     assert saved.name == "step-000001"
 

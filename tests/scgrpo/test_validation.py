@@ -15,10 +15,10 @@ from scgrpo.loop import TrainingLoop
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.rollouts import Rollouts
+from scgrpo.runs import checkpoints
 from scgrpo.runs import folders as runs
 from scgrpo.runs.log import VALIDATION, read_metrics
 from scgrpo.step_log import describe_validation
-from scgrpo.training import checkpoint
 from scgrpo.validation import validate
 
 LIMITS = Limits(turn_tokens=3, episode_tokens=160)
@@ -97,16 +97,16 @@ def test_it_comes_every_so_many_steps_and_marks_the_best(play, config, tmp_path)
     rows = read_metrics(run / VALIDATION)
     assert [row["step"] for row in rows] == [2, 4]
     best = max(rows, key=lambda row: row["validation/id"])["step"]
-    link = run / "checkpoints" / checkpoint.BEST
-    assert checkpoint.step_of(link.resolve()) == best
-    checkpoint.verify(link)
+    link = run / "checkpoints" / checkpoints.BEST
+    assert checkpoints.step_of(link.resolve()) == best
+    checkpoints.verify(link)
 
 
 def test_the_best_outlives_newer_checkpoints(play, config, tmp_path):
     run = runs.new_run(tmp_path, "a")
     learn(run, replace(config, max_steps=2), play)
     learn(run, replace(config, max_steps=5, save_every=1, resume=True, lr=1e-9), play)
-    assert checkpoint.step_of((run / "checkpoints" / checkpoint.BEST).resolve()) == 2
+    assert checkpoints.step_of((run / "checkpoints" / checkpoints.BEST).resolve()) == 2
     assert sorted(path.name for path in (run / "checkpoints").glob("step-*")) == [
         "step-000002",
         "step-000005",

@@ -166,8 +166,8 @@ def test_a_wrong_name_is_refused_before_anything_is_loaded(
         raise AssertionError("a model was loaded")
 
     # Every way to a model goes through one of these, however its caller was imported.
-    monkeypatch.setattr("scgrpo.models.load._default_model", never)
-    monkeypatch.setattr("scgrpo.models.load._require_model", never)
+    monkeypatch.setattr("scgrpo.models.sources.folders._default_model", never)
+    monkeypatch.setattr("scgrpo.models.load.require_model", never)
     with pytest.raises(ValueError, match=said):
         algorithm_of(TrainConfig(algo=algo))
     with pytest.raises(SystemExit) as end:

@@ -16,11 +16,10 @@ from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.credit.record import (
     CreditRow,
     credit_path,
-    credit_rows,
-    skipped_rows,
     write_credit,
 )
 from scgrpo.credit.references import Case, References
+from scgrpo.credit.rows import credit_rows, skipped_rows
 from scgrpo.credit.rule import Credit
 from scgrpo.loop import TrainingLoop
 from scgrpo.models.tiny import make_tiny

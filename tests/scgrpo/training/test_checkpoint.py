@@ -14,9 +14,11 @@ from transformers import AutoModelForCausalLM
 
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
+from scgrpo.runs import checkpoints
+from scgrpo.runs.checkpoints import CheckpointError, latest
 from scgrpo.runs.disk import DiskError
 from scgrpo.training import checkpoint
-from scgrpo.training.checkpoint import CheckpointError, latest, load_into
+from scgrpo.training.checkpoint import load_into
 
 
 class Training:
@@ -221,7 +223,7 @@ def test_the_manifest_names_every_file(tiny: Path, tmp_path: Path) -> None:
     path = Training(tiny).save(tmp_path, 7)
     manifest = json.loads((path / "manifest.json").read_text())
     assert {*manifest, "manifest.json"} == {file.name for file in path.iterdir()}
-    assert checkpoint.step_of(path) == 7
+    assert checkpoints.step_of(path) == 7
 
 
 def spoil(path: Path, damage: str) -> None:

@@ -13,10 +13,11 @@ import torch
 from huggingface_hub import constants
 from peft import LoraConfig, get_peft_model
 
-from scgrpo.models.load import adapter_base, is_adapter, load_model
+from scgrpo.models.load import load_model
+from scgrpo.models.sources.folders import adapter_base, is_adapter
 from scgrpo.models.tiny import make_tiny
+from scgrpo.runs import checkpoints
 from scgrpo.train import main
-from scgrpo.training import checkpoint
 from tests.scgrpo.models.small_hub import COMMIT, small_hub
 
 WARM = (
@@ -219,8 +220,8 @@ def as_before(run: Path, cached: Path) -> None:
         about = json.loads(config.read_text())
         config.write_text(json.dumps(about | {"base_model_name_or_path": str(cached)}))
         # The manifest of that time held for the file of that time.
-        (folder / checkpoint.MANIFEST).unlink()
-        checkpoint._write_manifest(folder)
+        (folder / checkpoints.MANIFEST).unlink()
+        checkpoints.write_manifest(folder)
 
 
 def test_a_run_of_before_gets_what_its_link_points_to(tiny, cache, tmp_path):

@@ -26,7 +26,8 @@ from envs.rollout import Limits, play
 from envs.toy.guess import ToyGuess
 from scgrpo.config import EngineConfig, LoraConfig, TrainConfig, WarmStartConfig
 from scgrpo.launch import train
-from scgrpo.models.load import load_model, resolve_model
+from scgrpo.models.load import load_model
+from scgrpo.models.sources.folders import resolve_model
 from scgrpo.policies.completions import Server, ServerError
 from scgrpo.policies.engines.vllm import EXTENSION, VLLMServer, _make_turn
 from scgrpo.policies.remote import RemotePolicy, StaleWeightsError, _weight_checksum

@@ -1,0 +1,1 @@
+"""Where weights come from: folders, hubs, the default model. Torch is imported to unpack alone."""
