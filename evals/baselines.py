@@ -37,10 +37,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _measure(arguments: argparse.Namespace) -> None:
-    # After parsing, so that --help is quick: these import torch and transformers.
+    # After parsing, so that --help is quick; and torch after the names, which are refused at once.
     from envs import registry
+    from evals.evaluation.suites import ALL, open_envs
+
+    names = registry.names() if arguments.envs == [ALL] else arguments.envs
+    open_envs(names)
+
     from evals.evaluation.baseline_rows import baseline_rows
-    from evals.evaluation.suites import ALL
     from evals.report.baselines import baselines_page, row_line
     from scgrpo.runs.disk import write_atomically
     from scgrpo.runs.lock import only_writer
@@ -48,7 +52,6 @@ def _measure(arguments: argparse.Namespace) -> None:
 
     to_terminal()
     path = arguments.out / f"{NAME}.json"
-    names = registry.names() if arguments.envs == [ALL] else arguments.envs
     # Two processes would each lose the other's rows.
     with only_writer(arguments.out, "wait for it, or choose another folder by --out"):
         rows = _read(path)

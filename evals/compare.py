@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    # After parsing, so that --help is quick: reading a result imports torch.
+    # After parsing, so that --help is quick.
     from evals.comparison.report import comparison_report, file_name
     from evals.comparison.results import (
         load_result,

@@ -25,12 +25,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command: exits with 0, 1 if the disk is at fault, 2 for what it cannot show."""
     arguments = _parser().parse_args(argv)
     with exit_codes(PROG, bad_input=(OSError,)):
-        # After parsing, so that --help is quick: these import altair and torch.
-        from evals.report.html import page
+        # After parsing, so that --help is quick.
         from scgrpo.runs.disk import write_atomically
         from scgrpo.runs.folders import find_run
 
         runs = [find_run(RUNS, name) for name in arguments.runs]
+
+        # After the names, which are refused at once: altair takes a second to import.
+        from evals.report.html import page
+
         text = page(runs, episodes=arguments.episodes)
         path = arguments.out or runs[-1] / "evals" / "report.html"
         write_atomically(path, text)

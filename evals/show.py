@@ -72,7 +72,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def _show(run: Path, arguments: argparse.Namespace, console: Console) -> None:
-    # After parsing, so that --help is quick: these import torch and transformers.
+    # After parsing, so that --help is quick.
     from evals.credit_test.tokens import token_texts
     from evals.report.report import load, newest_report
     from scgrpo.credit.record import read_step, saved_steps

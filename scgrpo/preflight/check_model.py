@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sandboxes.commands import exit_codes
 from scgrpo.config import TrainConfig
+from scgrpo.models.sources.folders import local_model
 from scgrpo.settings import parse as settings
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     with exit_codes(PROG):
         config = settings.read(TrainConfig, [*arguments.settings, *rest])
         config = replace(config, model=arguments.model)
+        local_model(config.model)
 
-        # Imported only now: torch and transformers take seconds, and help needs neither.
+        # Imported only now: torch and transformers take seconds, and help and wrong arguments need
+        # neither.
         from scgrpo.preflight.model_report import model_report
 
         report = model_report(config)

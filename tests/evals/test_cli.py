@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -104,6 +105,87 @@ def test_importing_the_command_imports_no_other_package():
         timeout=60,
     )
     assert done.stdout == "[]\n", done.stderr
+
+
+WITHOUT_TORCH = """
+import contextlib, io, json, sys
+from evals.cli import main
+
+HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate")
+for words in json.load(sys.stdin):
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        try:
+            main(words)
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+    print(json.dumps([code, errors.getvalue(), [x for x in HEAVY if x in sys.modules]]))
+"""
+
+
+def answers(commands, folder):
+    """Exit code, standard error and heavy packages by then, after each command in one process."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_every_command_helps_without_torch(tmp_path):
+    commands = [["--help"], *([*name.split(), "--help"] for name in COMMANDS)]
+    for words, answer in zip(commands, answers(commands, tmp_path), strict=True):
+        assert answer == [0, "", []], words
+
+
+REFUSED = {
+    "train env=nope": "environment 'nope' does not exist",
+    "train env=swe_lite nope=1": "unknown setting 'nope'",
+    "train max_steps=many": "max_steps: got 'many', expected",
+    "train algo=nope": "unknown algorithm algo='nope'",
+    "train env=toy_guess levels=77": "levels [77] are not among toy_guess's",
+    "train env=toy_guess model=./nope": "there is no folder nope",
+    "train resume=true name=nope": "there is no run runs/nope",
+    "eval nope": "there is no run runs/nope",
+    "eval --envs nope --model auto": "environment 'nope' does not exist",
+    "eval --envs toy_guess --levels 77 --model MODEL": "got --levels 77",
+    "eval --model ./nope": "unknown model './nope'",
+    "eval --greedy --rollouts 2 --model MODEL": "expected 1 rollout",
+    "eval --envs toy_guess --model MODEL --chat nope=1": "nope",
+    "twins --envs nope": "environment 'nope' does not exist",
+    "compare nope other": "there is no run runs/nope",
+    "report nope": "there is no run runs/nope",
+    "show nope": "there is no run runs/nope",
+    "credit nope": "there is no run runs/nope",
+    "baselines --envs nope": "environment 'nope' does not exist",
+    "model check ./nope": "unknown model './nope'",
+    "model check auto nope=1": "unknown setting 'nope'",
+    "envs list nope": "environment 'nope' does not exist",
+}
+
+
+def test_bad_input_is_refused_without_torch(tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (model / name).touch()
+    commands = [text.replace("MODEL", str(model)).split() for text in REFUSED]
+    results = zip(REFUSED.items(), answers(commands, tmp_path), strict=True)
+    for (command, message), (code, errors, heavy) in results:
+        assert (code, heavy) == (2, []), (command, errors)
+        assert message in errors, command
+
+
+def test_catalogue_and_settings_are_printed_without_torch(tmp_path):
+    commands = [["envs", "list"], ["settings"], ["envs", "list", "toy_guess"]]
+    assert answers(commands, tmp_path) == [[0, "", []]] * 3
 
 
 def test_the_project_installs_it():
