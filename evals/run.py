@@ -43,7 +43,8 @@ examples:
   {PROG} --base-url https://HOST/v1 --model-name NAME --api-key-env KEY
 
 A run's base model, its warm-started one (if it has one) and its newest checkpoint stand side by
-side, on the same tasks. Interrupted? The same command goes on where it stopped.
+side, on the same tasks. The base model is left out if the run has measured that it solves nothing;
+--base MODEL evaluates it. Interrupted? The same command goes on where it stopped.
 """
 
 # As a command this module is called __main__, which has no handler.
@@ -70,10 +71,14 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
     # After parsing, so that --help is quick; and torch after the plan, so that bad arguments are
     # refused at once.
     from evals.evaluation.plan import plan
+    from evals.evaluation.starting import without_unsolved_base
     from scgrpo.runs.log import to_terminal
 
     to_terminal()
-    evaluation, envs = plan(arguments)
+    planned, envs = plan(arguments)
+    evaluation, unsolved = without_unsolved_base(planned, envs, arguments)
+    if unsolved is not None:
+        logger.info("%s", unsolved)
 
     from evals.evaluation.play import play_missing
     from evals.evaluation.policies import check_budgets, warn_of_long_prompts
@@ -95,6 +100,8 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
         "concurrency": arguments.concurrency,
         "code": evaluation.code,
     }
+    if unsolved is not None:
+        about |= unsolved.provenance()
     report = Report(rows, about | origin)
     show(report)
     paths = write(report, evaluation.folder, evaluation.name)

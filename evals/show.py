@@ -74,6 +74,7 @@ def sparkline(values: Sequence[float]) -> str:
 def _show(run: Path, arguments: argparse.Namespace, console: Console) -> None:
     # After parsing, so that --help is quick.
     from evals.credit_test.tokens import token_texts
+    from evals.report.left_out import left_out_notes
     from evals.report.report import load, newest_report
     from scgrpo.credit.record import read_step, saved_steps
     from scgrpo.runs.log import read_metrics
@@ -85,7 +86,10 @@ def _show(run: Path, arguments: argparse.Namespace, console: Console) -> None:
     if report is None:
         console.print("no evaluation yet: `scgrpo eval` makes one")
     else:
-        console.print(_scores(load(report).rows))
+        saved = load(report)
+        console.print(_scores(saved.rows))
+        for note in left_out_notes(saved.provenance):
+            console.print(plain(note))
 
     # With --step, `read_step` says which steps there are.
     steps = saved_steps(run)

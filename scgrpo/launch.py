@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from envs.store import write_episodes
 from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of
@@ -22,12 +23,19 @@ from scgrpo.preflight.run import check_run
 from scgrpo.preflight.start import check_levels
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.disk import disk_errors_explained
-from scgrpo.runs.folders import CONFIG, LATEST, StartingRun, find_run, starting_run
+from scgrpo.runs.folders import (
+    CONFIG,
+    LATEST,
+    STARTING_EPISODES,
+    StartingRun,
+    find_run,
+    starting_run,
+)
 from scgrpo.runs.lock import only_writer
 from scgrpo.settings import parse as settings
 from scgrpo.training.optimizer import adam_of
 from scgrpo.training.run_start import keep_start, saved_start
-from scgrpo.warm_start import starting_weights
+from scgrpo.warm_start import StartingWeights, starting_weights
 
 __all__ = ["train"]
 
@@ -105,12 +113,14 @@ def _train_new(config: TrainConfig, ranks: Ranks) -> Path:
             starting, start = ranks.broadcast_object(
                 lambda: _start(config, rollouts, ranks, stack)
             )
-            run = starting.path
+            run, weights = starting.path, start.folder
             # An engine of its own reads its weights from the run's folder.
             needs_folder = config.engine.kind != "hf"
             if needs_folder:
                 ranks.broadcast_object(lambda: _open(starting, config, start))
-            loop = stack.enter_context(_open_loop(run, config, rollouts, start, ranks))
+            loop = stack.enter_context(
+                _open_loop(run, config, rollouts, weights, ranks)
+            )
             if not needs_folder:
                 ranks.broadcast_object(lambda: _open(starting, config, start))
         try:
@@ -160,7 +170,7 @@ def _open_rollouts(config: TrainConfig) -> Iterator[Rollouts]:
 
 def _start(
     config: TrainConfig, rollouts: Rollouts, ranks: Ranks, stack: ExitStack
-) -> tuple[StartingRun, Path]:
+) -> tuple[StartingRun, StartingWeights]:
     """The run, whose name is taken until `stack` is closed, and the weights to start from.
 
     Rank 0 alone takes the name and warms up.
@@ -172,13 +182,13 @@ def _start(
     return starting, starting_weights(config, rollouts)
 
 
-def _open(starting: StartingRun, config: TrainConfig, start: Path) -> None:
+def _open(starting: StartingRun, config: TrainConfig, start: StartingWeights) -> None:
     """Makes the run's folder with what a run has from the beginning."""
 
     def fill(folder: Path) -> None:
         """Writes the settings, and what the results need of the cache."""
         settings.save(config, folder / CONFIG)
-        keep_start(folder, start, has_adapters=config.lora.rank > 0)
+        _keep(folder, config, start)
 
     starting.open(fill)
 
@@ -188,8 +198,16 @@ def _start_again(run: Path, config: TrainConfig, rollouts: Rollouts) -> Path:
     adam_of(config.optimizer)
     start = starting_weights(config, rollouts)
     with disk_errors_explained(run):
-        keep_start(run, start, has_adapters=config.lora.rank > 0)
-    return start
+        _keep(run, config, start)
+    return start.folder
+
+
+def _keep(folder: Path, config: TrainConfig, start: StartingWeights) -> None:
+    keep_start(folder, start.folder, has_adapters=config.lora.rank > 0)
+    if start.measured:
+        path = folder / STARTING_EPISODES
+        path.unlink(missing_ok=True)
+        write_episodes(path, start.measured)
 
 
 def _log_run(run: Path, ranks: Ranks) -> None:

@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,13 @@ from scgrpo.training.causes import describe_long_prompt
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.training.run_start import warm_start_cache
 
-__all__ = ["cache_key", "starting_weights", "warm_start", "with_token_ids"]
+__all__ = [
+    "StartingWeights",
+    "cache_key",
+    "starting_weights",
+    "warm_start",
+    "with_token_ids",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -55,16 +61,36 @@ EPISODES_PER_TASK = 4
 LAYOUT_VERSION = 2
 
 
-def starting_weights(config: TrainConfig, rollouts: Rollouts) -> Path:
-    """The folder that a new run starts from: the model's own, or a warm start's in the cache.
+@dataclass(frozen=True)
+class StartingWeights:
+    """What a new run starts from.
+
+    | field | meaning |
+    |---|---|
+    | folder | the model's own weights, or a warm start's in the cache |
+    | measured | the episodes that measured the success before it; empty if nothing was measured |
+    """
+
+    folder: Path
+    measured: Sequence[Episode] = ()
+
+
+def starting_weights(config: TrainConfig, rollouts: Rollouts) -> StartingWeights:
+    """The weights that a new run starts from.
 
     Raises ValueError for a model that does not exist or cannot be loaded.
     """
     base = resolve_model(config.model)
-    if not _needs_warm_start(base, config, rollouts):
-        return base
+    measured: list[Episode] = []
+    if config.warm_start.mode == "auto":
+        measured = _starting_episodes(base, config, rollouts)
+    if not _needs_warm_start(measured, config, rollouts):
+        return StartingWeights(base, measured)
+    return StartingWeights(_warm_started(base, config, rollouts), measured)
 
-    # Runs of the same settings share one warm start.
+
+def _warm_started(base: Path, config: TrainConfig, rollouts: Rollouts) -> Path:
+    """The warm-started weights in the cache, which runs of the same settings share."""
     level = _first_level(config, rollouts)
     options, dtype = config.warm_start, dtype_of(config)
     key = cache_key(
@@ -223,13 +249,13 @@ def _within_positions(data: list[Episode], model: PreTrainedModel) -> list[Episo
     return short
 
 
-def _needs_warm_start(base: Path, config: TrainConfig, rollouts: Rollouts) -> bool:
+def _needs_warm_start(
+    measured: Sequence[Episode], config: TrainConfig, rollouts: Rollouts
+) -> bool:
     options = config.warm_start
-    if options.mode == "never":
-        return False
-    if options.mode == "always":
-        return True
-    if _starting_success(base, config, rollouts) >= options.success_threshold:
+    if options.mode != "auto":
+        return options.mode == "always"
+    if success_rate(measured) >= options.success_threshold:
         return False
     if type(rollouts.env).random_turn is TextEnv.random_turn:
         message = "no warm start: %s defines no random_turn to learn from"
@@ -242,8 +268,10 @@ def _first_level(config: TrainConfig, rollouts: Rollouts) -> int:
     return (config.levels or rollouts.env.levels)[0]
 
 
-def _starting_success(base: Path, config: TrainConfig, rollouts: Rollouts) -> float:
-    """Success of the untrained model on training tasks of the first level; logged."""
+def _starting_episodes(
+    base: Path, config: TrainConfig, rollouts: Rollouts
+) -> list[Episode]:
+    """The untrained model's on training tasks of the first level; their success is logged."""
     model, tokenizer = load_model(base, dtype=dtype_of(config))
     model.to(device_of(config))
 
@@ -279,7 +307,7 @@ def _starting_success(base: Path, config: TrainConfig, rollouts: Rollouts) -> fl
         100 * malformed_share(episodes),
         "no warm start" if success >= threshold else decision,
     )
-    return success
+    return episodes
 
 
 def _spread(tasks: Sequence[Task], count: int) -> list[Task]:

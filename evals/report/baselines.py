@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evals.evaluation.suites import Suite
-from evals.report.report import load_estimate
-from evals.report.tables import rate
+from evals.report.tables import load_estimate, rate
 from scgrpo.runs.markdown import markdown_text
 
 __all__ = [

@@ -22,6 +22,7 @@ from evals.evaluation.arguments import RUNS
 from evals.report import charts
 from evals.report.columns import wide_table
 from evals.report.errors import error_notes
+from evals.report.left_out import left_out_notes
 from evals.report.microscope import evaluation_episodes, training_episodes
 from evals.report.report import Report, load, newest_report
 from evals.report.tables import Table
@@ -50,7 +51,7 @@ ERRORS = "errors/"
 class RunSection:
     """What the page shows of one run; all but the first two are empty without an evaluation.
 
-    `notes` are of errored episodes.
+    `notes` are of errored episodes and of a model that was left out.
     """
 
     label: str
@@ -157,7 +158,7 @@ def _section(label: str, run: Path, metrics: Sequence[Mapping[str, Any]]) -> Run
 
     report = load(path)
     table = wide_table(report.rows)
-    notes = []
+    notes = list(left_out_notes(report.provenance))
     for row in report.rows:
         for name, score in row.scores.items():
             notes += error_notes(name, row.suite, score)

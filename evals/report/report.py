@@ -15,6 +15,7 @@ from rich.table import Table as RichTable
 from evals.evaluation.suites import Suite
 from evals.report.columns import Column, columns_of, wide_table
 from evals.report.errors import error_notes
+from evals.report.left_out import left_out_notes
 from evals.report.scores import Difference, Row, Score
 from evals.report.tables import (
     FEW_FAMILIES,
@@ -24,18 +25,17 @@ from evals.report.tables import (
     direction,
     gain,
     grid,
+    load_estimate,
     number,
     rate,
     write_pair,
 )
-from evals.statistics import Estimate
 from sandboxes.terminal import plain
 from scgrpo.runs.markdown import markdown_text
 
 __all__ = [
     "Report",
     "load",
-    "load_estimate",
     "markdown",
     "newest_report",
     "show",
@@ -182,21 +182,6 @@ def _load_shares(data: Mapping[str, float | None]) -> dict[int, float]:
     return shares
 
 
-def load_estimate(data: Mapping[str, Any]) -> Estimate:
-    """An estimate as JSON holds it; what is null or missing there is NaN or 0."""
-    numbers = {}
-    for name in ("value", "low", "high"):
-        number = data.get(name)
-        numbers[name] = math.nan if number is None else number
-    return Estimate(
-        **numbers,
-        tasks=data.get("tasks", 0),
-        episodes=data.get("episodes", 0),
-        clusters=data.get("clusters", 0),
-        clustered_by=data.get("clustered_by", "family"),
-    )
-
-
 def _title(report: Report) -> str:
     return f"Success with 95 % intervals, {report.provenance['sampling']}"
 
@@ -234,6 +219,7 @@ def _legend(report: Report) -> list[str]:
         "Errors are episodes that broke without a verdict: no other number counts them. The same "
         "command plays them again.",
     ]
+    lines += left_out_notes(report.provenance)
     lines += _incomplete(report)
     estimates = [score.success for row in report.rows for score in row.scores.values()]
     if any(estimate.clustered_by == "task" for estimate in estimates):

@@ -31,6 +31,7 @@ __all__ = [
     "fraction",
     "gain",
     "grid",
+    "load_estimate",
     "number",
     "rate",
     "show",
@@ -153,6 +154,21 @@ def finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def load_estimate(data: Mapping[str, Any]) -> Estimate:
+    """An estimate as JSON holds it; what is null or missing there is NaN or 0."""
+    numbers = {}
+    for name in ("value", "low", "high"):
+        number = data.get(name)
+        numbers[name] = math.nan if number is None else number
+    return Estimate(
+        **numbers,
+        tasks=data.get("tasks", 0),
+        episodes=data.get("episodes", 0),
+        clusters=data.get("clusters", 0),
+        clustered_by=data.get("clustered_by", "family"),
+    )
 
 
 def console(file: Any = None) -> Console:

@@ -23,6 +23,7 @@ from scgrpo.runs.lock import LOCK, Hold, only_writer
 __all__ = [
     "CONFIG",
     "LATEST",
+    "STARTING_EPISODES",
     "StartingRun",
     "all_runs",
     "find_run",
@@ -37,6 +38,8 @@ STARTING = ".starting"
 DEAD_AFTER_S = 3600.0
 FOLDERS = ("tensorboard", "episodes", "checkpoints", "evals")
 CONFIG = "config.yaml"
+STARTING_EPISODES = "episodes/start.jsonl"
+"""Those that measured the model before its warm start, if any were played."""
 RUN_PARTS = ("checkpoints", "episodes", "metrics.jsonl")
 """A folder with one of these is a run even without its settings, such as one copied in parts."""
 

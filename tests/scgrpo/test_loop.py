@@ -55,7 +55,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with pytest.MonkeyPatch.context() as patch, Rollouts("toy_guess", LIMITS) as play:
         patch.setenv("SCGRPO_CACHE", str(folder / "cache"))
-        return starting_weights(config, play)
+        return starting_weights(config, play).folder
 
 
 @pytest.fixture

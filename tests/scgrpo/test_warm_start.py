@@ -100,10 +100,10 @@ def test_it_learns_to_end_its_turns(tiny: Path, tmp_path: Path):
 def test_it_runs_once_for_the_same_inputs(tiny: Path, cache: Path, caplog):
     caplog.set_level(logging.INFO, "scgrpo")
     with Rollouts("toy_guess", LIMITS) as play:
-        first = starting_weights(config(tiny), play)
+        first = starting_weights(config(tiny), play).folder
         assert "warm start: 3 steps on 8 random episodes" in caplog.text
         caplog.clear()
-        assert starting_weights(config(tiny), play) == first
+        assert starting_weights(config(tiny), play).folder == first
         assert f"warm start: loaded from the cache, {first}" in caplog.text
     assert first.parent == cache / "warm_start"
 
@@ -117,7 +117,7 @@ def test_runs_that_begin_at_once_make_it_once_and_none_replaces_it(
     def start(_: int) -> tuple[Path, int]:
         """The folder, and which one it is by the file system's number."""
         with Rollouts("toy_guess", LIMITS) as play:
-            folder = starting_weights(config(tiny), play)
+            folder = starting_weights(config(tiny), play).folder
         return folder, folder.stat().st_ino
 
     with ThreadPoolExecutor(3) as pool:
@@ -133,23 +133,23 @@ def test_a_warm_start_is_loaded_from_a_cache_that_cannot_be_written(
 ):
     """Many machines may share one."""
     with Rollouts("toy_guess", LIMITS) as play:
-        first = starting_weights(config(tiny), play)
+        first = starting_weights(config(tiny), play).folder
         monkeypatch.setattr("scgrpo.warm_start.in_turn", pytest.fail)
-        assert starting_weights(config(tiny), play) == first
+        assert starting_weights(config(tiny), play).folder == first
 
 
 def test_a_cleared_cache_is_filled_again(tiny: Path, cache: Path):
     with Rollouts("toy_guess", LIMITS) as play:
-        first = starting_weights(config(tiny), play)
+        first = starting_weights(config(tiny), play).folder
         shutil.rmtree(cache)
-        assert starting_weights(config(tiny), play) == first
+        assert starting_weights(config(tiny), play).folder == first
     assert (first / "model.safetensors").is_file()
 
 
 def test_without_one_the_models_own_weights_are_used(tiny: Path):
     with Rollouts("toy_guess", LIMITS) as play:
         never = config(tiny, replace(SHORT, mode="never"))
-        assert starting_weights(never, play) == tiny
+        assert starting_weights(never, play).folder == tiny
 
 
 def test_a_torn_warm_start_does_not_reach_the_cache(
@@ -180,7 +180,7 @@ def test_auto_measures_first_and_says_what_follows(
         SHORT, mode="auto", success_threshold=threshold, measure_episodes=8
     )
     with Rollouts("toy_guess", LIMITS) as play:
-        found = starting_weights(config(tiny, options), play)
+        found = starting_weights(config(tiny, options), play).folder
     assert (found != tiny) == warm
     assert "starting success 0.0 % of 8 episodes" in caplog.text
     assert ("so a warm start" if warm else "no warm start") in caplog.text
@@ -273,7 +273,7 @@ def test_an_environment_without_random_turns_starts_from_the_models_own_weights(
         levels=(),
     )
     with Rollouts(asked.env, LIMITS) as play, caplog.at_level(logging.WARNING):
-        assert starting_weights(asked, play) == tiny
+        assert starting_weights(asked, play).folder == tiny
     assert "defines no random_turn" in caplog.text
 
 

@@ -1,0 +1,84 @@
+"""Whether a run's base model needs to be evaluated: not if the run measured that it solves nothing.
+
+A model that solves nothing writes every turn to its limit, so it would take most of the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from envs.base import TextEnv
+from envs.identity import Identity, identity
+from envs.store import read_episodes
+from envs.types import Episode
+from evals.evaluation.models import BASE, WARM
+from evals.evaluation.plan import Evaluation
+from evals.evaluation.suites import Suite
+from evals.report.left_out import UnsolvedBase
+from evals.report.scores import outcome_table
+from evals.statistics import success_rate
+from scgrpo.runs.folders import STARTING_EPISODES
+
+__all__ = ["without_unsolved_base"]
+
+
+def without_unsolved_base(
+    evaluation: Evaluation, envs: Mapping[str, TextEnv], arguments: argparse.Namespace
+) -> tuple[Evaluation, UnsolvedBase | None]:
+    """The evaluation without its base model if a run measured that it solves nothing, and that.
+
+    The measurement must have been of this environment's code, the level of every suite, and the
+    same way of sampling. A base that the user names is evaluated, and one that has no warm-started
+    model between it and the trained one, which is compared with what it started from.
+    """
+    run = evaluation.evaluated.run
+    labels = [model.label for model in evaluation.models]
+    is_alike = not (arguments.base or arguments.chat or evaluation.greedy)
+    if run is None or labels[:2] != [BASE, WARM] or not is_alike:
+        return evaluation, None
+    unsolved = _unsolved(run, evaluation, envs)
+    if unsolved is None:
+        return evaluation, None
+    models = replace(evaluation.evaluated, models=evaluation.models[1:])
+    digests = {model.label: evaluation.digests[model.label] for model in models.models}
+    return replace(evaluation, evaluated=models, digests=digests), unsolved
+
+
+def _unsolved(
+    run: Path, evaluation: Evaluation, envs: Mapping[str, TextEnv]
+) -> UnsolvedBase | None:
+    """What the run measured of its base model, if that is 0 and holds for every suite."""
+    path = run / STARTING_EPISODES
+    if not path.is_file():
+        return None
+    episodes = [episode for episode in read_episodes(path) if episode.verdict]
+    if not episodes or any(episode.verified for episode in episodes):
+        return None
+    first = episodes[0]
+    if not _covers(first, evaluation.tasks, envs):
+        return None
+
+    groups: dict[str, list[Episode]] = {}
+    families: dict[str, str] = {}
+    for episode in episodes:
+        groups.setdefault(episode.task.id, []).append(episode)
+        families[episode.task.id] = episode.task.family
+    longest = max(map(len, groups.values()))
+    table = outcome_table(list(groups.values()), longest)
+    success = success_rate(table, list(families.values()))
+    config = evaluation.evaluated.config
+    return UnsolvedBase(config.model, config.env, first.task.level, success)
+
+
+def _covers(
+    measured: Episode, suites: Iterable[Suite], envs: Mapping[str, TextEnv]
+) -> bool:
+    """Whether all suites are of the environment, its code and the level that were measured."""
+    played = Identity(measured.env, measured.source)
+    return all(
+        suite.level == measured.task.level and identity(envs[suite.env]) == played
+        for suite in suites
+    )
