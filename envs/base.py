@@ -15,7 +15,7 @@ from gymnasium.vector.utils import create_shared_memory
 
 from envs.plain import UnstorableTypeError, plain_parts
 from envs.splits import check_split
-from envs.supply import TaskSource
+from envs.supply import TaskSource, TaskTable
 from envs.thoughts import after_thought
 from envs.types import Task, Verdict, as_messages
 
@@ -117,7 +117,11 @@ class TextEnv(gymnasium.Env[str, str]):
         self._begun = False
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
-        """The tasks of a split at a level: the same ones in every process; see `TaskSource` too."""
+        """The tasks of a split at a level: the same ones in every process.
+
+        They are counted often, so many are best a `TaskSource` or a `TaskTable` of `envs.supply`,
+        which know their number before they make one.
+        """
         raise NotImplementedError(
             f"{type(self).__name__} must define tasks(split, level)"
         )
@@ -150,8 +154,8 @@ class TextEnv(gymnasium.Env[str, str]):
             return by_id[task_id]
 
         tasks = self.tasks(split, level)
-        if isinstance(tasks, TaskSource):
-            # It finds a task without drawing those after it.
+        if isinstance(tasks, TaskSource | TaskTable):
+            # They find a task without making all the others.
             task = tasks.find(task_id)
             if task is not None:
                 by_id[task_id] = task

@@ -1,7 +1,7 @@
 """`scgrpo envs list`: the environments, and what each offers.
 
-What it shows of ours is recorded in `envs/data/catalogue.json`, because counting tasks means making
-them. A test holds the record to what the environments say.
+What it shows of ours is recorded in `envs/data/catalogue.json`, because asking all of them takes
+seconds. A test holds the record to what the environments say.
 """
 
 from __future__ import annotations

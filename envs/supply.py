@@ -1,9 +1,10 @@
-"""Tasks by the thousand: drawn from a seed, no problem twice, splits apart by family."""
+"""Tasks by the thousand, counted before they are made: drawn from a seed, or rows of a table."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from random import Random
 from threading import Lock
@@ -11,7 +12,14 @@ from typing import overload
 
 from envs.types import Task
 
-__all__ = ["OTHER_TASKS", "TRAIN_TASKS", "TaskSource", "in_split", "split_of"]
+__all__ = [
+    "OTHER_TASKS",
+    "TRAIN_TASKS",
+    "TaskSource",
+    "TaskTable",
+    "in_split",
+    "split_of",
+]
 
 TRAIN_TASKS, OTHER_TASKS = 2000, 300
 
@@ -83,6 +91,47 @@ class TaskSource(Sequence[Task]):
         if place >= self._count or str(place) != number:
             return None
         return self[place]
+
+
+class TaskTable(Sequence[Task]):
+    """Tasks whose ids are known at once, in this order; each is made when it is first read.
+
+    `make(task_id)` makes one, and always the same. Threads may share it. Raises ValueError for an
+    id that comes twice.
+    """
+
+    def __init__(self, ids: Iterable[str], make: Callable[[str], Task]) -> None:
+        self._ids = tuple(ids)
+        self._make = make
+        # None until it is made.
+        self._tasks: dict[str, Task | None] = dict.fromkeys(self._ids)
+        if len(self._tasks) < len(self._ids):
+            repeated = Counter(self._ids).most_common(1)[0][0]
+            raise ValueError(f"two tasks have the id {repeated}")
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Task: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Task]: ...
+    def __getitem__(self, place: int | slice) -> Task | list[Task]:
+        """Raises IndexError past the end."""
+        if isinstance(place, slice):
+            return [self._task(task_id) for task_id in self._ids[place]]
+        return self._task(self._ids[place])
+
+    def _task(self, task_id: str) -> Task:
+        task = self._tasks[task_id]
+        # Two threads may both make it: the tasks are equal.
+        if task is None:
+            task = self._tasks[task_id] = self._make(task_id)
+        return task
+
+    def find(self, task_id: str) -> Task | None:
+        """The task of that id; None if there is none."""
+        return self._task(task_id) if task_id in self._tasks else None
 
 
 def split_of(family: str, owners: Sequence[str]) -> str:

@@ -91,6 +91,44 @@ def test_a_seed_gives_the_same_task_in_every_process(name):
     assert first == second
 
 
+COUNT_TASKS = """
+import json
+from envs import registry
+from envs.types import Task
+
+made = 0
+check = Task.__post_init__
+
+def count(task):
+    global made
+    made += 1
+    check(task)
+
+Task.__post_init__ = count
+rows = []
+for name in registry.names():
+    env = registry.make(name).unwrapped
+    for split in env.splits:
+        for level in env.levels:
+            before = made
+            rows.append([name, split, level, len(env.tasks(split, level)), made - before])
+print(json.dumps(rows))
+"""
+FEW = 600
+"""A split of this number of tasks may make them all to be counted."""
+
+
+def test_the_sizes_of_splits_are_known_before_their_tasks_are_made():
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT_TASKS], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {row[0] for row in rows} == set(registry.names())
+    for name, split, level, size, made in rows:
+        assert made == 0 or made == size <= FEW, (name, split, level)
+
+
 @every_env
 def test_splits_share_no_family_and_no_content(name, make_env):
     env = make_env(name)
@@ -110,6 +148,8 @@ def test_tasks_say_where_they_belong(name, make_env):
         for level in env.levels:
             tasks = env.tasks(split, level)
             assert len(tasks) > 0
+            # The number that is known before they are made is that of the tasks.
+            assert len(tasks) == len({task.id for task in tasks})
             for task in tasks:
                 assert (task.split, task.level) == (split, level)
                 assert task.id.startswith(f"{split}/{level}/")

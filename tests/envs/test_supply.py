@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from envs.supply import TaskSource, in_split
+from envs.supply import TaskSource, TaskTable, in_split
 from envs.types import Task
 
 SPLITS = ("train", "id", "ood/noise")
@@ -90,3 +90,30 @@ def test_a_family_belongs_to_one_of_the_splits_that_draw_alike():
     assert abs(owners["train"] - 3500) < 162
     assert abs(owners["id"] - 1000) < 141
     assert abs(owners["ood/noise"] - 500) < 106
+
+
+def test_a_table_makes_a_task_when_it_is_read_and_keeps_it():
+    made: list[str] = []
+
+    def make(task_id: str) -> Task:
+        """The task, which is then noted."""
+        made.append(task_id)
+        return Task(task_id, "id", 0, "f", task_id)
+
+    table = TaskTable(["id/0/a", "id/0/b", "id/0/c"], make)
+    assert len(table) == 3
+    assert table.find("id/0/d") is None
+    assert not made
+    assert table[-1].id == "id/0/c"
+    assert table.find("id/0/a") is table[0]
+    assert made == ["id/0/c", "id/0/a"]
+    assert [task.id for task in table[:2]] == ["id/0/a", "id/0/b"]
+    assert [task.id for task in table] == ["id/0/a", "id/0/b", "id/0/c"]
+    assert len(made) == 3
+    with pytest.raises(IndexError):
+        table[3]
+
+
+def test_a_table_refuses_an_id_that_comes_twice():
+    with pytest.raises(ValueError, match="two tasks have the id id/0/a"):
+        TaskTable(["id/0/b", "id/0/a", "id/0/a"], lambda task_id: pytest.fail(task_id))

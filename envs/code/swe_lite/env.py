@@ -109,7 +109,7 @@ class SweLite(ToolEnv):
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The rows of the table that belong to the split, in the table's order."""
-        return list(tasks_of(split, level).values())
+        return tasks_of(split, level)
 
     def begin(self, task: Task) -> None:
         """Lays out the broken packages, and at level 4 the right one."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from envs.code.swe_lite import corpus
 from envs.code.swe_lite.corpus import stable_share
 from envs.code.swe_lite.table import Row, rows_with_witness
+from envs.supply import TaskTable
 from envs.types import Task
 
 __all__ = ["REPOSITORY", "idle_source", "rows_in", "task_of", "tasks_of"]
@@ -23,18 +24,20 @@ MAX_FUNCTION_LINES = 100
 
 
 @cache
-def tasks_of(split: str, level: int) -> Mapping[str, Task]:
-    """The tasks of a split at a level, by id, in the table's order."""
+def tasks_of(split: str, level: int) -> TaskTable:
+    """The tasks of a split at a level, in the table's order."""
     rows = [row for row in _rows_of(split) if _suits(row, level)]
     groups = [[row] for row in rows]
     if level == REPOSITORY:
         groups = _pairs(rows)
+    ids = [_task_id(group, split, level) for group in groups]
+    by_id = dict(zip(ids, groups, strict=True))
 
-    tasks: dict[str, Task] = {}
-    for group in groups:
-        task = task_of(group, split, level)
-        tasks[task.id] = task
-    return tasks
+    def make(task_id: str) -> Task:
+        """The task of its rows."""
+        return task_of(by_id[task_id], split, level)
+
+    return TaskTable(ids, make)
 
 
 @cache
@@ -69,15 +72,19 @@ def task_of(group: Sequence[Row], split: str, level: int) -> Task:
         sources.append(idle)
         prompt = _repository(sources)
 
-    ids = "+".join(row.id for row in group)
     return Task(
-        id=f"{split}/{level}/{ids}",
+        id=_task_id(group, split, level),
         split=split,
         level=level,
         family="+".join(row.family for row in group),
         prompt=prompt,
         payload=payload,
     )
+
+
+def _task_id(group: Sequence[Row], split: str, level: int) -> str:
+    ids = "+".join(row.id for row in group)
+    return f"{split}/{level}/{ids}"
 
 
 def rows_in(task: Task) -> list[Row]:
