@@ -28,20 +28,23 @@ __all__ = ["without_unsolved_base"]
 def without_unsolved_base(
     evaluation: Evaluation, envs: Mapping[str, TextEnv], arguments: argparse.Namespace
 ) -> tuple[Evaluation, UnsolvedBase | None]:
-    """The evaluation without its base model if a run measured that it solves nothing, and that.
+    """The evaluation, without its base model if the run measured that it solves nothing.
 
-    The measurement must have been of this environment's code, the level of every suite, and the
-    same way of sampling. A base that the user names is evaluated, and one that has no warm-started
-    model between it and the trained one, which is compared with what it started from.
+    The second value is what was measured then, else None. The measurement must be of the code of
+    the one environment that is played, of the level of every suite, and sampled likewise. A base
+    that the user names is evaluated, and so is one without a warm-started model after it: the
+    trained model is compared with what training began with.
     """
+    if arguments.base or arguments.chat or evaluation.greedy:
+        return evaluation, None
     run = evaluation.evaluated.run
     labels = [model.label for model in evaluation.models]
-    is_alike = not (arguments.base or arguments.chat or evaluation.greedy)
-    if run is None or labels[:2] != [BASE, WARM] or not is_alike:
+    if run is None or labels[:2] != [BASE, WARM]:
         return evaluation, None
     unsolved = _unsolved(run, evaluation, envs)
     if unsolved is None:
         return evaluation, None
+
     models = replace(evaluation.evaluated, models=evaluation.models[1:])
     digests = {model.label: evaluation.digests[model.label] for model in models.models}
     return replace(evaluation, evaluated=models, digests=digests), unsolved

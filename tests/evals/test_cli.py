@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from envs.store import write_episodes
+from envs.types import Episode, Segment, Stop, Task, Verdict
 from evals.cli import COMMANDS, main
+from scgrpo.models.tiny import make_tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -186,6 +189,25 @@ def test_bad_input_is_refused_without_torch(tmp_path):
 def test_catalogue_and_settings_are_printed_without_torch(tmp_path):
     commands = [["envs", "list"], ["settings"], ["envs", "list", "toy_guess"]]
     assert answers(commands, tmp_path) == [[0, "", []]] * 3
+
+
+def test_a_run_is_shown_and_reported_without_torch(tmp_path):
+    run = tmp_path / "runs" / "first"
+    make_tiny(run / "checkpoints" / "step-000001", hidden=8, layers=1, heads=1)
+    (run / "config.yaml").write_text("env: toy_guess\n")
+    (run / "metrics.jsonl").write_text('{"step": 1, "episodes/success": 0.5}\n')
+    task = Task("train/0/1-3/2", "train", 0, "1-3", "Guess 1-3.")
+    turn = Segment("policy", "2", (21, 2), (-0.5, -0.1))
+    solved = Episode(
+        task, (), (), (Segment("prompt", "p"), turn), Stop.FINISHED, Verdict(True, 1.0)
+    )
+    write_episodes(run / "episodes" / "step-000001.jsonl", [solved])
+
+    show, report = answers([["show", "first"], ["report", "first"]], tmp_path)
+    assert show == [0, "", []]
+    code, printed, heavy = report
+    assert (code, heavy) == (0, [])
+    assert "report: runs/first/evals/report.html" in printed
 
 
 def test_the_project_installs_it():
