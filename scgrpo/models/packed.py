@@ -10,15 +10,24 @@ from transformers import PreTrainedModel
 
 from scgrpo.models.attention import TreeLayout, last_hidden_states
 from scgrpo.models.decoder import Feed
+from scgrpo.models.joined import joined_forward
 from scgrpo.models.slots import SlotCache, SlotLayout
 
 __all__ = ["PackedDecoder"]
 
 
 class PackedDecoder:
-    """Packed layouts, for a model after `use_packed`; see `Decoder`."""
+    """Packed layouts, for a model after `use_packed`; see `Decoder`.
+
+    | argument | meaning |
+    |---|---|
+    | joined | generation runs a model that is built as Llama without its modules, which is faster |
+    """
 
     shares_prefixes = True
+
+    def __init__(self, *, joined: bool) -> None:
+        self._joined = joined
 
     def predicting_states(
         self,
@@ -44,7 +53,7 @@ class PackedDecoder:
 
     def slots(self, model: PreTrainedModel, count: int, length: int) -> PackedSlots:
         """See `Decoder`."""
-        return PackedSlots(model, count, length)
+        return PackedSlots(model, count, length, joined=self._joined)
 
 
 def _predictor_places(
@@ -68,10 +77,13 @@ def _predictor_places(
 class PackedSlots:
     """Slots of one cache, fed in one packed step; see `Slots`."""
 
-    def __init__(self, model: PreTrainedModel, count: int, length: int) -> None:
+    def __init__(
+        self, model: PreTrainedModel, count: int, length: int, *, joined: bool
+    ) -> None:
         self.count = count
         self._model = model
         self._cache = SlotCache(count, length)
+        self._joined = joined_forward(model) if joined else None
 
     def feed(self, feeds: Sequence[Feed]) -> Tensor:
         """See `Slots`."""
@@ -86,8 +98,15 @@ class PackedSlots:
 
         layout = SlotLayout(self._cache, sizes, device)
         packed = torch.tensor(ids, device=device)
-        states = last_hidden_states(self._model, packed, layout)  # (N, D)
+        states = self._last_hidden_states(packed, layout)  # (N, D)
+        if len(last_places) == len(ids):
+            return states
         return states[torch.tensor(last_places, device=device)]
+
+    def _last_hidden_states(self, ids: Tensor, layout: SlotLayout) -> Tensor:
+        if self._joined is not None:
+            return self._joined(ids, layout)
+        return last_hidden_states(self._model, ids, layout)
 
     def copy(self, source: int, target: int, length: int) -> None:
         """See `Slots`."""

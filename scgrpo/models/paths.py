@@ -98,10 +98,11 @@ def _tried_path(model: PreTrainedModel) -> ModelPath:
     with _small_windows(model):
         trial = _trial(model)
         attention = str(model.config._attn_implementation)
-        problem = trial.attempt(_packed(model))
-        if not problem:
-            reason = f"which equals its own forward pass to {trial.gap:.1e} nats"
-            return trial.path("packed", reason)
+        for joined in (True, False):
+            problem = trial.attempt(partial(_packed, model, joined=joined))
+            if not problem:
+                reason = f"which equals its own forward pass to {trial.gap:.1e} nats"
+                return trial.path("packed", reason)
 
         model.set_attn_implementation(attention)
         why = f"since packed {problem}"
@@ -127,12 +128,9 @@ def _trial(model: PreTrainedModel) -> _Trial:
         ) from error
 
 
-def _packed(model: PreTrainedModel) -> Callable[[], Decoder]:
-    def decoder() -> Decoder:
-        use_packed(model)
-        return PackedDecoder()
-
-    return decoder
+def _packed(model: PreTrainedModel, *, joined: bool) -> Decoder:
+    use_packed(model)
+    return PackedDecoder(joined=joined)
 
 
 class _Trial:
@@ -144,7 +142,7 @@ class _Trial:
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
         self.gap = float("nan")
-        self._decoder: Decoder = PackedDecoder()
+        self._decoder: Decoder = PackedDecoder(joined=False)
         self._prefix, *self._branches = _trial_ids(model)
 
         self._logprobs: list[Tensor] = []

@@ -130,6 +130,7 @@ class SlotLayout:
         self.positions = torch.tensor(positions, device=device)
         device = self.positions.device
         self._buckets = [_Bucket(rows, device) for rows in by_size.values()]
+        self._places = self._padded_places()
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring
@@ -141,22 +142,29 @@ class SlotLayout:
         values[self._slots, :, self.positions] = value.transpose(0, 1)
 
         packed = query.transpose(0, 1)  # (N, H, d)
-        count, heads, _ = packed.shape
-        key_heads = key.shape[0]
-        out = query.new_empty(count, heads, value.shape[-1])
+        heads, key_heads = query.shape[0], key.shape[0]
+        padded: list[Tensor] = []
         for bucket in self._buckets:
-            tokens = bucket.tokens
-            real = bucket.real
             mixed = _attend(
-                fold(packed[tokens], key_heads),
+                fold(packed[bucket.tokens], key_heads),
                 keys[bucket.slots, :, : bucket.length],
                 values[bucket.slots, :, : bucket.length],
                 bucket.mask(heads // key_heads, scoring.window, query.dtype),
                 scoring,
             )
-            unfolded = unfold(mixed, tokens.shape[1])
-            out[tokens[real]] = unfolded[real]
-        return out
+            unfolded = unfold(mixed, bucket.tokens.shape[1])
+            padded.append(unfolded.flatten(0, 1))  # (R * q, H, d')
+        out = padded[0] if len(padded) == 1 else torch.cat(padded)
+        return out[self._places]
+
+    def _padded_places(self) -> Tensor:
+        """(N,) where the packed tokens lie among the rows of all buckets, padding included."""
+        tokens = torch.cat([bucket.tokens.flatten() for bucket in self._buckets])
+        real = torch.cat([bucket.real.flatten() for bucket in self._buckets])
+        (padded,) = real.nonzero(as_tuple=True)
+        places = torch.empty_like(self.positions)
+        places[tokens[padded]] = padded
+        return places
 
 
 def _attend(

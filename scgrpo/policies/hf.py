@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from envs.rollout import Limits
 from envs.types import Message, Segment
 from scgrpo.models.decoder import Feed
 from scgrpo.models.paths import choose_path, logits_head
+from scgrpo.models.prepared import PreparedLinear
 from scgrpo.policies.chat import Chat, Turn
 from scgrpo.policies.chat_options import ChatOptions
 
@@ -88,7 +89,7 @@ class HFPolicy:
         self.temperature = temperature
         self.cache_tokens = cache_tokens
         self.version = 0
-        self._head = logits_head(model)
+        self._head = _sampling_head(model)
         self._slots = path.decoder.slots(model, slots, cache_tokens)
         self._free = list(range(slots))
         self._cached_prompts: dict[tuple[int, ...], int] = {}
@@ -279,6 +280,15 @@ class HFPolicy:
         request.finished = complete or request.cut
         if request.finished:
             request.done.set()
+
+
+def _sampling_head(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
+    """What makes logits of last hidden states, without gradients. (R, D) -> (R, V)."""
+    head = logits_head(model)
+    try:
+        return PreparedLinear([head])
+    except ValueError:
+        return head
 
 
 def _sample(logits: Tensor, draws: Tensor, *, greedy: bool) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,105 @@
+"""Layers without their modules give what the modules give, also after a step of the optimizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import nn
+
+from scgrpo.models.attention import TreeLayout, last_hidden_states, use_packed
+from scgrpo.models.families import make_family
+from scgrpo.models.joined import JoinedForward, joined_forward
+from scgrpo.models.load import load_model
+from scgrpo.models.paths import choose_path
+from scgrpo.models.prepared import PreparedLinear
+from scgrpo.training.optimizer import MasterAdamW
+
+IDS = torch.arange(2, 32)
+JOINED = ["llama", "llama-tied", "mistral", "qwen2", "qwen2-window", "qwen3"]
+"""Families whose layers are Llama's: with biases, norms of heads, and windows."""
+OTHERS = ["gemma-2", "gpt-2", "granite", "olmo-2", "qwen3-moe"]
+
+
+@pytest.fixture
+def make(tmp_path: Path):
+    def model(name: str, dtype: torch.dtype = torch.float32):
+        made, _ = load_model(make_family(name, tmp_path / name), dtype=dtype)
+        use_packed(made)
+        return made
+
+    return model
+
+
+def layout() -> TreeLayout:
+    return TreeLayout(10, [12, 8])
+
+
+@pytest.mark.parametrize("name", JOINED)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_states_are_those_of_the_modules(make, name, dtype):
+    model = make(name, dtype)
+    joined = JoinedForward(model)(IDS, layout())
+    own = last_hidden_states(model, IDS, layout())
+    tolerance = 8 * torch.finfo(dtype).eps
+    torch.testing.assert_close(joined, own, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_layers_that_are_built_otherwise_keep_their_modules(make, name):
+    model = make(name)
+    choose_path(model)
+    slots = choose_path(model).decoder.slots(model, 1, 16)
+    assert getattr(slots, "_joined", None) is None
+
+
+def test_adapters_keep_their_modules(make):
+    model = make("llama")
+    assert joined_forward(model) is not None
+    get_peft_model(model, LoraConfig(target_modules=["q_proj"]))
+    assert joined_forward(model) is None
+
+
+def test_a_step_of_the_optimizer_is_seen(make):
+    model = make("llama", torch.bfloat16)
+    joined = JoinedForward(model)
+    before = joined(IDS, layout())
+    optimizer = MasterAdamW(model.parameters(), lr=0.1)
+    last_hidden_states(model, IDS, layout()).float().square().sum().backward()
+    optimizer.step(lr=0.1, max_norm=1.0)
+
+    with torch.no_grad():
+        own = last_hidden_states(model, IDS, layout())
+    after = joined(IDS, layout())
+    assert not torch.allclose(before, own, atol=0.1)
+    torch.testing.assert_close(after, own, rtol=0.05, atol=0.05)
+
+
+def test_weights_that_are_loaded_are_seen():
+    linear = nn.Linear(8, 4)
+    prepared = PreparedLinear([linear])
+    linear.load_state_dict(nn.Linear(8, 4).state_dict(), assign=True)
+    states = torch.randn(3, 8)
+    torch.testing.assert_close(prepared(states), linear(states))
+
+
+def test_a_layer_that_does_more_is_refused():
+    class Doubled(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
+            return 2 * super().forward(input)
+
+    with pytest.raises(ValueError, match="more than a linear layer"):
+        PreparedLinear([Doubled(8, 4)])
+    hooked = nn.Linear(8, 4)
+    hooked.register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match="more than a linear layer"):
+        PreparedLinear([hooked])
+
+
+def test_layers_of_which_one_has_a_bias_are_one_product():
+    linears = [nn.Linear(8, 4), nn.Linear(8, 2, bias=False)]
+    states = torch.randn(3, 8)
+    own = torch.cat([linear(states) for linear in linears], dim=-1)
+    torch.testing.assert_close(PreparedLinear(linears)(states), own)
