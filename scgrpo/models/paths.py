@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from scgrpo.models.attention import use_own, use_packed
 from scgrpo.models.decoder import Decoder, Feed, Slots, body_of, transformers_model
 from scgrpo.models.head import LogitsMap, output_layer
+from scgrpo.models.lean import use_lean_layers
 from scgrpo.models.packed import PackedDecoder
 from scgrpo.models.plain import OwnCaches, PlainDecoder, RereadSlots
 
@@ -78,6 +79,7 @@ def choose_path(model: nn.Module) -> ModelPath:
     path = vars(inner).get("_scgrpo_path")
     if path is None:
         path = _tried_path(inner)
+        use_lean_layers(inner)
         # On the model, whose life it shares; as it holds no model, nothing keeps that alive.
         vars(inner)["_scgrpo_path"] = path
         logger.info("%s: %s path, %s", type(inner).__name__, path.kind, path.reason)
