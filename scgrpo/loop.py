@@ -202,6 +202,7 @@ class TrainingLoop:
         started = time.monotonic()
         with full_parameters(self.model):
             tasks, episodes, rounds = self._groups(step)
+        self.policy.sleep()
         self._keep(step, episodes)
         played = time.monotonic()
         log = self._episode_log(episodes, rounds)

@@ -38,6 +38,10 @@ class Slots(Protocol):
         """
         ...
 
+    def clear(self) -> None:
+        """Forgets all sequences, and frees what they took; the next feeds start at 0."""
+        ...
+
 
 class Decoder(Protocol):
     """How hidden states of a model are computed; it holds no model itself."""

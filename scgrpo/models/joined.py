@@ -62,6 +62,12 @@ class JoinedForward:
             states = layer(states, angles, layout)
         return self._norm(states)
 
+    def clear(self) -> None:
+        """Frees the prepared weights until the next pass."""
+        for layer in self._layers:
+            for linear in layer.linears:
+                linear.clear()
+
 
 class _Layer:
     """One decoder layer: attention and feed-forward part, each behind a norm."""
@@ -77,6 +83,7 @@ class _Layer:
         self._output = PreparedLinear([attention.o_proj])
         self._gates = PreparedLinear([mlp.gate_proj, mlp.up_proj])
         self._down = PreparedLinear([mlp.down_proj])
+        self.linears = self._inputs, self._output, self._gates, self._down
 
         self._index = index
         self._norms = layer.input_layernorm, layer.post_attention_layernorm

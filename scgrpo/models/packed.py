@@ -13,7 +13,7 @@ from scgrpo.models.decoder import Feed
 from scgrpo.models.joined import joined_forward
 from scgrpo.models.slots import SlotCache, SlotLayout
 
-__all__ = ["PackedDecoder"]
+__all__ = ["PackedDecoder", "PackedSlots"]
 
 
 class PackedDecoder:
@@ -112,3 +112,9 @@ class PackedSlots:
         """See `Slots`."""
         if source != target:
             self._cache.copy(source, target, length)
+
+    def clear(self) -> None:
+        """See `Slots`."""
+        self._cache.clear()
+        if self._joined is not None:
+            self._joined.clear()

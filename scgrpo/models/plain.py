@@ -76,9 +76,7 @@ class OwnCaches:
         self.count = count
         self._model = model
         self._token_by_token = token_by_token
-        self._caches: list[dict[str, Any]] = [{} for _ in range(count)]
-        self._openings: list[dict[str, Any]] = [{} for _ in range(count)]
-        self._opening_lengths = [0] * count
+        self.clear()
 
     def feed(self, feeds: Sequence[Feed]) -> Tensor:
         """See `Slots`."""
@@ -101,6 +99,12 @@ class OwnCaches:
         self._openings[target] = self._openings[source]
         self._opening_lengths[target] = length
         self._caches[target] = copy.deepcopy(self._openings[source])
+
+    def clear(self) -> None:
+        """See `Slots`."""
+        self._caches: list[dict[str, Any]] = [{} for _ in range(self.count)]
+        self._openings: list[dict[str, Any]] = [{} for _ in range(self.count)]
+        self._opening_lengths = [0] * self.count
 
     def _open(self, slot: int, ids: Sequence[int]) -> None:
         """Begins a slot's sequence with these tokens."""
@@ -149,3 +153,7 @@ class RereadSlots:
     def copy(self, source: int, target: int, length: int) -> None:
         """See `Slots`."""
         self._histories[target] = self._histories[source][:length]
+
+    def clear(self) -> None:
+        """See `Slots`."""
+        self._histories = [[] for _ in range(self.count)]

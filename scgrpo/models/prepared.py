@@ -36,6 +36,11 @@ class PreparedLinear:
             states, self._weight, self._bias, "none", [], ""
         )
 
+    def clear(self) -> None:
+        """Frees the prepared weight until the next product."""
+        self._versions = []
+        self._weight = self._bias = None
+
     def _current_versions(self) -> list[tuple[int, int]]:
         weights = [linear.weight for linear in self._linears]
         return [(weight.data_ptr(), weight._version) for weight in weights]

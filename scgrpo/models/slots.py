@@ -44,6 +44,10 @@ class SlotCache:
             for cache in pair:
                 cache[target, :, :length] = cache[source, :, :length]
 
+    def clear(self) -> None:
+        """Frees all layers."""
+        self._layers.clear()
+
     def _zeros(self, like: Tensor) -> Tensor:
         heads, _, width = like.shape
         return like.new_zeros(self.slots, heads, self.length, width)

@@ -131,14 +131,25 @@ class HFPolicy:
         prompt = Segment("prompt", text, tuple(ids))
         return _Conversation(self, slot, prompt, tools, limits, seed)
 
+    def sleep(self) -> None:
+        """Frees what only sampling needs, until the next turn; for the time of an update.
+
+        Raises RuntimeError while a conversation is open: it would lose its cache.
+        """
+        with self._wake:
+            self._require_idle()
+            self._cached_prompts.clear()
+            self._slots.clear()
+            if isinstance(self._head, PreparedLinear):
+                self._head.clear()
+
     def sync_weights(self) -> None:
         """To be called when the weights changed: raises the version and forgets cached prompts.
 
         Raises RuntimeError while a conversation is open: its cache would be stale.
         """
         with self._wake:
-            if len(self._free) < self._slots.count:
-                raise RuntimeError("the weights changed while episodes were running")
+            self._require_idle()
             self.version += 1
             self._cached_prompts.clear()
 
@@ -154,6 +165,10 @@ class HFPolicy:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _require_idle(self) -> None:
+        if len(self._free) < self._slots.count:
+            raise RuntimeError("the weights change while episodes are running")
 
     def _check_open(self) -> None:
         if self._closed:

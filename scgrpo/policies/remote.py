@@ -94,6 +94,9 @@ class RemotePolicy:
         prompt = Segment("prompt", text, tuple(ids))
         return _Conversation(self, prompt, tools, limits, seed)
 
+    def sleep(self) -> None:
+        """Does nothing: the engine keeps what it holds."""
+
     def sync_weights(self) -> None:
         """Raises the version and sends the weights; returns when the engine computes with them."""
         self.version += 1

@@ -20,7 +20,6 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-import scgrpo.models.packed as packed_module
 from envs import registry
 from envs.base import TextEnv
 from envs.rollout import Limits, play
@@ -28,6 +27,7 @@ from envs.store import read_episodes, write_episodes
 from envs.types import Episode, Stop, Verdict
 from scgrpo.algorithms.presets import GRPO, SC_GRPO, Algorithm
 from scgrpo.batch import collate
+from scgrpo.models.packed import PackedSlots
 from scgrpo.models.packing import completion_ids, prompt_ids
 from scgrpo.models.paths import logits_head
 from scgrpo.models.scoring import predicting_states, token_scores
@@ -107,13 +107,13 @@ def model() -> LlamaForCausalLM:
 def fed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Every id that the engine's forward passes read, in order."""
     seen: list[int] = []
-    before = packed_module.last_hidden_states
+    before = PackedSlots._last_hidden_states
 
-    def spy(model: Any, ids: torch.Tensor, layout: Any) -> torch.Tensor:
+    def spy(self: PackedSlots, ids: torch.Tensor, layout: Any) -> torch.Tensor:
         seen.extend(ids.tolist())
-        return before(model, ids, layout)
+        return before(self, ids, layout)
 
-    monkeypatch.setattr(packed_module, "last_hidden_states", spy)
+    monkeypatch.setattr(PackedSlots, "_last_hidden_states", spy)
     return seen
 
 
@@ -195,16 +195,16 @@ def test_the_gradient_reaches_exactly_the_positions_that_predict_actions(
 ):
     episodes = played(tokenizer, model)
     kept: list[tuple[list[int], torch.Tensor]] = []
-    before = packed_module.last_hidden_states
+    before = PackedSlots._last_hidden_states
 
-    def spy(model: Any, ids: torch.Tensor, layout: Any) -> torch.Tensor:
+    def spy(self: PackedSlots, ids: torch.Tensor, layout: Any) -> torch.Tensor:
         states = before(model, ids, layout)
         if states.requires_grad:
             states.retain_grad()
             kept.append((ids.tolist(), states))
         return states
 
-    monkeypatch.setattr(packed_module, "last_hidden_states", spy)
+    monkeypatch.setattr(PackedSlots, "_last_hidden_states", spy)
     with HFPolicy(model, tokenizer, slots=1) as policy:
         trainer = PolicyUpdate(
             model=model,

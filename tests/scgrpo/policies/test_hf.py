@@ -145,11 +145,22 @@ def test_openings_are_forgotten_when_the_weights_change(make):
     check(converse(policy, OPENINGS[0], 1), other)
 
 
+def test_a_policy_that_slept_samples_as_before(make):
+    model, _ = models()
+    policy = make(model, slots=2)
+    converse(policy, OPENINGS[0], 1, turns=1)
+    policy.sleep()
+    assert not policy._slots._cache._layers
+    check(converse(policy, OPENINGS[0], 1), model)
+
+
 def test_the_weights_may_not_change_under_a_conversation(make):
     policy = make(models()[0])
     with policy.begin(OPENINGS[0], (), limits=LIMITS, seed=0):
-        with pytest.raises(RuntimeError, match="while episodes were running"):
+        with pytest.raises(RuntimeError, match="while episodes are running"):
             policy.sync_weights()
+        with pytest.raises(RuntimeError, match="while episodes are running"):
+            policy.sleep()
         assert policy.version == 0
     policy.sync_weights()
 
