@@ -20,6 +20,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+import scgrpo.models.packed as packed_module
 from envs import registry
 from envs.base import TextEnv
 from envs.rollout import Limits, play
@@ -195,16 +196,16 @@ def test_the_gradient_reaches_exactly_the_positions_that_predict_actions(
 ):
     episodes = played(tokenizer, model)
     kept: list[tuple[list[int], torch.Tensor]] = []
-    before = PackedSlots._last_hidden_states
+    before = packed_module.last_hidden_states
 
-    def spy(self: PackedSlots, ids: torch.Tensor, layout: Any) -> torch.Tensor:
+    def spy(model: Any, ids: torch.Tensor, layout: Any) -> torch.Tensor:
         states = before(model, ids, layout)
         if states.requires_grad:
             states.retain_grad()
             kept.append((ids.tolist(), states))
         return states
 
-    monkeypatch.setattr(PackedSlots, "_last_hidden_states", spy)
+    monkeypatch.setattr(packed_module, "last_hidden_states", spy)
     with HFPolicy(model, tokenizer, slots=1) as policy:
         trainer = PolicyUpdate(
             model=model,
