@@ -59,7 +59,7 @@ def text(config: TrainConfig) -> str:
         f"tokens      at most {max_tokens:,} a step, "
         f"{max_tokens * config.max_steps:,} in all",
         f"passes      of each episode a step: {', '.join(passes)}, and once backward",
-        f"memory      about {memory_gib:.1f} GiB at the peak, at most",
+        f"memory      about {memory_gib:.1f} GiB at the peak",
         f"sandboxes   {_sandboxes(config, env)}",
         # Two of the passes are writing the episode and reading it back.
         f"time        {_time(config, size, teacher=len(passes) > 2)}",

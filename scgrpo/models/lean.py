@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from scgrpo.models.prepared import has_hooks
 
-__all__ = ["use_lean_layers"]
+__all__ = ["has_lean_layers", "use_lean_layers"]
 
 MLP_PARTS = {"gate_proj", "up_proj", "down_proj", "act_fn"}
 TRIAL_ROWS = 3
@@ -38,6 +38,11 @@ def use_lean_layers(model: nn.Module) -> int:
             module.forward = MethodType(forward, module)
             switched += 1
     return switched
+
+
+def has_lean_layers(model: nn.Module) -> bool:
+    """Whether the feed-forward parts of the model are built so that they can keep less."""
+    return any(map(_is_gated, model.modules()))
 
 
 class _NormFunction(torch.autograd.Function):

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from scgrpo.models.paths import choose_path
 
 __all__ = [
+    "CHUNK",
     "Scores",
     "concatenate",
     "divergence",

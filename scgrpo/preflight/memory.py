@@ -10,7 +10,9 @@ import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from scgrpo.config import TrainConfig
-from scgrpo.devices import dtype_of
+from scgrpo.devices import device_of, dtype_of
+from scgrpo.models.lean import has_lean_layers
+from scgrpo.models.scoring import CHUNK
 from scgrpo.update import PolicyUpdate
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
 ]
 
 MEMORY_INFO = Path("/proc/meminfo")
+LIBRARIES_MIB = 450
+"""Resident memory of a process that has imported PyTorch and transformers."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,9 @@ class Size:
     | parameters | all of them |
     | trained | those that are trained |
     | layers, hidden, inner | depth, width, and width inside the feed-forward part |
+    | vocabulary | outputs of the last layer |
     | kept | elements of the key-value cache for one token |
+    | lean | its layers keep less for the backward pass |
     """
 
     parameters: int
@@ -41,7 +47,9 @@ class Size:
     layers: int
     hidden: int
     inner: int
+    vocabulary: int
     kept: int
+    lean: bool
 
 
 def model_size(about: PretrainedConfig, lora_rank: int = 0) -> Size:
@@ -67,48 +75,83 @@ def model_size(about: PretrainedConfig, lora_rank: int = 0) -> Size:
         layers=len(layers),
         hidden=hidden,
         inner=max(widths) or 4 * hidden,
+        vocabulary=about.get_text_config(decoder=True).vocab_size,
+        lean=has_lean_layers(model),
         kept=sum(map(_cached_by_a_layer, layers)),
     )
 
 
 def peak_memory_mib(config: TrainConfig, size: Size) -> float:
-    """Weights, masters, optimizer and gradient, cache, and what backward keeps, at full budgets."""
-    limits = config.limits
-    width = torch.empty((), dtype=dtype_of(config)).element_size()
-    episodes = config.tasks_per_step * config.group_size
-    weights = size.parameters * width
+    """What training takes: the larger of a step's two phases, at full budgets.
 
-    # The gradient in fp32, a master where the weight is not fp32, and Adam's two moments.
-    gradient = 4 if width == 4 else 8
+    While it samples a model has its cache, while it learns what the backward pass keeps; weights,
+    masters and the optimizer's moments it has in both.
+    """
+    width = _width(config)
+    # A master in fp32 where the weight is not, and Adam's two moments.
+    master = 0 if width == 4 else 4
     moments = 2 if config.optimizer == "adamw_8bit" else 8
-    trained = size.trained * (gradient + moments)
+    held = size.parameters * width + size.trained * (master + moments)
 
-    tokens = episodes * limits.episode_tokens
-    cache = tokens * size.kept * width
-
-    # Larger batches than the graph's budget are computed again, pack by pack.
-    reference_tokens = episodes * config.reference.tokens
-    graph_budget = PolicyUpdate.cached_forward_tokens
-    graph_budget += config.max_tokens_per_pack
-    graph_tokens = min(tokens + reference_tokens, graph_budget)
-
-    # What a layer keeps of a token: norms, projections and residuals, and the feed-forward part.
-    attention = 10 * size.hidden
-    feed_forward = 6 * size.inner
-    of_layers = size.layers * (attention + feed_forward)
-    if config.activation_checkpointing:
-        # The layers' inputs, and all of the layer that is computed again.
-        of_layers = size.layers * size.hidden + attention + feed_forward
-    backward = graph_tokens * of_layers * width
-    return (weights + trained + cache + backward) / 2**20
+    # The gradient in fp32, and one chunk of logits: as they are, in fp32, and their gradient.
+    gradient = size.trained * 4
+    logits = CHUNK * size.vocabulary * (2 * width + 8)
+    learning = (
+        gradient + logits + _graph_tokens(config) * _kept_by_a_token(config, size)
+    )
+    return (
+        _process_mib(config) + (held + max(learning, _sampling(config, size))) / 2**20
+    )
 
 
 def sampling_memory_mib(config: TrainConfig, size: Size) -> float:
     """Weights, and the cache of a step's episodes at their full budget."""
-    width = torch.empty((), dtype=dtype_of(config)).element_size()
+    weights = size.parameters * _width(config)
+    return _process_mib(config) + (weights + _sampling(config, size)) / 2**20
+
+
+def _sampling(config: TrainConfig, size: Size) -> int:
+    """Bytes of the cache, and on a CPU of the weights as its products read them."""
+    width = _width(config)
     episodes = config.tasks_per_step * config.group_size
-    cache = episodes * config.limits.episode_tokens * size.kept
-    return (size.parameters + cache) * width / 2**20
+    cache = episodes * config.limits.episode_tokens * size.kept * width
+    prepared = size.parameters * width if _on_cpu(config) else 0
+    return cache + prepared
+
+
+def _graph_tokens(config: TrainConfig) -> int:
+    """Tokens whose graph is alive at once; larger batches are computed again, pack by pack."""
+    episodes = config.tasks_per_step * config.group_size
+    tokens = episodes * (config.limits.episode_tokens + config.reference.tokens)
+    budget = PolicyUpdate.cached_forward_tokens + config.max_tokens_per_pack
+    return min(tokens, budget)
+
+
+def _kept_by_a_token(config: TrainConfig, size: Size) -> int:
+    """Bytes that the backward pass needs of a token, in all layers."""
+    # Norms, projections and residuals, and the feed-forward part.
+    layer = 15 * size.hidden + 4 * size.inner
+    if size.lean:
+        layer = 11 * size.hidden + 2 * size.inner
+    layers = size.layers * layer
+    if config.activation_checkpointing:
+        # The layers' inputs, and all of the layer that is computed again.
+        layers = size.layers * size.hidden + layer
+    return layers * _width(config)
+
+
+def _process_mib(config: TrainConfig) -> float:
+    """Interpreter and libraries, where they share the memory."""
+    return LIBRARIES_MIB if _on_cpu(config) else 0.0
+
+
+def _on_cpu(config: TrainConfig) -> bool:
+    return device_of(config).type == "cpu"
+
+
+def _width(config: TrainConfig) -> int:
+    """Bytes of a weight."""
+    return torch.empty((), dtype=dtype_of(config)).element_size()
 
 
 def available_memory_mib(device: torch.device) -> float:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from transformers import Gemma4TextConfig, GPT2Config, LlamaConfig, MambaConfig
 
+from envs.rollout import Limits
 from scgrpo.config import TrainConfig
+from scgrpo.models.scoring import CHUNK
 from scgrpo.preflight.memory import (
+    LIBRARIES_MIB,
     available_memory_mib,
     model_size,
+    peak_memory_mib,
     sampling_memory_mib,
 )
 
@@ -52,12 +57,43 @@ def test_the_cache_of_a_token_is_that_of_its_layers(config, kept, inner):
     assert size.parameters == size.trained > 0
 
 
+def test_a_step_takes_what_its_larger_phase_does():
+    size = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=1))
+    config = TrainConfig(device="cpu", dtype="bfloat16", tasks_per_step=1, group_size=2)
+    # Weights in bf16, masters and two moments in fp32.
+    held = LIBRARIES_MIB * 2**20 + size.parameters * (2 + 4 + 8)
+    gradient = size.parameters * 4
+    logits = CHUNK * 32 * (2 * 2 + 2 * 4)
+    # Two episodes of 640 tokens and references of 512, 11 x 32 + 2 x 48 numbers of two bytes.
+    graph = 2 * (640 + 512) * (11 * 32 + 2 * 48) * 2
+    learning = (held + gradient + logits + graph) / 2**20
+    assert peak_memory_mib(config, size) == pytest.approx(learning)
+
+    # Long episodes have a cache that is larger than what fits a pass.
+    long = replace(config, limits=Limits(episode_tokens=400_000))
+    cache = 2 * 400_000 * 2 * 32 * 2
+    sampling = (held + cache + size.parameters * 2) / 2**20
+    assert peak_memory_mib(long, size) == pytest.approx(sampling)
+
+
+def test_layers_that_keep_all_take_more():
+    lean = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=1))
+    config = TrainConfig(device="cpu", dtype="float32")
+    assert lean.lean
+    assert not model_size(
+        GPT2Config(vocab_size=32, n_embd=32, n_layer=1, n_head=4)
+    ).lean
+    keeps_all = replace(lean, lean=False)
+    assert peak_memory_mib(config, keeps_all) > peak_memory_mib(config, lean)
+
+
 def test_sampling_takes_the_weights_and_the_full_cache():
     size = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=1))
     config = TrainConfig(device="cpu", dtype="float32", tasks_per_step=1, group_size=2)
     # Two episodes of 640 tokens, a key and a value of 32 each, four bytes.
     cache = 2 * 640 * 2 * 32 * 4
-    expected = (size.parameters * 4 + cache) / 2**20
+    # The weights as the model has them, and as products read them.
+    expected = LIBRARIES_MIB + (2 * size.parameters * 4 + cache) / 2**20
     assert sampling_memory_mib(config, size) == pytest.approx(expected)
 
 
