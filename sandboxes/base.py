@@ -85,7 +85,8 @@ class Sandbox(Protocol):
         - Objects of modules that are loaded before show in `object.__subclasses__()`, in the
           collector's counts (`gc.get_freeze_count()`), in numbers of allocated blocks, in memory
           and the libraries mapped into it; the collector leaves them alone.
-        - `/proc/self/cmdline` and the times of `/proc/self/stat` are the warm interpreter's.
+        - `/proc/self/cmdline` is the warm interpreter's. The times of `/proc/self/stat` are those
+          of a process that was forked after the last command's end and has waited for this one.
         """
         ...
 

@@ -13,6 +13,7 @@ from typing import Any
 __all__ = [
     "LENGTHS",
     "MAX_HEADER",
+    "MAX_FRAME",
     "MAX_PAYLOAD",
     "OUTPUT_CAP",
     "SILENCE_S",
@@ -25,8 +26,12 @@ __all__ = [
 LENGTHS = struct.Struct(">II")
 MAX_HEADER = 1 << 20
 MAX_PAYLOAD = 32 << 20
+MAX_FRAME = MAX_HEADER + MAX_PAYLOAD
 OUTPUT_CAP = 64 << 10
 """Bytes kept of a command's standard output, and as many of its standard error."""
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
 
 SILENCE_S = 2.0
 """How long past a command's deadline a silent sandbox counts as alive."""
@@ -38,7 +43,7 @@ class MalformedFrame(ValueError):
 
 def pack(header: dict[str, Any], payload_size: int = 0) -> bytes:
     """A frame without its payload. Raises ValueError for one that is too long."""
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = _encode(header).encode()
     if len(text) > MAX_HEADER or payload_size > MAX_PAYLOAD:
         raise ValueError(
             f"got a header of {len(text)} and a payload of {payload_size} bytes, "
@@ -58,7 +63,7 @@ def lengths(prefix: bytes) -> tuple[int, int]:
 def parse(text: bytes) -> dict[str, Any]:
     """The header. Raises MalformedFrame for anything but a JSON object."""
     try:
-        header = json.loads(text)
+        header = _decode(text.decode())
     except (ValueError, RecursionError) as error:
         raise MalformedFrame(f"a header that is no JSON: {error}") from None
     if not isinstance(header, dict):

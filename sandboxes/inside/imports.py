@@ -258,6 +258,7 @@ class _Shelf:
 
 def has_new_extensions() -> bool:
     """Whether modules in C are loaded that were not before the first command."""
-    new = sys.modules.keys() - _known.keys()
+    # Not a difference of sets, which writes to all keys of both, so that their pages are copied.
+    new = [name for name in sys.modules if name not in _known]
     loaders = [getattr(sys.modules[name], "__loader__", None) for name in new]
     return any(isinstance(loader, ExtensionFileLoader) for loader in loaders)

@@ -43,43 +43,45 @@ class Lease:
         """The descriptor whose hang-up ends the lease."""
         return self._source
 
+    def has_request(self, wait_ms: float) -> bool:
+        """Whether a request has begun to arrive, now or within that time."""
+        poll = select.poll()
+        poll.register(self._source, select.POLLIN)
+        return self._source in self.poll(poll, wait_ms)
+
     def receive(self, buffer: memoryview) -> tuple[dict[str, Any], memoryview]:
-        """The next request's header, and its payload at the buffer's start."""
+        """The next request's header, and its payload, which lies in the buffer."""
         # A client may be silent between requests for as long as it likes, but not within one.
-        prefix = bytearray(LENGTHS.size)
-        self._fill(memoryview(prefix), None)
+        self._wait(self._source, select.POLLIN, None)
+        self._fill(buffer[: LENGTHS.size])
         try:
-            header_size, payload_size = lengths(bytes(prefix))
-            text = bytearray(header_size)
-            self._fill(memoryview(text), _STALLED_S)
-            header = parse(bytes(text))
+            header_size, payload_size = lengths(bytes(buffer[: LENGTHS.size]))
+            self._fill(buffer[: header_size + payload_size])
+            header = parse(bytes(buffer[:header_size]))
         except MalformedFrame as error:
             raise Disconnected(str(error)) from None
-
-        payload = buffer[:payload_size]
-        self._fill(payload, _STALLED_S)
-        return header, payload
+        return header, buffer[header_size : header_size + payload_size]
 
     def send(self, header: dict[str, Any], *payload: memoryview) -> None:
         """Sends one frame."""
         frame = pack(header, sum(map(len, payload)))
         parts = [part for part in (memoryview(frame), *payload) if part]
         while parts:
-            self._wait(self._sink, select.POLLOUT, _STALLED_S)
             try:
                 sent = os.writev(self._sink, parts)
             except BlockingIOError:
+                self._wait(self._sink, select.POLLOUT, _STALLED_S)
                 continue
             except OSError as error:
                 raise Disconnected(str(error)) from None
             parts = _without_prefix(parts, sent)
 
-    def _fill(self, view: memoryview, timeout_s: float | None) -> None:
+    def _fill(self, view: memoryview) -> None:
         while view:
-            self._wait(self._source, select.POLLIN, timeout_s)
             try:
                 count = os.readv(self._source, [view])
             except BlockingIOError:
+                self._wait(self._source, select.POLLIN, _STALLED_S)
                 continue
             except OSError as error:
                 raise Disconnected(str(error)) from None

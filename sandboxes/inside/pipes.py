@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import time
@@ -23,12 +22,12 @@ class Pipes:
 
     | attribute | meaning |
     |---|---|
-    | inner | the command's ends: standard input, output, error |
+    | inner | the command's ends: standard input, output, error; empty once closed |
     | late | the deadline came |
     | truncated | the command printed more than is stored |
     """
 
-    def __init__(self, stdin: memoryview, buffer: memoryview) -> None:
+    def __init__(self, buffer: memoryview) -> None:
         self.late = self.truncated = False
         in_end, self._feed = os.pipe2(os.O_CLOEXEC)
         out, out_end = os.pipe2(os.O_CLOEXEC)
@@ -38,7 +37,7 @@ class Pipes:
             os.set_blocking(fd, False)
 
         half = len(buffer) // 2
-        self._stdin = stdin
+        self._stdin = memoryview(b"")
         self._views = {out: buffer[:half], err: buffer[half:]}
         self._sizes = {out: 0, err: 0}
 
@@ -62,24 +61,22 @@ class Pipes:
         for fd in self._views:
             os.close(fd)
 
-    def watch(self, child: int, until: float, lease: Lease) -> None:
+    def watch(self, stdin: memoryview, end: int, until: float, lease: Lease) -> None:
         """Serves the streams until the command ends, is late, or has printed too much.
 
-        Raises Disconnected if the lease ends meanwhile.
+        `end` is a descriptor of the command's process. Raises Disconnected if the lease ends first.
         """
-        with contextlib.ExitStack() as stack:
-            child_fd = os.pidfd_open(child)
-            stack.callback(os.close, child_fd)
-            open_fds = {child_fd, *self._views}
-            while not self.truncated:
-                ready = self._ready(open_fds, until, lease)
-                if self.late:
-                    return
-                for fd in self._views:
-                    if fd in ready and not self._read(fd):
-                        open_fds.discard(fd)
-                if child_fd in ready:
-                    return
+        self._stdin = stdin
+        open_fds = {end, *self._views}
+        while not self.truncated:
+            ready = self._ready(open_fds, until, lease)
+            if self.late:
+                return
+            for fd in self._views:
+                if fd in ready and not self._read(fd):
+                    open_fds.discard(fd)
+            if end in ready:
+                return
 
     def drain(self) -> None:
         """Reads what is left once every process is dead."""
@@ -107,7 +104,7 @@ class Pipes:
         """Writes input until the pipe is full or nothing is left."""
         while self._feed >= 0:
             try:
-                count = os.write(self._feed, self._stdin)
+                count = os.write(self._feed, self._stdin) if self._stdin else 0
             except BlockingIOError:
                 return
             except BrokenPipeError:

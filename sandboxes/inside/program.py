@@ -171,6 +171,22 @@ def keep_alive() -> None:
     _API.Py_IncRef(ctypes.py_object(gc.get_objects()))
 
 
+def rehearse() -> None:
+    """Runs a program that does nothing, up to the search for what it has left.
+
+    What any program writes to memory (caches, pages that a fork shares) is written by then.
+    """
+    # From here on the collector has only what the program makes, and so has the search at its end.
+    gc.freeze()
+    state = sys.argv, sys.orig_argv, sys.excepthook
+    program = _code(["-c", "pass"])
+    assert program
+    function, *arguments = program.args
+    function(*arguments)
+    _has_work_left()
+    sys.argv, sys.orig_argv, sys.excepthook = state
+
+
 def _can_end_at_once() -> bool:
     """Writes out the streams; whether the interpreter's end would do nothing else that shows.
 

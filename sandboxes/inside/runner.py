@@ -19,19 +19,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sandboxes.inside import seccomp, workspace
-from sandboxes.inside.frames import MAX_PAYLOAD, SILENCE_S
+from sandboxes.inside.child import Child
+from sandboxes.inside.frames import MAX_FRAME, MAX_PAYLOAD, SILENCE_S
 from sandboxes.inside.leases import Disconnected, Lease, Listener
 from sandboxes.inside.pipes import OUTPUT_ROOM, Pipes
-from sandboxes.inside.program import keep_alive
+from sandboxes.inside.program import keep_alive, rehearse
 from sandboxes.inside.residue import Baseline
 from sandboxes.inside.settings import Settings, inside_digest
 from sandboxes.inside.streams import renew_streams
-from sandboxes.inside.warm import exec_command, landlock_rules
+from sandboxes.inside.warm import landlock_rules
 
 __all__ = ["Runner", "main"]
 
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
 _FIRST_LEASE_S = 120.0
+_REHEARSALS = 32
+"""After this many the interpreter has specialized the code and no longer writes to it."""
+
+_PAUSE_MS = 5.0
+"""Silence of a client after which a child is forked for its next command.
+
+One that asks sooner keeps the processor busy, or is about to reset, which ends a waiting child.
+"""
 
 
 class Runner:
@@ -39,7 +48,7 @@ class Runner:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._digest = settings, inside_digest()
-        size = MAX_PAYLOAD + OUTPUT_ROOM
+        size = MAX_FRAME + OUTPUT_ROOM
         memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         memory.madvise(mmap.MADV_DONTFORK)
         self._memory, self._buffer = memory, memoryview(memory)
@@ -48,6 +57,8 @@ class Runner:
         if settings.seccomp:
             self._rules = landlock_rules((*settings.folders, "/dev"))
         self._baseline = self._first_state()
+        self._limits = settings.limits
+        self._child: Child | None = None
 
     def serve(self) -> None:
         """Runs until the sandbox has had its last lease.
@@ -78,7 +89,9 @@ class Runner:
 
     def _answer(self, lease: Lease) -> None:
         """Serves one request. Raises Disconnected at the end of the lease or for a bad one."""
-        header, payload = lease.receive(self._buffer[:MAX_PAYLOAD])
+        if not self._child and not lease.has_request(_PAUSE_MS):
+            self._child = self._new_child()
+        header, payload = lease.receive(self._buffer[:MAX_FRAME])
         operation = header.get("op")
         try:
             if operation == "run":
@@ -137,23 +150,15 @@ class Runner:
         self, lease: Lease, header: Mapping[str, Any], payload: memoryview
     ) -> None:
         job_size, timeout_s = int(header["job"]), float(header["timeout_s"])
-        # The owner of a pipe may open it by its name: /dev/stdout, for one.
-        with self._as_commands():
-            pipes = Pipes(payload[job_size:], self._buffer[MAX_PAYLOAD:])
-        job = _memory_file(payload[:job_size])
-        begun = time.monotonic()
-        child = os.fork()
-        if not child:
-            # Outside of `try`: the command ends all frames, and their clean-up is not its own.
-            exec_command(job, pipes.inner, self._settings, self._rules)
+        child = self._start(payload[:job_size])
         try:
-            os.close(job)
-            pipes.close_inner()
-            status, wall_s = self._wait_for(child, begun, timeout_s, pipes, lease)
-            pipes.drain()
+            stdin = payload[job_size:]
+            status, wall_s = self._wait_for(child, stdin, timeout_s, lease)
+            child.pipes.drain()
         finally:
-            pipes.close()
+            child.close()
 
+        pipes = child.pipes
         stdout, stderr = pipes.output
         answer = {
             "status": None if pipes.late else status,
@@ -164,42 +169,68 @@ class Runner:
         }
         lease.send(answer, stdout, stderr)
 
+    def _new_child(self) -> Child:
+        # The owner of a pipe may open it by its name: /dev/stdout, for one.
+        with self._as_commands():
+            pipes = Pipes(self._buffer[MAX_FRAME:])
+        return Child(pipes, self._settings, self._limits, self._rules)
+
+    def _start(self, job: memoryview) -> Child:
+        """A child that becomes the command; a waiting one if there is one."""
+        child, self._child = self._child, None
+        if child:
+            try:
+                child.start(job)
+                return child
+            except BrokenPipeError:
+                # Whatever ended it, the kernel for want of memory for one, was no command's doing.
+                self._end(child.pid)
+                child.close()
+        child = self._new_child()
+        # One that cannot be set up is a command that cannot start.
+        with contextlib.suppress(BrokenPipeError):
+            child.start(job)
+        return child
+
     def _wait_for(
-        self, child: int, begun: float, timeout_s: float, pipes: Pipes, lease: Lease
+        self, child: Child, stdin: memoryview, timeout_s: float, lease: Lease
     ) -> tuple[int | None, float]:
         """Waits for a command's end or deadline; its status and wall-clock seconds.
 
         Raises Disconnected if the lease ends first. No process is left in either case.
         """
+        begun = time.monotonic()
         try:
-            pipes.watch(child, begun + timeout_s, lease)
+            child.pipes.watch(stdin, child.end, begun + timeout_s, lease)
             wall_s = time.monotonic() - begun
             if wall_s > timeout_s - SILENCE_S:
                 # Killing a crowd of heavy processes may outlast a client's patience.
                 lease.send({"ending": True})
         finally:
-            # Also if the lease ends first: a child that is not yet the commands' user is
-            # reached by its number alone.
-            status = self._end(child)
+            status = self._end(child.pid)
         return status, wall_s
 
     def _end(self, child: int | None = None) -> int | None:
-        """Kills every process of the sandbox; the child's status."""
+        """Ends every process of the sandbox; the child's status."""
         status = None
-        if child is not None:
-            with contextlib.suppress(PermissionError, ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
         # A process may fork while it is killed, so this repeats until nothing is left to wait for.
+        # Orphans become children of this process, so no child means no process, and no kill.
         while True:
-            self._kill_all()
             try:
-                pid, code = os.waitpid(-1, 0)
+                pid, code = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    self._kill_all(child if status is None else None)
+                    pid, code = os.waitpid(-1, 0)
             except ChildProcessError:
                 return status
             if pid == child:
                 status = os.waitstatus_to_exitcode(code)
 
-    def _kill_all(self) -> None:
+    def _kill_all(self, child: int | None) -> None:
+        # A child that is not yet the commands' user is reached by its number alone.
+        if child is not None:
+            with contextlib.suppress(PermissionError, ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         if not self._settings.owns_namespace:
             for pid in _children():
                 with contextlib.suppress(ProcessLookupError):
@@ -227,7 +258,10 @@ class Runner:
 
     def _clean(self) -> None:
         """Leaves nothing of a lease. Raises OSError if something is left all the same."""
-        self._end()
+        child, self._child = self._child, None
+        self._end(child.pid if child else None)
+        if child:
+            child.close()
         with self._as_commands():
             for folder in self._settings.folders:
                 workspace.wipe(folder)
@@ -253,14 +287,6 @@ class Runner:
             if uid >= 0:
                 os.seteuid(0)
                 os.setegid(0)
-
-
-def _memory_file(content: memoryview) -> int:
-    fd = os.memfd_create("input")
-    while content:
-        content = content[os.write(fd, content) :]
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
 
 
 def _children() -> list[int]:
@@ -295,6 +321,8 @@ def main(arguments: Sequence[str]) -> None:
     keep_alive()
     # Not among those: what waits in a stream is written when it is freed.
     renew_streams()
+    for _ in range(_REHEARSALS):
+        rehearse()
     gc.freeze()
     with contextlib.suppress(TimeoutError):
         runner.serve()

@@ -14,6 +14,7 @@ __all__ = ["INSIDE", "START", "Settings", "hidden_modules", "inside_digest"]
 
 INSIDE = (
     "__init__.py",
+    "child.py",
     "frames.py",
     "hidden_modules.txt",
     "imports.py",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _signal  # pyright: ignore[reportMissingImports]
-import contextlib
 import ctypes
 import json
 import os
@@ -11,10 +10,10 @@ import resource
 import site
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from sandboxes.inside.program import Program, as_program
+from sandboxes.inside.program import Program, as_program, rehearse
 from sandboxes.inside.settings import Settings
 
 __all__ = ["exec_command", "landlock_rules"]
@@ -26,44 +25,69 @@ _CREATE, _ADD, _CONFINE = 444, 445, 446
 
 _BENEATH, _WRITE, _MOVE = 1, 1 << 1, 1 << 13
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_prctl, _syscall = _LIBC.prctl, _LIBC.syscall
+_scan = json.JSONDecoder().scan_once
+"""The part of `json.loads` in C; that in Python writes to 80 shared pages, each a page fault."""
 
 
 def exec_command(
-    job: int, stdio: Sequence[int], settings: Settings, rules: int
+    job: int,
+    gate: int,
+    stdio: Sequence[int],
+    settings: Settings,
+    limits: Mapping[int, int],
+    rules: int,
 ) -> NoReturn:
     """Turns this process into the command that is described in the file `job`; never returns.
 
-    The job is JSON: argv, cwd (relative to the work folder). The environment is the runner's own.
+    The job is JSON: argv, cwd (relative to the work folder). It is complete when a byte can be read
+    from `gate`; the process ends if that is closed instead. The environment is the runner's own,
     `rules` are those of `landlock_rules`. Raises Program for one in Python: the runner's frames
     end, and then it runs.
     """
     try:
-        request = json.loads(os.pread(job, os.fstat(job).st_size, 0))
-        _confine(stdio, settings, rules)
-        program = _start(settings, request["argv"], request["cwd"])
+        _confine(stdio, (job, gate), settings.uid, limits, rules)
+        rehearse()
+        if not os.read(gate, 1):
+            os._exit(_CANNOT_START)
+        text = os.pread(job, os.fstat(job).st_size, 0).decode()
+        request = _scan(text, 0)[0]
+        argv, cwd = request["argv"], request["cwd"]
+        os.close(job)
+        os.close(gate)
+        program = _start(settings, argv, cwd)
     except BaseException:  # noqa: BLE001 - the child must never return into the runner's code
         os._exit(_CANNOT_START)
     raise program
 
 
-def _confine(stdio: Sequence[int], settings: Settings, rules: int) -> None:
-    """Gives up all that is the runner's."""
+def _confine(
+    stdio: Sequence[int],
+    kept: Sequence[int],
+    uid: int,
+    limits: Mapping[int, int],
+    rules: int,
+) -> None:
+    """Gives up all that is the runner's, but the descriptors in `kept`."""
     os.setsid()
     for number, fd in enumerate(stdio):
         os.dup2(fd, number)
     # Read before the command's own limit replaces it: descriptors may lie above that.
     max_fds = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    _drop_privileges(settings)
+    _drop_privileges(uid, limits)
     if rules >= 0 and _landlock(_CONFINE, rules, 0) < 0:
         raise OSError(ctypes.get_errno(), "cannot be confined")
-    os.closerange(3, max_fds)
+    lowest = 3
+    for fd in (*sorted(kept), max_fds):
+        os.closerange(lowest, fd)
+        lowest = fd + 1
     os.umask(0o022)
 
 
 def _start(settings: Settings, argv: list[str], cwd: str) -> Program:
     """Executes a command, or gives the program that this interpreter can run for it."""
     try:
-        os.chdir(os.path.join(settings.work, cwd))
+        os.chdir(f"{settings.work}/{cwd}")
         if argv[0] == "python":
             return _python(argv[1:])
         # Python ignores these signals, and what is executed would inherit that.
@@ -87,20 +111,21 @@ def _python(arguments: list[str]) -> Program:
     return program
 
 
-def _drop_privileges(settings: Settings) -> None:
-    for number, value in settings.limits.items():
+def _drop_privileges(uid: int, limits: Mapping[int, int]) -> None:
+    for number, value in limits.items():
         resource.setrlimit(number, (value, value))
-    uid = settings.uid
     if uid >= 0:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
     # Only a dumpable process may write its own oom_score_adj, and the runner is not one.
-    _LIBC.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
-    with contextlib.suppress(OSError):
+    _prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+    try:
         score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         os.write(score, b"1000")
         os.close(score)
+    except OSError:
+        pass
 
 
 def landlock_rules(folders: Sequence[str]) -> int:
@@ -124,4 +149,4 @@ def landlock_rules(folders: Sequence[str]) -> int:
 
 
 def _landlock(call: int, *arguments: int | bytes | None) -> int:
-    return _LIBC.syscall(call, *arguments)
+    return _syscall(call, *arguments)

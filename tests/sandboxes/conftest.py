@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -15,6 +16,9 @@ from sandboxes.backends import bubblewrap
 from sandboxes.backends.containers import boot
 from sandboxes.image.images import prepare_image
 from tests.sandboxes.compose_project import no_other
+
+WAITING_S = 0.03
+"""After this time a sandbox that nobody asks for anything has a child that waits for a command."""
 
 BACKENDS = ("local", "unsafe", pytest.param("docker", marks=pytest.mark.docker))
 
@@ -35,6 +39,7 @@ def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
 def sandbox(pool: SandboxPool) -> Iterator[Sandbox]:
     """A lease of its own for each test."""
     with pool.lease() as leased:
+        time.sleep(WAITING_S)
         yield leased
 
 
@@ -55,6 +60,7 @@ def jails(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
 def jail(jails: SandboxPool) -> Iterator[Sandbox]:
     """A lease of its own for each test, in a sandbox that isolates."""
     with jails.lease() as leased:
+        time.sleep(WAITING_S)
         yield leased
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
 from sandboxes import Sandbox
 from sandboxes.inside.imports import PRELOADED
+from tests.sandboxes.conftest import WAITING_S
 from tests.sandboxes.programs import PROGRAMS, Program, code
 
 
@@ -16,6 +18,8 @@ def outcome(
 ) -> tuple[int | None, *tuple[str, ...]]:
     """Status, output and errors of a program; addresses of objects are left out."""
     sandbox.reset()
+    # Long enough for a child to be forked ahead, which is what most commands become.
+    time.sleep(WAITING_S)
     if program.files:
         sandbox.write(program.files)
     argv = [interpreter, *program.argv]
