@@ -26,7 +26,7 @@ _CREATE, _ADD, _CONFINE = 444, 445, 446
 _BENEATH, _WRITE, _MOVE = 1, 1 << 1, 1 << 13
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _prctl, _syscall = _LIBC.prctl, _LIBC.syscall
-_scan = json.JSONDecoder().scan_once
+_scan = json.JSONDecoder().scan_once  # pyright: ignore[reportAttributeAccessIssue]
 """The part of `json.loads` in C; that in Python writes to 80 shared pages, each a page fault."""
 
 
