@@ -17,18 +17,16 @@ from sandboxes.tools.soak_rounds import descendants
 
 
 def uids_of_runners() -> list[int]:
-    """Kernel's user ids of the processes in bubblewrap's sandboxes, which this process started."""
-    found = []
+    """Kernel's user ids of the runners in bubblewrap's sandboxes, which this process started."""
+    runners: dict[str, tuple[str, int]] = {}
     for pid in descendants():
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         if words[0] == b"/usr/bin/python3" and START.encode() in words:
-            status = Path(f"/proc/{pid}/status").read_text()
-            found += [
-                int(line.split()[1])
-                for line in status.splitlines()
-                if line[:4] == "Uid:"
-            ]
-    return found
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            status = dict(line.split(":", 1) for line in lines)
+            runners[str(pid)] = (status["PPid"].strip(), int(status["Uid"].split()[0]))
+    # The others are children that wait for a command.
+    return [uid for parent, uid in runners.values() if parent not in runners]
 
 
 @pytest.mark.skipif(bool(local.available()), reason=f"local: {local.available()}")
