@@ -164,6 +164,8 @@ class TrainConfig:
     | save_every | steps between checkpoints |
     | keep_checkpoints | how many of the newest are kept |
     | tracker | where metrics go besides the run folder: an installed package |
+    | profile | measure seconds and tokens of each stage of a step: in the metrics, printed at |
+    | | the end, in the report |
     | plan | print what the run would cost, and stop |
     | resume | continue the run `name` (empty: the newest) from its last checkpoint |
     """
@@ -201,6 +203,7 @@ class TrainConfig:
     save_every: int = 10
     keep_checkpoints: int = 2
     tracker: Literal["none", "trackio", "wandb"] = "none"
+    profile: bool = False
     plan: bool = False
     resume: bool = False
 

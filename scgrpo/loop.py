@@ -35,6 +35,7 @@ from scgrpo.runs.log import (
     progress,
     read_metrics,
 )
+from scgrpo.runs.stages import StageProfile, describe_stages, recording, stage
 from scgrpo.step_log import (
     describe_step,
     describe_validation,
@@ -107,6 +108,7 @@ class TrainingLoop:
         self._collapse = CollapseMonitor(rows)
         self._errors = ErrorMonitor(rows)
         self._skipped = 0
+        self._profile = StageProfile() if config.profile else None
         self.policy = open_policy(
             config,
             self.model,
@@ -179,13 +181,21 @@ class TrainingLoop:
             try:
                 self._validate(metrics)
                 while self.step < total:
-                    self._one_step(metrics, bar)
-                    if self.step % self.config.save_every == 0 or self.step == total:
-                        self.checkpoints.save()
+                    with recording(self._profile):
+                        self._one_step(metrics, bar)
+                        if (
+                            self.step % self.config.save_every == 0
+                            or self.step == total
+                        ):
+                            with stage("checkpoint"):
+                                self.checkpoints.save()
                     self._validate(metrics)
             except (KeyboardInterrupt, TrainingError, SandboxError, PeerLostError):
                 self._save_unsaved()
                 raise
+        if is_main and self.config.profile:
+            stages = describe_stages(read_metrics(self.run / METRICS))
+            logger.info("stages of a step:\n%s", stages)
 
     def _save_unsaved(self) -> None:
         """Saves the steps since the last save, before a failure passes on."""
@@ -200,10 +210,11 @@ class TrainingLoop:
         """Plays the step's groups, learns from them and logs it."""
         step = self.step + 1
         started = time.monotonic()
-        with full_parameters(self.model):
+        with full_parameters(self.model), stage("waiting"):
             tasks, episodes, rounds = self._groups(step)
         self.policy.sleep()
-        self._keep(step, episodes)
+        with stage("log"):
+            self._keep(step, episodes)
         played = time.monotonic()
         log = self._episode_log(episodes, rounds)
 
@@ -220,8 +231,12 @@ class TrainingLoop:
             self._collapse.check(step, log)
             self._errors.check(step, log)
             if metrics is not None:
-                write_credit(credit_path(self.run, step), update.credit_rows)
-                metrics.write(step, **log)
+                with stage("log"):
+                    write_credit(credit_path(self.run, step), update.credit_rows)
+                    # What comes after this is in the next step's row.
+                    if self._profile is not None:
+                        log |= self._profile.log()
+                    metrics.write(step, **log)
             self.checkpoints.finish_step(step)
 
         bar.advance(1, describe_step(log))
@@ -323,7 +338,8 @@ class TrainingLoop:
         # Skips count only in a row: one finite gradient shows that the run can learn.
         was_skipped = update.log.get("train/skipped")
         self._skipped = self._skipped + 1 if was_skipped else 0
-        self.policy.sync_weights()
+        with stage("weight_sync"):
+            self.policy.sync_weights()
 
         for i, task in enumerate(tasks):
             of_task = episodes[i * size : (i + 1) * size]

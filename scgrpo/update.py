@@ -27,6 +27,7 @@ from scgrpo.models.forward import BatchForward
 from scgrpo.models.packing import TokenIds, prompt_ids
 from scgrpo.models.scoring import token_scores
 from scgrpo.policies.chat import Chat
+from scgrpo.runs.stages import stage
 from scgrpo.teachers.prompt_ids import Solution, gold_prompts
 from scgrpo.training.optimizer import MasterAdamW
 
@@ -109,7 +110,8 @@ class PolicyUpdate:
         if self.algorithm.distill is not None:
             log |= self._distill(forward, self.algorithm.distill, log)
 
-        norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
+        with stage("optimizer"):
+            norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
         log["train/gradient_norm"] = norm
         log["train/lr"] = lr
         # The optimizer leaves the weights as they are if the norm is not finite.
@@ -190,12 +192,13 @@ class PolicyUpdate:
         loss = entropy_sum = mismatch = capped = tokens = 0.0
         entropy: dict[int, Tensor] = {}
         for pack in forward.take(_rows_with_gradient(credit.advantage)):
-            logprobs, pack_entropy = token_scores(
-                forward.head,
-                pack.states,
-                forward.targets(pack.rows),
-                known=pack.scores,
-            )
+            with stage("student_forward"):
+                logprobs, pack_entropy = token_scores(
+                    forward.head,
+                    pack.states,
+                    forward.targets(pack.rows),
+                    known=pack.scores,
+                )
             gap = logprobs.detach() - forward.old_logprobs(pack.rows)
             ratio = gap.exp().clamp(max=self.importance_cap)
             part = self._surrogate(
@@ -206,7 +209,8 @@ class PolicyUpdate:
                 credit,
                 ratio,
             )
-            part.backward()
+            with stage("backward", len(logprobs)):
+                part.backward()
 
             loss += part.item()
             entropy_sum += pack_entropy.sum().item()
@@ -323,12 +327,14 @@ class PolicyUpdate:
                 raise ValueError(
                     "distillation from the solution: got no PolicyUpdate.solution"
                 )
-            prompts = gold_prompts(
-                self.chat,
-                self.limits,
-                episodes,
-                self.solution,
-            )
+            with stage("references") as references_stage:
+                prompts = gold_prompts(
+                    self.chat,
+                    self.limits,
+                    episodes,
+                    self.solution,
+                )
+                references_stage.add(sum(map(len, prompts.values())))
             return prompts, len(episodes)
 
         # A row without a verified peer has no teacher, and is not missing one.

@@ -29,6 +29,7 @@ from evals.report.tables import Table
 from evals.statistics import Estimate
 from scgrpo.runs.folders import CONFIG
 from scgrpo.runs.log import read_metrics
+from scgrpo.runs.stages import HEADER, STAGES, stage_lines
 
 __all__ = ["MAX_BYTES", "page"]
 
@@ -49,13 +50,15 @@ ERRORS = "errors/"
 
 @dataclass(frozen=True)
 class RunSection:
-    """What the page shows of one run; all but the first two are empty without an evaluation.
+    """What the page shows of one run.
 
-    `notes` are of errored episodes and of a model that was left out.
+    `stages` is empty without a profile, what follows without an evaluation. `notes` are of errored
+    episodes and of a model that was left out.
     """
 
     label: str
     about: str
+    stages: Sequence[Sequence[str]] = ()
     sampling: str = ""
     header: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
@@ -78,6 +81,8 @@ def page(runs: Sequence[Path], *, episodes: int = 200) -> str:
     values = {
         "title": f"{', '.join(by_label)}: training, evaluation, credit",
         "runs": sections,
+        "stage_header": HEADER,
+        "stage_meaning": STAGES,
         "curves": _curves(metrics),
         "comparison": _comparison(runs) if len(runs) > 1 else None,
     }
@@ -152,9 +157,10 @@ def _labels(runs: Sequence[Path]) -> dict[str, Path]:
 
 def _section(label: str, run: Path, metrics: Sequence[Mapping[str, Any]]) -> RunSection:
     about = f"{_env(run)}, {len(metrics)} steps"
+    stages = stage_lines(metrics)
     path = newest_report(run / "evals")
     if path is None:
-        return RunSection(label, about)
+        return RunSection(label, about, stages)
 
     report = load(path)
     table = wide_table(report.rows)
@@ -165,6 +171,7 @@ def _section(label: str, run: Path, metrics: Sequence[Mapping[str, Any]]) -> Run
     return RunSection(
         label,
         about,
+        stages,
         report.provenance.get("sampling", ""),
         table.header,
         table.lines,

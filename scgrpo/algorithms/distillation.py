@@ -29,6 +29,7 @@ from transformers import PreTrainedModel
 
 from scgrpo.models.packing import TokenIds, prompt_ids
 from scgrpo.models.paths import logits_head
+from scgrpo.runs.stages import stage
 
 if TYPE_CHECKING:
     from scgrpo.models.forward import BatchForward
@@ -128,15 +129,18 @@ def distillation_loss(
         # A rank without rows in this pack still takes part in the sharded model's passes.
         student_prompt = student_prompts[rows[0]] if rows else key
         teacher_prompt = key[len(student_prompt) :]
-        with torch.no_grad():
+        teacher_tokens = forward.pack_tokens(teacher_prompt, rows)
+        with torch.no_grad(), stage("teacher_forward", teacher_tokens):
             teacher_states = forward.states(rows, teacher_prompt, teacher)
-        student_states = forward.states(rows, student_prompt)
-        divergence, logprobs = token_divergences(
-            options.divergence,
-            student=(forward.head, student_states),
-            teacher=(teacher_head, teacher_states),
-            targets=forward.targets(rows),
-        )
+        # Both output layers in one.
+        with stage("student_forward", forward.pack_tokens(student_prompt, rows)):
+            student_states = forward.states(rows, student_prompt)
+            divergence, logprobs = token_divergences(
+                options.divergence,
+                student=(forward.head, student_states),
+                teacher=(teacher_head, teacher_states),
+                targets=forward.targets(rows),
+            )
 
         mismatch = logprobs - forward.old_logprobs(rows)
         mask = forward.batch.action_mask[rows]
@@ -146,7 +150,8 @@ def distillation_loss(
             ratio = mismatch.exp().clamp(max=importance_cap)
             scale = scale * ratio
         loss = (scale * divergence).sum()
-        loss.backward()
+        with stage("backward", len(divergence)):
+            loss.backward()
         sums = _add(sums, loss, divergence.detach(), mismatch)
     return sums
 

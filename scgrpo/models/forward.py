@@ -35,6 +35,7 @@ from scgrpo.models.scoring import (
     token_scores,
 )
 from scgrpo.policies.chat import Chat
+from scgrpo.runs.stages import stage
 from scgrpo.teachers.prompt_ids import reference_prompts
 
 __all__ = ["BatchForward", "Pack"]
@@ -117,7 +118,8 @@ class BatchForward:
             scores = self._lookup_scores(pack.rows)
             if scores is None:
                 targets = self.targets(pack.rows)
-                scores = token_scores(self.head, pack.states, targets)
+                with stage("student_forward"):
+                    scores = token_scores(self.head, pack.states, targets)
                 self._store_scores(pack.rows, scores)
             entropy_of = self.by_row(pack.rows, scores.entropy)
             for row, values in entropy_of.items():
@@ -144,16 +146,19 @@ class BatchForward:
 
         for prompt, together in self.packs(conditioned):
             # A dummy pack runs too: under FSDP its pass keeps the ranks in step.
-            teacher = self.states(together, prompt)
+            with stage("teacher_forward", self.pack_tokens(prompt, together)):
+                teacher = self.states(together, prompt)
             if not together:
                 continue
             student = torch.cat([student_states[row] for row in together])
-            kl, scores = divergence(
-                self.head,
-                teacher,
-                student,
-                self.targets(together),
-            )
+            # Both output layers in one.
+            with stage("teacher_forward"):
+                kl, scores = divergence(
+                    self.head,
+                    teacher,
+                    student,
+                    self.targets(together),
+                )
             self._store_scores(together, scores)
             kl_of = self.by_row(together, kl)
             for row, values in kl_of.items():
@@ -235,14 +240,17 @@ class BatchForward:
         and those whose input would be too long.
         """
         group = self.batch.group.tolist()
-        return reference_prompts(
-            self._chat,
-            self._limits,
-            self.episodes,
-            group,
-            references,
-            drawn,
-        )
+        with stage("references") as references_stage:
+            prompts = reference_prompts(
+                self._chat,
+                self._limits,
+                self.episodes,
+                group,
+                references,
+                drawn,
+            )
+            references_stage.add(sum(map(len, prompts.values())))
+        return prompts
 
     def targets(self, rows: list[int]) -> Tensor:
         """(A,) action tokens of the rows."""
@@ -269,7 +277,7 @@ class BatchForward:
         """
         missing = [row for row in rows if row not in self._cached_rows]
         for prompt, together in self.packs(self._prompts(missing)) if missing else ():
-            tokens = self._graph_tokens + self._pack_tokens(prompt, together)
+            tokens = self._graph_tokens + self.pack_tokens(prompt, together)
             keep = tokens <= self._cached_forward_tokens and not self._ranks.sharded
             with torch.set_grad_enabled(keep):
                 pack = self._read(together, prompt)
@@ -289,7 +297,8 @@ class BatchForward:
             shares_prompts=self._shares_prompts,
         )
 
-    def _pack_tokens(self, prompt: TokenIds, rows: Sequence[int]) -> int:
+    def pack_tokens(self, prompt: TokenIds, rows: Sequence[int]) -> int:
+        """How many tokens the model reads if these rows go through it together."""
         tokens = len(prompt) * (1 if self._shares_prompts else len(rows))
         for row in rows:
             ids, _ = ids_to_read(self.episodes[row])
@@ -305,7 +314,8 @@ class BatchForward:
         return states
 
     def _read(self, rows: list[int], prompt: TokenIds) -> Pack:
-        return Pack(rows, self.states(rows, prompt))
+        with stage("student_forward", self.pack_tokens(prompt, rows)):
+            return Pack(rows, self.states(rows, prompt))
 
     def _prompts(self, rows: Sequence[int]) -> dict[int, TokenIds]:
         return {row: prompt_ids(self.episodes[row]) for row in rows}

@@ -19,6 +19,7 @@ from scgrpo.models.paths import choose_path, logits_head
 from scgrpo.models.prepared import PreparedLinear
 from scgrpo.policies.chat import Chat, Turn
 from scgrpo.policies.chat_options import ChatOptions
+from scgrpo.runs.stages import stage
 
 __all__ = ["HFPolicy", "PolicyClosed"]
 
@@ -266,17 +267,20 @@ class HFPolicy:
             draw = request.draws[len(request.sampled)]
             draws.append(draw)
 
-        states = self._slots.feed(feeds)  # (R, D)
-        logits = self._head(states).float()
-        tokens, logprobs = _sample(
-            logits,
-            torch.tensor(draws, device=device),
-            greedy=self.temperature == 0.0,
-        )
+        counts = [len(feed.ids) for feed in feeds]
+        with stage(_stage_of(counts), sum(counts)):
+            states = self._slots.feed(feeds)  # (R, D)
+        with stage("sampling", len(running)):
+            logits = self._head(states).float()
+            tokens, logprobs = _sample(
+                logits,
+                torch.tensor(draws, device=device),
+                greedy=self.temperature == 0.0,
+            )
 
-        results = zip(running, tokens.tolist(), logprobs.tolist(), strict=True)
-        for request, token, logprob in results:
-            self._add_token(request, token, logprob)
+            results = zip(running, tokens.tolist(), logprobs.tolist(), strict=True)
+            for request, token, logprob in results:
+                self._add_token(request, token, logprob)
         self._running = [request for request in running if not request.finished]
 
     def _add_token(self, request: _Request, token: int, logprob: float) -> None:
@@ -304,6 +308,13 @@ def _sampling_head(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
         return PreparedLinear([head])
     except ValueError:
         return head
+
+
+def _stage_of(counts: Sequence[int]) -> str:
+    """The stage in which rows read that many tokens each."""
+    if max(counts) == 1:
+        return "decode"
+    return "mixed" if min(counts) == 1 else "prefill"
 
 
 def _sample(logits: Tensor, draws: Tensor, *, greedy: bool) -> tuple[Tensor, Tensor]:

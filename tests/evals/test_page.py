@@ -227,6 +227,22 @@ def test_errored_episodes_have_curves_by_cause_and_a_warning_below_the_table(run
     assert text.count("Errored episodes of") == 1
 
 
+def test_a_profile_is_a_table_of_stages(run):
+    assert "stages of a step" not in page([run])
+    path = run / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row |= {"profile/decode/wall_s": 3.0, "profile/decode/processor_s": 4.5}
+        row |= {"profile/decode/tokens": 600.0}
+        row |= {"profile/other/wall_s": 1.0, "profile/other/processor_s": 0.5}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = page([run])
+    assert "stages of a step" in text
+    cells = ["3.00", "75.0 %", "1.50", "600", "200"]
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in text
+    assert "<dt>student forward</dt>" in text
+
+
 def test_without_credit_evaluation_or_episodes_the_page_says_so(tmp_path):
     bare = make_run(tmp_path / "bare", credit=False)
     text = page([bare])

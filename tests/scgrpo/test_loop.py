@@ -411,3 +411,75 @@ def test_a_teacher_of_another_tokenizer_is_refused(tiny, config, one_thread, tmp
             one_thread,
             tiny,
         )
+
+
+def test_a_profile_covers_the_step_and_counts_its_tokens(
+    tiny, config, tmp_path, caplog
+):
+    caplog.set_level("INFO", "scgrpo.loop")
+    run = new_run(tmp_path, "run")
+    with Rollouts("toy_guess", LIMITS, threads=8) as play:
+        learn(run, replace(config, algo="grpo", profile=True), play, tiny)
+    rows = read_metrics(run / "metrics.jsonl")
+    learned = 0
+    for row in rows:
+        profile = {key: row[key] for key in row if key.startswith("profile/")}
+        walls = {k: v for k, v in profile.items() if k.endswith("/wall_s")}
+        # What was saved after the step before is in this row.
+        step_s = row["time/rollout_s"] + row["time/update_s"]
+        step_s += walls.get("profile/checkpoint/wall_s", 0)
+        assert step_s * 0.98 <= sum(walls.values()) <= 1.1 * step_s + 0.05
+        assert walls["profile/other/wall_s"] < 0.2 * step_s
+
+        path = run / "episodes" / f"step-{row['step']:06d}.jsonl"
+        episodes = list(read_episodes(path))
+        sampled = sum(turn.length for e in episodes for turn in e.turns)
+        assert profile["profile/sampling/tokens"] == sampled
+        fed = sum(len(e.token_ids) - 1 for e in episodes)
+        # The first episode of a prompt reads it, the others its last token alone.
+        prompts = [e.segments[0].token_ids for e in episodes]
+        fed -= sum(len(ids) - 1 for ids in prompts)
+        fed += sum(len(ids) - 1 for ids in set(prompts))
+        stages = ("prefill", "mixed", "decode")
+        assert sum(profile.get(f"profile/{name}/tokens", 0) for name in stages) == fed
+
+        backward = profile.get("profile/backward/tokens", 0)
+        assert backward == row["train/tokens"]
+        learned += backward
+    assert learned > 0
+    assert ["profile/checkpoint/wall_s" in row for row in rows] == [
+        *(False, False, True, False)
+    ]
+    assert "stages of a step:\nstage " in caplog.text
+
+
+def test_without_a_profile_the_log_is_as_it_was(
+    tiny, config, one_thread, tmp_path, caplog
+):
+    caplog.set_level("INFO", "scgrpo.loop")
+    config = replace(config, max_steps=2)
+    plain, profiled = new_run(tmp_path, "plain"), new_run(tmp_path, "profiled")
+    learn(plain, config, one_thread, tiny)
+    assert "stages" not in caplog.text
+    learn(profiled, replace(config, profile=True), one_thread, tiny)
+    keys = [set(row) for row in told(plain)]
+    assert not any(key.startswith("profile/") for row in keys for key in row)
+    without = [
+        {key: value for key, value in row.items() if not key.startswith("profile/")}
+        for row in told(profiled)
+    ]
+    assert without == told(plain)
+
+
+def test_a_profile_knows_the_teachers_passes(tiny, config, one_thread, tmp_path):
+    run = new_run(tmp_path, "run")
+    learn(run, replace(config, profile=True), one_thread, tiny)
+    rows = read_metrics(run / "metrics.jsonl")
+    weighted = [row for row in rows if "credit/mean_d" in row]
+    assert weighted
+    for row in weighted:
+        read = row["profile/teacher_forward/tokens"]
+        # Each of these rows is read after its reference, one prompt for several of them.
+        assert read > row["profile/references/tokens"] / ROWS > 0
+        assert row["profile/teacher_forward/wall_s"] > 0
+        assert row["profile/student_forward/tokens"] > 0
