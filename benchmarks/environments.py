@@ -5,7 +5,6 @@ Both play the solution of the task, without a model: `reset`, `step` and the ver
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import Row, ratio_of_pairs
+from benchmarks import Goal, Row, comparison, measurement
 from benchmarks._peers import answering, environment
 from envs import registry
 from envs.base import TextEnv
@@ -22,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 REQUIREMENTS = ("gem-llm==0.1.0", "datasets==5.2.0", "skyrl-gym==0.4.0")
 ROUNDS = 15
 EPISODES = 200
+GOAL = Goal("<=", 1.0)
 
 
 def turns_of(
@@ -69,7 +69,7 @@ def calls_of_code(stack: ExitStack) -> Callable[[], float]:
     return lambda: 2 * play() / 23
 
 
-def main() -> list[Row]:
+def main(rounds: int | None = None) -> list[Row]:
     """Measures both in turn, round after round."""
     with ExitStack() as stack:
         # By peer, the name of our row and the function that plays it.
@@ -96,33 +96,18 @@ def main() -> list[Row]:
             print(f"[bench] the peers are left out: {error}", file=sys.stderr)
             theirs = {}
 
-        for _ in range(ROUNDS):
+        for _ in range(rounds or ROUNDS):
             for peer, (_, our_play) in ours.items():
                 their_play = theirs.get(peer, lambda: float("nan"))
                 pairs[peer].append((our_play(), their_play()))
 
     rows = []
     for peer, (name, _) in ours.items():
-        rows.append(_row(name, peer, pairs[peer], has_peer=peer in theirs))
+        times = [(1e6 * one, 1e6 * other) for one, other in pairs[peer]]
+        if peer in theirs:
+            row = comparison("environments", name, "us", times, peer, goal=GOAL)
+        else:
+            values = [one for one, _ in times]
+            row = measurement("environments", name, "us", values)
+        rows.append(row)
     return rows
-
-
-def _row(
-    name: str,
-    peer: str,
-    pairs: list[tuple[float, float]],
-    *,
-    has_peer: bool,
-) -> Row:
-    value = 1e6 * statistics.median(ours for ours, _ in pairs)
-    row = Row(
-        benchmark="environments",
-        name=name,
-        value=value,
-        unit="us",
-        ratio=None,
-        against=peer if has_peer else "",
-    )
-    if has_peer:
-        row["ratio"], row["interval"] = ratio_of_pairs(pairs)
-    return row

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import CLOCKS, Row, clocks, ratio_of_pairs
+from benchmarks import Goal, Row, clock_rows, clocks
 from envs.rollout import Limits
 from envs.types import Episode
 from evals.evaluation.episodes import evaluate
@@ -47,6 +47,7 @@ class Load:
 TINY = Load("a tiny model", Suite("toy_guess", 4, "id"), 24, 4, 15)
 DEFAULT = Load("the default model", Suite("toy_guess", 1, "id"), 8, 2, 5)
 THREADS = 32
+GOAL = Goal("<=", 1.05)
 LIMITS = Limits(turn_tokens=32, episode_tokens=1024)
 
 
@@ -78,16 +79,17 @@ def generate(policy: HFPolicy, episodes: Sequence[Episode]) -> None:
             future.result()
 
 
-def main() -> list[Row]:
+def main(rounds: int | None = None) -> list[Row]:
     """Plays, verifies, saves and counts. Needs the default model: the hub, pip or its cache."""
     with tempfile.TemporaryDirectory() as scratch:
         tiny = make_tiny(Path(scratch, "model"))
-        rows = measure(TINY, tiny, torch.float32)
-        rows += measure(DEFAULT, resolve_model("auto"), default_dtype())
+        rows = measure(TINY, tiny, torch.float32, rounds or TINY.rounds)
+        default = resolve_model("auto")
+        rows += measure(DEFAULT, default, default_dtype(), rounds or DEFAULT.rounds)
     return rows
 
 
-def measure(load: Load, weights: Path, dtype: torch.dtype) -> list[Row]:
+def measure(load: Load, weights: Path, dtype: torch.dtype, rounds: int) -> list[Row]:
     """Times an evaluation and its generation in turn, round after round."""
     suite = load.suite
     numbers = itertools.count()
@@ -119,28 +121,12 @@ def measure(load: Load, weights: Path, dtype: torch.dtype) -> list[Row]:
             return groups
 
         episodes = [episode for group in evaluation() for episode in group]
-        rounds = []
-        for _ in range(load.rounds):
+        times = []
+        for _ in range(rounds):
             whole = seconds(evaluation)
             alone = seconds(lambda: generate(policy, episodes))
-            rounds.append((whole, alone))
+            times.append((whole, alone))
 
-    rows = []
-    for i, clock in enumerate(CLOCKS):
-        name = f"{load.model}, {len(episodes)} episodes, {clock}"
-        rows.append(row(name, [(whole[i], alone[i]) for whole, alone in rounds]))
-    return rows
-
-
-def row(name: str, pairs: Sequence[tuple[float, float]]) -> Row:
-    """A row from the seconds of (the evaluation, its generation) in each round."""
-    ratio, interval = ratio_of_pairs(pairs)
-    return Row(
-        benchmark="evals",
-        name=name,
-        value=1000 * float(np.median([whole for whole, _ in pairs])),
-        unit="ms",
-        ratio=ratio,
-        against="generation alone",
-        interval=interval,
-    )
+    name = f"{load.model}, {len(episodes)} episodes"
+    against = "generation alone"
+    return clock_rows("evals", name, "ms", times, against, goal=GOAL)

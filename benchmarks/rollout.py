@@ -6,14 +6,14 @@ history prefilled again each time, and no episode goes on before the slowest is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks import Row, clocks, rate_rows
+from benchmarks import Goal, Row, clock_rows, clocks
 from envs import registry
 from envs.rollout import Limits
 from envs.types import Task
@@ -24,20 +24,25 @@ from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
 
 ROUNDS = 5
+GOAL = Goal(">=", 3.0)
 ENV, LEVEL = "toy_guess", 1
 TASKS, GROUP = 4, 8
 LIMITS = Limits(turn_tokens=48, episode_tokens=640)
 
 
-def main() -> list[Row]:
+def main(rounds: int | None = None) -> list[Row]:
     """Needs the default model: the hub, pip or its cache."""
     folder, dtype = resolve_model("auto"), default_dtype()
     model, tokenizer = load_model(folder, dtype=dtype)
     model.to(default_device())
     peer_model, _ = load_model(folder, dtype=dtype)
     peer_model.to(default_device())
-    slots = {"slots": TASKS * GROUP, "cache_tokens": LIMITS.episode_tokens}
-    with HFPolicy(model, tokenizer, **slots) as policy, Rollouts(ENV, LIMITS) as play:
+    with (
+        HFPolicy(
+            model, tokenizer, slots=TASKS * GROUP, cache_tokens=LIMITS.episode_tokens
+        ) as policy,
+        Rollouts(ENV, LIMITS) as play,
+    ):
         tasks = play.env.tasks("train", LEVEL)[:TASKS]
 
         def ours(seed: int) -> int:
@@ -50,19 +55,30 @@ def main() -> list[Row]:
             repeated = [task for task in tasks for _ in range(GROUP)]
             return turn_by_turn(peer_model, policy.chat, repeated)
 
-        rounds = []
-        for seed in range(ROUNDS + 1):
-            rounds.append((rates(ours, seed), rates(theirs, seed)))
+        times, tokens = [], []
         # The first round warms both up.
-        del rounds[0]
-    name = f"{TASKS} x {GROUP} episodes of up to 3 turns"
-    return rate_rows("rollout", name, rounds, "one generate() per turn")
+        for seed in range((rounds or ROUNDS) + 1):
+            count, seconds = timed(ours, seed)
+            their_count, their_seconds = timed(theirs, seed)
+            if seed:
+                times.append((seconds, their_seconds))
+                tokens.append((count, their_count))
+    return clock_rows(
+        "rollout",
+        f"{TASKS} x {GROUP} episodes of up to 3 turns",
+        "tokens/s",
+        times,
+        "one generate() per turn",
+        amounts=tokens,
+        goal=GOAL,
+    )
 
 
-def rates(rollout: Any, seed: int) -> np.ndarray:
-    """New tokens a second, by each of `CLOCKS`."""
+def timed(rollout: Callable[[int], int], seed: int) -> tuple[int, np.ndarray]:
+    """New tokens of a rollout, and its seconds by each of `CLOCKS`."""
     begun = clocks()
-    return rollout(seed) / (clocks() - begun)
+    tokens = rollout(seed)
+    return tokens, clocks() - begun
 
 
 def turn_by_turn(model: Any, chat: Chat, tasks: Sequence[Task]) -> int:

@@ -7,7 +7,6 @@ which both are neighbours in time, so a busy minute affects both. Its 95 % inter
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ from typing import Any
 
 import docker
 
-from benchmarks import Row, ratio_of_pairs
+from benchmarks import Goal, Row, comparison, measurement
 from benchmarks._sandbox_peers import peers
 from sandboxes import Sandbox, SandboxConfig, SandboxPool, open_pool
 from sandboxes.backends.containers import (
@@ -95,7 +94,7 @@ def episode(sandbox: Sandbox) -> None:
     sandbox.reset()
 
 
-def main() -> list[Row]:
+def main(rounds: int | None = None) -> list[Row]:
     """Needs a Docker engine."""
     cores = len(os.sched_getaffinity(0))
     config = SandboxConfig(backend="docker", size=2 * cores)
@@ -128,27 +127,39 @@ def main() -> list[Row]:
                     "docker exec": lambda: idle.exec_run(FRESH),
                     "cold docker run": lambda: cold_run(client),
                     **others,
-                }
+                },
+                rounds or ROUNDS,
             )
         pairs = [
             (fork_rate(floors), episode_rate(pool, 2 * cores))
-            for _ in range(RATE_ROUNDS)
+            for _ in range(rounds or RATE_ROUNDS)
         ]
-    forks, episodes = map(list, zip(*pairs, strict=True))
-    ideal = [rate / RUNS for rate in forks]
-    rows = [row(name, times[name], "ms") for name in times]
+    rates = [(episodes, forks / RUNS) for forks, episodes in pairs]
+    rows = [measurement("sandbox", name, "ms", times[name]) for name in times]
 
-    def compare(name: str, floor: str) -> None:
-        rows.append(row(name, times[name], "ms", times[floor], floor))
-
-    compare("run code", "fork and wait")
+    pairs = list(zip(times["run code"], times["fork and wait"], strict=True))
+    row = comparison(
+        "sandbox", "run code", "ms", pairs, "fork and wait", goal=Goal("<=", 1.3)
+    )
+    rows.append(row)
     for peer in ("docker exec", "cold docker run", *others):
-        compare(peer, "run code")
-        compare(peer, "run a fresh Python")
+        for name in ("run code", "run a fresh Python"):
+            is_goal = (peer, name) == ("docker exec", "run code")
+            row = comparison(
+                "sandbox",
+                name,
+                "ms",
+                list(zip(times[name], times[peer], strict=True)),
+                peer,
+                quotient="theirs / ours",
+                goal=Goal(">=", 20.0) if is_goal else None,
+            )
+            rows.append(row)
 
     name = f"episodes, {2 * cores} sandboxes, {cores} cores"
     against = f"{RUNS} forks each, {cores} cores"
-    rows.append(row(name, episodes, "1/s", ideal, against))
+    goal = Goal(">=", 0.8)
+    rows.append(comparison("sandbox", name, "1/s", rates, against, goal=goal))
     return rows
 
 
@@ -165,10 +176,12 @@ def own_labels() -> dict[str, Any]:
     return {**labels, OWNER_LABEL: owner(), POOL_LABEL: f"benchmark-{os.getpid()}"}
 
 
-def in_turn(actions: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
+def in_turn(
+    actions: Mapping[str, Callable[[], object]], rounds: int
+) -> dict[str, list[float]]:
     """Milliseconds of each action in each round; one that returns a float has timed itself."""
     times: dict[str, list[float]] = {name: [] for name in actions}
-    for number in range(ROUNDS + 1):
+    for number in range(rounds + 1):
         for name, action in actions.items():
             begun = time.perf_counter()
             result = action()
@@ -178,7 +191,7 @@ def in_turn(actions: Mapping[str, Callable[[], object]]) -> dict[str, list[float
             # The first round warms everything up.
             if number:
                 times[name].append(1000 * seconds)
-        print(f"\r[bench] sandbox: round {number} of {ROUNDS}", end="", file=sys.stderr)
+        print(f"\r[bench] sandbox: round {number} of {rounds}", end="", file=sys.stderr)
     print(file=sys.stderr)
     return times
 
@@ -214,25 +227,3 @@ def episode_rate(pool: SandboxPool, size: int) -> float:
     for thread in threads:
         thread.join()
     return sum(counts) / (time.perf_counter() - begun)
-
-
-def row(
-    name: str,
-    values: Sequence[float],
-    unit: str,
-    floor: Sequence[float] = (),
-    against: str = "",
-) -> Row:
-    """A line of the table; with a ratio to `floor`, of the same rounds, if there is one."""
-    line = Row(
-        benchmark="sandbox",
-        name=name,
-        value=statistics.median(values),
-        unit=unit,
-        ratio=None,
-        against=against,
-    )
-    if floor:
-        pairs = list(zip(values, floor, strict=True))
-        line["ratio"], line["interval"] = ratio_of_pairs(pairs)
-    return line

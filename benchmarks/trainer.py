@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -18,10 +17,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks import CLOCKS, Row, clocks, ratio_of_pairs
+from benchmarks import Goal, Row, clock_rows
+from benchmarks.tools.step import Step, with_both_outcomes
 from envs.rollout import Limits
-from envs.types import Episode, Stop, Verdict
-from scgrpo.algorithms.presets import GRPO, SC_GRPO, Algorithm
+from scgrpo.algorithms.presets import GRPO, SC_GRPO
 from scgrpo.credit.options import CreditOptions
 from scgrpo.credit.self_conditioned import SelfConditioned
 from scgrpo.models.load import default_device, default_dtype, load_model
@@ -30,9 +29,9 @@ from scgrpo.models.sources.folders import resolve_model
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
 from scgrpo.training.optimizer import MasterAdamW
-from scgrpo.update import PolicyUpdate
 
 ROUNDS = 5
+GOAL = Goal("<=", 1.10)
 ENV, LEVEL = "toy_guess", 1
 TASKS, GROUP = 2, 8
 LIMITS = Limits(turn_tokens=48, episode_tokens=640)
@@ -46,69 +45,33 @@ VOCABULARY, WIDTH = 49152, 64
 FEW, MANY = 1024, 4096
 
 
-@dataclass
-class Step:
-    """One algorithm's step on one model: episodes are played, then learned from.
-
-    `recorded` are the episodes whose update is timed, so that both algorithms get the same.
-    """
-
-    algorithm: Algorithm
-    policy: HFPolicy
-    play: Rollouts
-    recorded: Sequence[Episode]
-    optimizer: MasterAdamW
-
-    def rollout(self) -> list[Episode]:
-        """Plays a group of episodes of each task."""
-        tasks = self.play.env.tasks("train", LEVEL)[:TASKS]
-        return self.play(self.policy, tasks, group=GROUP, seed=0)
-
-    def update(self) -> dict[str, float]:
-        """Learns from the recorded episodes; returns what the update logs."""
-        trainer = PolicyUpdate(
-            model=self.policy.model,
-            chat=self.policy.chat,
-            algorithm=self.algorithm,
-            optimizer=self.optimizer,
-            rng=np.random.default_rng(0),
-            episode_tokens=LIMITS.episode_tokens,
-        )
-        groups = [i // GROUP for i in range(TASKS * GROUP)]
-        update = trainer.update(self.recorded, groups, lr=0.0)
-        self.policy.sync_weights()
-        return update.log
-
-    def seconds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Seconds of the rollout and of the update: on the wall, and of this process's cores."""
-        begun = clocks()
-        self.rollout()
-        played = clocks()
-        self.update()
-        return played - begun, clocks() - played
-
-
 def whole(parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Seconds of a step, from those of its rollout and its update."""
     rollout, update = parts
     return rollout + update
 
 
-def main() -> list[Row]:
+def main(rounds: int | None = None) -> list[Row]:
     """Needs the default model: the hub, pip or its cache."""
-    rows = steps(resolve_model("auto"))
+    rows = steps(resolve_model("auto"), rounds or ROUNDS)
     rows.append(memory())
     return rows
 
 
-def steps(folder: Path) -> list[Row]:
+def steps(folder: Path, rounds: int) -> list[Row]:
     """The whole step and the update alone."""
     model, tokenizer = load_model(folder, dtype=default_dtype())
     model.to(default_device())
-    slots = {"slots": TASKS * GROUP, "cache_tokens": LIMITS.episode_tokens}
     optimizer = MasterAdamW(model.parameters(), lr=1e-5)
-    with HFPolicy(model, tokenizer, **slots) as policy, Rollouts(ENV, LIMITS) as play:
-        grpo = Step(GRPO, policy, play, (), optimizer)
+    with (
+        HFPolicy(
+            model, tokenizer, slots=TASKS * GROUP, cache_tokens=LIMITS.episode_tokens
+        ) as policy,
+        Rollouts(ENV, LIMITS) as play,
+    ):
+        tasks = play.env.tasks("train", LEVEL)[:TASKS]
+        budget = LIMITS.episode_tokens
+        grpo = Step(GRPO, policy, play, tasks, GROUP, budget, optimizer)
         grpo = replace(grpo, recorded=with_both_outcomes(grpo.rollout()))
         by_name = {"GRPO": grpo}
         for name, algorithm in OURS.items():
@@ -123,45 +86,20 @@ def steps(folder: Path) -> list[Row]:
                 f"got different numbers of trained tokens, expected one: {tokens}"
             )
 
-        rounds = []
-        for _ in range(ROUNDS):
-            rounds.append({name: step.seconds() for name, step in by_name.items()})
+        times = []
+        for _ in range(rounds):
+            times.append({name: step.seconds() for name, step in by_name.items()})
 
     num_tokens = sum(len(e.token_ids) for e in grpo.recorded)
     what = f"{TASKS} x {GROUP} episodes, {num_tokens} tokens"
     rows = []
     for name in OURS:
         for part, pick in (("step", whole), ("update", itemgetter(1))):
-            for i, clock in enumerate(CLOCKS):
-                pairs = []
-                for times in rounds:
-                    pairs.append((pick(times["GRPO"])[i], pick(times[name])[i]))
-                rows.append(row(f"{part} of {name}, {what}, {clock}", pairs))
+            pairs = [(pick(by_step[name]), pick(by_step["GRPO"])) for by_step in times]
+            goal = GOAL if (name, part) == ("SC-GRPO", "step") else None
+            label = f"{part} of {name}, {what}"
+            rows += clock_rows("trainer", label, "ms", pairs, "GRPO", goal=goal)
     return rows
-
-
-def with_both_outcomes(episodes: Sequence[Episode]) -> list[Episode]:
-    """The episodes with other verdicts: every second one counts as solved."""
-    changed = []
-    for i, episode in enumerate(episodes):
-        passed = i % 2 == 0
-        verdict = Verdict(passed=passed, score=float(passed))
-        changed.append(replace(episode, stop=Stop.FINISHED, verdict=verdict))
-    return changed
-
-
-def row(name: str, rounds: Sequence[tuple[float, float]]) -> Row:
-    """A row from the seconds of (GRPO, SC-GRPO) in each round."""
-    ratio, interval = ratio_of_pairs([(ours, theirs) for theirs, ours in rounds])
-    return Row(
-        benchmark="trainer",
-        name=name,
-        value=1000 * float(np.median([ours for _, ours in rounds])),
-        unit="ms",
-        ratio=ratio,
-        against="GRPO",
-        interval=interval,
-    )
 
 
 def memory() -> Row:
@@ -172,10 +110,11 @@ def memory() -> Row:
     return Row(
         benchmark="trainer",
         name=f"peak of {MANY} tokens by {VOCABULARY} words (logits: {logits:.0f} MiB)",
-        value=many,
         unit="MiB",
-        ratio=many / few,
+        ours=many,
         against=f"{FEW} tokens",
+        theirs=few,
+        ratio=many / few,
     )
 
 

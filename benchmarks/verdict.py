@@ -6,12 +6,11 @@ Everything is done in turn, round after round; a ratio is the median over pairs 
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import Row, ratio_of_pairs
+from benchmarks import Row, comparison
 from envs.code.debug.sandbox import judge
 from envs.code.debug.scripts import tasks_of
 from envs.code.fn.human_eval import Problem, problems
@@ -26,13 +25,14 @@ ROUNDS = 5
 PROBLEMS, SCRIPTS = 41, 41
 
 
-def main() -> list[Row]:
+def main(rounds: int | None = None) -> list[Row]:
     """Needs a sandbox."""
+    rounds = rounds or ROUNDS
     rows: list[Row] = []
     with open_pool(SandboxConfig(size=1)) as pool:
-        rows.append(_row("swe_lite, all 41 sources", _swe_lite(pool)))
-        rows.append(_row("code_fn, HumanEval", _human_eval(pool)))
-        rows.append(_row("code_debug", _code_debug(pool)))
+        rows.append(_row("swe_lite, all 41 sources", _swe_lite(pool), rounds))
+        rows.append(_row("code_fn, HumanEval", _human_eval(pool), rounds))
+        rows.append(_row("code_debug", _code_debug(pool), rounds))
     return rows
 
 
@@ -115,30 +115,21 @@ def _some(by_id: Mapping[str, Problem], count: int) -> list[Problem]:
     return values[::step][:count]
 
 
-def _row(name: str, pairs: Sequence[tuple[Action, Action]]) -> Row:
+def _row(name: str, pairs: Sequence[tuple[Action, Action]], rounds: int) -> Row:
     times: list[tuple[float, float]] = []
-    for number in range(ROUNDS + 1):
+    for number in range(rounds + 1):
         for verdict, tests in pairs:
             pair = (_ms(verdict), _ms(tests))
             # The first round also runs the right module, once in a process.
             if number:
                 times.append(pair)
         print(
-            f"\r[bench] verdict, {name}: round {number} of {ROUNDS}",
+            f"\r[bench] verdict, {name}: round {number} of {rounds}",
             end="",
             file=sys.stderr,
         )
     print(file=sys.stderr)
-    ratio, interval = ratio_of_pairs(times)
-    return Row(
-        benchmark="verdict",
-        name=name,
-        value=statistics.median(one for one, _ in times),
-        unit="ms",
-        ratio=ratio,
-        against="tests in one process",
-        interval=interval,
-    )
+    return comparison("verdict", name, "ms", times, "tests in one process")
 
 
 def _ms(action: Action) -> float:

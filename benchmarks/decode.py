@@ -1,0 +1,176 @@
+"""A decode step of a batch, against what the machine needs for its weights alone.
+
+The floor is measured in each round: reading all weights once, or the step's products at the speed
+of a large one, whichever takes longer. It leaves out attention over the cached tokens and sampling,
+which the step has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from benchmarks import Goal, Row, clocks, comparison
+from scgrpo.models.decoder import Feed, Slots
+from scgrpo.models.load import default_device, default_dtype, load_model, resolve_model
+from scgrpo.models.paths import choose_path, logits_head
+from scgrpo.policies.hf import _sample
+
+ROUNDS = 15
+BATCHES = (32, 8, 2, 1)
+SLOTS = max(BATCHES)
+GOALS_MS = {32: 55.0, 8: 32.0, 1: 18.0}
+CACHED = 280
+STEPS = 3
+"""Steps of each batch in a round, each of which makes its rows a token longer."""
+SIDE = 2048
+"""Rows and columns of the large product."""
+
+
+@dataclass
+class Batch:
+    """Rows that grow token by token in slots of a cache, as a policy's do.
+
+    | field | meaning |
+    |---|---|
+    | head | states to logits |
+    | rows | how many of the slots are in use |
+    | held | tokens that each row holds |
+    """
+
+    slots: Slots
+    head: nn.Module
+    rows: int
+    held: int = 0
+    _next: list[int] = field(default_factory=list)
+    _rng: np.random.Generator = field(default_factory=partial(np.random.default_rng, 0))
+
+    def fill(self, tokens: int, vocabulary: int) -> None:
+        """Reads that many random tokens in each row."""
+        for slot in range(self.rows):
+            ids = self._rng.integers(vocabulary, size=tokens).tolist()
+            self.slots.feed([Feed(slot, 0, ids)])
+        self.held = tokens
+        self._next = [0] * self.rows
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Each row reads its last token and gets the next one."""
+        feeds = [Feed(slot, self.held, [self._next[slot]]) for slot in range(self.rows)]
+        logits = self.head(self.slots.feed(feeds)).float()
+        draws = torch.tensor(self._rng.random(self.rows), device=logits.device)
+        tokens, _ = _sample(logits, draws, greedy=False)
+        self._next = tokens.tolist()
+        self.held += 1
+
+
+class Floor:
+    """What the weights of a model cost at least in a step on this machine."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        # A tied output layer is the embedding; one that is not is read a row a token.
+        skipped = model.get_input_embeddings()
+        if skipped is model.get_output_embeddings() or _is_tied(model):
+            skipped = None
+        kept = [
+            p for p in model.parameters() if skipped is None or p is not skipped.weight
+        ]
+        self.weights = sum(p.numel() for p in kept)
+        size = self.weights * model.dtype.itemsize
+        # Ones, because memory of zeros that was never written is not read.
+        self._memory = torch.ones(size // 8, dtype=torch.int64, device=model.device)
+        shape = (SIDE, SIDE)
+        self._factor = torch.randn(shape, dtype=model.dtype, device=model.device)
+
+    def reading_ms(self) -> float:
+        """Of reading as many bytes as the weights have."""
+        return _ms(lambda: self._memory.sum().item())
+
+    def product_ms(self) -> float:
+        """Of one token's products, at the speed of a large product."""
+        seconds_ms = _ms(lambda: (self._factor @ self._factor)[0, 0].item())
+        return seconds_ms * self.weights / SIDE**3
+
+
+def _is_tied(model: PreTrainedModel) -> bool:
+    output = model.get_output_embeddings()
+    embeddings = model.get_input_embeddings()
+    return output is not None and output.weight is embeddings.weight
+
+
+def main(rounds: int | None = None) -> list[Row]:
+    """Needs the default model: the hub, pip or its cache."""
+    return measure(resolve_model("auto"), default_dtype(), rounds or ROUNDS)
+
+
+def measure(folder: Path, dtype: torch.dtype, rounds: int) -> list[Row]:
+    """Times the floor and a few steps of each batch in turn, round after round."""
+    model, _ = load_model(folder, dtype=dtype)
+    model.to(default_device())
+    floor = Floor(model)
+    batches = _batches(model, CACHED + (rounds + 1) * STEPS)
+
+    reading, products = [], []
+    times: dict[int, list[np.ndarray]] = {rows: [] for rows in batches}
+    for number in range(rounds + 1):
+        read_ms, product_ms = floor.reading_ms(), floor.product_ms()
+        for rows, batch in batches.items():
+            begun = clocks()
+            for _ in range(STEPS):
+                batch.step()
+            # The first round warms everything up.
+            if number:
+                times[rows].append(1000 * (clocks() - begun) / STEPS)
+        if number:
+            reading.append(read_ms)
+            products.append(product_ms)
+
+    return [_row(rows, times[rows], reading, products) for rows in batches]
+
+
+def _batches(model: PreTrainedModel, length: int) -> dict[int, Batch]:
+    """By its number of rows, each batch in a cache of its own, filled."""
+    batches: dict[int, Batch] = {}
+    with torch.inference_mode():
+        for rows in BATCHES:
+            slots = choose_path(model).decoder.slots(model, SLOTS, length)
+            batches[rows] = Batch(slots, logits_head(model), rows)
+            batches[rows].fill(CACHED, model.config.get_text_config().vocab_size)
+    return batches
+
+
+def _row(
+    rows: int,
+    times: Sequence[np.ndarray],
+    reading: Sequence[float],
+    products: Sequence[float],
+) -> Row:
+    """A row from milliseconds of each round, of the step by each of `CLOCKS`."""
+    of_step = [rows * ms for ms in products]
+    is_reading = np.median(reading) >= np.median(of_step)
+    floors = reading if is_reading else of_step
+    pairs = [(float(wall), ms) for (wall, _), ms in zip(times, floors, strict=True)]
+    goal_ms = GOALS_MS.get(rows)
+    return comparison(
+        "decode",
+        f"a step of {rows} of {SLOTS} rows, about 300 cached tokens each",
+        "ms",
+        pairs,
+        "floor: weights read once" if is_reading else "floor: the products",
+        goal=None if goal_ms is None else Goal("<=", goal_ms, "ours"),
+        cores=float(np.median([processor / wall for wall, processor in times])),
+    )
+
+
+def _ms(action: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    action()
+    return 1000 * (time.perf_counter() - begun)

@@ -1,0 +1,1 @@
+"""What benchmarks share: a training step, facts of the machine, the table, the curves."""
