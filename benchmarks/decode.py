@@ -76,14 +76,13 @@ class Floor:
     """What the weights of a model cost at least in a step on this machine."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        # A tied output layer is the embedding; one that is not is read a row a token.
-        skipped = model.get_input_embeddings()
-        if skipped is model.get_output_embeddings() or _is_tied(model):
-            skipped = None
-        kept = [
-            p for p in model.parameters() if skipped is None or p is not skipped.weight
-        ]
-        self.weights = sum(p.numel() for p in kept)
+        weights = list(model.parameters())
+        embeddings = model.get_input_embeddings().weight
+        output = model.get_output_embeddings()
+        # Of embeddings that are not the output layer too, a step reads a row for each token.
+        if output is None or output.weight is not embeddings:
+            weights = [weight for weight in weights if weight is not embeddings]
+        self.weights = sum(p.numel() for p in weights)
         size = self.weights * model.dtype.itemsize
         # Ones, because memory of zeros that was never written is not read.
         self._memory = torch.ones(size // 8, dtype=torch.int64, device=model.device)
@@ -96,14 +95,8 @@ class Floor:
 
     def product_ms(self) -> float:
         """Of one token's products, at the speed of a large product."""
-        seconds_ms = _ms(lambda: (self._factor @ self._factor)[0, 0].item())
-        return seconds_ms * self.weights / SIDE**3
-
-
-def _is_tied(model: PreTrainedModel) -> bool:
-    output = model.get_output_embeddings()
-    embeddings = model.get_input_embeddings()
-    return output is not None and output.weight is embeddings.weight
+        large_ms = _ms(lambda: (self._factor @ self._factor)[0, 0].item())
+        return large_ms * self.weights / SIDE**3
 
 
 def main(rounds: int | None = None) -> list[Row]:
