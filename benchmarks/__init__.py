@@ -23,6 +23,8 @@ __all__ = [
 
 CLOCKS = ("wall", "processor")
 DRAWS = 2000
+FEWEST_ROUNDS = 3
+"""With fewer there is no interval."""
 
 Interval = tuple[float, float]
 """Ends of a 95 % interval."""
@@ -56,11 +58,11 @@ class Row:
     | benchmark | its module |
     | name | what was measured |
     | unit | of `ours` and `theirs` |
-    | ours, ours_interval | median over the rounds, and its 95 % interval if there are rounds |
+    | ours, ours_interval | median over the rounds, and its 95 % interval if there are enough |
     | against | the peer or floor; empty without one |
     | theirs | its median |
     | quotient | which way round the ratio is |
-    | ratio, interval | median over the rounds, and its 95 % interval if there are rounds |
+    | ratio, interval | median over the rounds, and its 95 % interval if there are enough |
     | goal | what is to be reached |
     | cores, their_cores | seconds of the processor in a second on the wall |
     | place | (curve, x) if the row is a point of a curve |
@@ -90,16 +92,20 @@ class Row:
         return None if value is None else self.goal.met(value)
 
 
-def median_and_interval(values: Sequence[float]) -> tuple[float, Interval]:
-    """The median, and its bootstrapped 95 % interval."""
+def median_and_interval(values: Sequence[float]) -> tuple[float, Interval | None]:
+    """The median, and its bootstrapped 95 % interval; None under `FEWEST_ROUNDS` values."""
     sample = np.array(values)
+    if len(sample) < FEWEST_ROUNDS:
+        return float(np.median(sample)), None
     draws = np.random.default_rng(0).choice(sample, (DRAWS, len(sample)))
     low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
     return float(np.median(sample)), (float(low), float(high))
 
 
-def ratio_of_pairs(pairs: Sequence[tuple[float, float]]) -> tuple[float, Interval]:
-    """Median of one/other over rounds, and its bootstrapped 95 % interval.
+def ratio_of_pairs(
+    pairs: Sequence[tuple[float, float]],
+) -> tuple[float, Interval | None]:
+    """Median of one/other over rounds, and its interval as of `median_and_interval`.
 
     The two of a pair are neighbours in time, so a busy minute affects both.
     """

@@ -20,9 +20,9 @@ def curves(rows: Sequence[Row]) -> str:
     points: dict[str, list[dict[str, Any]]] = {}
     units: dict[str, str] = {}
     for row in rows:
-        if row.place is not None and row.ours_interval is not None:
+        if row.place is not None:
             curve, x = row.place
-            low, high = row.ours_interval
+            low, high = row.ours_interval or (row.ours, row.ours)
             point = {"x": x, "value": row.ours, "low": low, "high": high}
             points.setdefault(curve, []).append(point)
             units[curve] = row.unit

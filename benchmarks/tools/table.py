@@ -34,11 +34,11 @@ SWAPPED = " of theirs to ours"
 def cells(row: Row) -> list[str]:
     """The row's texts under `HEADER`."""
     unit = row.unit
-    theirs = "" if row.theirs is None else f"{row.theirs:.3g} {unit}"
+    theirs = "" if row.theirs is None else f"{_number(row.theirs)} {unit}"
     return [
         row.benchmark,
         row.name,
-        f"{row.ours:.3g} {unit}{_span(row.ours_interval)}",
+        f"{_number(row.ours)}{_span(row.ours_interval)} {unit}",
         row.against,
         theirs,
         _ratio(row),
@@ -101,14 +101,19 @@ def _span(interval: Interval | None) -> str:
     if interval is None:
         return ""
     low, high = interval
-    return f" ({low:.3g}-{high:.3g})"
+    return f" ({_number(low)}-{_number(high)})"
+
+
+def _number(value: float) -> str:
+    """Three digits, or all of those before the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _ratio(row: Row) -> str:
     if row.ratio is None:
         return ""
     swapped = "" if row.quotient == "ours / theirs" else SWAPPED
-    return f"{row.ratio:.3g}{_span(row.interval)}{swapped}"
+    return f"{_number(row.ratio)}{_span(row.interval)}{swapped}"
 
 
 def _goal(row: Row) -> str:

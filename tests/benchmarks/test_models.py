@@ -47,6 +47,16 @@ def test_the_floor_counts_every_weight_that_a_step_reads_once(tiny: Path):
     assert floor.product_ms() > 0
 
 
+def test_of_embeddings_that_are_not_the_output_layer_a_step_reads_next_to_nothing(
+    tiny: Path,
+):
+    model, _ = load_model(tiny, dtype=torch.float32)
+    tied = Floor(model).weights
+    embeddings = model.get_input_embeddings().weight
+    model.get_output_embeddings().weight = torch.nn.Parameter(embeddings.clone())
+    assert Floor(model).weights == tied
+
+
 def test_the_batch_holds_more_after_each_step(tiny: Path):
     model, _ = load_model(tiny, dtype=torch.float32)
     batch = decode._batches(model, decode.CACHED + 2)[2]

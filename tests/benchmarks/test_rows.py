@@ -7,16 +7,17 @@ from benchmarks import Goal, Row, clock_rows, comparison, measurement, ratio_of_
 
 
 def test_a_ratio_is_the_median_over_rounds_and_its_interval_holds_it():
-    ratio, (low, high) = ratio_of_pairs([(2, 1), (6, 2), (40, 10)])
-    assert ratio == 3
-    assert low == 2
-    assert high == 4
+    assert ratio_of_pairs([(2, 1), (6, 2), (40, 10)]) == (3, (2, 4))
 
 
 def test_equal_rounds_leave_no_doubt():
     row = measurement("b", "n", "ms", [5.0, 5.0, 5.0])
     assert (row.ours, row.ours_interval) == (5, (5, 5))
     assert (row.ratio, row.goal_met) == (None, None)
+
+
+def test_two_rounds_have_a_median_but_no_interval():
+    assert ratio_of_pairs([(2, 1), (8, 2)]) == (3, None)
 
 
 def test_a_comparison_can_be_taken_either_way():

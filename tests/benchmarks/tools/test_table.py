@@ -41,14 +41,14 @@ EXEC = Row(
 
 def test_the_texts_of_a_row():
     assert cells(STEP) == [
-        *("decode", "a step", "60 ms (58-63)", "floor", "30 ms"),
+        *("decode", "a step", "60 (58-63) ms", "floor", "30 ms"),
         *("2 (1.9-2.25)", "<= 55 ms: missed", "1.50"),
     ]
     assert cells(EXEC)[4:] == [
         *("80 ms", "20 of theirs to ours", ">= 20: met", "0.50, theirs 0.25")
     ]
-    plain = cells(Row("b", "n", "ms", ours=1))
-    assert plain == ["b", "n", "1 ms", "", "", "", "", ""]
+    plain = cells(Row("b", "n", "ms", ours=1234.56))
+    assert plain == ["b", "n", "1235 ms", "", "", "", "", ""]
 
 
 def test_the_terminal_shows_every_column_and_row(capsys: pytest.CaptureFixture[str]):
@@ -73,7 +73,7 @@ def test_the_files_hold_numbers_origin_and_what_broke(tmp_path: Path):
     page = (tmp_path / "results.md").read_text()
     assert page.startswith("`scgrpo bench`, 2")
     assert f"commit {data['commit']}" in page
-    assert "| 60 ms (58-63) | floor | 30 ms |" in page
+    assert "| 60 (58-63) ms | floor | 30 ms |" in page
 
 
 def test_rows_with_a_place_are_drawn_as_a_panel_for_each_curve():
