@@ -9,67 +9,54 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from benchmarks import Goal, Row, clocks, comparison
-from scgrpo.models.decoder import Feed, Slots
+from scgrpo.models.decoder import Feed
 from scgrpo.models.load import default_device, default_dtype, load_model, resolve_model
-from scgrpo.models.paths import choose_path, logits_head
-from scgrpo.policies.hf import _sample
+from scgrpo.policies.hf import HFPolicy, _sample
 
 ROUNDS = 15
 BATCHES = (32, 8, 2, 1)
 SLOTS = max(BATCHES)
 GOALS_MS = {32: 55.0, 8: 32.0, 1: 18.0}
-CACHED = 280
+CACHED = 300
 STEPS = 3
-"""Steps of each batch in a round, each of which makes its rows a token longer."""
+"""Steps of each batch in a round; the first is behind `CACHED` tokens in each row."""
 SIDE = 2048
 """Rows and columns of the large product."""
 
 
-@dataclass
-class Batch:
-    """Rows that grow token by token in slots of a cache, as a policy's do.
+class Decoding:
+    """Steps of a policy's batch, without the episodes that wait for their tokens.
 
-    | field | meaning |
-    |---|---|
-    | head | states to logits |
-    | rows | how many of the slots are in use |
-    | held | tokens that each row holds |
+    It takes the parts that the policy's own engine steps with, and fills all of its slots.
     """
 
-    slots: Slots
-    head: nn.Module
-    rows: int
-    held: int = 0
-    _next: list[int] = field(default_factory=list)
-    _rng: np.random.Generator = field(default_factory=partial(np.random.default_rng, 0))
-
-    def fill(self, tokens: int, vocabulary: int) -> None:
-        """Reads that many random tokens in each row."""
-        for slot in range(self.rows):
-            ids = self._rng.integers(vocabulary, size=tokens).tolist()
-            self.slots.feed([Feed(slot, 0, ids)])
-        self.held = tokens
-        self._next = [0] * self.rows
+    def __init__(self, policy: HFPolicy) -> None:
+        self._slots = policy._slots
+        self._head = policy._head
+        self._rng = np.random.default_rng(0)
+        self._last = [0] * SLOTS
+        vocabulary = policy.model.config.get_text_config().vocab_size
+        with torch.inference_mode():
+            for slot in range(SLOTS):
+                ids = self._rng.integers(vocabulary, size=CACHED).tolist()
+                self._slots.feed([Feed(slot, 0, ids)])
 
     @torch.inference_mode()
-    def step(self) -> None:
-        """Each row reads its last token and gets the next one."""
-        feeds = [Feed(slot, self.held, [self._next[slot]]) for slot in range(self.rows)]
-        logits = self.head(self.slots.feed(feeds)).float()
-        draws = torch.tensor(self._rng.random(self.rows), device=logits.device)
+    def step(self, rows: int, held: int) -> list[int]:
+        """The next token of each of the first `rows` slots, which hold that many tokens."""
+        feeds = [Feed(slot, held, [self._last[slot]]) for slot in range(rows)]
+        logits = self._head(self._slots.feed(feeds)).float()
+        draws = torch.tensor(self._rng.random(rows), device=logits.device)
         tokens, _ = _sample(logits, draws, greedy=False)
-        self._next = tokens.tolist()
-        self.held += 1
+        self._last[:rows] = tokens.tolist()
+        return self._last[:rows]
 
 
 class Floor:
@@ -106,38 +93,27 @@ def main(rounds: int | None = None) -> list[Row]:
 
 def measure(folder: Path, dtype: torch.dtype, rounds: int) -> list[Row]:
     """Times the floor and a few steps of each batch in turn, round after round."""
-    model, _ = load_model(folder, dtype=dtype)
+    model, tokenizer = load_model(folder, dtype=dtype)
     model.to(default_device())
     floor = Floor(model)
-    batches = _batches(model, CACHED + (rounds + 1) * STEPS)
-
     reading, products = [], []
-    times: dict[int, list[np.ndarray]] = {rows: [] for rows in batches}
-    for number in range(rounds + 1):
-        read_ms, product_ms = floor.reading_ms(), floor.product_ms()
-        for rows, batch in batches.items():
-            begun = clocks()
-            for _ in range(STEPS):
-                batch.step()
-            # The first round warms everything up.
+    times: dict[int, list[np.ndarray]] = {rows: [] for rows in BATCHES}
+    with HFPolicy(model, tokenizer, slots=SLOTS, cache_tokens=CACHED + STEPS) as policy:
+        decoding = Decoding(policy)
+        for number in range(rounds + 1):
+            read_ms, product_ms = floor.reading_ms(), floor.product_ms()
+            for rows in BATCHES:
+                begun = clocks()
+                for taken in range(STEPS):
+                    decoding.step(rows, CACHED + taken)
+                # The first round warms everything up.
+                if number:
+                    times[rows].append(1000 * (clocks() - begun) / STEPS)
             if number:
-                times[rows].append(1000 * (clocks() - begun) / STEPS)
-        if number:
-            reading.append(read_ms)
-            products.append(product_ms)
+                reading.append(read_ms)
+                products.append(product_ms)
 
-    return [_row(rows, times[rows], reading, products) for rows in batches]
-
-
-def _batches(model: PreTrainedModel, length: int) -> dict[int, Batch]:
-    """By its number of rows, each batch in a cache of its own, filled."""
-    batches: dict[int, Batch] = {}
-    with torch.inference_mode():
-        for rows in BATCHES:
-            slots = choose_path(model).decoder.slots(model, SLOTS, length)
-            batches[rows] = Batch(slots, logits_head(model), rows)
-            batches[rows].fill(CACHED, model.config.get_text_config().vocab_size)
-    return batches
+    return [_row(rows, times[rows], reading, products) for rows in BATCHES]
 
 
 def _row(
@@ -154,7 +130,7 @@ def _row(
     goal_ms = GOALS_MS.get(rows)
     return comparison(
         "decode",
-        f"a step of {rows} of {SLOTS} rows, about 300 cached tokens each",
+        f"a step of {rows} of {SLOTS} rows, {CACHED} cached tokens each",
         "ms",
         pairs,
         "floor: weights read once" if is_reading else "floor: the products",
