@@ -19,7 +19,7 @@ from scgrpo.models.paths import choose_path, logits_head
 from scgrpo.models.prepared import PreparedLinear
 from scgrpo.policies.chat import Chat, Turn
 from scgrpo.policies.chat_options import ChatOptions
-from scgrpo.runs.stages import stage
+from scgrpo.runs.stages import reading_stage, stage
 
 __all__ = ["HFPolicy", "PolicyClosed"]
 
@@ -268,7 +268,7 @@ class HFPolicy:
             draws.append(draw)
 
         counts = [len(feed.ids) for feed in feeds]
-        with stage(_stage_of(counts), sum(counts)):
+        with stage(reading_stage(counts), sum(counts)):
             states = self._slots.feed(feeds)  # (R, D)
         with stage("sampling", len(running)):
             logits = self._head(states).float()
@@ -308,13 +308,6 @@ def _sampling_head(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
         return PreparedLinear([head])
     except ValueError:
         return head
-
-
-def _stage_of(counts: Sequence[int]) -> str:
-    """The stage in which rows read that many tokens each."""
-    if max(counts) == 1:
-        return "decode"
-    return "mixed" if min(counts) == 1 else "prefill"
 
 
 def _sample(logits: Tensor, draws: Tensor, *, greedy: bool) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ __all__ = [
     "StageProfile",
     "StageTotal",
     "describe_stages",
+    "reading_stage",
     "recording",
     "stage",
     "stage_lines",
@@ -179,6 +180,13 @@ def stage(name: str, tokens: int = 0) -> _Stage | _NotRecorded:
     if name not in STAGES:
         raise ValueError(f"got stage {name!r}, expected one of {', '.join(STAGES)}")
     return _Stage(_active, name, tokens)
+
+
+def reading_stage(counts: Sequence[int]) -> str:
+    """The stage in which the rows of a batch read that many tokens each."""
+    if max(counts) == 1:
+        return "decode"
+    return "mixed" if min(counts) == 1 else "prefill"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from scgrpo.runs import stages
 from scgrpo.runs.stages import (
     StageProfile,
     describe_stages,
+    reading_stage,
     recording,
     stage,
     stage_lines,
@@ -131,6 +132,15 @@ def test_an_unknown_stage_is_refused_while_something_records():
         ),
     ):
         stage("decoding")
+
+
+@pytest.mark.parametrize(
+    ("counts", "name"),
+    [([1, 1], "decode"), ([7, 1], "mixed"), ([7, 2], "prefill"), ([9], "prefill")],
+)
+def test_a_step_is_named_by_what_its_rows_read(counts: list[int], name: str):
+    assert reading_stage(counts) == name
+    assert name in stages.STAGES
 
 
 def test_without_a_profile_a_stage_is_one_object_that_does_nothing():
