@@ -17,7 +17,8 @@ from transformers import PreTrainedModel
 
 from benchmarks import Goal, Row, clocks, comparison
 from scgrpo.models.decoder import Feed
-from scgrpo.models.load import default_device, default_dtype, load_model, resolve_model
+from scgrpo.models.load import default_device, default_dtype, load_model
+from scgrpo.models.sources.folders import resolve_model
 from scgrpo.policies.hf import HFPolicy, _sample
 
 ROUNDS = 15

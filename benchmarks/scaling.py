@@ -20,7 +20,8 @@ from benchmarks.tools.step import Step, with_both_outcomes
 from benchmarks.tools.story import STORY
 from envs.rollout import Limits
 from scgrpo.algorithms.presets import SC_GRPO
-from scgrpo.models.load import default_device, default_dtype, load_model, resolve_model
+from scgrpo.models.load import default_device, default_dtype, load_model
+from scgrpo.models.sources.folders import resolve_model
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
 from scgrpo.training.optimizer import MasterAdamW

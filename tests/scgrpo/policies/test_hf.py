@@ -146,12 +146,12 @@ def test_openings_are_forgotten_when_the_weights_change(make):
 
 
 def test_a_policy_that_slept_samples_as_before(make):
-    model, _ = models()
+    model, stock = models()
     policy = make(model, slots=2)
     converse(policy, OPENINGS[0], 1, turns=1)
     policy.sleep()
     assert not policy._slots._cache._layers
-    check(converse(policy, OPENINGS[0], 1), model)
+    check(converse(policy, OPENINGS[0], 1), stock)
 
 
 def test_the_weights_may_not_change_under_a_conversation(make):
