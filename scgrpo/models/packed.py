@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from scgrpo.models.attention import TreeLayout, last_hidden_states
 from scgrpo.models.decoder import Feed
-from scgrpo.models.joined import joined_forward
+from scgrpo.models.layers.joined import joined_forward
 from scgrpo.models.slots import SlotCache, SlotLayout
 
 __all__ = ["PackedDecoder", "PackedSlots"]

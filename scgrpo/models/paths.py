@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from scgrpo.models.attention import use_own, use_packed
 from scgrpo.models.decoder import Decoder, Feed, Slots, body_of, transformers_model
 from scgrpo.models.head import LogitsMap, output_layer
-from scgrpo.models.lean import use_lean_layers
+from scgrpo.models.layers.lean import use_lean_layers
 from scgrpo.models.packed import PackedDecoder
 from scgrpo.models.plain import OwnCaches, PlainDecoder, RereadSlots
 

@@ -15,8 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from envs.rollout import Limits
 from envs.types import Message, Segment
 from scgrpo.models.decoder import Feed
+from scgrpo.models.layers.prepared import PreparedLinear
 from scgrpo.models.paths import choose_path, logits_head
-from scgrpo.models.prepared import PreparedLinear
 from scgrpo.policies.chat import Chat, Turn
 from scgrpo.policies.chat_options import ChatOptions
 from scgrpo.runs.stages import reading_stage, stage

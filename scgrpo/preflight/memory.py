@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.lean import has_lean_layers
+from scgrpo.models.layers.lean import has_lean_layers
 from scgrpo.models.scoring import CHUNK
 from scgrpo.update import PolicyUpdate
 

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from scgrpo.models.attention import Layout, Scoring
 from scgrpo.models.decoder import body_of
-from scgrpo.models.prepared import PreparedLinear, has_hooks
+from scgrpo.models.layers.prepared import PreparedLinear, has_hooks
 
 __all__ = ["JoinedForward", "joined_forward"]
 

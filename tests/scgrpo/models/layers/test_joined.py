@@ -11,10 +11,10 @@ from torch import nn
 
 from scgrpo.models.attention import TreeLayout, last_hidden_states, use_packed
 from scgrpo.models.families import make_family
-from scgrpo.models.joined import JoinedForward, joined_forward
+from scgrpo.models.layers.joined import JoinedForward, joined_forward
+from scgrpo.models.layers.prepared import PreparedLinear
 from scgrpo.models.load import load_model
 from scgrpo.models.paths import choose_path
-from scgrpo.models.prepared import PreparedLinear
 from scgrpo.training.optimizer import MasterAdamW
 
 IDS = torch.arange(2, 32)

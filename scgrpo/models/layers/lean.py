@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scgrpo.models.prepared import has_hooks
+from scgrpo.models.layers.prepared import has_hooks
 
 __all__ = ["has_lean_layers", "use_lean_layers"]
 

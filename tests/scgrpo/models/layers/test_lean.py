@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from scgrpo.models.families import make_family
-from scgrpo.models.lean import use_lean_layers
+from scgrpo.models.layers.lean import use_lean_layers
 from scgrpo.models.load import load_model
 
 IDS = torch.arange(2, 42)[None]

@@ -1,0 +1,1 @@
+"""Decoder layers in fewer calls and with less memory than their modules take, values alike."""
