@@ -213,6 +213,7 @@ class TrainingLoop:
         with full_parameters(self.model), stage("waiting"):
             tasks, episodes, rounds = self._groups(step)
         self.policy.sleep()
+        release_memory()
         with stage("log"):
             self._keep(step, episodes)
         played = time.monotonic()

@@ -29,6 +29,7 @@ from scgrpo.models.scoring import token_scores
 from scgrpo.policies.chat import Chat
 from scgrpo.runs.stages import stage
 from scgrpo.teachers.prompt_ids import Solution, gold_prompts
+from scgrpo.training.memory import release_memory
 from scgrpo.training.optimizer import MasterAdamW
 
 __all__ = ["PolicyUpdate", "Update"]
@@ -105,6 +106,8 @@ class PolicyUpdate:
         credit = self.credit(forward)
         log |= credit.log
 
+        # What the credit's passes have freed lies elsewhere than the gradient will.
+        release_memory()
         gradient_log, entropy = self._backward(forward, credit)
         log |= gradient_log
         if self.algorithm.distill is not None:

@@ -44,6 +44,7 @@ from scgrpo.runs.disk import atomic_folder
 from scgrpo.runs.lock import in_turn
 from scgrpo.runs.log import progress
 from scgrpo.training.causes import describe_long_prompt
+from scgrpo.training.memory import release_memory
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.training.run_start import warm_start_cache
 
@@ -342,6 +343,7 @@ def _train(
             )
             losses.append(loss)
             bar.advance(1, f"loss {loss:.3f}")
+            release_memory()
     return losses
 
 
