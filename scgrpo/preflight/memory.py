@@ -111,11 +111,11 @@ def sampling_memory_mib(config: TrainConfig, size: Size) -> float:
 
 
 def _sampling(config: TrainConfig, size: Size) -> int:
-    """Bytes of the cache, and on a CPU of the weights as its products read them."""
+    """Bytes of the cache, and on a CPU in bf16 of the weights as its products read them."""
     width = _width(config)
     episodes = config.tasks_per_step * config.group_size
     cache = episodes * config.limits.episode_tokens * size.kept * width
-    prepared = size.parameters * width if _on_cpu(config) else 0
+    prepared = size.parameters * width if _on_cpu(config) and width == 2 else 0
     return cache + prepared
 
 

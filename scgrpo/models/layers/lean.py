@@ -7,6 +7,7 @@ pass, by operations that cost little next to the products.
 
 from __future__ import annotations
 
+from inspect import signature
 from types import MethodType
 from typing import Any
 
@@ -113,8 +114,14 @@ def _gated(self: Any, x: Tensor) -> Tensor:
 
 
 def _is_norm(module: nn.Module) -> bool:
+    """Whether it has a norm's weight and epsilon, and is given states alone."""
     names = [name for name, _ in module.named_parameters()]
-    return names == ["weight"] and hasattr(module, "variance_epsilon")
+    arguments = signature(type(module).forward).parameters
+    return (
+        names == ["weight"]
+        and hasattr(module, "variance_epsilon")
+        and len(arguments) == 2
+    )
 
 
 def _is_gated(module: nn.Module) -> bool:

@@ -18,7 +18,8 @@ class PreparedLinear:
 
     oneDNN brings a weight into blocks before each product, which costs as much as a product of few
     rows; here that is done once for each version of the weights. Raises ValueError for what is more
-    than a linear layer (an adapter, a shard, a quantized weight), and where oneDNN is missing.
+    than a linear layer (an adapter, a shard, a quantized weight), for weights other than bf16, and
+    where oneDNN is missing.
     """
 
     def __init__(self, linears: Sequence[nn.Module]) -> None:
@@ -76,4 +77,7 @@ def _plain_linear(module: nn.Module) -> nn.Linear:
         raise ValueError(f"its weight is a {type(weight).__name__}")
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         raise ValueError(f"oneDNN has no products on {weight.device}")
+    # In fp32 products are MKL's, which take weights as they are.
+    if weight.dtype != torch.bfloat16:
+        raise ValueError(f"weights of {weight.dtype} are not prepared")
     return module

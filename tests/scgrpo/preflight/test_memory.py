@@ -92,8 +92,7 @@ def test_sampling_takes_the_weights_and_the_full_cache():
     config = TrainConfig(device="cpu", dtype="float32", tasks_per_step=1, group_size=2)
     # Two episodes of 640 tokens, a key and a value of 32 each, four bytes.
     cache = 2 * 640 * 2 * 32 * 4
-    # The weights as the model has them, and as products read them.
-    expected = LIBRARIES_MIB + (2 * size.parameters * 4 + cache) / 2**20
+    expected = LIBRARIES_MIB + (size.parameters * 4 + cache) / 2**20
     assert sampling_memory_mib(config, size) == pytest.approx(expected)
 
 

@@ -25,7 +25,7 @@ OTHERS = ["gemma-2", "gpt-2", "granite", "olmo-2", "qwen3-moe"]
 
 @pytest.fixture
 def make(tmp_path: Path):
-    def model(name: str, dtype: torch.dtype = torch.float32):
+    def model(name: str, dtype: torch.dtype = torch.bfloat16):
         made, _ = load_model(make_family(name, tmp_path / name), dtype=dtype)
         use_packed(made)
         return made
@@ -33,17 +33,20 @@ def make(tmp_path: Path):
     return model
 
 
+def bf16(linear: nn.Linear) -> nn.Linear:
+    return linear.to(torch.bfloat16)
+
+
 def layout() -> TreeLayout:
     return TreeLayout(10, [12, 8])
 
 
 @pytest.mark.parametrize("name", JOINED)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_states_are_those_of_the_modules(make, name, dtype):
-    model = make(name, dtype)
+def test_states_are_those_of_the_modules(make, name):
+    model = make(name)
     joined = JoinedForward(model)(IDS, layout())
     own = last_hidden_states(model, IDS, layout())
-    tolerance = 8 * torch.finfo(dtype).eps
+    tolerance = 8 * torch.finfo(torch.bfloat16).eps
     torch.testing.assert_close(joined, own, rtol=tolerance, atol=tolerance)
 
 
@@ -63,7 +66,7 @@ def test_adapters_keep_their_modules(make):
 
 
 def test_a_step_of_the_optimizer_is_seen(make):
-    model = make("llama", torch.bfloat16)
+    model = make("llama")
     joined = JoinedForward(model)
     before = joined(IDS, layout())
     optimizer = MasterAdamW(model.parameters(), lr=0.1)
@@ -78,10 +81,10 @@ def test_a_step_of_the_optimizer_is_seen(make):
 
 
 def test_weights_that_are_loaded_are_seen():
-    linear = nn.Linear(8, 4)
+    linear = bf16(nn.Linear(8, 4))
     prepared = PreparedLinear([linear])
-    linear.load_state_dict(nn.Linear(8, 4).state_dict(), assign=True)
-    states = torch.randn(3, 8)
+    linear.load_state_dict(bf16(nn.Linear(8, 4)).state_dict(), assign=True)
+    states = torch.randn(3, 8, dtype=torch.bfloat16)
     torch.testing.assert_close(prepared(states), linear(states))
 
 
@@ -91,15 +94,20 @@ def test_a_layer_that_does_more_is_refused():
             return 2 * super().forward(input)
 
     with pytest.raises(ValueError, match="more than a linear layer"):
-        PreparedLinear([Doubled(8, 4)])
-    hooked = nn.Linear(8, 4)
+        PreparedLinear([bf16(Doubled(8, 4))])
+    hooked = bf16(nn.Linear(8, 4))
     hooked.register_forward_hook(lambda *_: None)
     with pytest.raises(ValueError, match="more than a linear layer"):
         PreparedLinear([hooked])
 
 
+def test_weights_in_fp32_are_not_prepared():
+    with pytest.raises(ValueError, match="float32 are not prepared"):
+        PreparedLinear([nn.Linear(8, 4)])
+
+
 def test_layers_of_which_one_has_a_bias_are_one_product():
-    linears = [nn.Linear(8, 4), nn.Linear(8, 2, bias=False)]
-    states = torch.randn(3, 8)
+    linears = [bf16(nn.Linear(8, 4)), bf16(nn.Linear(8, 2, bias=False))]
+    states = torch.randn(3, 8, dtype=torch.bfloat16)
     own = torch.cat([linear(states) for linear in linears], dim=-1)
     torch.testing.assert_close(PreparedLinear(linears)(states), own)

@@ -16,7 +16,14 @@ from scgrpo.models.layers.lean import use_lean_layers
 from scgrpo.models.load import load_model
 
 IDS = torch.arange(2, 42)[None]
-SWITCHED = {"llama": 7, "qwen3": 11, "gemma": 0, "mixtral": 5, "olmo-2": 11}
+SWITCHED = {
+    "llama": 7,
+    "qwen3": 11,
+    "gemma": 0,
+    "mixtral": 5,
+    "olmo-2": 11,
+    "granite-hybrid": 6,
+}
 """Layers of two-layer models that can: norms with one weight, and gated feed-forward parts."""
 
 
