@@ -22,7 +22,7 @@ SWITCHED = {
     "gemma": 0,
     "mixtral": 5,
     "olmo-2": 11,
-    "granite-hybrid": 6,
+    "granite-hybrid": 5,
 }
 """Layers of two-layer models that can: norms with one weight, and gated feed-forward parts."""
 
