@@ -151,6 +151,7 @@ def play(
         malformed=record.malformed,
         states=tuple(record.states),
         progress=tuple(record.progress),
+        versions=tuple(record.versions),
         **vars(identity(env)),
     )
 
@@ -168,6 +169,7 @@ class _Record:
     malformed: int = 0
     states: list[str] = field(default_factory=list)
     progress: list[float | None] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
 
 
 def _run(
@@ -186,8 +188,11 @@ def _run(
         record.segments.append(prompt)
         if len(prompt.token_ids) >= limits.episode_tokens:
             raise PromptTooLongError(len(prompt.token_ids), limits)
+        # Read before the turn, so that it says the oldest weights of those that sampled it.
+        version = policy.version
         while (turn := conversation.generate()) is not None:
             record.segments.append(turn)
+            record.versions.append(version)
             # Before the step, which changes the state.
             record.states.append(_state(env))
             reply, reward, terminated, truncated, info = env.step(turn.text)
@@ -199,6 +204,7 @@ def _run(
             record.progress.append(_progress(info))
             reply = plain_text(reply, "the reply")
             record.segments.append(conversation.append(reply))
+            version = policy.version
 
     # A number at the end of each episode, so that the column has a type in every file.
     if record.progress and record.progress[-1] is None:

@@ -58,6 +58,7 @@ def to_json(episode: Episode) -> str:
         "source": episode.source,
         "states": _dumps(list(episode.states)),
         "progress": _dumps(list(episode.progress)),
+        "versions": _dumps(list(episode.versions)),
     }
     text = _dumps(row)
     return f'{text[:-1]},"{CHECKSUM}":"{_digest(text)}"}}'
@@ -90,6 +91,7 @@ def from_json(line: str | bytes) -> Episode:
             source=row.get("source") or "",
             states=tuple(_list(row, "states")),
             progress=tuple(_list(row, "progress")),
+            versions=tuple(_list(row, "versions")),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not an episode: {type(error).__name__}: {error}") from error

@@ -205,6 +205,7 @@ class Episode:
     | states | for each turn, a hash of the state that it started from; "" if unknown |
     | progress | for each turn, the environment's score after it, in [0, 1]: the mean of `parts`, |
     | | and the verdict at the end; None where it gave none |
+    | versions | for each turn, how many weight updates the policy had seen when it began |
     """
 
     task: Task
@@ -222,6 +223,7 @@ class Episode:
     source: str = ""
     states: tuple[str, ...] = ()
     progress: tuple[float | None, ...] = ()
+    versions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.verdict is None) != (self.stop is Stop.ERROR):

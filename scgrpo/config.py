@@ -78,14 +78,17 @@ class LoraConfig:
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """What samples the episodes; vLLM's are corrected by truncated importance sampling.
+    """What samples the episodes.
+
+    vLLM's, and those of `ahead=1`, are corrected by truncated importance sampling.
 
     | field | meaning |
     |---|---|
     | kind | `hf`: the model itself; `vllm`: vLLM in this process; `vllm_server`: one at base_url |
     | base_url | of the server, up to `/v1`; see docs/vllm.md for how to start it |
     | options | arguments of vLLM's engine, such as engine.options.gpu_memory_utilization=0.4 |
-    | importance_cap | a token is scaled by trainer's over engine's probability, up to this |
+    | importance_cap | a token is scaled by its probability in the update over the one that it was |
+    | | sampled with, up to this |
     """
 
     kind: Literal["hf", "vllm", "vllm_server"] = "hf"
@@ -140,6 +143,9 @@ class TrainConfig:
     | max_steps | optimizer steps |
     | tasks_per_step | tasks in a step; each makes one group |
     | group_size | episodes of each task |
+    | ahead | 1 plays the next step's first groups while a step learns: of weights up to one |
+    | | version old, corrected by importance weights, and at the level from before the step; |
+    | | 0 plays them after it |
     | optimizer | `adamw`: moments in fp32; `adamw_8bit`: in 8 bits, by bitsandbytes |
     | lr | peak learning rate, after a linear warm-up |
     | warmup_steps | steps of the learning rate's warm-up |
@@ -178,6 +184,7 @@ class TrainConfig:
     max_steps: int = 28
     tasks_per_step: int = 4
     group_size: int = 8
+    ahead: int = 0
     optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
     lr: float = 3e-5
     warmup_steps: int = 2
@@ -224,6 +231,16 @@ class TrainConfig:
                 f"group_size must be at least 2, to compare episodes, got {self.group_size}"
             )
         _check_positive(lr=self.lr, max_grad_norm=self.max_grad_norm)
+        if self.ahead not in (0, 1):
+            raise ValueError(
+                f"ahead must be 0, or 1 to play one step ahead, got {self.ahead}"
+            )
+        if self.ahead and self.engine.kind != "hf":
+            raise ValueError(f"ahead=1 needs engine.kind=hf, got {self.engine.kind}")
+        if self.ahead and self.profile:
+            raise ValueError(
+                "profile=true needs ahead=0: stages at the same time have no times of their own"
+            )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -62,11 +62,11 @@ def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
     with process_group(device_of(config)) as ranks, ExitStack() as held:
         if not config.resume:
             # What is missing or cannot work is refused before a sandbox or a folder is made.
-            ranks.broadcast_object(lambda: check_run(config))
+            ranks.broadcast_object(lambda: check_run(config, processes=ranks.count))
             return _train_new(config, ranks)
         run, config = ranks.broadcast_object(lambda: resumed_run(config, given, held))
         start = ranks.broadcast_object(lambda: saved_start(run, config))
-        ranks.broadcast_object(lambda: check_run(config, start))
+        ranks.broadcast_object(lambda: check_run(config, start, processes=ranks.count))
         return _train_on(run, config, start, ranks)
 
 

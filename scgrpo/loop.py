@@ -8,7 +8,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +26,7 @@ from scgrpo.credit.record import credit_path, write_credit
 from scgrpo.distributed.ranks import SINGLE_PROCESS, PeerLostError, Ranks
 from scgrpo.distributed.sharding import full_parameters
 from scgrpo.engines import open_policy
+from scgrpo.policies.hf import HFPolicy
 from scgrpo.preflight.positions import within_positions
 from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
 from scgrpo.runs.disk import disk_errors_explained
@@ -42,8 +45,10 @@ from scgrpo.step_log import (
     episode_log,
     mixed_groups,
     policy_tokens,
+    stale_share,
 )
 from scgrpo.teachers.prompt_ids import Solution, solution_of
+from scgrpo.training.background import Background
 from scgrpo.training.causes import count_ungraded, describe_causes
 from scgrpo.training.collapse import CollapseMonitor
 from scgrpo.training.curriculum import LevelCurriculum
@@ -65,6 +70,32 @@ logger = logging.getLogger(__name__)
 
 class TrainingError(CommandError):
     """Training cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """The groups of a step.
+
+    | field | meaning |
+    |---|---|
+    | tasks | one for each group |
+    | episodes | group by group |
+    | seconds | how long they were played |
+    | rounds | how many rounds that took; see `TrainingLoop._groups` |
+    """
+
+    tasks: list[Task]
+    episodes: list[Episode]
+    seconds: float
+    rounds: int = 1
+
+    def __add__(self, more: _Groups) -> _Groups:
+        return _Groups(
+            self.tasks + more.tasks,
+            self.episodes + more.episodes,
+            self.seconds + more.seconds,
+            self.rounds + more.rounds,
+        )
 
 
 class TrainingLoop:
@@ -109,6 +140,7 @@ class TrainingLoop:
         self._errors = ErrorMonitor(rows)
         self._skipped = 0
         self._profile = StageProfile() if config.profile else None
+        self._next_groups = Background[_Groups]("ahead")
         self.policy = open_policy(
             config,
             self.model,
@@ -124,8 +156,12 @@ class TrainingLoop:
         config = self.config
         # Weights that sampled themselves have no mismatch to correct.
         importance_cap = config.engine.importance_cap
-        if self.policy.shares_weights:
+        if self.policy.shares_weights and not config.ahead:
             importance_cap = math.inf
+        writing_weights = nullcontext
+        if config.ahead:
+            assert isinstance(self.policy, HFPolicy)
+            writing_weights = self.policy.writing_weights
         return PolicyUpdate(
             model=self.model,
             chat=self.policy.chat,
@@ -140,6 +176,7 @@ class TrainingLoop:
             teacher=teacher_of(config, self.tokenizer),
             solution=_solution(config, rollouts),
             importance_cap=importance_cap,
+            writing_weights=writing_weights,
         )
 
     @property
@@ -151,7 +188,9 @@ class TrainingLoop:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        # First the policy: episodes that are still played end by it.
         self.policy.close()
+        self._next_groups.close()
 
     def learn(self, on_start: Callable[[], None] | None = None) -> None:
         """Steps until the configured number is reached.
@@ -211,24 +250,26 @@ class TrainingLoop:
         step = self.step + 1
         started = time.monotonic()
         with full_parameters(self.model), stage("waiting"):
-            tasks, episodes, rounds = self._groups(step)
-        self.policy.sleep()
+            groups = self._groups(step)
+        if not self.config.ahead:
+            self.policy.sleep()
         release_memory()
         with stage("log"):
-            self._keep(step, episodes)
+            self._keep(step, groups.episodes)
         played = time.monotonic()
-        log = self._episode_log(episodes, rounds)
+        log = self._episode_log(groups)
+        log |= self._time_log(groups, played - started)
+        if self.config.ahead and step < self.config.max_steps:
+            self._next_groups.begin(self._first_groups(step + 1))
 
         # Weights, level and metrics change as one: no interrupt may come between them.
         with _without_interrupts():
-            update = self._update(step, tasks, episodes)
+            update = self._update(step, groups.tasks, groups.episodes)
             log |= update.log
             log["level"] = float(self.levels.level)
             log |= memory_log()
             release_memory()
-            log["time/rollout_s"] = played - started
             log["time/update_s"] = time.monotonic() - played
-            log["time/tokens_per_s"] = policy_tokens(episodes) / (played - started)
             self._collapse.check(step, log)
             self._errors.check(step, log)
             if metrics is not None:
@@ -247,14 +288,26 @@ class TrainingLoop:
                 "nothing was learned in them; use a lower lr or dtype=float32"
             )
 
-    def _episode_log(self, episodes: list[Episode], rounds: int) -> dict[str, float]:
-        """What to log of the step's episodes, which took `rounds` rounds to play."""
+    def _episode_log(self, groups: _Groups) -> dict[str, float]:
+        """What to log of the step's episodes."""
+        episodes = groups.episodes
         log = episode_log(episodes)
         log |= self._errors.numbers(episodes)
+        if self.config.ahead:
+            log["train/stale"] = stale_share(episodes, self.policy.version)
         if self.trainer.algorithm.refill:
             mixed = mixed_groups(episodes, self.config.group_size)
-            log["episodes/refills"] = float(rounds - 1)
+            log["episodes/refills"] = float(groups.rounds - 1)
             log["episodes/mixed_groups"] = float(mixed)
+        return log
+
+    def _time_log(self, groups: _Groups, waited_s: float) -> dict[str, float]:
+        """How long the step waited for its episodes, and how fast they were played."""
+        log = {"time/rollout_s": waited_s}
+        played_s = waited_s
+        if self.config.ahead:
+            played_s = log["time/played_s"] = groups.seconds
+        log["time/tokens_per_s"] = policy_tokens(groups.episodes) / played_s
         return log
 
     def _validate(self, metrics: Metrics | None) -> None:
@@ -268,6 +321,8 @@ class TrainingLoop:
         if self.step in success:
             return
 
+        # Episodes of the next step would take the validation's slots; what broke them comes first.
+        self._next_groups.wait()
         with full_parameters(self.model):
             values = validate(
                 self._rollouts,
@@ -288,38 +343,48 @@ class TrainingLoop:
         rows = read_metrics(self.run / VALIDATION)
         return {row["step"]: row.get(ID) for row in rows}
 
-    def _groups(self, step: int) -> tuple[list[Task], list[Episode], int]:
-        """The step's tasks, their episodes group by group, and the rounds that it took.
+    def _groups(self, step: int) -> _Groups:
+        """The step's tasks and their episodes; the first round may have been played ahead.
 
         If the algorithm refills, further rounds replace groups that succeed or fail as one, until
         there are `tasks_per_step` others or no rounds are left.
         """
         config = self.config
         refills = self.trainer.algorithm.refill
-        tasks = self._draw_tasks(config.tasks_per_step)
-        episodes = self._rollouts(
-            self.policy,
-            tasks,
-            group=config.group_size,
-            seed=_seed(config.seed, step),
-        )
+        if self._next_groups.has_begun:
+            groups = self._next_groups.take()
+        else:
+            groups = self._first_groups(step)()
 
-        rounds = 1
-        while rounds <= refills:
-            missing = config.tasks_per_step - mixed_groups(episodes, config.group_size)
+        while groups.rounds <= refills:
+            mixed = mixed_groups(groups.episodes, config.group_size)
+            missing = config.tasks_per_step - mixed
             if missing == 0:
                 break
             # Tasks of a round may stand in an earlier one: they are groups of their own.
-            more = self._draw_tasks(missing)
-            episodes += self._rollouts(
-                self.policy,
-                more,
-                group=config.group_size,
-                seed=_seed(config.seed, step, rounds),
-            )
-            tasks += more
-            rounds += 1
-        return tasks, episodes, rounds
+            more = self._draw_tasks(missing, self.rng)
+            groups += self._play(more, _seed(config.seed, step, groups.rounds))
+        return groups
+
+    def _first_groups(self, step: int) -> Callable[[], _Groups]:
+        """Draws the tasks of the step's first round; what it returns plays their groups."""
+        rng = self.rng
+        if self.config.ahead:
+            # Of its own, so that a resumed run can draw the step again that was lost on its way.
+            rng = np.random.default_rng(_seed(self.config.seed, step, *b"tasks"))
+        tasks = self._draw_tasks(self.config.tasks_per_step, rng)
+        return partial(self._play, tasks, _seed(self.config.seed, step))
+
+    def _play(self, tasks: list[Task], seed: int) -> _Groups:
+        """Plays a group of each task."""
+        started = time.monotonic()
+        episodes = self._rollouts(
+            self.policy,
+            tasks,
+            group=self.config.group_size,
+            seed=seed,
+        )
+        return _Groups(tasks, episodes, time.monotonic() - started)
 
     def _update(self, step: int, tasks: list[Task], episodes: list[Episode]) -> Update:
         """One optimizer step, and what follows from it for the policy and the level."""
@@ -339,8 +404,10 @@ class TrainingLoop:
         # Skips count only in a row: one finite gradient shows that the run can learn.
         was_skipped = update.log.get("train/skipped")
         self._skipped = self._skipped + 1 if was_skipped else 0
-        with stage("weight_sync"):
-            self.policy.sync_weights()
+        # A policy that samples during the update has followed within it.
+        if not self.config.ahead:
+            with stage("weight_sync"):
+                self.policy.sync_weights()
 
         for i, task in enumerate(tasks):
             of_task = episodes[i * size : (i + 1) * size]
@@ -348,15 +415,15 @@ class TrainingLoop:
                 self.levels.record(task.level, success_rate(of_task))
         return update
 
-    def _draw_tasks(self, count: int) -> list[Task]:
+    def _draw_tasks(self, count: int, rng: np.random.Generator) -> list[Task]:
         """`count` tasks, all different as long as there are others to draw."""
         ids: set[str] = set()
         tries = 0
         tasks: list[Task] = []
         while len(tasks) < count:
-            level = self.levels.draw(self.rng)
+            level = self.levels.draw(rng)
             pool = self._rollouts.env.tasks("train", level)
-            place = self.rng.integers(len(pool))
+            place = rng.integers(len(pool))
             task = pool[int(place)]
             tries += 1
             # A level with fewer tasks than `count` has to repeat some.

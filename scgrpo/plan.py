@@ -35,6 +35,7 @@ SAME_SETTINGS = (
     "algo",
     "tasks_per_step",
     "group_size",
+    "ahead",
     "levels",
     "limits",
     "lora",

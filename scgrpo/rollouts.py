@@ -6,7 +6,8 @@ import inspect
 import logging
 import math
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
@@ -56,6 +57,7 @@ class Rollouts:
         self._envs: list[gymnasium.Env[str, str]] = []
         self._idle: list[gymnasium.Env[str, str]] = []
         self._lock = threading.Lock()
+        self._past_turns = _PastTurns()
         self._pool: SandboxPool | None = None
 
         first = registry.make(env)
@@ -86,7 +88,8 @@ class Rollouts:
 
         Without a policy the environment's own random one plays.
 
-        Each episode's sampling seed is derived from `seed` and i, or is `seed[i]`.
+        Each episode's sampling seed is derived from `seed` and i, or is `seed[i]`. If more are
+        played than there are threads, those start first that took the most turns so far.
         `on_episode(i, episode)` is called as each ends, in the calling thread. An interrupt closes
         the policy, so that running episodes end at once, and passes on.
         """
@@ -96,7 +99,7 @@ class Rollouts:
         workers = ThreadPoolExecutor(max(1, min(self._threads, count)), "episode")
         try:
             futures: dict[Future[Episode], int] = {}
-            for i in range(count):
+            for i in self._starting_order(tasks, group):
                 task = tasks[i // group]
                 futures[workers.submit(self._one, policy, task, seeds[i])] = i
             with progress(count, description) if description else nullcontext() as bar:
@@ -116,6 +119,18 @@ class Rollouts:
         finally:
             workers.shutdown(wait=True)
         return [episodes[i] for i in range(count)]
+
+    def _starting_order(self, tasks: Sequence[Task], group: int) -> list[int]:
+        """All i of the episodes in the order to start them: the longest ones first.
+
+        A long episode that starts last would run on alone.
+        """
+        order = list(range(len(tasks) * group))
+        # Otherwise all start at once, or one after another.
+        if 1 < self._threads < len(order):
+            expected = [self._past_turns.expected(task) for task in tasks]
+            order.sort(key=lambda i: expected[i // group], reverse=True)
+        return order
 
     def close(self) -> None:
         """Ends the environments and the sandboxes. Safe to call twice."""
@@ -151,7 +166,37 @@ class Rollouts:
         )
         with self._lock:
             self._idle.append(env)
+            self._past_turns.add(episode)
         return episode
+
+
+class _PastTurns:
+    """The mean turns of the episodes so far, of each task, and of each split and level."""
+
+    def __init__(self) -> None:
+        self._counts: defaultdict[Hashable, int] = defaultdict(int)
+        self._turns: defaultdict[Hashable, int] = defaultdict(int)
+
+    def add(self, episode: Episode) -> None:
+        """Counts an episode; one without a verdict may have ended early, and is left out."""
+        if episode.verdict is None:
+            return
+        for key in _kinds(episode.task):
+            self._counts[key] += 1
+            self._turns[key] += len(episode.turns)
+
+    def expected(self, task: Task) -> float:
+        """Mean turns of the task; if it is new, of its split and level; infinite if that is."""
+        for key in _kinds(task):
+            if key in self._counts:
+                return self._turns[key] / self._counts[key]
+        # What nobody knows may be the longest.
+        return math.inf
+
+
+def _kinds(task: Task) -> tuple[Hashable, Hashable]:
+    """What episodes are alike in, the narrowest first."""
+    return task.id, (task.split, task.level)
 
 
 class SharedRollouts:

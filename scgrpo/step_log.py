@@ -16,6 +16,7 @@ __all__ = [
     "episode_log",
     "mixed_groups",
     "policy_tokens",
+    "stale_share",
 ]
 
 PROMPTS_TOO_LONG = "episodes/prompts_too_long"
@@ -41,6 +42,19 @@ def episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
 def policy_tokens(episodes: Sequence[Episode]) -> int:
     """Tokens that the policy wrote."""
     return sum(turn.length for episode in episodes for turn in episode.turns)
+
+
+def stale_share(episodes: Sequence[Episode], version: int) -> float:
+    """Share of the tokens with a verdict whose turn began before the policy's `version`."""
+    stale = tokens = 0
+    for episode in episodes:
+        if episode.verdict is None:
+            continue
+        for turn, of_turn in zip(episode.turns, episode.versions, strict=True):
+            tokens += turn.length
+            if of_turn < version:
+                stale += turn.length
+    return stale / max(1, tokens)
 
 
 def mixed_groups(episodes: Sequence[Episode], group_size: int) -> int:

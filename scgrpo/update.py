@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,6 +65,7 @@ class PolicyUpdate:
     | episode_tokens | the token budget of an episode, which an overlong penalty looks at |
     | importance_cap | a token's weight is scaled by its probability here over the one that it was |
     | | sampled with, up to this; infinite where the same weights sampled it: no scaling |
+    | writing_weights | a context around the optimizer's step, for a policy that samples meanwhile |
     | teacher | the other model that `opd` learns from |
     | solution | oracle turns of a task, shown to the teacher by `opsd` |
     | ranks | the processes that share the rows; each computes and adds up its own alone |
@@ -80,6 +82,7 @@ class PolicyUpdate:
     cached_forward_tokens: int = 2048
     episode_tokens: int = 1024
     importance_cap: float = math.inf
+    writing_weights: Callable[[], AbstractContextManager[None]] = nullcontext
     teacher: PreTrainedModel | None = None
     solution: Solution | None = None
     ranks: Ranks = SINGLE_PROCESS
@@ -113,7 +116,7 @@ class PolicyUpdate:
         if self.algorithm.distill is not None:
             log |= self._distill(forward, self.algorithm.distill, log)
 
-        with stage("optimizer"):
+        with self.writing_weights(), stage("optimizer"):
             norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
         log["train/gradient_norm"] = norm
         log["train/lr"] = lr

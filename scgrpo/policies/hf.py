@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -98,6 +99,8 @@ class HFPolicy:
         self._running: list[_Request] = []
         self._wake = threading.Condition()
         self._closed = False
+        self._decoding = False
+        self._paused = False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._loop, name="policy", daemon=True)
         self._thread.start()
@@ -154,6 +157,27 @@ class HFPolicy:
             self.version += 1
             self._cached_prompts.clear()
 
+    @contextmanager
+    def writing_weights(self) -> Iterator[None]:
+        """For writing the weights while conversations are open: nothing is sampled in the block.
+
+        It begins between two decode steps, and at its end the version is counted up. Conversations
+        keep the keys and values of the old weights and go on with the new ones, as in PipelineRL
+        (arXiv:2509.19128): a token's log-probability is that which it was sampled with.
+        """
+        with self._wake:
+            self._paused = True
+            self._wake.wait_for(lambda: not self._decoding)
+        try:
+            yield
+        finally:
+            with self._wake:
+                self.version += 1
+                # New conversations start from the new weights alone.
+                self._cached_prompts.clear()
+                self._paused = False
+                self._wake.notify_all()
+
     def close(self) -> None:
         """Ends the engine; waiting episodes get PolicyClosed. Safe to call twice."""
         with self._wake:
@@ -207,6 +231,7 @@ class HFPolicy:
         finally:
             with self._wake:
                 self._closed = True
+                self._decoding = False
                 for request in [*self._running, *self._waiting]:
                     request.done.set()
                 self._wake.notify_all()
@@ -218,7 +243,10 @@ class HFPolicy:
         twice. False when the policy is closed.
         """
         with self._wake:
-            self._wake.wait_for(lambda: self._waiting or self._running or self._closed)
+            self._decoding = False
+            if self._paused:
+                self._wake.notify_all()
+            self._wake.wait_for(self._can_go_on)
             if self._closed:
                 return False
 
@@ -232,7 +260,13 @@ class HFPolicy:
                     computing.add(request.prompt)
                 self._running.append(request)
             self._waiting = postponed
+            self._decoding = True
             return True
+
+    def _can_go_on(self) -> bool:
+        """Whether the engine has something to do: a step, or to end."""
+        has_requests = bool(self._waiting or self._running)
+        return self._closed or (has_requests and not self._paused)
 
     def _reuse_prompt(self, request: _Request) -> bool:
         """Copies a cached prompt into the request's slot; whether there was one.

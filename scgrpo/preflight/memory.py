@@ -85,7 +85,7 @@ def peak_memory_mib(config: TrainConfig, size: Size) -> float:
     """What training takes: the larger of a step's two phases, at full budgets.
 
     While it samples a model has its cache, while it learns what the backward pass keeps; weights,
-    masters and the optimizer's moments it has in both.
+    masters and the optimizer's moments it has in both. With `ahead=1` it does both at once.
     """
     width = _width(config)
     # A master in fp32 where the weight is not, and Adam's two moments.
@@ -99,9 +99,9 @@ def peak_memory_mib(config: TrainConfig, size: Size) -> float:
     learning = (
         gradient + logits + _graph_tokens(config) * _kept_by_a_token(config, size)
     )
-    return (
-        _process_mib(config) + (held + max(learning, _sampling(config, size))) / 2**20
-    )
+    sampling = _sampling(config, size)
+    phases = learning + sampling if config.ahead else max(learning, sampling)
+    return _process_mib(config) + (held + phases) / 2**20
 
 
 def sampling_memory_mib(config: TrainConfig, size: Size) -> float:

@@ -18,6 +18,7 @@ __all__ = [
     "check_positions",
     "longest_teacher_input",
     "max_positions",
+    "rotary_scalings",
     "within_positions",
 ]
 
@@ -41,7 +42,7 @@ def max_positions(config: PretrainedConfig) -> int | None:
         return None
 
     longest = stated
-    for scaling in _scalings(text):
+    for scaling in rotary_scalings(text):
         if scaling.get("rope_type") in MULTIPLIED and scaling.get("factor"):
             original = scaling.get("original_max_position_embeddings") or stated
             longest = max(longest, int(original * scaling["factor"]))
@@ -112,8 +113,9 @@ def _sees_no_positions(text: PretrainedConfig) -> bool:
     return False
 
 
-def _scalings(text: PretrainedConfig) -> Iterator[Mapping[str, Any]]:
+def rotary_scalings(config: PretrainedConfig) -> Iterator[Mapping[str, Any]]:
     """The rotary parameters: one set for all layers, or one for each kind of layer."""
+    text = config.get_text_config(decoder=True)
     parameters = getattr(text, "rope_parameters", None) or {}
     # Gemma 3's `max_position_embeddings` holds its factor already.
     if text.model_type.startswith("gemma3"):

@@ -15,6 +15,7 @@ from scgrpo.models.load import check_rows, load_config, load_tokenizer
 from scgrpo.models.sources.folders import is_adapter, resolve_model
 from scgrpo.policies.chat import Chat
 from scgrpo.preflight.adapters import check_adapters
+from scgrpo.preflight.ahead import check_ahead
 from scgrpo.preflight.openings import check_gold_prompts, check_openings
 from scgrpo.preflight.positions import check_positions
 from scgrpo.teachers.prompt_ids import solution_of
@@ -22,14 +23,17 @@ from scgrpo.teachers.prompt_ids import solution_of
 __all__ = ["check_run", "shown_reference"]
 
 
-def check_run(config: TrainConfig, start: Path | None = None) -> None:
+def check_run(
+    config: TrainConfig, start: Path | None = None, *, processes: int = 1
+) -> None:
     """Raises ValueError if the model, its teacher or the tasks cannot keep to the run's budgets.
 
     It reads configurations, the tokenizer, and the longest prompts of the training tasks. A run
-    that goes on is checked with `start`, what it goes on from.
+    that goes on is checked with `start`, what it goes on from. `processes` share its work.
     """
     reference = shown_reference(config)
     folder = start or resolve_model(config.model)
+    check_ahead(config, folder, processes)
     check_adapters(folder, config)
     check_positions(folder, config.limits, reference, name=config.model)
     if config.teacher:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
 from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
 from scgrpo.distributed.sharding import full_tensor, is_sharded, local_part, shard_of
@@ -88,6 +89,8 @@ class MasterAdamW:
             for group in self._adam.param_groups:
                 group["lr"] = lr
             self._adam.step()
+            # The fused step does not count versions up, by which prepared weights see a change.
+            increment_version(self._masters)
             self._publish()
         self._adam.zero_grad(set_to_none=True)
         return norm

@@ -248,6 +248,23 @@ def test_each_turn_has_the_state_that_it_started_from_and_the_score_after_it():
     assert scored.states[0] == spent.states[0]
 
 
+def test_each_turn_has_the_version_of_the_policy_that_it_began_with():
+    policy = ScriptedPolicy([SAY, "what?", GOOD])
+
+    class Updated(Lab):
+        """The policy learns while the first turn is answered."""
+
+        def step(self, action):
+            if action == SAY:
+                policy.version += 3
+            return super().step(action)
+
+    policy.version = 2
+    episode = play(Updated(), policy, GO)
+    assert episode.policy_version == 2
+    assert episode.versions == (2, 5, 5)
+
+
 class Tokens(ScriptedPolicy):
     """A script whose prompt has as many tokens as characters."""
 

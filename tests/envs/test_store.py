@@ -65,6 +65,7 @@ def episodes(draw):
         error=draw(texts),
         wall_s=draw(st.floats(0, 1e6)),
         malformed=draw(st.integers(0, 100)),
+        versions=tuple(draw(st.lists(st.integers(0, 10**6), max_size=3))),
     )
 
 

@@ -7,22 +7,28 @@ import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from envs.rollout import Limits
 from envs.store import read_episodes
+from sandboxes import SandboxError
+from scgrpo import loop as loop_module
 from scgrpo.algorithms.presets import ALGORITHMS
 from scgrpo.algorithms.registry import algorithm_of
-from scgrpo.config import LoraConfig, TrainConfig, WarmStartConfig
+from scgrpo.config import LoraConfig, TrainConfig, ValidationConfig, WarmStartConfig
 from scgrpo.launch import train
 from scgrpo.loop import TrainingError, TrainingLoop
 from scgrpo.models.tiny import make_tiny
+from scgrpo.policies import hf
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs import checkpoints
@@ -30,6 +36,8 @@ from scgrpo.runs.folders import new_run
 from scgrpo.runs.log import read_metrics
 from scgrpo.settings import parse as settings
 from scgrpo.training.optimizer import MasterAdamW
+from scgrpo.update import PolicyUpdate
+from scgrpo.validation import validate
 
 LIMITS = Limits(turn_tokens=4, episode_tokens=200)
 ROWS = 4
@@ -381,9 +389,10 @@ def test_dynamic_sampling_refills_up_to_its_cap(tiny, config, one_thread, tmp_pa
     ) as learner:
         found = []
         for step in range(1, 7):
-            tasks, episodes, rounds = learner._groups(step)
+            played = learner._groups(step)
+            episodes, rounds = played.episodes, played.rounds
             groups = [episodes[i : i + 2] for i in range(0, len(episodes), 2)]
-            assert [g[0].task.id for g in groups] == [task.id for task in tasks]
+            assert [g[0].task.id for g in groups] == [t.id for t in played.tasks]
             mixed = sum(g[0].verified != g[1].verified for g in groups)
             found.append((mixed, rounds))
         assert all(mixed <= 3 and rounds <= 4 for mixed, rounds in found)
@@ -483,3 +492,247 @@ def test_a_profile_knows_the_teachers_passes(tiny, config, one_thread, tmp_path)
         assert read > row["profile/references/tokens"] / ROWS > 0
         assert row["profile/teacher_forward/wall_s"] > 0
         assert row["profile/student_forward/tokens"] > 0
+
+
+def test_without_ahead_a_run_is_what_its_parts_give(tiny, config, one_thread, tmp_path):
+    """Draw, play, update and weight sync one after another, to the bit."""
+    config = replace(config, max_steps=3, save_every=3)
+    whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
+    learn(whole, config, one_thread, tiny)
+    with TrainingLoop(parts, config, one_thread, tiny) as loop:
+        trainer = replace(
+            loop.trainer, importance_cap=math.inf, writing_weights=nullcontext
+        )
+        for step in (1, 2, 3):
+            tasks = loop._draw_tasks(config.tasks_per_step, loop.rng)
+            words = np.random.SeedSequence((config.seed, step)).generate_state(1)
+            episodes = one_thread(loop.policy, tasks, group=ROWS, seed=int(words[0]))
+            groups = [i // ROWS for i in range(len(episodes))]
+            warmup = min(1.0, step / config.warmup_steps)
+            trainer.update(episodes, groups, lr=config.lr * warmup)
+            loop.policy.sync_weights()
+            path = whole / "episodes" / f"step-{step:06d}.jsonl"
+            saved = list(read_episodes(path))
+            assert [e.segments for e in saved] == [e.segments for e in episodes], step
+        for name, weight in weights(whole, 3).items():
+            assert torch.equal(weight, loop.model.state_dict()[name]), name
+
+
+class Gate:
+    """Holds each optimizer step until a turn of the next step has been asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, last_step: int) -> None:
+        self.policies: list[HFPolicy] = []
+        self.begun = 0
+        self._early = threading.Semaphore(0)
+        self._steps = 0
+        begin, generate = HFPolicy.begin, hf._Conversation.generate
+        step = MasterAdamW.step
+
+        def counted_begin(policy: HFPolicy, *args: Any, **options: Any) -> Any:
+            self.begun += 1
+            return begin(policy, *args, **options)
+
+        def counted(conversation: Any) -> Any:
+            if self.begun > 3 * ROWS * (self._steps + 1):
+                self._early.release()
+            return generate(conversation)
+
+        def held(optimizer: MasterAdamW, **options: Any) -> float:
+            if self._steps + 1 < last_step:
+                # Paused by now: what was asked for is sampled by the new weights.
+                assert self._early.acquire(timeout=30)
+            self._steps += 1
+            while self._early.acquire(blocking=False):
+                pass
+            return step(optimizer, **options)
+
+        monkeypatch.setattr(HFPolicy, "begin", counted_begin)
+        monkeypatch.setattr(hf._Conversation, "generate", counted)
+        monkeypatch.setattr(MasterAdamW, "step", held)
+
+
+def no_threads_left() -> bool:
+    names = ("ahead", "episode")
+    left = [t for t in threading.enumerate() if t.name.startswith(names)]
+    assert not left
+    return True
+
+
+@pytest.mark.parametrize("algo", ["sc_grpo", "gspo", "opsd"])
+def test_ahead_the_next_steps_groups_are_one_version_old_at_most(
+    tiny, config, one_thread, tmp_path, monkeypatch, algo
+):
+    run = new_run(tmp_path, "run")
+    gate = Gate(monkeypatch, last_step=4)
+    learn(run, replace(config, algo=algo, ahead=1), one_thread, tiny)
+    assert no_threads_left()
+    # Nothing is played that no step learns from.
+    assert gate.begun == 4 * 3 * ROWS
+    rows = read_metrics(run / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    version = 0
+    for row in rows:
+        step = row["step"]
+        episodes = list(read_episodes(run / "episodes" / f"step-{step:06d}.jsonl"))
+        assert len(episodes) == 3 * ROWS
+        turns = [
+            (of_turn, turn.length)
+            for e in episodes
+            for of_turn, turn in zip(e.versions, e.turns, strict=True)
+        ]
+        assert {of_turn for of_turn, _ in turns} <= {version - 1, version}
+        stale = sum(length for of_turn, length in turns if of_turn < version)
+        share = stale / sum(length for _, length in turns)
+        assert row["train/stale"] == pytest.approx(share)
+        assert (share > 0) == (step > 1)
+        assert row["time/played_s"] > 0
+        if row.get("train/tokens"):
+            assert "train/importance_capped" in row
+            assert row["train/logprob_mismatch"] >= 0
+        version += "train/gradient_norm" in row
+    assert version == 4
+
+
+def test_ahead_a_resumed_run_plays_the_same_tasks(tiny, config, one_thread, tmp_path):
+    # One level: on which side of an update it is drawn makes no difference.
+    config = replace(config, ahead=1, levels=(0,))
+    whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
+    learn(whole, config, one_thread, tiny)
+    learn(parts, replace(config, max_steps=2), one_thread, tiny)
+    learn(parts, replace(config, resume=True), one_thread, tiny)
+    for step in (1, 2, 3, 4):
+        name = f"episodes/step-{step:06d}.jsonl"
+        tasks = [
+            [e.task.id for e in read_episodes(run / name)] for run in (whole, parts)
+        ]
+        assert tasks[0] == tasks[1]
+
+
+class AheadRollouts(Rollouts):
+    """Its second call, which is played ahead, does something else."""
+
+    calls = 0
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        self.calls += 1
+        if self.calls == 2:
+            assert threading.current_thread() is not threading.main_thread()
+            self.instead(lambda: super(AheadRollouts, self).__call__(*args, **options))
+        return super().__call__(*args, **options)
+
+    def instead(self, play: Any) -> None:
+        raise NotImplementedError
+
+
+class BrokenAhead(AheadRollouts):
+    def instead(self, play: Any) -> None:
+        raise SandboxError("the sandboxes are gone")
+
+
+@pytest.mark.parametrize("every", [0, 1])
+def test_ahead_an_error_beside_the_update_ends_the_run_behind_the_finished_step(
+    tiny, config, one_thread, tmp_path, every
+):
+    run = new_run(tmp_path, "run")
+    config = replace(
+        config,
+        ahead=1,
+        save_every=100,
+        validation=ValidationConfig(every=every, tasks=2),
+    )
+    with (
+        BrokenAhead("toy_guess", LIMITS, threads=1) as play,
+        pytest.raises(SandboxError, match="the sandboxes are gone"),
+    ):
+        learn(run, config, play, tiny)
+    assert no_threads_left()
+    assert [row["step"] for row in told(run)] == [1]
+    assert checkpoints.latest(run / "checkpoints").name == "step-000001"
+    # Not a row without success, which would never be measured again.
+    assert not read_metrics(run / "validation.jsonl")
+    learn(run, replace(config, resume=True), one_thread, tiny)
+    assert [row["step"] for row in told(run)] == [1, 2, 3, 4]
+    assert len(list(run.glob("episodes/step-*.jsonl"))) == 4
+
+
+class InterruptedAhead(AheadRollouts):
+    """Ctrl-C while the main thread waits for episodes that do not end by themselves."""
+
+    def instead(self, play: Any) -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            rows = self.run / "metrics.jsonl"
+            if rows.exists() and read_metrics(rows):
+                break
+            time.sleep(0.01)
+        time.sleep(0.2)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        while all(e.verdict is not None for e in play()):
+            assert time.monotonic() < deadline
+
+
+def test_ahead_an_interrupt_ends_the_episodes_and_keeps_the_finished_step(
+    tiny, config, one_thread, tmp_path
+):
+    run = new_run(tmp_path, "run")
+    config = replace(config, ahead=1, save_every=100)
+    with InterruptedAhead("toy_guess", LIMITS, threads=1) as play:
+        play.run = run
+        with pytest.raises(KeyboardInterrupt):
+            learn(run, config, play, tiny)
+    assert no_threads_left()
+    assert checkpoints.latest(run / "checkpoints").name == "step-000001"
+    learn(run, replace(config, resume=True), one_thread, tiny)
+    assert [row["step"] for row in told(run)] == [1, 2, 3, 4]
+
+
+def test_ahead_a_step_that_cannot_be_learned_from_ends_what_is_played(
+    tiny, config, tmp_path, monkeypatch
+):
+    run = new_run(tmp_path, "run")
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise ValueError("no")
+
+    monkeypatch.setattr(PolicyUpdate, "update", refuse)
+    with (
+        Rollouts("toy_guess", LIMITS, threads=8) as play,
+        pytest.raises(TrainingError, match="step 1 cannot be learned from: no"),
+    ):
+        learn(run, replace(config, ahead=1), play, tiny)
+    assert no_threads_left()
+
+
+def test_ahead_refills_are_played_after_the_update(tiny, config, one_thread, tmp_path):
+    run = new_run(tmp_path, "run")
+    config = replace(config, algo="dapo", group_size=2, ahead=1, max_steps=6)
+    learn(run, config, one_thread, tiny)
+    rows = told(run)
+    version = 0
+    for row in rows:
+        path = run / "episodes" / f"step-{row['step']:06d}.jsonl"
+        refilled = list(read_episodes(path))[6:]
+        assert bool(refilled) == bool(row["episodes/refills"])
+        assert {of_turn for e in refilled for of_turn in e.versions} <= {version}
+        version += "train/gradient_norm" in row
+    assert any(row["episodes/refills"] for row in rows)
+
+
+def test_ahead_validation_has_the_policy_to_itself(
+    tiny, config, one_thread, tmp_path, monkeypatch
+):
+    run = new_run(tmp_path, "run")
+    measured = []
+
+    def watched(rollouts: Any, policy: HFPolicy, *args: Any, **options: Any) -> Any:
+        measured.append(len(policy._free))
+        return validate(rollouts, policy, *args, **options)
+
+    monkeypatch.setattr(loop_module, "validate", watched)
+    evaluated = replace(config, ahead=1, validation=ValidationConfig(every=1, tasks=2))
+    learn(run, evaluated, one_thread, tiny)
+    assert measured == [3 * ROWS] * 4
+    rows = read_metrics(run / "validation.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert all("validation/id" in row for row in rows)

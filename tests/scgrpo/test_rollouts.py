@@ -197,6 +197,89 @@ def test_every_environment_is_closed(echo: str):
     assert Echo.open_count == 0
 
 
+class Turns(TextEnv):
+    """Takes as many turns as the task's level says, or its prompt if that is a number."""
+
+    name = "turns_for_rollouts"
+    levels = (1, 2, 5)
+
+    def tasks(self, split: str, level: int) -> Sequence[Task]:
+        return [
+            Task(f"{split}/{level}/{i}", split, level, "f", str(level))
+            for i in range(4)
+        ]
+
+    def reply(self, text: str) -> str | Verdict:
+        if self._turn < int(self.task.prompt):
+            return "go on"
+        return Verdict(passed=True, score=1.0)
+
+    def random_turn(self, rng: Any) -> str:
+        return str(rng.integers(1_000_000))
+
+
+class Noted(Rollouts):
+    """Takes down the tasks in the order in which their episodes are started."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.started: list[str] = []
+
+    def _starting_order(self, tasks: Sequence[Task], group: int) -> list[int]:
+        order = super()._starting_order(tasks, group)
+        self.started += [tasks[i // group].id for i in order]
+        return order
+
+
+@pytest.fixture
+def turns() -> str:
+    name = "tests/turns_for_rollouts"
+    if f"{name}-v0" not in gymnasium.registry:
+        registry.register(Turns, "tests")
+    return name
+
+
+def test_the_longest_start_first_and_nothing_else_changes(turns: str):
+    with Noted(turns, Limits(), threads=2) as play:
+        tasks = [play.env.tasks("train", level)[0] for level in (1, 5, 2)]
+        ids = [task.id for task in tasks for _ in range(2)]
+        first = play(None, tasks, group=2, seed=7)
+        # Nobody knows yet how long they take.
+        assert play.started == ids
+        assert [len(e.turns) for e in first] == [1, 1, 5, 5, 2, 2]
+
+        play.started.clear()
+        again = play(None, tasks, group=2, seed=7)
+        assert play.started == [*ids[2:4], *ids[4:], *ids[:2]]
+        assert [e.task.id for e in again] == ids
+        assert [e.seed for e in again] == [e.seed for e in first]
+        texts = [[[turn.text for turn in e.turns] for e in es] for es in (first, again)]
+        assert texts[0] == texts[1]
+
+
+def test_a_new_task_is_expected_to_take_what_its_level_did(turns: str):
+    with Noted(turns, Limits(), threads=2) as play:
+        short, long = play.env.tasks("train", 1), play.env.tasks("train", 5)
+        play(None, [short[0], long[0]], group=1, seed=0)
+        play.started.clear()
+        # A level that nobody has played comes first.
+        unknown = play.env.tasks("train", 2)[0]
+        order = [long[1], unknown, short[1]]
+        play(None, [short[1], long[1], unknown], group=1, seed=0)
+        assert play.started == [unknown.id, long[1].id, order[2].id]
+
+
+@pytest.mark.parametrize("threads", [1, 6])
+def test_episodes_start_in_order_if_another_one_would_save_nothing(
+    turns: str, threads: int
+):
+    """All at once, or one after another."""
+    with Noted(turns, Limits(), threads=threads) as play:
+        tasks = [play.env.tasks("train", level)[0] for level in (1, 5, 2)]
+        play(None, tasks, group=2, seed=7)
+        assert play._starting_order(tasks, 2) == list(range(6))
+
+
 def test_no_tasks_make_no_episodes(play: Rollouts):
     assert play(None, [], group=4, seed=0) == []
 

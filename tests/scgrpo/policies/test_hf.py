@@ -1,6 +1,7 @@
 """Sampling is token-exact: every recorded id was fed, and every log-probability is the model's."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -163,6 +164,90 @@ def test_the_weights_may_not_change_under_a_conversation(make):
             policy.sleep()
         assert policy.version == 0
     policy.sync_weights()
+
+
+@torch.no_grad()
+def test_a_conversation_goes_on_with_new_weights_behind_what_it_has_cached(make):
+    model, old = models()
+    _, new = models(seed=5)
+    policy = make(model, slots=2)
+    with policy.begin(OPENINGS[0], (), limits=LIMITS, seed=0) as conversation:
+        first = conversation.generate()
+        with policy.writing_weights():
+            model.load_state_dict(new.state_dict())
+            assert policy.version == 0
+        assert policy.version == 1
+        reply = conversation.append("no")
+        second = conversation.generate()
+
+    # The last token of the first turn has not been fed: it is read by the new weights.
+    prompt = [*conversation.prompt.token_ids, *first.token_ids]
+    own = old(input_ids=torch.tensor([prompt[:-1]]), use_cache=True)
+    rest = [prompt[-1], *reply.token_ids, *second.token_ids]
+    logits = new(
+        input_ids=torch.tensor([rest]), past_key_values=own.past_key_values
+    ).logits[0]
+    logprobs = logits.log_softmax(-1)[-len(second.token_ids) - 1 : -1]
+    sampled = logprobs.gather(1, torch.tensor(second.token_ids)[:, None])[:, 0]
+    torch.testing.assert_close(
+        torch.tensor(second.logprobs), sampled, rtol=1e-4, atol=1e-4
+    )
+    check([conversation.prompt, first], old)
+    # Who comes later reads the same opening with the new weights alone.
+    assert check(converse(policy, OPENINGS[0], 1), new)
+
+
+def test_nothing_is_sampled_while_weights_are_written(make):
+    policy = make(models()[0], slots=3)
+    feed, steps, inside = policy._slots.feed, [0], [False]
+
+    def slow(feeds):
+        inside[0] = True
+        time.sleep(0.005)
+        states = feed(feeds)
+        steps[0] += 1
+        inside[0] = False
+        return states
+
+    policy._slots.feed = slow
+    stopped = threading.Event()
+
+    def talk(seed: int) -> None:
+        while not stopped.is_set():
+            converse(policy, OPENINGS[seed % 3], seed)
+
+    with ThreadPoolExecutor(3) as pool:
+        talks = [pool.submit(talk, seed) for seed in range(3)]
+        try:
+            for version in range(5):
+                before = steps[0]
+                while steps[0] == before:
+                    time.sleep(0.001)
+                with policy.writing_weights():
+                    began_with = steps[0]
+                    assert not inside[0]
+                    time.sleep(0.05)
+                    assert steps[0] == began_with
+                    assert policy.version == version
+        finally:
+            stopped.set()
+        for one in talks:
+            one.result(timeout=30)
+    assert policy.version == 5
+
+
+def test_weights_can_be_written_after_the_engine_broke(make):
+    model, _ = models()
+    policy = make(model)
+    policy._slots.feed = lambda feeds: 1 / 0
+    with (
+        policy.begin(OPENINGS[0], (), limits=LIMITS, seed=0) as conversation,
+        pytest.raises(PolicyClosed),
+    ):
+        conversation.generate()
+    with policy.writing_weights():
+        assert policy.version == 0
+    assert policy.version == 1
 
 
 def test_the_same_seed_gives_the_same_tokens_and_another_one_others(make):

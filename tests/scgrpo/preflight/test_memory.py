@@ -76,6 +76,15 @@ def test_a_step_takes_what_its_larger_phase_does():
     assert peak_memory_mib(long, size) == pytest.approx(sampling)
 
 
+def test_both_phases_at_once_take_the_sum_of_both():
+    size = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=1))
+    config = TrainConfig(device="cpu", dtype="bfloat16")
+    one = peak_memory_mib(config, size)
+    both = peak_memory_mib(replace(config, ahead=1), size)
+    sampled = sampling_memory_mib(config, size) - LIBRARIES_MIB
+    assert both == pytest.approx(one + sampled - size.parameters * 2 / 2**20)
+
+
 def test_layers_that_keep_all_take_more():
     lean = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=1))
     config = TrainConfig(device="cpu", dtype="float32")

@@ -185,3 +185,13 @@ def tensors(state: Any) -> list[torch.Tensor]:
         if "qmap" not in str(key)
         for t in tensors(value)
     ]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_a_step_counts_the_versions_of_the_weights_up(dtype: torch.dtype):
+    """Whoever keeps a copy of weights in another layout sees by them that it is old."""
+    parameter = weight(dtype)
+    optimizer = MasterAdamW([parameter], lr=1e-3)
+    version = parameter._version
+    descend(optimizer, parameter, 1)
+    assert parameter._version > version

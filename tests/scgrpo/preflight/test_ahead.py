@@ -1,0 +1,44 @@
+"""What `ahead=1` cannot work with is refused in a sentence."""
+
+from pathlib import Path
+
+import pytest
+from transformers import LlamaConfig
+
+from scgrpo.config import EngineConfig, TrainConfig
+from scgrpo.preflight.ahead import check_ahead
+
+
+def folder_of(path: Path, rope_type: str) -> Path:
+    """A folder with the configuration of a small model with such rotary positions."""
+    rope: dict[str, object] = {"rope_type": rope_type, "rope_theta": 1e4}
+    if rope_type == "dynamic":
+        rope["factor"] = 2.0
+    LlamaConfig(hidden_size=32, rope_parameters=rope).save_pretrained(path)
+    # Only its name is looked at.
+    (path / "model.safetensors").touch()
+    return path
+
+
+def test_several_processes_are_refused(tmp_path):
+    folder = folder_of(tmp_path, "default")
+    check_ahead(TrainConfig(), folder, processes=2)
+    check_ahead(TrainConfig(ahead=1), folder, processes=1)
+    with pytest.raises(ValueError, match="ahead=1 works in one process, got 2"):
+        check_ahead(TrainConfig(ahead=1), folder, processes=2)
+
+
+def test_positions_that_change_by_reading_are_refused(tmp_path):
+    folder = folder_of(tmp_path, "dynamic")
+    check_ahead(TrainConfig(), folder, processes=1)
+    with pytest.raises(ValueError, match="its dynamic rotary positions change"):
+        check_ahead(TrainConfig(ahead=1), folder, processes=1)
+
+
+def test_settings_that_it_cannot_be_combined_with_are_refused():
+    with pytest.raises(ValueError, match="ahead must be 0, or 1 .* got 2"):
+        TrainConfig(ahead=2)
+    with pytest.raises(ValueError, match="ahead=1 needs engine.kind=hf, got vllm"):
+        TrainConfig(ahead=1, engine=EngineConfig("vllm"))
+    with pytest.raises(ValueError, match="profile=true needs ahead=0"):
+        TrainConfig(ahead=1, profile=True)
