@@ -15,7 +15,14 @@ from gymnasium.error import NameNotFound, RegistrationError, VersionNotFound
 
 from envs.base import TextEnv
 
-__all__ = ["ENTRY_POINT_GROUP", "make", "names", "register", "register_own"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "benchmark_names",
+    "make",
+    "names",
+    "register",
+    "register_own",
+]
 
 NAMESPACE = "scgrpo"
 ENTRY_POINT_GROUP = "scgrpo.envs"
@@ -33,6 +40,19 @@ _OWN = {
     "scgrpo/tool_store-v0": "envs.tools.store.env:ToolStore",
     "scgrpo/toy_guess-v0": "envs.toy.guess:ToyGuess",
 }
+# Apart: their data is others', and must be fetched before one of them can be played.
+_BENCHMARKS = {
+    "scgrpo/aime24-v0": "envs.math.published.named:Aime24",
+    "scgrpo/aime24_python-v0": "envs.math.published.named:Aime24Python",
+    "scgrpo/aime25-v0": "envs.math.published.named:Aime25",
+    "scgrpo/aime25_python-v0": "envs.math.published.named:Aime25Python",
+    "scgrpo/gsm8k-v0": "envs.math.published.named:Gsm8k",
+    "scgrpo/gsm8k_python-v0": "envs.math.published.named:Gsm8kPython",
+    "scgrpo/hmmt25-v0": "envs.math.published.named:Hmmt25",
+    "scgrpo/hmmt25_python-v0": "envs.math.published.named:Hmmt25Python",
+    "scgrpo/math500-v0": "envs.math.published.named:Math500",
+    "scgrpo/math500_python-v0": "envs.math.published.named:Math500Python",
+}
 
 
 def names() -> list[str]:
@@ -40,12 +60,17 @@ def names() -> list[str]:
     return sorted({parse_env_id(env_id)[1] for env_id in _OWN})
 
 
+def benchmark_names() -> list[str]:
+    """Aliases of published benchmarks, sorted."""
+    return sorted({parse_env_id(env_id)[1] for env_id in _BENCHMARKS})
+
+
 def make(name: str, **kwargs: Any) -> gymnasium.Env[str, str]:
     """An environment by name; `kwargs` go to its constructor.
 
     | name | meaning |
     |---|---|
-    | `swe_lite` | ours, newest version unless `-v<n>` is added |
+    | `swe_lite` | ours or a benchmark, newest version unless `-v<n>` is added |
     | `module:namespace/name` | imports the module, which registers it |
     | `namespace/name` | registered already, or the entry point of that key in group `scgrpo.envs` |
 
@@ -61,7 +86,8 @@ def make(name: str, **kwargs: Any) -> gymnasium.Env[str, str]:
         register_own()
         env_id = _newest(name)
         if env_id is None:
-            raise _not_found(name.removeprefix(f"{NAMESPACE}/"), names())
+            known = [*names(), *benchmark_names()]
+            raise _not_found(name.removeprefix(f"{NAMESPACE}/"), known)
         return gymnasium.make(env_id, **kwargs)
     return gymnasium.make(_newest(name) or _from_entry_point(name), **kwargs)
 
@@ -83,11 +109,11 @@ def register(env_class: type[TextEnv], namespace: str) -> str:
 
 
 def register_own() -> None:
-    """Registers our environments with Gymnasium, so that `gymnasium.make("scgrpo/...")` works.
+    """Registers ours and the benchmarks, so that `gymnasium.make("scgrpo/...")` works.
 
     Importing `envs` does it. A second call registers again what has been removed since.
     """
-    for env_id, path in _OWN.items():
+    for env_id, path in (_OWN | _BENCHMARKS).items():
         _register(env_id, path)
 
 
@@ -139,7 +165,7 @@ def _from_entry_point(name: str) -> str:
     group = entry_points(group=ENTRY_POINT_GROUP)
     values = {point.value: point for point in group if point.name == name}
     if not values:
-        raise _not_found(name, [*names(), *(point.name for point in group)])
+        raise _not_found(name, [*names(), *benchmark_names(), *(point.name for point in group)])
     if len(values) > 1:
         raise RegistrationError(
             f"environment {name!r} has several entry points: {sorted(values)}"

@@ -1,5 +1,9 @@
-"""Outside data from the package index: releases pinned by hash, fetched once, never vendored."""
+"""Outside data, pinned by hash, fetched once and never vendored.
+
+From the package index (`Release`) and from public repositories (`RepositoryFile`).
+"""
 
 from envs.releases.release import Release
+from envs.releases.repository import RepositoryFile
 
-__all__ = ["Release"]
+__all__ = ["Release", "RepositoryFile"]

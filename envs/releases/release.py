@@ -15,12 +15,12 @@ __all__ = ["Release", "cache_folder"]
 FETCH_S = 300.0
 
 
-def cache_folder() -> Path:
-    """Where releases lie: in $SCGRPO_CACHE, else in `scgrpo` in the user's cache folder."""
+def cache_folder(kind: str = "releases") -> Path:
+    """Where outside data lies: in $SCGRPO_CACHE, else in `scgrpo` in the user's cache folder."""
     base = os.environ.get("SCGRPO_CACHE")
     if not base:
         base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "scgrpo")
-    return Path(base).expanduser() / "releases"
+    return Path(base).expanduser() / kind
 
 
 @dataclass(frozen=True)

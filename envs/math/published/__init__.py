@@ -1,0 +1,1 @@
+"""Published benchmarks of mathematics: their data, their answers by math-verify, their names."""
