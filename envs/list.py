@@ -1,7 +1,8 @@
 """`scgrpo envs list`: the environments, and what each offers.
 
-What it shows of ours is recorded in `envs/data/catalogue.json`, because asking all of them takes
-seconds. A test holds the record to what the environments say.
+What it shows of ours and of benchmarks is recorded in `envs/data/catalogue.json`, because asking
+all of them takes seconds, and benchmarks need their data. A test holds the record to what the
+environments say.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ TOOL_TASKS = 20
 RECORD = Path(__file__).parent / "data" / "catalogue.json"
 EXAMPLES = f"""\
 examples:
-  {PROG}                        ours
+  {PROG}                        ours, and published benchmarks
   {PROG} my_module:me/my_env    yours, after ours
   {PROG} swe_lite               one of ours, counted again
   {PROG} --record               after a change of tasks: what a test compares
@@ -99,7 +100,7 @@ def entry(name: str) -> Entry:
 
 
 def recorded_entries() -> list[Entry]:
-    """The entries of our environments, as they were recorded."""
+    """The entries of our environments and of the benchmarks, as they were recorded."""
     return [Entry.from_json(row) for row in json.loads(RECORD.read_text("utf-8"))]
 
 
@@ -116,8 +117,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _record() -> None:
-    """Writes what our environments say now."""
-    rows = [asdict(entry(name)) for name in registry.names()]
+    """Writes what our environments and the benchmarks say now; the latter need their data."""
+    names = [*registry.names(), *registry.benchmark_names()]
+    rows = [asdict(entry(name)) for name in names]
     RECORD.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
 
 
@@ -209,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "names", nargs="*", metavar="NAME", help="environments to ask, shown after ours"
     )
-    add("--record", action="store_true", help="ask all of ours and record the answers")
+    add("--record", action="store_true", help="ask all of these and record the answers")
     return parser
 
 

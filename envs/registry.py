@@ -165,7 +165,9 @@ def _from_entry_point(name: str) -> str:
     group = entry_points(group=ENTRY_POINT_GROUP)
     values = {point.value: point for point in group if point.name == name}
     if not values:
-        raise _not_found(name, [*names(), *benchmark_names(), *(point.name for point in group)])
+        raise _not_found(
+            name, [*names(), *benchmark_names(), *(point.name for point in group)]
+        )
     if len(values) > 1:
         raise RegistrationError(
             f"environment {name!r} has several entry points: {sorted(values)}"

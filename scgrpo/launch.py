@@ -20,7 +20,7 @@ from scgrpo.devices import device_of
 from scgrpo.distributed.ranks import Ranks, process_group
 from scgrpo.loop import TrainingLoop
 from scgrpo.preflight.run import check_run
-from scgrpo.preflight.start import check_levels
+from scgrpo.preflight.start import check_trainable
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.disk import disk_errors_explained
 from scgrpo.runs.folders import (
@@ -162,9 +162,9 @@ def _how_to_continue(run: Path) -> str:
 
 @contextmanager
 def _open_rollouts(config: TrainConfig) -> Iterator[Rollouts]:
-    """The environment to train on. Raises ValueError if it lacks one of the levels."""
+    """The environment to train on. Raises ValueError if it lacks `train` or one of the levels."""
     with Rollouts(config.env, config.limits, sandbox=config.sandbox) as rollouts:
-        check_levels(rollouts.env, config.levels, config.env)
+        check_trainable(rollouts.env, config.levels, config.env)
         yield rollouts
 
 

@@ -405,12 +405,27 @@ def harbor_texts() -> Texts:
     return texts
 
 
+def benchmark_texts() -> Texts:
+    """What published benchmarks say around their questions, which are others' texts."""
+    texts: Texts = {}
+    task = Task("id/0/0", "id", 0, "f", "What is 9 + 9?", {"answer": "18"})
+    for name in registry.benchmark_names():
+        env = made(name)
+        vars(env)["find"] = lambda *_: task
+        info = opened(env, task)
+        texts[f"{name} messages"] = as_json(info["messages"])
+        texts[f"{name} tools"] = as_json(info["tools"])
+        texts[f"{name} faulty turns"] = answers(env, task, FAULTY_TURNS)
+    return texts
+
+
 OTHERS: dict[str, Callable[[], Texts]] = {
     "teacher_messages": message_texts,
     "teacher_prompts": lambda: rendered(teacher_texts),
     "chat": lambda: rendered(chat_texts),
     "server": server_texts,
     "harbor": harbor_texts,
+    "benchmarks": benchmark_texts,
 }
 
 

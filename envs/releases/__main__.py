@@ -1,4 +1,4 @@
-"""`scgrpo envs releases`: fetches the data that environments are made of.
+"""`scgrpo envs releases`: fetches the data that environments are made of, and named benchmarks.
 
 What follows then needs no network. Whatever is missing is fetched at its first use, too.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from envs.releases import Release, RepositoryFile
 from sandboxes.commands import exit_codes
 
 __all__ = ["main"]
@@ -19,6 +20,7 @@ EXAMPLES = f"""\
 examples:
   {PROG}            before a machine loses its network
   {PROG} --quiet    in a script: only what is missing is named
+  {PROG} gsm8k      the files of a published benchmark, besides
 """
 
 READERS = (
@@ -42,18 +44,43 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--quiet", action="store_true", help="name no file, only what is missing"
     )
-    quiet = parser.parse_args(argv).quiet
+    parser.add_argument(
+        "benchmarks",
+        nargs="*",
+        metavar="BENCHMARK",
+        help="a published benchmark, such as gsm8k",
+    )
+    arguments = parser.parse_args(argv)
     with exit_codes(PROG):
-        failed = [reader for reader in READERS if not _fetch_all(reader, quiet=quiet)]
-    sys.exit(int(bool(failed)))
+        benchmarks = [_benchmark_files(name) for name in arguments.benchmarks]
+        releases = [importlib.import_module(reader).RELEASES for reader in READERS]
+        complete = True
+        for files in (*releases, *benchmarks):
+            complete &= _fetch_all(files, quiet=arguments.quiet)
+    sys.exit(int(not complete))
 
 
-def _fetch_all(reader: str, *, quiet: bool) -> bool:
-    """Fetches what a module reads; False if one release of it cannot be had."""
+def _benchmark_files(name: str) -> list[RepositoryFile]:
+    """The files of a benchmark. Raises ValueError for a name that is none."""
+    from envs.math.published.table import BENCHMARKS
+
+    if name not in BENCHMARKS:
+        raise ValueError(
+            f"unknown benchmark {name!r}; expected one of {', '.join(BENCHMARKS)}"
+        )
+    return [part.file for part in BENCHMARKS[name].parts.values()]
+
+
+def _fetch_all(
+    files: Iterable[Release | RepositoryFile],
+    *,
+    quiet: bool,
+) -> bool:
+    """Fetches files; False if one of them cannot be had."""
     complete = True
-    for release in importlib.import_module(reader).RELEASES:
+    for file in files:
         try:
-            path = release.path()
+            path = file.path()
         except ImportError as error:
             complete = False
             print(f"{PROG}: {error}", file=sys.stderr)

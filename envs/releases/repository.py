@@ -45,14 +45,10 @@ class RepositoryFile:
 
         Raises ImportError if it is in none of them, or is not the published one.
         """
-        cached = cache_folder("benchmarks") / self.name
-        by_hand = self._path_by_hand()
-        if by_hand is not None and by_hand.exists():
-            path = by_hand
-        else:
-            path = cached
-        if not path.exists():
-            self._fetch(cached)
+        path = self._path_at_hand()
+        if path is None:
+            path = cache_folder("benchmarks") / self.name
+            self._fetch(path)
 
         if not self._is_published(path.read_bytes()):
             raise ImportError(
@@ -63,14 +59,19 @@ class RepositoryFile:
 
     def is_at_hand(self) -> bool:
         """Whether `path` needs no network."""
-        by_hand = self._path_by_hand()
-        if by_hand is not None and by_hand.exists():
-            return True
-        return (cache_folder("benchmarks") / self.name).exists()
+        return self._path_at_hand() is not None
 
-    def _path_by_hand(self) -> Path | None:
-        folder = os.environ.get(FOLDER_VARIABLE)
-        return Path(folder).expanduser() / self.name if folder else None
+    def _path_at_hand(self) -> Path | None:
+        places = self._places()
+        return next((path for path in places if path.exists()), None)
+
+    def _places(self) -> list[Path]:
+        """Where it may lie on this machine, the preferred place first."""
+        folders = [cache_folder("benchmarks")]
+        by_hand = os.environ.get(FOLDER_VARIABLE)
+        if by_hand:
+            folders.insert(0, Path(by_hand).expanduser())
+        return [folder / self.name for folder in folders]
 
     def _is_published(self, content: bytes) -> bool:
         return hashlib.sha256(content).hexdigest() == self.sha256
@@ -86,7 +87,7 @@ class RepositoryFile:
         except httpx2.HTTPError as error:
             raise self._not_fetched(path, f"{type(error).__name__}: {error}") from error
         if not self._is_published(response.content):
-            raise self._not_fetched(path, "what came has another SHA-256")
+            raise self._not_fetched(path, "a file with another SHA-256")
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
             whole = Path(scratch, path.name)
@@ -95,12 +96,9 @@ class RepositoryFile:
             whole.replace(path)
 
     def _not_fetched(self, path: Path, problem: str) -> ImportError:
-        by_hand = self._path_by_hand()
-        tried = [str(path), self.url]
-        if by_hand is not None:
-            tried.insert(0, str(by_hand))
+        tried = ", ".join(map(str, self._places()))
         return ImportError(
-            f"{self.name} is not to be had; tried {', '.join(tried)} ({problem}). On a machine with "
-            f"a network, download the last of them (SHA-256 {self.sha256}), put it at {path}, or at "
-            f"{self.name} in a folder that {FOLDER_VARIABLE} names"
+            f"{self.name} cannot be had: it is not at {tried}, and {self.url} gave {problem}. "
+            f"Download that where a network is (SHA-256 {self.sha256}) and put it at {path}, "
+            f"or at {self.name} in a folder that {FOLDER_VARIABLE} names"
         )

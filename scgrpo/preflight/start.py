@@ -11,7 +11,7 @@ from scgrpo.config import TrainConfig
 from scgrpo.models.sources.folders import local_model
 from scgrpo.runs.folders import LATEST, find_run
 
-__all__ = ["check_levels", "check_start"]
+__all__ = ["check_start", "check_trainable"]
 
 
 def check_start(config: TrainConfig) -> None:
@@ -29,11 +29,16 @@ def check_start(config: TrainConfig) -> None:
     # What is no environment of ours is refused by the rollouts, with what was expected.
     if isinstance(env, TextEnv):
         with closing(env):
-            check_levels(env, config.levels, config.env)
+            check_trainable(env, config.levels, config.env)
 
 
-def check_levels(env: TextEnv, levels: Sequence[int], name: str) -> None:
-    """Raises ValueError unless the environment called `name` has all of the levels."""
+def check_trainable(env: TextEnv, levels: Sequence[int], name: str) -> None:
+    """Raises ValueError unless the environment called `name` can be trained on at the levels."""
+    if "train" not in env.splits:
+        raise ValueError(
+            f"{name} has no split train: nothing trains on its {', '.join(env.splits)}; train on "
+            f"another environment, and evaluate with: scgrpo eval --envs {name}"
+        )
     unknown = sorted(set(levels) - set(env.levels))
     if unknown:
         raise ValueError(f"levels {unknown} are not among {name}'s: {env.levels}")

@@ -9,6 +9,7 @@ import pytest
 
 from envs import registry
 from envs.list import entry, main, recorded_entries
+from envs.math.published.table import BENCHMARKS
 from envs.registry import register
 from envs.tool_env import ToolEnv, tool
 
@@ -63,9 +64,19 @@ def test_an_entry_needs_no_chance_and_reads_a_row_of_two_lines(monkeypatch):
 
 def test_the_record_says_what_the_environments_say():
     recorded = {known.name: known for known in recorded_entries()}
-    assert list(recorded) == registry.names()
-    for name, known in recorded.items():
-        assert known == entry(name), "run: scgrpo envs list --record"
+    assert list(recorded) == [*registry.names(), *registry.benchmark_names()]
+    for name in registry.names():
+        assert recorded[name] == entry(name), "run: scgrpo envs list --record"
+
+
+@pytest.mark.parametrize("name", registry.benchmark_names())
+def test_the_record_says_what_a_benchmark_says(name):
+    benchmark = BENCHMARKS[registry.make(name).unwrapped.benchmark]
+    for part in benchmark.parts.values():
+        if not part.file.is_at_hand():
+            pytest.skip(f"{part.file.name} is not at hand")
+    recorded = {known.name: known for known in recorded_entries()}
+    assert recorded[name] == entry(name), "run: scgrpo envs list --record"
 
 
 def test_every_environment_of_ours_names_its_licence():
@@ -76,7 +87,7 @@ def test_the_table_holds_every_environment_and_makes_none(monkeypatch, capsys):
     monkeypatch.setattr(registry, "make", None)
     main([])
     out = capsys.readouterr().out
-    assert all(name in out for name in registry.names())
+    assert all(known.name in out for known in recorded_entries())
     assert "ood/difficulty 982" in out
     assert "0.56" in out
     assert "\x1b" not in out

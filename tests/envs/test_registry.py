@@ -86,6 +86,26 @@ def test_names_are_our_aliases():
     ]
 
 
+def test_benchmarks_stand_apart_from_ours():
+    assert registry.benchmark_names() == [
+        "aime24",
+        "aime24_python",
+        "aime25",
+        "aime25_python",
+        "gsm8k",
+        "gsm8k_python",
+        "hmmt25",
+        "hmmt25_python",
+        "math500",
+        "math500_python",
+    ]
+    for name in registry.benchmark_names():
+        env = registry.make(name)
+        assert env.unwrapped.name == name
+        assert env.spec is not None
+        assert env.spec.id == f"scgrpo/{name}-v0"
+
+
 @pytest.mark.parametrize("name", ["toy_guess", "toy_guess-v0", "scgrpo/toy_guess"])
 def test_ours_are_made_by_alias(name):
     env = registry.make(name)
@@ -127,7 +147,7 @@ def test_gymnasium_alone_finds_ours_by_the_name_of_the_package():
         text=True,
         timeout=60,
     )
-    assert done.stdout.startswith("scgrpo/tool_store-v0 10\n"), done.stderr
+    assert done.stdout.startswith("scgrpo/tool_store-v0 20\n"), done.stderr
     assert "===== scgrpo =====" in done.stdout
 
 
@@ -150,8 +170,12 @@ def test_a_constructors_argument_that_does_not_exist_is_refused():
     ("name", "hint"),
     [
         ("toy_gues", "Did you mean 'toy_guess'?"),
+        ("gsm8", "Did you mean 'gsm8k'?"),
         ("swelite", "Did you mean 'swe_lite'?"),
-        ("zzz", r"Known: .*code_fn, math_chain, math_gym, .*tool_store, toy_guess\."),
+        (
+            "zzz",
+            r"Known: aime24, .*code_fn, gsm8k, .*math_chain, math_gym, .*tool_store, toy_guess\.",
+        ),
         ("acme/nothing", "acme/nothing"),
         ("no_such_module:acme/reverse", "module 'no_such_module' .* PYTHONPATH"),
         ("json:acme/unheard_of", "'acme/unheard_of' does not exist"),

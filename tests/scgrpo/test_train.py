@@ -81,6 +81,7 @@ WRONG = [
     (["group_size=1"], "group_size must be at least 2"),
     (["levls=0"], "did you mean levels?"),
     (["levels=9"], "levels [9] are not among toy_guess's"),
+    (["env=aime24", "levels=0"], "aime24 has no split train: nothing trains on its id"),
     (["limits.turn_token=5"], "limits.turn_tokens"),
     (["dtype=float23"], "did you mean float32?"),
     (["device=gpu7"], "device=gpu7 cannot be used here"),
