@@ -3,7 +3,7 @@
 From the package index (`Release`) and from public repositories (`RepositoryFile`).
 """
 
-from envs.releases.release import Release
+from envs.releases.release import MissingDataError, Release
 from envs.releases.repository import RepositoryFile
 
-__all__ = ["Release", "RepositoryFile"]
+__all__ = ["MissingDataError", "Release", "RepositoryFile"]

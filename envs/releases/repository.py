@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from envs.releases.release import cache_folder
+from envs.releases.release import MissingDataError, cache_folder
 
 __all__ = ["FOLDER_VARIABLE", "RepositoryFile"]
 
@@ -43,7 +43,7 @@ class RepositoryFile:
     def path(self) -> Path:
         """The file: in `$SCGRPO_BENCHMARKS`, else in the cache, else fetched into it.
 
-        Raises ImportError if it is in none of them, or is not the published one.
+        Raises MissingDataError if it is in none of them, or is not the published one.
         """
         path = self._path_at_hand()
         if path is None:
@@ -51,7 +51,7 @@ class RepositoryFile:
             self._fetch(path)
 
         if not self._is_published(path.read_bytes()):
-            raise ImportError(
+            raise MissingDataError(
                 f"{path} is not {self.file} of {self.repository} at {self.commit[:12]}: expected "
                 f"SHA-256 {self.sha256}; remove it, start again"
             )
@@ -95,9 +95,9 @@ class RepositoryFile:
             # In one step: no reader sees half a file.
             whole.replace(path)
 
-    def _not_fetched(self, path: Path, problem: str) -> ImportError:
+    def _not_fetched(self, path: Path, problem: str) -> MissingDataError:
         tried = ", ".join(map(str, self._places()))
-        return ImportError(
+        return MissingDataError(
             f"{self.name} cannot be had: it is not at {tried}, and {self.url} gave {problem}. "
             f"Download that where a network is (SHA-256 {self.sha256}) and put it at {path}, "
             f"or at {self.name} in a folder that {FOLDER_VARIABLE} names"

@@ -71,6 +71,7 @@ def test_the_record_says_what_the_environments_say():
 
 @pytest.mark.parametrize("name", registry.benchmark_names())
 def test_the_record_says_what_a_benchmark_says(name):
+    pytest.importorskip("math_verify", reason="needs the extra `benchmarks`")
     benchmark = BENCHMARKS[registry.make(name).unwrapped.benchmark]
     for part in benchmark.parts.values():
         if not part.file.is_at_hand():

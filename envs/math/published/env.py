@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from envs.code.testing import default_pool, file_contents, in_sandbox
 from envs.math.published.answers import boxed_answer
-from envs.math.published.judge import verdict
+from envs.math.published.judge import check_installed, verdict
 from envs.math.published.table import BENCHMARKS, problems
 from envs.supply import TaskTable
 from envs.tool_env import ToolEnv, tool
@@ -47,7 +47,7 @@ class BenchmarkMath(ToolEnv):
     instructions = r"Solve the problem. Put the final answer in \boxed{}."
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
-        """The problems of a split. One that is read may raise ImportError for missing data."""
+        """The problems of a split. Reading one raises MissingDataError if it cannot be judged."""
         return _tasks(self.benchmark, split)
 
     def reply(self, text: str) -> str | Verdict:
@@ -129,6 +129,8 @@ def _tasks(name: str, split: str) -> TaskTable:
 
     def task(task_id: str) -> Task:
         """The task of an id, with its row of the file."""
+        # Before a turn is paid for that nothing could judge.
+        check_installed()
         place = int(task_id.rpartition("/")[2])
         problem = problems(name, split)[place]
         words = " ".join(problem.question.casefold().split())

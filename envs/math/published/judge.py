@@ -10,25 +10,36 @@ import subprocess
 import sys
 import threading
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from envs.math.published.answers import exact_value
+from envs.releases import MissingDataError
 from envs.types import Verdict
 
-__all__ = ["Judge", "verdict"]
+__all__ = ["Judge", "check_installed", "verdict"]
 
 VERSION = "0.9.0"
 """Of math-verify. Verdicts depend on it, and so the digest of the code must."""
 WAIT_S = 300.0
-_INSTALL = "run: pip install 'scgrpo[benchmarks]'"
 _WORKER = Path(__file__).with_name("worker.py")
+
+
+def check_installed() -> None:
+    """Raises MissingDataError without math-verify, or with another version of it."""
+    try:
+        found = version("math-verify")
+    except PackageNotFoundError:
+        found = ""
+    if found != VERSION:
+        raise _other_version(found)
 
 
 def verdict(gold: str, answer: str) -> Verdict:
     """The verdict on an answer in LaTeX, which is math-verify's.
 
     Where both are plain numbers, they are compared as fractions too, and `detail` says so if that
-    gives another result. Raises ImportError without math-verify.
+    gives another result. Raises MissingDataError without math-verify.
     """
     equal = _judge(os.getpid()).equal(gold, answer)
     if equal is None:
@@ -58,7 +69,7 @@ class Judge:
     def equal(self, gold: str, answer: str) -> bool | None:
         """Whether math-verify takes the answer for the right one; None if that broke it.
 
-        Raises ImportError without math-verify, or with another version of it.
+        Raises MissingDataError without math-verify, or with another version of it.
         """
         with self._lock:
             if self._process is None or self._process.poll() is not None:
@@ -93,9 +104,7 @@ class Judge:
         found = self._reply(process, None).strip()
         if found != VERSION:
             self.close()
-            raise ImportError(
-                f"answers are judged by math-verify {VERSION}, got {found or 'none'}; {_INSTALL}"
-            )
+            raise _other_version(found)
         return process
 
     def _reply(self, process: subprocess.Popen[str], line: str | None) -> str:
@@ -117,3 +126,10 @@ class Judge:
 def _judge(process: int) -> Judge:
     """The judge of a process: one that was forked must not share its parent's pipes."""
     return Judge()
+
+
+def _other_version(found: str) -> MissingDataError:
+    return MissingDataError(
+        f"answers are judged by math-verify {VERSION}, got {found or 'none'}; "
+        "run: pip install 'scgrpo[benchmarks]'"
+    )

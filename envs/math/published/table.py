@@ -51,7 +51,7 @@ class Benchmark:
 def problems(name: str, split: str) -> Sequence[Problem]:
     """The problems of a split of a benchmark, in the order of its file.
 
-    Raises ImportError if the file is not to be had, ValueError if it has another number of rows.
+    Raises MissingDataError if the file cannot be had, ValueError if it has another number of rows.
     """
     benchmark = BENCHMARKS[name]
     part = benchmark.parts[split]

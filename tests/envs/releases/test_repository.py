@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from envs.math.published.table import BENCHMARKS
-from envs.releases import RepositoryFile, __main__, repository
+from envs.releases import MissingDataError, RepositoryFile, __main__, repository
+from sandboxes.commands import CommandError, exit_codes
 
 CONTENT = b'{"question": "1 + 1?"}\n'
 FILE = RepositoryFile(
@@ -87,7 +88,7 @@ def test_a_folder_by_hand_comes_before_the_cache(cache, monkeypatch, tmp_path):
 def test_other_bytes_are_refused_and_not_kept(cache, monkeypatch):
     with (
         home(b"other", monkeypatch),
-        pytest.raises(ImportError, match="gave a file with another SHA-256"),
+        pytest.raises(MissingDataError, match="gave a file with another SHA-256"),
     ):
         FILE.path()
     assert not FILE.is_at_hand()
@@ -97,14 +98,14 @@ def test_a_changed_file_is_refused(cache):
     (cache / "sums").mkdir(parents=True)
     (cache / "sums" / "test.jsonl").write_bytes(CONTENT + b"\n")
     with pytest.raises(
-        ImportError, match=r"is not data/test.jsonl of acme/sums at aaa"
+        MissingDataError, match=r"is not data/test.jsonl of acme/sums at aaa"
     ):
         FILE.path()
 
 
 def test_a_failure_says_what_was_tried_and_what_to_do(cache, monkeypatch, tmp_path):
     monkeypatch.setenv(repository.FOLDER_VARIABLE, str(tmp_path / "mine"))
-    with pytest.raises(ImportError) as error:
+    with pytest.raises(MissingDataError) as error:
         FILE.path()
     told = str(error.value)
     parts = [
@@ -118,7 +119,7 @@ def test_a_failure_says_what_was_tried_and_what_to_do(cache, monkeypatch, tmp_pa
 
 
 def test_a_missing_page_is_a_failure(cache, monkeypatch):
-    with home(CONTENT, monkeypatch), pytest.raises(ImportError, match="404"):
+    with home(CONTENT, monkeypatch), pytest.raises(MissingDataError, match="404"):
         RepositoryFile("acme/sums", "b" * 40, "x", FILE.sha256, "sums/x").path()
 
 
@@ -138,3 +139,11 @@ def test_the_command_refuses_a_name_that_is_none(capsys):
     assert (
         "unknown benchmark 'gsm9k'; expected one of gsm8k," in capsys.readouterr().err
     )
+
+
+def test_missing_data_is_a_message_for_the_user_and_an_import_error(cache, capsys):
+    with pytest.raises(SystemExit) as ended, exit_codes("scgrpo eval"):
+        FILE.path()
+    assert ended.value.code == CommandError.exit_code
+    assert capsys.readouterr().err.startswith("scgrpo eval: sums/test.jsonl cannot be")
+    assert issubclass(MissingDataError, ImportError)

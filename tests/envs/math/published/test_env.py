@@ -7,7 +7,9 @@ import json
 import pytest
 
 from envs import registry
+from envs.math.published import judge
 from envs.math.published.env import NO_ANSWER
+from envs.releases import MissingDataError
 from envs.rollout import play
 from envs.toolspec import render_call
 from envs.types import Stop
@@ -146,3 +148,13 @@ def test_the_same_words_are_one_family(make_env):
         env.tasks("id", 0)[0].family
         == make_env("gsm8k_python").tasks("id", 0)[0].family
     )
+
+
+def test_a_task_that_nothing_could_judge_is_refused_before_it_is_played(
+    make_env, monkeypatch
+):
+    monkeypatch.setattr(judge, "VERSION", "0.0.0")
+    env = make_env("math500")
+    assert len(env.tasks("id", 0)) == 7
+    with pytest.raises(MissingDataError, match=r"by math-verify 0\.0\.0, got 0\.9\.0"):
+        env.reset()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from envs import registry
+from envs.math.published.judge import verdict
 from envs.math.published.table import BENCHMARKS, Part, Problem, problems
 from envs.releases.repository import FOLDER_VARIABLE
 from envs.splits import overlaps
@@ -56,6 +57,7 @@ def test_another_number_of_rows_is_refused(few_rows, monkeypatch):
 
 
 def published_tasks(name):
+    pytest.importorskip("math_verify", reason="needs the extra `benchmarks`")
     for part in BENCHMARKS[name].parts.values():
         if not part.file.is_at_hand():
             pytest.skip(
@@ -88,9 +90,6 @@ def test_what_is_trained_on_is_in_no_benchmarks_evaluation():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_every_published_answer_is_right_and_another_is_wrong(name, day):
-    pytest.importorskip("math_verify", reason="needs the extra `benchmarks`")
-    from envs.math.published.judge import verdict
-
     tasks = [task for task in published_tasks(name) if task.split == "id"]
     for task in day.some(tasks, 200, name):
         answer = task.payload["answer"]

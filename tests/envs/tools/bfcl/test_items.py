@@ -258,6 +258,6 @@ def test_without_a_package_index_the_error_says_where_to_put_the_wheel(tmp_path)
     )
     last = done.stderr.strip().split("\n")[-1]
     assert last.startswith(
-        "ImportError: the split ood/domain of tool_files reads bfcl-eval"
+        "envs.releases.release.MissingDataError: the split ood/domain of tool_files reads bfcl-eval"
     )
     assert f"put {bfcl_wheel.WHEEL.file} into {tmp_path / 'releases'}" in last
