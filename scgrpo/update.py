@@ -17,6 +17,7 @@ from scgrpo.algorithms.advantages import in_uniform_group, overlong_penalty
 from scgrpo.algorithms.distillation import Distillation, distillation_loss
 from scgrpo.algorithms.presets import Algorithm
 from scgrpo.batch import Batch, collate
+from scgrpo.credit.divergence import step_log
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.record import CreditRow
 from scgrpo.credit.references import References, draw_peer_references
@@ -108,6 +109,8 @@ class PolicyUpdate:
         )
         credit = self.credit(forward)
         log |= credit.log
+        if credit.divergence is not None and credit.references is not None:
+            log |= step_log(forward, credit.divergence, credit.references)
 
         # What the credit's passes have freed lies elsewhere than the gradient will.
         release_memory()

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scgrpo.credit.divergence import quantile
 from scgrpo.credit.options import CreditOptions
 from scgrpo.credit.references import Case, References, assign_references
 from scgrpo.credit.rule import Credit
@@ -282,14 +283,7 @@ def _weights_of_scope(values: Tensor, options: CreditOptions) -> Tensor:
 
 def _threshold(values: Tensor, options: CreditOptions) -> Tensor:
     """c: the percentile of `values` (n,), at least the floor."""
-    # Not torch.quantile, which refuses more than 16 million values.
-    ordered = values.sort().values
-    last = len(ordered) - 1
-    place = options.percentile * last
-    below = int(place)
-    above = min(below + 1, last)
-    share = place - below
-    c = torch.lerp(ordered[below], ordered[above], share)
+    c = quantile(values.sort().values, options.percentile)
     return c.clamp_min(options.floor)
 
 

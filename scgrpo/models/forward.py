@@ -144,7 +144,44 @@ class BatchForward:
         requested = set(rows)
         conditioned = {r: prompt for r, prompt in prompts.items() if r in requested}
 
-        for prompt, together in self.packs(conditioned):
+        packs = self.packs(conditioned)
+        for row, values in self._divergence(packs, student_states).items():
+            d[row, mask[row]] = values
+
+        self._ranks.all_reduce_(d)
+        return d
+
+    @torch.no_grad()
+    def numerical_noise(self, rows: Sequence[int], count: int) -> Tensor:
+        """D (N,) in nats between two passes over the same input: rounding errors alone.
+
+        One pass reads a row together with others, the second reads it alone. N are the action
+        tokens of the first `count` of each rank's `rows` that have been read together with others;
+        the same on every rank.
+        """
+        student_states = self._student_states(rows)
+        requested = set(rows)
+        together: list[int] = []
+        for pack in self._cache:
+            if len(pack.rows) > 1:
+                together += [row for row in pack.rows if row in requested]
+        alone = [(prompt, [r]) for r, prompt in self._prompts(together[:count]).items()]
+
+        packs = self._even_packs(alone)
+        local = self._divergence(packs, student_states)
+        values: list[Tensor] = []
+        for of_rank in self._ranks.all_gather(list(local.values())):
+            values += of_rank
+        return torch.cat(values) if values else torch.zeros(0)
+
+    def _divergence(
+        self,
+        packs: Sequence[tuple[TokenIds, list[int]]],
+        student_states: Mapping[int, Tensor],
+    ) -> dict[int, Tensor]:
+        """D (a,) of each row of `packs`, read after the pack's prompt, on the CPU."""
+        d: dict[int, Tensor] = {}
+        for prompt, together in packs:
             # A dummy pack runs too: under FSDP its pass keeps the ranks in step.
             with stage("teacher_forward", self.pack_tokens(prompt, together)):
                 teacher = self.states(together, prompt)
@@ -160,11 +197,7 @@ class BatchForward:
                     self.targets(together),
                 )
             self._store_scores(together, scores)
-            kl_of = self.by_row(together, kl)
-            for row, values in kl_of.items():
-                d[row, mask[row]] = values
-
-        self._ranks.all_reduce_(d)
+            d |= self.by_row(together, kl)
         return d
 
     def take(self, rows: Sequence[int]) -> Iterator[Pack]:
@@ -202,7 +235,12 @@ class BatchForward:
             if row in self.local_rows:
                 local[row] = prompt
 
-        packs = self._packed_rows(local)
+        return self._even_packs(self._packed_rows(local))
+
+    def _even_packs(
+        self, packs: list[tuple[TokenIds, list[int]]]
+    ) -> list[tuple[TokenIds, list[int]]]:
+        """This rank's packs; if the model is sharded, as many as every other rank has."""
         if self._ranks.sharded:
             counts = self._ranks.all_gather(len(packs))
             for _ in range(max(counts) - len(packs)):

@@ -36,7 +36,7 @@ STAGES: Mapping[str, str] = {
     "sampling": "output layer, draw, end of turn; tokens sampled",
     "waiting": "environments, and turns of an engine outside this process",
     "references": "what the teacher reads in front of each row; tokens of those prompts",
-    "teacher_forward": "the model after those prompts; tokens read",
+    "teacher_forward": "the model after those prompts, and one row read again; tokens read",
     "student_forward": "the model after the rows' own prompts; tokens read",
     "backward": "gradients; action tokens",
     "optimizer": "gradient norm, Adam, rounding",

@@ -426,6 +426,46 @@ def test_every_control_gives_a_weight_and_a_gradient(setup: Setup, control):
     assert found.abs().max() > 0
 
 
+def test_the_log_has_d_s_quantiles_and_the_share_above_the_noise_of_packing(
+    setup: Setup,
+):
+    episodes, group = mixed(setup)
+    _, log = setup.gradient(SC_GRPO, episodes, group)
+    credit = setup.trainer().credit(forward := setup.trainer().forward(episodes, group))
+    assert credit.divergence is not None
+    assert credit.references is not None
+    active = forward.batch.action_mask & credit.references.weighted[:, None]
+    d = credit.divergence[active]
+    assert log["credit/d_p50"] == pytest.approx(float(d.quantile(0.5)))
+    assert log["credit/d_p99"] == pytest.approx(float(d.quantile(0.99)))
+    # In float32 a reference moves this model by far more than rounding does.
+    assert 0 <= log["credit/d_noise"] < 1e-4 < log["credit/d_p50"]
+    assert log["credit/d_above_noise"] > 0.9
+
+    # GRPO reads no reference.
+    _, plain = setup.gradient(GRPO, episodes, group)
+    assert [key for key in plain if key.startswith("credit/d_")] == []
+
+
+def test_noise_is_the_divergence_of_a_row_read_alone_from_itself_among_others(
+    setup: Setup, monkeypatch
+):
+    episodes, group = mixed(setup)
+    forward = setup.trainer().forward(episodes, group)
+    passes = calls(monkeypatch)
+    noise = forward.numerical_noise([0, 1, 2, 3], 1)
+    # The group's rows share a pass, then the first of them is read again.
+    assert [len(branches) for _, branches, _ in passes] == [4, 1]
+    assert passes[1][0] == passes[0][0]
+    assert passes[1][1] == passes[0][1][:1]
+    assert len(noise) == forward.batch.lengths[0]
+    assert noise.abs().max() < 1e-4
+
+    # A row that was read alone has no second packing.
+    alone = setup.trainer(max_tokens_per_pack=1).forward(episodes, group)
+    assert alone.numerical_noise([0, 1], 1).numel() == 0
+
+
 def test_a_contrast_looks_at_a_failed_reference_too(setup: Setup):
     rows = setup.group("Guess 4-6.", [True, True, False, False])
     batch = collate(rows, [0] * 4, pad_id=0)
