@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("evals.page", "one HTML page of curves, tables and credit"),
     "show": ("evals.show", "a run in the terminal"),
     "credit": ("evals.credit", "does credit fall on the critical tokens?"),
+    "gap": ("evals.gap", "does the model read references? success with and without"),
     "twins": ("evals.twins", "minimal pairs: is a small edit of a task noticed?"),
     "baselines": ("evals.baselines", "random, oracle and base model everywhere"),
     "replay": ("evals.replay", "execute saved episodes again"),

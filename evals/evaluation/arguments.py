@@ -1,4 +1,4 @@
-"""The command line of `scgrpo eval` and `scgrpo twins`."""
+"""The command line of `scgrpo eval`, `scgrpo twins` and `scgrpo gap`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from scgrpo.policies.completions import Server
 
 __all__ = [
-    "FULL",
     "INTERRUPTED",
-    "QUICK",
     "RUNS",
     "add_run",
     "evaluation_parser",
@@ -28,13 +26,24 @@ __all__ = [
 RUNS = Path("runs")
 # Tasks of each suite, and episodes of each task.
 FULL, QUICK = (200, 8), (30, 1)
+NO_SERVER = {"base_url": "", "model_name": "", "api_key_env": "", "native_tools": False}
 INTERRUPTED = "stopped; finished episodes are kept: the same command goes on"
 
 
 def evaluation_parser(
-    prog: str, description: str, epilog: str
+    prog: str,
+    description: str,
+    epilog: str,
+    *,
+    full: tuple[int, int] = FULL,
+    quick: tuple[int, int] = QUICK,
+    servers: bool = True,
 ) -> argparse.ArgumentParser:
-    """The options of a command that plays episodes. Parse with `parse_evaluation`."""
+    """The options of a command that plays episodes. Parse with `parse_evaluation`.
+
+    `full` and `quick` are tasks of each suite and episodes of each task. Without `servers` the
+    models are folders alone.
+    """
     parser = argparse.ArgumentParser(
         prog=prog,
         description=description,
@@ -45,10 +54,14 @@ def evaluation_parser(
     add_run(parser, default="")
     # Earlier releases took the run by this option alone.
     parser.add_argument("--run", dest="run_option", default="", help=argparse.SUPPRESS)
-    _add_suites(parser)
+    _add_suites(parser, full, quick)
     _add_models(parser)
-    _add_server(parser)
+    if servers:
+        _add_server(parser)
+    else:
+        parser.set_defaults(**NO_SERVER)
     _add_limits(parser)
+    parser.set_defaults(sizes={"full": full, "quick": quick})
     return parser
 
 
@@ -111,7 +124,9 @@ def server_of(arguments: argparse.Namespace) -> Server | None:
     )
 
 
-def _add_suites(parser: argparse.ArgumentParser) -> None:
+def _add_suites(
+    parser: argparse.ArgumentParser, full: tuple[int, int], quick: tuple[int, int]
+) -> None:
     add = parser.add_argument
     add(
         "--envs",
@@ -133,19 +148,19 @@ def _add_suites(parser: argparse.ArgumentParser) -> None:
     add(
         "--quick",
         action="store_true",
-        help=f"{QUICK[0]} tasks x {QUICK[1]} instead of {FULL[0]} x {FULL[1]}",
+        help=f"{quick[0]} tasks x {quick[1]} instead of {full[0]} x {full[1]}",
     )
     add(
         "--tasks",
         type=positive,
         metavar="N",
-        help=f"at most N tasks of each suite; default {FULL[0]}",
+        help=f"at most N tasks of each suite; default {full[0]}",
     )
     add(
         "--rollouts",
         type=positive,
         metavar="K",
-        help=f"episodes of each task; default {FULL[1]}",
+        help=f"episodes of each task; default {full[1]}",
     )
     add(
         "--greedy",

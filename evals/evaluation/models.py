@@ -10,18 +10,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envs.rollout import Limits
 from evals.evaluation.arguments import RUNS
 from sandboxes import SandboxConfig
 from scgrpo.config import TrainConfig
-from scgrpo.models.sources.folders import (
-    adapter_base,
-    is_adapter,
-    is_model,
-    resolve_model,
-)
+from scgrpo.models.sources.digest import weights_digest
+from scgrpo.models.sources.folders import is_model, resolve_model
 from scgrpo.runs import checkpoints
 from scgrpo.runs import folders as runs
 from scgrpo.runs.log import read_metrics
@@ -33,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["EvaluatedModel", "EvaluatedModels", "find_models"]
 
 BASE, WARM, TRAINED, ALONE = "base", "warm-started", "trained", "model"
-WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 
 
 @dataclass(frozen=True)
@@ -63,25 +58,7 @@ class EvaluatedModel:
             parts = (self.server.base_url, self.server.model, native)
             return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
-        digest = hashlib.sha256()
-        _add_files(digest, self.folder)
-        # An adapter says something else on another base.
-        if is_adapter(self.folder):
-            _add_files(digest, adapter_base(self.folder))
-        return digest.hexdigest()
-
-
-def _add_files(digest: Any, folder: Path) -> None:
-    """Feeds names and contents of a model's files to the digest."""
-    files = {file for pattern in WEIGHTS for file in folder.glob(pattern)}
-    for file in sorted(files, key=lambda file: file.name):
-        # The manifest covers the optimizer's state too, which changes no answer.
-        if file.name == checkpoints.MANIFEST:
-            continue
-        digest.update(file.name.encode() + b"\0")
-        with file.open("rb") as opened:
-            content = hashlib.file_digest(opened, "sha256")
-        digest.update(content.digest())
+        return weights_digest(self.folder)
 
 
 @dataclass(frozen=True)

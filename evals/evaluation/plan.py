@@ -18,7 +18,7 @@ from typing import Any
 from envs.base import TextEnv
 from envs.store import read_episodes
 from envs.types import Episode, Task
-from evals.evaluation.arguments import FULL, QUICK, RUNS, server_of
+from evals.evaluation.arguments import RUNS, server_of
 from evals.evaluation.budget import PILOT, in_words, seconds_left
 from evals.evaluation.episodes import missing_rollouts, read_saved
 from evals.evaluation.models import EvaluatedModel, EvaluatedModels, find_models
@@ -33,7 +33,13 @@ from evals.evaluation.suites import (
 from evals.statistics import detectable
 from scgrpo.policies.chat_options import ChatOptions
 
-__all__ = ["Evaluation", "announce", "plan"]
+__all__ = [
+    "Evaluation",
+    "announce",
+    "expected_time",
+    "plan",
+    "smallest_differences",
+]
 
 # One name for all parts of the command, which `to_terminal` prints.
 logger = logging.getLogger("evals.run")
@@ -143,7 +149,7 @@ def plan(
     suites = select_suites(
         envs, ood=arguments.ood, levels=arguments.levels, preferred=evaluated.levels
     )
-    default_tasks, _ = QUICK if arguments.quick else FULL
+    default_tasks, _ = _default_size(arguments)
     selected = {
         suite: select_tasks(
             suite,
@@ -168,7 +174,7 @@ def plan(
 
 def _rollouts(arguments: argparse.Namespace) -> int:
     """Episodes of each task. Raises ValueError for several greedy ones."""
-    _, rollouts = QUICK if arguments.quick else FULL
+    _, rollouts = _default_size(arguments)
     if not arguments.greedy:
         return arguments.rollouts or rollouts
     if arguments.rollouts and arguments.rollouts > 1:
@@ -177,6 +183,11 @@ def _rollouts(arguments: argparse.Namespace) -> int:
             "episodes of a task are equal"
         )
     return 1
+
+
+def _default_size(arguments: argparse.Namespace) -> tuple[int, int]:
+    """Tasks of each suite, and episodes of each task, unless the user names others."""
+    return arguments.sizes["quick" if arguments.quick else "full"]
 
 
 def announce(
@@ -192,12 +203,16 @@ def announce(
     logger.info("models: %s", ", ".join(models))
     logger.info("suites: %s", ", ".join(suites))
     logger.info("episodes: %d to play, %d on disk", left, total - left)
-    logger.info("smallest difference that shows: %s", _differences(evaluation))
+    logger.info("smallest difference that shows: %s", smallest_differences(evaluation))
     if left:
-        logger.info("time: %s", _time(evaluation, missing, threads))
+        counts = Counter[str]()
+        for of_model in missing.values():
+            for suite, count in of_model.items():
+                counts[suite.env] += count
+        logger.info("time: %s", expected_time(evaluation, counts, threads))
 
 
-def _differences(evaluation: Evaluation) -> str:
+def smallest_differences(evaluation: Evaluation) -> str:
     """In points, by suite, the difference that a paired test shows four times in five."""
     suites: dict[str, list[str]] = {}
     for suite, tasks in evaluation.tasks.items():
@@ -220,15 +235,11 @@ def _differences(evaluation: Evaluation) -> str:
     return "; ".join(parts)
 
 
-def _time(
-    evaluation: Evaluation, missing: Mapping[str, Mapping[Suite, int]], threads: int
-) -> str:
-    """An estimate from earlier episodes of the same environments in this folder or the run's."""
-    left = Counter[str]()
-    for counts in missing.values():
-        for suite, count in counts.items():
-            left[suite.env] += count
+def expected_time(evaluation: Evaluation, left: Mapping[str, int], threads: int) -> str:
+    """An estimate from earlier episodes of the same environments in this folder or the run's.
 
+    `left` is environment -> episodes to play.
+    """
     # Environments differ in their seconds, so each has an estimate of its own.
     seconds, unknown = 0.0, []
     for name, count in left.items():

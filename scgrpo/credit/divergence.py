@@ -1,8 +1,7 @@
 """How D is distributed over a step's tokens, and how much of it stands above numerical noise.
 
 A model that does not read its references has a D of rounding errors, and so a weight of noise: D
-between two passes over the same input, in which only the other rows of the pack differ, says how
-large these errors are.
+between two passes over the same input that are packed otherwise says how large these errors are.
 """
 
 from __future__ import annotations

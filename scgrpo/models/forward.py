@@ -155,19 +155,23 @@ class BatchForward:
     def numerical_noise(self, rows: Sequence[int], count: int) -> Tensor:
         """D (N,) in nats between two passes over the same input: rounding errors alone.
 
-        One pass reads a row together with others, the second reads it alone. N are the action
-        tokens of the first `count` of each rank's `rows` that have been read together with others;
-        the same on every rank.
+        The second pass packs a row otherwise: alone if the first read it together with others, else
+        twice, if that is within `max_tokens_per_pack`. N are the action tokens of the first `count`
+        of each rank's `rows` for which there is such a pass; the same on every rank.
         """
         student_states = self._student_states(rows)
         requested = set(rows)
-        together: list[int] = []
+        repacked: list[tuple[TokenIds, list[int]]] = []
         for pack in self._cache:
-            if len(pack.rows) > 1:
-                together += [row for row in pack.rows if row in requested]
-        alone = [(prompt, [r]) for r, prompt in self._prompts(together[:count]).items()]
+            for row in pack.rows:
+                again = [row] if len(pack.rows) > 1 else [row, row]
+                prompt = prompt_ids(self.episodes[row])
+                size = self.pack_tokens(prompt, again)
+                is_within = len(again) == 1 or size <= self._max_tokens_per_pack
+                if row in requested and is_within:
+                    repacked.append((prompt, again))
 
-        packs = self._even_packs(alone)
+        packs = self._even_packs(repacked[:count])
         local = self._divergence(packs, student_states)
         values: list[Tensor] = []
         for of_rank in self._ranks.all_gather(list(local.values())):

@@ -16,6 +16,7 @@ __all__ = [
     "NEUTRAL_GUIDE",
     "VERIFIED_GUIDE",
     "gold_messages",
+    "guide_messages",
     "turn_texts",
     "teacher_messages",
 ]
@@ -67,6 +68,11 @@ def gold_messages(
     """
     texts = [f"Action {number}:\n{turn}" for number, turn in enumerate(turns, start=1)]
     return _fit(messages, GOLD_GUIDE, "solution", texts, budget_tokens, count)
+
+
+def guide_messages(messages: Sequence[Message]) -> list[Message]:
+    """`messages` with the guide of a verified reference alone: a control without a reference."""
+    return _with_system(messages, VERIFIED_GUIDE)
 
 
 def turn_texts(episode: Episode, observation_chars: int) -> list[str]:

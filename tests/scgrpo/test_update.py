@@ -461,7 +461,13 @@ def test_noise_is_the_divergence_of_a_row_read_alone_from_itself_among_others(
     assert len(noise) == forward.batch.lengths[0]
     assert noise.abs().max() < 1e-4
 
-    # A row that was read alone has no second packing.
+    # A row that was read alone is read twice, within the budget of a pack.
+    forward = setup.trainer().forward(episodes, group)
+    passes.clear()
+    noise = forward.numerical_noise([0], 1)
+    assert passes[1][1] == [passes[0][1][0]] * 2
+    assert len(noise) == forward.batch.lengths[0]
+    assert noise.abs().max() < 1e-4
     alone = setup.trainer(max_tokens_per_pack=1).forward(episodes, group)
     assert alone.numerical_noise([0, 1], 1).numel() == 0
 
