@@ -144,48 +144,7 @@ class BatchForward:
         requested = set(rows)
         conditioned = {r: prompt for r, prompt in prompts.items() if r in requested}
 
-        packs = self.packs(conditioned)
-        for row, values in self._divergence(packs, student_states).items():
-            d[row, mask[row]] = values
-
-        self._ranks.all_reduce_(d)
-        return d
-
-    @torch.no_grad()
-    def numerical_noise(self, rows: Sequence[int], count: int) -> Tensor:
-        """D (N,) in nats between two passes over the same input: rounding errors alone.
-
-        The second pass packs a row otherwise: alone if the first read it together with others, else
-        twice, if that is within `max_tokens_per_pack`. N are the action tokens of the first `count`
-        of each rank's `rows` for which there is such a pass; the same on every rank.
-        """
-        student_states = self._student_states(rows)
-        requested = set(rows)
-        repacked: list[tuple[TokenIds, list[int]]] = []
-        for pack in self._cache:
-            for row in pack.rows:
-                again = [row] if len(pack.rows) > 1 else [row, row]
-                prompt = prompt_ids(self.episodes[row])
-                size = self.pack_tokens(prompt, again)
-                is_within = len(again) == 1 or size <= self._max_tokens_per_pack
-                if row in requested and is_within:
-                    repacked.append((prompt, again))
-
-        packs = self._even_packs(repacked[:count])
-        local = self._divergence(packs, student_states)
-        values: list[Tensor] = []
-        for of_rank in self._ranks.all_gather(list(local.values())):
-            values += of_rank
-        return torch.cat(values) if values else torch.zeros(0)
-
-    def _divergence(
-        self,
-        packs: Sequence[tuple[TokenIds, list[int]]],
-        student_states: Mapping[int, Tensor],
-    ) -> dict[int, Tensor]:
-        """D (a,) of each row of `packs`, read after the pack's prompt, on the CPU."""
-        d: dict[int, Tensor] = {}
-        for prompt, together in packs:
+        for prompt, together in self.packs(conditioned):
             # A dummy pack runs too: under FSDP its pass keeps the ranks in step.
             with stage("teacher_forward", self.pack_tokens(prompt, together)):
                 teacher = self.states(together, prompt)
@@ -201,8 +160,54 @@ class BatchForward:
                     self.targets(together),
                 )
             self._store_scores(together, scores)
-            d |= self.by_row(together, kl)
+            kl_of = self.by_row(together, kl)
+            for row, values in kl_of.items():
+                d[row, mask[row]] = values
+
+        self._ranks.all_reduce_(d)
         return d
+
+    @torch.no_grad()
+    def numerical_noise(self, rows: Sequence[int], count: int) -> Tensor:
+        """D (N,) in nats between two passes over the same input: rounding errors alone.
+
+        The second pass packs a row otherwise: alone, and with the first half of its prompt alone as
+        the shared prefix. A model that is run without shared prefixes reads it alone after it was
+        read with others. N are the action tokens of the first `count` of each rank's `rows` that
+        can be packed otherwise; the same on every rank.
+        """
+        student_states = self._student_states(rows)
+        requested = set(rows)
+        repacked: list[tuple[TokenIds, list[int]]] = []
+        for pack in self._cache:
+            differs = self._shares_prompts or len(pack.rows) > 1
+            for row in pack.rows:
+                prompt = prompt_ids(self.episodes[row])
+                if differs and row in requested and len(prompt) > 1:
+                    repacked.append((prompt[: len(prompt) // 2], [row]))
+
+        local: list[Tensor] = []
+        for prefix, of_pass in self._even_packs(repacked[:count]):
+            if not of_pass:
+                self.states([], prefix)
+                continue
+            (row,) = of_pass
+            rest = prompt_ids(self.episodes[row])[len(prefix) :]
+            ids, mask = ids_to_read(self.episodes[row])
+            branch = [*rest, *ids]
+            with stage("teacher_forward", len(prefix) + len(branch)):
+                states = predicting_states(
+                    self.model, prefix, [branch], [[False] * len(rest) + mask]
+                )
+                noise, _ = divergence(
+                    self.head, states, student_states[row], self.targets([row])
+                )
+            local.append(noise.cpu())
+
+        values: list[Tensor] = []
+        for of_rank in self._ranks.all_gather(local):
+            values += of_rank
+        return torch.cat(values) if values else torch.zeros(0)
 
     def take(self, rows: Sequence[int]) -> Iterator[Pack]:
         """Unconditioned passes with a graph: those that were kept, then the rest of `rows`.
