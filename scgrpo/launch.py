@@ -19,6 +19,7 @@ from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of
 from scgrpo.distributed.ranks import Ranks, process_group
 from scgrpo.loop import TrainingLoop
+from scgrpo.preflight.gaps import log_gap
 from scgrpo.preflight.run import check_run
 from scgrpo.preflight.start import check_trainable
 from scgrpo.rollouts import Rollouts
@@ -173,13 +174,15 @@ def _start(
 ) -> tuple[StartingRun, StartingWeights]:
     """The run, whose name is taken until `stack` is closed, and the weights to start from.
 
-    Rank 0 alone takes the name and warms up.
+    Rank 0 alone takes the name, warms up and says what is known of the weights.
     """
     # What is missing on this machine is refused before hours of a warm start.
     adam_of(config.optimizer)
     starting = stack.enter_context(starting_run(config.runs, config.name))
     _log_run(starting.path, ranks)
-    return starting, starting_weights(config, rollouts)
+    start = starting_weights(config, rollouts)
+    log_gap(config, start.folder, rollouts.env)
+    return starting, start
 
 
 def _open(starting: StartingRun, config: TrainConfig, start: StartingWeights) -> None:

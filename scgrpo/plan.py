@@ -18,6 +18,7 @@ from scgrpo.credit.rule import reads_references
 from scgrpo.devices import device_of, dtype_of
 from scgrpo.models.load import load_config
 from scgrpo.models.sources.folders import resolve_model
+from scgrpo.preflight.gaps import planned_gap
 from scgrpo.preflight.memory import Size, model_size, peak_memory_mib
 from scgrpo.preflight.run import check_run
 from scgrpo.runs.folders import CONFIG, all_runs
@@ -69,6 +70,8 @@ def text(config: TrainConfig) -> str:
         count = config.max_steps // config.validation.every
         tasks = config.validation.tasks
         lines.append(f"validation  {count} times {tasks} episodes of each split")
+    if gap := planned_gap(config):
+        lines.append(f"gap         {gap}")
     return "\n".join(lines)
 
 

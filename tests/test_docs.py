@@ -31,6 +31,7 @@ SMALL: dict[str, Sequence[str]] = {
         *("levels=0", "limits.turn_tokens=4", "device=cpu", "validation.tasks=2"),
     ),
     "eval": ("--tasks", "1", "--rollouts", "1", "--levels", "0"),
+    "gap": ("--tasks", "2", "--levels", "0"),
     "twins": ("--tasks", "2", "--rollouts", "1"),
     "baselines": ("--no-model", "--random", "20", "--oracle", "2"),
     "envs attack": ("--only", "KeyboardInterrupt", "--backend", "local"),

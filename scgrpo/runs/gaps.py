@@ -88,11 +88,12 @@ def saved_gaps(runs: Path) -> Iterator[SavedGap]:
 def find_gap(
     runs: Path, env: Identity, level: int, weights: Set[str]
 ) -> SavedGap | None:
-    """The newest gap of one of these weights in the environment's code at the level."""
+    """The newest gap of one of these weights on `id`, in the environment's code at the level."""
+    expected = (env.env, env.source, level, "id")
     newest = None
     for gap in saved_gaps(runs):
-        is_env = (gap.env, gap.source, gap.level) == (env.env, env.source, level)
-        if is_env and gap.weights in weights:
+        measured = (gap.env, gap.source, gap.level, gap.split)
+        if measured == expected and gap.weights in weights:
             newest = gap
     return newest
 

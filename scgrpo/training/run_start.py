@@ -26,6 +26,7 @@ from scgrpo.runs import checkpoints
 from scgrpo.runs.disk import atomic_folder
 
 __all__ = [
+    "WARM_START",
     "base_of_checkpoints",
     "keep_start",
     "name_base",
