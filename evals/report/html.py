@@ -42,6 +42,7 @@ CURVES = (
     "train/entropy",
     "train/gradient_norm",
     "credit/mean_d",
+    "credit/d_above_noise",
     "credit/mean_w/weighted",
     "level",
 )

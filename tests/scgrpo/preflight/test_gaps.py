@@ -39,10 +39,10 @@ def env():
     return registry.make("toy_guess").unwrapped
 
 
-def saved(folder: Path, weights: Path, env, low: float, **changes) -> SavedGap:
+def saved(folder: Path, start: Path, env, low: float, **changes) -> SavedGap:
     about = identity(env)
     gap = SavedGap(
-        "m", weights_digest(weights), about.env, about.source, 0, "id", 96,
+        "m", weights_digest(start), about.env, about.source, 0, "id", 96,
         value=0.1, low=low, high=0.3, date="2026-11-29T10:00:00Z",
     )  # fmt: skip
     gap = replace(gap, **changes)
@@ -114,7 +114,7 @@ def test_a_plan_prints_the_gap_or_how_to_measure_it(
     assert "the model does not read its references" in printed
     # Who shows no reference has no gap to measure.
     main([*words, "algo=grpo"])
-    assert "gap" not in capsys.readouterr().out
+    assert "\ngap " not in capsys.readouterr().out
 
 
 def test_a_plan_knows_the_warm_start_of_a_run_that_starts_alike(
