@@ -40,6 +40,9 @@ def conditions_of(
         return [guide_messages for _ in references]
     conditions: list[Condition | None] = []
     for reference in shown(name, references):
+        if reference is None:
+            conditions.append(None)
+            continue
         condition = partial(
             _with_reference,
             reference=reference,
@@ -48,7 +51,7 @@ def conditions_of(
             limits=limits,
         )
         # Whether it fits does not depend on what stands before it.
-        fits = reference is not None and condition(()) is not None
+        fits = condition(()) is not None
         conditions.append(condition if fits else None)  # pyright: ignore[reportArgumentType]
     return conditions
 

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from envs.rollout import Limits
-from envs.types import Episode
+from envs.types import Episode, Task
 from evals.evaluation.budget import Budget, BudgetSpent
 from evals.evaluation.episodes import evaluate, missing_rollouts, read_saved
 from evals.evaluation.models import EvaluatedModel
 from evals.evaluation.plan import Evaluation, expected_time, smallest_differences
 from evals.evaluation.policies import open_policy
 from evals.evaluation.suites import Suite
-from evals.gaps.conditions import CONTROLS, OWN, PLAIN, by_seed, conditions_of, shown
+from evals.gaps.conditions import OWN, PLAIN, by_seed, conditions_of, shown
 from evals.gaps.divergence import MAX_EPISODES, divergence_numbers
 from evals.gaps.references import TRIES, TaskReferences, references_of
 from scgrpo.models.load import load_config, load_tokenizer
@@ -98,7 +98,7 @@ class _Cell:
     conditions: Sequence[Condition | None]
     path: Path
 
-    def tasks(self, evaluation: Evaluation) -> list:
+    def tasks(self, evaluation: Evaluation) -> list[Task]:
         """The tasks that can be played: for a reference, those that have one."""
         tasks = evaluation.tasks[self.suite]
         if self.name == PLAIN:
@@ -256,6 +256,7 @@ def _cells(
     """The model's cells, suite by suite, in the order of the conditions."""
     evaluation = plan.evaluation
     config = evaluation.evaluated.config
+    limits = config.reference
     chat = Chat(load_tokenizer(model.folder), config.chat)
     cells: list[_Cell] = []
     for suite, of_tasks in references.items():
@@ -265,12 +266,15 @@ def _cells(
             if name == PLAIN:
                 cells.append(_Cell(suite, model, name, [None] * len(of_tasks), path))
                 continue
-            conditions = conditions_of(name, of_tasks, chat, config.reference)
+            conditions = conditions_of(name, of_tasks, chat, limits)
+            # Other references are other episodes.
             texts = []
-            if name in (OWN, *CONTROLS) and name != "guide":
+            if name != "guide":
                 for episode in shown(name, of_tasks):
-                    texts.append(turn_texts(episode, 10**9) if episode else [])
-            digest = _hash([name, asdict(config.reference), texts])
+                    texts.append(
+                        turn_texts(episode, limits.observation_chars) if episode else []
+                    )
+            digest = _hash([name, asdict(limits), texts])
             file = plan.folder / "episodes" / f"{path.stem}-{name}-{digest}.jsonl"
             cells.append(_Cell(suite, model, name, conditions, file))
     return cells
@@ -369,7 +373,8 @@ def _model_gap(
     return ModelGap(suite, model, references, episodes, planned, numbers)
 
 
-def _missing(evaluation: Evaluation, cell: _Cell) -> list:
+def _missing(evaluation: Evaluation, cell: _Cell) -> list[tuple[Task, int]]:
+    """Task and sampling seed of each episode of the cell that is not on disk."""
     tasks = cell.tasks(evaluation)
     rollouts, seed = evaluation.rollouts, evaluation.seed
     saved = read_saved(cell.path, cell.suite, tasks, rollouts=rollouts, seed=seed)

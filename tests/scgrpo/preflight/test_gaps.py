@@ -39,8 +39,8 @@ def env():
     return registry.make("toy_guess").unwrapped
 
 
-def saved(folder: Path, start: Path, env, low: float, **changes) -> SavedGap:
-    about = identity(env)
+def saved(folder: Path, start: Path, toy, low: float, **changes) -> SavedGap:
+    about = identity(toy)
     gap = SavedGap(
         "m", weights_digest(start), about.env, about.source, 0, "id", 96,
         value=0.1, low=low, high=0.3, date="2026-11-29T10:00:00Z",
