@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> TableReport:
         print(json.dumps(finite(report.data), indent=2, default=str))
     else:
         show(report)
-    paths = write(report, gap_plan.folder, evaluation.name)
+    paths = write(report, gap_plan.folder, gap_plan.name)
     logger.info("report: %s", " and ".join(map(str, paths)))
 
     # A report that looks complete must be complete, so the command fails after writing it.

@@ -49,7 +49,7 @@ class GapPlan:
 
     | field | meaning |
     |---|---|
-    | conditions | `none`, `own` and the controls |
+    | conditions | `none`, `own`, then the controls |
     """
 
     evaluation: Evaluation
@@ -59,6 +59,12 @@ class GapPlan:
     def folder(self) -> Path:
         """Where references, episodes and reports lie."""
         return self.evaluation.folder / GAPS
+
+    @property
+    def name(self) -> str:
+        """Name of the report; equal for equal evaluations under the same conditions."""
+        parts = [self.evaluation.name, *self.conditions[2:]]
+        return "-".join(parts)
 
     @property
     def long_limits(self) -> Limits:
@@ -226,9 +232,9 @@ def _announce(plan: GapPlan, cells: Mapping[str, Sequence[_Cell]], threads: int)
 def _references(plan: GapPlan, suite: Suite, play: Rollouts) -> list[TaskReferences]:
     evaluation = plan.evaluation
     tasks = evaluation.tasks[suite]
-    identity = [evaluation.code[suite.env], evaluation.seed, TRIES]
-    identity += [[task.id, task.content_hash] for task in tasks]
-    name = f"references-{_hash(identity)}.jsonl"
+    about: list[object] = [evaluation.code[suite.env], evaluation.seed, TRIES]
+    about += [[task.id, task.content_hash] for task in tasks]
+    name = f"references-{_hash(about)}.jsonl"
     references = references_of(
         play,
         tasks,
@@ -268,7 +274,7 @@ def _cells(
                 continue
             conditions = conditions_of(name, of_tasks, chat, limits)
             # Other references are other episodes.
-            texts = []
+            texts: list[list[str]] = []
             if name != "guide":
                 for episode in shown(name, of_tasks):
                     texts.append(

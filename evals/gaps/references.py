@@ -51,7 +51,9 @@ def references_of(
     else:
         episodes = _random_episodes(play, tasks, seed, description)
         episodes += _oracle_episodes(play, tasks, _first(episodes, verified=True))
-        write_atomically(path, "".join(to_json(e) + "\n" for e in episodes))
+        # What broke may work the next time.
+        if not any(episode.errored for episode in episodes):
+            write_atomically(path, "".join(to_json(e) + "\n" for e in episodes))
 
     verified = _first(episodes, verified=True)
     failed = _first(episodes, verified=False)
