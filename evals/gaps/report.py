@@ -118,11 +118,13 @@ def gap_report(
     origin: Mapping[str, Any],
 ) -> TableReport:
     """The report; `origin` is its provenance, with what `stopped` it early."""
+    names = {row.reference for row in rows}
+    controls = [f"{name}: {CONTROLS[name]}." for name in CONTROLS if name in names]
     legend = [
         "Success with 95 % intervals. less none: success in points with the reference in the "
         "system message, less success without, paired by task and sampling seed.",
         "own: a verified episode of the task itself.",
-        *(f"{name}: {about}." for name, about in CONTROLS.items()),
+        *controls,
         "Errored episodes and prompts that are too long are in no rate.",
         "D: nats a token by which the own reference moves the model along its episodes without "
         "one. d_noise: 99th percentile of D between two equal passes that are packed otherwise; "
