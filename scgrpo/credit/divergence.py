@@ -58,15 +58,17 @@ def noise_log(divergence: Tensor, noise: Tensor) -> dict[str, float]:
     | key | meaning |
     |---|---|
     | credit/d_noise | 99th percentile of D between two numerically different, equal passes, nats |
-    | credit/d_above_noise | share of the active tokens whose D is larger than that |
+    | credit/d_above_noise | share of the active tokens whose D is larger; not if that is 0 |
     """
     if not divergence.numel() or not noise.numel():
         return {}
     limit = quantile(noise.sort().values, NOISE_QUANTILE)
-    return {
-        "credit/d_noise": float(limit),
-        "credit/d_above_noise": float((divergence > limit).float().mean()),
-    }
+    log = {"credit/d_noise": float(limit)}
+    # Two passes of the same bits have measured no noise to compare with.
+    if limit > 0:
+        above = divergence > limit
+        log["credit/d_above_noise"] = float(above.float().mean())
+    return log
 
 
 def quantile(ordered: Tensor, share: float) -> Tensor:

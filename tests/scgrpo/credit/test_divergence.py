@@ -33,3 +33,7 @@ def test_without_tokens_or_without_a_second_pass_nothing_is_said():
     assert divergence_log(none) == {}
     assert noise_log(none, some) == {}
     assert noise_log(some, none) == {}
+
+
+def test_two_passes_of_the_same_bits_say_nothing_of_the_share():
+    assert noise_log(torch.ones(3), torch.zeros(5)) == {"credit/d_noise": 0.0}
