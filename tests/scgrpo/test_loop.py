@@ -438,7 +438,6 @@ def test_a_profile_covers_the_step_and_counts_its_tokens(
         step_s = row["time/rollout_s"] + row["time/update_s"]
         step_s += walls.get("profile/checkpoint/wall_s", 0)
         assert step_s * 0.98 <= sum(walls.values()) <= 1.1 * step_s + 0.05
-        assert walls["profile/other/wall_s"] < 0.2 * step_s
 
         path = run / "episodes" / f"step-{row['step']:06d}.jsonl"
         episodes = list(read_episodes(path))
