@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from scgrpo.models.attention import TreeLayout, last_hidden_states
 from scgrpo.models.decoder import Feed
-from scgrpo.models.layers.joined import joined_forward
+from scgrpo.models.layers.fused import fused_forward
 from scgrpo.models.slots import SlotCache, SlotLayout
 
 __all__ = ["PackedDecoder", "PackedSlots"]
@@ -21,13 +21,13 @@ class PackedDecoder:
 
     | argument | meaning |
     |---|---|
-    | joined | generation runs a model that is built as Llama without its modules, which is faster |
+    | fused | generation runs a model that is built as Llama without its modules, which is faster |
     """
 
     shares_prefixes = True
 
-    def __init__(self, *, joined: bool) -> None:
-        self._joined = joined
+    def __init__(self, *, fused: bool) -> None:
+        self._fused = fused
 
     def predicting_states(
         self,
@@ -53,7 +53,7 @@ class PackedDecoder:
 
     def slots(self, model: PreTrainedModel, count: int, length: int) -> PackedSlots:
         """See `Decoder`."""
-        return PackedSlots(model, count, length, joined=self._joined)
+        return PackedSlots(model, count, length, fused=self._fused)
 
 
 def _predictor_places(
@@ -78,12 +78,12 @@ class PackedSlots:
     """Slots of one cache, fed in one packed step; see `Slots`."""
 
     def __init__(
-        self, model: PreTrainedModel, count: int, length: int, *, joined: bool
+        self, model: PreTrainedModel, count: int, length: int, *, fused: bool
     ) -> None:
         self.count = count
         self._model = model
         self._cache = SlotCache(count, length)
-        self._joined = joined_forward(model) if joined else None
+        self._fused = fused_forward(model) if fused else None
 
     def feed(self, feeds: Sequence[Feed]) -> Tensor:
         """See `Slots`."""
@@ -104,8 +104,8 @@ class PackedSlots:
         return states[torch.tensor(last_places, device=device)]
 
     def _last_hidden_states(self, ids: Tensor, layout: SlotLayout) -> Tensor:
-        if self._joined is not None:
-            return self._joined(ids, layout)
+        if self._fused is not None:
+            return self._fused(ids, layout)
         return last_hidden_states(self._model, ids, layout)
 
     def copy(self, source: int, target: int, length: int) -> None:
@@ -116,5 +116,5 @@ class PackedSlots:
     def clear(self) -> None:
         """See `Slots`."""
         self._cache.clear()
-        if self._joined is not None:
-            self._joined.clear()
+        if self._fused is not None:
+            self._fused.clear()

@@ -100,10 +100,10 @@ def _tried_path(model: PreTrainedModel) -> ModelPath:
     with _small_windows(model):
         trial = _trial(model)
         attention = str(model.config._attn_implementation)
-        for joined in (True, False):
-            problem = trial.attempt(partial(_packed, model, joined=joined))
+        for fused in (True, False):
+            problem = trial.attempt(partial(_packed, model, fused=fused))
             if not problem:
-                reason = f"which equals its own forward pass to {trial.gap:.1e} nats"
+                reason = f"equal to its own forward pass within {trial.gap:.1e} nats"
                 return trial.path("packed", reason)
 
         model.set_attn_implementation(attention)
@@ -130,9 +130,9 @@ def _trial(model: PreTrainedModel) -> _Trial:
         ) from error
 
 
-def _packed(model: PreTrainedModel, *, joined: bool) -> Decoder:
+def _packed(model: PreTrainedModel, *, fused: bool) -> Decoder:
     use_packed(model)
-    return PackedDecoder(joined=joined)
+    return PackedDecoder(fused=fused)
 
 
 class _Trial:
@@ -144,7 +144,7 @@ class _Trial:
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
         self.gap = float("nan")
-        self._decoder: Decoder = PackedDecoder(joined=False)
+        self._decoder: Decoder = PackedDecoder(fused=False)
         self._prefix, *self._branches = _trial_ids(model)
 
         self._logprobs: list[Tensor] = []

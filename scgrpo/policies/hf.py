@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from envs.rollout import Limits
 from envs.types import Message, Segment
 from scgrpo.models.decoder import Feed
-from scgrpo.models.layers.prepared import PreparedLinear
+from scgrpo.models.layers.prepacked import PrepackedLinear
 from scgrpo.models.paths import choose_path, logits_head
 from scgrpo.policies.chat import Chat, Turn
 from scgrpo.policies.chat_options import ChatOptions
@@ -144,7 +144,7 @@ class HFPolicy:
             self._require_idle()
             self._cached_prompts.clear()
             self._slots.clear()
-            if isinstance(self._head, PreparedLinear):
+            if isinstance(self._head, PrepackedLinear):
                 self._head.clear()
 
     def sync_weights(self) -> None:
@@ -339,7 +339,7 @@ def _sampling_head(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
     """What makes logits of last hidden states, without gradients. (R, D) -> (R, V)."""
     head = logits_head(model)
     try:
-        return PreparedLinear([head])
+        return PrepackedLinear([head])
     except ValueError:
         return head
 

@@ -115,8 +115,8 @@ def _sampling(config: TrainConfig, size: Size) -> int:
     width = _width(config)
     episodes = config.tasks_per_step * config.group_size
     cache = episodes * config.limits.episode_tokens * size.kept * width
-    prepared = size.parameters * width if _on_cpu(config) and width == 2 else 0
-    return cache + prepared
+    prepacked = size.parameters * width if _on_cpu(config) and width == 2 else 0
+    return cache + prepacked
 
 
 def _graph_tokens(config: TrainConfig) -> int:

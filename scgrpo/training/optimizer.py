@@ -89,7 +89,7 @@ class MasterAdamW:
             for group in self._adam.param_groups:
                 group["lr"] = lr
             self._adam.step()
-            # The fused step does not count versions up, by which prepared weights see a change.
+            # The fused step does not count versions up, by which prepacked weights see a change.
             increment_version(self._masters)
             self._publish()
         self._adam.zero_grad(set_to_none=True)

@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scgrpo.models.layers.prepared import has_hooks
+from scgrpo.models.layers.prepacked import has_hooks
 
-__all__ = ["has_lean_layers", "use_lean_layers"]
+__all__ = ["MLP_PARTS", "has_lean_layers", "use_lean_layers"]
 
 MLP_PARTS = {"gate_proj", "up_proj", "down_proj", "act_fn"}
+"""Of the gated feed-forward part as Llama names them."""
 TRIAL_ROWS = 3
 
 

@@ -140,7 +140,7 @@ def test_the_choice_is_made_once_and_told_in_one_line(caplog):
         path = choose_path(model)
         assert choose_path(model) is path
     assert [record.getMessage() for record in caplog.records] == [
-        f"LlamaForCausalLM: packed path, which equals its own forward pass to {path.gap:.1e} nats"
+        f"LlamaForCausalLM: packed path, equal to its own forward pass within {path.gap:.1e} nats"
     ]
 
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PreparedLinear", "has_hooks"]
+__all__ = ["PrepackedLinear", "has_hooks"]
 
 ROWS = 32
 """What the layout is made for; it serves fewer and more as well."""
 
 
-class PreparedLinear:
+class PrepackedLinear:
     """Linear layers of one input as one product, without gradients. (N, D) -> (N, sum of outputs).
 
     oneDNN brings a weight into blocks before each product, which costs as much as a product of few
@@ -26,19 +26,19 @@ class PreparedLinear:
         self._linears = [_plain_linear(linear) for linear in linears]
         self._versions: list[tuple[int, int]] = []
         self._weight = self._bias = None
-        self._prepare()
+        self._prepack()
 
     @torch.no_grad()
     def __call__(self, states: Tensor) -> Tensor:
         # A step of the optimizer counts a weight's version up; loading may move it.
         if self._versions != self._current_versions():
-            self._prepare()
+            self._prepack()
         return torch.ops.mkldnn._linear_pointwise(
             states, self._weight, self._bias, "none", [], ""
         )
 
     def clear(self) -> None:
-        """Frees the prepared weight until the next product."""
+        """Frees the prepacked weight until the next product."""
         self._versions = []
         self._weight = self._bias = None
 
@@ -47,7 +47,7 @@ class PreparedLinear:
         return [(weight.data_ptr(), weight._version) for weight in weights]
 
     @torch.no_grad()
-    def _prepare(self) -> None:
+    def _prepack(self) -> None:
         weight = torch.cat([linear.weight for linear in self._linears])
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
         self._bias = None
@@ -79,5 +79,5 @@ def _plain_linear(module: nn.Module) -> nn.Linear:
         raise ValueError(f"oneDNN has no products on {weight.device}")
     # In fp32 products are MKL's, which take weights as they are.
     if weight.dtype != torch.bfloat16:
-        raise ValueError(f"weights of {weight.dtype} are not prepared")
+        raise ValueError(f"weights of {weight.dtype} are not prepacked")
     return module

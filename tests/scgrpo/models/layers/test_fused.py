@@ -11,14 +11,14 @@ from torch import nn
 
 from scgrpo.models.attention import TreeLayout, last_hidden_states, use_packed
 from scgrpo.models.families import make_family
-from scgrpo.models.layers.joined import JoinedForward, joined_forward
-from scgrpo.models.layers.prepared import PreparedLinear
+from scgrpo.models.layers.fused import FusedForward, fused_forward
+from scgrpo.models.layers.prepacked import PrepackedLinear
 from scgrpo.models.load import load_model
 from scgrpo.models.paths import choose_path
 from scgrpo.training.optimizer import MasterAdamW
 
 IDS = torch.arange(2, 32)
-JOINED = ["llama", "llama-tied", "mistral", "qwen2", "qwen2-window", "qwen3"]
+FUSED = ["llama", "llama-tied", "mistral", "qwen2", "qwen2-window", "qwen3"]
 """Families whose layers are Llama's: with biases, norms of heads, and windows."""
 OTHERS = ["gemma-2", "gpt-2", "granite", "olmo-2", "qwen3-moe"]
 
@@ -41,13 +41,13 @@ def layout() -> TreeLayout:
     return TreeLayout(10, [12, 8])
 
 
-@pytest.mark.parametrize("name", JOINED)
+@pytest.mark.parametrize("name", FUSED)
 def test_states_are_those_of_the_modules(make, name):
     model = make(name)
-    joined = JoinedForward(model)(IDS, layout())
+    fused = FusedForward(model)(IDS, layout())
     own = last_hidden_states(model, IDS, layout())
     tolerance = 8 * torch.finfo(torch.bfloat16).eps
-    torch.testing.assert_close(joined, own, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(fused, own, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -55,37 +55,37 @@ def test_layers_that_are_built_otherwise_keep_their_modules(make, name):
     model = make(name)
     choose_path(model)
     slots = choose_path(model).decoder.slots(model, 1, 16)
-    assert getattr(slots, "_joined", None) is None
+    assert getattr(slots, "_fused", None) is None
 
 
 def test_adapters_keep_their_modules(make):
     model = make("llama")
-    assert joined_forward(model) is not None
+    assert fused_forward(model) is not None
     get_peft_model(model, LoraConfig(target_modules=["q_proj"]))
-    assert joined_forward(model) is None
+    assert fused_forward(model) is None
 
 
 def test_a_step_of_the_optimizer_is_seen(make):
     model = make("llama")
-    joined = JoinedForward(model)
-    before = joined(IDS, layout())
+    fused = FusedForward(model)
+    before = fused(IDS, layout())
     optimizer = MasterAdamW(model.parameters(), lr=0.1)
     last_hidden_states(model, IDS, layout()).float().square().sum().backward()
     optimizer.step(lr=0.1, max_norm=1.0)
 
     with torch.no_grad():
         own = last_hidden_states(model, IDS, layout())
-    after = joined(IDS, layout())
+    after = fused(IDS, layout())
     assert not torch.allclose(before, own, atol=0.1)
     torch.testing.assert_close(after, own, rtol=0.05, atol=0.05)
 
 
 def test_weights_that_are_loaded_are_seen():
     linear = bf16(nn.Linear(8, 4))
-    prepared = PreparedLinear([linear])
+    prepacked = PrepackedLinear([linear])
     linear.load_state_dict(bf16(nn.Linear(8, 4)).state_dict(), assign=True)
     states = torch.randn(3, 8, dtype=torch.bfloat16)
-    torch.testing.assert_close(prepared(states), linear(states))
+    torch.testing.assert_close(prepacked(states), linear(states))
 
 
 def test_a_layer_that_does_more_is_refused():
@@ -94,20 +94,20 @@ def test_a_layer_that_does_more_is_refused():
             return 2 * super().forward(input)
 
     with pytest.raises(ValueError, match="more than a linear layer"):
-        PreparedLinear([bf16(Doubled(8, 4))])
+        PrepackedLinear([bf16(Doubled(8, 4))])
     hooked = bf16(nn.Linear(8, 4))
     hooked.register_forward_hook(lambda *_: None)
     with pytest.raises(ValueError, match="more than a linear layer"):
-        PreparedLinear([hooked])
+        PrepackedLinear([hooked])
 
 
 def test_weights_in_fp32_are_not_prepared():
-    with pytest.raises(ValueError, match="float32 are not prepared"):
-        PreparedLinear([nn.Linear(8, 4)])
+    with pytest.raises(ValueError, match="float32 are not prepacked"):
+        PrepackedLinear([nn.Linear(8, 4)])
 
 
 def test_layers_of_which_one_has_a_bias_are_one_product():
     linears = [bf16(nn.Linear(8, 4)), bf16(nn.Linear(8, 2, bias=False))]
     states = torch.randn(3, 8, dtype=torch.bfloat16)
     own = torch.cat([linear(states) for linear in linears], dim=-1)
-    torch.testing.assert_close(PreparedLinear(linears)(states), own)
+    torch.testing.assert_close(PrepackedLinear(linears)(states), own)

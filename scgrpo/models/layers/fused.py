@@ -2,7 +2,7 @@
 
 Most families build their layers as Llama does, and a step of generation spends long on calls and on
 weights in a layout that products do not want. This is that layer without its modules, and with
-prepared weights. Values are those of the model's own forward pass to rounding; `choose_path` tries
+prepacked weights. Values are those of the model's own forward pass to rounding; `choose_path` tries
 that, so a model whose modules have the same names but compute something else keeps its modules.
 """
 
@@ -17,30 +17,30 @@ from transformers import PreTrainedModel
 
 from scgrpo.models.attention import Layout, Scoring
 from scgrpo.models.decoder import body_of
-from scgrpo.models.layers.prepared import PreparedLinear, has_hooks
+from scgrpo.models.layers.lean import MLP_PARTS
+from scgrpo.models.layers.prepacked import PrepackedLinear, has_hooks
 
-__all__ = ["JoinedForward", "joined_forward"]
+__all__ = ["FusedForward", "fused_forward"]
 
 BODY_PARTS = {"embed_tokens", "layers", "norm", "rotary_emb"}
 LAYER_PARTS = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
 ATTENTION_PARTS = {"q_proj", "k_proj", "v_proj", "o_proj"}
 HEAD_NORMS = {"q_norm", "k_norm"}
-MLP_PARTS = {"gate_proj", "up_proj", "down_proj", "act_fn"}
 
 
-def joined_forward(model: PreTrainedModel) -> JoinedForward | None:
-    """The joined forward pass of the model as it is now; None if it has none."""
+def fused_forward(model: PreTrainedModel) -> FusedForward | None:
+    """The fused forward pass of the model as it is now; None if it has none."""
     try:
-        return JoinedForward(model)
+        return FusedForward(model)
     except ValueError:
         return None
 
 
-class JoinedForward:
+class FusedForward:
     """Last hidden states of packed tokens, without gradients; see `last_hidden_states`.
 
     Holds a second copy of the layers' weights, made anew when they have changed. Raises ValueError
-    for a model whose layers are not built as Llama's, or whose weights cannot be prepared.
+    for a model whose layers are not built as Llama's, or whose weights cannot be prepacked.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -63,7 +63,7 @@ class JoinedForward:
         return self._norm(states)
 
     def clear(self) -> None:
-        """Frees the prepared weights until the next pass."""
+        """Frees the prepacked weights until the next pass."""
         for layer in self._layers:
             for linear in layer.linears:
                 linear.clear()
@@ -79,10 +79,10 @@ class _Layer:
         _require_parts(attention, ATTENTION_PARTS, HEAD_NORMS)
         _require_parts(mlp, MLP_PARTS)
         inputs = [attention.q_proj, attention.k_proj, attention.v_proj]
-        self._inputs = PreparedLinear(inputs)
-        self._output = PreparedLinear([attention.o_proj])
-        self._gates = PreparedLinear([mlp.gate_proj, mlp.up_proj])
-        self._down = PreparedLinear([mlp.down_proj])
+        self._inputs = PrepackedLinear(inputs)
+        self._output = PrepackedLinear([attention.o_proj])
+        self._gates = PrepackedLinear([mlp.gate_proj, mlp.up_proj])
+        self._down = PrepackedLinear([mlp.down_proj])
         self.linears = self._inputs, self._output, self._gates, self._down
 
         self._index = index
