@@ -7,6 +7,7 @@ when the file is read, which may be weeks later, when the weights are gone.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,14 @@ from torch import Tensor
 from scgrpo.models.load import load_model, load_tokenizer
 from scgrpo.runs.disk import DiskError
 
-__all__ = ["ReadBackError", "UNREADABLE", "check_copy", "check_equal", "check_weights"]
+__all__ = [
+    "HashingFile",
+    "ReadBackError",
+    "UNREADABLE",
+    "check_copy",
+    "check_equal",
+    "check_weights",
+]
 
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, EOFError, SafetensorError)
 """What libraries raise for a file that is torn or holds something else."""
@@ -49,6 +57,29 @@ def check_weights(
     except UNREADABLE as error:
         raise ReadBackError(_message(folder, f"is no model: {error}")) from error
     check_equal(folder, saved, expected)
+
+
+class HashingFile(io.BufferedWriter):
+    """A new file that is hashed as it is written, so that it can be checked without its content.
+
+    An optimizer's state is several times as large as the weights: a copy of it to compare with
+    would set a run's peak of memory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path, "wb"))
+        self._path = path
+        self._hash = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        """Appends bytes; returns how many."""
+        self._hash.update(data)
+        return super().write(data)
+
+    def check(self) -> None:
+        """Raises ReadBackError unless the closed file holds what was written."""
+        if _sha256(self._path) != self._hash.digest():
+            raise ReadBackError(_message(self._path, "differs from what was written"))
 
 
 def check_copy(file: Path, copy: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,12 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from scgrpo.distributed.sharding import load_full_state_dict
 from scgrpo.models.load import load_model
-from scgrpo.models.read_back import (
-    UNREADABLE,
-    ReadBackError,
-    check_equal,
-    check_weights,
-)
+from scgrpo.models.read_back import HashingFile, check_weights
 from scgrpo.models.sources.folders import is_adapter, name_base
 from scgrpo.runs.checkpoints import (
     BEST,
@@ -81,11 +75,11 @@ def save(
         tokenizer.save_pretrained(scratch)
         if base is not None and is_adapter(scratch):
             name_base(scratch, *base)
-        with (scratch / TRAINER).open("wb") as file:
+        with HashingFile(scratch / TRAINER) as file:
             torch.save(content, file)
         # Before the manifest, which would hold for a torn file as well as for a whole one.
         check_weights(scratch, model, weights)
-        _check_trainer(scratch / TRAINER, content)
+        file.check()
         # Last, because it lists every other file.
         write_manifest(scratch)
     if keep is not None:
@@ -143,19 +137,6 @@ def _delete_old(folder: Path, keep: int) -> None:
     for path in newest_first(folder)[max(keep, 1) :]:
         if path.resolve() != best:
             shutil.rmtree(path)
-
-
-def _check_trainer(path: Path, content: Mapping[str, Any]) -> None:
-    """Raises ReadBackError unless the file holds the content."""
-    try:
-        # Mapped, because an optimizer's state is twice as large as the weights.
-        saved = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except (*UNREADABLE, UnpicklingError) as error:
-        raise ReadBackError(
-            f"cannot write {path}: read back at once, it is torn ({error}). Choose a folder on "
-            "another disk; what was there before is as it was"
-        ) from error
-    check_equal(path, saved, content)
 
 
 def _check_plain(value: Any, where: str) -> None:
