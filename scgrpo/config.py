@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class WarmStartConfig:
-    """The short supervised stage that teaches the tool format and leaves the solution to RL.
+    """The short supervised stage that teaches the format and leaves the solution to RL.
 
     | field | meaning |
     |---|---|
@@ -39,6 +39,8 @@ class WarmStartConfig:
     | steps | optimizer steps over them |
     | tasks_per_step | tasks in a step, with all of their episodes |
     | lr | peak learning rate |
+    | references | teach to read references too, with as many tasks again in a step: `auto` if |
+    | | `algo` shows any to a teacher; or always, never |
     """
 
     mode: Literal["auto", "always", "never"] = "auto"
@@ -48,6 +50,7 @@ class WarmStartConfig:
     steps: int = 30
     tasks_per_step: int = 2
     lr: float = 1e-4
+    references: Literal["auto", "always", "never"] = "auto"
 
     def __post_init__(self) -> None:
         counts = ("measure_episodes", "episodes", "steps", "tasks_per_step")

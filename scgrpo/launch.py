@@ -36,7 +36,7 @@ from scgrpo.runs.lock import only_writer
 from scgrpo.settings import parse as settings
 from scgrpo.training.optimizer import adam_of
 from scgrpo.training.run_start import keep_start, saved_start
-from scgrpo.warm_start import StartingWeights, starting_weights
+from scgrpo.warm_start.starting_weights import StartingWeights, starting_weights
 
 __all__ = ["train"]
 

@@ -39,7 +39,7 @@ from scgrpo.policies.completions import Server
 from scgrpo.policies.server import ServerPolicy
 from scgrpo.teachers.prompt_ids import gold_prompts, reference_prompts
 from scgrpo.teachers.prompts import gold_messages, teacher_messages
-from scgrpo.warm_start import with_token_ids
+from scgrpo.warm_start.examples import with_token_ids
 from tests.scgrpo.policies.small_server import Scripted, completion
 from tests.scgrpo.policies.test_chat import THINKING
 

@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from envs.base import TextEnv
@@ -21,16 +20,15 @@ from evals.report.baselines import BASE, ORACLE, RANDOM, SANDBOX_SHARE, WARM
 from evals.report.scores import outcome_table
 from evals.report.tables import finite
 from evals.statistics import success_rate
-from scgrpo.config import TrainConfig
+from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.devices import device_of, dtype_of
 from scgrpo.models.load import load_model
-from scgrpo.models.sources.folders import is_model, resolve_model
+from scgrpo.models.sources.folders import resolve_model
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.preflight.positions import check_positions
 from scgrpo.rollouts import Rollouts
-from scgrpo.training.run_start import warm_start_cache
-from scgrpo.warm_start import cache_key, warm_start
+from scgrpo.warm_start.starting_weights import warm_started
 
 __all__ = ["baseline_rows"]
 
@@ -50,7 +48,8 @@ def baseline_rows(
         suite = Suite(row["env"], row["level"], row["split"])
         measured.add((suite, row["policy"], row.get("digest")))
 
-    config = TrainConfig(env=name)
+    # Of the format alone: what a model reads of references is `scgrpo gap`'s to measure.
+    config = TrainConfig(env=name, warm_start=WarmStartConfig(references="never"))
     if not arguments.no_model:
         folder = resolve_model(arguments.model)
         check_positions(folder, config.limits, name=arguments.model)
@@ -138,7 +137,7 @@ def _model_row(
     started = time.monotonic()
     folder = resolve_model(arguments.model)
     if policy == WARM:
-        folder = _warm_start(play, suite.level, folder, config)
+        folder = warm_started(folder, config, play, suite.level)
     model, tokenizer = load_model(folder, dtype=dtype_of(config))
 
     tasks = play.env.tasks(suite.split, suite.level)
@@ -157,30 +156,6 @@ def _model_row(
             description=f"{suite} {policy}",
         )
     return _row(suite, policy, episodes, started)
-
-
-def _warm_start(play: Rollouts, level: int, base: Path, config: TrainConfig) -> Path:
-    """The warm-started weights of an environment's level, from the cache if it has them."""
-    options = config.warm_start
-    dtype = dtype_of(config)
-    key = cache_key(
-        base, play.env, level, options, str(dtype), config.seed, config.chat
-    )
-    folder = warm_start_cache() / key
-    if not is_model(folder):
-        model, tokenizer = load_model(base, dtype=dtype)
-        model.to(device_of(config))
-        warm_start(
-            folder,
-            model,
-            tokenizer,
-            play,
-            level,
-            options,
-            seed=config.seed,
-            chat_options=config.chat,
-        )
-    return folder
 
 
 def _row(

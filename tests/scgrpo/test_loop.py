@@ -59,7 +59,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dtype="float32",
         device="cpu",
     )
-    from scgrpo.warm_start import starting_weights
+    from scgrpo.warm_start.starting_weights import starting_weights
 
     with pytest.MonkeyPatch.context() as patch, Rollouts("toy_guess", LIMITS) as play:
         patch.setenv("SCGRPO_CACHE", str(folder / "cache"))

@@ -39,7 +39,7 @@ from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.teachers.prompt_ids import gold_prompts
 from scgrpo.update import PolicyUpdate
-from scgrpo.warm_start import with_token_ids
+from scgrpo.warm_start.examples import with_token_ids
 
 SINGLE = replace(SC_GRPO, credit=SelfConditioned(CreditOptions(weight_single=True)))
 

@@ -27,7 +27,7 @@ from scgrpo.runs.log import read_metrics
 from scgrpo.teachers.prompt_ids import load_teacher
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.update import PolicyUpdate
-from scgrpo.warm_start import with_token_ids
+from scgrpo.warm_start.examples import with_token_ids
 
 LIMITS = Limits(turn_tokens=3, episode_tokens=4000)
 PLAYED: dict[str, list[Episode]] = {}

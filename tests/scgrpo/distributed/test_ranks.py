@@ -38,7 +38,7 @@ from scgrpo.runs.log import read_metrics
 from scgrpo.training.open_model import with_adapters
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.update import PolicyUpdate
-from scgrpo.warm_start import with_token_ids
+from scgrpo.warm_start.examples import with_token_ids
 from tests.daily import Day
 
 FORKS = multiprocessing.get_context("forkserver")

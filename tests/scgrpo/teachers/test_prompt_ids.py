@@ -14,7 +14,7 @@ from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.teachers.prompt_ids import gold_prompts, load_teacher, solution_of
-from scgrpo.warm_start import with_token_ids
+from scgrpo.warm_start.examples import with_token_ids
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,10 @@ from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.disk import DiskError
-from scgrpo.warm_start import cache_key, starting_weights, warm_start, with_token_ids
+from scgrpo.warm_start.cache import cache_key
+from scgrpo.warm_start.examples import with_token_ids
+from scgrpo.warm_start.stage import warm_start
+from scgrpo.warm_start.starting_weights import starting_weights
 
 SHORT = WarmStartConfig(mode="always", episodes=8, steps=3, lr=1e-3)
 LIMITS = Limits(turn_tokens=4, episode_tokens=200)
@@ -134,7 +137,7 @@ def test_a_warm_start_is_loaded_from_a_cache_that_cannot_be_written(
     """Many machines may share one."""
     with Rollouts("toy_guess", LIMITS) as play:
         first = starting_weights(config(tiny), play).folder
-        monkeypatch.setattr("scgrpo.warm_start.in_turn", pytest.fail)
+        monkeypatch.setattr("scgrpo.warm_start.starting_weights.in_turn", pytest.fail)
         assert starting_weights(config(tiny), play).folder == first
 
 

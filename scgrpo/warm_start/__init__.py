@@ -1,0 +1,1 @@
+"""The warm start: a short supervised stage before RL. See `starting_weights`."""
