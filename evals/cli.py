@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("evals.show", "a run in the terminal"),
     "credit": ("evals.credit", "does credit fall on the critical tokens?"),
     "gap": ("evals.gap", "does the model read references? success with and without"),
+    "court": ("evals.court", "a declared trial of methods, with controls and seeds"),
     "twins": ("evals.twins", "minimal pairs: is a small edit of a task noticed?"),
     "baselines": ("evals.baselines", "random, oracle and base model everywhere"),
     "replay": ("evals.replay", "execute saved episodes again"),

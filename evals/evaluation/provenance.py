@@ -19,7 +19,7 @@ from envs.base import TextEnv
 from envs.identity import code_digest
 from evals.evaluation.models import EvaluatedModels
 
-__all__ = ["provenance", "rollout_digest"]
+__all__ = ["commit", "provenance", "rollout_digest"]
 
 PACKAGES = ("scgrpo", "torch", "transformers", "gymnasium", "numpy")
 GIT_TIMEOUT_S = 10.0
@@ -63,7 +63,7 @@ def provenance(
         "dtype": str(dtype).removeprefix("torch."),
         "host": {"cores": os.cpu_count(), "platform": platform.platform()},
         "versions": {"python": platform.python_version(), **versions},
-        "commit": _commit(),
+        "commit": commit(),
     }
 
 
@@ -77,7 +77,7 @@ def rollout_digest(env: TextEnv) -> str:
     return digest.hexdigest()
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the code that runs, with -dirty if tracked files differ; None outside git."""
     here = ["git", "-C", str(Path(__file__).resolve().parent)]
     try:

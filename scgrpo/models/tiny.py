@@ -1,16 +1,18 @@
-"""A character-level toy model, small enough to learn within a minute on one core."""
+"""Models small enough to learn within minutes on one core, and their tokenizers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Split
+from tokenizers.models import BPE, WordLevel
+from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
+from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-__all__ = ["make_tiny", "make_tokenizer"]
+__all__ = ["make_tiny", "make_tokenizer", "train_tokenizer"]
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CHARACTERS = ["\n", *map(chr, range(32, 127))]
@@ -23,14 +25,20 @@ CHAT_TEMPLATE = (
 
 
 def make_tiny(
-    path: Path, *, hidden: int = 64, layers: int = 2, heads: int = 4, seed: int = 0
+    path: Path,
+    *,
+    hidden: int = 64,
+    layers: int = 2,
+    heads: int = 4,
+    seed: int = 0,
+    tokenizer: PreTrainedTokenizerFast | None = None,
 ) -> Path:
     """Saves a randomly initialised Llama with its tokenizer in `path`, which it returns.
 
-    The tokenizer has one token for each printable ASCII character and the newline; any other
-    character becomes `<|endoftext|>`. Turns end with `<|im_end|>`.
+    The tokenizer is one of `make_tokenizer` or `train_tokenizer`; by default the former's. Turns
+    end with `<|im_end|>`.
     """
-    tokenizer = make_tokenizer()
+    tokenizer = tokenizer or make_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden,
@@ -54,11 +62,35 @@ def make_tiny(
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """A token for each printable ASCII character and the newline, and three special ones."""
+    """A token for each printable ASCII character and the newline, and three special ones.
+
+    Any other character becomes `<|endoftext|>`.
+    """
     vocabulary = {token: index for index, token in enumerate(SPECIAL + CHARACTERS)}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=SPECIAL[0]))
     tokenizer.pre_tokenizer = Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
+    return _with_template(tokenizer)
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE of at most `vocabulary` tokens, trained on `texts`; each digit is one."""
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = Sequence(
+        [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=SPECIAL,
+        initial_alphabet=ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return _with_template(tokenizer)
+
+
+def _with_template(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         unk_token=SPECIAL[0],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +38,9 @@ from scgrpo.warm_start.examples import (
     with_token_ids,
     within_positions,
 )
-from scgrpo.warm_start.reading import ReadingExamples, reading_examples
+from scgrpo.warm_start.reading import reading_examples
 
-__all__ = ["warm_start"]
+__all__ = ["imitate", "warm_start"]
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,16 @@ def warm_start(
         )
 
     rng = np.random.default_rng([seed, LAYOUT_VERSION])
-    losses = _train(model, ordinary, reading, config, rng)
+    count = min(config.tasks_per_step, len(ordinary))
+
+    def draw() -> list[Example]:
+        places = rng.choice(len(ordinary), size=count, replace=False)
+        examples = [ordinary[place] for place in places]
+        return examples + (reading.draw(count, rng) if reading else [])
+
+    losses = imitate(
+        model, draw, steps=config.steps, lr=config.lr, description="warm start"
+    )
     with atomic_folder(folder) as scratch:
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
@@ -101,28 +110,26 @@ def warm_start(
     )
 
 
-def _train(
+def imitate(
     model: PreTrainedModel,
-    ordinary: Sequence[Example],
-    reading: ReadingExamples | None,
-    config: WarmStartConfig,
-    rng: np.random.Generator,
+    draw: Callable[[], Sequence[Example]],
+    *,
+    steps: int,
+    lr: float,
+    description: str,
 ) -> list[float]:
-    """Takes the optimizer steps; returns the loss of each."""
-    optimizer = MasterAdamW(model.parameters(), lr=config.lr)
-    losses: list[float] = []
-    count = min(config.tasks_per_step, len(ordinary))
-    with progress(config.steps, "warm start") as bar:
-        for step in range(config.steps):
-            places = rng.choice(len(ordinary), size=count, replace=False)
-            examples = [ordinary[place] for place in places]
-            if reading is not None:
-                examples += reading.draw(count, rng)
+    """Trains `model` in place on the examples that `draw` returns for each step.
 
-            # Three steps up, then linearly down.
+    The learning rate rises to `lr` in three steps and falls linearly. Returns the loss of each
+    step, nats a token.
+    """
+    optimizer = MasterAdamW(model.parameters(), lr=lr)
+    losses: list[float] = []
+    with progress(steps, description) as bar:
+        for step in range(steps):
             up = min(1.0, (step + 1) / 3)
-            down = 1 - step / config.steps
-            loss = _step(model, optimizer, examples, lr=config.lr * (up * down))
+            down = 1 - step / steps
+            loss = _step(model, optimizer, draw(), lr=lr * (up * down))
             losses.append(loss)
             bar.advance(1, f"loss {loss:.3f}")
             release_memory()

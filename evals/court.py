@@ -1,0 +1,161 @@
+"""`scgrpo court`: a declared trial of methods, with controls, seeds, intervals and its data."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandboxes.commands import exit_codes
+
+if TYPE_CHECKING:
+    from evals.trials.plan import Shard, TrialPlan
+
+__all__ = ["main"]
+
+PROG = "scgrpo court"
+DESCRIPTION = (
+    "Runs what a plan declares and is not in its data yet: every method on every cell with every "
+    "seed, from equal weights, tasks and episodes. Then makes tables and a figure from the data."
+)
+EXAMPLES = f"""\
+examples:
+  {PROG} PLAN.yaml --plan             what it costs, and the smallest difference it can show
+  {PROG} PLAN.yaml                    run what is missing, and report
+  {PROG} PLAN.yaml --hours 2          start no run after two hours; the same command goes on
+  {PROG} PLAN.yaml --report           tables from the data alone; nothing runs
+  {PROG} PLAN.yaml --only tool_store/0 sc_grpo 3       that run, if its row is missing
+  {PROG} PLAN.yaml --again tool_store/0 sc_grpo        that cell with new seeds, as a check
+
+A plan is a YAML file; docs/court/small.yaml is one. Rows are appended to the JSONL file beside it
+as runs end, so kill -9 costs nothing but the runs' last steps. A row is of the plan if every
+setting that its numbers depend on is the same; the others are left out.
+"""
+
+logger = logging.getLogger("evals.court")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command: exits with 0, 1 if a run failed, 2 for a bad plan, 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(words)
+    with exit_codes(PROG, interrupted="stopped; the same command goes on"):
+        run(arguments)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs and reports. Raises ValueError for a bad plan, TrialError if a run failed."""
+    from evals.trials.plan import load_plan
+    from scgrpo.runs.log import to_terminal
+
+    to_terminal()
+    plan = load_plan(arguments.plan)
+    shards = _shards(plan, arguments)
+    data = arguments.data or arguments.plan.with_suffix(".jsonl")
+
+    # After the plan is read, so that a bad one is refused at once.
+    from evals.trials.data import rows_of
+    from evals.trials.report import show_plan, write_report
+    from evals.trials.run import TrialError, Work, missing_shards, run_shards
+
+    if arguments.plan_only:
+        show_plan(plan, rows_of(plan, data))
+        return
+    failed: list[Shard] = []
+    if not arguments.report:
+        work = Work(arguments.plan, data, arguments.runs)
+        deadline = time.monotonic() + 3600 * arguments.hours
+        for of_stage in shards:
+            rows = rows_of(plan, data)
+            missing = missing_shards(plan, rows, of_stage)
+            show_plan(plan, rows, missing)
+            failed += run_shards(
+                plan, work, missing, workers=arguments.workers, deadline=deadline
+            )
+            # Learning rates are chosen when all of their runs are there.
+            if missing_shards(plan, rows_of(plan, data), of_stage):
+                break
+    write_report(plan, rows_of(plan, data), data)
+    if failed:
+        raise TrialError(f"{len(failed)} runs failed: {', '.join(map(str, failed))}")
+
+
+def _shards(plan: TrialPlan, arguments: argparse.Namespace) -> list[list[Shard]]:
+    """The runs asked for, stage by stage. Raises ValueError for one that the plan has not."""
+    from evals.trials.plan import Cell
+
+    tuning = list(plan.shards("tune")) if len(plan.tuning.lrs) > 1 else []
+    if arguments.again:
+        cell, method = arguments.again
+        return [tuning, list(plan.again(Cell.of(cell), method))]
+    trial = list(plan.shards())
+    if arguments.only:
+        words = " ".join(["trial", *arguments.only[:2], "seed", arguments.only[2]])
+        trial = [shard for shard in trial if str(shard) == words]
+        if not trial:
+            raise ValueError(f"the plan has no run `{words}`")
+    return [tuning, trial]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        PROG,
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("plan", type=Path, metavar="PLAN.yaml")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--plan",
+        dest="plan_only",
+        action="store_true",
+        help="print cost and power, and stop",
+    )
+    what.add_argument(
+        "--report", action="store_true", help="make the report from the data, and stop"
+    )
+    what.add_argument(
+        "--only", nargs=3, metavar=("CELL", "METHOD", "SEED"), help="this run alone"
+    )
+    what.add_argument(
+        "--again",
+        nargs=2,
+        metavar=("CELL", "METHOD"),
+        help="a second run of this cell's method, with new seeds",
+    )
+    parser.add_argument(
+        "--hours",
+        type=float,
+        default=math.inf,
+        metavar="H",
+        help="start no run after so many hours",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="runs at the same time, one core each; default: the cores",
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="default: PLAN.jsonl, beside the plan"
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs/court"),
+        metavar="DIR",
+        help="of unfinished runs; default runs/court",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()

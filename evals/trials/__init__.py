@@ -1,0 +1,1 @@
+"""A declared trial of methods on cells: plan, shards, data, tables."""

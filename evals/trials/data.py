@@ -1,0 +1,137 @@
+"""A trial's data: one JSON line for each run, appended as it ends."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from evals.statistics import Floats, pass_at_k
+from evals.trials.plan import Cell, Shard, Stage, TrialPlan
+
+__all__ = ["Outcomes", "TrialRow", "append_row", "read_rows", "rows_of"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How a trained model did on the panel's tasks of one split.
+
+    | field | meaning |
+    |---|---|
+    | tasks | their ids, N of them |
+    | families | of each task |
+    | passes | for each task a letter for each rollout: 1 solved, 0 not, - errored |
+    """
+
+    tasks: Sequence[str]
+    families: Sequence[str]
+    passes: Sequence[str]
+
+    def table(self) -> Floats:
+        """(N, K) 1 solved, 0 not, NaN errored."""
+        letters = {"1": 1.0, "0": 0.0, "-": np.nan}
+        return np.array([[letters[letter] for letter in row] for row in self.passes])
+
+    def average(self) -> float:
+        """avg@K: mean success over all tasks and rollouts."""
+        return float(np.nanmean(self.table()))
+
+    def at_least_one(self) -> float:
+        """pass@K: share of tasks that at least one of the K rollouts solves."""
+        table = self.table()
+        return float(np.nanmean(pass_at_k(table, table.shape[1])))
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """What one run gave.
+
+    | field | meaning |
+    |---|---|
+    | digest | of all settings that the numbers depend on |
+    | curve | success of the training episodes of each step; None without a verdict |
+    | tokens | sampled and learned from |
+    | outcomes | split -> what the trained model did |
+    | step_size | case of the references -> mean absolute advantage times weight of its tokens |
+    | auroc | signal -> AUROC on critical tokens, if the method weighs tokens |
+    | command | that makes the row again |
+    """
+
+    cell: str
+    method: str
+    seed: int
+    stage: Stage
+    lr: float
+    digest: str
+    curve: Sequence[float | None]
+    tokens: int
+    outcomes: Mapping[str, Outcomes]
+    seconds: float
+    step_size: Mapping[str, float] = field(default_factory=dict)
+    auroc: Mapping[str, float] = field(default_factory=dict)
+    command: str = ""
+    commit: str = ""
+    date: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def area(self) -> float:
+        """Mean success of the training episodes over all steps: the area under the curve."""
+        return float(np.mean([value for value in self.curve if value is not None]))
+
+    def is_of(self, shard: Shard) -> bool:
+        """Whether this is a run of that cell, method, seed and stage, at any learning rate."""
+        return (
+            Cell.of(self.cell) == shard.cell
+            and self.method == shard.method
+            and self.seed == shard.seed
+            and self.stage == shard.stage
+            and (shard.lr is None or self.lr == shard.lr)
+        )
+
+
+def read_rows(path: Path) -> list[TrialRow]:
+    """All rows of a file; none if there is no file. Raises ValueError for a torn line."""
+    return list(_rows(path)) if path.exists() else []
+
+
+def rows_of(plan: TrialPlan, path: Path) -> list[TrialRow]:
+    """The rows of a file that are of the plan as it stands; the others are counted in the log."""
+    rows = read_rows(path)
+    current: list[TrialRow] = []
+    for row in rows:
+        if row.method not in plan.methods or row.cell not in plan.cells:
+            continue
+        shard = Shard(Cell.of(row.cell), row.method, row.seed, row.lr, row.stage)
+        if row.digest == plan.digest(shard):
+            current.append(row)
+    if others := len(rows) - len(current):
+        logger.info("%d rows of %s are of other settings, and left out", others, path)
+    return current
+
+
+def append_row(path: Path, row: TrialRow) -> None:
+    """Adds a line, whole or not at all; several processes may add."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(asdict(row), separators=(",", ":")) + "\n"
+    with FileLock(path.with_name(f".{path.name}.lock")), path.open("a") as file:
+        file.write(line)
+
+
+def _rows(path: Path) -> Iterator[TrialRow]:
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            values = json.loads(line)
+            outcomes = {k: Outcomes(**v) for k, v in values.pop("outcomes").items()}
+            yield TrialRow(**values, outcomes=outcomes)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{path} line {number} is no row of a trial ({error}); remove it, and the run is "
+                "made again"
+            ) from error

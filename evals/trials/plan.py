@@ -1,0 +1,239 @@
+"""What a trial declares before it runs: cells, methods, seeds, budget and comparisons."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from scgrpo.config import TrainConfig
+from scgrpo.settings import parse as settings
+from scgrpo.settings.keys import SettingsError
+
+__all__ = ["Cell", "Panel", "Shard", "SmallModel", "Stage", "TrialPlan", "load_plan"]
+
+Stage = Literal["tune", "trial", "again"]
+AGAIN = 1000
+"""What is added to the trial's seeds for a second run."""
+
+
+@dataclass(frozen=True)
+class SmallModel:
+    """A Llama that is taught the cells' format, and to read references, from random weights.
+
+    | field | meaning |
+    |---|---|
+    | hidden, layers, heads | its shape |
+    | vocabulary | tokens of its tokenizer, which is trained on the cells' episodes |
+    | episodes | random episodes of each cell to learn from |
+    | steps | optimizer steps |
+    | tasks_per_step | of each cell, without and again with a reference |
+    | lr | peak learning rate |
+    | seed | of weights and draws |
+    """
+
+    hidden: int = 192
+    layers: int = 4
+    heads: int = 6
+    vocabulary: int = 1024
+    episodes: int = 2000
+    steps: int = 1500
+    tasks_per_step: int = 3
+    lr: float = 1e-3
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The fixed tasks that every trained model is measured on.
+
+    | field | meaning |
+    |---|---|
+    | tasks | of `id` and of every `ood/<shift>`, drawn once |
+    | rollouts | episodes of each task: avg@k and pass@k are of these |
+    """
+
+    tasks: int = 48
+    rollouts: int = 8
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How each method's learning rate is chosen, on seeds that the trial does not use.
+
+    | field | meaning |
+    |---|---|
+    | lrs | the grid, the same for all methods; with one value nothing is tuned |
+    | seeds | runs of each learning rate in each cell |
+    """
+
+    lrs: tuple[float, ...] = (3e-4,)
+    seeds: tuple[int, ...] = (100, 101)
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """A trial, as its YAML file declares it.
+
+    | field | meaning |
+    |---|---|
+    | title | what the trial asks |
+    | model | `small`, taught as `small` says, or a model's name, warm-started in each cell |
+    | small | the small model |
+    | cells | environment and level, such as tool_store/0 |
+    | methods | name -> settings of `scgrpo train` that make it, such as algo=grpo |
+    | comparisons | declared differences, such as `sc_grpo - grpo`; Holm is over these |
+    | seeds | of the trial's runs, the same for all methods |
+    | tuning | of the learning rates |
+    | settings | settings of every run |
+    | panel | of the evaluation |
+    """
+
+    title: str = ""
+    model: str = "small"
+    small: SmallModel = field(default_factory=SmallModel)
+    cells: tuple[str, ...] = ()
+    methods: Mapping[str, str] = field(default_factory=dict)
+    comparisons: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
+    tuning: Tuning = field(default_factory=Tuning)
+    settings: str = ""
+    panel: Panel = field(default_factory=Panel)
+
+    def __post_init__(self) -> None:
+        if not self.cells or not self.methods or not self.seeds:
+            raise ValueError(
+                "a plan needs cells, methods and seeds, "
+                f"got {len(self.cells)}, {len(self.methods)} and {len(self.seeds)}"
+            )
+        if shared := set(self.seeds) & set(self.tuning.seeds):
+            raise ValueError(
+                f"tuning.seeds {sorted(shared)} are seeds of the trial: a learning rate must be "
+                "chosen on others"
+            )
+        for cell in self.cells:
+            Cell.of(cell)
+        for comparison in self.comparisons:
+            self.sides(comparison)
+        for method in self.methods:
+            # What a run refuses is refused before the first one.
+            self.config(Shard(Cell.of(self.cells[0]), method, self.seeds[0]))
+
+    def sides(self, comparison: str) -> tuple[str, str]:
+        """The two methods of `a - b`. Raises ValueError for another form or unknown names."""
+        sides = tuple(part.strip() for part in comparison.split(" - "))
+        if len(sides) != 2 or not set(sides) <= set(self.methods):
+            raise ValueError(
+                f"got the comparison {comparison!r}, expected `a - b` of {', '.join(self.methods)}"
+            )
+        return sides
+
+    def shards(self, stage: Stage = "trial") -> Iterator[Shard]:
+        """All runs of a stage: every method of a cell before the next seed, cell by cell.
+
+        So a trial that is cut off has whole comparisons with fewer seeds.
+        """
+        if stage == "tune":
+            for seed in self.tuning.seeds:
+                for name in self.cells:
+                    for method in self.methods:
+                        for lr in self.tuning.lrs:
+                            yield Shard(Cell.of(name), method, seed, lr, "tune")
+            return
+        for seed in self.seeds:
+            for name in self.cells:
+                for method in self.methods:
+                    yield Shard(Cell.of(name), method, seed, None, stage)
+
+    def again(self, cell: Cell, method: str) -> Iterator[Shard]:
+        """A second run of a cell's method, with as many new seeds."""
+        if str(cell) not in self.cells or method not in self.methods:
+            raise ValueError(
+                f"got {cell} {method}, expected one of {', '.join(self.cells)} and of "
+                f"{', '.join(self.methods)}"
+            )
+        for seed in self.seeds:
+            yield Shard(cell, method, AGAIN + seed, None, "again")
+
+    def config(self, shard: Shard) -> TrainConfig:
+        """The settings of a shard's run, but for its model and its folder."""
+        words = [
+            *self.settings.split(),
+            *self.methods[shard.method].split(),
+            f"env={shard.cell.env}",
+            f"levels={shard.cell.level}",
+            f"seed={shard.seed}",
+            "warm_start.mode=never",
+        ]
+        if shard.lr is not None:
+            words.append(f"lr={shard.lr}")
+        return settings.read(TrainConfig, words)
+
+    def digest(self, shard: Shard) -> str:
+        """What a row's numbers depend on: rows of another digest are not this plan's."""
+        start = asdict(self.small) if self.model == "small" else {}
+        cells = self.cells if self.model == "small" else ()
+        config = settings.flat(self.config(shard))
+        parts = [self.model, start, cells, asdict(self.panel), config]
+        text = json.dumps(parts, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An environment at a level."""
+
+    env: str
+    level: int
+
+    @classmethod
+    def of(cls, text: str) -> Cell:
+        """The cell that `env/level` names. Raises ValueError for another form."""
+        env, slash, level = text.rpartition("/")
+        if not slash or not level.isdecimal():
+            raise ValueError(
+                f"got the cell {text!r}, expected one such as tool_store/0"
+            )
+        return cls(env, int(level))
+
+    def __str__(self) -> str:
+        return f"{self.env}/{self.level}"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One run of the trial, and the measurement of what it learned.
+
+    | field | meaning |
+    |---|---|
+    | lr | its learning rate; None takes the plan's, or the tuned one |
+    | stage | `tune`, `trial`, or `again`: a second run of a cell that was drawn at random |
+    """
+
+    cell: Cell
+    method: str
+    seed: int
+    lr: float | None = None
+    stage: Stage = "trial"
+
+    def __str__(self) -> str:
+        name = f"{self.stage} {self.cell} {self.method} seed {self.seed}"
+        return name if self.lr is None else f"{name} lr {self.lr:g}"
+
+    @property
+    def folder(self) -> str:
+        """A plain name of its run."""
+        return str(self).replace("/", "-").replace(" ", "_")
+
+
+def load_plan(path: Path) -> TrialPlan:
+    """The plan in a YAML file. Raises ValueError for what cannot run, naming the file."""
+    try:
+        return settings.load(TrialPlan, path)
+    except SettingsError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

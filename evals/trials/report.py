@@ -1,0 +1,253 @@
+"""A trial's tables and figure, made from its rows alone."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from evals.comparison.verdicts import holm
+from evals.report.tables import Table, TableReport, show, write
+from evals.trials.data import TrialRow
+from evals.trials.figure import figure
+from evals.trials.plan import Shard, TrialPlan
+from evals.trials.statistics import (
+    Difference,
+    SeedMean,
+    detectable,
+    difference,
+    measures,
+    seed_mean,
+)
+from scgrpo.runs.disk import write_atomically
+
+__all__ = ["show_plan", "trial_report", "write_report"]
+
+PRIMARY = "id avg@k"
+"""The measure that the declared comparisons are tested on."""
+ALL_CELLS = "all cells"
+UNKNOWN = "-"
+CHOICE = "choice weight"
+"""AUROC of the weight on the choice among the options of a turn."""
+
+logger = logging.getLogger(__name__)
+
+
+def show_plan(
+    plan: TrialPlan, rows: Sequence[TrialRow], missing: Sequence[Shard] = ()
+) -> None:
+    """Logs what is left to run, how long it takes, and what it can show."""
+    total = len(plan.cells) * len(plan.methods) * len(plan.seeds)
+    done = sum(row.stage == "trial" for row in rows)
+    logger.info(
+        "trial: %d methods, %d cells, %d seeds: %d runs, %d done",
+        len(plan.methods),
+        len(plan.cells),
+        len(plan.seeds),
+        total,
+        done,
+    )
+    if rows:
+        seconds = float(np.mean([row.seconds for row in rows]))
+        left = len(missing) or total - done
+        logger.info(
+            "cost: %.0f s a run, %.1f core hours left", seconds, left * seconds / 3600
+        )
+    deviations = _deviations(plan, rows)
+    is_assumed = not deviations
+    deviation = float(np.mean(deviations)) if deviations else None
+    smallest = (
+        detectable(len(plan.seeds), deviation)
+        if deviation is not None
+        else detectable(len(plan.seeds))
+    )
+    logger.info(
+        "power: %d seeds show a difference of %.1f points four times in five, if seeds differ by "
+        "%s points",
+        len(plan.seeds),
+        100 * smallest,
+        "an assumed 10"
+        if is_assumed
+        else f"the {100 * (deviation or 0):.1f} seen so far",
+    )
+
+
+def write_report(plan: TrialPlan, rows: Sequence[TrialRow], data: Path) -> TableReport:
+    """Prints the report and writes it beside the data: JSON, Markdown and an SVG figure."""
+    report = trial_report(plan, rows)
+    show(report)
+    name = data.stem
+    paths = [*write(report, data.parent, name)]
+    if drawing := figure(plan, rows):
+        path = data.with_suffix(".svg")
+        write_atomically(path, drawing)
+        paths.append(path)
+    logger.info("report: %s", ", ".join(map(str, paths)))
+    return report
+
+
+def trial_report(plan: TrialPlan, rows: Sequence[TrialRow]) -> TableReport:
+    """All tables of the rows, which are of the plan."""
+    trial = [row for row in rows if row.stage == "trial"]
+    differences = _differences(plan, trial)
+    tables = [
+        _methods_table(plan, trial),
+        _differences_table(plan, differences),
+        _weights_table(plan, trial),
+        _again_table(plan, rows),
+    ]
+    complete = sum(
+        1 for shard in plan.shards() if any(row.is_of(shard) for row in trial)
+    )
+    total = sum(1 for _ in plan.shards())
+    legend = [
+        f"{complete} of {total} runs. avg@k is the mean success of k episodes of each panel task, "
+        "pass@k the share of tasks that one of them solves, area the mean success of the training "
+        "episodes. Means over seeds with 95 % t intervals; per cent and points.",
+        "A difference is paired by seed; a seed counts if both methods have a run of it in each "
+        f"cell of the line. p is Holm's over the declared comparisons, on {PRIMARY} of all cells.",
+        "AUROC: chance that a deciding token has more weight than another one of its episode; 0.5 "
+        "is blind. Step: mean of advantage times weight by case of the references.",
+    ]
+    origin = sorted({f"{row.date} {row.commit[:9]}" for row in rows})
+    legend.append(f"Made from runs of: {', '.join(origin) or 'none yet'}.")
+    data = {
+        "plan": asdict(plan),
+        "differences": [asdict(each) for each in differences],
+        "runs": complete,
+        "planned": total,
+    }
+    return TableReport(plan.title or "Trial", tables, legend, data)
+
+
+def _methods_table(plan: TrialPlan, rows: Sequence[TrialRow]) -> Table:
+    header = ("cell", "method", "seeds", "lr", *measures())
+    lines: list[list[str]] = []
+    for cell in plan.cells:
+        for method in plan.methods:
+            of_method = [r for r in rows if r.cell == cell and r.method == method]
+            if not of_method:
+                continue
+            line = [cell, method, str(len(of_method)), f"{of_method[0].lr:g}"]
+            for measure in measures().values():
+                values = [v for row in of_method if (v := measure(row)) is not None]
+                line.append(_percent(seed_mean(values)) if values else UNKNOWN)
+            lines.append(line)
+    return Table(header, lines, title="Methods")
+
+
+def _differences(plan: TrialPlan, rows: Sequence[TrialRow]) -> list[Difference]:
+    """Of every declared comparison: over all cells first, then cell by cell."""
+    differences: list[Difference] = []
+    groups = {ALL_CELLS: list(plan.cells), **{cell: [cell] for cell in plan.cells}}
+    for comparison in plan.comparisons:
+        after, before = plan.sides(comparison)
+        for label, cells in groups.items():
+            for name, measure in measures().items():
+                mean = difference(rows, after, before, cells, measure)
+                if mean is not None:
+                    differences.append(Difference(after, before, name, label, mean))
+    return differences
+
+
+def _differences_table(plan: TrialPlan, differences: Sequence[Difference]) -> Table:
+    header = ("comparison", "cell", "seeds", *measures(), "p (Holm)")
+    tested = [
+        each
+        for each in differences
+        if each.cell == ALL_CELLS
+        and each.measure == PRIMARY
+        and not math.isnan(each.mean.p_value)
+    ]
+    adjusted = holm([each.mean.p_value for each in tested])
+    p_values = {
+        (each.after, each.before): p for each, p in zip(tested, adjusted, strict=True)
+    }
+    lines: dict[tuple[str, str, str], list[str]] = {}
+    for each in differences:
+        key = (each.after, each.before, each.cell)
+        name = f"{each.after} - {each.before}"
+        line = lines.setdefault(key, [name, each.cell, str(each.mean.seeds)])
+        line.append(_percent(each.mean, sign="+"))
+    for (after, before, cell), line in lines.items():
+        p = p_values.get((after, before)) if cell == ALL_CELLS else None
+        line.append(UNKNOWN if p is None else f"{p:.3f}")
+    return Table(header, list(lines.values()), title="Declared comparisons")
+
+
+def _weights_table(plan: TrialPlan, rows: Sequence[TrialRow]) -> Table:
+    """Where each method's weight falls, and how large its steps are by case."""
+    cases = sorted({case for row in rows for case in row.step_size})
+    header = ("cell", "method", "AUROC choice", *(f"step {case}" for case in cases))
+    lines: list[list[str]] = []
+    for cell in plan.cells:
+        for method in plan.methods:
+            of_method = [r for r in rows if r.cell == cell and r.method == method]
+            found = [
+                r.auroc["choice weight"]
+                for r in of_method
+                if "choice weight" in r.auroc
+            ]
+            if not of_method:
+                continue
+            line = [cell, method, _plain([auroc[CHOICE] for auroc in measured])]
+            for case in cases:
+                sizes = [r.step_size[case] for r in of_method if case in r.step_size]
+                line.append(_plain(sizes))
+            lines.append(line)
+    return Table(header, lines, title="Where the weight falls")
+
+
+def _again_table(plan: TrialPlan, rows: Sequence[TrialRow]) -> Table:
+    """Second runs of cells, and whether their mean is within the first ones' interval."""
+    header = ("cell", "method", "first", "second", "within")
+    lines: list[list[str]] = []
+    measure = measures()[PRIMARY]
+    for cell in plan.cells:
+        for method in plan.methods:
+            first, second = (
+                [
+                    value
+                    for row in rows
+                    if (row.cell, row.method, row.stage) == (cell, method, stage)
+                    and (value := measure(row)) is not None
+                ]
+                for stage in ("trial", "again")
+            )
+            if first and second:
+                before, after = seed_mean(first), seed_mean(second)
+                within = "yes" if before.covers(after.value) else "no"
+                lines.append([cell, method, _percent(before), _percent(after), within])
+    return Table(header, lines, title="Made again with other seeds")
+
+
+def _deviations(plan: TrialPlan, rows: Sequence[TrialRow]) -> list[float]:
+    """Standard deviation between seeds of every declared difference that has two."""
+    deviations: list[float] = []
+    for comparison in plan.comparisons:
+        after, before = plan.sides(comparison)
+        for cell in plan.cells:
+            mean = difference(rows, after, before, [cell], measures()[PRIMARY])
+            if mean is not None and mean.seeds > 1:
+                deviations.append(mean.deviation)
+    return deviations
+
+
+def _percent(mean: SeedMean, *, sign: str = "") -> str:
+    value = f"{100 * mean.value:{sign}.1f}"
+    if math.isnan(mean.low):
+        return value
+    return f"{value} ({100 * mean.low:{sign}.1f} to {100 * mean.high:{sign}.1f})"
+
+
+def _plain(values: Sequence[float]) -> str:
+    if not values:
+        return UNKNOWN
+    mean = seed_mean(values)
+    if math.isnan(mean.low):
+        return f"{mean.value:.2f}"
+    return f"{mean.value:.2f} ({mean.low:.2f} to {mean.high:.2f})"
