@@ -90,17 +90,17 @@ def _shards(plan: TrialPlan, arguments: argparse.Namespace) -> list[list[Shard]]
     """The runs asked for, stage by stage. Raises ValueError for one that the plan has not."""
     from evals.trials.plan import Cell
 
-    tuning = list(plan.shards("tune")) if len(plan.tuning.lrs) > 1 else []
+    tuning = [list(plan.shards("tune"))] if len(plan.tuning.lrs) > 1 else []
     if arguments.again:
         cell, method = arguments.again
-        return [tuning, list(plan.again(Cell.of(cell), method))]
+        return [*tuning, list(plan.again(Cell.of(cell), method))]
     trial = list(plan.shards())
     if arguments.only:
         words = " ".join(["trial", *arguments.only[:2], "seed", arguments.only[2]])
         trial = [shard for shard in trial if str(shard) == words]
         if not trial:
             raise ValueError(f"the plan has no run `{words}`")
-    return [tuning, trial]
+    return [*tuning, trial]
 
 
 def _parser() -> argparse.ArgumentParser:

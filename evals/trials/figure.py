@@ -41,17 +41,19 @@ def _points(
     points: list[dict[str, Any]] = []
     for method in plan.methods:
         curves = [
-            np.array([np.nan if v is None else v for v in row.curve], dtype=float)
+            [np.nan if value is None else value for value in row.curve]
             for row in rows
             if (row.cell, row.method, row.stage) == (cell, method, "trial")
         ]
         if not curves:
             continue
         steps = min(map(len, curves))
-        mean = np.nanmean([curve[:steps] for curve in curves], axis=0)
         for start in range(0, steps, WINDOW):
-            success = 100 * float(np.nanmean(mean[start : start + WINDOW]))
-            points.append({"step": start + 1, "success": success, "method": method})
+            window = np.array([curve[start : start + WINDOW] for curve in curves])
+            # Steps of errored episodes alone have no success.
+            if np.isfinite(window).any():
+                success = 100 * float(np.nanmean(window))
+                points.append({"step": start + 1, "success": success, "method": method})
     return points
 
 

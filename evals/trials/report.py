@@ -121,7 +121,8 @@ def trial_report(plan: TrialPlan, rows: Sequence[TrialRow]) -> TableReport:
         "runs": complete,
         "planned": total,
     }
-    return TableReport(plan.title or "Trial", tables, legend, data)
+    filled = [table for table in tables if table.lines]
+    return TableReport(plan.title or "Trial", filled, legend, data)
 
 
 def _methods_table(plan: TrialPlan, rows: Sequence[TrialRow]) -> Table:
@@ -187,11 +188,7 @@ def _weights_table(plan: TrialPlan, rows: Sequence[TrialRow]) -> Table:
     for cell in plan.cells:
         for method in plan.methods:
             of_method = [r for r in rows if r.cell == cell and r.method == method]
-            found = [
-                r.auroc["choice weight"]
-                for r in of_method
-                if "choice weight" in r.auroc
-            ]
+            measured = [r.auroc for r in of_method if CHOICE in r.auroc]
             if not of_method:
                 continue
             line = [cell, method, _plain([auroc[CHOICE] for auroc in measured])]

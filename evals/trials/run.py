@@ -152,7 +152,7 @@ def _play(work: Work, shard: Shard, stop: Event) -> int:
                     process.wait(STOP_GRACE_S)
                 process.kill()
         code = process.wait()
-    if code:
+    if code and not stop.is_set():
         logger.warning("%s failed with exit code %d, see %s", shard, code, log)
     else:
         log.unlink()

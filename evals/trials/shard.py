@@ -10,6 +10,7 @@ import os
 import platform
 import shlex
 import shutil
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -57,9 +58,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True)
     given = parser.parse_args(argv)
     shard = Shard(given.cell, given.method, given.seed, given.lr, given.stage)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     # Shards run side by side, one core each; small models gain nothing from more.
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     play_shard(given.plan, load_plan(given.plan), shard, given.data, given.work)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ends this process with the command that started it, even if that was killed.
+
+    Or its run would be held when the command is started again.
+    """
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def play_shard(

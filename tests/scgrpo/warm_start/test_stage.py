@@ -261,7 +261,7 @@ def test_settings_that_teach_nothing_are_refused(field: str):
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The example's name, importable and registered for this test alone."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
+    monkeypatch.syspath_prepend(Path(__file__).parents[3] / "examples")
     yield "reverse_words:acme/reverse"
     gymnasium.registry.pop("acme/reverse-v0", None)
     sys.modules.pop("reverse_words", None)

@@ -1,0 +1,74 @@
+"""The tables are made from rows alone, and say what is missing."""
+
+from pathlib import Path
+
+from evals.trials.plan import TrialPlan
+from evals.trials.report import trial_report, write_report
+from tests.evals.trials.rows import trial_row
+
+PLAN = TrialPlan(
+    title="Which?",
+    cells=("toy_guess/0", "math_word/0"),
+    methods={"new": "algo=sc_grpo", "old": "algo=grpo", "third": "algo=dapo"},
+    comparisons=("new - old", "new - third"),
+    seeds=(0, 1, 2),
+)
+GAINS = {0: 0.2, 1: 0.3, 2: 0.1}
+ROWS = [
+    trial_row(cell, method, seed, 0.5 + gain * (method == "new"))
+    for cell in PLAN.cells
+    for seed, gain in GAINS.items()
+    for method in ("new", "old")
+]
+
+
+def test_a_declared_comparison_is_over_all_cells_and_in_each():
+    # No run was made again, so that table is not there.
+    methods, differences, weights = trial_report(PLAN, ROWS).tables
+    assert [line[:3] for line in differences.lines] == [
+        ["new - old", "all cells", "3"],
+        ["new - old", "toy_guess/0", "3"],
+        ["new - old", "math_word/0", "3"],
+    ]
+    # 0.2, 0.3 and 0.1 by seed: 20 +- 4.3027 * 10 / sqrt(3) points.
+    pooled = differences.lines[0]
+    assert pooled[3] == "+20.0 (-4.8 to +44.8)"
+    # 0.2 / (0.1 / sqrt(3)) on 2 degrees; the other comparison has no runs to test.
+    assert pooled[-1] == "0.074"
+    assert differences.lines[1][-1] == "-"
+    assert [line[:3] for line in methods.lines][:2] == [
+        ["toy_guess/0", "new", "3"],
+        ["toy_guess/0", "old", "3"],
+    ]
+    assert weights.lines[0][2].startswith("0.75")
+
+
+def test_a_second_run_is_held_against_the_first_ones_interval():
+    rows = [*ROWS]
+    for seed, gain in GAINS.items():
+        rows.append(
+            trial_row("toy_guess/0", "new", 1000 + seed, 0.5 + gain, stage="again")
+        )
+        rows.append(trial_row("toy_guess/0", "old", 1000 + seed, 0.1, stage="again"))
+    again = trial_report(PLAN, rows).tables[3]
+    assert [(line[1], line[-1]) for line in again.lines] == [
+        ("new", "yes"),
+        ("old", "no"),
+    ]
+
+
+def test_the_report_says_how_much_is_missing_and_lies_beside_the_data(tmp_path: Path):
+    report = write_report(PLAN, ROWS, tmp_path / "which.jsonl")
+    assert report.legend[0].startswith("12 of 18 runs.")
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "which.json",
+        "which.md",
+        "which.svg",
+    }
+    assert "2026-11-29 012345678" in (tmp_path / "which.md").read_text()
+
+
+def test_a_trial_without_any_run_has_a_report(tmp_path: Path):
+    report = write_report(PLAN, [], tmp_path / "which.jsonl")
+    assert report.legend[0].startswith("0 of 18 runs.")
+    assert not (tmp_path / "which.svg").exists()
