@@ -138,8 +138,8 @@ class TrainConfig:
     | field | meaning |
     |---|---|
     | env | environment: an alias (`swe_lite`), `module:namespace/name` or `namespace/name` |
-    | algo | a name of docs/algorithms.md (sc_grpo, grpo, dapo, gspo, gigpo, opsd, ...), or |
-    | | `module:NAME`, an `Algorithm` of your own |
+    | algo | a name that `algo.help` lists (sc_grpo, grpo, dapo, contrastive, gigpo, opsd, ...), |
+    | | or `module:NAME`, an `Algorithm` of your own |
     | teacher | another model of the same tokenizer to learn from, for algo=opd |
     | model | `auto` (SmolLM2-135M-Instruct), a folder, or a Hugging Face id |
     | seed | seeds the draws of tasks, tokens and references |
@@ -160,7 +160,7 @@ class TrainConfig:
     | limits | token budgets of an episode |
     | chat | what the model's chat template is given |
     | reference | how much of a reference episode the teacher is shown |
-    | credit | options of self-conditioned credit |
+    | credit | options of credit rules; `docs/algorithms.md` says which rule reads which |
     | engine | what samples the episodes |
     | warm_start | the supervised stage before RL |
     | validation | evaluation during training |

@@ -14,7 +14,7 @@ from envs import registry
 from sandboxes.limits import compose_limits
 from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
-from scgrpo.credit.rule import reads_references
+from scgrpo.credit.rule import reference_passes
 from scgrpo.devices import device_of, dtype_of
 from scgrpo.models.load import load_config
 from scgrpo.models.sources.folders import resolve_model
@@ -63,8 +63,7 @@ def text(config: TrainConfig) -> str:
         f"passes      of each episode a step: {', '.join(passes)}, and once backward",
         f"memory      about {memory_gib:.1f} GiB at the peak",
         f"sandboxes   {_sandboxes(config, env)}",
-        # Two of the passes are writing the episode and reading it back.
-        f"time        {_time(config, size, teacher=len(passes) > 2)}",
+        f"time        {_time(config, size)}",
     ]
     if config.validation.every:
         count = config.max_steps // config.validation.every
@@ -79,8 +78,11 @@ def _passes(config: TrainConfig) -> list[str]:
     """The forward passes over an episode, in words."""
     algorithm = algorithm_of(config)
     passes = ["it is written once", "read once by the policy"]
-    if reads_references(algorithm.credit):
+    count = reference_passes(algorithm.credit)
+    if count == 1:
         passes.append("once by the policy with the reference")
+    elif count:
+        passes.append(f"up to {count} times by the policy with a reference")
     if algorithm.distill is not None:
         passes.append("once by a teacher")
     return passes
@@ -96,7 +98,7 @@ def _sandboxes(config: TrainConfig, env: object) -> str:
     )
 
 
-def _time(config: TrainConfig, size: Size, teacher: bool) -> str:
+def _time(config: TrainConfig, size: Size) -> str:
     """From the newest run alike, else from a product of matrices that is timed now."""
     for run in reversed(all_runs(config.runs)):
         step_s = _past_step_s(config, run)
@@ -109,7 +111,9 @@ def _time(config: TrainConfig, size: Size, teacher: bool) -> str:
     episodes = config.tasks_per_step * config.group_size
     tokens = FILLED * episodes * config.limits.episode_tokens
     speed = _speed(config, size)
-    # A backward pass costs two forward ones; a teacher reads once more.
+    # A backward pass costs two forward ones; a teacher reads once more for each reference.
+    algorithm = algorithm_of(config)
+    teacher = reference_passes(algorithm.credit) + (algorithm.distill is not None)
     forward_s = 2 * size.parameters * tokens / speed
     step_s = forward_s * (3 + teacher) + forward_s / DECODING
     total_s = step_s * config.max_steps

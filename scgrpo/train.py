@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from sandboxes.commands import exit_codes
+from scgrpo.algorithms.names import list_of_names
 from scgrpo.config import TrainConfig
 from scgrpo.preflight.start import check_start
 from scgrpo.settings import parse as settings
@@ -15,6 +16,7 @@ from scgrpo.training.memory import use_one_arena
 __all__ = ["main"]
 
 PROG = "scgrpo train"
+HELP_OF_ALGO = "algo.help"
 EXAMPLES = (
     f"{PROG} env=swe_lite",
     f"{PROG} env=swe_lite algo=grpo seed=1 name=baseline",
@@ -22,12 +24,16 @@ EXAMPLES = (
     f"{PROG} env=my_package.my_module:me/my_env credit.control=shuffled",
     f"{PROG} env=swe_lite algo=my_rules:MY_ALGORITHM",
     f"{PROG} env=swe_lite resume=true",
+    f"{PROG} {HELP_OF_ALGO}",
 )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command: exits with 0, 1 for what broke, 2 for bad settings, 130 for Ctrl-C."""
     argv = sys.argv[1:] if argv is None else argv
+    if HELP_OF_ALGO in argv:
+        print(list_of_names())
+        return
     config = settings.parse(
         TrainConfig,
         argv,

@@ -18,23 +18,34 @@ from scgrpo.algorithms.advantages import (
     no_reward,
 )
 from scgrpo.algorithms.distillation import Distillation
-from scgrpo.credit.gigpo import gigpo_advantages
-from scgrpo.credit.per_turn import PerTurn
-from scgrpo.credit.process_rewards import process_advantages
+from scgrpo.credit.options import CreditOptions
 from scgrpo.credit.rule import CreditRule, uniform
 from scgrpo.credit.self_conditioned import SelfConditioned
+from scgrpo.credit.siblings.contrastive import Contrastive
+from scgrpo.credit.siblings.disagreement import Disagreement
+from scgrpo.credit.siblings.rlsd import Rlsd
+from scgrpo.credit.siblings.signed import Signed
+from scgrpo.credit.siblings.turn_belief import TurnBelief
 from scgrpo.credit.top_entropy import TopEntropy
+from scgrpo.credit.turns.gigpo import gigpo_advantages
+from scgrpo.credit.turns.graph import graph_advantages
+from scgrpo.credit.turns.per_turn import PerTurn
+from scgrpo.credit.turns.process_rewards import process_advantages
 
 __all__ = [
     "ALGORITHMS",
+    "CONTRASTIVE",
     "DAPO",
+    "DISAGREEMENT",
     "DISTILL_BOTH",
     "DISTILL_FORWARD",
     "DISTILL_REVERSE",
     "DR_GRPO",
     "ENTROPY_80_20",
     "GIGPO",
+    "GRAPH",
     "GRPO",
+    "GRPO_MEAN_W",
     "GSPO",
     "OPD",
     "OPSD",
@@ -42,7 +53,13 @@ __all__ = [
     "PROCESS_GRPO",
     "REINFORCE_PP",
     "RLOO",
+    "RLSD",
     "SC_GRPO",
+    "SC_GRPO_ABOVE_NOISE",
+    "SC_GRPO_PER_TURN",
+    "SC_GRPO_WEIGHTS",
+    "SIGNED",
+    "TURN_BELIEF",
     "Algorithm",
     "per_budget",
     "per_episode",
@@ -177,10 +194,47 @@ ENTROPY_80_20 = replace(
 SC_GRPO = replace(
     GRPO, name="sc_grpo", source="arXiv:2606.18810", credit=SelfConditioned()
 )
+SC_GRPO_WEIGHTS = replace(
+    SC_GRPO,
+    name="sc_grpo_weights",
+    credit=SelfConditioned(CreditOptions(alpha_div=0.0)),
+)
+SC_GRPO_ABOVE_NOISE = replace(
+    SC_GRPO,
+    name="sc_grpo_above_noise",
+    credit=SelfConditioned(CreditOptions(alpha_div=0.0, above_noise=True)),
+)
+SC_GRPO_PER_TURN = replace(
+    SC_GRPO,
+    name="sc_grpo_per_turn",
+    credit=SelfConditioned(CreditOptions(alpha_div=0.0, scope="turn")),
+)
+GRPO_MEAN_W = replace(
+    SC_GRPO,
+    name="grpo_mean_w",
+    credit=SelfConditioned(CreditOptions(alpha_div=0.0, control="step_mean")),
+)
+CONTRASTIVE = replace(
+    GRPO, name="contrastive", source="arXiv:2606.11709", credit=Contrastive()
+)
+RLSD = replace(GRPO, name="rlsd", source="arXiv:2604.03128", credit=Rlsd())
+SIGNED = replace(GRPO, name="signed", source="arXiv:2608.14945", credit=Signed())
+TURN_BELIEF = replace(
+    GRPO, name="turn_belief", source="arXiv:2608.05987", credit=TurnBelief()
+)
+DISAGREEMENT = replace(
+    GRPO,
+    name="disagreement",
+    source="scgrpo/credit/siblings/disagreement.py",
+    credit=Disagreement(),
+)
 
 PROCESS_GRPO = replace(GRPO, name="process_grpo", credit=PerTurn(process_advantages))
 GIGPO = replace(
     GRPO, name="gigpo", source="arXiv:2505.10978", credit=PerTurn(gigpo_advantages)
+)
+GRAPH = replace(
+    GRPO, name="graph", source="arXiv:2605.26684", credit=PerTurn(graph_advantages)
 )
 DISTILL_FORWARD = replace(
     GRPO,
@@ -221,8 +275,18 @@ ALGORITHMS = {
         REINFORCE_PP,
         ENTROPY_80_20,
         SC_GRPO,
+        SC_GRPO_WEIGHTS,
+        SC_GRPO_ABOVE_NOISE,
+        SC_GRPO_PER_TURN,
+        GRPO_MEAN_W,
+        CONTRASTIVE,
+        RLSD,
+        SIGNED,
+        TURN_BELIEF,
+        DISAGREEMENT,
         PROCESS_GRPO,
         GIGPO,
+        GRAPH,
         DISTILL_FORWARD,
         DISTILL_REVERSE,
         DISTILL_BOTH,

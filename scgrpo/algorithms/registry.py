@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import replace
+from typing import Any
 
 from scgrpo.algorithms.names import check_name, near_name
 from scgrpo.algorithms.presets import ALGORITHMS, Algorithm
 from scgrpo.config import TrainConfig
 from scgrpo.credit.options import CreditOptions, ReferenceLimits
-from scgrpo.credit.rule import reads_references
-from scgrpo.credit.self_conditioned import SelfConditioned
+from scgrpo.credit.rule import read_options, reads_references
 
 __all__ = ["algorithm_of", "find_algorithm"]
 
@@ -67,14 +67,22 @@ def _with_credit_options(algorithm: Algorithm, config: TrainConfig) -> Algorithm
     changed = {key: options[key] for key in options if options[key] != defaults[key]}
     if not changed:
         return algorithm
-    if not isinstance(algorithm.credit, SelfConditioned):
+    read = read_options(algorithm.credit)
+    if not read:
         raise ValueError(
             f"credit.* has no effect with algo={config.algo}; use algo=sc_grpo"
         )
+    unread = [f"credit.{key}" for key in changed if key not in read]
+    if unread:
+        known = ", ".join(f"credit.{key}" for key in sorted(read))
+        raise ValueError(
+            f"{', '.join(unread)} has no effect with algo={config.algo}, which reads {known}"
+        )
 
     # An author's own options stay where the run's settings say nothing.
-    merged = replace(algorithm.credit.options, **changed)
-    return replace(algorithm, credit=replace(algorithm.credit, options=merged))
+    rule: Any = algorithm.credit
+    merged = replace(rule.options, **changed)
+    return replace(algorithm, credit=replace(rule, options=merged))
 
 
 def _from_module(name: str, module: str, attribute: str) -> Algorithm:

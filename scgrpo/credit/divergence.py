@@ -15,7 +15,14 @@ from scgrpo.credit.references import References
 if TYPE_CHECKING:
     from scgrpo.models.forward import BatchForward
 
-__all__ = ["NOISE_ROWS", "divergence_log", "noise_log", "quantile", "step_log"]
+__all__ = [
+    "NOISE_ROWS",
+    "divergence_log",
+    "noise_limit",
+    "noise_log",
+    "quantile",
+    "step_log",
+]
 
 QUANTILES = (25, 50, 75, 90, 99)
 NOISE_QUANTILE = 0.99
@@ -31,9 +38,13 @@ def step_log(
     step's.
     """
     active = divergence[forward.batch.action_mask & references.weighted[:, None]]
-    rows = references.weighted.nonzero()[:, 0].tolist()
-    noise = forward.numerical_noise(rows, NOISE_ROWS)
-    return divergence_log(active) | noise_log(active, noise)
+    return divergence_log(active) | noise_log(active, _noise(forward, references))
+
+
+def noise_limit(forward: BatchForward, references: References) -> float:
+    """D_noise in nats, as `noise_log` logs it; 0 if no row could be packed otherwise."""
+    noise = _noise(forward, references)
+    return float(_limit(noise)) if noise.numel() else 0.0
 
 
 def divergence_log(divergence: Tensor) -> dict[str, float]:
@@ -62,13 +73,23 @@ def noise_log(divergence: Tensor, noise: Tensor) -> dict[str, float]:
     """
     if not divergence.numel() or not noise.numel():
         return {}
-    limit = quantile(noise.sort().values, NOISE_QUANTILE)
+    limit = _limit(noise)
     log = {"credit/d_noise": float(limit)}
     # Two passes of the same bits have measured no noise to compare with.
     if limit > 0:
         above = divergence > limit
         log["credit/d_above_noise"] = float(above.float().mean())
     return log
+
+
+def _noise(forward: BatchForward, references: References) -> Tensor:
+    """(N,) nats: D between two passes over the same input, of some weighted rows."""
+    rows = references.weighted.nonzero()[:, 0].tolist()
+    return forward.numerical_noise(rows, NOISE_ROWS)
+
+
+def _limit(noise: Tensor) -> Tensor:
+    return quantile(noise.sort().values, NOISE_QUANTILE)
 
 
 def quantile(ordered: Tensor, share: float) -> Tensor:

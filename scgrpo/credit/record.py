@@ -39,7 +39,7 @@ class CreditRow:
     |---|---|
     | episode | its place in the step's file of episodes |
     | group | episodes of one number are attempts at one task; None if no credit was saved |
-    | reference | place of the episode that its teacher was shown |
+    | reference | place of the episode that its teacher was shown, the first of several |
     | case | what its group's references are, as `Case`; `none` if the rule reads none; |
     | | `void` (ungraded) and `dropped` for an episode that no gradient saw; |
     | | empty if no credit was saved |

@@ -15,7 +15,13 @@ from torch import Tensor
 
 from scgrpo.credit.options import CreditOptions
 
-__all__ = ["Case", "References", "assign_references", "draw_peer_references"]
+__all__ = [
+    "Case",
+    "References",
+    "assign_references",
+    "draw_peer_references",
+    "weight_log",
+]
 
 NONE = -1
 
@@ -51,6 +57,8 @@ class References:
     | reference | (B,) int64, the row shown to the teacher; rows with one are the weighted rows |
     | negative_reference | (B,) int64, the failed row to contrast with, under `contrastive` |
     | case | (B,) int64, values of `Case` |
+    | further | (B,) int64 each: the second, third, ... row shown, -1 if the group has no more |
+    | further_negative | likewise for the failed rows |
     | overflow | (B,) bool, the row lost its reference because the teacher's input was too long |
     """
 
@@ -58,6 +66,8 @@ class References:
     negative_reference: Tensor
     case: Tensor
     overflow: Tensor
+    further: tuple[Tensor, ...] = ()
+    further_negative: tuple[Tensor, ...] = ()
 
     @classmethod
     def none(cls, rows: int) -> References:
@@ -72,43 +82,73 @@ class References:
         """(B,) bool: rows that have a reference."""
         return self.reference >= 0
 
+    @property
+    def verified_draws(self) -> tuple[Tensor, ...]:
+        """(B,) int64 each: `reference` and the further ones."""
+        return (self.reference, *self.further)
+
+    @property
+    def negative_draws(self) -> tuple[Tensor, ...]:
+        """(B,) int64 each: `negative_reference` and the further ones."""
+        return (self.negative_reference, *self.further_negative)
+
     def without(self, overflow: Tensor) -> References:
         """The references if the rows of `overflow` (B,) bool cannot be scored: weight 1, counted.
 
-        A row whose negative reference alone does not fit is such a row too.
+        A row of whose references one alone does not fit, of either kind, is such a row too.
         """
         lost = overflow & self.weighted
+        return replace(self.of_rows(~lost), overflow=self.overflow | lost)
+
+    def of_rows(self, rows: Tensor) -> References:
+        """The references of `rows` (B,) bool alone; the others have weight 1."""
+        reference, *further = (d.masked_fill(~rows, NONE) for d in self.verified_draws)
+        negative, *negatives = (d.masked_fill(~rows, NONE) for d in self.negative_draws)
         return replace(
             self,
-            reference=self.reference.masked_fill(lost, NONE),
-            negative_reference=self.negative_reference.masked_fill(lost, NONE),
-            overflow=self.overflow | lost,
+            reference=reference,
+            negative_reference=negative,
+            further=tuple(further),
+            further_negative=tuple(negatives),
         )
 
 
 def assign_references(
-    verified: Tensor, group: Tensor, rng: np.random.Generator, options: CreditOptions
+    verified: Tensor,
+    group: Tensor,
+    rng: np.random.Generator,
+    options: CreditOptions,
+    *,
+    count: int = 1,
+    negative_count: int | None = None,
 ) -> References:
-    """Draws every row's reference. verified (B,) bool, group (B,) -> References.
+    """Draws every row's references. verified (B,) bool, group (B,) -> References.
+
+    `count` verified ones and `negative_count` failed ones (None: one if `contrastive`, else none),
+    without replacement, while there are that many; a group without a success shows one alone.
 
     2 <= n < G: a uniform draw per episode from the group's verified ones, never itself (STATED).
     n = 0: one episode r, drawn uniformly; the others are scored against it, r has none (STATED).
     n = 1 or n = G: none (STATED).
 
-    `contrastive`: the negative reference is a uniform draw from the group's failed ones, never
-    itself. A row with none to draw (it is the only failed one), and a row of an n = 0 group, which
-    has no verified one, keeps its one-sided D.
+    A negative reference is a uniform draw from the group's failed ones, never the row itself. A row
+    with none to draw (it is the only failed one), and a row of an n = 0 group, which has no
+    verified one, has no negative reference: under `contrastive` it keeps its one-sided D.
 
     Control `wrong_ref`: the reference is a uniform draw from the rows of other groups with the same
     verdict as the one it replaces (for n = 0 one draw for the group, and the row r has none as
-    before). If there is no such row, as in a batch of one task, there is no reference and the
-    weight is 1. It takes a group for a task: a task must not stand in two groups of the batch.
+    before), and so is a negative one. If there is no such row, as in a batch of one task, there is
+    no reference and the weight is 1. It takes a group for a task: a task must not stand in two
+    groups of the batch.
     """
     passed = verified.cpu().numpy()
     groups = group.cpu().numpy()
-    reference = np.full(len(groups), NONE, dtype=np.int64)
-    negative = reference.copy()
-    case = reference.copy()
+    if negative_count is None:
+        negative_count = int(options.contrastive)
+    # A column for each draw; the first is there even if nothing is drawn.
+    reference = np.full((len(groups), max(count, 1)), NONE, dtype=np.int64)
+    negative = np.full((len(groups), max(negative_count, 1)), NONE, dtype=np.int64)
+    case = np.full(len(groups), NONE, dtype=np.int64)
 
     # In the order of the groups' numbers: the draws of a seed depend on it.
     for g in np.unique(groups):
@@ -129,16 +169,49 @@ def assign_references(
                 negative,
                 rng,
                 options,
+                negative_count,
             )
         elif kind is Case.DIVERSITY:
-            _draw_for_diversity(rows, pool, passed, reference, rng)
+            _draw_for_diversity(rows, pool, passed, reference[:, 0], rng)
 
+    first, *further = torch.from_numpy(reference).to(group.device).unbind(1)
+    first_negative, *negatives = torch.from_numpy(negative).to(group.device).unbind(1)
     return References(
-        reference=torch.from_numpy(reference).to(group.device),
-        negative_reference=torch.from_numpy(negative).to(group.device),
+        reference=first,
+        negative_reference=first_negative,
         case=torch.from_numpy(case).to(group.device),
         overflow=torch.zeros_like(group, dtype=torch.bool),
+        further=tuple(further),
+        further_negative=tuple(negatives),
     )
+
+
+def weight_log(
+    w: Tensor, action_mask: Tensor, group: Tensor, references: References
+) -> dict[str, float]:
+    """What to log of the weights w (B, T) by case; a key without tokens is left out.
+
+    | key | meaning |
+    |---|---|
+    | credit/mean_w/<case> | mean w over action tokens of the case's rows (n = 0: without r) |
+    | credit/weighted_groups | share of groups in the cases WEIGHTED and WEIGHTED_SINGLE |
+    | credit/overflow | rows that lost their reference |
+    """
+    log = {"credit/overflow": float(references.overflow.sum())}
+    for case in Case:
+        rows = references.case == case
+        # The reference r of an n = 0 group has weight 1 and would blur the mean.
+        if case is Case.DIVERSITY:
+            rows = rows & references.weighted
+        tokens = w[action_mask & rows[:, None]]
+        if tokens.numel():
+            log[f"credit/mean_w/{case.label}"] = float(tokens.mean())
+
+    weighted = references.case == Case.WEIGHTED
+    weighted |= references.case == Case.WEIGHTED_SINGLE
+    weighted_groups = group[weighted].unique().numel()
+    log["credit/weighted_groups"] = weighted_groups / group.unique().numel()
+    return log
 
 
 def draw_peer_references(
@@ -165,21 +238,22 @@ def _draw_verified(
     negative: np.ndarray,
     rng: np.random.Generator,
     options: CreditOptions,
+    negative_count: int,
 ) -> None:
-    """Writes each row's draw among the verified rows of `pool`, and its negative one."""
+    """Writes each row's draws among the verified rows of `pool`, and its negative ones."""
     verified = pool[passed[pool]]
-    failed = rows[~passed[rows]]
+    failed = pool[~passed[pool]]
+    count = reference.shape[1]
     if options.shared_reference:
+        # One order for all: its first ones are uniform for each row, itself left out.
         verified = rng.permutation(verified)
+        failed = rng.permutation(failed) if negative_count else failed
+    draws = _first if options.shared_reference else _draws
     for row in rows.tolist():
-        candidates = verified[verified != row]
-        if options.shared_reference:
-            # The first of one order for all is uniform for each of them, itself left out.
-            candidates = candidates[:1]
-        reference[row] = _draw(candidates, NONE, rng)
+        reference[row] = draws(verified, row, count, rng)
         # Without a verified reference there is nothing to contrast with.
-        if options.contrastive and reference[row] != NONE:
-            negative[row] = _draw(failed, row, rng)
+        if negative_count and reference[row, 0] != NONE:
+            negative[row] = draws(failed, row, negative_count, rng)
 
 
 def _draw_for_diversity(
@@ -208,6 +282,25 @@ def _case(n: int, size: int, options: CreditOptions) -> Case:
         is_weighted = options.weight_single
         return Case.WEIGHTED_SINGLE if is_weighted else Case.UNWEIGHTED_SINGLE
     return Case.WEIGHTED
+
+
+def _first(
+    pool: np.ndarray, excluded: int, count: int, rng: np.random.Generator
+) -> list[int]:
+    """The first `count` rows of `pool` but `excluded`; NONE for those that it lacks."""
+    rows = pool[pool != excluded][:count].tolist()
+    return rows + [NONE] * (count - len(rows))
+
+
+def _draws(
+    pool: np.ndarray, excluded: int, count: int, rng: np.random.Generator
+) -> list[int]:
+    """`count` different uniform draws, as `_draw` makes each; NONE once nothing is left."""
+    rows: list[int] = []
+    for _ in range(count):
+        rows.append(_draw(pool, excluded, rng))
+        pool = pool[pool != rows[-1]]
+    return rows
 
 
 def _draw(pool: np.ndarray, excluded: int, rng: np.random.Generator) -> int:

@@ -6,7 +6,7 @@ Axes: B episodes, T tokens. An entry at [b, t] is about token t of episode b.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     # Only the type: forward.py reads references, which are part of this package.
     from scgrpo.models.forward import BatchForward
 
-__all__ = ["Credit", "CreditRule", "reads_references", "uniform"]
+__all__ = [
+    "Credit",
+    "CreditRule",
+    "read_options",
+    "reads_references",
+    "reference_passes",
+    "uniform",
+]
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,9 @@ class CreditRule(Protocol):
 
     A function or a frozen dataclass, called once a step before the update. A rule that conditions
     rows on reference episodes says so with an attribute `reads_references = True`: then the
-    settings `reference.*` apply to it, and `plan=true` counts its pass.
+    settings `reference.*` apply to it, and `plan=true` counts its passes: one, or the attribute
+    `reference_passes`. A dataclass whose field `options` is a `CreditOptions` names those that it
+    reads in an attribute `reads_options`; the settings `credit.*` of these names apply to it.
     """
 
     def __call__(
@@ -78,6 +87,16 @@ def uniform(
 def reads_references(rule: CreditRule) -> bool:
     """Whether the rule conditions rows on reference episodes."""
     return bool(getattr(rule, "reads_references", False))
+
+
+def reference_passes(rule: CreditRule) -> int:
+    """Most passes of the policy over a row with a reference in front of it."""
+    return getattr(rule, "reference_passes", 1) if reads_references(rule) else 0
+
+
+def read_options(rule: CreditRule) -> Collection[str]:
+    """The names of the `credit.*` settings that the rule reads."""
+    return getattr(rule, "reads_options", ())
 
 
 def _check_tensor(

@@ -10,6 +10,12 @@ itself. A token matters if this moves the policy's next-token distribution:
 
 Active tokens: action tokens of weighted rows (CHOSEN). The percentile interpolates linearly
 between its neighbours (CHOSEN). The same w multiplies positive and negative advantages (STATED).
+`scgrpo.credit.diversity` has the advantage of groups without a success.
+
+What the percentile runs over, when most tokens are format and their D is rounding: all active
+tokens (STATED), `credit.above_noise` those alone whose D is above D_noise, the 99th percentile of
+D between two equal passes, or `credit.scope=turn` those of one turn (CHOSEN, both). With
+`credit.references` a row is shown several references and D is their mean (CHOSEN).
 
 STATED: the paper says it. CHOSEN: the paper is silent and this is our decision.
 Axes: B episodes, G episodes of one group, T tokens; n is the number of verified ones of the G.
@@ -17,31 +23,53 @@ Axes: B episodes, G episodes of one group, T tokens; n is the number of verified
 
 from __future__ import annotations
 
-from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scgrpo.credit.divergence import quantile
+from scgrpo.credit.controls import controlled_evidence, controlled_weights
+from scgrpo.credit.divergence import noise_limit
+from scgrpo.credit.diversity import advantages
 from scgrpo.credit.options import CreditOptions
-from scgrpo.credit.references import Case, References, assign_references
+from scgrpo.credit.percentile import scope_numbers, threshold, weights_of_signal
+from scgrpo.credit.references import References, assign_references, weight_log
 from scgrpo.credit.rule import Credit
+from scgrpo.credit.shown import ShownReferences, shown_references
+from scgrpo.credit.turns.per_turn import turn_numbers
 
 if TYPE_CHECKING:
     from scgrpo.models.forward import BatchForward
 
-__all__ = ["SelfConditioned", "advantages", "summary", "weights"]
+__all__ = ["SelfConditioned", "summary", "weights"]
 
 
 @dataclass(frozen=True)
 class SelfConditioned:
-    """The rule of SC-GRPO: weight w at rows with a reference, 1 elsewhere."""
+    """The rule of SC-GRPO: weight w at rows with a reference, 1 elsewhere.
+
+    Raises ValueError for the control `unsigned`: D has no sign.
+    """
 
     options: CreditOptions = CreditOptions()
     reads_references: ClassVar[bool] = True
+    reads_options: ClassVar[frozenset[str]] = frozenset(
+        field.name for field in fields(CreditOptions)
+    )
+
+    def __post_init__(self) -> None:
+        if self.options.control == "unsigned":
+            raise ValueError(
+                "credit.control=unsigned has no effect on a divergence, which has no sign; use it "
+                "with algo=signed, contrastive, rlsd or turn_belief"
+            )
+
+    @property
+    def reference_passes(self) -> int:
+        """Most teacher passes over a row."""
+        return self._count + self.options.contrastive
 
     def __call__(
         self, forward: BatchForward, advantage: Tensor, rng: np.random.Generator
@@ -50,37 +78,44 @@ class SelfConditioned:
         batch, options = forward.batch, self.options
 
         # A row whose teacher input does not fit keeps weight 1 and is counted.
-        references = assign_references(batch.verified, batch.group, rng, options)
-        prompts = forward.reference_prompts(references, references.reference)
-        negative_prompts = forward.reference_prompts(
-            references, references.negative_reference
+        references = assign_references(
+            batch.verified, batch.group, rng, options, count=self._count
         )
-        overflow = _overflow(references, prompts, negative_prompts)
-        references = references.without(overflow)
+        shown = shown_references(forward, references, options)
+        references = shown.references
 
         rows = references.weighted.nonzero()[:, 0].tolist()
         entropy = forward.entropy(rows) if options.control == "entropy" else None
-        divergence = forward.divergence(rows, prompts)
-        negative_divergence = forward.divergence(rows, negative_prompts)
+        divergence = _mean_divergence(forward, rows, shown)
+        negative_divergence = forward.divergence(rows, shown.negative[0])
+        noise = noise_limit(forward, references) if options.above_noise else None
 
         mask = batch.action_mask
+        by_turn = options.scope == "turn"
         w = weights(
             divergence,
             entropy,
             mask,
             references,
             options,
-            rng,
             negative_divergence=negative_divergence,
             micro_batch=batch.group,
+            turn=turn_numbers(forward.episodes, mask) if by_turn else None,
+            noise=noise,
         )
+        active = mask & references.weighted[:, None]
+        w = controlled_weights(w, active, forward, advantage, options, rng)
         return Credit(
             weight=w * mask,
             advantage=advantages(advantage, batch.group, references, w, mask, options),
             divergence=divergence,
             references=references,
-            log=summary(divergence, w, mask, batch.group, references, options),
+            log=summary(divergence, w, mask, batch.group, references, options, noise),
         )
+
+    @property
+    def _count(self) -> int:
+        return self.options.references or 1
 
 
 def weights(
@@ -89,76 +124,27 @@ def weights(
     action_mask: Tensor,
     references: References,
     options: CreditOptions,
-    rng: np.random.Generator,
     *,
     negative_divergence: Tensor | None = None,
     micro_batch: Tensor | None = None,
+    turn: Tensor | None = None,
+    noise: float | None = None,
 ) -> Tensor:
     """w = D / (D + c) at action tokens of rows with a reference, 1 elsewhere. (B, T) float32.
 
     `divergence` (B, T) nats, D against `references.reference`; `negative_divergence` likewise
     against `references.negative_reference`, for `contrastive`; `entropy` (B, T) nats, for its
     control. Values off the active tokens are not looked at. `micro_batch` (B,) says which rows run
-    together, for the scope of that name. `rng` serves the control `shuffled`. No gradient passes.
-
-    With `normalize_weights` and every w of a scope 0, all of them become 1.
+    together, `turn` (B, T) numbers turns, for the scopes of these names; `noise` nats is D_noise,
+    for `above_noise`. No gradient passes.
 
     Raises ValueError if an option lacks its tensor, and for a signal that is not finite.
     """
     active = action_mask & references.weighted[:, None]
-    signal = _signal(divergence, entropy, negative_divergence, references, options)
-    _check_finite(signal, active)
-
-    w = torch.ones_like(signal)
-    for rows in _scopes(references, options, micro_batch):
-        tokens = active & rows[:, None]
-        if tokens.any():
-            w[tokens] = _weights_of_scope(signal[tokens], options)
-    return _apply_control(w, active, options, rng)
-
-
-def advantages(
-    base: Tensor,
-    group: Tensor,
-    references: References,
-    w: Tensor,
-    action_mask: Tensor,
-    options: CreditOptions,
-) -> Tensor:
-    """`base`, with alpha_div * A_div in n = 0 groups. (B,), (B,), ..., (B, T), (B, T) -> (B,).
-
-        s_i     = mean of w[i,t] over t < min(|o_i|, |o_r|), t counted in action tokens       STATED
-        A_div_i = (s_i - mean_k s_k) / (std_k s_k + 1e-6)                                     STATED
-
-    k runs over the group without r, and r itself gets 0 (CHOSEN); the std is the population one
-    (CHOSEN). A row that lost its reference to overflow, or that has no token to compare, is left
-    out of k and gets 0 (CHOSEN). Under a control, w is the controlled one.
-    """
-    advantage = base.clone()
-    diversity = references.case == Case.DIVERSITY
-    advantage[diversity] = 0.0
-
-    # s_i, over the action tokens that the row and its reference both have.
-    lengths = action_mask.sum(1)
-    # A row without a reference reads row 0 here, and is left out below.
-    reference_rows = references.reference.clamp_min(0)
-    reference_lengths = lengths[reference_rows]
-    shared = torch.minimum(lengths, reference_lengths)
-    place = action_mask.cumsum(1)
-    tokens = action_mask & (place <= shared[:, None])
-    # float64, so that equal scores have a spread far under the 1e-6.
-    total = (w.double() * tokens).sum(1)
-    score = total / shared.clamp_min(1)
-
-    has_score = diversity & references.weighted & (shared > 0)
-    for g in group[has_score].unique():
-        rows = has_score & (group == g)
-        scores = score[rows]
-        centered = scores - scores.mean()
-        std = scores.std(correction=0) + 1e-6
-        diversity_advantage = options.alpha_div * centered / std
-        advantage[rows] = diversity_advantage.to(base.dtype)
-    return advantage
+    signal = _signal(divergence, negative_divergence, references, options)
+    signal = controlled_evidence(signal, entropy, active, options, signed=False)
+    scope = scope_numbers(options, action_mask, micro_batch, turn)
+    return weights_of_signal(signal, active, scope, options, noise)
 
 
 def summary(
@@ -168,72 +154,45 @@ def summary(
     group: Tensor,
     references: References,
     options: CreditOptions,
+    noise: float | None = None,
 ) -> dict[str, float]:
-    """What to log of a step; a key without tokens to speak of is left out.
+    """What to log of a step, with `weight_log`; a key without tokens to speak of is left out.
 
     | key | meaning |
     |---|---|
     | credit/mean_d | mean of `divergence` over the active tokens |
-    | credit/c | max(percentile of `divergence` over the step's active tokens, floor) |
-    | credit/mean_w/<case> | mean w over action tokens of the case's rows (n = 0: without r) |
-    | credit/weighted_groups | share of groups in the cases WEIGHTED and WEIGHTED_SINGLE |
-    | credit/overflow | rows that lost their reference |
+    | credit/c | c of `divergence` over the step's active tokens, whatever the scope |
     """
-    log = {"credit/overflow": float(references.overflow.sum())}
+    log = weight_log(w, action_mask, group, references)
     weighted_tokens = action_mask & references.weighted[:, None]
     active = divergence[weighted_tokens]
     if active.numel():
         log["credit/mean_d"] = float(active.mean())
-        log["credit/c"] = float(_threshold(active, options))
-
-    for case in Case:
-        rows = references.case == case
-        # The reference r of an n = 0 group has weight 1 and would blur the mean.
-        if case is Case.DIVERSITY:
-            rows = rows & references.weighted
-        tokens = w[action_mask & rows[:, None]]
-        if tokens.numel():
-            log[f"credit/mean_w/{case.label}"] = float(tokens.mean())
-
-    weighted = references.case == Case.WEIGHTED
-    weighted |= references.case == Case.WEIGHTED_SINGLE
-    weighted_groups = group[weighted].unique().numel()
-    groups = group.unique().numel()
-    log["credit/weighted_groups"] = weighted_groups / groups
+        log["credit/c"] = float(threshold(active, options, noise))
     return log
 
 
-def _overflow(
-    references: References, prompts: Container[int], negative_prompts: Container[int]
+def _mean_divergence(
+    forward: BatchForward, rows: list[int], shown: ShownReferences
 ) -> Tensor:
-    """(B,) bool: rows that drew a reference, of either kind, for which there is no prompt."""
-    pairs = (
-        (references.reference, prompts),
-        (references.negative_reference, negative_prompts),
-    )
-    overflow = torch.zeros(len(references.reference), dtype=torch.bool)
-    for reference, prompt_rows in pairs:
-        for row, source in enumerate(reference.tolist()):
-            if source >= 0 and row not in prompt_rows:
-                overflow[row] = True
-    return overflow
+    """D (B, T) nats, the mean over the verified references that each row is shown."""
+    total, *further = [forward.divergence(rows, each) for each in shown.verified]
+    counts = torch.zeros(len(total))
+    for prompts in shown.verified:
+        counts[list(prompts)] += 1
+    # A sum of one is not divided, so that it stays what it was.
+    for divergence in further:
+        total = total + divergence
+    return total / counts.clamp_min(1)[:, None] if further else total
 
 
 def _signal(
     divergence: Tensor,
-    entropy: Tensor | None,
     negative_divergence: Tensor | None,
     references: References,
     options: CreditOptions,
 ) -> Tensor:
     """What w is made of: (B, T) float32, detached, with values under 0 that stand for 0."""
-    if options.control == "entropy":
-        if entropy is None:
-            raise ValueError(
-                "control=entropy: got no entropy, expected the policy's, (B, T)"
-            )
-        return entropy.detach().float()
-
     divergence = divergence.detach().float()
     if not options.contrastive:
         return divergence
@@ -246,58 +205,3 @@ def _signal(
     contrast = divergence - negative_divergence.detach().float()
     has_negative = references.negative_reference >= 0
     return torch.where(has_negative[:, None], contrast, divergence)
-
-
-def _check_finite(signal: Tensor, active: Tensor) -> None:
-    if signal[active].isfinite().all():
-        return
-    rows = (active & ~signal.isfinite()).any(1).nonzero().flatten().tolist()
-    raise ValueError(
-        f"divergence or entropy is not finite at action tokens of rows {rows}"
-    )
-
-
-def _scopes(
-    references: References, options: CreditOptions, micro_batch: Tensor | None
-) -> list[Tensor]:
-    """The sets of rows, (B,) bool each, that share a percentile."""
-    if options.scope == "step":
-        return [references.weighted]
-    if micro_batch is None:
-        raise ValueError(
-            "scope=micro_batch: got no micro_batch, expected that of each row, (B,)"
-        )
-    return [references.weighted & (micro_batch == m) for m in micro_batch.unique()]
-
-
-def _weights_of_scope(values: Tensor, options: CreditOptions) -> Tensor:
-    """D / (D + c) of a scope's signals (n,)."""
-    # The max(0, .) of a contrast; and rounding can leave a KL of -1e-8.
-    values = values.clamp_min(0.0)
-    w = values / (values + _threshold(values, options))
-    if options.normalize_weights:
-        mean = w.mean()
-        return w / mean if mean > 0 else torch.ones_like(w)
-    return w
-
-
-def _threshold(values: Tensor, options: CreditOptions) -> Tensor:
-    """c: the percentile of `values` (n,), at least the floor."""
-    c = quantile(values.sort().values, options.percentile)
-    return c.clamp_min(options.floor)
-
-
-def _apply_control(
-    w: Tensor, active: Tensor, options: CreditOptions, rng: np.random.Generator
-) -> Tensor:
-    """`w` with the control `shuffled` or `constant` applied to each episode's active tokens."""
-    if options.control not in ("shuffled", "constant"):
-        return w
-    for row, mask in zip(w, active, strict=True):
-        values = row[mask]
-        if options.control == "shuffled":
-            order = torch.from_numpy(rng.permutation(len(values)))
-            row[mask] = values[order.to(w.device)]
-        elif len(values):
-            row[mask] = values.mean()
-    return w

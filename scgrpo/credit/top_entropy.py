@@ -7,11 +7,13 @@ Axes: B episodes, T tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from torch import Tensor
 
+from scgrpo.credit.controls import controlled_weights
+from scgrpo.credit.options import WEIGHT_CONTROLS, CreditOptions
 from scgrpo.credit.rule import Credit
 
 if TYPE_CHECKING:
@@ -24,14 +26,21 @@ __all__ = ["TopEntropy", "top_entropy"]
 class TopEntropy:
     """Weight 1 at the `share` of the batch's action tokens with the highest entropy, 0 elsewhere.
 
-    Raises ValueError for a share outside (0, 1].
+    Raises ValueError for a share outside (0, 1], and for a control of something else than weights.
     """
 
     share: float
+    options: CreditOptions = CreditOptions()
+    reads_options: ClassVar[frozenset[str]] = frozenset({"control"})
 
     def __post_init__(self) -> None:
         if not 0.0 < self.share <= 1.0:
             raise ValueError(f"TopEntropy.share must be in (0, 1], got {self.share}")
+        if self.options.control not in ("none", *WEIGHT_CONTROLS):
+            raise ValueError(
+                f"credit.control={self.options.control} has no effect on the tokens of highest "
+                f"entropy, which need no reference; use one of {', '.join(WEIGHT_CONTROLS)}"
+            )
 
     def __call__(
         self, forward: BatchForward, advantage: Tensor, rng: np.random.Generator
@@ -39,7 +48,9 @@ class TopEntropy:
         """Weight 0 or 1; the algorithm's advantage."""
         mask = forward.batch.action_mask
         entropy = forward.entropy(range(len(mask)))
-        return Credit(top_entropy(entropy, mask, self.share).float(), advantage)
+        w = top_entropy(entropy, mask, self.share).float()
+        w = controlled_weights(w, mask, forward, advantage, self.options, rng)
+        return Credit(w, advantage)
 
 
 def top_entropy(entropy: Tensor, action_mask: Tensor, share: float) -> Tensor:

@@ -114,16 +114,9 @@ class BatchForward:
         entropy = torch.zeros(mask.shape)
         requested = set(rows)
 
-        for pack in self._student_packs(rows):
-            scores = self._lookup_scores(pack.rows)
-            if scores is None:
-                targets = self.targets(pack.rows)
-                with stage("student_forward"):
-                    scores = token_scores(self.head, pack.states, targets)
-                self._store_scores(pack.rows, scores)
-            entropy_of = self.by_row(pack.rows, scores.entropy)
-            for row, values in entropy_of.items():
-                # A pack may hold rows that an earlier call asked for.
+        for of_rows, scores in self._row_scores(rows):
+            for row, values in self.by_row(of_rows, scores.entropy).items():
+                # A kept pass may hold rows that an earlier call asked for.
                 if row in requested:
                     entropy[row, mask[row]] = values
 
@@ -166,6 +159,26 @@ class BatchForward:
 
         self._ranks.all_reduce_(d)
         return d
+
+    @torch.no_grad()
+    def logprobs(
+        self, rows: Sequence[int], prompts: Mapping[int, TokenIds] | None = None
+    ) -> Tensor:
+        """Log-probability (B, T) of each action token of `rows`, nats; 0 in other rows.
+
+        Unconditioned; with `prompts` after the row's prompt, of those rows that have one.
+        """
+        mask = self.batch.action_mask
+        logprobs = torch.zeros(mask.shape)
+        requested = set(rows)
+        for of_rows, scores in self._row_scores(rows, prompts):
+            for row, values in self.by_row(of_rows, scores.logprobs).items():
+                # A kept pass may hold rows that an earlier call asked for.
+                if row in requested:
+                    logprobs[row, mask[row]] = values
+
+        self._ranks.all_reduce_(logprobs)
+        return logprobs
 
     @torch.no_grad()
     def numerical_noise(self, rows: Sequence[int], count: int) -> Tensor:
@@ -279,12 +292,12 @@ class BatchForward:
         return predicting_states(model, prompt, branches, masks)
 
     def reference_prompts(
-        self, references: References, drawn: Tensor
+        self, references: References, drawn: Tensor, *, guide_only: bool = False
     ) -> dict[int, TokenIds]:
         """Each row's prompt with the row `drawn` (B,) of it in the system message; -1 for none.
 
         `references` says whether the group had a success. Rows without a reference are left out,
-        and those whose input would be too long.
+        and those whose input would be too long. `guide_only` leaves the reference itself out.
         """
         group = self.batch.group.tolist()
         with stage("references") as references_stage:
@@ -295,6 +308,7 @@ class BatchForward:
                 group,
                 references,
                 drawn,
+                guide_only=guide_only,
             )
             references_stage.add(sum(map(len, prompts.values())))
         return prompts
@@ -315,6 +329,35 @@ class BatchForward:
         on_cpu = values.detach().cpu()
         parts = self._split(on_cpu, rows)
         return dict(zip(rows, parts, strict=True))
+
+    def _row_scores(
+        self, rows: Sequence[int], prompts: Mapping[int, TokenIds] | None = None
+    ) -> Iterator[tuple[list[int], Scores]]:
+        """The scores of the action tokens of `rows`, pass by pass, each with the rows that it read.
+
+        Unconditioned passes may hold other rows too; with `prompts` each row is read after its own.
+        """
+        if prompts is None:
+            for pack in self._student_packs(rows):
+                scores = self._lookup_scores(pack.rows)
+                if scores is None:
+                    targets = self.targets(pack.rows)
+                    with stage("student_forward"):
+                        scores = token_scores(self.head, pack.states, targets)
+                    self._store_scores(pack.rows, scores)
+                yield pack.rows, scores
+            return
+
+        requested = set(rows)
+        conditioned = {r: prompt for r, prompt in prompts.items() if r in requested}
+        for prompt, together in self.packs(conditioned):
+            # A dummy pack runs too: under FSDP its pass keeps the ranks in step.
+            with stage("teacher_forward", self.pack_tokens(prompt, together)):
+                states = self.states(together, prompt)
+                targets = self.targets(together)
+                scores = token_scores(self.head, states, targets) if together else None
+            if scores is not None:
+                yield together, scores
 
     def _student_packs(self, rows: Sequence[int]) -> list[Pack]:
         """The cached unconditioned passes, which hold `rows` and may hold others.

@@ -17,7 +17,7 @@ from scgrpo.models.packing import TokenIds, ids_to_read
 from scgrpo.models.paths import choose_path
 from scgrpo.models.sources.folders import resolve_model
 from scgrpo.policies.chat import Chat
-from scgrpo.teachers.prompts import gold_messages, teacher_messages
+from scgrpo.teachers.prompts import gold_messages, guide_messages, teacher_messages
 
 __all__ = [
     "Solution",
@@ -38,10 +38,13 @@ def reference_prompts(
     group: Sequence[int],
     references: References,
     reference: Tensor,
+    *,
+    guide_only: bool = False,
 ) -> dict[int, TokenIds]:
     """Each row's prompt with the row `reference` (B,) of it in the system message.
 
-    Rows without one, and those whose input would be too long, are left out.
+    Rows without one, and those whose input would be too long, are left out. `guide_only` leaves
+    the reference itself out: a control.
     """
     # Rows of one group share their prompt: its text is tokenized once for each reference.
     by_source: dict[tuple[int, int], TokenIds | None] = {}
@@ -54,14 +57,17 @@ def reference_prompts(
         if key not in by_source:
             # A group without a success shows a failure: its guide must not claim one.
             is_verified = int(references.case[row]) != Case.DIVERSITY
-            messages = teacher_messages(
-                episodes[row].messages,
-                episodes[source],
-                verified=is_verified,
-                observation_chars=limits.observation_chars,
-                budget_tokens=limits.tokens,
-                count=lambda text: len(chat.ids(text)),
-            )
+            if guide_only:
+                messages = guide_messages(episodes[row].messages, verified=is_verified)
+            else:
+                messages = teacher_messages(
+                    episodes[row].messages,
+                    episodes[source],
+                    verified=is_verified,
+                    observation_chars=limits.observation_chars,
+                    budget_tokens=limits.tokens,
+                    count=lambda text: len(chat.ids(text)),
+                )
             by_source[key] = _prompt(chat, episodes[row], messages)
         _add_if_fits(prompts, row, by_source[key], episodes[row], limits)
     return prompts

@@ -70,9 +70,11 @@ def gold_messages(
     return _fit(messages, GOLD_GUIDE, "solution", texts, budget_tokens, count)
 
 
-def guide_messages(messages: Sequence[Message]) -> list[Message]:
-    """`messages` with the guide of a verified reference alone: a control without a reference."""
-    return _with_system(messages, VERIFIED_GUIDE)
+def guide_messages(
+    messages: Sequence[Message], *, verified: bool = True
+) -> list[Message]:
+    """`messages` with the guide of a reference alone, as `verified` chooses it: a control."""
+    return _with_system(messages, VERIFIED_GUIDE if verified else NEUTRAL_GUIDE)
 
 
 def turn_texts(episode: Episode, observation_chars: int) -> list[str]:

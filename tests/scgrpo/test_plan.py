@@ -46,6 +46,14 @@ def test_the_counts_are_those_of_the_settings(tiny, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_each_reference_of_a_row_is_a_pass(tiny, tmp_path, capsys):
+    found = said(
+        capsys, "env=toy_guess", f"model={tiny}", f"runs={tmp_path}", "device=cpu",
+        "algo=contrastive", "credit.references=2",
+    )  # fmt: skip
+    assert "up to 3 times by the policy with a reference" in found["passes"]
+
+
 def test_sandboxes_are_counted_where_the_environment_needs_them(tiny, tmp_path, capsys):
     found = said(
         capsys, "env=swe_lite", f"model={tiny}", f"runs={tmp_path}", "sandbox.size=3",

@@ -31,8 +31,18 @@ RECORDED: dict[str, tuple[float, float, float]] = {
     "reinforce_pp": (0.01799837, 0.4425839, -0.0830767),
     "entropy_80_20": (0.04602411, 0.6895139, -0.06311564),
     "sc_grpo": (0.003689305, 0.3982685, -0.04547805),
+    "sc_grpo_weights": (0.00434965, 0.390449, -0.0446373),
+    "sc_grpo_above_noise": (0.00434965, 0.390449, -0.0446373),
+    "sc_grpo_per_turn": (0.00402971, 0.4360054, -0.02832704),
+    "grpo_mean_w": (-3.259629e-09, 0.3956503, -0.03005527),
+    "contrastive": (0.009218981, 0.5853451, -0.01856707),
+    "rlsd": (-9.798957e-05, 0.635718, -0.05723722),
+    "signed": (-1.303852e-08, 1.702535, -0.3463228),
+    "turn_belief": (0.002681124, 0.6591957, -0.06511917),
+    "disagreement": (-0.1081498, 1.123768, 0.115611),
     "process_grpo": (-0.09407979, 1.084329, -0.03088896),
     "gigpo": (-0.04028947, 1.766205, -0.03416166),
+    "graph": (-0.04778093, 1.929736, -0.09971254),
     "distill_forward": (0.0006078889, 0.6388726, -0.06674959),
     "distill_reverse": (0.0006015199, 0.6387152, -0.06679773),
     "distill_both": (0.0006047044, 0.6387934, -0.0667737),
@@ -92,7 +102,7 @@ def test_the_gradient_is_the_recorded_one(tmp_path: Path, name: str):
     assert wanted_norm > 1e-3
     # Orders of summation differ between machines: by up to 5e-5, as far as was seen.
     assert norm == pytest.approx(wanted_norm, rel=1e-3)
-    assert loss == pytest.approx(wanted_loss, rel=1e-3, abs=1e-5)
+    assert loss == pytest.approx(wanted_loss, rel=1e-3, abs=2e-5)
     assert product == pytest.approx(wanted_product, abs=1e-3 * wanted_norm)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import scgrpo.credit.self_conditioned as self_conditioned_module
 import scgrpo.models.forward as forward_module
 import scgrpo.teachers.prompt_ids as teachers_module
 import scgrpo.update as trainer_module
@@ -16,6 +17,7 @@ from envs.types import Episode, Segment, Stop, Task, Verdict
 from scgrpo.algorithms.advantages import no_reward
 from scgrpo.algorithms.distillation import DIVERGENCES, Distillation, Divergence
 from scgrpo.algorithms.presets import (
+    ALGORITHMS,
     DAPO,
     DISTILL_BOTH,
     DISTILL_FORWARD,
@@ -29,10 +31,10 @@ from scgrpo.algorithms.presets import (
 )
 from scgrpo.batch import Batch, collate
 from scgrpo.credit.options import CreditOptions, ReferenceLimits
-from scgrpo.credit.process_rewards import process_advantages
 from scgrpo.credit.references import Case
 from scgrpo.credit.rule import Credit
 from scgrpo.credit.self_conditioned import SelfConditioned
+from scgrpo.credit.turns.process_rewards import process_advantages
 from scgrpo.models.load import load_model
 from scgrpo.models.paths import choose_path
 from scgrpo.models.tiny import make_tiny
@@ -483,6 +485,41 @@ def test_a_contrast_looks_at_a_failed_reference_too(setup: Setup):
     assert not torch.equal(given.weight, one_sided.weight)
     found, _ = setup.gradient(algorithm, rows, [0] * 4)
     assert found.isfinite().all()
+
+
+def test_the_divergence_of_several_references_is_their_mean(setup: Setup):
+    rows = setup.group("Guess 4-6.", [True, True, True, False])
+    algorithm = replace(SC_GRPO, credit=SelfConditioned(CreditOptions(references=2)))
+    trainer = setup.trainer(algorithm)
+    forward = trainer.forward(rows, [0] * 4)
+    credit = trainer.credit(forward)
+    references, divergence = credit.references, credit.divergence
+    assert references is not None
+    assert divergence is not None
+    expected = torch.zeros_like(divergence)
+    for draw in references.verified_draws:
+        assert (draw >= 0).all()
+        prompts = forward.reference_prompts(references, draw)
+        expected += forward.divergence(range(4), prompts) / 2
+    torch.testing.assert_close(divergence, expected)
+
+
+def test_noise_that_the_percentile_leaves_out_is_the_one_that_is_logged(
+    setup: Setup, monkeypatch
+):
+    episodes, group = mixed(setup)
+    noises: list[float] = []
+    before = self_conditioned_module.weights
+
+    def spy(*args, **options):
+        noises.append(options["noise"])
+        return before(*args, **options)
+
+    monkeypatch.setattr(self_conditioned_module, "weights", spy)
+    _, log = setup.gradient(ALGORITHMS["sc_grpo_above_noise"], episodes, group)
+    assert noises == [log["credit/d_noise"]]
+    _, log = setup.gradient(SC_GRPO, episodes, group)
+    assert noises[1:] == [None]
 
 
 def test_an_episode_that_never_acted_counts_and_teaches_nothing(setup: Setup):

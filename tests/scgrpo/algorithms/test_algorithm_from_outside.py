@@ -198,6 +198,43 @@ def test_settings_that_the_rule_does_not_read_are_refused(outside):
         )
 
 
+@pytest.mark.parametrize(
+    ("algo", "options", "said"),
+    [
+        ("rlsd", CreditOptions(percentile=0.5), "credit.percentile has no effect with"),
+        ("signed", CreditOptions(alpha_div=0.2), "which reads credit.control, credit."),
+        ("grpo", CreditOptions(control="shuffled"), "credit.* has no effect with"),
+        ("gigpo", CreditOptions(control="shuffled"), "credit.* has no effect with"),
+        ("sc_grpo", CreditOptions(control="unsigned"), "which has no sign"),
+        ("disagreement", CreditOptions(control="unsigned"), "has no sign"),
+        ("entropy_80_20", CreditOptions(control="no_ref"), "which need no reference"),
+        ("entropy_80_20", CreditOptions(floor=1.0), "which reads credit.control"),
+    ],
+)
+def test_a_rule_refuses_the_options_that_it_does_not_read(algo, options, said):
+    with pytest.raises(ValueError, match=said.replace("*", r"\*")):
+        algorithm_of(TrainConfig(algo=algo, credit=options))
+
+
+@pytest.mark.parametrize(
+    "algo", ["sc_grpo", "contrastive", "rlsd", "signed", "turn_belief", "disagreement"]
+)
+@pytest.mark.parametrize("control", ["rotated", "place", "entropy", "no_ref"])
+def test_every_rule_with_references_takes_the_controls(algo: str, control):
+    config = TrainConfig(algo=algo, credit=CreditOptions(control=control))
+    rule = algorithm_of(config).credit
+    assert getattr(rule, "options").control == control  # noqa: B009
+
+
+def test_algo_help_lists_every_preset_without_a_model(capsys):
+    main(["algo.help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[: len(ALGORITHMS)]] == [
+        f"algo={name}" for name in ALGORITHMS
+    ]
+    assert all(len(line) <= 100 for line in lines)
+
+
 def test_options_that_were_not_given_stay_the_authors(outside):
     config = TrainConfig(
         algo="my_rules:NO_BRANCH", credit=CreditOptions(percentile=0.5)

@@ -194,6 +194,18 @@ def test_presets_differ_in_their_line_alone():
         "distill_both",
     ]
     names += ["opsd", "opsd_jsd", "opd"]
+    names += [
+        "sc_grpo_weights",
+        "sc_grpo_above_noise",
+        "sc_grpo_per_turn",
+        "grpo_mean_w",
+        "contrastive",
+        "rlsd",
+        "signed",
+        "turn_belief",
+        "disagreement",
+        "graph",
+    ]
     assert {name: value.name for name, value in ALGORITHMS.items()} == {
         n: n for n in names
     }

@@ -173,6 +173,85 @@ def test_contrast_is_off_by_default_and_where_there_is_no_right_reference():
     assert (routed([0] * 4, [0] * 4, CONTRAST).negative_reference == -1).all()
 
 
+def test_several_references_are_different_ones_while_the_group_has_them():
+    # 4 verified and 2 failed: a verified row has 3 and 2 to choose from, a failed one 4 and 1.
+    verified = torch.tensor([1, 1, 1, 1, 0, 0]).bool()
+    firsts = Counter()
+    for seed in range(200):
+        references = assign_references(
+            verified,
+            torch.zeros(6, dtype=torch.long),
+            np.random.default_rng(seed),
+            DEFAULT,
+            count=5,
+            negative_count=2,
+        )
+        draws = torch.stack(references.verified_draws, 1).tolist()
+        negatives = torch.stack(references.negative_draws, 1).tolist()
+        firsts[draws[0][0]] += 1
+        for row in range(4):
+            assert sorted(draws[row]) == [-1, -1] + [r for r in range(4) if r != row]
+            assert draws[row][3:] == [-1, -1]
+            assert sorted(negatives[row]) == [4, 5]
+        assert sorted(draws[4]) == [-1, 0, 1, 2, 3]
+        assert negatives[4:] == [[5, -1], [4, -1]]
+    # Four standard deviations of 200 draws of 3: 4 * sqrt(200 * 2 / 9) = 27.
+    assert set(firsts) == {1, 2, 3}
+    assert all(abs(count - 200 / 3) < 27 for count in firsts.values())
+
+
+def test_more_references_leave_the_first_draw_of_a_group_as_it_was():
+    batch = torch.tensor([1, 1, 1, 0]).bool(), torch.zeros(4, dtype=torch.long)
+    several = assign_references(*batch, np.random.default_rng(3), DEFAULT, count=2)
+    one = assign_references(*batch, np.random.default_rng(3), DEFAULT)
+    assert several.reference[0] == one.reference[0]
+    assert one.further == ()
+    lost = several.without(torch.tensor([True, False, False, False]))
+    assert [draw[0].item() for draw in lost.verified_draws] == [-1, -1]
+    assert torch.equal(lost.further[0][1:], several.further[0][1:])
+
+
+def test_shared_references_are_the_first_of_one_order_of_each_kind():
+    references = assign_references(
+        torch.tensor([1, 1, 1, 1, 0, 0, 0]).bool(),
+        torch.zeros(7, dtype=torch.long),
+        np.random.default_rng(0),
+        CreditOptions(shared_reference=True),
+        count=2,
+        negative_count=3,
+    )
+    draws = torch.stack(references.verified_draws, 1).tolist()
+    negatives = torch.stack(references.negative_draws, 1).tolist()
+    # A row of the other kind has the first ones of the order itself.
+    first, all_failed = draws[6], negatives[0]
+    assert sorted(all_failed) == [4, 5, 6]
+    for row in range(4):
+        assert negatives[row] == all_failed
+        assert draws[row][0] == next(r for r in first if r != row)
+    for row in range(4, 7):
+        assert draws[row] == first
+        assert negatives[row] == [r for r in all_failed if r != row] + [-1]
+
+
+def test_without_a_success_one_episode_is_shown_however_many_are_asked_for():
+    references = assign_references(
+        torch.zeros(4).bool(),
+        torch.zeros(4, dtype=torch.long),
+        np.random.default_rng(0),
+        DEFAULT,
+        count=3,
+    )
+    assert references.weighted.sum() == 3
+    assert all((draw == -1).all() for draw in references.further)
+
+
+def test_wrong_ref_contrasts_with_failures_of_other_tasks():
+    wrong = CreditOptions(control="wrong_ref", contrastive=True)
+    references = routed([1, 1, 0, 0, 1, 1, 0, 0], [0] * 4 + [1] * 4, wrong)
+    assert set(references.reference[:4].tolist()) <= {4, 5}
+    assert set(references.negative_reference[:4].tolist()) <= {6, 7}
+
+
 def test_wrong_ref_takes_references_from_other_tasks_with_the_same_verdict():
     verified, group = [1, 1, 0, 0, 0, 0, 1, 1, 0], [0, 0, 0, 1, 1, 1, 2, 2, 2]
     for seed in range(30):
@@ -219,6 +298,7 @@ def test_overflow_takes_both_references_and_is_counted():
         {"percentile": math.nan},
         {"floor": 0.0},
         {"alpha_div": -0.1},
+        {"references": -1},
         {"contrastive": True, "control": "entropy"},
     ],
 )

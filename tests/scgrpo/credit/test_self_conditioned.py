@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scgrpo.algorithms.presets import GRPO, SC_GRPO
+from scgrpo.credit.diversity import advantages
 from scgrpo.credit.options import CreditOptions
 from scgrpo.credit.references import Case, References, assign_references
-from scgrpo.credit.self_conditioned import SelfConditioned, advantages, summary, weights
+from scgrpo.credit.self_conditioned import SelfConditioned, summary, weights
 from scgrpo.losses import surrogate
 
 DEFAULT = CreditOptions()
@@ -30,16 +31,13 @@ def routes_of(reference, case=None, wrong=None) -> References:
     )
 
 
-def weigh(
-    divergence, mask, references, options=DEFAULT, *, seed=0, entropy=None, **given
-):
+def weigh(divergence, mask, references, options=DEFAULT, *, entropy=None, **given):
     return weights(
         torch.as_tensor(divergence, dtype=torch.float32),
         entropy,
         torch.as_tensor(mask).bool(),
         references,
         options,
-        np.random.default_rng(seed),
         **given,
     )
 
@@ -196,43 +194,6 @@ def test_contrast_without_its_divergence_is_refused():
         weigh([[1.0]], [[1]], routes_of([-1]), CreditOptions(contrastive=True))
 
 
-@given(seed=seeds)
-def test_shuffled_keeps_each_episodes_weights_but_not_their_places(seed):
-    _, _, divergence, mask = random_batch(seed)
-    references = routes_of([1, -1, *range(10)])
-    plain = weigh(divergence, mask, references)
-    w = weigh(
-        divergence, mask, references, CreditOptions(control="shuffled"), seed=seed
-    )
-    for row in range(12):
-        assert torch.equal(
-            w[row, mask[row]].sort().values, plain[row, mask[row]].sort().values
-        )
-        assert (w[row, ~mask[row]] == 1).all()
-    assert (w[1] == 1).all()
-
-
-def test_shuffled_moves_weights():
-    values = torch.arange(100.0).reshape(2, 50)
-    mask, references = torch.ones(2, 50), routes_of([1, 0])
-    shuffled = CreditOptions(control="shuffled")
-    w = weigh(values, mask, references, shuffled)
-    assert (w != weigh(values, mask, references)).float().mean() > 0.5
-    assert torch.equal(w, weigh(values, mask, references, shuffled))
-    assert not torch.equal(w, weigh(values, mask, references, shuffled, seed=1))
-
-
-def test_constant_is_each_episodes_own_mean():
-    # c = 3 (see above): w is 1/4, 2/5 and 1/2, 8/11 at the active tokens.
-    mask = [[0, 1, 1], [1, 1, 0]]
-    options = CreditOptions(control="constant", percentile=1.0)
-    w = weigh([[9, 1, 2], [3, 8, 9]], mask, routes_of([1, 0]), options)
-    first, second = (1 / 9 + 2 / 10) / 2, (3 / 11 + 8 / 16) / 2
-    torch.testing.assert_close(
-        w, torch.tensor([[1, first, first], [second, second, 1]])
-    )
-
-
 def test_entropy_takes_the_place_of_the_divergence_and_of_its_percentile():
     entropy = torch.tensor([[0.0, 1, 2], [3, 8, 99]])
     options = CreditOptions(control="entropy")
@@ -241,6 +202,36 @@ def test_entropy_takes_the_place_of_the_divergence_and_of_its_percentile():
     assert torch.equal(w, weigh(entropy, mask, references))
     with pytest.raises(ValueError, match="control=entropy: got no entropy"):
         weigh(entropy, mask, references, options)
+
+
+def test_a_turn_can_have_a_percentile_of_its_own():
+    # Two turns: D = 1, 3 and D = 8. c is 1 + 0.75 * 2 = 2.5 in the first and 8 in the second.
+    options = CreditOptions(scope="turn")
+    mask, turn = [[1, 1, 1], [0, 0, 0]], torch.tensor([[4, 4, 5], [0, 0, 0]])
+    w = weigh([[1, 3, 8], [0] * 3], mask, routes_of([1, -1]), options, turn=turn)
+    assert w[0].tolist() == pytest.approx([1 / 3.5, 3 / 5.5, 1 / 2])
+    with pytest.raises(ValueError, match="scope=turn: got no turn"):
+        weigh([[1, 3, 8], [0] * 3], mask, routes_of([1, -1]), options)
+
+
+def test_the_percentile_can_leave_out_what_is_numerical_noise():
+    # Above 0.01 are 1 and 3: c = 1 + 0.75 * 2 = 2.5. Over all six tokens it would be 0.758.
+    options = CreditOptions(above_noise=True)
+    values, mask = [[0.01, 0.002, 0.01, 0.01, 1, 3], [0] * 6], [[1] * 6, [0] * 6]
+    w = weigh(values, mask, routes_of([1, -1]), options, noise=0.01)
+    assert w[0].tolist() == pytest.approx(
+        [0.01 / 2.51, 0.002 / 2.502, 0.01 / 2.51, 0.01 / 2.51, 1 / 3.5, 3 / 5.5]
+    )
+    # Without a token above it, c is the noise itself.
+    none = weigh(values, mask, routes_of([1, -1]), options, noise=5.0)
+    assert none[0].tolist() == pytest.approx([d / (d + 5) for d in values[0]])
+    with pytest.raises(ValueError, match="above_noise: got no noise"):
+        weigh(values, mask, routes_of([1, -1]), options)
+
+
+def test_a_divergence_has_no_sign_to_take_away():
+    with pytest.raises(ValueError, match="credit.control=unsigned has no effect on a"):
+        SelfConditioned(CreditOptions(control="unsigned"))
 
 
 # advantages

@@ -6,6 +6,7 @@ from envs.types import Episode, Message, Segment, Stop, Task, Verdict
 from scgrpo.teachers.prompts import (
     NEUTRAL_GUIDE,
     VERIFIED_GUIDE,
+    guide_messages,
     teacher_messages,
     turn_texts,
 )
@@ -79,6 +80,13 @@ def test_the_messages_given_stay_as_they_were():
 
 def test_the_reference_prompt_is_not_repeated():
     assert "PROMPT" not in "".join(turn_texts(SOLVED, 100))
+
+
+def test_a_guide_alone_is_that_of_the_reference_that_it_stands_for():
+    for verified, guide in ((True, VERIFIED_GUIDE), (False, NEUTRAL_GUIDE)):
+        messages = guide_messages(CHAT, verified=verified)
+        assert messages[0]["content"] == f"You fix bugs.\n\n{guide}"
+        assert messages[1:] == CHAT[1:]
 
 
 def test_the_neutral_guide_claims_no_success():

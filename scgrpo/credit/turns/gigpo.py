@@ -20,7 +20,7 @@ from torch import Tensor
 from envs.types import Episode
 from scgrpo.algorithms.advantages import group_z_score
 
-__all__ = ["gigpo_advantages"]
+__all__ = ["check_states", "gigpo_advantages", "state_numbers"]
 
 DISCOUNT = 0.95
 STEP_SHARE = 1.0
@@ -32,13 +32,13 @@ def gigpo_advantages(episodes: Sequence[Episode], group: Tensor) -> list[Tensor]
     Population std with a floor of 1e-6. Raises ValueError for a turn whose state is not known.
     """
     for episode in episodes:
-        _check_states(episode)
+        check_states(episode, "GiGPO")
     verdicts = [bool(episode.verified) for episode in episodes]
     rewards = torch.tensor(verdicts, dtype=torch.float32)
     returns: list[Tensor] = []
     for episode, reward in zip(episodes, rewards, strict=True):
         returns.append(_returns(episode, reward))
-    states = _state_numbers(episodes, group)
+    states = state_numbers(episodes, group)
     if not len(states):
         return returns
 
@@ -51,11 +51,12 @@ def gigpo_advantages(episodes: Sequence[Episode], group: Tensor) -> list[Tensor]
     return [whole + STEP_SHARE * turns for whole, turns in pairs]
 
 
-def _check_states(episode: Episode) -> None:
+def check_states(episode: Episode, algorithm: str) -> None:
+    """Raises ValueError, in the name of the algorithm, unless every turn has its state."""
     if len(episode.states) != len(episode.turns) or "" in episode.states:
         raise ValueError(
             f"{episode.env or 'the environment'} did not report the state of every turn of task "
-            f"{episode.task.id!r}; GiGPO needs episodes of a TextEnv, which does"
+            f"{episode.task.id!r}; {algorithm} needs episodes of a TextEnv, which does"
         )
 
 
@@ -65,7 +66,7 @@ def _returns(episode: Episode, reward: Tensor) -> Tensor:
     return reward * DISCOUNT**turns_after
 
 
-def _state_numbers(episodes: Sequence[Episode], group: Tensor) -> Tensor:
+def state_numbers(episodes: Sequence[Episode], group: Tensor) -> Tensor:
     """(all turns,) int64: equal for turns of one group that start from the same state."""
     numbers: dict[tuple[int, str], int] = {}
     turns: list[int] = []

@@ -10,8 +10,8 @@ import torch
 from envs.rollout import play
 from envs.toy.guess import ToyGuess
 from envs.types import Episode
-from scgrpo.credit.gigpo import gigpo_advantages
-from scgrpo.credit.process_rewards import process_advantages
+from scgrpo.credit.turns.gigpo import gigpo_advantages
+from scgrpo.credit.turns.process_rewards import process_advantages
 from scgrpo.policies.scripted import ScriptedPolicy
 
 GROUP = torch.zeros(2, dtype=torch.long)

@@ -1,0 +1,1 @@
+"""Credit of whole turns: an advantage for each, from verdicts, scores or states."""
