@@ -1,6 +1,9 @@
 """The rule for several references against numbers worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from scgrpo.credit.options import CreditOptions
 from scgrpo.credit.siblings.disagreement import Disagreement
@@ -24,9 +27,10 @@ def test_a_sibling_that_is_not_there_does_not_count():
 
 
 def test_without_a_failed_sibling_it_compares_with_none_at_all():
-    # The unconditioned log-probability is 0: 2 - 1, 1 - 0, 0 - 2 < 0.
+    # The unconditioned log-probability is 0.5: 1.5 - 1, 0.5 - 0, 0.5 - 2 < 0.
     given = logprobs_of(VERIFIED, advantage=[-1.0])
-    assert Disagreement().evidence(given)[0].tolist() == pytest.approx([1.0, 1.0, 0.0])
+    given = replace(given, plain=torch.full((1, 3), 0.5))
+    assert Disagreement().evidence(given)[0].tolist() == pytest.approx([0.5, 0.5, 0.0])
 
 
 def test_the_weight_is_that_of_sc_grpo():
