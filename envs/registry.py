@@ -26,6 +26,7 @@ __all__ = [
 
 NAMESPACE = "scgrpo"
 ENTRY_POINT_GROUP = "scgrpo.envs"
+OPENENV = "openenv"
 
 _LOCK = threading.Lock()
 _OWN = {
@@ -73,11 +74,18 @@ def make(name: str, **kwargs: Any) -> gymnasium.Env[str, str]:
     | `swe_lite` | ours or a benchmark, newest version unless `-v<n>` is added |
     | `module:namespace/name` | imports the module, which registers it |
     | `namespace/name` | registered already, or the entry point of that key in group `scgrpo.envs` |
+    | `openenv:http://HOST:PORT` | the one that an OpenEnv server plays; see `envs.interop` |
 
     Raises gymnasium.error.NameNotFound or VersionNotFound. An error inside the author's module or
     entry point comes through as it is.
     """
     module, colon, rest = name.partition(":")
+    if colon and module == OPENENV:
+        # Only those who use it need its code.
+        from envs.interop.openenv_client import registered_id
+
+        env_id, arguments = registered_id(rest)
+        return gymnasium.make(env_id, **arguments, **kwargs)
     if colon:
         return gymnasium.make(_from_module(name, module, rest), **kwargs)
     if "/" not in name:

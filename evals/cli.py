@@ -32,6 +32,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export hf": ("scgrpo.export", "a checkpoint as a Hugging Face folder"),
     "export inspect": ("evals.export.inspect_log", "episodes from and to Inspect logs"),
     "export harbor": ("evals.export.harbor", "tasks in Harbor's format"),
+    "export openenv": (
+        "evals.export.openenv",
+        "an environment as an OpenEnv package with a Dockerfile",
+    ),
     "model check": (
         "scgrpo.preflight.check_model",
         "what a model can do here, and what to set for it",
@@ -44,6 +48,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "envs attack": (
         "envs.attack.__main__",
         "try to steal reward from code environments",
+    ),
+    "envs serve": (
+        "envs.interop.serve",
+        "an environment for others' trainers, by OpenEnv's protocol",
     ),
     "envs releases": (
         "envs.releases.__main__",

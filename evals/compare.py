@@ -18,6 +18,10 @@ examples:
   {PROG} runs/grpo runs/scgrpo               the newest evaluation of each run
   {PROG} runs/scgrpo:base runs/scgrpo        a run's base model and its trained one
   {PROG} a/evals/x.json b/evals/y.json c     reports, evaluation folders and names in runs/
+  {PROG} logs/before.eval logs/after.eval    logs of Inspect; so for lm-eval's samples,
+                                                     verifiers' traces, Harbor's jobs, NeMo Gym's
+                                                     rollouts and tables of task and pass
+  {PROG} table.csv:gpt table.csv:qwen        two models of a table with a column `model`
 """
 
 
@@ -30,16 +34,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _compare(arguments: argparse.Namespace) -> None:
     # After parsing, so that --help is quick.
+    from evals.comparison.formats import Choice, load_any
     from evals.comparison.report import comparison_report, file_name
-    from evals.comparison.results import (
-        load_result,
-        version_differences,
-        with_distinct_labels,
-    )
+    from evals.comparison.results import version_differences, with_distinct_labels
     from evals.comparison.verdicts import compare_results, ood_gain_ratios
     from evals.report.tables import show, write
 
-    results = [load_result(name, RUNS) for name in arguments.results]
+    choice = Choice(arguments.metric, arguments.pass_at)
+    results = [load_any(name, RUNS, choice) for name in arguments.results]
     results = with_distinct_labels(results)
     notes = version_differences(results, allowed=arguments.allow_mixed)
     # Several labels of one report repeat its warnings.
@@ -67,8 +69,21 @@ def _parser() -> argparse.ArgumentParser:
         "results",
         nargs="+",
         metavar="RESULT",
-        help="a run, an evaluation folder or a report; `:LABEL` picks a model in it, such as "
-        ":base (default: the most trained one). The others are compared with the first",
+        help="a run, an evaluation folder or a report; or what another harness wrote. `:LABEL` "
+        "picks a model in it, such as :base (default: the most trained one). The others are "
+        "compared with the first",
+    )
+    parser.add_argument(
+        "--metric",
+        default="",
+        metavar="NAME",
+        help="scorer, metric or column of other harnesses' results; default: their first",
+    )
+    parser.add_argument(
+        "--pass-at",
+        type=float,
+        metavar="SCORE",
+        help="score from which a rollout of theirs has passed; default: scores count as they are",
     )
     parser.add_argument(
         "--allow-mixed",

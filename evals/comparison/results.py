@@ -24,6 +24,7 @@ __all__ = [
     "TaskOutcomes",
     "episode_files",
     "load_result",
+    "split_label",
     "version_differences",
     "with_distinct_labels",
 ]
@@ -33,7 +34,8 @@ __all__ = [
 class TaskOutcomes:
     """What one model did on one task: 1.0 solved, 0.0 not solved, NaN errored.
 
-    `content` is the task's content hash.
+    `content` is the task's content hash; of another harness its name, a space and its own hash,
+    or empty.
     """
 
     family: str
@@ -68,11 +70,7 @@ def load_result(name: str, root: Path) -> Result:
 
     Raises ValueError that says what to do.
     """
-    # A path or a run's name may hold a colon of its own.
-    place, colon, label = name.rpartition(":")
-    if not colon or Path(name).exists() or runs.is_run(root / name):
-        place, label = name, ""
-
+    place, label = split_label(name, root)
     # Without a label, the most trained model, which stands last.
     path = _report_path(place, root)
     report = load(path)
@@ -101,6 +99,15 @@ def load_result(name: str, root: Path) -> Result:
             warnings.append(warning(short, row.suite, row.scores[label]))
     warnings = [sentence for sentence in warnings if sentence]
     return Result(name, short, path, report.provenance, suites, tuple(warnings))
+
+
+def split_label(name: str, root: Path) -> tuple[str, str]:
+    """The place and the model of `PLACE:LABEL`; no model if the name has none."""
+    place, colon, label = name.rpartition(":")
+    # A path or a run's name may hold a colon of its own.
+    if not colon or Path(name).exists() or runs.is_run(root / name):
+        return name, ""
+    return place, label
 
 
 def episode_files(path: Path) -> Iterator[tuple[str, Suite, Path]]:
