@@ -9,7 +9,7 @@ TRAIN ?= levels=0 credit.alpha_div=0
 EVAL ?= --tasks 40 --rollouts 1
 WORKERS ?= 2
 
-.PHONY: train report test test-all test-vllm check bench soak doctor setup
+.PHONY: train report test test-all test-interop test-vllm check bench soak doctor setup
 .DEFAULT_GOAL := test
 
 setup: $(READY)
@@ -32,6 +32,11 @@ test: $(READY)
 # What a release needs: nothing is sampled.
 test-all: $(READY)
 	scripts/with_engine $(RUN) -m pytest -n $(WORKERS) --dist loadgroup --all $(ARGS)
+	scripts/with_engine scripts/test_interop.sh
+
+# OpenEnv's and verifiers' own clients and runners, each in an environment of its own over .venv.
+test-interop: $(READY)
+	scripts/with_engine scripts/test_interop.sh $(ARGS)
 
 test-vllm: $(READY)
 	scripts/test_vllm.sh $(ARGS)

@@ -3,6 +3,8 @@
 # small virtual environment of its own on top of .venv, which holds all the rest.
 set -eu
 cd "$(dirname "$0")/.."
+# For the processes that tests start: a layer does not see that .venv has the project installed.
+export PYTHONPATH="$PWD"
 
 layer() {
     folder=$1
@@ -18,7 +20,7 @@ layer() {
 layer .venv-openenv openenv==0.10.0
 # Its dependency is an older release of openenv, under another name and in the same place.
 .venv-openenv/bin/pip install --quiet --disable-pip-version-check --no-deps openenv-dipg-safety==0.1.67
-layer .venv-verifiers verifiers==0.4.0 statsmodels==0.15.0
+layer .venv-verifiers verifiers==0.4.0 uv==0.13.9 statsmodels==0.15.0
 
 .venv-openenv/bin/python -m pytest --all tests/envs/interop tests/evals/export/test_openenv.py "$@"
 .venv-verifiers/bin/python -m pytest --all tests/envs/interop/test_verifiers.py \

@@ -41,7 +41,11 @@ SMALL: dict[str, Sequence[str]] = {
 """What makes a command small; a setting of the page that it names is replaced."""
 
 ELSEWHERE = {
-    r"make (train|test|test-all|report|bench|soak|doctor|check|setup|test-vllm)\b": "dry run",
+    r"make (train|test|test-(all|interop|vllm)|report|bench|soak|doctor|check|setup)\b": "dry run",
+    r"scgrpo (envs serve|export openenv) ": "make test-interop",
+    r".*openenv:http": "make test-interop",
+    r"scgrpo compare (logs|job|samples|table)": "tests/evals/comparison/test_formats.py",
+    r"(openenv validate|vf-validate|vf-eval|docker (build|run)) ": "make test-interop",
     r"\. \.venv/bin/activate": "made by `make setup`",
     r"docker compose up ": "tests/sandboxes/test_compose.py",
     r"\.venv/bin/python -m pytest ": "this suite",

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from envs.interop.sessions import Session, TaskCatalogue
-from envs.toolspec import render_call
-from envs.types import as_messages
+from envs.toolspec import Malformed, parse_call, render_call
+from envs.types import Task, as_messages
 from sandboxes import SandboxPool
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ SAY = {
         "required": ["text"],
     },
 }
-"""The tool of an environment without tools."""
+"""The tool of an environment that reads turns without a call."""
 
 _TYPES: Mapping[str, Any] = {
     "string": str,
@@ -112,7 +112,8 @@ def environment_factory(
 
     words = name.rpartition("/")[2].replace("-", "_").split("_")
     title = "".join(word.capitalize() for word in words)
-    return type(title, (TaskEnvironment,), {**methods, "__init__": __init__})
+    made = type(title, (TaskEnvironment,), {**methods, "__init__": __init__})
+    return cast("Callable[[], TaskEnvironment]", made)
 
 
 def task_dataset(
@@ -156,17 +157,30 @@ def _catalogue(name: str, levels: Sequence[int]) -> TaskCatalogue:
 
 
 def _functions(catalogue: TaskCatalogue, split: str) -> list[Mapping[str, Any]]:
-    """The functions that tasks of a split offer, each once, in the order of their appearance."""
+    """The functions that tasks of a split offer, each once, in the order of their appearance.
+
+    `SAY` comes with them if turns of an oracle are no calls, or if there are no tools.
+    """
     functions: dict[str, Mapping[str, Any]] = {}
-    session = Session(catalogue)
+    session, says = Session(catalogue), False
     for level in catalogue.levels:
         for index in range(min(ASKED_TASKS, catalogue.count(split, level))):
             opening = session.reset(catalogue.task(split, index, level))
             for tool in opening.tools:
                 function = tool["function"]
                 functions.setdefault(function["name"], function)
+            says = says or _speaks(catalogue, opening.task)
     session.close()
-    return list(functions.values()) or [SAY]
+    return [*functions.values(), *([SAY] if says or not functions else [])]
+
+
+def _speaks(catalogue: TaskCatalogue, task: Task) -> bool:
+    """Whether a turn of the task's oracle is text and no call."""
+    try:
+        turns = catalogue.env.oracle(task)
+    except NotImplementedError:
+        return False
+    return any(isinstance(parse_call(turn), Malformed) for turn in turns)
 
 
 def _method(function: Mapping[str, Any], *, calls: bool) -> Callable[..., str]:
@@ -179,7 +193,7 @@ def _method(function: Mapping[str, Any], *, calls: bool) -> Callable[..., str]:
     def method(self: TaskEnvironment, **arguments: Any) -> str:
         # Callers fill in None for what a model left out.
         given = {k: v for k, v in arguments.items() if v is not None or k in required}
-        return self._turn(render_call(name, **given) if calls else given["text"])
+        return self._turn(render_call(name, **given) if calls else str(given["text"]))
 
     keyword, empty = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
     annotations = {

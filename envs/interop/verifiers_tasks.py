@@ -17,6 +17,7 @@ from envs.interop.sessions import Opening, Session, TaskCatalogue
 
 __all__ = ["TaskRow", "TasksConfig", "VerifiedEnv", "VerifiedTask", "VerifiedTaskset"]
 
+REWARD = "verified"
 HOW_TO_CALL = (
     "Call one tool a turn, as one line of JSON and nothing after it: "
     '{"name": "...", "arguments": {...}}'
@@ -49,6 +50,11 @@ class VerifiedTask(vf.Task[TaskRow, vf.State, vf.TaskConfig]):
     def key(self) -> str:
         """Environment and task id: the same in every taskset."""
         return f"{self.data.env} {self.data.task_id}"
+
+    @vf.reward
+    async def verified(self, trace: vf.Trace) -> float:
+        """What the environment's verifier said; 0.0 of a task that nobody played."""
+        return float(trace.info.get(REWARD, 0.0))
 
     async def validate(self, runtime: object) -> bool | None:
         """Whether the oracle's turns pass; None if the environment has no oracle."""
@@ -92,18 +98,17 @@ class VerifiedEnv(vf.Env[VerifiedEnvConfig]):
     async def run(self, task: VerifiedTask, agents: Any) -> None:
         """The model's turns and the environment's replies, until either ends the episode."""
         session, opening = await asyncio.to_thread(_open, task.data)
-        reward = 0.0
         try:
             async with agents.player.interaction(task) as interaction:
                 segment = await interaction.turn()
                 while not segment.terminated:
                     reply = await asyncio.to_thread(session.step, segment.last_reply)
-                    reward = reply.reward
                     if reply.done:
+                        # The task's own scoring, which comes as the exchange ends, reads it.
+                        interaction.trace.info[REWARD] = reply.reward
                         interaction.trace.info["verdict"] = reply.text
                         break
                     segment = await interaction.turn(reply.text)
-            interaction.trace.record_reward("verified", reward)
         finally:
             await asyncio.to_thread(session.close)
 
