@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from envs import registry
 from envs.interop.sessions import TaskCatalogue
@@ -75,30 +76,30 @@ class Answering:
         app = FastAPI()
 
         @app.post("/v1/chat/completions")
-        async def complete(request: Request) -> dict[str, Any]:
+        async def complete(request: Request) -> Any:
             body = await request.json()
             said = [m for m in body["messages"] if m["role"] == "assistant"]
             users = [m for m in body["messages"] if m["role"] == "user"]
             task = self.by_prompt[users[0]["content"]]
             turn = self.catalogue.env.oracle(task)[len(said)]
-            return {
-                "id": "1",
-                "object": "chat.completion",
-                "created": 0,
-                "model": "oracle",
-                "choices": [
-                    {
-                        "index": 0,
-                        "finish_reason": "stop",
-                        "message": {"role": "assistant", "content": turn},
-                    }
-                ],
-                "usage": {
-                    "prompt_tokens": 1,
-                    "completion_tokens": 1,
-                    "total_tokens": 2,
-                },
-            }
+            about = {"id": "1", "created": 0, "model": "oracle"}
+            usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+            message = {"role": "assistant", "content": turn}
+            choice = {"index": 0, "finish_reason": "stop"}
+            if not body.get("stream"):
+                choices = [{**choice, "message": message}]
+                reply = {**about, "object": "chat.completion", "choices": choices}
+                return JSONResponse({**reply, "usage": usage})
+            chunks = [
+                {"choices": [{"index": 0, "delta": message, "finish_reason": None}]},
+                {"choices": [{**choice, "delta": {}}]},
+                {"choices": [], "usage": usage},
+            ]
+            about["object"] = "chat.completion.chunk"
+            lines = [f"data: {json.dumps({**about, **chunk})}\n\n" for chunk in chunks]
+            return StreamingResponse(
+                iter([*lines, "data: [DONE]\n\n"]), media_type="text/event-stream"
+            )
 
         return app
 
