@@ -115,6 +115,7 @@ def test_the_dataset_holds_the_chat_and_the_names_of_the_tasks():
         task_dataset("toy_guess", "no")
 
 
+@pytest.mark.daily(1)
 @pytest.mark.parametrize("name", ["tool_store", "math_chain", "toy_guess"])
 def test_trl_takes_two_steps(name, tmp_path, monkeypatch):
     monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
