@@ -220,6 +220,7 @@ class PolicyUpdate:
             )
             with stage("backward", len(logprobs)):
                 part.backward()
+                self.optimizer.share_gradients()
 
             loss += part.item()
             entropy_sum += pack_entropy.sum().item()
