@@ -7,6 +7,7 @@
 | 2 | bad arguments or settings |
 | 3 | a budget is spent; finished work is kept |
 | 130 | Ctrl-C |
+| 143 | SIGTERM, for a command that ends its work first |
 """
 
 from __future__ import annotations
@@ -15,16 +16,28 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "CommandError", "exit_codes"]
+__all__ = [
+    "BAD_INPUT",
+    "INTERRUPTED",
+    "TERMINATED",
+    "CommandError",
+    "Terminated",
+    "exit_codes",
+]
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 class CommandError(RuntimeError):
     """A failure whose message is for the user; a command prints it without a traceback."""
 
     exit_code = 1
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, for a command that handles it: like Ctrl-C, with an exit code of its own."""
 
 
 @contextmanager
@@ -45,7 +58,7 @@ def exit_codes(
     except KeyboardInterrupt as error:
         # Ctrl-C itself brings no words; the code that it stopped may add some.
         print(f"\n{prog}: {str(error) or interrupted}", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(TERMINATED if isinstance(error, Terminated) else INTERRUPTED)
     except CommandError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -172,6 +172,7 @@ class TrainConfig:
     | name | the run's name; empty: the date and time |
     | save_every | steps between checkpoints |
     | keep_checkpoints | how many of the newest are kept |
+    | stop_grace_s | seconds that an update may take on after SIGTERM; then it is given up |
     | tracker | where metrics go besides the run folder: an installed package |
     | profile | measure seconds and tokens of each stage of a step: in the metrics, printed at |
     | | the end, in the report |
@@ -212,6 +213,7 @@ class TrainConfig:
     name: str = ""
     save_every: int = 10
     keep_checkpoints: int = 2
+    stop_grace_s: float = 25.0
     tracker: Literal["none", "trackio", "wandb"] = "none"
     profile: bool = False
     plan: bool = False
@@ -233,7 +235,11 @@ class TrainConfig:
             raise ValueError(
                 f"group_size must be at least 2, to compare episodes, got {self.group_size}"
             )
-        _check_positive(lr=self.lr, max_grad_norm=self.max_grad_norm)
+        _check_positive(
+            lr=self.lr,
+            max_grad_norm=self.max_grad_norm,
+            stop_grace_s=self.stop_grace_s,
+        )
         if self.ahead not in (0, 1):
             raise ValueError(
                 f"ahead must be 0, or 1 to play one step ahead, got {self.ahead}"

@@ -21,16 +21,28 @@ from envs.base import TextEnv
 from envs.rollout import Limits, Policy, play
 from envs.types import Episode, Task
 from sandboxes import SandboxConfig, SandboxPool, open_pool
+from sandboxes.commands import CommandError
 from scgrpo.distributed.ranks import Ranks
 from scgrpo.policies.scripted import RandomPolicy
 from scgrpo.runs.log import progress
 from scgrpo.training.causes import count_causes, describe_causes
+from scgrpo.training.interrupts import Interrupts
 
-__all__ = ["Rollouts", "SharedRollouts", "malformed_share", "success_rate"]
+__all__ = [
+    "RolloutError",
+    "Rollouts",
+    "SharedRollouts",
+    "malformed_share",
+    "success_rate",
+]
 
 POLL_S = 0.5
 
 logger = logging.getLogger(__name__)
+
+
+class RolloutError(CommandError):
+    """Episodes cannot be played any more; the message says why and what to do."""
 
 
 class Rollouts:
@@ -202,12 +214,16 @@ def _kinds(task: Task) -> tuple[Hashable, Hashable]:
 class SharedRollouts:
     """Rollouts split over the ranks: each plays a part, all get all episodes in one order.
 
-    The seeds are those that one process would give.
+    The seeds are those that one process would give. If one rank is interrupted, or its policy
+    breaks, all of them raise it.
     """
 
-    def __init__(self, rollouts: Rollouts, ranks: Ranks) -> None:
+    def __init__(
+        self, rollouts: Rollouts, ranks: Ranks, interrupts: Interrupts | None = None
+    ) -> None:
         self._rollouts = rollouts
         self._ranks = ranks
+        self._interrupts = interrupts
         self.env = rollouts.env
 
     def __call__(
@@ -219,31 +235,47 @@ class SharedRollouts:
         seed: int,
         description: str = "",
     ) -> list[Episode]:
-        """Plays every task `group` times; episode i belongs to task i // group."""
-        ranks = self._ranks
-        local = ranks.shard_range(len(tasks) * group)
-        if ranks.count == 1:
-            return self._rollouts(
-                policy,
-                tasks,
-                group=group,
-                seed=seed,
-                description=description,
-            )
+        """Plays every task `group` times; episode i belongs to task i // group.
 
+        Raises KeyboardInterrupt on every rank if one is interrupted, RolloutError if the policy of
+        one broke: from then on all of its episodes would be errored.
+        """
         # Every rank derives all seeds and takes its own of them.
+        ranks = self._ranks
         seeds = _seeds(seed, len(tasks) * group)
-        played = self._rollouts(
-            policy,
-            [tasks[i // group] for i in local],
-            group=1,
-            seed=[seeds[i] for i in local],
-            description=description if ranks.is_main_process else "",
-        )
+        local = ranks.shard_range(len(seeds))
+        interrupt: KeyboardInterrupt | None = None
+        played: list[Episode] = []
+        try:
+            with self._interrupts.at_once() if self._interrupts else nullcontext():
+                played = self._rollouts(
+                    policy,
+                    [tasks[i // group] for i in local],
+                    group=1,
+                    seed=[seeds[i] for i in local],
+                    description=description if ranks.is_main_process else "",
+                )
+                ranks.meet()
+        except KeyboardInterrupt as error:
+            if ranks.count == 1:
+                raise
+            # The others must hear of it, wherever they are.
+            interrupt = error
 
+        failure = str(getattr(policy, "failure", None) or "")
+        outcomes = ranks.all_gather((played, interrupt, failure))
         episodes: list[Episode] = []
-        for part in ranks.all_gather(played):
+        for part, interrupt, _ in outcomes:
+            if interrupt is not None:
+                raise interrupt
             episodes += part
+        for rank, (_, _, failure) in enumerate(outcomes):
+            if failure:
+                where = f" of process {rank}" if ranks.count > 1 else ""
+                raise RolloutError(
+                    f"what samples the episodes{where} broke, so that none can be played any "
+                    f"more: {failure}. Fix that, then continue with resume=true"
+                )
         return episodes
 
 

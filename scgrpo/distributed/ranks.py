@@ -5,17 +5,18 @@ Each holds the whole model, or with `--use_fsdp --fsdp_version 2` in place of `-
 of it (see `sharding`), plays its part of a step's episodes and computes the gradient of its part of
 the rows. Whatever is decided is decided over the whole batch, on every rank and with the same
 random numbers: so the sum of the gradients is that of one process, and every rank takes the same
-step. Rank 0 alone writes files. The run folder and the model must lie where every rank can read
-them.
+step. Rank 0 writes the files, but for the others' parts of a sharded optimizer: the run folder must
+lie where every rank can write, the model where every rank can read.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sandboxes.commands import CommandError
+from scgrpo.distributed.peers import PeerLostError, PeerWatch, advice
 
 __all__ = [
     "SINGLE_PROCESS",
@@ -33,8 +34,11 @@ __all__ = [
     "process_group",
 ]
 
-# The other ranks wait through a warm start, and for the slowest episode.
-TIMEOUT = timedelta(hours=2)
+TENSORS_TIMEOUT = timedelta(minutes=10)
+"""For tensors, which all ranks send at about the same time."""
+CONTROL_TIMEOUT = timedelta(days=2)
+"""For objects: they wait through a warm start and for the slowest episode. A rank that is gone is
+noticed otherwise."""
 UNSUPPORTED = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
@@ -57,10 +61,6 @@ FSDP_OPTIONS = {
 T = TypeVar("T")
 
 
-class PeerLostError(CommandError):
-    """Another process of the training is gone, or could not go on; the message says what to do."""
-
-
 @dataclass(frozen=True)
 class Ranks:
     """The processes that train together; the default is one alone, for which nothing is sent.
@@ -72,14 +72,25 @@ class Ranks:
     |---|---|
     | rank | of this process, from 0 |
     | count | of processes |
-    | device | where this process computes, and what it sends lies; None: the CPU |
+    | device | where this process computes; None: the CPU |
     | sharded | each holds a part of the model's layers alone (see `sharding`) |
+    | control | connects the ranks' CPUs: objects go by it, and a lost rank breaks it at once |
+    | storage | the same for what another thread sends meanwhile |
+    | watch | notices if another process is gone |
     """
 
     rank: int = 0
     count: int = 1
     device: torch.device | None = None
     sharded: bool = False
+    control: dist.ProcessGroup | None = None
+    storage: dist.ProcessGroup | None = None
+    watch: PeerWatch | None = None
+
+    @property
+    def apart(self) -> Ranks:
+        """The same ranks for a thread beside the main one: what it sends crosses nothing."""
+        return replace(self, control=self.storage)
 
     @property
     def is_main_process(self) -> bool:
@@ -92,9 +103,14 @@ class Ranks:
         stop = total * (self.rank + 1) // self.count
         return range(start, stop)
 
-    def assign(self, sizes: Sequence[int]) -> list[int]:
+    def rows(self, total: int) -> range:
+        """This rank's rows of a sharded value, as FSDP deals them; last ranks may have fewer."""
+        chunk = -(-total // self.count)
+        return range(min(total, chunk * self.rank), min(total, chunk * (self.rank + 1)))
+
+    def assign(self, sizes: Sequence[float]) -> list[int]:
         """The rank of each thing: the largest first, each to the rank with the least so far."""
-        loads, owners = [0] * self.count, [0] * len(sizes)
+        loads, owners = [0.0] * self.count, [0] * len(sizes)
         largest_first = sorted(range(len(sizes)), key=lambda i: -sizes[i])
         for place in largest_first:
             owner = loads.index(min(loads))
@@ -102,13 +118,19 @@ class Ranks:
             loads[owner] += sizes[place]
         return owners
 
+    def meet(self) -> None:
+        """Returns once every rank is here; a signal interrupts it, which collectives hold up."""
+        if self.watch is not None:
+            with self._explained():
+                self.watch.meet()
+
     def all_gather(self, value: T) -> list[T]:
         """Every rank's value, by rank."""
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
-        with _explain_lost_peer():
-            dist.all_gather_object(values, value)
+        with self._explained():
+            dist.all_gather_object(values, value, group=self.control)
         return values
 
     def all_reduce_(self, *tensors: Tensor) -> None:
@@ -116,12 +138,26 @@ class Ranks:
         if self.count == 1:
             return
         for tensor in tensors:
-            # NCCL sends from a GPU alone.
-            on_device = tensor.to(self.device or tensor.device)
-            with _explain_lost_peer():
-                dist.all_reduce(on_device)
-            if on_device is not tensor:
-                tensor.copy_(on_device)
+            with self._explained():
+                dist.all_reduce(tensor, group=self._group_of(tensor))
+
+    def reduce_scatter_(self, part: Tensor, whole: Tensor) -> None:
+        """Fills `part`, as large on every rank, with this rank's rows of the sum of `whole`."""
+        with self._explained():
+            dist.reduce_scatter_tensor(part, whole)
+
+    def all_gather_into_(self, whole: Tensor, part: Tensor) -> None:
+        """Fills `whole` with the `part` of every rank, which is as large on every rank."""
+        with self._explained():
+            dist.all_gather_into_tensor(whole, part)
+
+    def _explained(self) -> AbstractContextManager[None]:
+        """A context that turns a torn connection into a PeerLostError that says what to do."""
+        return nullcontext() if self.watch is None else self.watch.explaining()
+
+    def _group_of(self, tensor: Tensor) -> dist.ProcessGroup | None:
+        """What connects the devices that such tensors lie on: NCCL sends from a GPU alone."""
+        return self.control if tensor.device.type == "cpu" else None
 
     def reduce_sum(self, *values: float) -> list[float]:
         """The sum of each number over the ranks."""
@@ -151,8 +187,30 @@ class Ranks:
         if self.count == 1:
             return
         for tensor in tensors:
-            with _explain_lost_peer(), torch.no_grad():
-                dist.broadcast(tensor.data, src=0)
+            with self._explained(), torch.no_grad():
+                dist.broadcast(tensor.data, src=0, group=self._group_of(tensor))
+
+    def results_of(self, work: Callable[[], T]) -> list[T]:
+        """What `work` returns on every rank, by rank.
+
+        What it raises is raised on that rank, and PeerLostError with its words on the others.
+        """
+        if self.count == 1:
+            return [work()]
+        result: Any = None
+        reason = "it was stopped"
+        try:
+            result, reason = work(), ""
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            # Also after an error: the other ranks are waiting.
+            outcomes = self.all_gather((result, reason))
+        for rank, (_, reason) in enumerate(outcomes):
+            if reason:
+                raise PeerLostError(f"process {rank} cannot go on: {reason}")
+        return [value for value, _ in outcomes]
 
     def broadcast_object(self, make: Callable[[], T]) -> T:
         """What `make` returns on rank 0, which alone calls it; the others wait.
@@ -171,8 +229,8 @@ class Ranks:
             raise
         finally:
             # Also after an error: the other ranks are waiting.
-            with _explain_lost_peer():
-                dist.broadcast_object_list(message, src=0)
+            with self._explained():
+                dist.broadcast_object_list(message, src=0, group=self.control)
         if message[1] is not None:
             raise PeerLostError(f"process 0 cannot go on: {message[1]}")
         return message[0]
@@ -199,14 +257,46 @@ def process_group(device: torch.device) -> Iterator[Ranks]:
         return
     from accelerate import PartialState
 
-    with _explain_lost_peer():
-        state = PartialState(cpu=device.type == "cpu", timeout=TIMEOUT)
     try:
-        yield Ranks(state.process_index, state.num_processes, state.device, sharded)
+        state = PartialState(cpu=device.type == "cpu", timeout=TENSORS_TIMEOUT)
+        control, storage = _connection(), _connection()
+    except RuntimeError as error:
+        raise PeerLostError(advice(str(error).splitlines()[0])) from error
+    ranks = Ranks(
+        state.process_index,
+        state.num_processes,
+        state.device,
+        sharded,
+        control,
+        storage,
+    )
+    name = ranks.broadcast_object(lambda: f"scgrpo/{uuid.uuid4()}")
+    watch = PeerWatch(ranks.rank, ranks.count, name, sharded=sharded)
+    try:
+        yield replace(ranks, watch=watch)
+        watch.leave()
+        if not watch.lost:
+            # The store may lie with a process that would end first.
+            with watch.explaining():
+                dist.barrier(group=control)
+    except (PeerLostError, KeyboardInterrupt):
+        # The others know of it: they have lost the same one, or stop as well.
+        watch.leave()
+        raise
+    except BaseException as error:
+        watch.leave(f"{type(error).__name__}: {error}")
+        raise
     finally:
         # A sharded model that outlives the group can abort the process at its end.
         gc.collect()
         state.destroy_process_group()
+
+
+def _connection() -> dist.ProcessGroup:
+    """All ranks, connected by their CPUs."""
+    group = dist.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
+    assert isinstance(group, dist.ProcessGroup)
+    return group
 
 
 def _check_launch() -> bool:
@@ -236,16 +326,3 @@ def _check_launch() -> bool:
                 f"got --{variable.lower()} {value}, expected {expected}: {remedy}"
             )
     return True
-
-
-@contextmanager
-def _explain_lost_peer() -> Iterator[None]:
-    """Turns a torn connection into a PeerLostError that says what to do."""
-    try:
-        yield
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise PeerLostError(
-            "another process of this training ended, so this one ends too; its own message says "
-            f"why. Fix that, then continue with resume=true ({reason})"
-        ) from error

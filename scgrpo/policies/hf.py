@@ -110,6 +110,13 @@ class HFPolicy:
         """True: it samples with the very weights that are trained, and with their probabilities."""
         return True
 
+    @property
+    def failure(self) -> str:
+        """What broke the engine, which then samples nothing any more; empty if nothing did."""
+        if self._failure is None:
+            return ""
+        return f"{self._failure} ({type(self._failure).__name__})"
+
     def begin(
         self,
         messages: Sequence[Message],
@@ -199,8 +206,7 @@ class HFPolicy:
         if self._closed:
             reason = "it was closed"
             if self._failure:
-                kind = type(self._failure).__name__
-                reason = f"its engine broke: {self._failure} ({kind})"
+                reason = f"its engine broke: {self.failure}"
             raise PolicyClosed(
                 f"the policy gives no turns: {reason}"
             ) from self._failure
