@@ -81,7 +81,11 @@ def _copy(run: Path, source: Path, target: Path) -> None:
     from scgrpo.runs import checkpoints
     from scgrpo.training import checkpoint
 
-    only_for_training = (checkpoint.TRAINER, checkpoints.MANIFEST)
+    only_for_training = (
+        checkpoint.OPTIMIZER,
+        checkpoint.TRAINER,
+        checkpoints.MANIFEST,
+    )
     for file in source.iterdir():
         if file.name not in only_for_training:
             shutil.copy2(file, target / file.name)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
-import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import torch
 
 from envs.store import write_episodes
 from envs.types import Episode, Task
@@ -28,7 +28,7 @@ from scgrpo.distributed.sharding import full_parameters
 from scgrpo.engines import open_policy
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.preflight.positions import within_positions
-from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
+from scgrpo.rollouts import RolloutError, Rollouts, SharedRollouts, success_rate
 from scgrpo.runs.disk import disk_errors_explained
 from scgrpo.runs.log import (
     METRICS,
@@ -53,6 +53,7 @@ from scgrpo.training.causes import count_ungraded, describe_causes
 from scgrpo.training.collapse import CollapseMonitor
 from scgrpo.training.curriculum import LevelCurriculum
 from scgrpo.training.error_monitor import ErrorMonitor
+from scgrpo.training.interrupts import Interrupts
 from scgrpo.training.memory import memory_log, release_memory
 from scgrpo.training.open_model import open_model, teacher_of
 from scgrpo.training.optimizer import MasterAdamW
@@ -112,7 +113,10 @@ class TrainingLoop:
         self.run = run
         self.config = config
         self.ranks = ranks
-        self._rollouts = SharedRollouts(rollouts, ranks)
+        self._interrupts = Interrupts(
+            config.stop_grace_s, ranks.watch, agreed=ranks.count > 1
+        )
+        self._rollouts = SharedRollouts(rollouts, ranks, self._interrupts)
         self.rng = np.random.default_rng(config.seed)
         self.levels = LevelCurriculum(config.levels or rollouts.env.levels)
         self.model, self.tokenizer = open_model(start, config, ranks)
@@ -158,10 +162,6 @@ class TrainingLoop:
         importance_cap = config.engine.importance_cap
         if self.policy.shares_weights and not config.ahead:
             importance_cap = math.inf
-        writing_weights = nullcontext
-        if config.ahead:
-            assert isinstance(self.policy, HFPolicy)
-            writing_weights = self.policy.writing_weights
         return PolicyUpdate(
             model=self.model,
             chat=self.policy.chat,
@@ -176,8 +176,19 @@ class TrainingLoop:
             teacher=teacher_of(config, self.tokenizer),
             solution=_solution(config, rollouts),
             importance_cap=importance_cap,
-            writing_weights=writing_weights,
+            writing_weights=self._writing_weights,
         )
+
+    @contextmanager
+    def _writing_weights(self) -> Iterator[None]:
+        """Around the optimizer's step: from here to the step's end nothing can be saved."""
+        self.checkpoints.begin_step()
+        pausing: AbstractContextManager[None] = nullcontext()
+        if self.config.ahead:
+            assert isinstance(self.policy, HFPolicy)
+            pausing = self.policy.writing_weights()
+        with pausing:
+            yield
 
     @property
     def step(self) -> int:
@@ -191,14 +202,16 @@ class TrainingLoop:
         # First the policy: episodes that are still played end by it.
         self.policy.close()
         self._next_groups.close()
+        self.checkpoints.close()
 
     def learn(self, on_start: Callable[[], None] | None = None) -> None:
         """Steps until the configured number is reached.
 
         Rank 0 calls `on_start` once everything is open and training begins.
 
-        On Ctrl-C, and if training cannot go on, every finished step is saved first. Raises
-        TrainingError for a step without a verdict, and for a gradient that stays not finite.
+        On Ctrl-C and SIGTERM, and if training cannot go on, every finished step is saved first.
+        Raises TrainingError for a step without a verdict, for a gradient that stays not finite, and
+        for a GPU whose memory does not suffice.
         """
         total = self.config.max_steps
         is_main = self.ranks.is_main_process
@@ -217,6 +230,7 @@ class TrainingLoop:
             bar = stack.enter_context(progress(total, "training", shown=is_main))
             bar.advance(self.step)
 
+            stack.enter_context(self._interrupts)
             try:
                 self._validate(metrics)
                 while self.step < total:
@@ -229,21 +243,41 @@ class TrainingLoop:
                             with stage("checkpoint"):
                                 self.checkpoints.save()
                     self._validate(metrics)
-            except (KeyboardInterrupt, TrainingError, SandboxError, PeerLostError):
-                self._save_unsaved()
+                self.checkpoints.wait()
+            except (KeyboardInterrupt, RolloutError, TrainingError):
+                # All processes raise these at one place, unless one was stopped twice.
+                self._save_unsaved(agreed=not self._interrupts.gives_up)
                 raise
+            except (SandboxError, PeerLostError):
+                self._save_unsaved(agreed=self.ranks.count == 1)
+                raise
+            except torch.OutOfMemoryError as error:
+                # Its frames hold what filled the memory.
+                reason = str(error).splitlines()[0]
+                traceback.clear_frames(error.__traceback__)
+                self._save_unsaved(agreed=self.ranks.count == 1)
+                raise TrainingError(_out_of_memory(self.step + 1, reason)) from None
         if is_main and self.config.profile:
             stages = describe_stages(read_metrics(self.run / METRICS))
             logger.info("stages of a step:\n%s", stages)
 
-    def _save_unsaved(self) -> None:
-        """Saves the steps since the last save, before a failure passes on."""
-        # Parts of a sharded model lie with ranks that may be gone.
-        if self.step > self.checkpoints.saved and not self.ranks.sharded:
-            self.checkpoints.save()
-        if self.checkpoints.saved:
-            folder = self.checkpoints.saved_folder
-            logger.info("the last saved step is kept in %s", folder)
+    def _save_unsaved(self, *, agreed: bool) -> None:
+        """Saves the steps since the last save, before a failure passes on.
+
+        `agreed`: every process is here, so that the parts of a sharded model can be saved.
+        """
+        checkpoints = self.checkpoints
+        try:
+            checkpoints.wait()
+            can_save = agreed or not self.ranks.sharded
+            if checkpoints.saved < self.step and can_save and checkpoints.can_save:
+                checkpoints.save()
+                checkpoints.wait()
+        except PeerLostError as error:
+            # The failure itself is the better reason.
+            logger.warning("step %d is not saved: %s", self.step, error)
+        if checkpoints.saved:
+            logger.info("the last saved step is kept in %s", checkpoints.saved_folder)
 
     def _one_step(self, metrics: Metrics | None, bar: Progress) -> None:
         """Plays the step's groups, learns from them and logs it."""
@@ -263,7 +297,7 @@ class TrainingLoop:
             self._next_groups.begin(self._first_groups(step + 1))
 
         # Weights, level and metrics change as one: no interrupt may come between them.
-        with _without_interrupts():
+        with self._interrupts.held():
             update = self._update(step, groups.tasks, groups.episodes)
             log |= update.log
             log["level"] = float(self.levels.level)
@@ -451,33 +485,14 @@ class TrainingLoop:
             )
 
 
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Holds Ctrl-C back to the block's end, so that no weight is left half-way.
-
-    A second Ctrl-C is not held back.
-    """
-    # Python lets the main thread alone set and run signal handlers.
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    before = signal.getsignal(signal.SIGINT)
-    interrupted = False
-
-    def hold(*_: object) -> None:
-        nonlocal interrupted
-        interrupted = True
-        signal.signal(signal.SIGINT, before)
-        logger.info("stopping after this step's update; Ctrl-C again stops now")
-
-    signal.signal(signal.SIGINT, hold)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if interrupted:
-        raise KeyboardInterrupt
+def _out_of_memory(step: int, reason: str) -> str:
+    return (
+        f"step {step} does not fit into the GPU's memory: {reason}. Lower max_tokens_per_pack or "
+        "limits.episode_tokens, or set activation_checkpointing=true, lora.rank=16 or "
+        "optimizer=adamw_8bit, or share the model by `accelerate launch --use_fsdp --fsdp_version "
+        "2`; plan=true says what each takes. A run goes on with its own settings, so this wants a "
+        "new one: model=CHECKPOINT starts from the last saved step"
+    )
 
 
 def _solution(config: TrainConfig, rollouts: Rollouts) -> Solution | None:

@@ -68,7 +68,7 @@ class HashingFile(io.BufferedWriter):
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path, "wb"))
-        self._path = path
+        self.path = path
         self._hash = hashlib.sha256()
 
     def write(self, data: Any) -> int:
@@ -76,10 +76,14 @@ class HashingFile(io.BufferedWriter):
         self._hash.update(data)
         return super().write(data)
 
+    def hexdigest(self) -> str:
+        """The SHA-256 of what was written."""
+        return self._hash.hexdigest()
+
     def check(self) -> None:
         """Raises ReadBackError unless the closed file holds what was written."""
-        if _sha256(self._path) != self._hash.digest():
-            raise ReadBackError(_message(self._path, "differs from what was written"))
+        if _sha256(self.path) != self._hash.digest():
+            raise ReadBackError(_message(self.path, "differs from what was written"))
 
 
 def check_copy(file: Path, copy: Path) -> None:

@@ -48,14 +48,8 @@ def workplace(tmp_path_factory):
     model, tokenizer = load_model(run / "warm_start")
     optimizer = MasterAdamW(model.parameters(), lr=1e-3)
     model.get_input_embeddings().weight.data.add_(0.01)
-    checkpoint.save(
-        run / "checkpoints",
-        3,
-        model=model,
-        tokenizer=tokenizer,
-        optimizer=optimizer.state_dict(),
-        state={},
-    )
+    content = checkpoint.Content(3, model, tokenizer, optimizer.state_parts(), {})
+    checkpoint.save(run / "checkpoints", content)
     lines = [{"step": 1, "level": 0}, {"step": 2, "level": 1}, {"step": 3, "level": 2}]
     (run / "metrics.jsonl").write_text(
         "".join(json.dumps(line) + "\n" for line in lines)

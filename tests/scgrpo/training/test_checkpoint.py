@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import pickle
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from scgrpo.models import read_back
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 from scgrpo.runs import checkpoints
 from scgrpo.runs.checkpoints import CheckpointError, latest
 from scgrpo.runs.disk import DiskError
 from scgrpo.training import checkpoint
-from scgrpo.training.checkpoint import load_into
+from scgrpo.training.checkpoint import Content, load_into
+from scgrpo.training.optimizer import MasterAdamW
 
 
 class Training:
@@ -26,29 +30,26 @@ class Training:
 
     def __init__(self, folder: Path) -> None:
         self.model, self.tokenizer = load_model(folder)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
+        self.optimizer = MasterAdamW(self.model.parameters(), lr=1e-3)
         self.rng = np.random.default_rng(0)
 
     def step(self) -> None:
         ids = torch.from_numpy(self.rng.integers(3, 90, (2, 8)))
         self.model(input_ids=ids, labels=ids).loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        self.optimizer.step(lr=1e-3, max_norm=1.0)
 
-    def save(self, folder: Path, step: int, keep: int | None = None) -> Path:
-        state = {"random": checkpoint.random_state(self.rng), "level": 2}
-        return checkpoint.save(
-            folder,
-            step,
-            model=self.model,
-            tokenizer=self.tokenizer,
-            optimizer=self.optimizer.state_dict(),
-            state=state,
-            keep=keep,
+    def content(self, step: int, **state: Any) -> Content:
+        return Content(
+            step, self.model, self.tokenizer, self.optimizer.state_parts(), state
         )
 
+    def save(self, folder: Path, step: int, keep: int | None = None) -> Path:
+        random = checkpoint.random_state(self.rng)
+        content = self.content(step, random=random, level=2)
+        return checkpoint.save(folder, content, keep=keep)
+
     def restore(self, path: Path) -> dict[str, Any]:
-        state = load_into(path, self.model, self.optimizer)
+        state = load_into(path, self.optimizer)
         checkpoint.restore_random_state(state["random"], self.rng)
         return state
 
@@ -94,7 +95,7 @@ def test_a_lora_checkpoint_holds_the_adapter_and_restores_it(
             training.model, LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
         )
         weights = [p for p in training.model.parameters() if p.requires_grad]
-        training.optimizer = torch.optim.AdamW(weights, lr=1e-2)
+        training.optimizer = MasterAdamW(weights, lr=1e-2)
         return training
 
     first = adapted()
@@ -145,7 +146,7 @@ def test_latest_skips_a_damaged_checkpoint_and_says_so(
         assert latest(tmp_path) == good
     assert "step-000002" in caplog.text
     with pytest.raises(CheckpointError, match="step-000002"):
-        load_into(bad, training.model, training.optimizer)
+        checkpoints.verify(bad)
 
 
 def test_a_folder_without_checkpoints_has_no_latest(tmp_path: Path) -> None:
@@ -208,21 +209,16 @@ def test_state_that_only_pickled_code_could_restore_is_refused(
 ) -> None:
     training = Training(tiny)
     with pytest.raises(ValueError, match=r"state\['rng'\]: got a Generator"):
-        checkpoint.save(
-            tmp_path,
-            1,
-            model=training.model,
-            tokenizer=training.tokenizer,
-            optimizer=training.optimizer.state_dict(),
-            state={"rng": training.rng},
-        )
+        checkpoint.save(tmp_path, training.content(1, rng=training.rng))
     assert latest(tmp_path) is None
 
 
 def test_the_manifest_names_every_file(tiny: Path, tmp_path: Path) -> None:
     path = Training(tiny).save(tmp_path, 7)
     manifest = json.loads((path / "manifest.json").read_text())
-    assert {*manifest, "manifest.json"} == {file.name for file in path.iterdir()}
+    files = {str(p.relative_to(path)) for p in path.rglob("*") if p.is_file()}
+    assert {*manifest, "manifest.json"} == files
+    assert {"optimizer/.metadata", "optimizer/__0_0.distcp", "trainer.pt"} <= files
     assert checkpoints.step_of(path) == 7
 
 
@@ -238,7 +234,9 @@ def spoil(path: Path, damage: str) -> None:
         file.write(bytes([byte ^ 1]))
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "trainer.pt"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "trainer.pt", "optimizer/__0_0.distcp"]
+)
 @pytest.mark.parametrize("damage", ["torn", "changed"])
 def test_a_save_that_the_disk_spoils_is_noticed_and_costs_nothing(
     damage: str, name: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -247,14 +245,22 @@ def test_a_save_that_the_disk_spoils_is_noticed_and_costs_nothing(
     training = Training(tiny)
     training.step()
     good = training.save(tmp_path, 1)
-    torch_save = torch.save
+    sha256 = read_back._sha256
 
-    def spoils(content: Any, file: Any) -> None:
-        torch_save(content, file)
-        file.flush()
-        spoil(Path(file.name).with_name(name), damage)
+    def spoils(file: Path) -> bytes:
+        if str(file).endswith(name):
+            spoil(file, damage)
+        return sha256(file)
 
-    monkeypatch.setattr(torch, "save", spoils)
+    check = checkpoint.check_weights
+
+    def spoils_weights(folder: Path, *model: Any) -> None:
+        if name == "model.safetensors":
+            spoil(folder / name, damage)
+        check(folder, *model)
+
+    monkeypatch.setattr(read_back, "_sha256", spoils)
+    monkeypatch.setattr(checkpoint, "check_weights", spoils_weights)
     with pytest.raises(DiskError, match=r"step-000002.*: read back at once, it"):
         training.save(tmp_path, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
@@ -262,3 +268,46 @@ def test_a_save_that_the_disk_spoils_is_noticed_and_costs_nothing(
     monkeypatch.undo()
     training.save(tmp_path, 2)
     assert latest(tmp_path) == tmp_path / "step-000002"
+
+
+def test_an_index_that_would_run_code_is_refused(tiny: Path, tmp_path: Path) -> None:
+    training = Training(tiny)
+    training.step()
+    path = training.save(tmp_path / "checkpoints", 1)
+    for attack in (
+        os.system,
+        type("Call", (), {"__reduce__": lambda self: (os.system, ("true",))})(),
+    ):
+        (path / "optimizer" / ".metadata").write_bytes(pickle.dumps(attack))
+        with pytest.raises(CheckpointError, match="asks for posix.system"):
+            load_into(path, training.optimizer)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_named(
+    tiny: Path, tmp_path: Path
+) -> None:
+    training = Training(tiny)
+    path = training.save(tmp_path, 1)
+    shutil.rmtree(path / "optimizer")
+    with pytest.raises(CheckpointError, match="earlier version.*model=.*step-000001"):
+        load_into(path, training.optimizer)
+    (path / "trainer.pt").write_bytes(b"torn")
+    with pytest.raises(CheckpointError, match="trainer.pt cannot be read"):
+        load_into(path, training.optimizer)
+
+
+def test_a_snapshot_keeps_what_was_there_when_it_was_taken(
+    tiny: Path, tmp_path: Path
+) -> None:
+    training = Training(tiny)
+    training.step()
+    expected = {k: v.clone() for k, v in training.model.state_dict().items()}
+    content = checkpoint.snapshot(training.content(1), torch.float32)
+    training.step()
+    path = checkpoint.save(tmp_path, content)
+    other = Training(tiny)
+    load_into(path, other.optimizer)
+    loaded = load_model(path)[0].state_dict()
+    for name, value in expected.items():
+        assert torch.equal(other.model.state_dict()[name], value), name
+        assert torch.equal(loaded[name], value), name
