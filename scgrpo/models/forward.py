@@ -23,6 +23,7 @@ from scgrpo.models.packing import (
     TokenIds,
     action_ids,
     ids_to_read,
+    pack_cost,
     pack_rows,
     prompt_ids,
 )
@@ -250,14 +251,18 @@ class BatchForward:
     ) -> list[tuple[TokenIds, list[int]]]:
         """This rank's rows among those with a prompt, as they go through the model together.
 
-        If the model is sharded, a rank with fewer packs than another gets some without rows.
+        If the model is sharded, a rank with fewer packs than another gets some without rows, and
+        the ranks make their largest passes at the same time.
         """
         local: dict[int, TokenIds] = {}
         for row, prompt in prompts.items():
             if row in self.local_rows:
                 local[row] = prompt
 
-        return self._even_packs(self._packed_rows(local))
+        packs = self._packed_rows(local)
+        if self._ranks.sharded:
+            packs.sort(key=lambda pack: self._pack_cost(*pack), reverse=True)
+        return self._even_packs(packs)
 
     def _even_packs(
         self, packs: list[tuple[TokenIds, list[int]]]
@@ -395,6 +400,15 @@ class BatchForward:
             tokens += len(ids)
         return tokens
 
+    def _pack_cost(self, prompt: TokenIds, rows: Sequence[int]) -> float:
+        lengths = [len(ids_to_read(self.episodes[row])[0]) for row in rows]
+        return pack_cost(
+            len(prompt),
+            lengths,
+            self.model.config.get_text_config().hidden_size,
+            shares_prompts=self._shares_prompts,
+        )
+
     def _student_states(self, rows: Sequence[int]) -> dict[int, Tensor]:
         """States (a, D) of the unconditioned pass, row by row, without a graph."""
         states: dict[int, Tensor] = {}
@@ -444,12 +458,8 @@ class BatchForward:
         for rows in (_true_places(~is_uniform), _true_places(is_uniform)):
             prompts = self._prompts(rows)
             packs = self._packed_rows(prompts)
-            sizes: list[int] = []
-            for _, of_pack in packs:
-                tokens = self.batch.real[of_pack].sum()
-                sizes.append(int(tokens))
-
-            owners = self._ranks.assign(sizes)
+            costs = [self._pack_cost(*pack) for pack in packs]
+            owners = self._ranks.assign(costs)
             for (_, of_pack), owner in zip(packs, owners, strict=True):
                 if owner == self._ranks.rank:
                     local.update(of_pack)

@@ -11,6 +11,7 @@ __all__ = [
     "action_ids",
     "completion_ids",
     "ids_to_read",
+    "pack_cost",
     "pack_rows",
     "prompt_ids",
 ]
@@ -83,3 +84,20 @@ def pack_rows(
         open_packs[prompt] = (rows, tokens + size)
 
     return packs
+
+
+def pack_cost(
+    prompt: int, completions: Sequence[int], width: int, *, shares_prompts: bool = True
+) -> float:
+    """What a pass over a pack costs, in tokens of a short row. `width` is that of the states.
+
+    `prompt` and `completions` are numbers of tokens. A decoder layer multiplies a token with about
+    12 width**2 weights, and with 2 width values of each token that it sees: a pair costs
+    1 / (6 width) of a token.
+    """
+    copies = 1 if shares_prompts else len(completions)
+    tokens = copies * prompt + sum(completions)
+    pairs = copies * prompt**2 / 2
+    for length in completions:
+        pairs += length * prompt + length**2 / 2
+    return tokens + pairs / (6 * width)

@@ -135,7 +135,10 @@ class _Logprobs(torch.autograd.Function):
         """Gradients in the order of `forward`'s arguments."""
         states, targets, *weights = ctx.saved_tensors
         states_grad = torch.empty_like(states)
-        weight_grads = [torch.zeros_like(weight) for weight in weights]
+        # In fp32: a sum of many chunks in bf16 would be rounded at each.
+        weight_grads = [
+            torch.zeros_like(weight, dtype=torch.float32) for weight in weights
+        ]
 
         chunks = zip(
             states.split(CHUNK),
@@ -156,6 +159,9 @@ class _Logprobs(torch.autograd.Function):
             for total, by_weight in zip(weight_grads, by_weights, strict=True):
                 total += by_weight
 
+        # Rounded once, one after the other.
+        for i, weight in enumerate(weights):
+            weight_grads[i] = weight_grads[i].to(weight.dtype)
         return None, None, states_grad, None, *weight_grads
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from envs.types import Episode, Segment, Stop, Task, Verdict
-from scgrpo.models.packing import completion_ids, ids_to_read, pack_rows
+from scgrpo.models.packing import completion_ids, ids_to_read, pack_cost, pack_rows
 
 TASK = Task("train/0/0", "train", 0, "f", "?")
 PROMPT = Segment("prompt", "?", (1, 2))
@@ -40,6 +42,16 @@ def test_packs_are_filled_by_what_is_read():
     # A prompt of two and two turns of two tokens.
     assert pack_rows(rows, prompts, 6) == [((1, 2), [0, 1])]
     assert pack_rows(rows, prompts, 5) == [((1, 2), [0]), ((1, 2), [1])]
+
+
+def test_a_pack_costs_its_tokens_and_the_pairs_that_see_each_other():
+    # 10 + 4 + 2 tokens; 50 pairs of the prompt, 4 * 10 + 8 and 2 * 10 + 2 of the rows.
+    assert pack_cost(10, [4, 2], width=5) == pytest.approx(16 + 120 / 30)
+    # Read twice: 20 + 6 tokens and 100 + 70 pairs.
+    plain = pack_cost(10, [4, 2], width=5, shares_prompts=False)
+    assert plain == pytest.approx(26 + 170 / 30)
+    # A row of 12,288 tokens costs more than sixteen of 1,000, with fewer tokens in all.
+    assert pack_cost(0, [12_288], 2048) > pack_cost(0, [1000] * 16, 2048)
 
 
 def env_of(count: int) -> Segment:

@@ -49,6 +49,28 @@ def test_log_probabilities_entropies_and_gradients_are_the_naive_ones(chunk: int
     assert not entropy.requires_grad
 
 
+def test_in_bfloat16_many_chunks_round_the_heads_gradient_no_more_than_one(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    torch.manual_seed(0)
+    head, states = nn.Linear(D, V, bias=False).bfloat16(), torch.randn(192, D)
+    targets = torch.randint(0, V, (192,))
+    gaps: list[float] = []
+    for rows in (192, 4):
+        monkeypatch.setattr(scoring, "CHUNK", rows)
+        token_scores(head, states.bfloat16(), targets)[0].sum().backward()
+        rounded, head.weight.grad = head.weight.grad, None
+        exact = nn.Linear(D, V, bias=False)
+        exact.weight.data.copy_(head.weight)
+        token_scores(exact, states.bfloat16().float(), targets)[0].sum().backward()
+        assert rounded is not None
+        assert exact.weight.grad is not None
+        gap = (rounded.float() - exact.weight.grad).norm() / exact.weight.grad.norm()
+        gaps.append(float(gap))
+    # Added up in bf16 it was three times as far off.
+    assert gaps[1] < 1.5 * gaps[0]
+
+
 def test_known_scores_are_handed_on_with_the_gradient_of_computed_ones(chunk: int):
     head, states, targets = inputs()
     mine, weight = states.clone().requires_grad_(), torch.linspace(-1, 2, A)
