@@ -19,6 +19,7 @@ from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of
 from scgrpo.distributed.ranks import Ranks, process_group
 from scgrpo.loop import TrainingLoop
+from scgrpo.models.sources.folders import is_model, resolve_model
 from scgrpo.preflight.gaps import log_gap
 from scgrpo.preflight.run import check_run
 from scgrpo.preflight.start import check_trainable
@@ -34,8 +35,9 @@ from scgrpo.runs.folders import (
 )
 from scgrpo.runs.lock import only_writer
 from scgrpo.settings import parse as settings
+from scgrpo.training.interrupts import Interrupts
 from scgrpo.training.optimizer import adam_of
-from scgrpo.training.run_start import keep_start, saved_start
+from scgrpo.training.run_start import keep_start, saved_start, warm_start_cache
 from scgrpo.warm_start.starting_weights import StartingWeights, starting_weights
 
 __all__ = ["train"]
@@ -60,7 +62,11 @@ def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
         raise ValueError("plan=true starts no run")
     # A wrong algorithm is refused before anything is loaded or opened.
     algorithm_of(config)
-    with process_group(device_of(config)) as ranks, ExitStack() as held:
+    with (
+        process_group(device_of(config)) as ranks,
+        Interrupts(config.stop_grace_s, ranks.watch),
+        ExitStack() as held,
+    ):
         if not config.resume:
             # What is missing or cannot work is refused before a sandbox or a folder is made.
             ranks.broadcast_object(lambda: check_run(config, processes=ranks.count))
@@ -110,11 +116,11 @@ def _train_new(config: TrainConfig, ranks: Ranks) -> Path:
     """Trains a new run, whose folder is there once nothing can refuse it any more."""
     with ExitStack() as stack:
         with _interrupts_explained(NO_RUN):
-            rollouts = stack.enter_context(_open_rollouts(config))
+            rollouts = stack.enter_context(_open_rollouts(config, ranks))
             starting, start = ranks.broadcast_object(
                 lambda: _start(config, rollouts, ranks, stack)
             )
-            run, weights = starting.path, start.folder
+            run, weights = starting.path, _on_this_machine(start.folder, config, ranks)
             # An engine of its own reads its weights from the run's folder.
             needs_folder = config.engine.kind != "hf"
             if needs_folder:
@@ -124,22 +130,25 @@ def _train_new(config: TrainConfig, ranks: Ranks) -> Path:
             )
             if not needs_folder:
                 ranks.broadcast_object(lambda: _open(starting, config, start))
+            _check_shared(run, ranks)
         try:
             loop.learn(on_start=starting.begin)
         except KeyboardInterrupt as error:
             is_lost = ranks.is_main_process and not starting.has_begun
             message = NO_RUN if is_lost else _how_to_continue(run)
-            raise KeyboardInterrupt(message) from error
+            raise type(error)(message) from error
     return run
 
 
 def _train_on(run: Path, config: TrainConfig, start: Path | None, ranks: Ranks) -> Path:
     """Trains on in a run that has begun; without a saved `start` from the model's weights."""
     with _interrupts_explained(_how_to_continue(run)), ExitStack() as stack:
-        rollouts = stack.enter_context(_open_rollouts(config))
+        rollouts = stack.enter_context(_open_rollouts(config, ranks))
         _log_run(run, ranks)
         if start is None:
             start = ranks.broadcast_object(lambda: _start_again(run, config, rollouts))
+        _check_shared(run, ranks)
+        start = _on_this_machine(start, config, ranks)
         loop = stack.enter_context(_open_loop(run, config, rollouts, start, ranks))
         loop.learn()
     return run
@@ -147,11 +156,11 @@ def _train_on(run: Path, config: TrainConfig, start: Path | None, ranks: Ranks) 
 
 @contextmanager
 def _interrupts_explained(message: str) -> Iterator[None]:
-    """Gives Ctrl-C in the block the message that the command ends with."""
+    """Gives Ctrl-C and SIGTERM in the block the message that the command ends with."""
     try:
         yield
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(message) from error
+        raise type(error)(message) from error
 
 
 def _how_to_continue(run: Path) -> str:
@@ -162,9 +171,13 @@ def _how_to_continue(run: Path) -> str:
 
 
 @contextmanager
-def _open_rollouts(config: TrainConfig) -> Iterator[Rollouts]:
+def _open_rollouts(config: TrainConfig, ranks: Ranks) -> Iterator[Rollouts]:
     """The environment to train on. Raises ValueError if it lacks `train` or one of the levels."""
-    with Rollouts(config.env, config.limits, sandbox=config.sandbox) as rollouts:
+    sandbox = config.sandbox
+    if sandbox.size:
+        # The processes share the engines, so they share their sandboxes too.
+        sandbox = replace(sandbox, size=-(-sandbox.size // ranks.count))
+    with Rollouts(config.env, config.limits, sandbox=sandbox) as rollouts:
         check_trainable(rollouts.env, config.levels, config.env)
         yield rollouts
 
@@ -183,6 +196,42 @@ def _start(
     start = starting_weights(config, rollouts)
     log_gap(config, start.folder, rollouts.env)
     return starting, start
+
+
+def _on_this_machine(folder: Path, config: TrainConfig, ranks: Ranks) -> Path:
+    """The starting weights that rank 0 chose, as this machine has them.
+
+    A model of the hub is fetched by each machine that lacks it. Raises ValueError (PeerLostError on
+    the other ranks) if weights were made on rank 0's machine and lie on no shared disk.
+    """
+
+    def own() -> Path:
+        if is_model(folder):
+            return folder
+        is_warm = folder.parent == warm_start_cache()
+        local = None if is_warm else resolve_model(config.model)
+        # A snapshot of the hub is named by its commit.
+        if local is None or local.name != folder.name:
+            raise ValueError(
+                f"{folder} is not on the machine of process {ranks.rank}: put it, and "
+                "SCGRPO_CACHE, on a disk that all machines share"
+            )
+        return local
+
+    return ranks.results_of(own)[ranks.rank]
+
+
+def _check_shared(run: Path, ranks: Ranks) -> None:
+    """Raises ValueError, and PeerLostError on the other ranks, for a run that some cannot see."""
+
+    def check() -> None:
+        if not run.is_dir():
+            raise ValueError(
+                f"{run} is not on the machine of process {ranks.rank}: runs=FOLDER must lie on a "
+                "disk that all machines share"
+            )
+
+    ranks.results_of(check)
 
 
 def _open(starting: StartingRun, config: TrainConfig, start: StartingWeights) -> None:

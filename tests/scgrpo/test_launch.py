@@ -10,9 +10,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sandboxes import SandboxConfig
+from scgrpo import launch
+from scgrpo.config import TrainConfig
+from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
 from scgrpo.loop import TrainingLoop
 from scgrpo.models.tiny import make_tiny
 from scgrpo.rollouts import Rollouts
@@ -223,3 +228,42 @@ def wait_for(condition, process: subprocess.Popen[str]) -> None:
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_weights_that_another_machine_has_are_fetched_or_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    mine = make_tiny(tmp_path / "mine" / "0a1b2c", hidden=16, layers=1, heads=2)
+    monkeypatch.setattr(launch, "resolve_model", lambda _: mine)
+    config = TrainConfig(model="some/model")
+    assert launch._on_this_machine(mine, config, SINGLE_PROCESS) == mine
+    # The same commit of the hub in another machine's cache.
+    theirs = tmp_path / "theirs" / "0a1b2c"
+    assert launch._on_this_machine(theirs, config, SINGLE_PROCESS) == mine
+    with pytest.raises(ValueError, match="other is not on the machine of process 0"):
+        launch._on_this_machine(tmp_path / "other", config, SINGLE_PROCESS)
+    warm = launch.warm_start_cache() / "0a1b2c"
+    with pytest.raises(ValueError, match="SCGRPO_CACHE, on a disk that all machines"):
+        launch._on_this_machine(warm, config, SINGLE_PROCESS)
+
+
+def test_a_run_that_a_machine_cannot_see_is_refused(tmp_path: Path):
+    launch._check_shared(tmp_path, SINGLE_PROCESS)
+    with pytest.raises(ValueError, match=r"runs=FOLDER must lie on a disk"):
+        launch._check_shared(tmp_path / "elsewhere", SINGLE_PROCESS)
+
+
+def test_processes_share_the_sandboxes(monkeypatch: pytest.MonkeyPatch):
+    sizes: list[int] = []
+
+    class Opened(Rollouts):
+        def __init__(self, *args: Any, sandbox: SandboxConfig, **options: Any) -> None:
+            sizes.append(sandbox.size)
+            super().__init__(*args, sandbox=sandbox, **options)
+
+    monkeypatch.setattr(launch, "Rollouts", Opened)
+    for size in (7, 0):
+        config = TrainConfig(env="toy_guess", sandbox=SandboxConfig(size=size))
+        with launch._open_rollouts(config, Ranks(0, 3)):
+            pass
+    assert sizes == [3, 0]
