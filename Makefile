@@ -9,7 +9,7 @@ TRAIN ?= levels=0 credit.alpha_div=0
 EVAL ?= --tasks 40 --rollouts 1
 WORKERS ?= 2
 
-.PHONY: train report test test-all test-interop test-vllm check bench soak doctor setup
+.PHONY: train report test test-all test-interop test-vllm check bench gpu-check soak doctor setup
 .DEFAULT_GOAL := test
 
 setup: $(READY)
@@ -48,6 +48,10 @@ check: $(READY)
 
 bench: $(READY)
 	scripts/with_engine $(RUN) -m benchmarks $(ARGS)
+
+# For one CUDA GPU; ARGS=--tiny is a dry run without.
+gpu-check: $(READY)
+	$(RUN) scripts/gpu_check $(ARGS)
 
 soak: $(READY)
 	scripts/with_engine $(RUN) -m sandboxes.soak $(ARGS)

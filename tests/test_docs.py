@@ -46,6 +46,7 @@ ELSEWHERE = {
     r".*openenv:http": "make test-interop",
     r"scgrpo compare (logs|job|samples|table)": "tests/evals/comparison/test_formats.py",
     r"(openenv validate|vf-validate|vf-eval|docker (build|run)) ": "make test-interop",
+    r"make gpu-check": "tests/scripts/test_gpu_check.py",
     r"\. \.venv/bin/activate": "made by `make setup`",
     r"docker compose up ": "tests/sandboxes/test_compose.py",
     r"\.venv/bin/python -m pytest ": "this suite",
