@@ -359,7 +359,9 @@ def _sample(logits: Tensor, draws: Tensor, *, greedy: bool) -> tuple[Tensor, Ten
     else:
         # Not normalised: the draw is scaled to the total mass instead.
         cdf = mass.cumsum(dim=-1)
-        uniform = draws.to(cdf.dtype).unsqueeze(1)
+        # A draw just under 1 is rounded to 1, which is no token's: each has mass above it.
+        below_one = 1.0 - torch.finfo(cdf.dtype).eps / 2
+        uniform = draws.to(cdf.dtype).clamp(max=below_one).unsqueeze(1)
         thresholds = uniform * cdf[:, -1:]
         chosen = torch.searchsorted(cdf, thresholds, right=True)
         # Rounding can put a threshold at the total mass itself.
