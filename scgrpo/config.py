@@ -25,6 +25,9 @@ __all__ = [
     "main",
 ]
 
+MAX_THREADS = 1024
+"""Threads that wait for tokens cost little; this many play a step of 128 groups of 8."""
+
 
 @dataclass(frozen=True)
 class WarmStartConfig:
@@ -83,31 +86,83 @@ class LoraConfig:
 class EngineConfig:
     """What samples the episodes.
 
-    vLLM's, and those of `ahead=1`, are corrected by truncated importance sampling.
+    vLLM's, and those of `ahead`, are corrected by truncated importance sampling.
 
     | field | meaning |
     |---|---|
-    | kind | `hf`: the model itself; `vllm`: vLLM in this process; `vllm_server`: one at base_url |
-    | base_url | of the server, up to `/v1`; see docs/vllm.md for how to start it |
+    | kind | `hf`: the model itself; `vllm`: vLLM in this process; `vllm_server`: vLLM's servers |
+    | servers | addresses of servers, up to `/v1`; see docs/vllm.md for how to start them |
+    | place | the run starts servers itself: `apart`, on GPUs that no process of it trains on, or |
+    | | `colocated`, one beside each process on its GPU, which sleeps while a step learns |
+    | count | how many are started apart |
+    | python | the interpreter that has vLLM, for started servers; empty: the run's own |
+    | start_s | longest wait for a started server |
     | options | arguments of vLLM's engine, such as engine.options.gpu_memory_utilization=0.4 |
     | importance_cap | a token is scaled by its probability in the update over the one that it was |
     | | sampled with, up to this |
+    | handover | how servers get the weights: `disk`, files that they read; from memory by vLLM's |
+    | | weight transfer over `nccl`, `ipc` (on the same GPU) or `gloo` (on CPUs) |
+    | handover_folder | where those lie, such as /dev/shm/run; empty: in the run's folder |
+    | stall_s | a server that sends nothing for any turn in this time is lost; no turn is too long |
+    | tries | how often a turn may fail without getting on, before its episode errors |
+    | sleep | servers free their memory while a step learns: they need --enable-sleep-mode |
     """
 
     kind: Literal["hf", "vllm", "vllm_server"] = "hf"
-    base_url: str = ""
+    servers: tuple[str, ...] = ()
+    place: Literal["", "apart", "colocated"] = ""
+    count: int = 1
+    python: str = ""
+    start_s: float = 1800.0
     options: Mapping[str, Any] = field(default_factory=dict)
     importance_cap: float = 2.0
+    handover: Literal["disk", "nccl", "ipc", "gloo"] = "disk"
+    handover_folder: str = ""
+    stall_s: float = 120.0
+    tries: int = 4
+    sleep: bool = False
 
     def __post_init__(self) -> None:
-        if (self.kind == "vllm_server") != bool(self.base_url):
+        if (self.kind == "vllm_server") != bool(self.servers or self.place):
             raise ValueError(
-                f"engine.base_url and engine.kind=vllm_server belong together, got "
-                f"{self.base_url!r} and {self.kind}"
+                "engine.kind=vllm_server belongs together with engine.servers or engine.place, got "
+                f"{self.kind}, {list(self.servers)} and {self.place!r}"
             )
-        if self.options and self.kind != "vllm":
-            raise ValueError(f"engine.options are vLLM's, got engine.kind={self.kind}")
-        _check_positive(**{"engine.importance_cap": self.importance_cap})
+        if self.servers and self.place:
+            raise ValueError(
+                f"engine.place={self.place} starts servers itself, got engine.servers="
+                f"{list(self.servers)} too"
+            )
+        if len(set(self.servers)) < len(self.servers):
+            raise ValueError(
+                f"engine.servers names one twice, got {list(self.servers)}"
+            )
+        if self.options and self.kind != "vllm" and not self.place:
+            raise ValueError(
+                "engine.options are for an engine that the run starts: engine.kind=vllm or "
+                f"engine.place, got engine.kind={self.kind}"
+            )
+        if self.handover != "disk" and self.kind != "vllm_server":
+            raise ValueError(
+                f"engine.handover={self.handover} is for servers, got engine.kind={self.kind}"
+            )
+        if self.sleep and self.kind == "hf":
+            raise ValueError(
+                "engine.sleep is for vLLM: engine.kind=hf always frees its cache"
+            )
+        _check_at_least(1, **{"engine.tries": self.tries, "engine.count": self.count})
+        _check_positive(
+            **{
+                "engine.importance_cap": self.importance_cap,
+                "engine.stall_s": self.stall_s,
+                "engine.start_s": self.start_s,
+            }
+        )
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether engines free their memory while a step learns."""
+        return self.sleep or self.place == "colocated"
 
 
 @dataclass(frozen=True)
@@ -146,8 +201,8 @@ class TrainConfig:
     | max_steps | optimizer steps |
     | tasks_per_step | tasks in a step; each makes one group |
     | group_size | episodes of each task |
-    | ahead | 1 plays the next step's first groups while a step learns: of weights up to one |
-    | | version old, corrected by importance weights, and at the level from before the step; |
+    | ahead | so many next steps' first groups are played while a step learns: of weights up to |
+    | | that many versions old, corrected by importance weights, and at the level from before; |
     | | 0 plays them after it |
     | optimizer | `adamw`: moments in fp32; `adamw_8bit`: in 8 bits, by bitsandbytes |
     | lr | peak learning rate, after a linear warm-up |
@@ -166,6 +221,8 @@ class TrainConfig:
     | validation | evaluation during training |
     | lora | low-rank adapters |
     | sandbox | where untrusted code runs |
+    | rollout_threads | episodes that a process plays at once; 0: all of its part of a step, up to |
+    | | 1,024 |
     | device | `auto` takes a GPU if there is one |
     | dtype | of the forward pass; `auto` is bfloat16 if the processor has it |
     | runs | folder that holds the runs |
@@ -207,6 +264,7 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    rollout_threads: int = 0
     device: str = "auto"
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     runs: Path = Path("runs")
@@ -235,21 +293,36 @@ class TrainConfig:
             raise ValueError(
                 f"group_size must be at least 2, to compare episodes, got {self.group_size}"
             )
+        _check_at_least(0, rollout_threads=self.rollout_threads, ahead=self.ahead)
         _check_positive(
             lr=self.lr,
             max_grad_norm=self.max_grad_norm,
             stop_grace_s=self.stop_grace_s,
         )
-        if self.ahead not in (0, 1):
+        if self.lora.rank and self.engine.handover != "disk":
             raise ValueError(
-                f"ahead must be 0, or 1 to play one step ahead, got {self.ahead}"
+                f"adapters are handed over as files: got engine.handover={self.engine.handover} "
+                f"and lora.rank={self.lora.rank}, expected disk"
             )
-        if self.ahead and self.engine.kind != "hf":
-            raise ValueError(f"ahead=1 needs engine.kind=hf, got {self.engine.kind}")
+        if self.ahead and self.engine.sleeps:
+            raise ValueError(
+                "engine.sleep=true and engine.place=colocated need ahead=0, got "
+                f"{self.ahead}: engines that sample while a step learns cannot sleep then"
+            )
         if self.ahead and self.profile:
             raise ValueError(
                 "profile=true needs ahead=0: stages at the same time have no times of their own"
             )
+
+    @property
+    def shown_reference(self) -> ReferenceLimits:
+        """How much of a reference is shown for episodes as long as these."""
+        return self.reference.for_episodes(self.limits.episode_tokens)
+
+    def threads(self, processes: int = 1) -> int:
+        """Episodes that each of `processes` plays at once."""
+        episodes = self.tasks_per_step * self.group_size
+        return self.rollout_threads or min(MAX_THREADS, -(-episodes // processes))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

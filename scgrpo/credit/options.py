@@ -5,7 +5,7 @@ STATED: the paper (arXiv:2606.18810) says it. CHOSEN: the paper is silent and th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 __all__ = [
@@ -48,6 +48,10 @@ EVIDENCE_CONTROLS = ("unsigned", "entropy")
 """Controls that replace what the weight is made of."""
 REFERENCE_CONTROLS = ("wrong_ref", "no_ref")
 """Controls that replace what the teacher is shown."""
+
+
+PROMPT_TOKENS = 128
+"""Of an episode, that a reference does not repeat: its prompt."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,9 @@ class CreditOptions:
 class ReferenceLimits:
     """How much of a reference episode the teacher is shown.
 
+    Of long episodes a default of tokens or input_tokens means more: all but 128 of
+    limits.episode_tokens, and twice those.
+
     | field | meaning |
     |---|---|
     | tokens | most tokens that guide and reference add to the teacher's prompt |
@@ -144,6 +151,18 @@ class ReferenceLimits:
     tokens: int = 512
     observation_chars: int = 400
     input_tokens: int = 4096
+
+    def for_episodes(self, episode_tokens: int) -> ReferenceLimits:
+        """The limits for episodes of at most that many tokens: what is left at a default grows.
+
+        Otherwise long episodes would lose their references, and weights be 1 everywhere.
+        """
+        tokens, input_tokens = self.tokens, self.input_tokens
+        if tokens == ReferenceLimits.tokens:
+            tokens = max(tokens, episode_tokens - PROMPT_TOKENS)
+        if input_tokens == ReferenceLimits.input_tokens:
+            input_tokens = max(input_tokens, 2 * episode_tokens)
+        return replace(self, tokens=tokens, input_tokens=input_tokens)
 
 
 def _check_choice(name: str, value: str, choices: Any) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "PeerLostError",
     "Ranks",
     "is_main_process",
+    "launched_processes",
     "process_group",
 ]
 
@@ -242,6 +243,14 @@ SINGLE_PROCESS = Ranks()
 def is_main_process() -> bool:
     """Whether this process is rank 0 or alone, also before `process_group`."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def launched_processes() -> tuple[int, bool]:
+    """How many processes `accelerate launch` started, and whether they share the layers.
+
+    Also before `process_group`. Raises ValueError as that does.
+    """
+    return int(os.environ.get("WORLD_SIZE", "1")), _check_launch()
 
 
 @contextmanager

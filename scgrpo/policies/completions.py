@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -26,6 +27,9 @@ CONNECT_S = 10.0
 LONGEST_WAIT_S = 30.0
 RETRY_STATUS = (408, 409, 425, 429)
 KEY_STATUS = (401, 403)
+END_OF_EVENTS = "[DONE]"
+
+T = TypeVar("T")
 
 
 class ServerError(CommandError):
@@ -93,16 +97,20 @@ class Completions:
     and 5xx, after a wait that doubles or that the server asks for. A wait that it asks for holds
     for all requests. One event loop serves them, so that `close` ends even those that hang.
 
+    A server that answers no request for that long is given up, unless it `may_return`.
+
     | attribute | meaning |
     |---|---|
     | failure | why the server was given up: every further request fails with it; else empty |
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, may_return: bool = False) -> None:
         self.server, self.failure = server, ""
+        self._may_return = may_return
         self._key = server.key()
         self._not_before = 0.0
         self._answered = 0.0
+        self._last_event = 0.0
         self._jitter = random.Random(0)
         self._loop = asyncio.new_event_loop()
         self._lock, self._closed = threading.Lock(), False
@@ -119,14 +127,34 @@ class Completions:
         body: Mapping[str, Any] | None = None,
         *,
         words: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """The JSON that the server answers; with `words` its text, as it is. Raises ServerError."""
+        request = _Request(method, path, body, words, headers)
+        return self._result(lambda: self._ask(request))
+
+    def stream(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        on_event: Callable[[Any], None],
+        *,
+        stall_s: float,
+    ) -> None:
+        """Hands each server-sent event to `on_event`, in another thread, until the last one.
+
+        However long that takes: it is over after `stall_s` seconds in which the server sent nothing
+        for any request, since one that waits for its turn is no stalled one. Nothing is retried;
+        raises ServerError, after the events that came.
+        """
+        self._result(lambda: self._stream(path, body, on_event, stall_s))
+
+    def _result(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What the coroutine of `work` returns, once it has run in the loop's thread."""
         with self._lock:
             if self._closed:
                 raise ServerError("the policy was closed")
-            future = asyncio.run_coroutine_threadsafe(
-                self._ask(method, path, body, words), self._loop
-            )
+            future = asyncio.run_coroutine_threadsafe(work(), self._loop)
         try:
             return future.result()
         except CancelledError as error:
@@ -150,13 +178,11 @@ class Completions:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._http.aclose()
 
-    async def _ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None, words: bool
-    ) -> Any:
+    async def _ask(self, request: _Request) -> Any:
         started, wait, faults = time.monotonic(), self.server.wait_s, 0
         while True:
             await self._gate()
-            answer = await self._once(method, path, body, words)
+            answer = await self._once(request)
             if not isinstance(answer, _Fault):
                 self._answered = time.monotonic()
                 return answer
@@ -185,28 +211,83 @@ class Completions:
             # Jitter, because all that waited for the same moment would arrive at once.
             await asyncio.sleep(left * self._jitter.uniform(1.0, 1.1))
 
-    async def _once(
-        self, method: str, path: str, body: Mapping[str, Any] | None, words: bool
-    ) -> Any:
+    async def _once(self, request: _Request) -> Any:
+        address = f"{self.server.base_url}{request.path}"
         try:
             # The library's time-out is for each read, which a server that trickles never exceeds.
             async with asyncio.timeout(self.server.timeout_s):
                 response = await self._http.request(
-                    method, f"{self.server.base_url}{path}", json=body
+                    request.method,
+                    address,
+                    json=request.body,
+                    headers=request.headers,
                 )
         except TimeoutError:
             return _Fault(f"no answer within {self.server.timeout_s:g} s")
         except httpx2.TransportError as error:
             return _Fault(f"{type(error).__name__}: {error}".rstrip(": "))
         except httpx2.HTTPError as error:
-            raise ServerError(f"{self.server.base_url}{path}: {error}") from error
+            raise ServerError(f"{address}: {error}") from error
         if not response.is_success:
-            return self._fault(response, path)
+            return self._fault(response, request.path)
         try:
             # A server that counts in UTF-16 may cut a character in two at a token limit.
-            return response.text if words else json_in_utf8(response.content)
+            return response.text if request.words else json_in_utf8(response.content)
         except ValueError:
             return _Fault(f"no JSON: {response.text:.80}")
+
+    async def _stream(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        on_event: Callable[[Any], None],
+        stall_s: float,
+    ) -> None:
+        address = f"{self.server.base_url}{path}"
+        request = self._http.build_request("POST", address, json=dict(body))
+        try:
+            response = await self._unless_stalled(
+                self._http.send(request, stream=True), stall_s
+            )
+            try:
+                if not response.is_success:
+                    await self._unless_stalled(response.aread(), stall_s)
+                    fault = self._fault(response, path)
+                    raise ServerError(f"{address}: {fault.problem}")
+                lines = response.aiter_lines()
+                while True:
+                    line = await self._unless_stalled(anext(lines), stall_s)
+                    event = line.removeprefix("data:").strip()
+                    if event == END_OF_EVENTS:
+                        return
+                    if event:
+                        on_event(json.loads(event))
+            finally:
+                await response.aclose()
+        except StopAsyncIteration as error:
+            raise ServerError(f"{address}: the answer broke off") from error
+        except ValueError as error:
+            raise ServerError(f"{address}: no JSON in an event: {error}") from error
+        except httpx2.HTTPError as error:
+            problem = f"{type(error).__name__}: {error}".rstrip(": ")
+            raise ServerError(f"{address}: {problem}") from error
+
+    async def _unless_stalled(self, work: Awaitable[T], stall_s: float) -> T:
+        """What `work` gives. Raises ServerError once the server has been silent for too long."""
+        started = time.monotonic()
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                left = max(started, self._last_event) + stall_s - time.monotonic()
+                if left <= 0:
+                    raise ServerError(
+                        f"{self.server.base_url} has been silent for {stall_s:g} s"
+                    )
+                await asyncio.wait({task}, timeout=left)
+        finally:
+            task.cancel()
+        self._last_event = time.monotonic()
+        return task.result()
 
     def _fault(self, response: httpx2.Response, path: str) -> _Fault:
         """A failure that may pass. Raises ServerError for one that will not."""
@@ -232,7 +313,7 @@ class Completions:
         )
         if fault.wait_s:
             problem += f", to be asked again in {fault.wait_s:.0f} s"
-        if self._answered < started:
+        if self._answered < started and not self._may_return:
             self.failure = self.failure or problem
         return ServerError(problem)
 
@@ -246,6 +327,17 @@ class Completions:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is asked for; with `words` the answer is text, else JSON."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None
+    words: bool
+    headers: Mapping[str, str] | None
 
 
 @dataclass(frozen=True)

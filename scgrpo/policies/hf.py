@@ -107,8 +107,12 @@ class HFPolicy:
 
     @property
     def shares_weights(self) -> bool:
-        """True: it samples with the very weights that are trained, and with their probabilities."""
-        return True
+        """Whether what it samples has the very probabilities that the update computes.
+
+        On a GPU sampling and learning take different kernels over the same weights, whose rounding
+        differs.
+        """
+        return self.model.device.type == "cpu"
 
     @property
     def failure(self) -> str:
@@ -229,6 +233,9 @@ class HFPolicy:
     @torch.inference_mode()
     def _loop(self) -> None:
         """The engine: admit, feed, sample, until closed. Whatever breaks it, no episode hangs."""
+        # A thread starts on the first GPU, whichever one its process uses.
+        if self.model.device.type == "cuda":
+            torch.cuda.set_device(self.model.device)
         try:
             while self._admit():
                 self._step()

@@ -8,22 +8,34 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of, dtype_of
+from scgrpo.distributed.ranks import Ranks
 from scgrpo.models.layers.lean import has_lean_layers
+from scgrpo.models.load import load_config
 from scgrpo.models.scoring import CHUNK
 from scgrpo.update import PolicyUpdate
 
 __all__ = [
+    "Phases",
     "Size",
     "available_memory_mib",
+    "engine_memory_mib",
+    "engine_memory_share",
+    "memory_share",
     "model_size",
     "peak_memory_mib",
+    "phases",
     "sampling_memory_mib",
 ]
 
 MEMORY_INFO = Path("/proc/meminfo")
+ENGINE_MIB = 2048
+"""Of an engine besides weights and cache: its context, graphs and workspaces."""
+RESERVE = 0.04
+"""Of a GPU, for what its allocators cannot use."""
 LIBRARIES_MIB = 450
 """Resident memory of a process that has imported PyTorch and transformers."""
 
@@ -40,6 +52,7 @@ class Size:
     | vocabulary | outputs of the last layer |
     | kept | elements of the key-value cache for one token |
     | lean | its layers keep less for the backward pass |
+    | outside | parameters that lie outside the layers: embedding and output layer |
     """
 
     parameters: int
@@ -50,6 +63,7 @@ class Size:
     vocabulary: int
     kept: int
     lean: bool
+    outside: int = 0
 
 
 def model_size(about: PretrainedConfig, lora_rank: int = 0) -> Size:
@@ -78,30 +92,82 @@ def model_size(about: PretrainedConfig, lora_rank: int = 0) -> Size:
         vocabulary=about.get_text_config(decoder=True).vocab_size,
         lean=has_lean_layers(model),
         kept=sum(map(_cached_by_a_layer, layers)),
+        outside=total - _inside_layers(model),
     )
 
 
-def peak_memory_mib(config: TrainConfig, size: Size) -> float:
-    """What training takes: the larger of a step's two phases, at full budgets.
+@dataclass(frozen=True)
+class Phases:
+    """What one process of a run takes, in MiB at full budgets.
 
-    While it samples a model has its cache, while it learns what the backward pass keeps; weights,
-    masters and the optimizer's moments it has in both. With `ahead=1` it does both at once.
+    | field | meaning |
+    |---|---|
+    | held | in both phases: weights, masters and the optimizer's moments; libraries on a CPU |
+    | sampling | besides: the cache of the episodes, if the model itself samples them |
+    | learning | besides: gradient, logits, and what the backward pass keeps |
+    | both | the phases run at the same time |
+    """
+
+    held: float
+    sampling: float
+    learning: float
+    both: bool
+
+    @property
+    def peak(self) -> float:
+        """The most at any time."""
+        if self.both:
+            return self.held + self.sampling + self.learning
+        return self.held + max(self.sampling, self.learning)
+
+
+def phases(
+    config: TrainConfig, size: Size, *, processes: int = 1, sharded: bool = False
+) -> Phases:
+    """What each of `processes` takes; `sharded` ones hold a part of the layers each (FSDP).
+
+    Of sharded layers a process holds its part in fp32, which is its own master. While the model
+    samples, the layers are complete on each.
     """
     width = _width(config)
     # A master in fp32 where the weight is not, and Adam's two moments.
     master = 0 if width == 4 else 4
     moments = 2 if config.optimizer == "adamw_8bit" else 8
     held = size.parameters * width + size.trained * (master + moments)
-
-    # The gradient in fp32, and one chunk of logits: as they are, in fp32, and their gradient.
     gradient = size.trained * 4
+    gathered = 0
+    if sharded:
+        layers = size.parameters - size.outside
+        trained = layers if size.trained == size.parameters else size.trained
+        frozen = 0 if size.trained == size.parameters else layers * width
+        outside = size.outside * width
+        if size.trained == size.parameters:
+            outside += size.outside * (master + moments) / processes
+        held = (trained * (4 + moments) + frozen) / processes + outside
+        gradient = trained * 4 / processes + (size.trained - trained) * 4
+        gathered = layers * width
+
+    # One chunk of logits: as they are, in fp32, and their gradient.
     logits = CHUNK * size.vocabulary * (2 * width + 8)
-    learning = (
-        gradient + logits + _graph_tokens(config) * _kept_by_a_token(config, size)
+    graph = _graph_tokens(config, processes) * _kept_by_a_token(config, size)
+    # A layer at a time is complete in a pass, and the next one on its way.
+    passing = 2 * gathered / max(1, size.layers)
+    samples_itself = config.engine.kind == "hf"
+    sampling = _sampling(config, size, processes) + gathered if samples_itself else 0
+    return Phases(
+        held=_process_mib(config) + held / 2**20,
+        sampling=sampling / 2**20,
+        learning=(gradient + logits + graph + passing) / 2**20,
+        both=config.ahead > 0 and samples_itself,
     )
-    sampling = _sampling(config, size)
-    phases = learning + sampling if config.ahead else max(learning, sampling)
-    return _process_mib(config) + (held + phases) / 2**20
+
+
+def peak_memory_mib(config: TrainConfig, size: Size) -> float:
+    """What training takes in one process: the larger of a step's two phases, at full budgets.
+
+    With `ahead` the model does both at once.
+    """
+    return phases(config, size).peak
 
 
 def sampling_memory_mib(config: TrainConfig, size: Size) -> float:
@@ -110,19 +176,60 @@ def sampling_memory_mib(config: TrainConfig, size: Size) -> float:
     return _process_mib(config) + (weights + _sampling(config, size)) / 2**20
 
 
-def _sampling(config: TrainConfig, size: Size) -> int:
+def engine_memory_mib(config: TrainConfig, size: Size, engines: int = 1) -> float:
+    """What each of `engines` takes that shares a step's episodes: weights, and their full cache."""
+    width = _width(config)
+    episodes = -(-config.tasks_per_step * config.group_size // engines)
+    cache = episodes * config.limits.episode_tokens * size.kept * width
+    return ENGINE_MIB + (size.parameters * width + cache) / 2**20
+
+
+def engine_memory_share(config: TrainConfig, model: Path, ranks: Ranks) -> float | None:
+    """The share of its GPU that an engine beside a training process may take; None on a CPU.
+
+    What it needs, and at most what the process leaves: with engines that sleep while a step learns
+    all but what it always holds. Raises ValueError if the engine does not fit then.
+    """
+    device = device_of(config)
+    if device.type != "cuda":
+        return None
+    size = model_size(load_config(model), config.lora.rank)
+    total_mib = torch.cuda.mem_get_info(device)[1] / 2**20
+    return memory_share(config, size, total_mib, ranks.count, ranks.sharded)
+
+
+def memory_share(
+    config: TrainConfig, size: Size, total_mib: float, processes: int, sharded: bool
+) -> float:
+    """`engine_memory_share` on a GPU of `total_mib`."""
+    mine = phases(config, size, processes=processes, sharded=sharded)
+    taken = mine.held if config.engine.sleeps else mine.peak
+    left = total_mib * (1 - RESERVE) - taken
+    needed = engine_memory_mib(config, size, processes)
+    least = ENGINE_MIB + size.parameters * _width(config) / 2**20
+    if left < least * 1.05:
+        raise ValueError(
+            f"vLLM needs {least / 1024:.1f} GiB for the weights alone, and the trainer leaves "
+            f"{max(0.0, left) / 1024:.1f} of {total_mib / 1024:.1f} GiB: share the model over more "
+            "processes (FSDP), train adapters (lora.rank), or use engine.place=apart"
+        )
+    return min(needed, left) / total_mib
+
+
+def _sampling(config: TrainConfig, size: Size, processes: int = 1) -> int:
     """Bytes of the cache, and on a CPU in bf16 of the weights as its products read them."""
     width = _width(config)
-    episodes = config.tasks_per_step * config.group_size
+    episodes = -(-config.tasks_per_step * config.group_size // processes)
+    episodes = min(episodes, config.threads(processes))
     cache = episodes * config.limits.episode_tokens * size.kept * width
     prepacked = size.parameters * width if _on_cpu(config) and width == 2 else 0
     return cache + prepacked
 
 
-def _graph_tokens(config: TrainConfig) -> int:
+def _graph_tokens(config: TrainConfig, processes: int = 1) -> int:
     """Tokens whose graph is alive at once; larger batches are computed again, pack by pack."""
-    episodes = config.tasks_per_step * config.group_size
-    tokens = episodes * (config.limits.episode_tokens + config.reference.tokens)
+    episodes = -(-config.tasks_per_step * config.group_size // processes)
+    tokens = episodes * (config.limits.episode_tokens + config.shown_reference.tokens)
     budget = PolicyUpdate.cached_forward_tokens + config.max_tokens_per_pack
     return min(tokens, budget)
 
@@ -164,6 +271,13 @@ def available_memory_mib(device: torch.device) -> float:
         if name == "MemAvailable":
             return int(amount.split()[0]) / 1024
     raise ValueError(f"{MEMORY_INFO} does not say how much memory is available")
+
+
+def _inside_layers(model: torch.nn.Module) -> int:
+    """Parameters of the decoder layers; of a model without such layers all."""
+    layers = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
+    inside = {id(p): p.numel() for layer in layers for p in layer.parameters()}
+    return sum(inside.values()) or sum(p.numel() for p in model.parameters())
 
 
 def _cached_by_a_layer(layer: PretrainedConfig) -> int:

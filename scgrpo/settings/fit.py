@@ -102,6 +102,9 @@ def _fit_one(value: Any, kind: Any, key: str) -> Any:
 
 
 def _fit_tuple(value: Any, item: Any, key: str) -> Any:
+    # What is a list of texts now may have been one text, empty for none.
+    if item is str and isinstance(value, str):
+        return (value,) if value else ()
     if not isinstance(value, list | tuple):
         return _MISFIT
     fitted: list[Any] = []

@@ -23,6 +23,7 @@ RENAMED: Mapping[str, str] = {
     "steps": "max_steps",
     "credit.renorm_mean1": "credit.normalize_weights",
     "credit.shared_draw": "credit.shared_reference",
+    "engine.base_url": "engine.servers",
     "warm_start.below": "warm_start.success_threshold",
 }
 """Old dotted key -> new one. Files may have the old names, the command line may not."""

@@ -12,6 +12,7 @@ from envs.types import PROMPT_TOO_LONG as PROMPT_TOO_LONG_ERROR
 from envs.types import Episode
 
 __all__ = [
+    "ENGINE",
     "NO_VERDICT",
     "PROMPT_TOO_LONG",
     "UNKNOWN",
@@ -22,7 +23,8 @@ __all__ = [
     "describe_long_prompt",
 ]
 
-NO_VERDICT, UNKNOWN = "no_verdict", "unknown"
+NO_VERDICT, UNKNOWN, ENGINE = "no_verdict", "unknown", "engine"
+ENGINE_ERRORS = ("ServerError", "EngineLostError")
 PROMPT_TOO_LONG = "prompt_too_long"
 SANDBOX = (
     ("sandbox_lost", r"\bis lost\b"),
@@ -49,6 +51,7 @@ def cause(error: str) -> str:
     |---|---|
     | an error with a number of the system | its name: `ENOSPC`, `ECONNRESET` |
     | a sandbox | `sandbox_lost`, `sandbox_no_room` and the like; `SandboxError` for the rest |
+    | what samples the turns | `engine` |
     | a prompt without room for a turn | `prompt_too_long` |
     | any other exception | its class: `KeyError` |
     | the verifier, without an exception | `no_verdict` |
@@ -70,6 +73,8 @@ def cause(error: str) -> str:
         return errno.errorcode.get(number, f"errno_{number}")
     if kind == PROMPT_TOO_LONG_ERROR:
         return PROMPT_TOO_LONG
+    if kind in ENGINE_ERRORS:
+        return ENGINE
     if kind == "SandboxError":
         for name, pattern in SANDBOX:
             if re.search(pattern, message):

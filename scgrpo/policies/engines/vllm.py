@@ -1,127 +1,19 @@
-"""vLLM as an engine: a server of its own, or in the training process."""
+"""vLLM as an engine in the training process."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-from scgrpo.policies.completions import Completions, Server, ServerError
+from scgrpo.policies.completions import ServerError
 from scgrpo.policies.engines.base import Sampled
+from scgrpo.policies.engines.sampling import COMPLETE_DISTRIBUTION, EXTENSION, turn_of
 
-__all__ = ["EXTENSION", "VLLMEngine", "VLLMServer"]
-
-ADAPTER_PREFIX = "scgrpo-"
-EXTENSION = "scgrpo.policies.engines.vllm_worker.WeightSyncWorker"
-LOAD_TIMEOUT_S = 600.0  # loading takes longer than a turn
-
-
-class VLLMServer:
-    """A vLLM server, started with VLLM_SERVER_DEV_MODE=1 and `--worker-extension-cls` of ours.
-
-    An `engines.base.Engine`. Raises ValueError if it does not serve the model, or was started
-    without these.
-    """
-
-    def __init__(self, server: Server) -> None:
-        self._completions, self._adapter = Completions(server), ""
-        # Routes that control the server lie at its root.
-        parts = urlsplit(server.base_url)
-        root = urlunsplit(parts._replace(path=parts.path.removesuffix("/v1")))
-        self._control = Completions(Server(root, timeout_s=LOAD_TIMEOUT_S, tries=3))
-        try:
-            models = self._completions.ask("GET", "/models")
-            self._model = server.model or str(models["data"][0]["id"])
-            self.weight_checksums()
-        except (ServerError, KeyError, IndexError, TypeError) as error:
-            self.close()
-            raise ValueError(
-                f"{server.base_url} is no vLLM server that can follow training ({error}); start it "
-                f"with VLLM_SERVER_DEV_MODE=1 and --worker-extension-cls {EXTENSION}"
-            ) from error
-
-    def sample(
-        self,
-        ids: Sequence[int],
-        *,
-        room: int,
-        seed: int,
-        salt: str,
-        stop_ids: Sequence[int],
-        stop_text: str,
-    ) -> Sampled:
-        """One completion of the ids. Raises ServerError."""
-        body = {
-            "model": self._adapter or self._model,
-            "prompt": list(ids),
-            "max_tokens": room,
-            # The complete distribution, whatever the model's generation config says.
-            "temperature": 1.0,
-            "top_p": 1.0,
-            "top_k": 0,
-            "min_p": 0.0,
-            "seed": seed,
-            "logprobs": 0,
-            "return_token_ids": True,
-            "stop": [stop_text] if stop_text else [],
-            "include_stop_str_in_output": True,
-            "stop_token_ids": list(stop_ids),
-            "cache_salt": salt,
-        }
-        answer = self._completions.ask("POST", "/completions", body)
-        try:
-            choice = answer["choices"][0]
-            token_ids = choice["token_ids"]
-            logprobs = choice["logprobs"]["token_logprobs"]
-            return _make_turn(
-                token_ids, logprobs, cut=choice["finish_reason"] == "length"
-            )
-        except (KeyError, IndexError, TypeError) as error:
-            raise ServerError(
-                f"the server gave no token ids: {str(answer):.200}"
-            ) from error
-
-    def load(self, folder: Path) -> None:
-        """Has every worker read the weights, and forgets what it cached. Raises ServerError."""
-        self._rpc("sync_weights", {"weights_path": str(folder.resolve())})
-        self._control.ask("POST", "/reset_prefix_cache")
-
-    def load_adapter(self, folder: Path) -> None:
-        """Samples from this adapter from now on; the server needs `--enable-lora`.
-
-        It forgets the one before, also an earlier run's, and what it cached of it.
-        """
-        served = self._completions.ask("GET", "/models")["data"]
-        for name in [str(model["id"]) for model in served]:
-            if name.startswith(ADAPTER_PREFIX):
-                self._adapter_call("unload", lora_name=name)
-        self._adapter = f"{ADAPTER_PREFIX}{folder.name}"
-        path = str(folder.resolve())
-        self._adapter_call("load", lora_name=self._adapter, lora_path=path)
-        self._control.ask("POST", "/reset_prefix_cache")
-
-    def _adapter_call(self, action: str, **body: str) -> None:
-        # It answers in words, not in JSON.
-        path = f"/{action}_lora_adapter"
-        self._completions.ask("POST", path, body, words=True)
-
-    def weight_checksums(self) -> set[str]:
-        """The checksum of each worker. Raises ServerError."""
-        return set(self._rpc("weight_checksum", {}))
-
-    def close(self) -> None:
-        """Ends running requests; the server keeps running."""
-        self._completions.close()
-        self._control.close()
-
-    def _rpc(self, method: str, arguments: Mapping[str, Any]) -> list[Any]:
-        body = {"method": method, "kwargs": dict(arguments)}
-        answer = self._control.ask("POST", "/collective_rpc", body)
-        return list(answer["results"]) if answer else []
+__all__ = ["VLLMEngine"]
 
 
 class VLLMEngine:
@@ -131,16 +23,19 @@ class VLLMEngine:
     not installed.
     """
 
+    name = "vLLM in this process"
+
     def __init__(self, model: Path, **options: Any) -> None:
         try:
             from vllm import AsyncEngineArgs  # pyright: ignore
             from vllm.v1.engine.async_llm import AsyncLLM  # pyright: ignore
         except ImportError as error:
             raise ValueError(
-                f'vLLM cannot be used here ({error}): pip install "vllm"'
+                f'vLLM cannot be used here ({error}): pip install "scgrpo[vllm]"'
             ) from error
         self._count, self._lock, self._closed = 0, threading.Lock(), False
         self._adapter: Any = None
+        self._version = ""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="vllm", daemon=True
@@ -165,38 +60,32 @@ class VLLMEngine:
         salt: str,
         stop_ids: Sequence[int],
         stop_text: str,
+        adapter: str = "",
     ) -> Sampled:
         """One completion of the ids. Raises ServerError."""
-        from vllm import SamplingParams  # pyright: ignore
-
-        params = SamplingParams(
+        done = self._complete(
+            ids,
+            salt,
+            adapter,
             max_tokens=room,
-            temperature=1.0,
-            top_p=1.0,
             seed=seed,
             logprobs=0,
             stop=[stop_text] if stop_text else [],
             include_stop_str_in_output=True,
             stop_token_ids=list(stop_ids),
-        )
-        with self._lock:
-            self._count += 1
-            request_id = str(self._count)
-
-        async def last() -> Any:
-            """The last output, which holds the whole completion."""
-            prompt = {"prompt_token_ids": list(ids), "cache_salt": salt}
-            outputs = self._engine.generate(
-                prompt, params, request_id=request_id, lora_request=self._adapter
-            )
-            return [output async for output in outputs][-1]
-
-        done = self._wait(last()).outputs[0]
+            **COMPLETE_DISTRIBUTION,
+        ).outputs[0]
         steps = zip(done.logprobs, done.token_ids, strict=True)
         logprobs = [step[i].logprob for step, i in steps]
-        return _make_turn(
+        return turn_of(
             list(done.token_ids), logprobs, cut=done.finish_reason == "length"
         )
+
+    def score(self, ids: Sequence[int], *, adapter: str = "") -> list[list[float]]:
+        """See `Engine.score`."""
+        done = self._complete(ids, "", adapter, max_tokens=1, prompt_logprobs=0)
+        pairs = zip(done.prompt_logprobs[1:], ids[1:], strict=True)
+        return [[float(step[i].logprob) for step, i in pairs]]
 
     def load(self, folder: Path) -> None:
         """Has every worker read the weights, and forgets what it cached."""
@@ -205,7 +94,7 @@ class VLLMEngine:
         self._wait(self._engine.reset_prefix_cache())
 
     def load_adapter(self, folder: Path) -> None:
-        """Samples from this adapter from now on; the engine needs `enable_lora=True`."""
+        """See `Engine.load_adapter`; the engine needs `enable_lora=True`."""
         from vllm.lora.request import LoRARequest  # pyright: ignore
 
         before = self._adapter
@@ -215,9 +104,33 @@ class VLLMEngine:
         if before:
             self._wait(self._engine.remove_lora(before.lora_int_id))
 
-    def weight_checksums(self) -> set[str]:
-        """The checksum of each worker."""
-        return set(self._wait(self._engine.collective_rpc("weight_checksum")))
+    def weight_digests(self) -> list[dict[str, str]]:
+        """See `Engine.weight_digests`."""
+        return list(self._wait(self._engine.collective_rpc("weight_digests")))
+
+    def set_version(self, version: str) -> None:
+        """See `Engine.set_version`."""
+        self._version = version
+
+    def version(self) -> str:
+        """See `Engine.version`: it lives and ends with this process."""
+        return self._version
+
+    def pause(self) -> None:
+        """See `Engine.pause`."""
+        self._wait(self._engine.pause_generation(mode="keep"))
+
+    def resume(self) -> None:
+        """See `Engine.resume`."""
+        self._wait(self._engine.resume_generation())
+
+    def sleep(self, *, keep_weights: bool) -> None:
+        """See `Engine.sleep`; the engine needs `enable_sleep_mode=True`."""
+        self._wait(self._engine.sleep(1 if keep_weights else 2))
+
+    def wake(self, what: str) -> None:
+        """See `Engine.wake`."""
+        self._wait(self._engine.wake_up([what]))
 
     def close(self) -> None:
         """Ends the engine's processes. Safe to call twice."""
@@ -232,6 +145,30 @@ class VLLMEngine:
         # Freed here: its destructor shuts it down again, which an exiting interpreter cannot.
         del engine
 
+    def _complete(
+        self, ids: Sequence[int], salt: str, adapter: str, **options: Any
+    ) -> Any:
+        """The last output for the ids, which holds the whole completion."""
+        from vllm import SamplingParams  # pyright: ignore
+
+        with self._lock:
+            self._count += 1
+            request_id = str(self._count)
+        prompt: dict[str, Any] = {"prompt_token_ids": list(ids)}
+        if salt:
+            prompt["cache_salt"] = salt
+
+        async def last() -> Any:
+            outputs = self._engine.generate(
+                prompt,
+                SamplingParams(**options),
+                request_id=request_id,
+                lora_request=self._adapter if adapter else None,
+            )
+            return [output async for output in outputs][-1]
+
+        return self._wait(last())
+
     def _wait(self, work: Any) -> Any:
         if self._closed:
             raise ServerError("the engine was closed")
@@ -239,14 +176,3 @@ class VLLMEngine:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
         except CancelledError as error:
             raise ServerError("the engine was closed") from error
-
-
-def _make_turn(
-    ids: Sequence[int], logprobs: Sequence[float | None], *, cut: bool
-) -> Sampled:
-    """Raises ServerError unless every id has its log-probability."""
-    if not ids or len(ids) != len(logprobs) or None in logprobs:
-        raise ServerError(
-            f"got {len(ids)} ids and {len(logprobs)} log-probabilities of a turn"
-        )
-    return Sampled([int(i) for i in ids], [float(p or 0.0) for p in logprobs], cut)

@@ -1,57 +1,76 @@
 """What vLLM's workers do for the trainer: read its weights, and say which they compute with.
 
 Loaded by `--worker-extension-cls scgrpo.policies.engines.vllm_worker.WeightSyncWorker`, inside
-vLLM's own Python. Imports torch alone.
+vLLM's own Python.
 """
 
 from __future__ import annotations
 
-import hashlib
+from contextlib import suppress
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from scgrpo.policies.engines.digests import HEAD_ROWS, head_digest, norm_digests
 
-__all__ = ["WeightSyncWorker", "weight_checksum"]
-
-ROWS = 1024
+__all__ = ["WeightSyncWorker"]
 
 
-def weight_checksum(model: nn.Module, head: Tensor) -> str:
-    """Hex SHA-256 over the last norm and the first rows of the output layer, in bfloat16.
-
-    Tensors that every engine lays out alike, and that every step of full training moves. Raises
-    ValueError for a model without such a norm.
-    """
-    norms = [p for name, p in model.named_parameters() if name.endswith("norm.weight")]
-    if not norms:
-        raise ValueError(
-            "the model has no parameter *norm.weight to recognise its version by"
+def _register_gloo() -> None:
+    """Makes `{"backend": "gloo"}` a weight transfer of this vLLM."""
+    try:
+        from vllm.distributed.weight_transfer.factory import (  # pyright: ignore
+            WeightTransferEngineFactory,
+        )
+    except ImportError:
+        # Without vLLM, as in tests of this module, there is nothing to register with.
+        return
+    module = "scgrpo.policies.engines.gloo_worker"
+    # Twice in a process whose module is loaded anew.
+    with suppress(ValueError):
+        WeightTransferEngineFactory.register_engine(
+            "gloo", module, "GlooTransferEngine"
         )
 
-    checksum = hashlib.sha256()
-    for tensor in (norms[-1], head[:ROWS]):
-        # NumPy has no bfloat16, so the bytes are taken.
-        values = tensor.detach().to(torch.bfloat16).cpu().contiguous()
-        checksum.update(values.view(torch.uint8).numpy().tobytes())
-    return checksum.hexdigest()
+
+_register_gloo()
 
 
 class WeightSyncWorker:
     """Mixed into vLLM's worker class."""
 
     model_runner: Any
+    reload_weights: Any
 
     def sync_weights(self, weights_path: str) -> None:
         """Computes with the weights in a folder from now on."""
-        self.model_runner.reload_weights(weights_path=weights_path)
-        model = self.model_runner.get_model()
-        if model.config.tie_word_embeddings:
-            # A checkpoint names tied weights once, so a reload leaves the head as it was.
-            head = model.lm_head.tie_weights(model.model.embed_tokens)
-            head.quant_method.process_weights_after_loading(head)
+        self.reload_weights(weights_path=weights_path)
+        self.tie_head()
 
-    def weight_checksum(self) -> str:
-        """`weight_checksum` of the model that this worker holds."""
+    def tie_head(self) -> None:
+        """Makes a tied output layer what the embedding is; to be called after a hand-over.
+
+        A checkpoint names tied weights once, so a reload leaves the head as it was.
+        """
         model = self.model_runner.get_model()
-        return weight_checksum(model, model.lm_head.weight)
+        head: Any = getattr(model, "lm_head", None)
+        if model.config.tie_word_embeddings and hasattr(head, "tie_weights"):
+            tied = head.tie_weights(model.model.embed_tokens)
+            tied.quant_method.process_weights_after_loading(tied)
+
+    def weight_digests(self) -> dict[str, str]:
+        """Of the norms that this worker holds, and of the first rows of its part of the head.
+
+        With tensor parallelism that part begins at a row of its own; with pipeline parallelism
+        other stages hold other norms, and the last one alone the head.
+        """
+        model = self.model_runner.get_model()
+        digests = norm_digests(model.named_parameters())
+        head = getattr(model, "lm_head", None)
+        weight = getattr(head, "weight", None)
+        if weight is None:
+            return digests
+
+        part = getattr(head, "shard_indices", None)
+        first = part.org_vocab_start_index if part else 0
+        last = part.org_vocab_end_index if part else len(weight)
+        rows = min(HEAD_ROWS, last - first)
+        return digests | head_digest(weight[:rows], first)

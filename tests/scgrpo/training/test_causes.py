@@ -18,6 +18,8 @@ from sandboxes.backends.fake import FakePool
 from sandboxes.base import Isolation
 from sandboxes.client.pool import StreamPool
 from sandboxes.client.stream import SocketStream, StreamSandbox
+from scgrpo.policies.completions import ServerError
+from scgrpo.policies.engines.base import EngineLostError
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.training.causes import (
     cause,
@@ -52,6 +54,8 @@ def errored(error: Exception) -> Episode:
         (TimeoutError(), "TimeoutError"),
         (KeyError("a: b"), "KeyError"),
         (PolicyClosed(), "PolicyClosed"),
+        (EngineLostError("http://x/v1 has been silent for 120 s"), "engine"),
+        (ServerError("no engine works"), "engine"),
         (SandboxError("Docker cannot start a container: 500"), "sandbox_docker"),
         (
             # As versions before 2026-11-28 said it.

@@ -7,25 +7,27 @@ first weights and the moved ones, how far vLLM's log-probabilities are from tran
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
 
 from scgrpo.models.load import load_model
+from scgrpo.policies.engines.fleet import Fleet
+from scgrpo.policies.engines.handover import ByDisk
+from scgrpo.policies.engines.probe import prompt_scores
 from scgrpo.policies.engines.vllm import VLLMEngine
 from scgrpo.policies.remote import RemotePolicy
+from scgrpo.policies.weight_sync import WeightSync
 
 RANK = 8
 
 
-def gap(policy: RemotePolicy, model: torch.nn.Module, prompt: list[int]) -> float:
+def gap(policy: RemotePolicy, model: Any, prompt: list[int]) -> float:
     """The largest difference over a turn, in nats."""
     ids, logprobs, _ = policy.turn(prompt, room=6, seed=1)
-    whole = [*prompt, *ids]
-    with torch.no_grad():
-        logits = model(torch.tensor([whole])).logits[0, :-1].float().log_softmax(-1)
-    own = logits.gather(1, torch.tensor(whole[1:])[:, None])[-len(ids) :, 0]
-    return float((own - torch.tensor(logprobs)).abs().max())
+    own = prompt_scores(model, [*prompt, *ids])[-len(ids) :]
+    return max(abs(a - b) for a, b in zip(own, logprobs, strict=True))
 
 
 def main(folder: Path, scratch: Path, adapters: bool) -> None:
@@ -38,9 +40,11 @@ def main(folder: Path, scratch: Path, adapters: bool) -> None:
         model = get_peft_model(model, lora)
         options |= {"enable_lora": True, "max_lora_rank": RANK}
     model.eval()
-    engine = VLLMEngine(folder, **options)
+    fleet = Fleet([VLLMEngine(folder, **options)])
+    handover = ByDisk(model, tokenizer, scratch)
+    sync = WeightSync(model, tokenizer, fleet, handover, run="run")
     prompt = tokenizer.encode("The capital of France is")
-    with RemotePolicy(model, tokenizer, engine, scratch, cache_tokens=256) as policy:
+    with RemotePolicy(model, tokenizer, fleet, sync, cache_tokens=256) as policy:
         gaps = [gap(policy, model, prompt)]
         with torch.no_grad():
             for weight in model.parameters():

@@ -29,8 +29,17 @@ from scgrpo.launch import train
 from scgrpo.models.load import load_model
 from scgrpo.models.sources.folders import resolve_model
 from scgrpo.policies.completions import Server, ServerError
-from scgrpo.policies.engines.vllm import EXTENSION, VLLMServer, _make_turn
-from scgrpo.policies.remote import RemotePolicy, StaleWeightsError, _weight_checksum
+from scgrpo.policies.engines import sampling, vllm_server
+from scgrpo.policies.engines.digests import differences, norm_digests
+from scgrpo.policies.engines.fleet import Fleet
+from scgrpo.policies.engines.groups import GlooGroup
+from scgrpo.policies.engines.handover import ByDisk, Handover
+from scgrpo.policies.engines.probe import OtherDistributionError, prompt_scores
+from scgrpo.policies.engines.sampling import EXTENSION, turn_of
+from scgrpo.policies.engines.transfer import ByTransfer, GroupChannel
+from scgrpo.policies.engines.vllm_server import VLLMServer
+from scgrpo.policies.remote import RemotePolicy
+from scgrpo.policies.weight_sync import StaleWeightsError, WeightSync
 from scgrpo.runs.log import read_metrics
 
 ROOT = Path(__file__).parents[4]
@@ -61,7 +70,8 @@ def serving(model_folder: Path, scratch: Path, *more: str, **own: str) -> Iterat
     command = [
         python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model_folder),
         "--host", "127.0.0.1", "--port", str(port), "--max-model-len", "1024",
-        "--enforce-eager", "--dtype", "float32", "--worker-extension-cls", EXTENSION, *more,
+        "--generation-config", "vllm", "--enforce-eager", "--dtype", "float32",
+        "--worker-extension-cls", EXTENSION, *more,
     ]  # fmt: skip
     own |= {
         "VLLM_SERVER_DEV_MODE": "1",
@@ -113,6 +123,19 @@ def loaded(model_folder: Path):
     return load_model(model_folder, dtype=torch.float32)
 
 
+def policy_over(
+    engine: VLLMServer,
+    loaded: tuple[Any, Any],
+    folder: Path,
+    handover: Handover | None = None,
+) -> RemotePolicy:
+    model, tokenizer = loaded
+    fleet = Fleet([engine])
+    handover = handover or ByDisk(model, tokenizer, folder)
+    sync = WeightSync(model, tokenizer, fleet, handover, run=folder.name)
+    return RemotePolicy(model, tokenizer, fleet, sync)
+
+
 def moved(model: torch.nn.Module) -> None:
     """Every weight a little, the tied head and embedding too."""
     with torch.no_grad():
@@ -120,45 +143,64 @@ def moved(model: torch.nn.Module) -> None:
             weight.mul_(1.01)
 
 
-@torch.no_grad()
-def scores(model: torch.nn.Module, ids: list[int], ends: int) -> torch.Tensor:
-    """Log-probabilities of the last `ends` ids, by transformers itself."""
-    logits = model(torch.tensor([ids])).logits[0, :-1].float().log_softmax(-1)
-    return logits.gather(1, torch.tensor(ids[1:])[:, None])[-ends:, 0]
+def scores(model: Any, ids: list[int], ends: int) -> torch.Tensor:
+    """Log-probabilities of the last `ends` ids, by the trainer."""
+    return torch.tensor(prompt_scores(model, ids)[-ends:])
 
 
 def test_ids_are_kept_and_their_logprobs_are_the_models(server, loaded, tmp_path):
-    model, tokenizer = loaded
-    with RemotePolicy(model, tokenizer, VLLMServer(Server(server)), tmp_path) as policy:
+    model, _ = loaded
+    with policy_over(VLLMServer(Server(server)), loaded, tmp_path) as policy:
         episode = play(
             ToyGuess(), policy, ToyGuess().tasks("train", 2)[5], limits=LIMITS, seed=3
         )
     assert episode.error == ""
     assert len(episode.turns) > 1
     ids, mask = episode.token_ids, episode.action_mask
-    with torch.no_grad():
-        logits = model(torch.tensor([ids])).logits[0, :-1].float().log_softmax(-1)
-    found = logits.gather(1, torch.tensor(ids[1:])[:, None])[:, 0][
-        torch.tensor(mask[1:])
-    ]
+    found = torch.tensor(prompt_scores(model, ids))[torch.tensor(mask[1:])]
     said = torch.tensor([p for t in episode.turns for p in t.logprobs])
     assert (found - said).abs().max() < 1e-3
 
 
-def test_new_weights_are_sampled_from_after_every_step(server, loaded, tmp_path):
+def assert_follows(policy: RemotePolicy, engine: VLLMServer, loaded: Any) -> None:
+    """The engine has the model's weights, and samples from them."""
     model, tokenizer = loaded
+    norms = norm_digests(model.named_parameters())
+    (digests,) = engine.weight_digests()
+    assert "head[0:1024]" in digests
+    assert not differences(digests, norms, model.get_output_embeddings().weight)
+    prompt = tokenizer.encode("The capital of France is")
+    ids, logprobs, _ = policy.turn(prompt, room=4, seed=1)
+    expected = scores(model, [*prompt, *ids], len(ids))
+    assert (expected - torch.tensor(logprobs)).abs().max() < 1e-3
+
+
+def test_new_weights_are_sampled_from_after_every_step(server, loaded, tmp_path):
+    model, _ = loaded
     engine = VLLMServer(Server(server))
-    with RemotePolicy(model, tokenizer, engine, tmp_path) as policy:
-        before = engine.weight_checksums()
+    with policy_over(engine, loaded, tmp_path) as policy:
+        before = engine.weight_digests()
         moved(model)
         policy.sync_weights()
-        assert engine.weight_checksums() == {_weight_checksum(model)} != before
+        assert engine.weight_digests() != before
+        assert engine.version() == f"{tmp_path.name}-1"
         assert policy.version == 1
-        prompt = tokenizer.encode("The capital of France is")
-        ids, logprobs, _ = policy.turn(prompt, room=4, seed=1)
-        expected = scores(model, [*prompt, *ids], len(ids))
-        assert (expected - torch.tensor(logprobs)).abs().max() < 1e-3
+        assert_follows(policy, engine, loaded)
         assert [path.name for path in tmp_path.iterdir()] == ["version-000001"]
+
+
+def test_states_of_the_server_are_reached(server, loaded, tmp_path):
+    engine = VLLMServer(Server(server))
+    with policy_over(engine, loaded, tmp_path) as policy:
+        engine.pause()
+        engine.resume()
+        assert engine.workers() == 1
+        engine.forget()
+        # The CPU build takes both and does nothing.
+        engine.sleep(keep_weights=True)
+        engine.wake("weights")
+        engine.wake("kv_cache")
+        assert_follows(policy, engine, loaded)
 
 
 def test_a_server_that_keeps_old_weights_is_found_out(server, loaded, tmp_path):
@@ -166,12 +208,32 @@ def test_a_server_that_keeps_old_weights_is_found_out(server, loaded, tmp_path):
         def load(self, folder: Path) -> None:
             return None
 
-    model, tokenizer = loaded
-    with RemotePolicy(model, tokenizer, VLLMServer(Server(server)), tmp_path / "a"):
+    model, _ = loaded
+    with policy_over(VLLMServer(Server(server)), loaded, tmp_path / "a"):
         pass
     moved(model)
     with pytest.raises(StaleWeightsError, match="restart the engine"):
-        RemotePolicy(model, tokenizer, Lazy(Server(server)), tmp_path / "b")
+        policy_over(Lazy(Server(server)), loaded, tmp_path / "b")
+
+
+def test_a_penalty_is_seen_in_the_draws(server, loaded, tmp_path, monkeypatch):
+    penalised = {**sampling.COMPLETE_DISTRIBUTION, "repetition_penalty": 1.1}
+    monkeypatch.setattr(vllm_server, "COMPLETE_DISTRIBUTION", penalised)
+    with pytest.raises(OtherDistributionError, match="tokens that stood before"):
+        policy_over(VLLMServer(Server(server)), loaded, tmp_path)
+
+
+@pytest.mark.timeout(START_S)
+def test_weights_go_from_memory_to_memory(model_folder, loaded, tmp_path):
+    config = json.dumps({"backend": "gloo"})
+    with serving(model_folder, tmp_path, "--weight-transfer-config", config) as url:
+        engine = VLLMServer(Server(url))
+        handover = ByTransfer(lambda server: GroupChannel(server, GlooGroup))
+        with policy_over(engine, loaded, tmp_path / "w", handover) as policy:
+            for _ in range(2):
+                moved(loaded[0])
+                policy.sync_weights()
+                assert_follows(policy, engine, loaded)
 
 
 def trained(model_folder: Path, url: str, runs: Path, **more: Any) -> TrainConfig:
@@ -184,7 +246,7 @@ def trained(model_folder: Path, url: str, runs: Path, **more: Any) -> TrainConfi
         group_size=4,
         levels=(0,),
         limits=LIMITS,
-        engine=EngineConfig("vllm_server", url),
+        engine=EngineConfig("vllm_server", (url,)),
         warm_start=WarmStartConfig("never"),
         device="cpu",
         dtype="float32",
@@ -219,9 +281,8 @@ def test_the_server_samples_from_the_last_adapter_alone(
     options = PeftOptions(r=RANK, target_modules="all-linear", init_lora_weights=False)
     model: Any = get_peft_model(base, options).eval()
     prompt = tokenizer.encode("The capital of France is")
-    with RemotePolicy(
-        model, tokenizer, VLLMServer(Server(adapter_server)), tmp_path
-    ) as policy:
+    engine = VLLMServer(Server(adapter_server))
+    with policy_over(engine, (model, tokenizer), tmp_path) as policy:
         for version in range(3):
             if version:
                 with torch.no_grad():
@@ -278,12 +339,12 @@ def test_a_server_of_another_kind_is_refused(tmp_path):
 @pytest.mark.parametrize(("ids", "logprobs"), [([], []), ([1], []), ([1], [None])])
 def test_a_turn_without_every_logprob_is_refused(ids, logprobs):
     with pytest.raises(ServerError):
-        _make_turn(ids, logprobs, cut=False)
+        turn_of(ids, logprobs, cut=False)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"kind": "vllm_server"}, {"base_url": "http://x/v1"}, {"options": {"a": 1}}],
+    [{"kind": "vllm_server"}, {"servers": ("http://x/v1",)}, {"options": {"a": 1}}],
 )
 def test_settings_that_do_not_belong_together_are_refused(wrong):
     with pytest.raises(ValueError, match="engine"):
