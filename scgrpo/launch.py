@@ -16,7 +16,7 @@ from pathlib import Path
 from envs.store import write_episodes
 from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
-from scgrpo.devices import device_of
+from scgrpo.devices import device_of, unused_gpu
 from scgrpo.distributed.ranks import Ranks, process_group
 from scgrpo.loop import TrainingLoop
 from scgrpo.models.sources.folders import is_model, resolve_model
@@ -45,23 +45,26 @@ __all__ = ["train"]
 logger = logging.getLogger(__name__)
 
 NO_RUN = "stopped before training began, so there is no run"
-MAY_DIFFER = {"resume", "name", "runs", "max_steps"}
+MAY_DIFFER = {"resume", "name", "runs", "max_steps", "engine.servers"}
 """Settings of a resumed run that need not be those it was started with."""
 
 
 def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
     """Runs a whole training and returns its run folder.
 
-    A resumed run continues with its own settings, and with more `max_steps` if given. `given` names
-    the dotted settings that the user set; without it, those that are not the defaults. Raises
-    ValueError if one of them differs from the run's. Under `accelerate launch` the processes
-    share the work; rank 0 alone opens the run, warms up and writes. It holds the run meanwhile: a
-    second process is refused with ValueError. A start that fails leaves no run.
+    A resumed run continues with its own settings, and with more `max_steps` or other
+    `engine.servers` if given. `given` names the dotted settings that the user set; without it,
+    those that are not the defaults. Raises ValueError if one of them differs from the run's. Under
+    `accelerate launch` the processes share the work; rank 0 alone opens the run, warms up and
+    writes. It holds the run meanwhile: a second process is refused with ValueError. A start that
+    fails leaves no run.
     """
     if config.plan:
         raise ValueError("plan=true starts no run")
     # A wrong algorithm is refused before anything is loaded or opened.
     algorithm_of(config)
+    if problem := unused_gpu(config):
+        logger.warning(problem)
     with (
         process_group(device_of(config)) as ranks,
         Interrupts(config.stop_grace_s, ranks.watch),
@@ -105,8 +108,12 @@ def resumed_run(
         problems = "; ".join(conflicts)
         raise ValueError(f"{run} continues with its own settings; {problems}")
 
-    if "max_steps" in given:
-        saved = replace(saved, max_steps=config.max_steps)
+    if {"max_steps", "engine.servers"} & set(given):
+        if "max_steps" in given:
+            saved = replace(saved, max_steps=config.max_steps)
+        if "engine.servers" in given:
+            engine = replace(saved.engine, servers=config.engine.servers)
+            saved = replace(saved, engine=engine)
         with disk_errors_explained(run):
             settings.save(saved, run / CONFIG)
     return run, replace(saved, runs=config.runs, resume=True)
@@ -177,7 +184,12 @@ def _open_rollouts(config: TrainConfig, ranks: Ranks) -> Iterator[Rollouts]:
     if sandbox.size:
         # The processes share the engines, so they share their sandboxes too.
         sandbox = replace(sandbox, size=-(-sandbox.size // ranks.count))
-    with Rollouts(config.env, config.limits, sandbox=sandbox) as rollouts:
+    with Rollouts(
+        config.env,
+        config.limits,
+        sandbox=sandbox,
+        threads=config.threads(ranks.count),
+    ) as rollouts:
         check_trainable(rollouts.env, config.levels, config.env)
         yield rollouts
 

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -45,10 +45,10 @@ from scgrpo.step_log import (
     episode_log,
     mixed_groups,
     policy_tokens,
-    stale_share,
+    staleness_log,
 )
 from scgrpo.teachers.prompt_ids import Solution, solution_of
-from scgrpo.training.background import Background
+from scgrpo.training.background import Lookahead
 from scgrpo.training.causes import count_ungraded, describe_causes
 from scgrpo.training.collapse import CollapseMonitor
 from scgrpo.training.curriculum import LevelCurriculum
@@ -144,7 +144,9 @@ class TrainingLoop:
         self._errors = ErrorMonitor(rows)
         self._skipped = 0
         self._profile = StageProfile() if config.profile else None
-        self._next_groups = Background[_Groups]("ahead")
+        self._first_rounds = Lookahead(
+            config.ahead, self.step, config.max_steps, self._first_round
+        )
         self.policy = open_policy(
             config,
             self.model,
@@ -168,7 +170,7 @@ class TrainingLoop:
             algorithm=algorithm_of(config),
             optimizer=self.optimizer,
             rng=self.rng,
-            limits=within_positions(config.reference, self.model.config),
+            limits=within_positions(config.shown_reference, self.model.config),
             max_grad_norm=config.max_grad_norm,
             max_tokens_per_pack=config.max_tokens_per_pack,
             ranks=self.ranks,
@@ -184,11 +186,22 @@ class TrainingLoop:
         """Around the optimizer's step: from here to the step's end nothing can be saved."""
         self.checkpoints.begin_step()
         pausing: AbstractContextManager[None] = nullcontext()
-        if self.config.ahead:
+        if self._follows_by_itself:
             assert isinstance(self.policy, HFPolicy)
             pausing = self.policy.writing_weights()
         with pausing:
             yield
+
+    @property
+    def _follows_by_itself(self) -> bool:
+        """Whether the policy samples from the model's own weights while they are written."""
+        return bool(self.config.ahead) and isinstance(self.policy, HFPolicy)
+
+    def _while_sampling(self) -> AbstractContextManager[None]:
+        """The model's layers are complete if it samples itself; engines have copies of them."""
+        if isinstance(self.policy, HFPolicy):
+            return full_parameters(self.model)
+        return nullcontext()
 
     @property
     def step(self) -> int:
@@ -201,7 +214,7 @@ class TrainingLoop:
     def __exit__(self, *exc: object) -> None:
         # First the policy: episodes that are still played end by it.
         self.policy.close()
-        self._next_groups.close()
+        self._first_rounds.close()
         self.checkpoints.close()
 
     def learn(self, on_start: Callable[[], None] | None = None) -> None:
@@ -283,7 +296,7 @@ class TrainingLoop:
         """Plays the step's groups, learns from them and logs it."""
         step = self.step + 1
         started = time.monotonic()
-        with full_parameters(self.model), stage("waiting"):
+        with self._while_sampling(), stage("waiting"):
             groups = self._groups(step)
         if not self.config.ahead:
             self.policy.sleep()
@@ -293,8 +306,7 @@ class TrainingLoop:
         played = time.monotonic()
         log = self._episode_log(groups)
         log |= self._time_log(groups, played - started)
-        if self.config.ahead and step < self.config.max_steps:
-            self._next_groups.begin(self._first_groups(step + 1))
+        self._first_rounds.begin_after(step)
 
         # Weights, level and metrics change as one: no interrupt may come between them.
         with self._interrupts.held():
@@ -328,7 +340,7 @@ class TrainingLoop:
         log = episode_log(episodes)
         log |= self._errors.numbers(episodes)
         if self.config.ahead:
-            log["train/stale"] = stale_share(episodes, self.policy.version)
+            log |= staleness_log(episodes, self.policy.version)
         if self.trainer.algorithm.refill:
             mixed = mixed_groups(episodes, self.config.group_size)
             log["episodes/refills"] = float(groups.rounds - 1)
@@ -355,9 +367,9 @@ class TrainingLoop:
         if self.step in success:
             return
 
-        # Episodes of the next step would take the validation's slots; what broke them comes first.
-        self._next_groups.wait()
-        with full_parameters(self.model):
+        # Episodes of the next steps would take the validation's slots; what broke them comes first.
+        self._first_rounds.wait()
+        with self._while_sampling():
             values = validate(
                 self._rollouts,
                 self.policy,
@@ -385,11 +397,11 @@ class TrainingLoop:
         """
         config = self.config
         refills = self.trainer.algorithm.refill
-        if self._next_groups.has_begun:
-            groups = self._next_groups.take()
-        else:
-            groups = self._first_groups(step)()
-
+        groups = self._first_rounds.take(step)
+        if config.ahead:
+            # In the main thread, which speaks to the other ranks.
+            shared = self._rollouts.gather(groups.episodes, self.policy)
+            groups = replace(groups, episodes=shared)
         while groups.rounds <= refills:
             mixed = mixed_groups(groups.episodes, config.group_size)
             missing = config.tasks_per_step - mixed
@@ -397,22 +409,25 @@ class TrainingLoop:
                 break
             # Tasks of a round may stand in an earlier one: they are groups of their own.
             more = self._draw_tasks(missing, self.rng)
-            groups += self._play(more, _seed(config.seed, step, groups.rounds))
+            seed = _seed(config.seed, step, groups.rounds)
+            groups += self._play(more, seed)
         return groups
 
-    def _first_groups(self, step: int) -> Callable[[], _Groups]:
+    def _first_round(self, step: int) -> Callable[[], _Groups]:
         """Draws the tasks of the step's first round; what it returns plays their groups."""
         rng = self.rng
         if self.config.ahead:
             # Of its own, so that a resumed run can draw the step again that was lost on its way.
             rng = np.random.default_rng(_seed(self.config.seed, step, *b"tasks"))
         tasks = self._draw_tasks(self.config.tasks_per_step, rng)
-        return partial(self._play, tasks, _seed(self.config.seed, step))
+        seed = _seed(self.config.seed, step)
+        return partial(self._play, tasks, seed, alone=self.config.ahead > 0)
 
-    def _play(self, tasks: list[Task], seed: int) -> _Groups:
-        """Plays a group of each task."""
+    def _play(self, tasks: list[Task], seed: int, *, alone: bool = False) -> _Groups:
+        """Plays a group of each task; `alone` this rank's part of them, without the others."""
         started = time.monotonic()
-        episodes = self._rollouts(
+        play = self._rollouts.local if alone else self._rollouts
+        episodes = play(
             self.policy,
             tasks,
             group=self.config.group_size,
@@ -438,16 +453,27 @@ class TrainingLoop:
         # Skips count only in a row: one finite gradient shows that the run can learn.
         was_skipped = update.log.get("train/skipped")
         self._skipped = self._skipped + 1 if was_skipped else 0
-        # A policy that samples during the update has followed within it.
-        if not self.config.ahead:
+        if not self._follows_by_itself:
             with stage("weight_sync"):
-                self.policy.sync_weights()
+                self._sync_weights(step)
 
         for i, task in enumerate(tasks):
             of_task = episodes[i * size : (i + 1) * size]
             if any(episode.verdict is not None for episode in of_task):
                 self.levels.record(task.level, success_rate(of_task))
         return update
+
+    def _sync_weights(self, step: int) -> None:
+        """Hands the policy the new weights. Raises TrainingError if no engine takes them."""
+        try:
+            self.policy.sync_weights()
+        except PeerLostError:
+            raise
+        except CommandError as error:
+            raise TrainingError(
+                f"no engine takes the weights of step {step}: {error}. Fix that, then continue "
+                "with resume=true"
+            ) from error
 
     def _draw_tasks(self, count: int, rng: np.random.Generator) -> list[Task]:
         """`count` tasks, all different as long as there are others to draw."""

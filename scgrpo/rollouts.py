@@ -240,38 +240,63 @@ class SharedRollouts:
         Raises KeyboardInterrupt on every rank if one is interrupted, RolloutError if the policy of
         one broke: from then on all of its episodes would be errored.
         """
-        # Every rank derives all seeds and takes its own of them.
-        ranks = self._ranks
-        seeds = _seeds(seed, len(tasks) * group)
-        local = ranks.shard_range(len(seeds))
         interrupt: KeyboardInterrupt | None = None
         played: list[Episode] = []
         try:
             with self._interrupts.at_once() if self._interrupts else nullcontext():
-                played = self._rollouts(
-                    policy,
-                    [tasks[i // group] for i in local],
-                    group=1,
-                    seed=[seeds[i] for i in local],
-                    description=description if ranks.is_main_process else "",
+                played = self.local(
+                    policy, tasks, group=group, seed=seed, description=description
                 )
-                ranks.meet()
+                self._ranks.meet()
         except KeyboardInterrupt as error:
-            if ranks.count == 1:
+            if self._ranks.count == 1:
                 raise
             # The others must hear of it, wherever they are.
             interrupt = error
+        return self.gather(played, policy, interrupt)
 
+    def local(
+        self,
+        policy: Policy | None,
+        tasks: Sequence[Task],
+        *,
+        group: int,
+        seed: int,
+        description: str = "",
+    ) -> list[Episode]:
+        """This rank's part of the episodes; it speaks to no other rank, so any thread may call."""
+        # Every rank derives all seeds and takes its own of them.
+        ranks = self._ranks
+        seeds = _seeds(seed, len(tasks) * group)
+        part = ranks.shard_range(len(seeds))
+        return self._rollouts(
+            policy,
+            [tasks[i // group] for i in part],
+            group=1,
+            seed=[seeds[i] for i in part],
+            description=description if ranks.is_main_process else "",
+        )
+
+    def gather(
+        self,
+        played: list[Episode],
+        policy: Policy | None,
+        interrupt: KeyboardInterrupt | None = None,
+    ) -> list[Episode]:
+        """The parts of all ranks, which `local` has played, in order. All ranks must call it.
+
+        Raises as a call of this does; `interrupt` is what ended this rank's part.
+        """
         failure = str(getattr(policy, "failure", None) or "")
-        outcomes = ranks.all_gather((played, interrupt, failure))
+        outcomes = self._ranks.all_gather((played, interrupt, failure))
         episodes: list[Episode] = []
-        for part, interrupt, _ in outcomes:
-            if interrupt is not None:
-                raise interrupt
+        for part, interrupted, _ in outcomes:
+            if interrupted is not None:
+                raise interrupted
             episodes += part
         for rank, (_, _, failure) in enumerate(outcomes):
             if failure:
-                where = f" of process {rank}" if ranks.count > 1 else ""
+                where = f" of process {rank}" if self._ranks.count > 1 else ""
                 raise RolloutError(
                     f"what samples the episodes{where} broke, so that none can be played any "
                     f"more: {failure}. Fix that, then continue with resume=true"

@@ -16,7 +16,7 @@ __all__ = [
     "episode_log",
     "mixed_groups",
     "policy_tokens",
-    "stale_share",
+    "staleness_log",
 ]
 
 PROMPTS_TOO_LONG = "episodes/prompts_too_long"
@@ -29,6 +29,7 @@ def episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
         "episodes/success": success_rate(episodes),
         PROMPTS_TOO_LONG: float(sum(e.prompt_too_long for e in episodes)),
         "episodes/malformed_turns": malformed_share(episodes),
+        "episodes/cut_turns": _cut_share(episodes),
         "episodes/turns": sum(len(e.turns) for e in episodes) / count,
         "episodes/tokens": sum(len(e.token_ids) for e in episodes) / count,
         "episodes/written": policy_tokens(episodes) / count,
@@ -39,22 +40,32 @@ def episode_log(episodes: Sequence[Episode]) -> dict[str, float]:
     return log
 
 
+def _cut_share(episodes: Sequence[Episode]) -> float:
+    """Share of the turns that a limit of tokens has cut."""
+    turns = [turn for episode in episodes for turn in episode.turns]
+    return sum(turn.cut for turn in turns) / max(1, len(turns))
+
+
 def policy_tokens(episodes: Sequence[Episode]) -> int:
     """Tokens that the policy wrote."""
     return sum(turn.length for episode in episodes for turn in episode.turns)
 
 
-def stale_share(episodes: Sequence[Episode], version: int) -> float:
-    """Share of the tokens with a verdict whose turn began before the policy's `version`."""
-    stale = tokens = 0
+def staleness_log(episodes: Sequence[Episode], version: int) -> dict[str, float]:
+    """How many versions behind `version` the weights were with which turns began.
+
+    Of the tokens with a verdict: the share that is behind, and the most versions of any.
+    """
+    stale = tokens = most = 0
     for episode in episodes:
         if episode.verdict is None:
             continue
         for turn, of_turn in zip(episode.turns, episode.versions, strict=True):
             tokens += turn.length
+            most = max(most, version - of_turn)
             if of_turn < version:
                 stale += turn.length
-    return stale / max(1, tokens)
+    return {"train/stale": stale / max(1, tokens), "train/versions_behind": float(most)}
 
 
 def mixed_groups(episodes: Sequence[Episode], group_size: int) -> int:

@@ -1,4 +1,4 @@
-"""Whether episodes can be played while the model learns (`ahead=1`)."""
+"""Whether episodes can be played while the model learns (`ahead`)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ CHANGED_BY_READING = ("dynamic", "longrope")
 
 
 def check_ahead(config: TrainConfig, folder: Path, processes: int) -> None:
-    """Raises ValueError if `ahead=1` cannot work with the model in `folder`, or so many processes.
+    """Raises ValueError if `ahead` cannot work with the model in `folder`, or so many processes.
 
-    The engine reads the model while the update does, so that nothing may change by reading it.
+    With engine.kind=hf the engine reads the model while the update does, so that nothing may change
+    by reading it, and no other process may wait for it.
     """
-    if not config.ahead:
+    if not config.ahead or config.engine.kind != "hf":
         return
     if processes > 1:
         raise ValueError(
-            f"ahead=1 works in one process, got {processes}; use ahead=0, or one process"
+            f"ahead={config.ahead} with engine.kind=hf works in one process, got {processes}; use "
+            "ahead=0, one process, or engine.kind=vllm_server"
         )
     for scaling in rotary_scalings(load_config(folder)):
         kind = scaling.get("rope_type")
         if kind in CHANGED_BY_READING:
             raise ValueError(
-                f"ahead=1 reads {config.model} twice at the same time, and its {kind} rotary "
-                "positions change with what is read; use ahead=0"
+                f"ahead={config.ahead} reads {config.model} twice at the same time, and its {kind} "
+                "rotary positions change with what is read; use ahead=0"
             )

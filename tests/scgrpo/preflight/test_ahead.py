@@ -24,8 +24,10 @@ def test_several_processes_are_refused(tmp_path):
     folder = folder_of(tmp_path, "default")
     check_ahead(TrainConfig(), folder, processes=2)
     check_ahead(TrainConfig(ahead=1), folder, processes=1)
-    with pytest.raises(ValueError, match="ahead=1 works in one process, got 2"):
+    with pytest.raises(ValueError, match="ahead=1 with engine.kind=hf works in one"):
         check_ahead(TrainConfig(ahead=1), folder, processes=2)
+    servers = EngineConfig("vllm_server", ("http://x/v1",))
+    check_ahead(TrainConfig(ahead=1, engine=servers), folder, processes=2)
 
 
 def test_positions_that_change_by_reading_are_refused(tmp_path):
@@ -36,9 +38,11 @@ def test_positions_that_change_by_reading_are_refused(tmp_path):
 
 
 def test_settings_that_it_cannot_be_combined_with_are_refused():
-    with pytest.raises(ValueError, match="ahead must be 0, or 1 .* got 2"):
-        TrainConfig(ahead=2)
-    with pytest.raises(ValueError, match="ahead=1 needs engine.kind=hf, got vllm"):
-        TrainConfig(ahead=1, engine=EngineConfig("vllm"))
+    with pytest.raises(ValueError, match="ahead must be at least 0, got -1"):
+        TrainConfig(ahead=-1)
+    with pytest.raises(
+        ValueError, match="engine.sleep=true and .* need ahead=0, got 1"
+    ):
+        TrainConfig(ahead=1, engine=EngineConfig("vllm", sleep=True))
     with pytest.raises(ValueError, match="profile=true needs ahead=0"):
         TrainConfig(ahead=1, profile=True)
