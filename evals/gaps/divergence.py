@@ -35,7 +35,7 @@ def divergence_numbers(
     what a teacher of each task reads. At most `MAX_EPISODES` episodes are read: the first of each
     task, then the second ones. Empty without an episode to read.
     """
-    limits = within_positions(config.reference, model.config)
+    limits = within_positions(config.shown_reference, model.config)
     rounds = max(map(len, groups), default=0)
     episodes: list[Episode] = []
     group: list[int] = []

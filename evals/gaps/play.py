@@ -70,7 +70,7 @@ class GapPlan:
     def long_limits(self) -> Limits:
         """Token budgets of an episode with the longest reference in front."""
         limits = self.evaluation.evaluated.limits
-        added = self.evaluation.evaluated.config.reference.tokens + MARGIN
+        added = self.evaluation.evaluated.config.shown_reference.tokens + MARGIN
         return replace(limits, episode_tokens=limits.episode_tokens + added)
 
 
@@ -262,7 +262,7 @@ def _cells(
     """The model's cells, suite by suite, in the order of the conditions."""
     evaluation = plan.evaluation
     config = evaluation.evaluated.config
-    limits = config.reference
+    limits = config.shown_reference
     chat = Chat(load_tokenizer(model.folder), config.chat)
     cells: list[_Cell] = []
     for suite, of_tasks in references.items():

@@ -196,8 +196,13 @@ def weight_log(
     | credit/mean_w/<case> | mean w over action tokens of the case's rows (n = 0: without r) |
     | credit/weighted_groups | share of groups in the cases WEIGHTED and WEIGHTED_SINGLE |
     | credit/overflow | rows that lost their reference |
+    | credit/overflow_share | of the rows that were to have one |
     """
-    log = {"credit/overflow": float(references.overflow.sum())}
+    overflow = references.overflow
+    expected = int((overflow | references.weighted).sum())
+    log = {"credit/overflow": float(overflow.sum())}
+    if expected:
+        log["credit/overflow_share"] = float(overflow.sum()) / expected
     for case in Case:
         rows = references.case == case
         # The reference r of an n = 0 group has weight 1 and would blur the mean.

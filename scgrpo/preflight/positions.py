@@ -95,7 +95,11 @@ def budgets_beyond(
     """The settings of budgets that go beyond the model's positions, with their tokens."""
     budgets = {"limits.episode_tokens": limits.episode_tokens}
     if reference is not None:
-        is_default = reference.input_tokens == ReferenceLimits.input_tokens
+        default = ReferenceLimits().for_episodes(limits.episode_tokens)
+        is_default = reference.input_tokens in (
+            default.input_tokens,
+            ReferenceLimits.input_tokens,
+        )
         is_out_of_reach = longest_teacher_input(limits, reference) <= positions
         if not (is_default and is_out_of_reach):
             budgets["reference.input_tokens"] = reference.input_tokens

@@ -58,7 +58,7 @@ def check_run(
         if distill is not None and distill.teacher == "gold":
             solution = solution_of(env)
             check_gold_prompts(
-                env, levels, chat, config.limits, config.reference, solution
+                env, levels, chat, config.limits, config.shown_reference, solution
             )
 
 
@@ -74,4 +74,4 @@ def shown_reference(config: TrainConfig) -> ReferenceLimits | None:
     distill = algorithm.distill
     is_shown = reads_references(algorithm.credit)
     is_shown |= distill is not None and distill.teacher != "model"
-    return config.reference if is_shown else None
+    return config.shown_reference if is_shown else None

@@ -12,6 +12,7 @@ __all__ = ["CollapseMonitor"]
 
 STEPS = 3
 QUIET_D = 1e-4
+HALF = 0.5
 LOW_ENTROPY = 0.1
 LENGTHS = 0.25, 4.0
 
@@ -26,6 +27,8 @@ class CollapseMonitor:
     | entropy | the mean of three steps is under a tenth of that of the run's first three |
     | length | the tokens written in an episode, in the same way: under a quarter, over four times |
     | D | references move the policy by less than 1e-4 nats a token in one step |
+    | overflow | more than half of the rows lose their reference, and have the weight 1 |
+    | cut | more than half of the turns end at a limit of tokens |
 
     `past` are the rows of the steps before a resumed run.
     """
@@ -49,6 +52,20 @@ class CollapseMonitor:
                 "D",
                 f"step {step}: references move the policy by {d:.1e} nats a token on average, so "
                 "credit.* weighs little but noise; is the model too small to use what it reads?",
+            )
+
+        if (share := log.get("credit/overflow_share", 0.0)) > HALF:
+            self._warn(
+                "overflow",
+                f"step {step}: {100 * share:.0f} % of the rows lost their reference, which was too "
+                "long, so that they are weighted as in GRPO; raise reference.tokens and "
+                "reference.input_tokens, or lower limits.episode_tokens",
+            )
+        if (share := log.get("episodes/cut_turns", 0.0)) > HALF:
+            self._warn(
+                "cut",
+                f"step {step}: {100 * share:.0f} % of the turns end at a limit of tokens; raise "
+                "limits.turn_tokens, or set chat.enable_thinking=false for a model that thinks",
             )
 
         first, last = self._ends("train/entropy")

@@ -111,7 +111,7 @@ def _taught_reference(config: TrainConfig) -> ReferenceLimits | None:
         case "never":
             return None
         case "always":
-            return config.reference
+            return config.shown_reference
         case "auto":
             return shown_reference(config)
 

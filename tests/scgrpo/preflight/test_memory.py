@@ -10,13 +10,18 @@ import torch
 from transformers import Gemma4TextConfig, GPT2Config, LlamaConfig, MambaConfig
 
 from envs.rollout import Limits
-from scgrpo.config import TrainConfig
+from scgrpo.config import EngineConfig, TrainConfig
 from scgrpo.models.scoring import CHUNK
 from scgrpo.preflight.memory import (
+    ENGINE_MIB,
     LIBRARIES_MIB,
+    RESERVE,
     available_memory_mib,
+    engine_memory_mib,
+    memory_share,
     model_size,
     peak_memory_mib,
+    phases,
     sampling_memory_mib,
 )
 
@@ -107,3 +112,50 @@ def test_sampling_takes_the_weights_and_the_full_cache():
 
 def test_some_memory_is_free_here():
     assert available_memory_mib(torch.device("cpu")) > 1
+
+
+def test_sharded_processes_hold_parts_of_the_layers_and_gather_them_to_sample():
+    size = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=2))
+    layers = size.parameters - size.outside
+    # Embedding, head and the last norm.
+    assert size.outside == 2 * 32 * 32 + 32
+    config = TrainConfig(device="cpu", dtype="bfloat16")
+    alone = phases(config, size)
+    four = phases(config, size, processes=4, sharded=True)
+    # fp32 weights and two moments of a quarter; outside bf16 whole, and a quarter of the rest.
+    held = layers * 12 / 4 + size.outside * (2 + 12 / 4)
+    assert four.held == pytest.approx(LIBRARIES_MIB + held / 2**20)
+    assert four.sampling * 2**20 == pytest.approx(
+        (alone.sampling * 2**20 - size.parameters * 2) / 4
+        + size.parameters * 2
+        + layers * 2
+    )
+    assert four.peak < alone.peak
+
+
+def test_an_engine_of_its_own_takes_the_cache_from_the_trainer():
+    size = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=1))
+    servers = EngineConfig("vllm_server", ("http://x/v1",))
+    config = TrainConfig(device="cpu", dtype="bfloat16", engine=servers)
+    assert phases(config, size).sampling == 0
+    # Two engines share 32 episodes of 640 tokens, a key and a value of 32, two bytes.
+    cache = 16 * 640 * 2 * 32 * 2
+    expected = ENGINE_MIB + (size.parameters * 2 + cache) / 2**20
+    assert engine_memory_mib(config, size, 2) == pytest.approx(expected)
+
+
+def test_a_sleeping_engine_may_take_what_the_step_takes():
+    size = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=1))
+    size = replace(size, parameters=10**9, trained=10**9)
+    engine = EngineConfig("vllm_server", place="colocated")
+    config = TrainConfig(device="cpu", dtype="bfloat16", engine=engine)
+    long = replace(config, limits=Limits(episode_tokens=200_000_000))
+    total = 40 * 1024
+    # Weights, masters and moments of 14 bytes stay; the cache would take more than the rest.
+    held = phases(long, size).held
+    left = total * (1 - RESERVE) - held
+    assert memory_share(long, size, total, 1, False) == pytest.approx(left / total)
+    needed = engine_memory_mib(config, size) / total
+    assert memory_share(config, size, total, 1, False) == pytest.approx(needed)
+    with pytest.raises(ValueError, match="vLLM needs 3.9 GiB for the weights alone"):
+        memory_share(config, size, 16 * 1024, 1, False)

@@ -193,3 +193,13 @@ def test_a_longer_input_of_the_teacher_is_left_out_at_run_time():
     assert within_positions(reference, llama(64)) == ReferenceLimits(9, 400, 64)
     assert within_positions(reference, llama(8192)) == reference
     assert within_positions(reference, CONFIG_MAPPING["mamba"]()) == reference
+
+
+def test_defaults_of_references_grow_with_long_episodes_alone():
+    default = ReferenceLimits()
+    # Of the default episodes everything is as it stands.
+    assert default.for_episodes(640) == default
+    assert default.for_episodes(14_336) == ReferenceLimits(14_208, 400, 28_672)
+    # What a user set is kept.
+    own = ReferenceLimits(tokens=600, input_tokens=5000)
+    assert own.for_episodes(14_336) == own

@@ -85,3 +85,21 @@ def test_numbers_that_are_missing_or_not_finite_are_passed_over(caplog):
         {"train/entropy": math.nan, "episodes/written": math.inf},
     ]
     assert warnings(caplog, *odd, *[HEALTHY] * 3) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "word"),
+    [
+        ("credit/overflow_share", "lost their reference"),
+        ("episodes/cut_turns", "end at a limit"),
+    ],
+)
+def test_what_happens_to_more_than_half_is_told_once(caplog, key: str, word: str):
+    monitor = CollapseMonitor()
+    with caplog.at_level(logging.WARNING):
+        monitor.check(1, HEALTHY | {key: 0.5})
+        assert word not in caplog.text
+        for step in (2, 3):
+            monitor.check(step, HEALTHY | {key: 0.6})
+    assert caplog.text.count(word) == 1
+    assert "60 %" in caplog.text
