@@ -88,21 +88,42 @@ def install_torch(gpu):
         )
     pip(*command)
 
-    # Another index may have served the build for the GPU.
     python = VENV / "bin" / "python"
-    if not gpu and python.exists():
-        code = "import torch; print(torch.version.cuda or '')"
-        result = subprocess.run(
-            [str(python), "-c", code],
-            capture_output=True,
-            text=True,
-            check=False,
+    if python.exists():
+        note = torch_note(gpu, *torch_facts(python))
+        if note:
+            say(f"note: {note}")
+
+
+def torch_facts(python):
+    """The CUDA version that the installed torch was built for, empty for none; and if it works."""
+    code = "import torch; print(torch.version.cuda or '', torch.cuda.is_available(), sep=',')"
+    result = subprocess.run(
+        [str(python), "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    built_for, _, works = result.stdout.strip().partition(",")
+    return built_for, works == "True"
+
+
+def torch_note(gpu, built_for, works):
+    """What a user should know of the installed torch; empty if nothing."""
+    if built_for and not gpu:
+        # Another index may have served the build for the GPU.
+        return (
+            f"this torch was built for CUDA {built_for}; it works, but takes gigabytes"
         )
-        built_for = result.stdout.strip()
-        if built_for:
-            say(
-                f"note: this torch was built for CUDA {built_for}; it works, but takes gigabytes"
-            )
+    if gpu and not works:
+        kind = f"CUDA {built_for}" if built_for else "the CPU alone"
+        return (
+            f"there is an NVIDIA GPU, but this torch, built for {kind}, cannot use it, so that "
+            "device=auto means the CPU. A newer CUDA needs a newer driver: nvidia-smi says at most "
+            "which one the driver knows; for 12.8: .venv/bin/pip install --force-reinstall torch "
+            "--index-url https://download.pytorch.org/whl/cu128"
+        )
+    return ""
 
 
 def fetch_releases():

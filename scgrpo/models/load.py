@@ -139,7 +139,11 @@ def recompute_activations(model: PreTrainedModel) -> None:
         raise ValueError(
             f"{type(model).__name__} does not support activation_checkpointing; leave it false"
         )
-    model.activation_checkpointing_enable({"use_reentrant": False})
+    # The name that transformers had for it before 5.20.
+    enable = getattr(
+        model, "activation_checkpointing_enable", model.gradient_checkpointing_enable
+    )
+    enable({"use_reentrant": False})
     for layer in model.modules():
         # The layers look at their own mode; their parts stay in eval mode, without dropout.
         if isinstance(layer, GradientCheckpointingLayer):

@@ -44,3 +44,21 @@ def test_a_client_without_an_engine_is_no_sandbox(
     monkeypatch.setattr(install.os, "geteuid", lambda: 1000)
     install.install_sandbox()
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ((True, "13.0", True), ""),
+        ((True, "13.0", False), "built for CUDA 13.0, cannot use it"),
+        ((True, "", False), "built for the CPU alone, cannot use it"),
+        ((False, "", False), ""),
+        ((False, "13.0", False), "takes gigabytes"),
+    ],
+)
+def test_a_torch_that_cannot_use_the_gpu_is_told(
+    install: ModuleType, facts: tuple[bool, str, bool], said: str
+):
+    note = install.torch_note(*facts)
+    assert said in note
+    assert bool(note) == bool(said)
