@@ -16,10 +16,17 @@ from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
 from scgrpo.credit.rule import reference_passes
 from scgrpo.devices import device_of, dtype_of
+from scgrpo.distributed.ranks import launched_processes
 from scgrpo.models.load import load_config
 from scgrpo.models.sources.folders import resolve_model
 from scgrpo.preflight.gaps import planned_gap
-from scgrpo.preflight.memory import Size, model_size, peak_memory_mib
+from scgrpo.preflight.memory import (
+    Size,
+    available_memory_mib,
+    engine_memory_mib,
+    model_size,
+    phases,
+)
 from scgrpo.preflight.run import check_run
 from scgrpo.runs.folders import CONFIG, all_runs
 from scgrpo.runs.log import METRICS, read_metrics
@@ -52,7 +59,6 @@ def text(config: TrainConfig) -> str:
     passes = _passes(config)
     episodes = config.tasks_per_step * config.group_size
     max_tokens = episodes * config.limits.episode_tokens
-    memory_gib = peak_memory_mib(config, size) / 1024
     lines = [
         f"model       {size.parameters / 1e6:.0f} million parameters, "
         f"{size.trained / 1e6:.1f} million of them trained",
@@ -61,7 +67,7 @@ def text(config: TrainConfig) -> str:
         f"tokens      at most {max_tokens:,} a step, "
         f"{max_tokens * config.max_steps:,} in all",
         f"passes      of each episode a step: {', '.join(passes)}, and once backward",
-        f"memory      about {memory_gib:.1f} GiB at the peak",
+        *_memory(config, size),
         f"sandboxes   {_sandboxes(config, env)}",
         f"time        {_time(config, size)}",
     ]
@@ -72,6 +78,38 @@ def text(config: TrainConfig) -> str:
     if gap := planned_gap(config):
         lines.append(f"gap         {gap}")
     return "\n".join(lines)
+
+
+def _memory(config: TrainConfig, size: Size) -> list[str]:
+    """What each process takes, of what there is, and what an engine of its own takes."""
+    processes, sharded = launched_processes()
+    mine = phases(config, size, processes=processes, sharded=sharded)
+    free = available_memory_mib(device_of(config)) / 1024
+    each = f" in each of {processes} processes" if processes > 1 else ""
+    parts = [
+        f"{mine.held / 1024:.1f} always",
+        f"{mine.sampling / 1024:.1f} more to sample",
+        f"{mine.learning / 1024:.1f} more to learn",
+    ]
+    line = f"memory      about {mine.peak / 1024:.1f} GiB at the peak{each}: {', '.join(parts)}"
+    if mine.peak / 1024 > free:
+        line += f"; only {free:.1f} are free here"
+    lines = [line]
+    if config.engine.kind != "hf":
+        count = _engine_count(config, processes)
+        gib = engine_memory_mib(config, size, count) / 1024
+        lines.append(
+            f"engines     {count}, each about {gib:.1f} GiB of weights and full cache; with less "
+            "cache episodes wait"
+        )
+    return lines
+
+
+def _engine_count(config: TrainConfig, processes: int) -> int:
+    engine = config.engine
+    if engine.place == "colocated":
+        return processes
+    return len(engine.servers) or engine.count
 
 
 def _passes(config: TrainConfig) -> list[str]:
