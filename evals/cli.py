@@ -19,6 +19,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("scgrpo.train", "learn from verified episodes"),
+    "launch": ("scgrpo.cluster.launch", "train on a Ray cluster that may lose nodes"),
     "eval": ("evals.run", "measure a run, a model or a server on splits"),
     "compare": ("evals.compare", "is B better than A? paired by task"),
     "report": ("evals.page", "one HTML page of curves, tables and credit"),
