@@ -122,7 +122,7 @@ CASES = {
 
 
 @pytest.mark.slow
-@pytest.mark.daily(1)
+@pytest.mark.daily(0)  # whole runs: with --all
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_and_two_servers_take_the_steps_of_one(
     tiny: Path, tmp_path: Path, case: str
@@ -145,6 +145,7 @@ def test_two_processes_and_two_servers_take_the_steps_of_one(
 
 
 @pytest.mark.slow
+@pytest.mark.daily(0)  # whole runs: with --all
 def test_a_server_that_is_killed_in_mid_step_costs_no_episode(
     tiny: Path, tmp_path: Path, monkeypatch
 ):
@@ -162,6 +163,7 @@ def test_a_server_that_is_killed_in_mid_step_costs_no_episode(
 
 
 @pytest.mark.slow
+@pytest.mark.daily(0)  # whole runs: with --all
 def test_a_run_whose_only_server_dies_says_so(tiny: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(probe, "TURNS", 1)
     server = SmallVLLM(tiny)
