@@ -24,6 +24,7 @@ from scgrpo.distributed.sharding import shard
 from scgrpo.loop import TrainingError, TrainingLoop
 from scgrpo.models.load import recompute_activations
 from scgrpo.models.paths import choose_path
+from scgrpo.models.scoring import predicting_states
 from scgrpo.models.tiny import make_tiny, make_tokenizer
 from scgrpo.policies.chat import Chat
 from scgrpo.preflight.memory import model_size, peak_memory_mib
@@ -144,11 +145,13 @@ def fsdp(setup: Setup) -> dict[str, Any]:
                 shard(model, Ranks(0, 1, setup.device, True))
             else:
                 _shard_layers_alone(model, setup)
-            ids = torch.arange(3, 3 + setup.size(2048, 16), device=setup.device)[None]
+            branch = list(range(4, 4 + setup.size(2048, 16)))
             for _ in range(2):
                 with peak_gib(setup, result, f"{name}_gib"):
-                    states = model.get_decoder()(input_ids=ids, use_cache=False)
-                    states.last_hidden_state.float().sum().backward()
+                    states = predicting_states(
+                        model, [3], [branch], [[True] * len(branch)]
+                    )
+                    states.float().sum().backward()
                 model.zero_grad(set_to_none=True)
             layer = sum(p.numel() for p in model.get_decoder().layers[0].parameters())
             del model, states
