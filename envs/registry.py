@@ -27,6 +27,7 @@ __all__ = [
 NAMESPACE = "scgrpo"
 ENTRY_POINT_GROUP = "scgrpo.envs"
 OPENENV = "openenv"
+MIXTURE_MARKS = ("+", "@")
 
 _LOCK = threading.Lock()
 _OWN = {
@@ -75,10 +76,16 @@ def make(name: str, **kwargs: Any) -> gymnasium.Env[str, str]:
     | `module:namespace/name` | imports the module, which registers it |
     | `namespace/name` | registered already, or the entry point of that key in group `scgrpo.envs` |
     | `openenv:http://HOST:PORT` | the one that an OpenEnv server plays; see `envs.interop` |
+    | `swe_lite+tool_store@weight=2` | several as one, to train on; see `envs.mixtures` |
 
     Raises gymnasium.error.NameNotFound or VersionNotFound. An error inside the author's module or
     entry point comes through as it is.
     """
+    if any(mark in name for mark in MIXTURE_MARKS):
+        # Only those who use one need its code.
+        from envs.mixtures.env import mixture
+
+        return mixture(name, _make_unwrapped, **kwargs)
     module, colon, rest = name.partition(":")
     if colon and module == OPENENV:
         # Only those who use it need its code.
@@ -98,6 +105,10 @@ def make(name: str, **kwargs: Any) -> gymnasium.Env[str, str]:
             raise _not_found(name.removeprefix(f"{NAMESPACE}/"), known)
         return gymnasium.make(env_id, **kwargs)
     return gymnasium.make(_newest(name) or _from_entry_point(name), **kwargs)
+
+
+def _make_unwrapped(name: str, **kwargs: Any) -> Any:
+    return make(name, **kwargs).unwrapped
 
 
 def register(env_class: type[TextEnv], namespace: str) -> str:

@@ -54,6 +54,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "envs.interop.serve",
         "an environment for others' trainers, by OpenEnv's protocol",
     ),
+    "envs grade": (
+        "envs.interop.grade",
+        "an OpenEnv package by its validator's named checks",
+    ),
     "envs releases": (
         "envs.releases.__main__",
         "fetch the data that environments are made of",

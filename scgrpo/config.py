@@ -192,7 +192,9 @@ class TrainConfig:
 
     | field | meaning |
     |---|---|
-    | env | environment: an alias (`swe_lite`), `module:namespace/name` or `namespace/name` |
+    | env | environment: an alias (`swe_lite`), `module:namespace/name`, `namespace/name` or |
+    | | `openenv:http://HOST:PORT`; several joined by `+`, with `@weight=2`, `@levels=0,1`, |
+    | | `@turn_tokens=96` and `@episode_tokens=900` behind a name |
     | algo | a name that `algo.help` lists (sc_grpo, grpo, dapo, contrastive, gigpo, opsd, ...), |
     | | or `module:NAME`, an `Algorithm` of your own |
     | teacher | another model of the same tokenizer to learn from, for algo=opd |

@@ -51,15 +51,15 @@ from scgrpo.teachers.prompt_ids import Solution, solution_of
 from scgrpo.training.background import Lookahead
 from scgrpo.training.causes import count_ungraded, describe_causes
 from scgrpo.training.collapse import CollapseMonitor
-from scgrpo.training.curriculum import LevelCurriculum
 from scgrpo.training.error_monitor import ErrorMonitor
 from scgrpo.training.interrupts import Interrupts
 from scgrpo.training.memory import memory_log, release_memory
 from scgrpo.training.open_model import open_model, teacher_of
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.training.run_checkpoints import RunCheckpoints
+from scgrpo.training.task_draw import TaskDraw
 from scgrpo.update import PolicyUpdate, Update
-from scgrpo.validation import ID, validate
+from scgrpo.validation import ID, merge_parts, validate
 
 __all__ = ["TrainingError", "TrainingLoop"]
 
@@ -118,7 +118,7 @@ class TrainingLoop:
         )
         self._rollouts = SharedRollouts(rollouts, ranks, self._interrupts)
         self.rng = np.random.default_rng(config.seed)
-        self.levels = LevelCurriculum(config.levels or rollouts.env.levels)
+        self.levels = TaskDraw(rollouts.env, config.levels)
         self.model, self.tokenizer = open_model(start, config, ranks)
         self.optimizer = MasterAdamW(
             self.model.parameters(),
@@ -313,6 +313,7 @@ class TrainingLoop:
             update = self._update(step, groups.tasks, groups.episodes)
             log |= update.log
             log["level"] = float(self.levels.level)
+            log |= self.levels.log(groups.episodes)
             log |= memory_log()
             release_memory()
             log["time/update_s"] = time.monotonic() - played
@@ -370,12 +371,11 @@ class TrainingLoop:
         # Episodes of the next steps would take the validation's slots; what broke them comes first.
         self._first_rounds.wait()
         with self._while_sampling():
-            values = validate(
-                self._rollouts,
-                self.policy,
-                config,
-                self.levels.level,
-                seed=self.config.seed,
+            values = merge_parts(
+                [
+                    (name, self._validate_part(part, level))
+                    for name, part, level in self.levels.held_out()
+                ]
             )
         earlier = [value for value in success.values() if value is not None]
         if ID in values and values[ID] > max(earlier, default=-1.0):
@@ -383,6 +383,18 @@ class TrainingLoop:
         if metrics is not None:
             metrics.write_validation(self.step, **values)
             logger.info("step %d: %s", self.step, describe_validation(values))
+
+    def _validate_part(self, part: int | None, level: int) -> dict[str, float]:
+        """Held-out success at a level; of one part of a mixture by its number."""
+        options = {} if part is None else {"part": part}
+        return validate(
+            self._rollouts,
+            self.policy,
+            self.config.validation,
+            level,
+            seed=self.config.seed,
+            **options,
+        )
 
     def _validation_success(self) -> dict[int, float | None]:
         """Held-out success by step; None for a step in which no held-out task had a verdict."""
@@ -460,7 +472,7 @@ class TrainingLoop:
         for i, task in enumerate(tasks):
             of_task = episodes[i * size : (i + 1) * size]
             if any(episode.verdict is not None for episode in of_task):
-                self.levels.record(task.level, success_rate(of_task))
+                self.levels.record(task, success_rate(of_task))
         return update
 
     def _sync_weights(self, step: int) -> None:
@@ -481,10 +493,7 @@ class TrainingLoop:
         tries = 0
         tasks: list[Task] = []
         while len(tasks) < count:
-            level = self.levels.draw(rng)
-            pool = self._rollouts.env.tasks("train", level)
-            place = rng.integers(len(pool))
-            task = pool[int(place)]
+            task = self.levels.draw(rng)
             tries += 1
             # A level with fewer tasks than `count` has to repeat some.
             if task.id not in ids or tries > MAX_REDRAWS * count:
@@ -500,7 +509,7 @@ class TrainingLoop:
                 # A step that is played again has other episodes than those of its old credit.
                 credit_path(self.run, step).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
-                write_episodes(path, episodes)
+                write_episodes(path, self.levels.own(episodes))
 
         if all(episode.verdict is None for episode in episodes):
             causes = describe_causes(count_ungraded(episodes))

@@ -18,6 +18,7 @@ import numpy as np
 
 from envs import registry
 from envs.base import TextEnv
+from envs.mixtures.env import Mixture
 from envs.rollout import Limits, Policy, play
 from envs.types import Episode, Task
 from sandboxes import SandboxConfig, SandboxPool, open_pool
@@ -173,13 +174,19 @@ class Rollouts:
             env,
             policy or RandomPolicy(env),
             task,
-            limits=self._limits,
+            limits=self._limits_of(task),
             seed=seed,
         )
         with self._lock:
             self._idle.append(env)
             self._past_turns.add(episode)
         return episode
+
+    def _limits_of(self, task: Task) -> Limits:
+        """The budgets of an episode; a part of a mixture may have its own."""
+        if isinstance(self.env, Mixture):
+            return self.env.limits_of(task, self._limits)
+        return self._limits
 
 
 class _PastTurns:

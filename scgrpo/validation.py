@@ -8,17 +8,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from envs.base import TextEnv
+from envs.mixtures.env import Mixture
 from envs.rollout import Policy
 from envs.types import Task
 from scgrpo.config import ValidationConfig
 from scgrpo.rollouts import Rollouts, SharedRollouts, success_rate
 from scgrpo.training.causes import count_causes
 
-__all__ = ["ERRORS", "ID", "PROMPTS_TOO_LONG", "validate"]
+__all__ = ["ERRORS", "ID", "PROMPTS_TOO_LONG", "merge_parts", "validate"]
 
 # Not below `validation/`, where every number is a share.
 ERRORS = "validation_errors/"
 PROMPTS_TOO_LONG = "validation_prompts_too_long"
+SHARES = "validation/"
 ID = "validation/id"
 
 
@@ -29,10 +32,12 @@ def validate(
     level: int,
     *,
     seed: int,
+    part: int | None = None,
 ) -> dict[str, float]:
     """Success on `id` and each `ood/<shift>` at a level, one episode a task, and `id` less `ood`.
 
-    The same tasks and sampling seeds at every call. What has no task, or no verdict, is left out.
+    `part` is the number of one part of a mixture. The same tasks and sampling seeds at every call.
+    What has no task, or no verdict, is left out.
     Errored episodes of all splits are counted by cause, `validation_errors/CAUSE`, and those whose
     prompt left no room for a turn as `validation_prompts_too_long`, if there are any.
     """
@@ -42,7 +47,7 @@ def validate(
     splits = [split for split in rollouts.env.splits if split != "train"]
     for place, split in enumerate(splits):
         # The sample depends on seed and split alone, so that steps can be compared.
-        every_task = rollouts.env.tasks(split, level)
+        every_task = _tasks(rollouts.env, part, split, level)
         tasks = _sample(every_task, config.tasks, [seed, place])
         if not tasks:
             continue
@@ -68,6 +73,35 @@ def validate(
     if too_long:
         success[PROMPTS_TOO_LONG] = float(too_long)
     return success | errors
+
+
+def merge_parts(values: Sequence[tuple[str, dict[str, float]]]) -> dict[str, float]:
+    """What `validate` says of each part, by the part's name, as one.
+
+    `validation/PART/SPLIT` of each, and `validation/SPLIT` as the mean over the parts that have it;
+    counts are sums. Of a single environment its own values.
+    """
+    if len(values) == 1:
+        return values[0][1]
+    merged: dict[str, list[float]] = {}
+    parts: dict[str, float] = {}
+    for name, of_part in values:
+        for key, value in of_part.items():
+            merged.setdefault(key, []).append(value)
+            if key.startswith(SHARES):
+                parts[f"{SHARES}{name}/{key.removeprefix(SHARES)}"] = value
+    means = {
+        key: sum(numbers) / (len(numbers) if key.startswith(SHARES) else 1)
+        for key, numbers in merged.items()
+    }
+    return means | parts
+
+
+def _tasks(env: TextEnv, part: int | None, split: str, level: int) -> Sequence[Task]:
+    if part is None:
+        return env.tasks(split, level)
+    assert isinstance(env, Mixture)
+    return env.tasks_of(part, split, level)
 
 
 def _sample(tasks: Sequence[Task], count: int, seed: Sequence[int]) -> list[Task]:

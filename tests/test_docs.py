@@ -42,7 +42,7 @@ SMALL: dict[str, Sequence[str]] = {
 
 ELSEWHERE = {
     r"make (train|test|test-(all|interop|vllm)|report|bench|soak|doctor|check|setup)\b": "dry run",
-    r"scgrpo (envs serve|export openenv) ": "make test-interop",
+    r"scgrpo (envs serve|envs grade|export openenv) ": "make test-interop",
     r".*openenv:http": "make test-interop",
     r"scgrpo compare (logs|job|samples|table)": "tests/evals/comparison/test_formats.py",
     r"(openenv validate|vf-validate|vf-eval|docker (build|run)) ": "make test-interop",

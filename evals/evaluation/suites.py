@@ -10,6 +10,7 @@ import numpy as np
 
 from envs import registry
 from envs.base import TextEnv
+from envs.mixtures.names import part_names
 from envs.types import Task
 
 __all__ = ["ALL", "Suite", "open_envs", "select_suites", "select_tasks"]
@@ -56,7 +57,8 @@ def _resolve_all(names: Sequence[str]) -> Iterator[str]:
         if name == ALL:
             yield from registry.names()
         else:
-            yield name
+            # Each environment of a mixture has its own suites.
+            yield from part_names(name)
 
 
 def select_suites(

@@ -17,9 +17,9 @@ from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
 from scgrpo.runs import checkpoints
 from scgrpo.training import checkpoint
 from scgrpo.training.background import Background
-from scgrpo.training.curriculum import LevelCurriculum
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.training.run_start import base_of_checkpoints
+from scgrpo.training.task_draw import TaskDraw
 
 __all__ = ["RunCheckpoints"]
 
@@ -49,7 +49,7 @@ class RunCheckpoints:
         tokenizer: PreTrainedTokenizerBase,
         optimizer: MasterAdamW,
         rng: np.random.Generator,
-        levels: LevelCurriculum,
+        levels: TaskDraw,
     ) -> None:
         self._folder = folder
         self._config = config

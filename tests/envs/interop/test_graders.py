@@ -164,3 +164,29 @@ def test_a_package_s_files_are_read(package, tmp_path):
     assert BY_ID["semantic.oracle_max"].run(one).status.value == "skip"
     oracle = json.loads((folder / "validation/oracle.json").read_text())
     assert oracle[0]["turns"]
+
+
+def test_the_command_starts_the_package_and_fails_for_a_fault(tmp_path, capfd):
+    pytest.importorskip("openenv.validation", reason="the extra `openenv` is missing")
+    from envs.interop.grade import main
+
+    folder = tmp_path / "guess"
+    write_package(folder, "toy_guess", levels=(0,))
+    with pytest.raises(SystemExit) as ended:
+        main([str(folder)])
+    out = capfd.readouterr().out
+    assert ended.value.code == 0, out
+    assert "pass  semantic.oracle_max" in out
+    (folder / "Dockerfile").write_text("FROM python\n")
+    oracle = folder / "validation/oracle.json"
+    oracle.write_text('[{"split": "train", "index": 0, "turns": ["nothing"]}]')
+    with pytest.raises(SystemExit) as ended:
+        main([str(folder)])
+    out = capfd.readouterr().out
+    assert ended.value.code == 1
+    assert "fail  semantic.oracle_max" in out
+    assert "starts from python, of any version" in out
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path)])
+    assert ended.value.code == 2
+    assert "holds no openenv.yaml" in capfd.readouterr().err
