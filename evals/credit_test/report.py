@@ -44,7 +44,12 @@ LEGEND = (
 def credit_report(run: Path, *, seed: int = 0) -> TableReport:
     """The report of a run. Raises ValueError if there is nothing to measure."""
     config = settings.load(TrainConfig, run / CONFIG)
-    (env,) = open_envs([config.env]).values()
+    env, *others = open_envs([config.env]).values()
+    if others:
+        raise ValueError(
+            f"{run} was trained on several environments, {config.env}: the credit of one is "
+            "measured on a run of that alone"
+        )
     tokenizer = run_tokenizer(run)
     if tokenizer is None:
         raise ValueError(f"{run} has no tokenizer: wait for its first checkpoint")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envs.mixtures.names import is_mixture, parse_mixture
 from envs.rollout import Limits
 from evals.evaluation.arguments import RUNS
 from sandboxes import SandboxConfig
@@ -200,12 +201,14 @@ def _newest_checkpoint(run: Path) -> Path:
 def _levels_of_training(run: Path, config: TrainConfig) -> tuple[int, ...]:
     """The first level, and those that later steps moved to.
 
-    A step's line in the metrics holds the level of the step after it.
+    A step's line in the metrics holds the level of the step after it; of a mixture that of each
+    part.
     """
-    levels = {min(config.levels, default=0)}
+    parts = parse_mixture(config.env) if is_mixture(config.env) else ()
+    firsts = [part.levels or config.levels for part in parts] or [config.levels]
+    levels = {min(first, default=0) for first in firsts}
+    keys = [f"env/{part.name}/level" for part in parts] or ["level"]
     rows = read_metrics(run / "metrics.jsonl")
     for row in rows[:-1]:
-        level = row.get("level")
-        if level is not None:
-            levels.add(int(level))
+        levels.update(int(row[key]) for key in keys if row.get(key) is not None)
     return tuple(sorted(levels))

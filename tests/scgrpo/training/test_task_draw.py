@@ -7,6 +7,8 @@ import pytest
 
 from envs import registry
 from envs.store import read_episodes
+from evals.credit_test.report import credit_report
+from evals.evaluation.models import _levels_of_training
 from evals.evaluation.suites import open_envs
 from scgrpo.config import TrainConfig
 from scgrpo.models.tiny import make_tiny
@@ -119,7 +121,8 @@ def test_a_run_on_a_mixture_logs_saves_and_resumes_each_part(tmp_path):
             assert longest == 1 if "guess" in episode.env else longest <= 3
     assert levels == {"scgrpo/toy_guess-v0": {0}, "scgrpo/tool_store-v0": {1}}
 
-    assert list(open_envs([settings.load(TrainConfig, run / "config.yaml").env])) == [
-        "toy_guess",
-        "tool_store",
-    ]
+    config = settings.load(TrainConfig, run / "config.yaml")
+    assert list(open_envs([config.env])) == ["toy_guess", "tool_store"]
+    assert _levels_of_training(run, config) == (0, 1)
+    with pytest.raises(ValueError, match="trained on several environments"):
+        credit_report(run)
