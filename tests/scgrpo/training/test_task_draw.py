@@ -91,6 +91,7 @@ def test_a_run_on_a_mixture_logs_saves_and_resumes_each_part(tmp_path):
         "group_size=2",
         "limits.turn_tokens=3",
         "limits.episode_tokens=1400",
+        "reference.input_tokens=2048",
         "warm_start.mode=never",
         "validation.every=1",
         "validation.tasks=2",
