@@ -42,8 +42,8 @@ class WarmStartConfig:
     | steps | optimizer steps over them |
     | tasks_per_step | tasks in a step, with all of their episodes |
     | lr | peak learning rate |
-    | references | teach to read references too, with as many tasks again in a step: `auto` if |
-    | | `algo` shows any to a teacher; or always, never |
+    | references | teach to read references too, in twice the steps: `auto` if `algo` shows any to |
+    | | a teacher; or always, never |
     """
 
     mode: Literal["auto", "always", "never"] = "auto"

@@ -28,21 +28,23 @@ class SmallModel:
     |---|---|
     | hidden, layers, heads | its shape |
     | vocabulary | tokens of its tokenizer, which is trained on the cells' episodes |
+    | copy_steps | optimizer steps that teach to copy, on random tokens |
     | episodes | random episodes of each cell to learn from |
-    | steps | optimizer steps |
+    | steps | optimizer steps on them |
     | tasks_per_step | of each cell, without and again with a reference |
     | lr | peak learning rate |
     | seed | of weights and draws |
     """
 
-    hidden: int = 192
+    hidden: int = 128
     layers: int = 4
-    heads: int = 6
+    heads: int = 4
     vocabulary: int = 1024
+    copy_steps: int = 1500
     episodes: int = 2000
     steps: int = 1500
     tasks_per_step: int = 3
-    lr: float = 1e-3
+    lr: float = 2e-3
     seed: int = 0
 
 

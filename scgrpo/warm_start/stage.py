@@ -59,7 +59,7 @@ def warm_start(
 ) -> None:
     """Trains `model` in place and saves it to `folder`, complete or not at all.
 
-    With `reference` each step has as many examples again, with a reference in front.
+    With `reference` there are twice as many steps, and in half of the examples one is in front.
     """
     started = time.monotonic()
     choose_path(model)
@@ -83,15 +83,19 @@ def warm_start(
 
     rng = np.random.default_rng([seed, LAYOUT_VERSION])
     count = min(config.tasks_per_step, len(ordinary))
+    steps = config.steps * (2 if reading else 1)
 
     def draw() -> list[Example]:
-        places = rng.choice(len(ordinary), size=count, replace=False)
-        examples = [ordinary[place] for place in places]
-        return examples + (reading.draw(count, rng) if reading else [])
+        conditioned: list[Example] = []
+        if reading:
+            # Of an odd number one is either.
+            half = (count + int(rng.integers(2))) // 2
+            conditioned = reading.draw(half, rng)
+        size = count - len(conditioned)
+        places = rng.choice(len(ordinary), size=size, replace=False)
+        return [*conditioned, *(ordinary[place] for place in places)]
 
-    losses = imitate(
-        model, draw, steps=config.steps, lr=config.lr, description="warm start"
-    )
+    losses = imitate(model, draw, steps=steps, lr=config.lr, description="warm start")
     with atomic_folder(folder) as scratch:
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
@@ -100,7 +104,7 @@ def warm_start(
     solved = sum(bool(episode.verified) for episode in episodes)
     logger.info(
         "warm start: %d steps on %d random episodes (%.0f %% solved)%s, loss %.2f -> %.2f, %.0f s",
-        config.steps,
+        steps,
         sum(len(example.episodes) for example in ordinary),
         100 * solved / len(episodes),
         f" and {reading}" if reading else "",

@@ -15,7 +15,8 @@ from evals.trials.data import read_rows
 PLAN = """\
 title: Does it run?
 cells: [toy_guess/0]
-small: {hidden: 16, layers: 1, heads: 2, vocabulary: 300, episodes: 8, steps: 2, tasks_per_step: 1}
+small: {hidden: 16, layers: 1, heads: 2, vocabulary: 300, copy_steps: 2, episodes: 8, steps: 2,
+  tasks_per_step: 1}
 settings: >-
   max_steps=2 tasks_per_step=2 group_size=2 limits.turn_tokens=4 limits.episode_tokens=400
   dtype=float32 device=cpu
