@@ -62,8 +62,15 @@ def run(arguments: argparse.Namespace) -> None:
     # After the plan is read, so that a bad one is refused at once.
     from evals.trials.data import rows_of
     from evals.trials.report import show_plan, write_report
-    from evals.trials.run import TrialError, Work, missing_shards, run_shards
+    from evals.trials.run import (
+        TrialError,
+        Work,
+        check_methods,
+        missing_shards,
+        run_shards,
+    )
 
+    check_methods(plan)
     if arguments.plan_only:
         show_plan(plan, rows_of(plan, data))
         return

@@ -15,12 +15,20 @@ from pathlib import Path
 from threading import Event
 
 from evals.trials.data import TrialRow
-from evals.trials.plan import Shard, TrialPlan
+from evals.trials.plan import Cell, Shard, TrialPlan
 from evals.trials.start import starting_model
 from sandboxes.commands import CommandError
+from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.runs.log import progress
 
-__all__ = ["TrialError", "Work", "missing_shards", "run_shards", "tuned_lr"]
+__all__ = [
+    "TrialError",
+    "Work",
+    "check_methods",
+    "missing_shards",
+    "run_shards",
+    "tuned_lr",
+]
 
 STOP_GRACE_S = 30.0
 
@@ -45,6 +53,16 @@ class Work:
     plan: Path
     data: Path
     runs: Path
+
+
+def check_methods(plan: TrialPlan) -> None:
+    """Raises ValueError, naming the method, if an algorithm refuses its settings."""
+    for method in plan.methods:
+        config = plan.config(Shard(Cell.of(plan.cells[0]), method, plan.seeds[0]))
+        try:
+            algorithm_of(config)
+        except ValueError as error:
+            raise ValueError(f"method {method}: {error}") from error
 
 
 def missing_shards(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from evals.trials.plan import Cell, Shard, TrialPlan, Tuning
-from evals.trials.run import missing_shards, tuned_lr
+from evals.trials.run import check_methods, missing_shards, tuned_lr
 from tests.evals.trials.rows import trial_row
 
 PLAN = TrialPlan(
@@ -51,3 +51,10 @@ def test_a_run_without_a_row_of_these_settings_is_missing():
         "trial toy_guess/0 sc seed 0 lr 0.001",
         "trial toy_guess/0 grpo seed 1 lr 0.001",
     ]
+
+
+def test_settings_that_an_algorithm_refuses_are_refused_before_any_run():
+    check_methods(PLAN)
+    refused = replace(PLAN, settings="credit.alpha_div=0.2")
+    with pytest.raises(ValueError, match="method grpo: .*alpha_div"):
+        check_methods(refused)
