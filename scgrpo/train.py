@@ -11,7 +11,7 @@ from scgrpo.algorithms.names import list_of_names
 from scgrpo.config import TrainConfig
 from scgrpo.preflight.start import check_start
 from scgrpo.settings import parse as settings
-from scgrpo.training.memory import use_one_arena
+from scgrpo.training.memory import limit_fragmentation
 
 __all__ = ["main"]
 
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(config: TrainConfig, given: set[str]) -> None:
     check_start(config)
     # Before torch, whose threads would have arenas of their own.
-    use_one_arena()
+    limit_fragmentation()
     # Imported only now: torch and transformers take seconds, and help and wrong settings need
     # neither.
     from transformers.utils import logging as transformers_logging

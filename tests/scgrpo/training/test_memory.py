@@ -32,6 +32,27 @@ def test_free_memory_is_given_back():
     assert len(pinned) == 4000
 
 
+HOLES = """
+from scgrpo.training.memory import limit_fragmentation, memory_log
+limit_fragmentation()
+# By default a large block that is freed has smaller ones come from the heap from then on.
+large = b"x" * 2**24
+del large
+tensors = [(b"x" * 2**23, b"x" * 2**17) for _ in range(40)]
+kept = [small for _, small in tensors]
+full = memory_log()["memory/resident_gib"]
+del tensors
+print(full - memory_log()["memory/resident_gib"])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_large_blocks_leave_no_holes_between_small_ones():
+    command = [sys.executable, "-c", HOLES]
+    freed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert float(freed) > 0.2
+
+
 def test_a_run_does_not_grow(tmp_path: Path):
     model = make_tiny(tmp_path / "model", hidden=64, layers=4)
     settings = [
