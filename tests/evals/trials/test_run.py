@@ -56,5 +56,5 @@ def test_a_run_without_a_row_of_these_settings_is_missing():
 def test_settings_that_an_algorithm_refuses_are_refused_before_any_run():
     check_methods(PLAN)
     refused = replace(PLAN, settings="credit.alpha_div=0.2")
-    with pytest.raises(ValueError, match="method grpo: .*alpha_div"):
+    with pytest.raises(ValueError, match=r"method grpo: credit\.\* has no effect"):
         check_methods(refused)

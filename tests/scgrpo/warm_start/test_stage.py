@@ -29,7 +29,7 @@ from scgrpo.warm_start.examples import with_token_ids
 from scgrpo.warm_start.stage import warm_start
 from scgrpo.warm_start.starting_weights import starting_weights
 
-SHORT = WarmStartConfig(mode="always", episodes=8, steps=3, lr=1e-3)
+SHORT = WarmStartConfig(mode="always", episodes=8, steps=3, lr=1e-3, references="never")
 LIMITS = Limits(turn_tokens=4, episode_tokens=200)
 
 
