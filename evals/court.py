@@ -33,8 +33,8 @@ examples:
   {PROG} PLAN.yaml --only tool_store/0 sc_grpo 3       that run, if its row is missing
   {PROG} PLAN.yaml --again tool_store/0 sc_grpo        that cell with new seeds, as a check
 
-A plan is a YAML file; docs/court/small.yaml is one. Rows are appended to the JSONL file beside it
-as runs end, so kill -9 costs nothing but the runs' last steps. A row is of the plan if every
+A plan is a YAML file; docs/court/small.yaml is one. Rows are appended to the JSONL file next to
+it as runs end, so kill -9 costs nothing but the runs' last steps. A row is of the plan if every
 setting that its numbers depend on is the same; the others are left out.
 """
 
@@ -152,7 +152,10 @@ def _parser() -> argparse.ArgumentParser:
         help="runs at the same time, one core each; default: the cores",
     )
     parser.add_argument(
-        "--data", type=Path, metavar="FILE", help="default: PLAN.jsonl, beside the plan"
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help="default: PLAN.jsonl, next to the plan",
     )
     parser.add_argument(
         "--runs",

@@ -93,7 +93,7 @@ class EngineConfig:
     | kind | `hf`: the model itself; `vllm`: vLLM in this process; `vllm_server`: vLLM's servers |
     | servers | addresses of servers, up to `/v1`; see docs/vllm.md for how to start them |
     | place | the run starts servers itself: `apart`, on GPUs that no process of it trains on, or |
-    | | `colocated`, one beside each process on its GPU, which sleeps while a step learns |
+    | | `colocated`, one next to each process on its GPU, which sleeps while a step learns |
     | count | how many are started apart |
     | python | the interpreter that has vLLM, for started servers; empty: the run's own |
     | start_s | longest wait for a started server |

@@ -165,7 +165,7 @@ def _engines(
 def _colocated(
     config: TrainConfig, start: Path, run: Path, ranks: Ranks
 ) -> tuple[list[Engine], list[Engine]]:
-    """A server beside each process, on its GPU."""
+    """A server next to each process, on its GPU."""
     hosts = ranks.all_gather(socket.gethostname())
     is_one_host = len(set(hosts)) == 1
     gpus = visible_gpus()
@@ -179,17 +179,17 @@ def _colocated(
         memory_share=engine_memory_share(config, start, ranks),
         handover=IPC if _shares_gpu(config, ranks) else "",
     )
-    mine = _started(config, place, run, ranks.rank)
+    own = _started(config, place, run, ranks.rank)
     others: list[Engine] = []
     for rank, url in enumerate(ranks.all_gather(place.url)):
         if ranks.is_main_process and rank != ranks.rank:
             others.append(_connected(config, url))
-    return [mine], others
+    return [own], others
 
 
 def _apart(config: TrainConfig, start: Path, run: Path, ranks: Ranks) -> list[Engine]:
     """Servers that the main process starts, on the GPUs behind those that are trained on."""
-    mine: list[Engine] = []
+    own: list[Engine] = []
 
     def started() -> list[str]:
         size = int(config.engine.options.get("tensor_parallel_size", 1))
@@ -201,11 +201,11 @@ def _apart(config: TrainConfig, start: Path, run: Path, ranks: Ranks) -> list[En
         with ThreadPoolExecutor(len(places)) as threads:
             start_one = partial(_started, config)
             runs = [run] * len(places)
-            mine.extend(threads.map(start_one, places, runs, range(len(places))))
+            own.extend(threads.map(start_one, places, runs, range(len(places))))
         return [place.url for place in places]
 
     urls = ranks.broadcast_object(started)
-    return mine or [_connected(config, url) for url in urls]
+    return own or [_connected(config, url) for url in urls]
 
 
 def _shares_gpu(config: TrainConfig, ranks: Ranks) -> bool:

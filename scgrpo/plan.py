@@ -83,16 +83,16 @@ def text(config: TrainConfig) -> str:
 def _memory(config: TrainConfig, size: Size) -> list[str]:
     """What each process takes, of what there is, and what an engine of its own takes."""
     processes, sharded = launched_processes()
-    mine = phases(config, size, processes=processes, sharded=sharded)
+    memory = phases(config, size, processes=processes, sharded=sharded)
     free = available_memory_mib(device_of(config)) / 1024
     each = f" in each of {processes} processes" if processes > 1 else ""
     parts = [
-        f"{mine.held / 1024:.1f} always",
-        f"{mine.sampling / 1024:.1f} more to sample",
-        f"{mine.learning / 1024:.1f} more to learn",
+        f"{memory.held / 1024:.1f} always",
+        f"{memory.sampling / 1024:.1f} more to sample",
+        f"{memory.learning / 1024:.1f} more to learn",
     ]
-    line = f"memory      about {mine.peak / 1024:.1f} GiB at the peak{each}: {', '.join(parts)}"
-    if mine.peak / 1024 > free:
+    line = f"memory      about {memory.peak / 1024:.1f} GiB at the peak{each}: {', '.join(parts)}"
+    if memory.peak / 1024 > free:
         line += f"; only {free:.1f} are free here"
     lines = [line]
     if config.engine.kind != "hf":

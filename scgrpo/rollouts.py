@@ -209,7 +209,7 @@ class _PastTurns:
         for key in _kinds(task):
             if key in self._counts:
                 return self._turns[key] / self._counts[key]
-        # What nobody knows may be the longest.
+        # An unknown one may be the longest.
         return math.inf
 
 

@@ -49,7 +49,7 @@ class Grader:
         return levels[self.check_id.partition(".")[0].upper()]
 
     def applies_to(self, manifest: Any) -> bool:
-        """True: what a package lacks is said in the result."""
+        """True: the result names what a package lacks."""
         return True
 
     def run(self, subject: Any) -> Any:

@@ -102,7 +102,7 @@ class OpenEnvClient(TextEnv):
     |---|---|
     | tasks | those that the server lists, in splits of our names if it uses these, else its first |
     | | test split as `id` and another one as `ood/domain`. If it lists none, seeds, which its |
-    | | reset is given: nobody knows whether two of them differ |
+    | | reset is given: no one knows whether two of them differ |
     | tools | of an MCP environment its tools; of an action with several fields one tool that |
     | | takes these; of an action with one text field none: the turn is the text |
     | verdict | passed if the rewards of the episode sum up to `pass_at` |

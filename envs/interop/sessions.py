@@ -123,7 +123,7 @@ class Session:
     """One environment of a name, played episode after episode by one caller.
 
     Whatever breaks in an episode is raised, SandboxError among it, and the next `reset` starts
-    anew: no caller can take it for a reward of 0.
+    again: no caller can mistake it for a reward of 0.
     """
 
     def __init__(

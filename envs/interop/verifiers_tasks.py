@@ -53,7 +53,7 @@ class VerifiedTask(vf.Task[TaskRow, vf.State, vf.TaskConfig]):
 
     @vf.reward
     async def verified(self, trace: vf.Trace) -> float:
-        """What the environment's verifier said; 0.0 of a task that nobody played."""
+        """The score of the environment's verifier; 0.0 for a task without an episode."""
         return float(trace.info.get(REWARD, 0.0))
 
     async def validate(self, runtime: object) -> bool | None:

@@ -119,7 +119,7 @@ def ood_gain_ratios(comparisons: Sequence[Comparison]) -> list[GainRatio]:
 
 
 def verdict(test: PairedTest, adjusted: float) -> Word:
-    """What may be said of a difference."""
+    """The verdict on a difference."""
     # A NaN is not below ALPHA either.
     if not adjusted < ALPHA:
         return "not shown"

@@ -96,14 +96,14 @@ def try_family(family: str, folder: Path) -> Trial:
 
 def _command(*words: str) -> _Outcome:
     """What becomes of a command, as a user types it."""
-    printed, said = io.StringIO(), io.StringIO()
+    printed, errors = io.StringIO(), io.StringIO()
     failure = ""
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
         try:
             cli.main(words)
         except SystemExit as end:
             if end.code:
-                failure = _message(said.getvalue()) or f"ended with {end.code}"
+                failure = _message(errors.getvalue()) or f"ended with {end.code}"
         # A traceback is what the table must tell of: it is a bug, whatever was raised.
         except Exception as error:  # noqa: BLE001
             sentence = (str(error).splitlines() or [""])[0]
@@ -111,9 +111,9 @@ def _command(*words: str) -> _Outcome:
     return _Outcome(printed.getvalue(), failure)
 
 
-def _message(said: str) -> str:
+def _message(errors: str) -> str:
     """The line in which a command says why it ends: the one with its name in front."""
-    lines = [line for line in said.splitlines() if line.startswith("scgrpo ")]
+    lines = [line for line in errors.splitlines() if line.startswith("scgrpo ")]
     return lines[-1] if lines else ""
 
 

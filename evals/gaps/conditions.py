@@ -18,7 +18,7 @@ __all__ = ["CONTROLS", "OWN", "PLAIN", "by_seed", "conditions_of", "shown"]
 
 PLAIN, OWN = "none", "own"
 CONTROLS: Mapping[str, str] = {
-    "other": "a verified episode of another task, said to be of this one",
+    "other": "a verified episode of another task, introduced as one of this task",
     "failed": "a failed episode of the task, introduced without a claim of success",
     "guide": "the guide sentence of a verified reference, and no reference",
 }

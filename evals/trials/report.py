@@ -77,7 +77,7 @@ def show_plan(
 
 
 def write_report(plan: TrialPlan, rows: Sequence[TrialRow], data: Path) -> TableReport:
-    """Prints the report and writes it beside the data: JSON, Markdown and an SVG figure."""
+    """Prints the report and writes it next to the data: JSON, Markdown and an SVG figure."""
     report = trial_report(plan, rows)
     show(report)
     name = data.stem

@@ -145,7 +145,7 @@ def run_shards(
 
 
 def _play(work: Work, shard: Shard, stop: Event) -> int:
-    """The exit code of the shard's process, whose output is kept beside its run."""
+    """The exit code of the shard's process, whose output is kept next to its run."""
     work.runs.mkdir(parents=True, exist_ok=True)
     log = work.runs / f"{shard.folder}.log"
     words = [work.plan, shard.cell, shard.method, shard.seed, shard.lr, shard.stage]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sandboxes.commands import CommandError
+from scgrpo.policies.engines.network import free_port
 
 __all__ = ["Gang", "GangLostError", "Shape", "trainer_environment"]
 
@@ -189,9 +189,7 @@ class _Place:
 
     def port(self) -> int:
         """A free port of the node."""
-        with socket.socket() as taken:
-            taken.bind(("", 0))
-            return taken.getsockname()[1]
+        return free_port()
 
     def run(
         self, command: Sequence[str], environment: Mapping[str, str], folder: str

@@ -1,4 +1,4 @@
-"""Controls of a credit rule: what it would be if one thing that it claims to use were taken away.
+"""Controls of a credit rule: what it would be without one thing that it claims to use.
 
 If a rule is right about which tokens matter, it beats all of them; `CreditOptions.control` names
 one. Those of `WEIGHT_CONTROLS` move finished weights and fit every rule that gives weights:

@@ -90,7 +90,7 @@ class Ranks:
 
     @property
     def apart(self) -> Ranks:
-        """The same ranks for a thread beside the main one: what it sends crosses nothing."""
+        """The same ranks for a thread other than the main one: what it sends crosses nothing."""
         return replace(self, control=self.storage)
 
     @property

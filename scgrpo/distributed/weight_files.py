@@ -101,7 +101,7 @@ def write_weights(
 
 
 def _save_config(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> None:
-    """Writes what `save_pretrained` writes beside the weights."""
+    """Writes what `save_pretrained` writes next to the weights."""
     config = copy.deepcopy(model.config)
     config.dtype = str(dtype).removeprefix("torch.")
     config.architectures = [type(model).__name__]

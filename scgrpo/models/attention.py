@@ -43,7 +43,7 @@ class Scoring(NamedTuple):
     | scale | factor of the scores |
     | window | how many tokens back a token sees, itself included; None for all |
     | softcap | bound of the scores, approached by tanh; None for none |
-    | sinks | (H,) scores of a token that nobody sees, one for each head; None for none |
+    | sinks | (H,) scores of an invisible token, one for each head; None for none |
     """
 
     scale: float

@@ -122,9 +122,9 @@ def _differences(saved: Any, expected: Any, name: str) -> Iterator[str]:
 def _is_equal(saved: Any, expected: Tensor) -> bool:
     if not isinstance(saved, Tensor) or saved.shape != expected.shape:
         return False
-    wanted = expected.detach().to(saved.device, saved.dtype)
+    original = expected.detach().to(saved.device, saved.dtype)
     # Bit by bit, so that NaN equals itself.
-    return torch.equal(_bits(saved), _bits(wanted))
+    return torch.equal(_bits(saved), _bits(original))
 
 
 def _bits(values: Tensor) -> Tensor:

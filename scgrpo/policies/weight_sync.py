@@ -123,7 +123,7 @@ class WeightSync:
         """Frees the engines' memory until the next hand-over, if they are to sleep."""
         if not self._sleeps or self._is_asleep:
             return
-        # Weights that are handed over anew need no copy; the base of adapters is not.
+        # Weights that are handed over again need no copy; the base of adapters is not.
         keep = isinstance(self._model, PeftModel)
         if self._ranks.is_main_process:
             self._targets.check(lambda engine: engine.sleep(keep_weights=keep))

@@ -1,4 +1,4 @@
-"""What a run is told of the measured gap of its starting weights; see `scgrpo.runs.gaps`.
+"""What a run logs about the measured gap of its starting weights; see `scgrpo.runs.gaps`.
 
 Nothing is played here: `scgrpo gap` measures, a run looks for its result in the folder of runs.
 """

@@ -185,7 +185,7 @@ def engine_memory_mib(config: TrainConfig, size: Size, engines: int = 1) -> floa
 
 
 def engine_memory_share(config: TrainConfig, model: Path, ranks: Ranks) -> float | None:
-    """The share of its GPU that an engine beside a training process may take; None on a CPU.
+    """The share of its GPU that an engine next to a training process may take; None on a CPU.
 
     What it needs, and at most what the process leaves: with engines that sleep while a step learns
     all but what it always holds. Raises ValueError if the engine does not fit then.
@@ -202,9 +202,9 @@ def memory_share(
     config: TrainConfig, size: Size, total_mib: float, processes: int, sharded: bool
 ) -> float:
     """`engine_memory_share` on a GPU of `total_mib`."""
-    mine = phases(config, size, processes=processes, sharded=sharded)
-    taken = mine.held if config.engine.sleeps else mine.peak
-    left = total_mib * (1 - RESERVE) - taken
+    memory = phases(config, size, processes=processes, sharded=sharded)
+    in_use = memory.held if config.engine.sleeps else memory.peak
+    left = total_mib * (1 - RESERVE) - in_use
     needed = engine_memory_mib(config, size, processes)
     least = ENGINE_MIB + size.parameters * _width(config) / 2**20
     if left < least * 1.05:

@@ -157,7 +157,7 @@ class _Stage:
 
 
 class _NotRecorded:
-    """A stage that nobody measures."""
+    """A stage that is not measured."""
 
     def add(self, tokens: int) -> None:
         """Does nothing."""

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Background(Generic[T]):
-    """Computes up to `count` values at a time, which are taken in the order of their beginning.
+    """Computes up to `count` values at a time, which are read in the order of their beginning.
 
     Whoever asks for a value gets an error of the work.
     """
@@ -52,14 +52,14 @@ class Background(Generic[T]):
 
 
 class Lookahead(Generic[T]):
-    """What steps need, such as their episodes: begun up to `ahead` steps before it is taken.
+    """What steps need, such as their episodes: begun up to `ahead` steps before it is read.
 
     At most `ahead` + 1 steps' are under way at a time, that of the step which learns included, and
-    each is taken, in order.
+    each is read, in order.
 
     | argument | meaning |
     |---|---|
-    | ahead | 0 computes each in the main thread, when it is taken |
+    | ahead | 0 computes each in the main thread, when it is read |
     | step | the last finished step |
     | last | the last step of all |
     | work | called for each step in order, in the main thread; returns what computes the value |
@@ -80,7 +80,7 @@ class Lookahead(Generic[T]):
         return self._work(step)()
 
     def begin_after(self, step: int) -> None:
-        """Begins what the steps behind `step` need, which was taken."""
+        """Begins what the steps behind `step` need, which was read."""
         while self._begun < min(step + self._ahead, self._last):
             self._begun += 1
             self._values.begin(self._work(self._begun))

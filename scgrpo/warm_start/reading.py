@@ -54,7 +54,7 @@ class ReadingExamples:
         return f"references of {len(self.own)} tasks"
 
     def draw(self, count: int, rng: np.random.Generator) -> list[Example]:
-        """`count` examples, each drawn anew."""
+        """`count` examples, drawn with replacement."""
         chosen: list[Example] = []
         for is_other in rng.integers(OTHER_EVERY, size=count) == 0:
             pool = self.other if is_other and self.other else self.own

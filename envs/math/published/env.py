@@ -33,7 +33,7 @@ class BenchmarkMath(ToolEnv):
     | prompt | the question as it was published |
     | turn | any text with the answer in `\boxed{...}`, of which the last counts |
     | reply | that no answer was found |
-    | verifier | math-verify, and beside it our comparison as fractions (`judge`) |
+    | verifier | math-verify, and our comparison as fractions (`judge`) |
     | limits | 3 turns |
     | `train`, `id` | as published; `id` is the authors' test split |
     | family | the question's words, without regard to case and space |
@@ -75,7 +75,7 @@ class BenchmarkMathPython(BenchmarkMath):
     | | |
     |---|---|
     | turn | a call of the tool, or any other text with the answer in `\boxed{...}` |
-    | tool | `python(code)`: what a program prints, at most 2,000 characters; each starts anew |
+    | tool | `python(code)`: what a program prints, at most 2,000 characters; each is a new process |
     | limits | 8 turns; a program is killed after 10 s |
 
     `sandboxes` is the pool to lease from, else one that the process shares.

@@ -1,4 +1,4 @@
-"""Whether an answer is right: by math-verify, with our exact comparison beside it."""
+"""Whether an answer is right: by math-verify, checked against our exact comparison."""
 
 from __future__ import annotations
 

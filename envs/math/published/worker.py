@@ -38,7 +38,7 @@ def main() -> None:
         )
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    # Whatever prints later cannot be taken for an answer.
+    # Whatever prints later is not mistaken for an answer.
     answers, sys.stdout = sys.stdout, sys.stderr
     print(version("math-verify"), file=answers, flush=True)
     for line in sys.stdin:

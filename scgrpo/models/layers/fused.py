@@ -39,7 +39,7 @@ def fused_forward(model: PreTrainedModel) -> FusedForward | None:
 class FusedForward:
     """Last hidden states of packed tokens, without gradients; see `last_hidden_states`.
 
-    Holds a second copy of the layers' weights, made anew when they have changed. Raises ValueError
+    Holds a second copy of the layers' weights, made again when they have changed. Raises ValueError
     for a model whose layers are not built as Llama's, or whose weights cannot be prepacked.
     """
 

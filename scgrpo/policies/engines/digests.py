@@ -22,7 +22,7 @@ _LAYER = re.compile(r"(?:^|\.)([^.]+\.\d+\..*)$")
 
 def _digest(tensor: Tensor) -> str:
     """The first digits of the SHA-256 over a tensor's values in bfloat16."""
-    # NumPy has no bfloat16, so the bytes are taken.
+    # NumPy has no bfloat16, so the bytes are hashed.
     values = tensor.detach().to(torch.bfloat16).cpu().contiguous()
     return hashlib.sha256(values.view(torch.uint8).numpy().tobytes()).hexdigest()[
         :DIGITS
@@ -37,7 +37,7 @@ def norm_digests(weights: Iterable[tuple[str, Tensor]]) -> dict[str, str]:
     """
     digests: dict[str, str] = {}
     for name, weight in weights:
-        # Of matrices that vLLM has laid out anew an empty row is left.
+        # Of matrices that vLLM has laid out otherwise an empty row is left.
         if weight.dim() == 1 and weight.numel() and name.endswith("weight"):
             digests[_short(name)] = _digest(weight)
     return digests

@@ -139,7 +139,7 @@ class Fleet:
         none does, and every error that is no CommandError.
         """
         with self._lock:
-            # Until `confirm` nobody comes back.
+            # Until `confirm` no server comes back.
             self._version = ""
 
         def careful(engine: Engine) -> None:

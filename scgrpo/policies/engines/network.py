@@ -19,6 +19,6 @@ def own_address(url: str) -> str:
 
 def free_port() -> int:
     """A port that nothing listens on now."""
-    with socket.socket() as taken:
-        taken.bind(("", 0))
-        return taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        return listener.getsockname()[1]

@@ -1,7 +1,7 @@
 """Hand-over from memory to memory, by vLLM's own weight transfer (`--weight-transfer-config`).
 
 An update has phases: `/start_weight_update`, `/update_weights` for each bucket of weights, and
-`/finish_weight_update`. The bytes go beside it by a channel of each engine's own, so that a lost
+`/finish_weight_update`. The bytes go by a channel of each engine's own, so that a lost
 engine takes no other with it. Buckets have a few weights, or one large one: besides the model no
 more is in memory.
 """

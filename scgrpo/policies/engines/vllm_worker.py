@@ -24,7 +24,7 @@ def _register_gloo() -> None:
         # Without vLLM, as in tests of this module, there is nothing to register with.
         return
     module = "scgrpo.policies.engines.gloo_worker"
-    # Twice in a process whose module is loaded anew.
+    # Twice in a process whose module is loaded again.
     with suppress(ValueError):
         WeightTransferEngineFactory.register_engine(
             "gloo", module, "GlooTransferEngine"
