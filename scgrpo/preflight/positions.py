@@ -100,7 +100,11 @@ def budgets_beyond(
             default.input_tokens,
             ReferenceLimits.input_tokens,
         )
-        is_out_of_reach = longest_teacher_input(limits, reference) <= positions
+        # What defaults add for long episodes is narrowed to the model's positions.
+        least = reference
+        if reference.tokens == default.tokens:
+            least = replace(reference, tokens=ReferenceLimits.tokens)
+        is_out_of_reach = longest_teacher_input(limits, least) <= positions
         if not (is_default and is_out_of_reach):
             budgets["reference.input_tokens"] = reference.input_tokens
 

@@ -40,7 +40,7 @@ def court(plan: Path, *words: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.daily(1)
+@pytest.mark.daily(0)
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_a_trial_runs_once_and_goes_on_after_a_kill(
     plan: Path,

@@ -39,7 +39,11 @@ def test_a_blank_model_learns_to_guess(tmp_path: Path, monkeypatch: pytest.Monke
                 limits=Limits(turn_tokens=4, episode_tokens=200),
                 # Guesses at random that read no reply: what is right is left to find.
                 warm_start=WarmStartConfig(
-                    episodes=96, steps=150, tasks_per_step=9, lr=3e-3
+                    episodes=96,
+                    steps=150,
+                    tasks_per_step=9,
+                    lr=3e-3,
+                    references="never",
                 ),
                 device="cpu",
                 dtype="float32",

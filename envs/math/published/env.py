@@ -75,7 +75,7 @@ class BenchmarkMathPython(BenchmarkMath):
     | | |
     |---|---|
     | turn | a call of the tool, or any other text with the answer in `\boxed{...}` |
-    | tool | `python(code)`: what a program prints, at most 2,000 characters; each is a new process |
+    | tool | `python(code)`: what a program prints, at most 2,000 characters; a new process each |
     | limits | 8 turns; a program is killed after 10 s |
 
     `sandboxes` is the pool to lease from, else one that the process shares.

@@ -447,6 +447,8 @@ def test_the_summary_by_hand():
             "credit/mean_w/plain_all": 1.0,
             "credit/weighted_groups": 1 / 3,
             "credit/overflow": 1.0,
+            # Of the four rows that were to have a reference.
+            "credit/overflow_share": 1 / 4,
         }
     )
 
