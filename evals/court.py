@@ -34,8 +34,8 @@ examples:
   {PROG} PLAN.yaml --again tool_store/0 sc_grpo        that cell with new seeds, as a check
 
 A plan is a YAML file; docs/court/small.yaml is one. Rows are appended to the JSONL file next to
-it as runs end, so kill -9 costs nothing but the runs' last steps. A row is of the plan if every
-setting that its numbers depend on is the same; the others are left out.
+it as runs end, so kill -9 costs nothing but the runs' last steps. A row is of the plan if the
+settings and the environment are the same; the others are left out.
 """
 
 logger = logging.getLogger("evals.court")
@@ -82,9 +82,10 @@ def run(arguments: argparse.Namespace) -> None:
             rows = rows_of(plan, data)
             missing = missing_shards(plan, rows, of_stage)
             show_plan(plan, rows, missing)
-            failed += run_shards(
-                plan, work, missing, workers=arguments.workers, deadline=deadline
-            )
+            if missing:
+                failed += run_shards(
+                    plan, work, missing, workers=arguments.workers, deadline=deadline
+                )
             # Learning rates are chosen when all of their runs are there.
             if missing_shards(plan, rows_of(plan, data), of_stage):
                 break

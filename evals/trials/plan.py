@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from envs import registry
+from envs.base import TextEnv
+from envs.identity import code_digest
 from scgrpo.config import TrainConfig
 from scgrpo.settings import parse as settings
 from scgrpo.settings.keys import SettingsError
@@ -179,7 +184,8 @@ class TrialPlan:
         start = asdict(self.small) if self.model == "small" else {}
         cells = self.cells if self.model == "small" else ()
         config = settings.flat(self.config(shard))
-        parts = [self.model, start, cells, asdict(self.panel), config]
+        code = _code_of(shard.cell.env)
+        parts = [self.model, start, cells, asdict(self.panel), config, code]
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -229,6 +235,15 @@ class Shard:
     def folder(self) -> str:
         """A plain name of its run."""
         return str(self).replace("/", "-").replace(" ", "_")
+
+
+@cache
+def _code_of(env: str) -> str:
+    """Digest of an environment's code, which decides its tasks, replies and verdicts."""
+    inner = registry.make(env).unwrapped
+    assert isinstance(inner, TextEnv), env
+    with closing(inner):
+        return code_digest(inner)
 
 
 def load_plan(path: Path) -> TrialPlan:

@@ -189,8 +189,18 @@ def _auroc(run: Path) -> dict[str, float]:
 
 
 def _command(path: Path, shard: Shard) -> str:
-    words = ["scgrpo", "court", str(path), "--only", str(shard.cell), shard.method]
-    return shlex.join([*words, str(shard.seed)])
+    """The command that makes the row if it is missing."""
+    words = ["scgrpo", "court", str(path)]
+    cell = [str(shard.cell), shard.method]
+    match shard.stage:
+        case "trial":
+            words += ["--only", *cell, str(shard.seed)]
+        case "again":
+            words += ["--again", *cell]
+        case "tune":
+            # It comes before any other run.
+            pass
+    return shlex.join(words)
 
 
 def _tokens(metrics: Sequence[Mapping[str, float]], config: TrainConfig) -> int:

@@ -3,7 +3,7 @@
 If a rule is right about which tokens matter, it beats all of them; `CreditOptions.control` names
 one. Those of `WEIGHT_CONTROLS` move finished weights and fit every rule that gives weights:
 
-    shuffled    an episode's weights, permuted
+    shuffled    an episode's weights, permutation
     rotated     an episode's weights, moved on circularly by k of its tokens, 1 <= k < |o|, uniform
     swapped     w of another weighted episode of the group, drawn uniformly, token by token from
                 its first; a shorter one starts again
@@ -129,19 +129,19 @@ Move = Callable[[Tensor, WeightedTokens, np.random.Generator], Tensor]
 
 
 def _shuffled(w: Tensor, tokens: WeightedTokens, rng: np.random.Generator) -> Tensor:
-    def permuted(values: Tensor) -> Tensor:
+    def permutation(values: Tensor) -> Tensor:
         return values[torch.from_numpy(rng.permutation(len(values)))]
 
-    return _by_episode(w, tokens, permuted)
+    return _by_episode(w, tokens, permutation)
 
 
 def _rotated(w: Tensor, tokens: WeightedTokens, rng: np.random.Generator) -> Tensor:
-    def moved_on(values: Tensor) -> Tensor:
+    def rotation(values: Tensor) -> Tensor:
         if len(values) < 2:
             return values
         return values.roll(int(rng.integers(1, len(values))))
 
-    return _by_episode(w, tokens, moved_on)
+    return _by_episode(w, tokens, rotation)
 
 
 def _constant(w: Tensor, tokens: WeightedTokens, rng: np.random.Generator) -> Tensor:
@@ -152,7 +152,7 @@ def _constant(w: Tensor, tokens: WeightedTokens, rng: np.random.Generator) -> Te
 
 
 def _inverted(w: Tensor, tokens: WeightedTokens, rng: np.random.Generator) -> Tensor:
-    def reversed_by_size(values: Tensor) -> Tensor:
+    def reversal(values: Tensor) -> Tensor:
         # Equal weights in a random order: else the first of them would get the largest.
         order = torch.from_numpy(rng.permutation(len(values)))
         order = order[values[order].argsort(stable=True)]
@@ -160,7 +160,7 @@ def _inverted(w: Tensor, tokens: WeightedTokens, rng: np.random.Generator) -> Te
         inverted[order] = values[order].flip(0)
         return inverted
 
-    return _by_episode(w, tokens, reversed_by_size)
+    return _by_episode(w, tokens, reversal)
 
 
 def _swapped(w: Tensor, tokens: WeightedTokens, rng: np.random.Generator) -> Tensor:

@@ -152,7 +152,7 @@ def _step(
     targets = [action_ids(e.episodes, range(len(e.episodes))) for e in examples]
     total = sum(map(len, targets))
     loss = 0.0
-    for example, acted in zip(examples, targets, strict=True):
+    for example, written in zip(examples, targets, strict=True):
         # An example's prompt is read once.
         completions = [completion_ids(episode) for episode in example.episodes]
         states = predicting_states(
@@ -161,7 +161,7 @@ def _step(
             [ids for ids, _ in completions],
             [mask for _, mask in completions],
         )
-        ids = torch.tensor(acted, device=states.device)
+        ids = torch.tensor(written, device=states.device)
         logprobs, _ = token_scores(head, states, ids)
 
         example_loss = -logprobs.sum() / total

@@ -77,6 +77,15 @@ def test_a_row_is_of_the_plan_if_its_numbers_would_be_the_same():
     assert replace(auto, cells=("toy_guess/0",)).digest(shard) == auto.digest(shard)
 
 
+def test_a_row_of_another_environments_code_is_not_the_plans(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    shard = Shard(Cell("toy_guess", 0), "sc", 0, 1e-3)
+    before = PLAN.digest(shard)
+    monkeypatch.setattr("evals.trials.plan._code_of", lambda env: f"edited {env}")
+    assert PLAN.digest(shard) != before
+
+
 def test_the_settings_of_a_run_are_the_plans_and_the_methods():
     plan = replace(PLAN, settings="max_steps=7 lr=1e-5")
     config = plan.config(Shard(Cell("math_word", 0), "shuffled", 3, 1e-3))
