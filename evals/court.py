@@ -30,12 +30,13 @@ examples:
   {PROG} PLAN.yaml                    run what is missing, and report
   {PROG} PLAN.yaml --hours 2          start no run after two hours; the same command goes on
   {PROG} PLAN.yaml --report           tables from the data alone; nothing runs
+  {PROG} PLAN.yaml --branches         does credit fall where tokens were worth something?
   {PROG} PLAN.yaml --only tool_store/0 sc_grpo 3       that run, if its row is missing
   {PROG} PLAN.yaml --again tool_store/0 sc_grpo        that cell with new seeds, as a check
 
 A plan is a YAML file; docs/court/small.yaml is one. Rows are appended to the JSONL file next to
-it as runs end, so kill -9 costs nothing but the runs' last steps. A row is of the plan if the
-settings and the environment are the same; the others are left out.
+it as runs end, so kill -9 costs nothing but the runs' last steps. A row is of the plan if what the
+plan declares of its run and the environment's version are the same; the others are left out.
 """
 
 logger = logging.getLogger("evals.court")
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     data = arguments.data or arguments.plan.with_suffix(".jsonl")
 
     # After the plan is read, so that a bad one is refused at once.
+    from evals.trials.branch_data import read_branches
     from evals.trials.data import rows_of
     from evals.trials.report import show_plan, write_report
     from evals.trials.run import (
@@ -75,7 +77,10 @@ def run(arguments: argparse.Namespace) -> None:
         show_plan(plan, rows_of(plan, data))
         return
     failed: list[Shard] = []
-    if not arguments.report:
+    branches = data.with_suffix(".branches.jsonl")
+    if arguments.branches:
+        _branch(plan, branches)
+    elif not arguments.report:
         work = Work(arguments.plan, data, arguments.runs)
         deadline = time.monotonic() + 3600 * arguments.hours
         for of_stage in shards:
@@ -89,9 +94,21 @@ def run(arguments: argparse.Namespace) -> None:
             # Learning rates are chosen when all of their runs are there.
             if missing_shards(plan, rows_of(plan, data), of_stage):
                 break
-    write_report(plan, rows_of(plan, data), data)
+    write_report(plan, rows_of(plan, data), read_branches(plan, branches), data)
     if failed:
         raise TrialError(f"{len(failed)} runs failed: {', '.join(map(str, failed))}")
+
+
+def _branch(plan: TrialPlan, path: Path) -> None:
+    """Branches the cells that `path` does not hold yet."""
+    from evals.trials.branch_data import read_branches, write_branches
+    from evals.trials.branches import branch_cell
+    from evals.trials.plan import Cell
+
+    for cell in plan.cells:
+        rows = read_branches(plan, path)
+        if not any(row.cell == cell for row in rows):
+            write_branches(path, [*rows, *branch_cell(plan, Cell.of(cell))])
 
 
 def _shards(plan: TrialPlan, arguments: argparse.Namespace) -> list[list[Shard]]:
@@ -128,6 +145,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     what.add_argument(
         "--report", action="store_true", help="make the report from the data, and stop"
+    )
+    what.add_argument(
+        "--branches",
+        action="store_true",
+        help="play on from before the tokens of each cell's groups, and hold every method's credit "
+        "against what they were worth; nothing is trained",
     )
     what.add_argument(
         "--only", nargs=3, metavar=("CELL", "METHOD", "SEED"), help="this run alone"

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from envs.types import Episode
-from scgrpo.algorithms.advantages import in_uniform_group, overlong_penalty
+from scgrpo.algorithms.advantages import in_uniform_group
 from scgrpo.algorithms.distillation import Distillation, distillation_loss
 from scgrpo.algorithms.presets import Algorithm
 from scgrpo.batch import Batch, collate
@@ -144,18 +144,10 @@ class PolicyUpdate:
         )
 
     def credit(self, forward: BatchForward) -> Credit:
-        """What the algorithm's rule gives each token; see `Credit.check` for what it raises."""
-        batch, algorithm = forward.batch, self.algorithm
-        penalty = overlong_penalty(
-            batch.real.sum(1),
-            self.episode_tokens,
-            algorithm.overlong,
+        """What the algorithm's rule gives each token; see `Algorithm.credit_of`."""
+        return self.algorithm.credit_of(
+            forward, self.rng, episode_tokens=self.episode_tokens
         )
-        advantage = algorithm.advantage(batch.rewards + penalty, batch.group)
-        credit = algorithm.credit(forward, advantage, self.rng)
-        # A rule may be a user's own: what does not fit the batch is refused here.
-        credit.check(batch.action_mask)
-        return credit
 
     def _select(
         self, episodes: Sequence[Episode], group: Sequence[int]

@@ -55,7 +55,8 @@ class TrialRow:
 
     | field | meaning |
     |---|---|
-    | digest | of all settings that the numbers depend on |
+    | digest | of what the plan declares of the run |
+    | code | SHA-256 of the environment's code that it was played with |
     | curve | success of the training episodes of each step; None without a verdict |
     | tokens | sampled and learned from |
     | outcomes | split -> what the trained model did |
@@ -77,6 +78,7 @@ class TrialRow:
     step_size: Mapping[str, float] = field(default_factory=dict)
     auroc: Mapping[str, float] = field(default_factory=dict)
     command: str = ""
+    code: str = ""
     commit: str = ""
     date: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)

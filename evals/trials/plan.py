@@ -12,17 +12,28 @@ from pathlib import Path
 from typing import Literal
 
 from envs import registry
-from envs.base import TextEnv
-from envs.identity import code_digest
+from envs.identity import Identity, identity
 from scgrpo.config import TrainConfig
 from scgrpo.settings import parse as settings
 from scgrpo.settings.keys import SettingsError
 
-__all__ = ["Cell", "Panel", "Shard", "SmallModel", "Stage", "TrialPlan", "load_plan"]
+__all__ = [
+    "BranchOptions",
+    "Cell",
+    "Panel",
+    "Shard",
+    "SmallModel",
+    "Stage",
+    "TrialPlan",
+    "environment",
+    "load_plan",
+]
 
 Stage = Literal["tune", "trial", "again"]
 AGAIN = 1000
 """What is added to the trial's seeds for a second run."""
+METHOD_VERSION = 1
+"""Raised by a change of the trainer or of the panel that makes old rows incomparable."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,24 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class BranchOptions:
+    """Groups of the starting model that are played on from before their tokens.
+
+    | field | meaning |
+    |---|---|
+    | tasks | groups that are played, of `train` |
+    | groups | of those, at most so many with both outcomes are branched |
+    | continuations | from before each token, an even number |
+    | certain | tokens that had at least this probability are not branched |
+    """
+
+    tasks: int = 32
+    groups: int = 16
+    continuations: int = 16
+    certain: float = 0.98
+
+
+@dataclass(frozen=True)
 class TrialPlan:
     """A trial, as its YAML file declares it.
 
@@ -97,6 +126,7 @@ class TrialPlan:
     | tuning | of the learning rates |
     | settings | settings of every run |
     | panel | of the evaluation |
+    | branches | of the truth that credit is held against |
     """
 
     title: str = ""
@@ -109,6 +139,7 @@ class TrialPlan:
     tuning: Tuning = field(default_factory=Tuning)
     settings: str = ""
     panel: Panel = field(default_factory=Panel)
+    branches: BranchOptions = field(default_factory=BranchOptions)
 
     def __post_init__(self) -> None:
         if not self.cells or not self.methods or not self.seeds:
@@ -167,6 +198,34 @@ class TrialPlan:
 
     def config(self, shard: Shard) -> TrainConfig:
         """The settings of a shard's run, but for its model and its folder."""
+        return settings.read(TrainConfig, self._words(shard))
+
+    def digest(self, shard: Shard) -> str:
+        """What the plan declares of a run: rows of another digest are not this plan's.
+
+        It holds the settings that the plan names, not those it leaves to their defaults, and the
+        environment's version, not its code: rows outlive commits that change neither. What made a
+        row is in the row: commit, code and versions.
+        """
+        values = settings.flat(self.config(shard))
+        names = [word.partition("=")[0] for word in self._words(shard)]
+        declared = {name: values[name] for name in names}
+        return self._digest(shard.cell, asdict(self.panel), declared)
+
+    def branch_digest(self, cell: Cell) -> str:
+        """What the plan declares of a cell's branches: as `digest`, of all methods."""
+        parts = [asdict(self.branches), self.settings, dict(self.methods)]
+        return self._digest(cell, *parts)
+
+    def _digest(self, cell: Cell, *parts: object) -> str:
+        start = asdict(self.small) if self.model == "small" else {}
+        cells = self.cells if self.model == "small" else ()
+        env = environment(cell.env).env
+        whole = [METHOD_VERSION, self.model, start, cells, env, cell.level, *parts]
+        text = json.dumps(whole, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def _words(self, shard: Shard) -> list[str]:
         words = [
             *self.settings.split(),
             *self.methods[shard.method].split(),
@@ -177,17 +236,7 @@ class TrialPlan:
         ]
         if shard.lr is not None:
             words.append(f"lr={shard.lr}")
-        return settings.read(TrainConfig, words)
-
-    def digest(self, shard: Shard) -> str:
-        """What a row's numbers depend on: rows of another digest are not this plan's."""
-        start = asdict(self.small) if self.model == "small" else {}
-        cells = self.cells if self.model == "small" else ()
-        config = settings.flat(self.config(shard))
-        code = _code_of(shard.cell.env)
-        parts = [self.model, start, cells, asdict(self.panel), config, code]
-        text = json.dumps(parts, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return words
 
 
 @dataclass(frozen=True)
@@ -238,12 +287,10 @@ class Shard:
 
 
 @cache
-def _code_of(env: str) -> str:
-    """Digest of an environment's code, which decides its tasks, replies and verdicts."""
-    inner = registry.make(env).unwrapped
-    assert isinstance(inner, TextEnv), env
-    with closing(inner):
-        return code_digest(inner)
+def environment(name: str) -> Identity:
+    """Which version of an environment, and which code of it, runs are of."""
+    with closing(registry.make(name)) as env:
+        return identity(env)
 
 
 def load_plan(path: Path) -> TrialPlan:

@@ -12,6 +12,7 @@ import numpy as np
 
 from evals.comparison.verdicts import holm
 from evals.report.tables import Table, TableReport, show, write
+from evals.trials.branch_data import BranchRow, branches_table
 from evals.trials.data import TrialRow
 from evals.trials.figure import figure
 from evals.trials.plan import Shard, TrialPlan
@@ -76,9 +77,14 @@ def show_plan(
     )
 
 
-def write_report(plan: TrialPlan, rows: Sequence[TrialRow], data: Path) -> TableReport:
+def write_report(
+    plan: TrialPlan,
+    rows: Sequence[TrialRow],
+    branches: Sequence[BranchRow],
+    data: Path,
+) -> TableReport:
     """Prints the report and writes it next to the data: JSON, Markdown and an SVG figure."""
-    report = trial_report(plan, rows)
+    report = trial_report(plan, rows, branches)
     show(report)
     name = data.stem
     paths = [*write(report, data.parent, name)]
@@ -90,7 +96,9 @@ def write_report(plan: TrialPlan, rows: Sequence[TrialRow], data: Path) -> Table
     return report
 
 
-def trial_report(plan: TrialPlan, rows: Sequence[TrialRow]) -> TableReport:
+def trial_report(
+    plan: TrialPlan, rows: Sequence[TrialRow], branches: Sequence[BranchRow] = ()
+) -> TableReport:
     """All tables of the rows, which are of the plan."""
     trial = [row for row in rows if row.stage == "trial"]
     differences = _differences(plan, trial)
@@ -98,6 +106,7 @@ def trial_report(plan: TrialPlan, rows: Sequence[TrialRow]) -> TableReport:
         _methods_table(plan, trial),
         _differences_table(plan, differences),
         _weights_table(plan, trial),
+        branches_table(plan, branches),
         _again_table(plan, rows),
     ]
     complete = sum(
@@ -112,9 +121,18 @@ def trial_report(plan: TrialPlan, rows: Sequence[TrialRow]) -> TableReport:
         f"cell of the line. p is Holm's over the declared comparisons, on {PRIMARY} of all cells.",
         "AUROC: chance that a deciding token has more weight than another one of its episode; 0.5 "
         "is blind. Step: mean of advantage times weight by case of the references.",
+        "Agreement: cosine, over the tokens that could have been others, between what a method's "
+        "gradient multiplies them with and their advantage, the policy's success from behind them "
+        "less that from before them; 95 % jackknife intervals over groups.",
     ]
     origin = sorted({f"{row.date} {row.commit[:9]}" for row in rows})
     legend.append(f"Made from runs of: {', '.join(origin) or 'none yet'}.")
+    for cell in plan.cells:
+        codes = {row.code for row in rows if row.cell == cell}
+        if len(codes) > 1:
+            legend.append(
+                f"The runs of {cell} are of {len(codes)} states of its environment's code."
+            )
     data = {
         "plan": asdict(plan),
         "differences": [asdict(each) for each in differences],

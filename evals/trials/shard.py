@@ -25,7 +25,7 @@ from evals.credit_test.report import credit_report
 from evals.evaluation.provenance import commit
 from evals.evaluation.suites import Suite, select_tasks
 from evals.trials.data import Outcomes, TrialRow, append_row
-from evals.trials.plan import Cell, Shard, TrialPlan, load_plan
+from evals.trials.plan import Cell, Shard, TrialPlan, environment, load_plan
 from evals.trials.start import starting_model
 from scgrpo.config import TrainConfig
 from scgrpo.credit.record import read_step, saved_steps
@@ -102,6 +102,7 @@ def play_shard(
         step_size=_step_sizes(run),
         auroc=_auroc(run),
         command=_command(path, shard),
+        code=environment(shard.cell.env).source,
         commit=commit() or "",
         date=time.strftime("%Y-%m-%d", time.gmtime()),
         versions={

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
 from scgrpo.algorithms.advantages import (
@@ -16,10 +18,11 @@ from scgrpo.algorithms.advantages import (
     leave_one_out,
     mean_difference,
     no_reward,
+    overlong_penalty,
 )
 from scgrpo.algorithms.distillation import Distillation
 from scgrpo.credit.options import CreditOptions
-from scgrpo.credit.rule import CreditRule, uniform
+from scgrpo.credit.rule import Credit, CreditRule, uniform
 from scgrpo.credit.self_conditioned import SelfConditioned
 from scgrpo.credit.siblings.contrastive import Contrastive
 from scgrpo.credit.siblings.disagreement import Disagreement
@@ -31,6 +34,9 @@ from scgrpo.credit.turns.gigpo import gigpo_advantages
 from scgrpo.credit.turns.graph import graph_advantages
 from scgrpo.credit.turns.per_turn import PerTurn
 from scgrpo.credit.turns.process_rewards import process_advantages
+
+if TYPE_CHECKING:
+    from scgrpo.models.forward import BatchForward
 
 __all__ = [
     "ALGORITHMS",
@@ -113,6 +119,22 @@ class Algorithm:
             raise ValueError(
                 f"{self.name}: refill has no effect without drop_uniform_groups"
             )
+
+    def credit_of(
+        self, forward: BatchForward, rng: np.random.Generator, *, episode_tokens: int
+    ) -> Credit:
+        """What the rule gives each token of a batch; `rng` draws references.
+
+        `episode_tokens` is the token budget of an episode, for the overlong penalty. Raises
+        ValueError if the rule cannot use the batch, or if what it gives does not fit it.
+        """
+        batch = forward.batch
+        penalty = overlong_penalty(batch.real.sum(1), episode_tokens, self.overlong)
+        advantage = self.advantage(batch.rewards + penalty, batch.group)
+        credit = self.credit(forward, advantage, rng)
+        # A rule may be a user's own: what does not fit the batch is refused here.
+        credit.check(batch.action_mask)
+        return credit
 
 
 def per_episode(action_mask: Tensor) -> Tensor:

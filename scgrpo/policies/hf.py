@@ -22,7 +22,7 @@ from scgrpo.policies.chat import Chat, Turn
 from scgrpo.policies.chat_options import ChatOptions
 from scgrpo.runs.stages import reading_stage, stage
 
-__all__ = ["HFPolicy", "PolicyClosed"]
+__all__ = ["HFConversation", "HFPolicy", "PolicyClosed"]
 
 
 class PolicyClosed(RuntimeError):
@@ -54,6 +54,12 @@ class _Request:
     cut: bool = False
     finished: bool = False
     done: threading.Event = field(default_factory=threading.Event)
+
+    def ends(self, chat: Chat) -> bool:
+        """Whether the turn is complete or its draws ran out; notes which."""
+        complete = self.sampled[-1] in chat.end_ids or chat.closes_call(self.sampled)
+        self.cut = len(self.sampled) == len(self.draws) and not complete
+        return complete or self.cut
 
 
 class HFPolicy:
@@ -128,7 +134,7 @@ class HFPolicy:
         *,
         limits: Limits,
         seed: int,
-    ) -> _Conversation:
+    ) -> HFConversation:
         """Opens a conversation, waiting for a free slot.
 
         Raises ValueError if the limits go past the cache, PolicyClosed after `close`.
@@ -144,7 +150,7 @@ class HFPolicy:
             self._check_open()
             slot = self._free.pop(0)
         prompt = Segment("prompt", text, tuple(ids))
-        return _Conversation(self, slot, prompt, tools, limits, seed)
+        return HFConversation(self, slot, prompt, tools, limits, seed)
 
     def sleep(self) -> None:
         """Frees what only sampling needs, until the next turn; for the time of an update.
@@ -340,10 +346,7 @@ class HFPolicy:
         request.sampled.append(token)
         request.logprobs.append(logprob)
 
-        complete = token in self.chat.end_ids or self.chat.closes_call(request.sampled)
-        is_spent = len(request.sampled) == len(request.draws)
-        request.cut = is_spent and not complete
-        request.finished = complete or request.cut
+        request.finished = request.ends(self.chat)
         if request.finished:
             request.done.set()
 
@@ -381,7 +384,7 @@ def _sample(logits: Tensor, draws: Tensor, *, greedy: bool) -> tuple[Tensor, Ten
     return chosen.squeeze(1), logprobs.squeeze(1)
 
 
-class _Conversation:
+class HFConversation:
     """One episode's slot and history."""
 
     def __init__(
@@ -403,26 +406,35 @@ class _Conversation:
         self._cached = 0
         self._turn = Turn("")
 
-    def generate(self) -> Segment | None:
-        """The next turn; None when the episode's token budget is spent."""
+    def generate(self, opening: Sequence[int] = ()) -> Segment | None:
+        """The next turn; None when the episode's token budget is spent.
+
+        `opening` are ids that it begins with: they are given, not sampled, so that their
+        log-probability is 0. A turn that is complete with them is not sampled at all.
+        """
         left = self._limits.episode_tokens - len(self._history)
         room = min(self._limits.turn_tokens, left)
         if room < 1:
             return None
 
+        given = list(opening[:room])
+        history = [*self._history, *given]
         request = _Request(
             slot=self._slot,
-            fresh=self._history[self._cached :],
+            fresh=history[self._cached :],
             cached=self._cached,
-            prompt=() if self._cached else tuple(self._history),
+            prompt=() if self._cached else tuple(history),
             # All draws of a turn at once: it does not depend on what else is in the batch.
             draws=self._rng.random(room),
+            sampled=given,
+            logprobs=[0.0] * len(given),
         )
-        self._policy._finish(request)
-
         chat = self._policy.chat
+        if not (given and request.ends(chat)):
+            self._policy._finish(request)
+            self._cached = request.cached
+
         ids = request.sampled
-        self._cached = request.cached
         self._turn = chat.read(ids, self._tools)
         self._history += ids
         return Segment(

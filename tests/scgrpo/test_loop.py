@@ -525,7 +525,7 @@ class Gate:
         self.begun = 0
         self._early = threading.Semaphore(0)
         self._steps = 0
-        begin, generate = HFPolicy.begin, hf._Conversation.generate
+        begin, generate = HFPolicy.begin, hf.HFConversation.generate
         step = MasterAdamW.step
 
         def counted_begin(policy: HFPolicy, *args: Any, **options: Any) -> Any:
@@ -547,7 +547,7 @@ class Gate:
             return step(optimizer, **options)
 
         monkeypatch.setattr(HFPolicy, "begin", counted_begin)
-        monkeypatch.setattr(hf._Conversation, "generate", counted)
+        monkeypatch.setattr(hf.HFConversation, "generate", counted)
         monkeypatch.setattr(MasterAdamW, "step", held)
 
 

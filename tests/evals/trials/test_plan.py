@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from evals.trials.plan import Cell, Shard, TrialPlan, load_plan
+from evals.trials.plan import Cell, Shard, TrialPlan, environment, load_plan
+from scgrpo.settings.parse import flat
 
 PLAN = TrialPlan(
     cells=("toy_guess/0", "math_word/0"),
@@ -77,12 +78,23 @@ def test_a_row_is_of_the_plan_if_its_numbers_would_be_the_same():
     assert replace(auto, cells=("toy_guess/0",)).digest(shard) == auto.digest(shard)
 
 
-def test_a_row_of_another_environments_code_is_not_the_plans(
+def test_a_row_outlives_changes_of_code_and_defaults(
     monkeypatch: pytest.MonkeyPatch,
 ):
+    """Data of months must stay the plan's; another version of an environment is another one."""
     shard = Shard(Cell("toy_guess", 0), "sc", 0, 1e-3)
     before = PLAN.digest(shard)
-    monkeypatch.setattr("evals.trials.plan._code_of", lambda env: f"edited {env}")
+    own = environment("toy_guess")
+
+    edited = replace(own, source="edited")
+    monkeypatch.setattr("evals.trials.plan.environment", lambda name: edited)
+    monkeypatch.setattr(
+        "evals.trials.plan.settings.flat", lambda config: {**flat(config), "new": 1}
+    )
+    assert PLAN.digest(shard) == before
+
+    newer = replace(own, env="scgrpo/toy_guess-v9")
+    monkeypatch.setattr("evals.trials.plan.environment", lambda name: newer)
     assert PLAN.digest(shard) != before
 
 

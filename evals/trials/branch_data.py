@@ -1,0 +1,98 @@
+"""Branched groups as data: a JSON line for each, and the table that is made of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evals.branching.agreement import (
+    Agreement,
+    Products,
+    agreement,
+    agreement_gap,
+    products,
+)
+from evals.report.tables import Table
+from evals.trials.plan import Cell, TrialPlan
+from scgrpo.runs.disk import write_atomically
+
+__all__ = ["BranchRow", "branches_table", "read_branches", "write_branches"]
+
+
+@dataclass(frozen=True)
+class BranchRow:
+    """A group of episodes of one task, branched.
+
+    | field | meaning |
+    |---|---|
+    | digest | of what the plan declares of it |
+    | tokens | episode -> places of its open tokens, as `Branches.tokens` |
+    | gains | episode -> of each of those, by halves of the continuations; None if unknown |
+    | credit | method -> episode -> what the method's gradient multiplies each of them with |
+    """
+
+    cell: str
+    task: str
+    digest: str
+    tokens: Sequence[Sequence[int]]
+    gains: Sequence[Sequence[Sequence[float | None]]]
+    credit: Mapping[str, Sequence[Sequence[float]]]
+    commit: str = ""
+    date: str = ""
+
+    def products(self, method: str) -> Products:
+        """The sums of the group's tokens that a method's agreement is made of."""
+        gains = [pair for of_episode in self.gains for pair in of_episode]
+        values = [value for of_episode in self.credit[method] for value in of_episode]
+        return products(values, np.array(gains, dtype=np.float64).reshape(-1, 2))
+
+
+def read_branches(plan: TrialPlan, path: Path) -> list[BranchRow]:
+    """The rows of a file that are the plan's; none if there is no file."""
+    if not path.exists():
+        return []
+    rows = [BranchRow(**json.loads(line)) for line in path.read_text().splitlines()]
+    digests = {cell: plan.branch_digest(Cell.of(cell)) for cell in plan.cells}
+    return [row for row in rows if digests.get(row.cell) == row.digest]
+
+
+def write_branches(path: Path, rows: Sequence[BranchRow]) -> None:
+    """Replaces the file. Raises DiskError."""
+    lines = [json.dumps(asdict(row), separators=(",", ":")) + "\n" for row in rows]
+    write_atomically(path, "".join(lines))
+
+
+def branches_table(plan: TrialPlan, rows: Sequence[BranchRow]) -> Table:
+    """Each method's agreement with the gains of tokens, cell by cell; and less that of the first.
+
+    The first method of the plan is what the others are held against.
+    """
+    first = next(iter(plan.methods))
+    header = ("cell", "method", "groups", "tokens", "agreement", f"less {first}")
+    lines: list[list[str]] = []
+    for cell in plan.cells:
+        of_cell = [row for row in rows if row.cell == cell]
+        if not of_cell:
+            continue
+        tokens = sum(len(places) for row in of_cell for places in row.tokens)
+        before = [row.products(first) for row in of_cell]
+        for method in plan.methods:
+            after = [row.products(method) for row in of_cell]
+            line = [cell, method, str(len(of_cell)), str(tokens)]
+            line.append(_words(agreement(after)))
+            gap = agreement_gap(after, before)
+            line.append("-" if method == first else _words(gap, sign="+"))
+            lines.append(line)
+    return Table(header, lines, title="Agreement of credit with what tokens were worth")
+
+
+def _words(value: Agreement, *, sign: str = "") -> str:
+    text = f"{value.value:{sign}.2f}"
+    if math.isnan(value.low):
+        return text
+    return f"{text} ({value.low:{sign}.2f} to {value.high:{sign}.2f})"

@@ -1,0 +1,49 @@
+"""Branched groups on disk, and the table of how well credit agrees with them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from evals.trials.branch_data import (
+    BranchRow,
+    branches_table,
+    read_branches,
+    write_branches,
+)
+from evals.trials.plan import Cell, TrialPlan
+
+PLAN = TrialPlan(
+    cells=("toy_guess/0",),
+    methods={"grpo": "algo=grpo", "sc": "algo=sc_grpo"},
+    comparisons=("sc - grpo",),
+)
+
+
+def row(task: str, gain: float) -> BranchRow:
+    """Two episodes: of the first token one is worth `gain`, of the second nothing is known."""
+    return BranchRow(
+        cell="toy_guess/0",
+        task=task,
+        digest=PLAN.branch_digest(Cell("toy_guess", 0)),
+        tokens=[[0, 3], [2]],
+        gains=[[[gain, gain], [0.0, 0.0]], [[None, 0.5]]],
+        credit={"grpo": [[1.0, 1.0], [-1.0]], "sc": [[1.0, 0.0], [-1.0]]},
+    )
+
+
+def test_rows_are_read_again_and_those_of_another_plan_left_out(tmp_path: Path):
+    path = tmp_path / "small.branches.jsonl"
+    assert read_branches(PLAN, path) == []
+    rows = [row("a", 0.5), row("b", 1.0)]
+    write_branches(path, [*rows, replace(rows[0], digest="other")])
+    assert read_branches(PLAN, path) == rows
+    more = replace(PLAN, methods={**PLAN.methods, "signed": "algo=signed"})
+    assert read_branches(more, path) == []
+
+
+def test_agreement_of_each_method_and_less_that_of_the_first():
+    table = branches_table(PLAN, [row("a", 0.5), row("b", 0.5)])
+    grpo, sc = table.lines
+    # grpo spreads its credit over two tokens of which one is worth something: 1 / sqrt(2).
+    assert grpo[:5] == ["toy_guess/0", "grpo", "2", "6", "0.71 (0.71 to 0.71)"]
+    assert sc[4:] == ["1.00 (1.00 to 1.00)", "+0.29 (+0.29 to +0.29)"]
+    assert branches_table(PLAN, []).lines == []
