@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
     failed: list[Shard] = []
     branches = data.with_suffix(".branches.jsonl")
     if arguments.branches:
-        _branch(plan, branches)
+        _branch(arguments.plan, plan, branches)
     elif not arguments.report:
         work = Work(arguments.plan, data, arguments.runs)
         deadline = time.monotonic() + 3600 * arguments.hours
@@ -99,16 +99,17 @@ def run(arguments: argparse.Namespace) -> None:
         raise TrialError(f"{len(failed)} runs failed: {', '.join(map(str, failed))}")
 
 
-def _branch(plan: TrialPlan, path: Path) -> None:
-    """Branches the cells that `path` does not hold yet."""
+def _branch(path: Path, plan: TrialPlan, data: Path) -> None:
+    """Branches the cells that `data` does not hold yet."""
     from evals.trials.branch_data import read_branches, write_branches
     from evals.trials.branches import branch_cell
     from evals.trials.plan import Cell
 
     for cell in plan.cells:
-        rows = read_branches(plan, path)
+        rows = read_branches(plan, data)
         if not any(row.cell == cell for row in rows):
-            write_branches(path, [*rows, *branch_cell(plan, Cell.of(cell))])
+            new = branch_cell(path, plan, Cell.of(cell))
+            write_branches(data, [*rows, *new])
 
 
 def _shards(plan: TrialPlan, arguments: argparse.Namespace) -> list[list[Shard]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -37,11 +38,15 @@ SEED = 0
 DIGITS = 6
 
 
-def branch_cell(plan: TrialPlan, cell: Cell) -> list[BranchRow]:
-    """The branched groups of a cell. Raises ValueError if none has both outcomes."""
+def branch_cell(path: Path, plan: TrialPlan, cell: Cell) -> list[BranchRow]:
+    """The branched groups of a cell of the plan in the file `path`.
+
+    Raises ValueError if no group has both outcomes.
+    """
     options = plan.branches
     config = plan.config(Shard(cell, next(iter(plan.methods)), SEED))
-    model, tokenizer = load_model(starting_model(plan, cell), dtype=dtype_of(config))
+    start = starting_model(path, plan, cell)
+    model, tokenizer = load_model(start, dtype=dtype_of(config))
     with (
         Rollouts(cell.env, config.limits, sandbox=config.sandbox) as rollouts,
         HFPolicy(

@@ -116,7 +116,7 @@ def run_shards(
     """
     # Once, before many processes need it.
     for cell in dict.fromkeys(shard.cell for shard in shards):
-        starting_model(plan, cell)
+        starting_model(work.plan, plan, cell)
 
     stop = Event()
     left = list(reversed(shards))

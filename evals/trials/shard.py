@@ -79,7 +79,7 @@ def play_shard(
 ) -> TrialRow:
     """Trains and measures; returns the row that it appends to `data`. `work` holds its run."""
     started = time.monotonic()
-    start = starting_model(plan, shard.cell)
+    start = starting_model(path, plan, shard.cell)
     config = replace(plan.config(shard), model=str(start), runs=work, name=shard.folder)
     folder = work / shard.folder
     if is_run(folder):

@@ -8,28 +8,27 @@ all cells at once, without a reference and behind one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from envs.identity import code_digest
 from envs.rollout import Limits
 from envs.types import Episode
 from evals.trials.plan import Cell, SmallModel
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.models.load import load_model
 from scgrpo.models.paths import choose_path
-from scgrpo.models.sources.folders import cache_folder, is_model
+from scgrpo.models.sources.folders import is_model
 from scgrpo.models.tiny import make_tiny, train_tokenizer
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts
@@ -38,7 +37,6 @@ from scgrpo.runs.lock import in_turn
 from scgrpo.runs.log import progress
 from scgrpo.teachers.prompts import VERIFIED_GUIDE, teacher_messages
 from scgrpo.training.optimizer import MasterAdamW
-from scgrpo.warm_start.cache import LAYOUT_VERSION
 from scgrpo.warm_start.examples import (
     Example,
     drawn_tasks,
@@ -51,50 +49,58 @@ from scgrpo.warm_start.stage import imitate
 
 __all__ = ["small_model"]
 
+TAUGHT = "taught.json"
+"""In the model's folder: what it was taught."""
+EPISODES_AT_ONCE = 8
 COPY_ROWS = 32
 """Sequences in a step that teaches to copy."""
 
 logger = logging.getLogger(__name__)
 
 
-def small_model(options: SmallModel, cells: Sequence[Cell]) -> Path:
-    """The taught small model in the cache. Raises ValueError if a cell cannot be taught."""
-    with ExitStack() as opened:
-        # The random policy knows no budget of tokens.
-        rollouts = [opened.enter_context(Rollouts(c.env, Limits())) for c in cells]
-        key = _key(options, cells, rollouts)
-        folder = cache_folder() / "trials" / key
-        with in_turn(folder.with_name(f".{key}.lock"), "small model"):
-            if not is_model(folder):
-                _teach(folder, options, cells, rollouts)
+def small_model(options: SmallModel, cells: Sequence[Cell], folder: Path) -> Path:
+    """The taught small model in `folder`, which is made if it is not there.
+
+    Whoever has the folder starts from equal weights: another machine would round otherwise.
+    Raises ValueError if a cell cannot be taught, or if the folder's was taught something else.
+    """
+    declared = {"small": asdict(options), "cells": [str(cell) for cell in cells]}
+    with in_turn(folder.with_name(f".{folder.name}.lock"), "small model"):
+        if not is_model(folder):
+            _teach(folder, options, cells, declared)
+    taught = json.loads((folder / TAUGHT).read_text())
+    if taught != declared:
+        raise ValueError(
+            f"{folder} was taught {taught}, expected {declared}: give the plan another name, or "
+            "remove the folder to teach it anew"
+        )
     return folder
-
-
-def _key(
-    options: SmallModel, cells: Sequence[Cell], rollouts: Sequence[Rollouts]
-) -> str:
-    code = [code_digest(of_cell.env) for of_cell in rollouts]
-    parts = [asdict(options), [str(cell) for cell in cells], code, LAYOUT_VERSION]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _teach(
     folder: Path,
     options: SmallModel,
     cells: Sequence[Cell],
-    rollouts: Sequence[Rollouts],
+    declared: Mapping[str, Any],
 ) -> None:
     """Makes the tokenizer and the model, teaches it, and saves both, complete or not at all."""
     started = time.monotonic()
-    episodes: list[list[Episode]] = []
-    for cell, of_cell in zip(cells, rollouts, strict=True):
-        tasks = drawn_tasks(of_cell.env, cell.level, options.episodes, options.seed)
-        episodes.append(
+    with ExitStack() as opened, atomic_folder(folder) as scratch:
+        # The random policy knows no budget of tokens, and takes no time: what runs code would wait
+        # for a sandbox longer than it may.
+        rollouts = [
+            opened.enter_context(Rollouts(c.env, Limits(), threads=EPISODES_AT_ONCE))
+            for c in cells
+        ]
+        episodes = [
             random_episodes(
-                of_cell, tasks, seed=options.seed, description=f"episodes of {cell}"
+                of_cell,
+                drawn_tasks(of_cell.env, cell.level, options.episodes, options.seed),
+                seed=options.seed,
+                description=f"episodes of {cell}",
             )
-        )
-    with atomic_folder(folder) as scratch:
+            for cell, of_cell in zip(cells, rollouts, strict=True)
+        ]
         make_tiny(
             scratch,
             hidden=options.hidden,
@@ -106,37 +112,20 @@ def _teach(
         model, tokenizer = load_model(scratch, dtype=torch.float32)
         _teach_copying(model, options)
         choose_path(model)
+
         chat = Chat(tokenizer)
-
-        ordinary: list[list[Example]] = []
-        reading: list[ReadingExamples] = []
+        examples = _Examples(options)
         for cell, of_cell, of_env in zip(cells, rollouts, episodes, strict=True):
-            ordinary.append(examples_of(with_token_ids(e, chat) for e in of_env))
-            examples = reading_examples(
-                of_cell, of_env, chat, ReferenceLimits(), None, seed=options.seed
-            )
-            if examples is None:
-                raise ValueError(
-                    f"random play solves no task of {cell}, so there is no reference to read; "
-                    "choose a level that it solves now and then"
-                )
-            reading.append(examples)
-
-        rng = np.random.default_rng(options.seed)
-        count = options.tasks_per_step
-
-        def draw() -> list[Example]:
-            examples: list[Example] = []
-            for plain, conditioned in zip(ordinary, reading, strict=True):
-                places = rng.integers(len(plain), size=count)
-                examples += [plain[place] for place in places]
-                examples += conditioned.draw(count, rng)
-            return examples
-
+            examples.add(cell, of_cell, of_env, chat)
         losses = imitate(
-            model, draw, steps=options.steps, lr=options.lr, description="small model"
+            model,
+            examples.draw,
+            steps=options.steps,
+            lr=options.lr,
+            description="small model",
         )
         model.save_pretrained(scratch)
+        (scratch / TAUGHT).write_text(json.dumps(declared, indent=2) + "\n")
     logger.info(
         "small model: %d parameters, %d steps on %s, loss %.2f -> %.2f, %.0f s: %s",
         sum(p.numel() for p in model.parameters()),
@@ -147,6 +136,40 @@ def _teach(
         time.monotonic() - started,
         folder,
     )
+
+
+class _Examples:
+    """The examples of all cells: ordinary ones, and those that are read behind a reference."""
+
+    def __init__(self, options: SmallModel) -> None:
+        self._options = options
+        self._rng = np.random.default_rng(options.seed)
+        self._of_cells: list[tuple[list[Example], ReadingExamples]] = []
+
+    def add(
+        self, cell: Cell, rollouts: Rollouts, episodes: Sequence[Episode], chat: Chat
+    ) -> None:
+        """Adds a cell's. Raises ValueError if no episode can be a reference."""
+        reading = reading_examples(
+            rollouts, episodes, chat, ReferenceLimits(), None, seed=self._options.seed
+        )
+        if reading is None:
+            raise ValueError(
+                f"random play solves no task of {cell}, so there is no reference to read; "
+                "choose a level that it solves now and then"
+            )
+        ordinary = examples_of(with_token_ids(episode, chat) for episode in episodes)
+        self._of_cells.append((ordinary, reading))
+
+    def draw(self) -> list[Example]:
+        """Those of a step: of each cell as many with a reference as without."""
+        count = self._options.tasks_per_step
+        examples: list[Example] = []
+        for ordinary, reading in self._of_cells:
+            places = self._rng.integers(len(ordinary), size=count)
+            examples += [ordinary[place] for place in places]
+            examples += reading.draw(count, self._rng)
+        return examples
 
 
 def _teach_copying(model: PreTrainedModel, options: SmallModel) -> None:

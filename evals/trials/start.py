@@ -14,15 +14,16 @@ from scgrpo.warm_start.starting_weights import warm_started
 __all__ = ["starting_model"]
 
 
-def starting_model(plan: TrialPlan, cell: Cell) -> Path:
-    """The folder that the cell's runs start from: made once, then cached.
+def starting_model(path: Path, plan: TrialPlan, cell: Cell) -> Path:
+    """The folder that the cell's runs start from: made once. `path` is the plan's file.
 
-    The small model is taught all of the plan's cells at once; another model gets a warm start in
-    each, that teaches to read references whatever the method, with seed 0.
+    The small model is taught all of the plan's cells at once, and lies next to the plan; another
+    model gets a warm start in each, that teaches to read references whatever the method, with seed
+    0, in the cache.
     """
     cells = [Cell.of(name) for name in plan.cells]
     if plan.model == "small":
-        return small_model(plan.small, cells)
+        return small_model(plan.small, cells, path.with_suffix(".model"))
     config = TrainConfig(
         env=cell.env,
         model=plan.model,

@@ -91,6 +91,32 @@ def test_a_trial_runs_once_and_goes_on_after_a_kill(
     assert read_rows(data) == rows
 
 
+@pytest.mark.slow
+@pytest.mark.daily(0)
+def test_credit_is_held_against_branches(
+    plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    branches = "branches: {tasks: 8, groups: 2, continuations: 2, certain: 0.99}"
+    # Taught so far that some of its episodes succeed.
+    taught = PLAN.replace("hidden: 16, layers: 1", "hidden: 64, layers: 2").replace(
+        "episodes: 8, steps: 2,\n  tasks_per_step: 1",
+        "episodes: 96, steps: 120,\n  tasks_per_step: 9, lr: 3.0e-3",
+    )
+    plan.write_text(taught + branches + "\n")
+    court(plan, "--branches")
+    table = "less grpo"
+    assert table in capsys.readouterr().out
+    data = tmp_path / "plan.branches.jsonl"
+    rows = data.read_text()
+    assert 1 <= len(rows.splitlines()) <= 2
+
+    # From the data alone, and no cell is played twice.
+    court(plan, "--report")
+    assert table in capsys.readouterr().out
+    court(plan, "--branches")
+    assert data.read_text() == rows
+
+
 def test_a_plan_says_what_it_costs_and_runs_nothing(
     plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -98,7 +124,7 @@ def test_a_plan_says_what_it_costs_and_runs_nothing(
     out = capsys.readouterr()
     assert "2 methods, 1 cells, 2 seeds: 4 runs, 0 done" in out.out + out.err
     assert not (tmp_path / "plan.jsonl").exists()
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "plan.model").exists()
 
 
 def test_a_run_that_the_plan_has_not_is_refused(
