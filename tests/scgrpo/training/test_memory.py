@@ -61,6 +61,8 @@ def test_a_run_does_not_grow(tmp_path: Path):
         "levels=0",
         f"max_steps={STEPS}",
         "warm_start.mode=never",
+        "tasks_per_step=2",
+        "group_size=4",
         f"runs={tmp_path / 'runs'}",
         "name=a",
         "dtype=float32",
