@@ -105,11 +105,12 @@ def _branch(path: Path, plan: TrialPlan, data: Path) -> None:
     from evals.trials.branches import branch_cell
     from evals.trials.plan import Cell
 
-    for cell in plan.cells:
-        rows = read_branches(plan, data)
-        if not any(row.cell == cell for row in rows):
-            new = branch_cell(path, plan, Cell.of(cell))
-            write_branches(data, [*rows, *new])
+    for seed in plan.branches.seeds:
+        for cell in plan.cells:
+            rows = read_branches(plan, data)
+            if not any((row.cell, row.seed) == (cell, seed) for row in rows):
+                new = branch_cell(path, plan, Cell.of(cell), seed)
+                write_branches(data, [*rows, *new])
 
 
 def _shards(plan: TrialPlan, arguments: argparse.Namespace) -> list[list[Shard]]:

@@ -21,7 +21,7 @@ from evals.report.tables import Table
 from evals.trials.plan import Cell, TrialPlan
 from scgrpo.runs.disk import write_atomically
 
-__all__ = ["BranchRow", "branches_table", "read_branches", "write_branches"]
+__all__ = ["BranchRow", "branches_tables", "read_branches", "write_branches"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class BranchRow:
 
     | field | meaning |
     |---|---|
+    | seed | of `BranchOptions.seeds`, by which it was drawn |
     | digest | of what the plan declares of it |
     | tokens | episode -> places of its open tokens, as `Branches.tokens` |
     | gains | episode -> of each of those, by halves of the continuations; None if unknown |
@@ -37,6 +38,7 @@ class BranchRow:
     """
 
     cell: str
+    seed: int
     task: str
     digest: str
     tokens: Sequence[Sequence[int]]
@@ -67,28 +69,42 @@ def write_branches(path: Path, rows: Sequence[BranchRow]) -> None:
     write_atomically(path, "".join(lines))
 
 
-def branches_table(plan: TrialPlan, rows: Sequence[BranchRow]) -> Table:
-    """Each method's agreement with the gains of tokens, cell by cell; and less that of the first.
+def branches_tables(plan: TrialPlan, rows: Sequence[BranchRow]) -> list[Table]:
+    """Each method's agreement with the gains of tokens, and the declared differences of it.
 
-    The first method of the plan is what the others are held against.
+    By cell and seed of the groups.
     """
-    first = next(iter(plan.methods))
-    header = ("cell", "method", "groups", "tokens", "agreement", f"less {first}")
-    lines: list[list[str]] = []
-    for cell in plan.cells:
-        of_cell = [row for row in rows if row.cell == cell]
-        if not of_cell:
-            continue
+    groups = {
+        (cell, seed): of_cell
+        for cell in plan.cells
+        for seed in plan.branches.seeds
+        if (of_cell := [r for r in rows if (r.cell, r.seed) == (cell, seed)])
+    }
+    methods: list[list[str]] = []
+    differences: list[list[str]] = []
+    for (cell, seed), of_cell in groups.items():
+        by_method = {m: [row.products(m) for row in of_cell] for m in plan.methods}
         tokens = sum(len(places) for row in of_cell for places in row.tokens)
-        before = [row.products(first) for row in of_cell]
-        for method in plan.methods:
-            after = [row.products(method) for row in of_cell]
-            line = [cell, method, str(len(of_cell)), str(tokens)]
-            line.append(_words(agreement(after)))
-            gap = agreement_gap(after, before)
-            line.append("-" if method == first else _words(gap, sign="+"))
-            lines.append(line)
-    return Table(header, lines, title="Agreement of credit with what tokens were worth")
+        counts = [str(len(of_cell)), str(tokens)]
+        for method, of_method in by_method.items():
+            value = _words(agreement(of_method))
+            methods.append([cell, str(seed), method, *counts, value])
+        for comparison in plan.comparisons:
+            after, before = plan.sides(comparison)
+            gap = agreement_gap(by_method[after], by_method[before])
+            differences.append([comparison, cell, str(seed), _words(gap, sign="+")])
+    return [
+        Table(
+            ("cell", "seed", "method", "groups", "tokens", "agreement"),
+            methods,
+            title="Agreement of credit with what tokens were worth",
+        ),
+        Table(
+            ("comparison", "cell", "seed", "agreement"),
+            differences,
+            title="Declared comparisons of agreement",
+        ),
+    ]
 
 
 def _words(value: Agreement, *, sign: str = "") -> str:

@@ -33,18 +33,17 @@ from scgrpo.rollouts import Rollouts
 
 __all__ = ["branch_cell"]
 
-SEED = 0
-"""Of the tasks, the episodes and the references: nothing of the trial depends on it."""
 DIGITS = 6
 
 
-def branch_cell(path: Path, plan: TrialPlan, cell: Cell) -> list[BranchRow]:
+def branch_cell(path: Path, plan: TrialPlan, cell: Cell, seed: int) -> list[BranchRow]:
     """The branched groups of a cell of the plan in the file `path`.
 
-    Raises ValueError if no group has both outcomes.
+    `seed` is of the tasks, the episodes and the references that are drawn. Raises ValueError if no
+    group has both outcomes.
     """
     options = plan.branches
-    config = plan.config(Shard(cell, next(iter(plan.methods)), SEED))
+    config = plan.config(Shard(cell, next(iter(plan.methods)), seed))
     start = starting_model(path, plan, cell)
     model, tokenizer = load_model(start, dtype=dtype_of(config))
     with (
@@ -56,22 +55,22 @@ def branch_cell(path: Path, plan: TrialPlan, cell: Cell) -> list[BranchRow]:
             chat_options=config.chat,
         ) as policy,
     ):
-        groups = _groups(options, cell, rollouts, policy, config.group_size)
+        groups = _groups(options, cell, rollouts, policy, config.group_size, seed)
         branches = branch(
             rollouts,
             policy,
             [episode for group in groups for episode in group],
             continuations=options.continuations,
             certain=options.certain,
-            seed=SEED,
+            seed=seed,
             description=f"continuations of {cell}",
         )
         forward = _forward(groups, policy, config)
         credit = {
-            method: _credit(plan, cell, method, forward, branches)
+            method: _credit(plan, cell, method, seed, forward, branches)
             for method in plan.methods
         }
-    return _rows(plan, cell, groups, branches, credit)
+    return _rows(plan, cell, seed, groups, branches, credit)
 
 
 def _groups(
@@ -80,15 +79,16 @@ def _groups(
     rollouts: Rollouts,
     policy: HFPolicy,
     size: int,
+    seed: int,
 ) -> list[Sequence[Episode]]:
     """Groups of tasks of `train` that both succeed and fail. Raises ValueError if none does."""
     suite = Suite(cell.env, cell.level, "train")
     pool = rollouts.env.tasks("train", cell.level)
     played = rollouts(
         policy,
-        select_tasks(suite, pool, options.tasks, SEED),
+        select_tasks(suite, pool, options.tasks, seed),
         group=size,
-        seed=SEED,
+        seed=seed,
         description=f"groups of {cell}",
     )
     groups = _mixed(played, size)[: options.groups]
@@ -135,15 +135,16 @@ def _credit(
     plan: TrialPlan,
     cell: Cell,
     method: str,
+    seed: int,
     forward: BatchForward,
     branches: Sequence[Branches],
 ) -> list[list[float]]:
     """What a method's gradient multiplies each open token with, episode by episode."""
-    config = plan.config(Shard(cell, method, SEED))
+    config = plan.config(Shard(cell, method, seed))
     algorithm = algorithm_of(config)
     credit = algorithm.credit_of(
         forward,
-        np.random.default_rng(SEED),
+        np.random.default_rng(seed),
         episode_tokens=config.limits.episode_tokens,
     )
     mask = forward.batch.action_mask
@@ -161,6 +162,7 @@ def _credit(
 def _rows(
     plan: TrialPlan,
     cell: Cell,
+    seed: int,
     groups: Sequence[Sequence[Episode]],
     branches: Sequence[Branches],
     credit: Mapping[str, Sequence[Sequence[float]]],
@@ -172,6 +174,7 @@ def _rows(
         start += len(group)
         row = BranchRow(
             cell=str(cell),
+            seed=seed,
             task=group[0].task.id,
             digest=plan.branch_digest(cell),
             tokens=[list(each.tokens) for each in branches[part]],

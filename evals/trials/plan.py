@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -102,12 +102,14 @@ class BranchOptions:
     | groups | of those, at most so many with both outcomes are branched |
     | continuations | from before each token, an even number |
     | certain | tokens that had at least this probability are not branched |
+    | seeds | each draws such groups anew: a rule that was chosen on some is confirmed on others |
     """
 
     tasks: int = 32
     groups: int = 16
     continuations: int = 16
     certain: float = 0.98
+    seeds: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True)
@@ -214,8 +216,8 @@ class TrialPlan:
 
     def branch_digest(self, cell: Cell) -> str:
         """What the plan declares of a cell's branches: as `digest`, of all methods."""
-        parts = [asdict(self.branches), self.settings, dict(self.methods)]
-        return self._digest(cell, *parts)
+        options = replace(self.branches, seeds=())
+        return self._digest(cell, asdict(options), self.settings, dict(self.methods))
 
     def _digest(self, cell: Cell, *parts: object) -> str:
         start = asdict(self.small) if self.model == "small" else {}

@@ -12,7 +12,7 @@ import numpy as np
 
 from evals.comparison.verdicts import holm
 from evals.report.tables import Table, TableReport, show, write
-from evals.trials.branch_data import BranchRow, branches_table
+from evals.trials.branch_data import BranchRow, branches_tables
 from evals.trials.data import TrialRow
 from evals.trials.figure import figure
 from evals.trials.plan import Shard, TrialPlan
@@ -106,7 +106,7 @@ def trial_report(
         _methods_table(plan, trial),
         _differences_table(plan, differences),
         _weights_table(plan, trial),
-        branches_table(plan, branches),
+        *branches_tables(plan, branches),
         _again_table(plan, rows),
     ]
     complete = sum(

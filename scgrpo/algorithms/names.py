@@ -26,6 +26,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "sc_grpo_above_noise": "sc_grpo_weights, its percentile over tokens above rounding errors",
     "sc_grpo_per_turn": "sc_grpo_weights, its percentile over each turn",
     "grpo_mean_w": "grpo times the mean weight of sc_grpo_weights in the step",
+    "sc_grpo_plus": "grpo times the odds that right siblings, not wrong ones, speak for a token",
     "contrastive": "RLCSD: a verified sibling against failed ones moves the advantage",
     "rlsd": "grpo times a verified sibling's clipped likelihood ratio",
     "signed": "after ICSD: a turn's credit goes where sibling and verdict agree",

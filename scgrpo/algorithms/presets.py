@@ -26,6 +26,7 @@ from scgrpo.credit.rule import Credit, CreditRule, uniform
 from scgrpo.credit.self_conditioned import SelfConditioned
 from scgrpo.credit.siblings.contrastive import Contrastive
 from scgrpo.credit.siblings.disagreement import Disagreement
+from scgrpo.credit.siblings.posterior import Posterior
 from scgrpo.credit.siblings.rlsd import Rlsd
 from scgrpo.credit.siblings.signed import Signed
 from scgrpo.credit.siblings.turn_belief import TurnBelief
@@ -63,6 +64,7 @@ __all__ = [
     "SC_GRPO",
     "SC_GRPO_ABOVE_NOISE",
     "SC_GRPO_PER_TURN",
+    "SC_GRPO_PLUS",
     "SC_GRPO_WEIGHTS",
     "SIGNED",
     "TURN_BELIEF",
@@ -236,6 +238,7 @@ GRPO_MEAN_W = replace(
     name="grpo_mean_w",
     credit=SelfConditioned(CreditOptions(alpha_div=0.0, control="step_mean")),
 )
+SC_GRPO_PLUS = replace(GRPO, name="sc_grpo_plus", source="ours", credit=Posterior())
 CONTRASTIVE = replace(
     GRPO, name="contrastive", source="arXiv:2606.11709", credit=Contrastive()
 )
@@ -301,6 +304,7 @@ ALGORITHMS = {
         SC_GRPO_ABOVE_NOISE,
         SC_GRPO_PER_TURN,
         GRPO_MEAN_W,
+        SC_GRPO_PLUS,
         CONTRASTIVE,
         RLSD,
         SIGNED,

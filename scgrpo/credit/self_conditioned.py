@@ -63,7 +63,7 @@ class SelfConditioned:
         if self.options.control == "unsigned":
             raise ValueError(
                 "credit.control=unsigned has no effect on a divergence, which has no sign; use it "
-                "with algo=signed, contrastive, rlsd or turn_belief"
+                "with algo=sc_grpo_plus, signed, contrastive, rlsd or turn_belief"
             )
 
     @property

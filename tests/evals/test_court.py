@@ -104,7 +104,7 @@ def test_credit_is_held_against_branches(
     )
     plan.write_text(taught + branches + "\n")
     court(plan, "--branches")
-    table = "less grpo"
+    table = "Declared comparisons of agreement"
     assert table in capsys.readouterr().out
     data = tmp_path / "plan.branches.jsonl"
     rows = data.read_text()

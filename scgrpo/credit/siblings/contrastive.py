@@ -24,16 +24,13 @@ from torch import Tensor
 
 from scgrpo.credit.siblings.rule import SiblingLogprobs, SiblingRule
 
-__all__ = ["Contrastive"]
+__all__ = ["Contrast", "Contrastive"]
 
 
 @dataclass(frozen=True)
-class Contrastive(SiblingRule):
-    """The rule of RLCSD; `credit.references` is the number of failed siblings."""
+class Contrast(SiblingRule):
+    """A rule whose evidence is sign(A) e; `credit.references` is the number of failed siblings."""
 
-    temperature: float = 0.02
-    strength: float = 0.5
-    dead_zone: float = 0.02
     reads_options: ClassVar[frozenset[str]] = SiblingRule.reads_options | {"references"}
     needs_failed: ClassVar[bool] = True
     reads_plain: ClassVar[bool] = False
@@ -51,6 +48,15 @@ class Contrastive(SiblingRule):
         contrast = logprobs.verified[0] - (failed - counts.log())
         # A row without a failed sibling is not weighted; its infinity must meet no 0.
         return torch.where(logprobs.active, logprobs.sign * contrast, 0.0)
+
+
+@dataclass(frozen=True)
+class Contrastive(Contrast):
+    """The rule of RLCSD."""
+
+    temperature: float = 0.02
+    strength: float = 0.5
+    dead_zone: float = 0.02
 
     def weights(self, evidence: Tensor, logprobs: SiblingLogprobs) -> Tensor:
         """max(0, 1 + sign(A) r / abs(A)), as tanh is odd; 1 if A = 0."""

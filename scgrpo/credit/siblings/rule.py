@@ -106,7 +106,8 @@ class SiblingRule(ABC):
         if self.options.control == "unsigned" and not self.signed:
             raise ValueError(
                 f"credit.control=unsigned has no effect on {type(self).__name__}, whose evidence "
-                "has no sign; use it with algo=signed, contrastive, rlsd or turn_belief"
+                "has no sign; use it with algo=sc_grpo_plus, signed, contrastive, rlsd or "
+                "turn_belief"
             )
 
     @property

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evals.trials.branch_data import (
     BranchRow,
-    branches_table,
+    branches_tables,
     read_branches,
     write_branches,
 )
@@ -22,6 +22,7 @@ def row(task: str, gain: float) -> BranchRow:
     """Two episodes: of the first token one is worth `gain`, of the second nothing is known."""
     return BranchRow(
         cell="toy_guess/0",
+        seed=0,
         task=task,
         digest=PLAN.branch_digest(Cell("toy_guess", 0)),
         tokens=[[0, 3], [2]],
@@ -40,10 +41,22 @@ def test_rows_are_read_again_and_those_of_another_plan_left_out(tmp_path: Path):
     assert read_branches(more, path) == []
 
 
-def test_agreement_of_each_method_and_less_that_of_the_first():
-    table = branches_table(PLAN, [row("a", 0.5), row("b", 0.5)])
-    grpo, sc = table.lines
+def test_agreement_of_each_method_and_of_declared_differences():
+    methods, differences = branches_tables(PLAN, [row("a", 0.5), row("b", 0.5)])
+    grpo, sc = methods.lines
     # grpo spreads its credit over two tokens of which one is worth something: 1 / sqrt(2).
-    assert grpo[:5] == ["toy_guess/0", "grpo", "2", "6", "0.71 (0.71 to 0.71)"]
-    assert sc[4:] == ["1.00 (1.00 to 1.00)", "+0.29 (+0.29 to +0.29)"]
-    assert branches_table(PLAN, []).lines == []
+    assert grpo == ["toy_guess/0", "0", "grpo", "2", "6", "0.71 (0.71 to 0.71)"]
+    assert sc[5] == "1.00 (1.00 to 1.00)"
+    assert differences.lines == [
+        ["sc - grpo", "toy_guess/0", "0", "+0.29 (+0.29 to +0.29)"]
+    ]
+    assert all(not table.lines for table in branches_tables(PLAN, []))
+
+
+def test_groups_of_other_seeds_have_lines_of_their_own():
+    plan = replace(PLAN, branches=replace(PLAN.branches, seeds=(0, 1)))
+    rows = [row("a", 0.5), replace(row("a", 0.5), seed=1)]
+    methods, _ = branches_tables(plan, rows)
+    assert [line[1] for line in methods.lines] == ["0", "0", "1", "1"]
+    # The rows of a seed are the plan's whichever other seeds it has.
+    assert rows[0].digest == plan.branch_digest(Cell("toy_guess", 0))

@@ -50,7 +50,7 @@ def test_a_second_run_is_held_against_the_first_ones_interval():
             trial_row("toy_guess/0", "new", 1000 + seed, 0.5 + gain, stage="again")
         )
         rows.append(trial_row("toy_guess/0", "old", 1000 + seed, 0.1, stage="again"))
-    again = trial_report(PLAN, rows).tables[3]
+    again = trial_report(PLAN, rows).tables[-1]
     assert [(line[1], line[-1]) for line in again.lines] == [
         ("new", "yes"),
         ("old", "no"),

@@ -217,7 +217,16 @@ def test_a_rule_refuses_the_options_that_it_does_not_read(algo, options, said):
 
 
 @pytest.mark.parametrize(
-    "algo", ["sc_grpo", "contrastive", "rlsd", "signed", "turn_belief", "disagreement"]
+    "algo",
+    [
+        "sc_grpo",
+        "sc_grpo_plus",
+        "contrastive",
+        "rlsd",
+        "signed",
+        "turn_belief",
+        "disagreement",
+    ],
 )
 @pytest.mark.parametrize("control", ["rotated", "place", "entropy", "no_ref"])
 def test_every_rule_with_references_takes_the_controls(algo: str, control):

@@ -199,6 +199,7 @@ def test_presets_differ_in_their_line_alone():
         "sc_grpo_above_noise",
         "sc_grpo_per_turn",
         "grpo_mean_w",
+        "sc_grpo_plus",
         "contrastive",
         "rlsd",
         "signed",
