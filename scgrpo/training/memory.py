@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import resource
 import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["limit_fragmentation", "memory_log", "release_memory"]
+__all__ = ["limit_fragmentation", "memory_log", "release_memory", "release_models"]
 
 M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3
 """glibc's names for how many arenas its allocator may have, and from which size on a block is
@@ -36,6 +37,16 @@ def release_memory() -> None:
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)
+
+
+def release_models() -> None:
+    """Gives back models that are not used any more, with their optimizer and cache.
+
+    They are held by cycles, which the collector finds by the number of objects, not by their size:
+    a model is a few thousand objects and a GiB. Too slow for every step of a small model.
+    """
+    gc.collect()
+    release_memory()
 
 
 def memory_log() -> dict[str, float]:

@@ -25,6 +25,7 @@ from scgrpo.preflight.run import shown_reference
 from scgrpo.rollouts import Rollouts, malformed_share, success_rate
 from scgrpo.runs.lock import in_turn
 from scgrpo.training.causes import describe_long_prompt
+from scgrpo.training.memory import release_models
 from scgrpo.training.run_start import warm_start_cache
 from scgrpo.warm_start.cache import cache_key
 from scgrpo.warm_start.examples import EPISODES_PER_TASK
@@ -58,10 +59,14 @@ def starting_weights(config: TrainConfig, rollouts: Rollouts) -> StartingWeights
     measured: list[Episode] = []
     if config.warm_start.mode == "auto":
         measured = _starting_episodes(base, config, rollouts)
+        release_models()
     if not _needs_warm_start(measured, config, rollouts):
         return StartingWeights(base, measured)
     level = _first_level(config, rollouts)
-    return StartingWeights(warm_started(base, config, rollouts, level), measured)
+    folder = warm_started(base, config, rollouts, level)
+    # Or the training would need the room of both.
+    release_models()
+    return StartingWeights(folder, measured)
 
 
 def warm_started(

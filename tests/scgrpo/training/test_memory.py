@@ -1,14 +1,16 @@
 """A run's memory is measured, and does not grow."""
 
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 
 from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.log import read_metrics
-from scgrpo.training.memory import memory_log, release_memory
+from scgrpo.training.memory import memory_log, release_memory, release_models
 
 STEPS = 30
 ALLOWED_GIB = 0.03
@@ -51,6 +53,23 @@ def test_large_blocks_leave_no_holes_between_small_ones():
     command = [sys.executable, "-c", HOLES]
     freed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert float(freed) > 0.2
+
+
+def test_what_only_a_cycle_holds_is_released():
+    class Model:
+        pass
+
+    model = Model()
+    model.itself = model  # pyright: ignore[reportAttributeAccessIssue]
+    alive = weakref.ref(model)
+    gc.disable()
+    try:
+        del model
+        assert alive() is not None
+        release_models()
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_a_run_does_not_grow(tmp_path: Path):
