@@ -291,6 +291,21 @@ def test_clusters_and_holm_are_those_of_statsmodels(tmp_path):
     assert holm(list(p_values)) == pytest.approx(list(expected), abs=1e-9)
 
 
+def test_the_detectable_difference_is_that_of_statsmodels(tmp_path):
+    power = pytest.importorskip(
+        "statsmodels.stats.power",
+        reason="statsmodels, the independent check, is missing",
+    )
+    results = pair(tmp_path, per_family=4)
+    (comparison,) = compare_results(results)
+    before, after = map(rates_of, results)
+    means = (after - before).reshape(10, 4).mean(axis=1)
+    effect = power.TTestPower().solve_power(nobs=10, alpha=0.05, power=0.8)
+    assert comparison.test.detectable == pytest.approx(
+        effect * means.std(ddof=1), abs=1e-9
+    )
+
+
 def test_the_command_compares_two_logs_of_others(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     old = inspect_log(tmp_path / "old.eval", {f"q{i}": ["I"] * 4 for i in range(12)})
