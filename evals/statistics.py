@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -272,7 +272,8 @@ def noncentrality(freedom: float) -> float:
         return POWER - above - (0.0 if math.isnan(below) else below)
 
     # At t the chance is about a half; with one degree of freedom the answer is 4 t / 3.
-    return float(brentq(missing_power, 0.0, 2 * t + 2, xtol=1e-12, rtol=1e-14))
+    root: Any = brentq(missing_power, 0.0, 2 * t + 2, xtol=1e-12)
+    return float(root)
 
 
 def _check_freedom(freedom: float) -> None:
