@@ -24,7 +24,7 @@ import gymnasium
 
 from envs.parsing import parse
 
-__all__ = ["Identity", "code_digest", "identity"]
+__all__ = ["Identity", "code_digest", "identity", "unversioned"]
 
 _NOT_OURS = ("builtins", "gymnasium", "typing")
 _OURS = ("envs", "sandboxes", "scgrpo", "evals")
@@ -48,6 +48,11 @@ def identity(env: gymnasium.Env[str, str]) -> Identity:
     """The identity of an environment, wrapped or not."""
     name = "" if env.spec is None else env.spec.id
     return Identity(name, code_digest(env))
+
+
+def unversioned(env_id: str) -> str:
+    """Gymnasium's id without its version, such as `scgrpo/tool_store`; empty without one."""
+    return env_id.rpartition("-v")[0]
 
 
 def code_digest(env: gymnasium.Env[str, str]) -> str:

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("evals.compare", "is B better than A? paired by task"),
     "report": ("evals.page", "one HTML page of curves, tables and credit"),
     "show": ("evals.show", "a run in the terminal"),
+    "runs": ("evals.runs", "all runs in one table: settings, success, tokens, money"),
     "credit": ("evals.credit", "does credit fall on the critical tokens?"),
     "gap": ("evals.gap", "does the model read references? success with and without"),
     "court": ("evals.court", "a declared trial of methods, with controls and seeds"),

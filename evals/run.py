@@ -99,6 +99,7 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
         "seed": evaluation.seed,
         "concurrency": arguments.concurrency,
         "code": evaluation.code,
+        "sources": _sources(evaluation),
     }
     if unsolved is not None:
         about |= unsolved.provenance()
@@ -121,6 +122,18 @@ def _rows(evaluation: Evaluation) -> list[Row]:
             first_tries[model.label] = evaluation.episodes(suite, model, first_try=True)
         rows.append(compare(suite, tasks, episodes, evaluation.rollouts, first_tries))
     return rows
+
+
+def _sources(evaluation: Evaluation) -> dict[str, str]:
+    """File of episodes -> its SHA-256 as the report is written; a wider evaluation adds to it."""
+    from evals.report.tables import source_hashes
+
+    paths = [
+        evaluation.path(suite, model)
+        for model in evaluation.models
+        for suite in evaluation.tasks
+    ]
+    return source_hashes(path for path in paths if path.is_file())
 
 
 def _missing(rows: Sequence[Row]) -> dict[str, dict[str, int]]:

@@ -9,19 +9,21 @@ export PYTHONPATH="$PWD"
 layer() {
     folder=$1
     shift
-    [ -e "$folder/.ready" ] && return
+    [ "$(cat "$folder/.ready" 2>/dev/null)" = "$*" ] && return
     "${PYTHON:-python3}" -m venv --clear "$folder"
     purelib='import sysconfig; print(sysconfig.get_path("purelib"))'
     .venv/bin/python -c "$purelib" > "$("$folder/bin/python" -c "$purelib")/base.pth"
     "$folder/bin/pip" install --quiet --disable-pip-version-check "$@"
-    touch "$folder/.ready"
+    echo "$*" > "$folder/.ready"
 }
 
-layer .venv-openenv openenv==0.10.0
-# Its dependency is an older release of openenv, under another name and in the same place.
-.venv-openenv/bin/pip install --quiet --disable-pip-version-check --no-deps openenv-dipg-safety==0.1.67
+layer .venv-openenv openenv==0.10.0 textarena==0.7.4 reasoning-gym==0.1.25 skyrl-gym==0.4.0
+# They want older releases: of openenv under another name and in the same place, of reasoning-gym.
+.venv-openenv/bin/pip install --quiet --disable-pip-version-check --no-deps \
+    openenv-dipg-safety==0.1.67 gem-llm==0.1.0
 layer .venv-verifiers verifiers==0.4.0 uv==0.13.9 statsmodels==0.15.0
 
-.venv-openenv/bin/python -m pytest --all tests/envs/interop tests/evals/export/test_openenv.py "$@"
+.venv-openenv/bin/python -m pytest --all tests/envs/interop tests/evals/export/test_openenv.py \
+    tests/scripts/test_public_environments.py "$@"
 .venv-verifiers/bin/python -m pytest --all tests/envs/interop/test_verifiers.py \
     tests/evals/comparison "$@"

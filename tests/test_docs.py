@@ -45,6 +45,7 @@ ELSEWHERE = {
     r"scgrpo (envs serve|envs grade|export openenv) ": "make test-interop",
     r".*openenv:http": "make test-interop",
     r"scgrpo compare (logs|job|samples|table)": "tests/evals/comparison/test_formats.py",
+    r"python examples/inspect_logs\.py": "tests/evals/comparison/test_page.py",
     r"(openenv validate|vf-validate|vf-eval|docker (build|run)) ": "make test-interop",
     r"make gpu-check": "tests/scripts/test_gpu_check.py",
     r"\. \.venv/bin/activate": "made by `make setup`",

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from envs.interop.arguments import add_catalogue
 from sandboxes.commands import CommandError, exit_codes
 
 __all__ = ["main"]
@@ -73,20 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    add_catalogue(parser)
     add = parser.add_argument
-    add("name", metavar="NAME", help="an environment, as `env=` takes it")
     add(
         "--host", default="127.0.0.1", help="address to listen on; default: %(default)s"
     )
     add("--port", type=int, default=8000, help="default: %(default)s")
-    add(
-        "--levels",
-        type=int,
-        nargs="+",
-        default=[],
-        metavar="LEVEL",
-        help="the levels whose tasks are numbered; default: all",
-    )
     add(
         "--sessions",
         type=_positive,

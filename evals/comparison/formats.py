@@ -17,7 +17,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,15 @@ Rows = Iterator[OutcomeRow]
 Reader = Callable[[Path, Choice], Rows]
 
 
+@dataclass(frozen=True)
+class _Format:
+    """The format of a file or folder: its name, and what reads each of its files."""
+
+    kind: str
+    read: Reader
+    files: tuple[Path, ...]
+
+
 def load_any(name: str, root: Path, choice: Choice) -> Result:
     """The result that `name` or `name:LABEL` means, of another harness or of this project.
 
@@ -65,21 +74,25 @@ def load_any(name: str, root: Path, choice: Choice) -> Result:
     known = _format_of(path)
     if known is None:
         return load_result(name, root)
-    kind, read = known
+    kind = known.kind
     try:
-        rows = list(read(path, choice))
+        rows = [row for file in known.files for row in known.read(file, choice)]
     except (KeyError, TypeError, IndexError, AttributeError, OSError) as error:
         raise ValueError(
             f"{path} is not what {kind} writes ({type(error).__name__}: {error})"
         ) from error
-    return result_of(rows, name=name, label=label, path=path, kind=kind)
+    result = result_of(rows, name=name, label=label, path=path, kind=kind)
+    return replace(result, files=known.files)
 
 
-def _format_of(path: Path) -> tuple[str, Reader] | None:
+def _format_of(path: Path) -> _Format | None:
     if path.is_dir():
         return _format_of_folder(path)
-    if not path.is_file():
-        return None
+    known = _format_of_file(path) if path.is_file() else None
+    return known and _Format(*known, files=(path,))
+
+
+def _format_of_file(path: Path) -> tuple[str, Reader] | None:
     if path.suffix == ".eval":
         return "Inspect", _inspect
     if path.suffix == ".csv":
@@ -95,24 +108,23 @@ def _format_of(path: Path) -> tuple[str, Reader] | None:
     return None
 
 
-def _format_of_folder(folder: Path) -> tuple[str, Reader] | None:
+def _format_of_folder(folder: Path) -> _Format | None:
     if (folder / "evals").is_dir() or (folder / "episodes").is_dir():
         # A run or an evaluation of ours, which may hold logs that were exported from it.
         return None
-    if (folder / "traces.jsonl").is_file():
-        return "verifiers", lambda path, choice: _verifiers(
-            path / "traces.jsonl", choice
-        )
+    traces = folder / "traces.jsonl"
+    if traces.is_file():
+        return _Format("verifiers", _verifiers, (traces,))
     for pattern, kind, read in (
         ("samples_*.jsonl", "lm-eval", _lm_eval),
         ("*.eval", "Inspect", _inspect),
     ):
         files = sorted(folder.rglob(pattern))
         if files:
-            return kind, _each(files, read)
-    trials = [file.parent for file in sorted(folder.glob("*/result.json"))]
-    if trials and "verifier_result" in _json(trials[0] / "result.json"):
-        return "Harbor", _harbor
+            return _Format(kind, read, tuple(files))
+    trials = sorted(folder.glob("*/result.json"))
+    if trials and "verifier_result" in _json(trials[0]):
+        return _Format("Harbor", _harbor, tuple(trials))
     return None
 
 
@@ -131,14 +143,6 @@ def _format_of_lines(path: Path) -> tuple[str, Reader] | None:
         return "table", _table
     # An episodes file of ours among them: its evaluation's report is what is compared.
     return None
-
-
-def _each(files: Sequence[Path], read: Reader) -> Reader:
-    def read_all(_: Path, choice: Choice) -> Rows:
-        for file in files:
-            yield from read(file, choice)
-
-    return read_all
 
 
 def _inspect(path: Path, choice: Choice) -> Rows:
@@ -238,27 +242,26 @@ def _trace_model(traces: Sequence[Mapping[str, Any]]) -> str:
     return next((config["model"] for config in configs if config.get("model")), "")
 
 
-def _harbor(folder: Path, choice: Choice) -> Rows:
-    for file in sorted(folder.glob("*/result.json")):
-        trial = _json(file)
-        rewards = (trial.get("verifier_result") or {}).get("rewards") or {}
-        outcome = math.nan
-        if rewards and not trial.get("exception_info"):
-            preferred = choice.metric or ("reward" if "reward" in rewards else "")
-            value = _chosen(rewards, preferred, file)
-            outcome = as_outcome(value, choice.pass_at, str(file))
-        agent = trial.get("agent_info") or {}
-        model = (agent.get("model_info") or {}).get("name", "")
-        yield OutcomeRow(
-            task=trial["task_name"],
-            outcome=outcome,
-            suite=trial.get("source") or "all",
-            model=" ".join(filter(None, (agent.get("name", ""), model))),
-            rollout=trial.get("trial_name") or file.parent.name,
-            content=f"harbor {trial['task_checksum']}"
-            if trial.get("task_checksum")
-            else "",
-        )
+def _harbor(file: Path, choice: Choice) -> Rows:
+    """The one trial of a file."""
+    trial = _json(file)
+    rewards = (trial.get("verifier_result") or {}).get("rewards") or {}
+    outcome = math.nan
+    if rewards and not trial.get("exception_info"):
+        preferred = choice.metric or ("reward" if "reward" in rewards else "")
+        value = _chosen(rewards, preferred, file)
+        outcome = as_outcome(value, choice.pass_at, str(file))
+    agent = trial.get("agent_info") or {}
+    model = (agent.get("model_info") or {}).get("name", "")
+    checksum = trial.get("task_checksum")
+    yield OutcomeRow(
+        task=trial["task_name"],
+        outcome=outcome,
+        suite=trial.get("source") or "all",
+        model=" ".join(filter(None, (agent.get("name", ""), model))),
+        rollout=trial.get("trial_name") or file.parent.name,
+        content=f"harbor {checksum}" if checksum else "",
+    )
 
 
 def _nemo_gym(path: Path, choice: Choice) -> Rows:

@@ -55,6 +55,7 @@ class Result:
     | provenance | how the report was made |
     | suites | suite -> task's id -> outcomes |
     | warnings | of suites with many errored episodes |
+    | files | those that the outcomes were read from |
     """
 
     name: str
@@ -63,6 +64,7 @@ class Result:
     provenance: Mapping[str, Any]
     suites: Mapping[Suite, Mapping[str, TaskOutcomes]]
     warnings: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 def load_result(name: str, root: Path) -> Result:
@@ -82,8 +84,10 @@ def load_result(name: str, root: Path) -> Result:
             raise ValueError(
                 f"{path} holds no model {label!r}, expected one of {', '.join(labels)}"
             )
+        model = evaluation.models[labels.index(label)]
+        files = [evaluation.path(row.suite, model) for row in report.rows]
         suites = {
-            row.suite: _outcomes(evaluation, row.suite, label, row.tasks)
+            row.suite: _outcomes(evaluation, row.suite, model, row.tasks)
             for row in report.rows
         }
     except (KeyError, TypeError, IndexError) as error:
@@ -98,7 +102,15 @@ def load_result(name: str, root: Path) -> Result:
         if label in row.scores:
             warnings.append(warning(short, row.suite, row.scores[label]))
     warnings = [sentence for sentence in warnings if sentence]
-    return Result(name, short, path, report.provenance, suites, tuple(warnings))
+    return Result(
+        name,
+        short,
+        path,
+        report.provenance,
+        suites,
+        tuple(warnings),
+        files=(path, *files),
+    )
 
 
 def split_label(name: str, root: Path) -> tuple[str, str]:
@@ -211,13 +223,12 @@ def _evaluation(path: Path, report: Report) -> Evaluation:
 
 
 def _outcomes(
-    evaluation: Evaluation, suite: Suite, label: str, tasks: int
+    evaluation: Evaluation, suite: Suite, model: EvaluatedModel, tasks: int
 ) -> dict[str, TaskOutcomes]:
-    model = next(model for model in evaluation.models if model.label == label)
     path = evaluation.path(suite, model)
     if not path.is_file():
         raise ValueError(
-            f"the episodes of {label} on {suite} are gone: there is no {path}; "
+            f"the episodes of {model.label} on {suite} are gone: there is no {path}; "
             "run the evaluation again"
         )
 

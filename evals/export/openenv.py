@@ -17,12 +17,13 @@ from typing import Any
 import yaml
 
 from envs.base import TextEnv
+from envs.interop.arguments import add_catalogue
 from envs.interop.sessions import TaskCatalogue
 from envs.types import Task
 from sandboxes.commands import exit_codes
 from scgrpo.runs.disk import atomic_folder, disk_errors_explained
 
-__all__ = ["main", "write_package"]
+__all__ = ["NEEDED", "OPENENV", "main", "write_package"]
 
 PROG = "scgrpo export openenv"
 EXAMPLES = f"""\
@@ -40,24 +41,33 @@ IMAGE = "python:3.12-slim"
 SOURCES = ("envs", "sandboxes")
 NEEDED = ("gymnasium", "numpy", "httpx2", "docker", "filelock", "pyyaml", "rich")
 """What a server imports; of the versions that are installed here."""
+OPENENV = "openenv==0.10.0"
 EPISODE_S = 600.0
 ORACLE_TASKS = 20
 DOCKERFILE = """\
 # Serves {name} by OpenEnv's protocol on port 8000.
 FROM {image}
-RUN apt-get update \\
-    && apt-get install -y --no-install-recommends bubblewrap curl \\
-    && rm -rf /var/lib/apt/lists/*
-WORKDIR /app
+{sandbox}WORKDIR /app
 COPY requirements.txt .
-RUN pip install --no-cache-dir -r requirements.txt
+RUN ["python", "-m", "pip", "install", "--no-cache-dir", "-r", "requirements.txt"]
 COPY . .
 ENV PYTHONPATH=/app
 EXPOSE 8000
-HEALTHCHECK --interval=30s --timeout=3s --start-period=10s \\
-    CMD curl -f http://localhost:8000/health || exit 1
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \\
+    CMD ["python", "-c", "{health}"]
 CMD ["python", "-m", "envs.interop.serve", "{name}", "--host", "0.0.0.0"{levels}]
 """
+SANDBOX = """\
+RUN apt-get update \\
+    && apt-get install -y --no-install-recommends bubblewrap \\
+    && rm -rf /var/lib/apt/lists/*
+"""
+"""For an environment that runs code; any other's image needs nothing but Python."""
+
+HEALTH = (
+    "import urllib.request; "
+    "urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=5)"
+)
 APP = '''\
 """The ASGI application, for `openenv` and other servers than this project's own."""
 
@@ -106,17 +116,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    add_catalogue(parser)
     add = parser.add_argument
-    add("name", metavar="NAME", help="an environment, as `env=` takes it")
     add("--out", type=Path, required=True, metavar="DIR", help="the package's folder")
-    add(
-        "--levels",
-        type=int,
-        nargs="+",
-        default=[],
-        metavar="LEVEL",
-        help="the levels whose tasks are served; default: all",
-    )
     add(
         "--source",
         type=Path,
@@ -143,11 +145,19 @@ def _files(
 ) -> dict[str, str]:
     """The text of each file that is not copied."""
     words = "".join(f', "{word}"' for word in ("--levels", *levels)) if levels else ""
+    runs_code = "sandboxes" in inspect.signature(type(catalogue.env)).parameters
+    dockerfile = DOCKERFILE.format(
+        name=name,
+        image=image,
+        sandbox=SANDBOX if runs_code else "",
+        health=HEALTH,
+        levels=words,
+    )
     pins = [f"{package}=={version(package)}" for package in NEEDED]
     plays = _oracle_plays(catalogue)
     files = {
-        "Dockerfile": DOCKERFILE.format(name=name, image=image, levels=words),
-        "requirements.txt": "\n".join([*pins, "openenv==0.10.0", ""]),
+        "Dockerfile": dockerfile,
+        "requirements.txt": "\n".join([*pins, OPENENV, ""]),
         "openenv.yaml": yaml.safe_dump(
             _manifest(catalogue, name, has_oracle=bool(plays)), sort_keys=False
         ),

@@ -46,7 +46,7 @@ CURVES = (
     "credit/mean_w/weighted",
     "level",
 )
-ERRORS = "errors/"
+PARTS, ERRORS = "env/", "errors/"
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,11 @@ def page(runs: Sequence[Path], *, episodes: int = 200) -> str:
 def _curves(
     metrics: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> list[tuple[str, Markup]]:
-    # Every cause of errors has a metric of its own.
+    # Every environment of a mixture has metrics of its own, and so has every cause of errors.
     names = {name for rows in metrics.values() for row in rows for name in row}
-    errors = sorted(name for name in names if name.startswith(ERRORS))
+    others = sorted(name for name in names if name.startswith((PARTS, ERRORS)))
     curves = []
-    for name in (*CURVES, *errors):
+    for name in (*CURVES, *others):
         chart = charts.curve(name, metrics)
         if chart:
             curves.append((name, chart))

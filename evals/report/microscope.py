@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from envs.identity import unversioned
+from envs.mixtures.names import is_mixture
 from envs.store import read_episodes
 from envs.types import Episode, Segment
 from evals.comparison.results import episode_files
@@ -41,12 +43,19 @@ def training_episodes(
     number = max(1, count // max(1, per_step))
     rows: list[dict[str, Any]] = []
     for step in _spread(steps, number):
-        about = {"run": label, "env": env, "model": TRAINING, "step": step}
         room = count - len(rows)
         for episode, credit in _whole_groups(read_step(run, step), room):
+            about = {"run": label, "env": _env_of(episode, env)}
+            about |= {"model": TRAINING, "step": step}
             row = _row(episode, credit, text_of)
             rows.append({**about, **row})
     return rows
+
+
+def _env_of(episode: Episode, env: str) -> str:
+    """The run's environment; of a mixture the one that played the episode."""
+    own = unversioned(episode.env).rpartition("/")[2]
+    return own if is_mixture(env) and own else env
 
 
 def evaluation_episodes(

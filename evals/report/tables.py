@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from rich.table import Table as RichTable
 
 from evals.statistics import MIN_FAMILIES, Estimate
 from sandboxes.terminal import plain, terminal
-from scgrpo.runs.disk import write_atomically
+from scgrpo.runs.disk import sha256_of, write_atomically
 from scgrpo.runs.markdown import markdown_text
 
 __all__ = [
     "FEW_FAMILIES",
+    "UNKNOWN",
     "Interval",
     "Table",
     "TableReport",
@@ -35,6 +36,7 @@ __all__ = [
     "number",
     "rate",
     "show",
+    "source_hashes",
     "terminal_table",
     "write",
     "write_pair",
@@ -81,12 +83,14 @@ class TableReport:
     | tables | as they are read |
     | legend | sentences under them |
     | data | the same numbers unrounded, and how they were made: JSON-able but for NaN |
+    | sources | files that the numbers rest on: their SHA-256 is written with them |
     """
 
     title: str
     tables: Sequence[Table]
     legend: Sequence[str]
     data: Mapping[str, Any]
+    sources: Sequence[Path] = ()
 
 
 def rate(estimate: Estimate) -> Interval:
@@ -228,7 +232,13 @@ def write(report: TableReport, folder: Path, name: str) -> tuple[Path, Path]:
             parts.append(f"## {markdown_text(table.title)}")
         parts.append(grid(table))
     parts.append(bullets(report.legend))
-    return write_pair(folder, name, report.data, "\n\n".join(parts) + "\n")
+    data = {**report.data, "sources": source_hashes(report.sources)}
+    return write_pair(folder, name, data, "\n\n".join(parts) + "\n")
+
+
+def source_hashes(paths: Iterable[Path]) -> dict[str, str]:
+    """Path -> hex SHA-256 of a file that numbers rest on: whoever has it can tell if it is that."""
+    return {str(path): sha256_of(path) for path in dict.fromkeys(paths)}
 
 
 def write_pair(

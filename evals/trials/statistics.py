@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evals.statistics import Z_80, t_quantile, t_two_sided
+from evals.statistics import noncentrality, t_quantile, t_two_sided
 from evals.trials.data import TrialRow
 
 __all__ = ["Difference", "Measure", "SeedMean", "difference", "measures", "seed_mean"]
@@ -116,7 +116,7 @@ def detectable(seeds: int, deviation: float = ASSUMED_DEVIATION) -> float:
     """The smallest true difference that `seeds` pairs show four times in five; NaN for one seed."""
     if seeds < 2:
         return math.nan
-    return (t_quantile(seeds - 1) + Z_80) * deviation / math.sqrt(seeds)
+    return noncentrality(seeds - 1) * deviation / math.sqrt(seeds)
 
 
 def _average(row: TrialRow, *, is_shift: bool) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -11,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sandboxes.commands import CommandError
+from scgrpo.runs.disk import sha256_of
 
 __all__ = [
     "BEST",
@@ -76,7 +76,7 @@ def verify(path: Path) -> None:
 
     # Side by side: a large checkpoint has many parts, and hashing leaves Python's lock alone.
     with ThreadPoolExecutor(HASHING_THREADS) as threads:
-        digests = [threads.submit(_sha256, path / name) for name in manifest]
+        digests = [threads.submit(sha256_of, path / name) for name in manifest]
     for name, digest in zip(manifest, digests, strict=True):
         try:
             is_whole = digest.result() == manifest[name]
@@ -92,11 +92,6 @@ def write_manifest(folder: Path, digests: Mapping[str, str] | None = None) -> No
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_file() and name not in by_name:
-            by_name[name] = _sha256(path)
+            by_name[name] = sha256_of(path)
     text = json.dumps(by_name, indent=2, sort_keys=True)
     (folder / MANIFEST).write_text(text + "\n")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

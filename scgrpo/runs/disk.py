@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ __all__ = [
     "disk_errors_explained",
     "link_atomically",
     "remove_scratch",
+    "sha256_of",
     "write_atomically",
 ]
 
@@ -37,6 +39,12 @@ ADVICE = {
 
 class DiskError(CommandError):
     """A write failed; the message names the path and says what to do."""
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file. Raises OSError if it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -186,8 +187,16 @@ def test_a_better_run_is_called_better_and_the_gain_ratio_is_its_share(
     data = json.loads(path.read_text())
     assert [c["verdict"] for c in data["comparisons"]] == ["better", "better"]
     assert [c["tasks"] for c in data["comparisons"]] == [12, 12]
+    assert all(0 < c["detectable"] < 1 for c in data["comparisons"])
     (ratio,) = data["ood_gain_ratios"]
     assert ratio["low"] < ratio["value"] < ratio["high"]
+
+    # Each result's report, and its model's episodes on both suites.
+    names = [Path(name).name for name in data["sources"]]
+    assert names.count("x.json") == 2
+    assert sum(name.startswith("trained-toy-guess") for name in names) == 4
+    for name, digest in data["sources"].items():
+        assert hashlib.sha256(Path(name).read_bytes()).hexdigest() == digest
     page = path.with_suffix(".md").read_text()
     assert "| toy_guess level 1 id | high trained | low trained | 12 |" in page
 
@@ -277,7 +286,7 @@ def test_names_are_shown_letter_by_letter(tmp_path, capsys):
     for name, in_markdown in zip(names, escaped, strict=True):
         assert f"{name} trained" in out
         assert f"| {in_markdown} trained |" in page
-    assert set(map(columns, table_lines(page))) == {8, 5}
+    assert set(map(columns, table_lines(page))) == {9, 5}
 
 
 @pytest.mark.parametrize("names", [["a|b", "a b", "a/b"], ["é", "ü"]])

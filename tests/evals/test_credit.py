@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from envs import registry
 from envs.base import TextEnv
-from envs.store import write_episodes
+from envs.store import read_episodes, write_episodes
+from envs.tools.store.env import ToolStore
 from envs.toy.guess import ToyGuess
 from envs.types import Episode, Segment, Stop, Task, Verdict
 from evals.credit import main
@@ -221,6 +224,72 @@ def test_a_gap_is_the_weight_less_the_other_on_the_same_episodes(run):
     (later,) = (r for r in found if (r["label"], r["signal"]) == ("span", "later"))
     assert later["auroc_gap"]["value"] == pytest.approx(1 / 3)
     assert later["mass_gap"]["value"] == pytest.approx(0.45 - 0.3)
+
+
+def add_store(run: Path) -> None:
+    """Makes it a run on a mixture: solved episodes of a store, whose weights say nothing."""
+    tokenizer = run_tokenizer(run)
+    assert tokenizer is not None
+    path = run / "episodes" / "step-000001.jsonl"
+    # Which version of an environment played is no matter.
+    episodes = [replace(e, env="scgrpo/toy_guess-v7") for e in read_episodes(path)]
+    rows = [
+        CreditRow(**json.loads(line))
+        for line in credit_path(run, 1).read_text().splitlines()
+    ]
+    store = ToolStore()
+    for task in store.tasks("train", 0)[:6]:
+        segments = [Segment("prompt", task.prompt)]
+        for turn in store.oracle(task):
+            ids = (*tokenizer(turn, add_special_tokens=False)["input_ids"], END)
+            segments.append(Segment("policy", turn, ids, (-0.5,) * len(ids)))
+        solved = replace(episodes[0], task=task, segments=tuple(segments))
+        episodes.append(replace(solved, env="scgrpo/tool_store-v0"))
+        count = sum(len(turn.token_ids) for turn in solved.turns)
+        rows.append(row(len(rows), [0.5] * count))
+    path.unlink()
+    write_episodes(path, episodes)
+    write_credit(credit_path(run, 1), rows)
+    (run / "episodes" / "step-000002.jsonl").unlink()
+
+
+def test_a_mixture_is_measured_environment_by_environment(run, capsys):
+    alone = numbers(run)
+    add_store(run)
+    config = TrainConfig(env="toy_guess@weight=2+tool_store+math_chain")
+    settings.save(config, run / "config.yaml")
+    main([str(run)])
+    data = json.loads((run / "evals" / "credit" / "credit.json").read_text())
+    by_env: dict[str, dict[tuple[str, str], float]] = {}
+    for score in data["signals"]:
+        key = (score["label"], score["signal"])
+        by_env.setdefault(score["env"], {})[key] = score["auroc"]["value"]
+    assert by_env.keys() == {"toy_guess", "tool_store"}
+    assert by_env["toy_guess"]["span", "weight"] == alone["span", "weight"][0] == 1.0
+    assert by_env["tool_store"]["span", "weight"] == 0.5
+    assert data["measured"] == 12
+    assert data["environments"]["tool_store"]["measured"] == 6
+    assert data["environments"]["tool_store"]["left_out"] == {}
+    assert data["environments"]["toy_guess"]["left_out"]["failed"] == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "toy_guess 0 span" in out
+    assert "of tool_store nothing; of math_chain nothing" in out
+
+
+def test_a_part_without_labels_leaves_the_others_measured(run):
+    registry.register(Unlabelled, "credit")
+    add_store(run)
+    path = run / "episodes" / "step-000001.jsonl"
+    first = next(e for e in read_episodes(path) if e.verified and "toy" in e.env)
+    write_episodes(path, [replace(first, env="credit/unlabelled-v0")])
+    settings.save(TrainConfig(env="tool_store+credit/unlabelled"), run / "config.yaml")
+    with credit_path(run, 1).open("a") as file:
+        last = row(len(list(read_episodes(path))) - 1, [0.1, 0.2, 0.9, 0.8])
+        file.write(json.dumps(asdict(last)) + "\n")
+    data = credit_report(run).data
+    assert data["measured"] == 6
+    note = data["environments"]["credit/unlabelled"]["note"]
+    assert "has no critical labels" in note
 
 
 class Unlabelled(TextEnv):

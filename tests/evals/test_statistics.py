@@ -6,10 +6,13 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from evals.statistics import (
     MIN_FAMILIES,
     detectable,
+    noncentrality,
+    paired_t_test,
     pass_at_k,
     pass_hat_k,
     success_difference,
@@ -232,11 +235,27 @@ def test_intervals_hold_the_truth_about_95_times_in_100(sizes, rollouts):
 def test_the_detectable_difference_by_hand():
     # Ten families of two tasks, 4 rollouts: t with 9 degrees, error sqrt(2 / 4 / 80).
     families = [letter for letter in LETTERS for _ in "12"]
-    assert detectable(families, 4) == pytest.approx(
-        (2.2622 + 0.8416) * math.sqrt(0.5 / 80), 1e-4
-    )
+    assert detectable(families, 4) == pytest.approx(3.14963 * math.sqrt(0.5 / 80), 1e-4)
     assert math.isnan(detectable(["a"], 8))
     assert detectable(["a", "b"], 1) == 1.0
+
+
+@pytest.mark.parametrize("freedom", [1, 1.5, 2, 7, 24.3, 199, 1e5])
+def test_the_power_at_the_detectable_difference_is_scipy_s(freedom):
+    shift, t = noncentrality(freedom), stats.t.ppf(0.975, freedom)
+    below = np.nan_to_num(stats.nct.cdf(-t, freedom, shift))
+    assert stats.nct.sf(t, freedom, shift) + below == pytest.approx(0.8, abs=1e-9)
+
+
+def test_what_a_comparison_could_have_shown_rests_on_the_scatter_it_saw():
+    rng = np.random.default_rng(0)
+    before, after = (rng.random((40, 4)) < rate for rate in (0.3, 0.5))
+    test = paired_t_test(before, after, [str(i // 2) for i in range(40)])
+    assert test.detectable == pytest.approx(noncentrality(19) * test.error, abs=1e-12)
+    one = paired_t_test(before[:1], after[:1], ["a"])
+    assert math.isnan(one.detectable)
+    unlike = paired_t_test([[0.0], [1.0]], [[1.0], [0.0]], ["a", "b"])
+    assert unlike.detectable == 1.0
 
 
 def test_a_detectable_difference_is_detected_four_times_in_five():

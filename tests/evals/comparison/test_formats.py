@@ -291,6 +291,21 @@ def test_clusters_and_holm_are_those_of_statsmodels(tmp_path):
     assert holm(list(p_values)) == pytest.approx(list(expected), abs=1e-9)
 
 
+def test_the_detectable_difference_is_that_of_statsmodels(tmp_path):
+    power = pytest.importorskip(
+        "statsmodels.stats.power",
+        reason="statsmodels, the independent check, is missing",
+    )
+    results = pair(tmp_path, per_family=4)
+    (comparison,) = compare_results(results)
+    before, after = map(rates_of, results)
+    means = (after - before).reshape(10, 4).mean(axis=1)
+    # Its own search for the effect ends seven digits in; the power that it gives is exact.
+    effect = comparison.test.detectable / means.std(ddof=1)
+    expected = power.TTestPower().power(effect, nobs=10, alpha=0.05)
+    assert expected == pytest.approx(0.8, abs=1e-9)
+
+
 def test_the_command_compares_two_logs_of_others(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     old = inspect_log(tmp_path / "old.eval", {f"q{i}": ["I"] * 4 for i in range(12)})

@@ -66,6 +66,8 @@ def test_what_is_measured_of_a_run():
 
 
 def test_what_a_trial_can_show():
-    # (t of 7 degrees + 80 % quantile) * 0.1 / sqrt(8)
-    assert detectable(8) == pytest.approx((2.3646 + 0.8416) * 0.1 / 8**0.5, abs=1e-4)
+    # Eight differences that scatter by 0.1 around it: scipy's t leaves its bounds 4 times in 5.
+    shift, bound = detectable(8) / (0.1 / 8**0.5), stats.t.ppf(0.975, 7)
+    power = stats.nct.sf(bound, 7, shift) + stats.nct.cdf(-bound, 7, shift)
+    assert power == pytest.approx(0.8, abs=1e-9)
     assert math.isnan(detectable(1))

@@ -7,9 +7,9 @@ import pytest
 
 from envs import registry
 from envs.store import read_episodes
-from evals.credit_test.report import credit_report
 from evals.evaluation.models import _levels_of_training
 from evals.evaluation.suites import open_envs
+from evals.report.html import page
 from scgrpo.config import TrainConfig
 from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.log import read_metrics
@@ -125,5 +125,9 @@ def test_a_run_on_a_mixture_logs_saves_and_resumes_each_part(tmp_path):
     config = settings.load(TrainConfig, run / "config.yaml")
     assert list(open_envs([config.env])) == ["toy_guess", "tool_store"]
     assert _levels_of_training(run, config) == (0, 1)
-    with pytest.raises(ValueError, match="trained on several environments"):
-        credit_report(run)
+
+    # The report has the curves of each, and knows which one played an episode.
+    text = page([run], episodes=8)
+    for name in ("toy_guess", "tool_store"):
+        assert f"<figcaption>env/{name}/success</figcaption>" in text
+        assert f'"env": "{name}"' in text
