@@ -16,7 +16,7 @@ from envs.types import Episode
 from scgrpo.algorithms.advantages import in_uniform_group, overlong_penalty
 from scgrpo.algorithms.distillation import Distillation, distillation_loss
 from scgrpo.algorithms.presets import Algorithm
-from scgrpo.batch import Batch, collate
+from scgrpo.batch import Batch, collate, rows_of
 from scgrpo.credit.divergence import step_log
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.record import CreditRow
@@ -103,11 +103,9 @@ class PolicyUpdate:
             return Update(log, skipped)
 
         # Credit is settled for the whole batch before the first gradient.
-        forward = self.forward(
-            [episodes[i] for i in chosen],
-            [group[i] for i in chosen],
-        )
-        credit = self.credit(forward)
+        rows = rows_of([episodes[i] for i in chosen], [group[i] for i in chosen])
+        forward = self.forward(rows.episodes, rows.group)
+        credit = self.credit(forward, rows.play)
         log |= credit.log
         if credit.divergence is not None and credit.references is not None:
             log |= step_log(forward, credit.divergence, credit.references)
@@ -125,8 +123,10 @@ class PolicyUpdate:
         log["train/lr"] = lr
         # The optimizer leaves the weights as they are if the norm is not finite.
         log["train/skipped"] = float(not math.isfinite(norm))
-        rows = credit_rows(chosen, forward.batch, credit, entropy)
-        return Update(log, skipped + rows)
+        places = [chosen[play] for play in rows.play]
+        records = credit_rows(places, forward.batch, credit, entropy)
+        # A record is about an episode's first conversation.
+        return Update(log, skipped + records[: len(chosen)])
 
     def forward(
         self, episodes: Sequence[Episode], group: Sequence[int]
@@ -143,15 +143,25 @@ class PolicyUpdate:
             ranks=self.ranks,
         )
 
-    def credit(self, forward: BatchForward) -> Credit:
-        """What the algorithm's rule gives each token; see `Credit.check` for what it raises."""
+    def credit(
+        self, forward: BatchForward, play: Sequence[int] | None = None
+    ) -> Credit:
+        """What the algorithm's rule gives each token; see `Credit.check` for what it raises.
+
+        `play` is that of `Rows`, if some episodes have several conversations: an episode counts
+        once in its group, and all of its conversations get its advantage.
+        """
         batch, algorithm = forward.batch, self.algorithm
         penalty = overlong_penalty(
             batch.real.sum(1),
             self.episode_tokens,
             algorithm.overlong,
         )
-        advantage = algorithm.advantage(batch.rewards + penalty, batch.group)
+        count = len(batch.rewards) if play is None else len(set(play))
+        rewards = (batch.rewards + penalty)[:count]
+        advantage = algorithm.advantage(rewards, batch.group[:count])
+        if play is not None:
+            advantage = advantage[list(play)]
         credit = algorithm.credit(forward, advantage, self.rng)
         # A rule may be a user's own: what does not fit the batch is refused here.
         credit.check(batch.action_mask)
