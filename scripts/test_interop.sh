@@ -20,8 +20,10 @@ layer() {
 layer .venv-openenv openenv==0.10.0
 # Its dependency is an older release of openenv, under another name and in the same place.
 .venv-openenv/bin/pip install --quiet --disable-pip-version-check --no-deps openenv-dipg-safety==0.1.67
+layer .venv-agents mini-swe-agent==2.4.6 openai==3.57.0
 layer .venv-verifiers verifiers==0.4.0 uv==0.13.9 statsmodels==0.15.0
 
 .venv-openenv/bin/python -m pytest --all tests/envs/interop tests/evals/export/test_openenv.py "$@"
 .venv-verifiers/bin/python -m pytest --all tests/envs/interop/test_verifiers.py \
     tests/evals/comparison "$@"
+.venv-agents/bin/python -m pytest --all tests/scgrpo/agents "$@"

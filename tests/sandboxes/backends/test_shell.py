@@ -58,17 +58,15 @@ def test_hidden_modules_stay_hidden(pool, name):
 
 
 def test_there_is_no_network_and_nothing_of_this_machine(pool):
-    connect = (
-        "python -c 'import socket; socket.create_connection((\"1.1.1.1\", 53), 2)'"
-    )
+    connect = "import socket; socket.create_connection(('1.1.1.1', 53), 2)"
     outputs = run(
         pool,
-        connect,
+        f'python -c "{connect}"',
         "ls /root /home",
         "touch /usr/bin/x",
-        "id -u 2>/dev/null; cat /etc/shadow",
+        "cat /etc/shadow",
     )
-    assert "unreachable" in outputs[0]
+    assert "Address family not supported" in outputs[0]
     assert "cannot access '/root'" in outputs[1]
     assert "Read-only file system" in outputs[2]
     assert "No such file" in outputs[3]
