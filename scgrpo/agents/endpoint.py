@@ -18,13 +18,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
 from sandboxes.commands import CommandError
-from scgrpo.agents.protocol import RequestError, error_body
+from scgrpo.agents.errors import RequestError
 from scgrpo.agents.recorder import MODEL
+from scgrpo.agents.responses import event_stream
 from scgrpo.agents.session import Session
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import JSONResponse
+    from starlette.responses import Response
     from starlette.routing import Route
 
 __all__ = ["LOOPBACK", "Endpoint", "EndpointError", "require_server_packages"]
@@ -82,7 +83,7 @@ class Endpoint:
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
-        self._socket = _listening(host, port)
+        self._socket = _server_socket(host, port)
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), daemon=True
@@ -142,12 +143,12 @@ class Endpoint:
         ]
         routes: list[Route] = []
         for path, method, handler in paths:
-            route = Route(prefix + path, self._answering(handler), methods=[method])
+            route = Route(prefix + path, self._endpoint(handler), methods=[method])
             routes.append(route)
         return routes
 
-    def _answering(self, handler: Handler):  # noqa: ANN202 - an endpoint of Starlette
-        async def answer(request: Request) -> JSONResponse:
+    def _endpoint(self, handler: Handler):  # noqa: ANN202 - an endpoint of Starlette
+        async def answer(request: Request) -> Response:
             """Runs the handler in a thread: it blocks until a turn is sampled."""
             body = await request.body()
             key = request.path_params["key"]
@@ -158,7 +159,7 @@ class Endpoint:
 
         return answer
 
-    def _response(self, handler: Handler, key: str, body: bytes) -> JSONResponse:
+    def _response(self, handler: Handler, key: str, body: bytes) -> Response:
         from starlette.responses import JSONResponse
 
         try:
@@ -167,18 +168,31 @@ class Endpoint:
                 raise RequestError(
                     "there is no such session, or it is over", status=404, code="gone"
                 )
-            return JSONResponse(handler(session, _json(body)))
+            asked = _json(body)
+            return _answer(handler(session, asked), asked)
         except RequestError as error:
-            return JSONResponse(error_body(error), error.status)
+            return JSONResponse(error.body, error.status)
         except Exception as error:  # noqa: BLE001 - the session keeps it and has no verdict
             logger.warning("a call of an agent broke: %s", error)
             problem = RequestError(
                 f"{type(error).__name__}: {error}", status=500, kind="server_error"
             )
-            return JSONResponse(error_body(problem), problem.status)
+            return JSONResponse(problem.body, problem.status)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _answer(content: dict[str, Any], asked: Any) -> Response:
+    """The response, as a stream of events if the request asked for one."""
+    from starlette.responses import JSONResponse, Response
+
+    if not isinstance(asked, dict) or not asked.get("stream"):
+        return JSONResponse(content)
+    options = asked.get("stream_options")
+    with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
+    events = event_stream(content, with_usage=with_usage)
+    return Response(events, media_type="text/event-stream")
+
+
+def _server_socket(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port))
     except OSError as error:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from envs.types import Message, Segment
-from scgrpo.agents.protocol import ChatMessage, ChatRequest, RequestError
+from scgrpo.agents.errors import RequestError
+from scgrpo.agents.messages import ChatMessage
+from scgrpo.agents.requests import ChatRequest
 from scgrpo.policies.chat import Chat, canonical
 
 __all__ = ["Conversation", "History", "Node"]
@@ -96,7 +98,7 @@ class History:
 
         Raises RequestError for messages that the chat template cannot render.
         """
-        groups = _grouped(request.messages)
+        groups = _groups(request.messages)
         tools = json.dumps(list(request.tools), sort_keys=True)
         key = tools + _key(groups[0])
         if key not in self._roots:
@@ -182,7 +184,7 @@ class History:
         )
 
 
-def _grouped(messages: Sequence[ChatMessage]) -> list[list[ChatMessage]]:
+def _groups(messages: Sequence[ChatMessage]) -> list[list[ChatMessage]]:
     """The messages by author: an assistant's one by one, all others between them together.
 
     Raises RequestError if two of an assistant's follow each other.
@@ -215,14 +217,14 @@ def _conversation(path: Sequence[Node], used: set[int]) -> Conversation:
         if node.sampled and id(node) not in used
     )
     opening = path[:first]
-    segments = [_joined("prompt", [node.segment for node in opening])]
+    segments = [_concatenation("prompt", [node.segment for node in opening])]
     replies: list[Segment] = []
     for node in path[first:]:
         if not node.sampled:
             replies.append(node.segment)
             continue
         if replies:
-            segments.append(_joined("env", replies))
+            segments.append(_concatenation("env", replies))
             replies = []
         segments.append(node.segment)
     return Conversation(
@@ -233,7 +235,7 @@ def _conversation(path: Sequence[Node], used: set[int]) -> Conversation:
     )
 
 
-def _joined(source: str, segments: Sequence[Segment]) -> Segment:
+def _concatenation(source: str, segments: Sequence[Segment]) -> Segment:
     """Segments as one of the source `prompt` or `env`, without log-probabilities."""
     text = "\n\n".join(segment.text for segment in segments)
     ids = [i for segment in segments for i in segment.token_ids]

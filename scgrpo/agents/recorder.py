@@ -11,14 +11,11 @@ import numpy as np
 
 from envs.rollout import Limits, PromptTooLongError
 from envs.types import Segment
+from scgrpo.agents.errors import RequestError
 from scgrpo.agents.history import History, Node
-from scgrpo.agents.protocol import (
-    ChatMessage,
-    ChatRequest,
-    RequestError,
-    completion,
-    turn_message,
-)
+from scgrpo.agents.messages import ChatMessage, turn_message
+from scgrpo.agents.requests import ChatRequest
+from scgrpo.agents.responses import completion
 from scgrpo.policies.chat import Chat
 
 __all__ = ["MODEL", "Recorder", "TokenConversation", "TokenPolicy"]

@@ -59,12 +59,10 @@ def _serve(arguments: argparse.Namespace, stack: ExitStack) -> None:
     from envs.rollout import Limits
     from sandboxes import SandboxConfig, SandboxError, open_pool
     from scgrpo.agents.config import AgentConfig, check_agent
-    from scgrpo.agents.endpoint import Endpoint, require_server_packages
     from scgrpo.models.sources.folders import resolve_model
     from scgrpo.runs.log import to_terminal
 
     to_terminal()
-    require_server_packages()
     limits = Limits(arguments.turn_tokens, arguments.episode_tokens)
     config = AgentConfig(
         command="external",
@@ -76,9 +74,11 @@ def _serve(arguments: argparse.Namespace, stack: ExitStack) -> None:
     check_agent(config, catalogue.env, catalogue.name)
     folder = resolve_model(arguments.model)
 
+    from scgrpo.agents.endpoint import Endpoint, require_server_packages
     from scgrpo.agents.player import open_shell_pool
     from scgrpo.agents.service import AgentService
 
+    require_server_packages()
     sandbox = SandboxConfig(backend=arguments.backend)
     try:
         grading = stack.enter_context(open_pool(sandbox))

@@ -21,7 +21,7 @@ from envs.types import Episode, Task
 from sandboxes import SandboxPool
 from scgrpo.agents.config import AgentConfig, check_agent
 from scgrpo.agents.endpoint import Endpoint
-from scgrpo.agents.protocol import RequestError, error_body
+from scgrpo.agents.errors import RequestError
 from scgrpo.agents.recorder import MODEL, TokenPolicy
 from scgrpo.agents.session import Session
 
@@ -81,10 +81,10 @@ class AgentService:
         from starlette.routing import Route
 
         return [
-            Route("/tasks", _answering(self._tasks), methods=["GET"]),
-            Route("/sessions", _answering(self._begin), methods=["POST"]),
-            Route("/sessions/{key}/finish", _answering(self._finish), methods=["POST"]),
-            Route("/sessions/{key}", _answering(self._abandon), methods=["DELETE"]),
+            Route("/tasks", _endpoint(self._tasks), methods=["GET"]),
+            Route("/sessions", _endpoint(self._begin), methods=["POST"]),
+            Route("/sessions/{key}/finish", _endpoint(self._finish), methods=["POST"]),
+            Route("/sessions/{key}", _endpoint(self._abandon), methods=["DELETE"]),
         ]
 
     def close(self) -> None:
@@ -119,12 +119,12 @@ class AgentService:
                 )
             self._opening += 1
         try:
-            return self._opened(task, seed)
+            return self._new_session(task, seed)
         finally:
             with self._lock:
                 self._opening -= 1
 
-    def _opened(self, task: Task, seed: int) -> dict[str, Any]:
+    def _new_session(self, task: Task, seed: int) -> dict[str, Any]:
         endpoint = self.endpoint
         assert endpoint is not None
         env = registry.make(self._catalogue.name, sandboxes=self._grading)
@@ -213,7 +213,7 @@ class AgentService:
             raise RequestError(f"no such task: {error}", status=404) from error
 
 
-def _answering(handler: Callable[[str, Any], dict[str, Any]]):  # noqa: ANN202 - of Starlette
+def _endpoint(handler: Callable[[str, Any], dict[str, Any]]):  # noqa: ANN202 - of Starlette
     from starlette.concurrency import run_in_threadpool
     from starlette.responses import JSONResponse
 
@@ -225,9 +225,9 @@ def _answering(handler: Callable[[str, Any], dict[str, Any]]):  # noqa: ANN202 -
             key = request.path_params.get("key", "")
             return JSONResponse(await run_in_threadpool(handler, key, body))
         except RequestError as error:
-            return JSONResponse(error_body(error), error.status)
+            return JSONResponse(error.body, error.status)
         except ValueError as error:
             refused = RequestError(str(error))
-            return JSONResponse(error_body(refused), refused.status)
+            return JSONResponse(refused.body, refused.status)
 
     return answer

@@ -17,8 +17,8 @@ from envs.rollout import Limits
 from envs.types import Branch, Episode, Stop, Task, Verdict
 from sandboxes import SandboxPool
 from scgrpo.agents.config import AgentConfig
-from scgrpo.agents.protocol import read_request
 from scgrpo.agents.recorder import Recorder, TokenPolicy
+from scgrpo.agents.requests import read_request
 
 __all__ = ["CommandResult", "Session"]
 

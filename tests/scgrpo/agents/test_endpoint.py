@@ -1,5 +1,6 @@
 """The endpoint over HTTP: answers, errors in OpenAI's form, sessions that do not see each other."""
 
+import json
 import threading
 from collections.abc import Iterator
 
@@ -59,6 +60,25 @@ def test_a_chat_completion_is_answered_and_kept(endpoint):
     assert body["usage"]["completion_tokens"] == len(conversation.segments[1].token_ids)
 
 
+def test_a_stream_has_the_turn_in_one_chunk(endpoint):
+    body = {
+        "messages": [HELLO],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    with endpoint.serving(session()) as key:
+        response = post(f"{endpoint.base_url(key)}/chat/completions", body)
+    assert response.headers["content-type"].startswith("text/event-stream")
+    lines = [
+        line.removeprefix("data: ") for line in response.text.split("\n\n") if line
+    ]
+    assert lines[-1] == "[DONE]"
+    said, end, usage = map(json.loads, lines[:-1])
+    assert said["choices"][0]["delta"] == {"role": "assistant", "content": "turn 0"}
+    assert end["choices"][0]["finish_reason"] == "stop"
+    assert usage["usage"]["completion_tokens"] == len("turn 0") + 1
+
+
 def test_the_model_is_listed(endpoint):
     with endpoint.serving(session()) as key:
         models = httpx.get(f"{endpoint.base_url(key)}/models").json()
@@ -78,7 +98,7 @@ def test_a_command_is_run_in_the_sandbox_of_the_session(endpoint):
 @pytest.mark.parametrize(
     ("body", "code", "param"),
     [
-        ({"messages": [HELLO], "stream": True}, "unsupported_parameter", "stream"),
+        ({"messages": [HELLO], "n": 2}, "unsupported_parameter", "n"),
         ({"messages": []}, None, "messages"),
     ],
 )

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from envs.rollout import Limits, PromptTooLongError
+from scgrpo.agents.errors import RequestError
 from scgrpo.agents.history import Conversation
-from scgrpo.agents.protocol import RequestError, read_request
 from scgrpo.agents.recorder import Recorder
+from scgrpo.agents.requests import read_request
 from scgrpo.models.tiny import make_tokenizer
 from tests.scgrpo.agents.scripted_tokens import ScriptedTokens
 from tests.scgrpo.policies.template_tokenizers import template_tokenizer

@@ -1,4 +1,4 @@
-"""`scgrpo agent serve` as typed: a model, real sandboxes, a session from its task to its verdict."""
+"""`scgrpo agent serve` as typed: a model, real sandboxes, a session up to its verdict."""
 
 import os
 import re

@@ -6,14 +6,10 @@ from typing import Any
 import pytest
 
 from envs.toolspec import Call
-from scgrpo.agents.protocol import (
-    ChatMessage,
-    RequestError,
-    completion,
-    error_body,
-    read_request,
-    turn_message,
-)
+from scgrpo.agents.errors import RequestError
+from scgrpo.agents.messages import ChatMessage, turn_message
+from scgrpo.agents.requests import read_request
+from scgrpo.agents.responses import completion
 
 HELLO = {"role": "user", "content": "Hi"}
 TOOL = {"type": "function", "function": {"name": "bash", "parameters": {}}}
@@ -55,7 +51,6 @@ def test_white_space_around_a_turn_makes_no_other_turn():
 @pytest.mark.parametrize(
     ("options", "param"),
     [
-        ({"stream": True}, "stream"),
         ({"n": 2}, "n"),
         ({"stop": ["END"]}, "stop"),
         ({"temperature": 0.2}, "temperature"),
@@ -77,13 +72,13 @@ def test_what_would_change_the_tokens_is_refused_by_name(options, param):
     with pytest.raises(RequestError) as refused:
         read_request(request(**options))
     assert refused.value.param == param
-    assert error_body(refused.value)["error"]["type"] == "invalid_request_error"
+    assert refused.value.body["error"]["type"] == "invalid_request_error"
 
 
 def test_values_that_change_nothing_are_accepted():
     read_request(
         request(
-            temperature=1.0, top_p=1, n=1, stop=None, stream=False, user="me", metadata={},
+            temperature=1.0, top_p=1, n=1, stop=None, stream=True, user="me", metadata={},
             tool_choice="auto", parallel_tool_calls=True, presence_penalty=0,
         )
     )  # fmt: skip
