@@ -28,7 +28,13 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
-__all__ = ["LOOPBACK", "Endpoint", "EndpointError", "require_server_packages"]
+__all__ = [
+    "LOOPBACK",
+    "Endpoint",
+    "EndpointError",
+    "json_body",
+    "require_server_packages",
+]
 
 LOOPBACK = "127.0.0.1"
 START_S = 30.0
@@ -168,7 +174,7 @@ class Endpoint:
                 raise RequestError(
                     "there is no such session, or it is over", status=404, code="gone"
                 )
-            asked = _json(body)
+            asked = json_body(body)
             return _answer(handler(session, asked), asked)
         except RequestError as error:
             return JSONResponse(error.body, error.status)
@@ -201,7 +207,8 @@ def _server_socket(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _json(body: bytes) -> Any:
+def json_body(body: bytes) -> Any:
+    """What a request's body holds; an empty object for none. Raises RequestError."""
     if not body:
         return {}
     try:

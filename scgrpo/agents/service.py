@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 import time
@@ -20,7 +21,7 @@ from envs.store import to_json, write_episodes
 from envs.types import Episode, Task
 from sandboxes import SandboxPool
 from scgrpo.agents.config import AgentConfig, check_agent
-from scgrpo.agents.endpoint import Endpoint
+from scgrpo.agents.endpoint import Endpoint, json_body
 from scgrpo.agents.errors import RequestError
 from scgrpo.agents.recorder import MODEL, TokenPolicy
 from scgrpo.agents.session import Session
@@ -127,7 +128,10 @@ class AgentService:
     def _new_session(self, task: Task, seed: int) -> dict[str, Any]:
         endpoint = self.endpoint
         assert endpoint is not None
-        env = registry.make(self._catalogue.name, sandboxes=self._grading)
+        arguments: dict[str, Any] = {}
+        if "sandboxes" in inspect.signature(type(self._catalogue.env)).parameters:
+            arguments["sandboxes"] = self._grading
+        env = registry.make(self._catalogue.name, **arguments)
         try:
             session = Session(
                 env,
@@ -221,13 +225,15 @@ def _endpoint(handler: Callable[[str, Any], dict[str, Any]]):  # noqa: ANN202 - 
         """Runs the handler in a thread: grading blocks."""
         content = await request.body()
         try:
-            body = json.loads(content) if content else {}
+            body = json_body(content)
             key = request.path_params.get("key", "")
             return JSONResponse(await run_in_threadpool(handler, key, body))
         except RequestError as error:
             return JSONResponse(error.body, error.status)
-        except ValueError as error:
-            refused = RequestError(str(error))
-            return JSONResponse(refused.body, refused.status)
+        except Exception as error:  # noqa: BLE001 - answered, so that one session alone fails
+            problem = RequestError(
+                f"{type(error).__name__}: {error}", status=500, kind="server_error"
+            )
+            return JSONResponse(problem.body, problem.status)
 
     return answer

@@ -163,9 +163,10 @@ def test_what_is_learned_from_is_what_was_sampled(tiny: Path):
     model, tokenizer = load_model(tiny, dtype=torch.float32)
     own, _ = load_model(tiny, dtype=torch.float32)
     agent = AgentConfig(AGENT, parallel=2, timeout_s=60.0)
+    long = Limits(turn_tokens=40, episode_tokens=1800)
     with (
-        Rollouts(ENV, LIMITS, sandbox=HERE, agent=agent) as rollouts,
-        HFPolicy(model, tokenizer, slots=2, cache_tokens=600) as policy,
+        Rollouts(ENV, long, sandbox=HERE, agent=agent) as rollouts,
+        HFPolicy(model, tokenizer, slots=2, cache_tokens=1800) as policy,
     ):
         tasks = rollouts.env.tasks("train", 0)[:2]
         episodes = rollouts(policy, tasks, group=2, seed=0)
