@@ -41,7 +41,7 @@ examples:
   {PROG} --envs all --tasks 100 --rollouts 4
   {PROG} --base-url http://127.0.0.1:8080/v1 --envs toy_guess --max-minutes 10
   {PROG} --base-url https://HOST/v1 --model-name NAME --api-key-env KEY
-  {PROG} --agent 'python my_agent.py' --envs swe_lite --levels 1
+  {PROG} --agent 'python my_agent.py' --turn-tokens 256 --episode-tokens 4096
 
 A run's base model, its warm-started one (if it has one) and its newest checkpoint stand side by
 side, on the same tasks. The base model is left out if the run has measured that it solves nothing;

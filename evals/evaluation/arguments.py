@@ -32,6 +32,8 @@ NO_AGENT = {
     "agent_parallel": None,
     "agent_timeout": None,
     "agent_own_sampling": False,
+    "turn_tokens": None,
+    "episode_tokens": None,
 }
 INTERRUPTED = "stopped; finished episodes are kept: the same command goes on"
 
@@ -280,6 +282,19 @@ def _add_agent(parser: argparse.ArgumentParser) -> None:
         type=_amount,
         metavar="S",
         help="seconds until an agent is killed; default: the run's, else 900",
+    )
+    add(
+        "--turn-tokens",
+        type=positive,
+        metavar="N",
+        help="most new tokens in an agent's turn; default: the run's limits.turn_tokens",
+    )
+    add(
+        "--episode-tokens",
+        type=positive,
+        metavar="N",
+        help="most tokens in an agent's conversation, whose prompts are long; default: the "
+        "run's limits.episode_tokens",
     )
     add(
         "--agent-own-sampling",

@@ -108,14 +108,18 @@ class EvaluatedModels:
         """
         changes = _agent_changes(arguments)
         agent = replace(self.config.agent, **changes)
-        if changes and not agent.command:
+        names = ("turn_tokens", "episode_tokens")
+        budgets = {name: getattr(arguments, name) for name in names}
+        budgets = {name: value for name, value in budgets.items() if value}
+        if (changes or budgets) and not agent.command:
             raise ValueError("the options of an agent need --agent COMMAND")
         if agent.command and any(model.server for model in self.models):
             raise ValueError(
                 "got an agent and --base-url, expected a model in a folder: what an agent's calls "
                 "sample is recorded as token ids, which servers of others do not give"
             )
-        return replace(self, config=replace(self.config, agent=agent))
+        limits = replace(self.config.limits, **budgets)
+        return replace(self, config=replace(self.config, agent=agent, limits=limits))
 
 
 def _agent_changes(arguments: argparse.Namespace) -> dict[str, Any]:

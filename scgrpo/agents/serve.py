@@ -38,8 +38,8 @@ An agent's run, from any language:
       that crashed, which then has no verdict
 
 You need no server of your own to train or to evaluate: these start the agent for each task.
-  scgrpo train env=swe_lite agent.command='python my_agent.py'
-  scgrpo eval --envs swe_lite --agent 'python my_agent.py'
+  scgrpo train env=swe_lite agent.command='python my_agent.py' limits.episode_tokens=4096
+  scgrpo eval --envs swe_lite --agent 'python my_agent.py' --episode-tokens 4096
 docs/agents.md has an agent in 30 lines, mini-swe-agent, and what is refused.
 """
 

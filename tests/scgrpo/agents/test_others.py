@@ -144,7 +144,7 @@ def tokenizer() -> Any:
 def test_an_agent_as_it_is_solves_tasks(agent: Agent, tokenizer: Any):
     tasks = tasks_of("train", 1, 2)
     policy = ScriptedTokens(tokenizer, solver(agent, tasks, lambda row: row.right))
-    config = AgentConfig(agent.command, parallel=2, timeout_s=120.0)
+    config = AgentConfig(agent.command, parallel=2, timeout_s=240.0)
     with Rollouts("swe_lite", LIMITS, sandbox=SANDBOX, agent=config) as rollouts:
         episodes = rollouts(policy, tasks, group=1, seed=0)  # pyright: ignore[reportArgumentType]
     for episode in episodes:
@@ -177,7 +177,8 @@ def test_an_agent_as_it_is_is_evaluated(
     make_tiny(tmp_path / "model", hidden=16, layers=1, heads=2)
     (tmp_path / "runs").mkdir()
     words = ["--model", "model", "--envs", "swe_lite", "--levels", "1", "--tasks", "2"]
-    words += ["--rollouts", "1", "--agent", agent.command, "--agent-timeout", "120"]
+    words += ["--rollouts", "1", "--agent", agent.command, "--agent-timeout", "240"]
+    words += ["--turn-tokens", "400", "--episode-tokens", "2000"]
     evaluate([*words, "--out", "out"])
     (report,) = (tmp_path / "out").glob("*.json")
     text = report.read_text()
@@ -201,7 +202,7 @@ def imitated(agent: Agent, tasks: list[Task], tokenizer: Any, folder: Path) -> P
     choose_path(model)
 
     episodes: list[Episode] = []
-    options = AgentConfig(agent.command, parallel=2, timeout_s=120.0)
+    options = AgentConfig(agent.command, parallel=2, timeout_s=240.0)
     with Rollouts("swe_lite", LIMITS, sandbox=SANDBOX, agent=options) as rollouts:
         for number in range(4):
 
@@ -227,7 +228,7 @@ def test_an_agent_as_it_is_is_trained_for_three_steps(
 ):
     """Tokens drift by none: what is stored, and what the first step learned from, is what the
     weights at the start would have sampled, to the rounding of a forward pass."""
-    tasks = tasks_of("train", 0, 2)
+    tasks = tasks_of("train", 0, 1)
     start = imitated(agent, tasks, tokenizer, tmp_path / "model")
 
     def only_these(self: SweLite, split: str, level: int) -> list[Task]:
@@ -241,8 +242,8 @@ def test_an_agent_as_it_is_is_trained_for_three_steps(
             model=str(start),
             levels=(0,),
             max_steps=3,
-            tasks_per_step=2,
-            group_size=4,
+            tasks_per_step=1,
+            group_size=6,
             max_tokens_per_pack=8000,
             limits=LIMITS,
             agent=AgentConfig(agent.command, parallel=2, timeout_s=240.0),
