@@ -221,7 +221,7 @@ def imitated(agent: Agent, tasks: list[Task], tokenizer: Any, folder: Path) -> P
     return folder
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @both
 def test_an_agent_as_it_is_is_trained_for_three_steps(
     agent: Agent, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -243,7 +243,7 @@ def test_an_agent_as_it_is_is_trained_for_three_steps(
             levels=(0,),
             max_steps=3,
             tasks_per_step=1,
-            group_size=6,
+            group_size=4,
             max_tokens_per_pack=8000,
             limits=LIMITS,
             agent=AgentConfig(agent.command, parallel=2, timeout_s=240.0),
