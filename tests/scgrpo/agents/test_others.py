@@ -292,12 +292,17 @@ def test_a_loop_over_the_client_is_trained_for_three_steps(
 
 @pytest.mark.timeout(1800)
 def test_mini_swe_agent_is_trained_for_three_steps(tokenizer: Any, tmp_path: Path):
-    """On a random model, whose turns it refuses three times: all fail, and none errs."""
+    """On a random model, whose turns it drops from the chat and gives up after the third.
+
+    So an episode has three conversations of a turn each; all fail, and none errs.
+    """
     start = small_model(tokenizer, tmp_path / "model")
     tasks = tasks_of("train", 0, 1)
     run = three_steps(MINI, tasks, start, tmp_path / "runs", group_size=2)
     rows = read_metrics(run / "metrics.jsonl")
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert sum(row["episodes/void"] for row in rows) == 0
-    assert all(row["episodes/turns"] == 3 for row in rows)
+    assert all(row["episodes/turns"] == 1 for row in rows)
+    episodes = list(read_episodes(run / "episodes" / "step-000001.jsonl"))
+    assert [len(episode.branches) for episode in episodes] == [2, 2]
     check_tokens(MINI, run, start)
