@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.plain import json_in_utf8
-from envs.types import Episode, Segment, Stop, Task, Verdict
+from envs.types import Branch, Episode, Segment, Stop, Task, Verdict
 
 __all__ = ["from_json", "intact", "read_episodes", "to_json", "write_episodes"]
 
@@ -59,6 +59,8 @@ def to_json(episode: Episode) -> str:
         "states": _dumps(list(episode.states)),
         "progress": _dumps(list(episode.progress)),
         "versions": _dumps(list(episode.versions)),
+        "branches": _dumps([_branch_row(branch) for branch in episode.branches]),
+        "agent": episode.agent,
     }
     text = _dumps(row)
     return f'{text[:-1]},"{CHECKSUM}":"{_digest(text)}"}}'
@@ -92,6 +94,8 @@ def from_json(line: str | bytes) -> Episode:
             states=tuple(_list(row, "states")),
             progress=tuple(_list(row, "progress")),
             versions=tuple(_list(row, "versions")),
+            branches=tuple(_branch(branch) for branch in _list(row, "branches")),
+            agent=row.get("agent") or "",
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not an episode: {type(error).__name__}: {error}") from error
@@ -165,6 +169,19 @@ def _segment(row: dict[str, Any]) -> Segment:
         cut=row["cut"],
         tokens=row.get("tokens", 0),
         thought=row.get("thought", ""),
+    )
+
+
+def _branch_row(branch: Branch) -> dict[str, Any]:
+    segments = [vars(segment) for segment in branch.segments]
+    return {**vars(branch), "segments": segments}
+
+
+def _branch(row: dict[str, Any]) -> Branch:
+    return Branch(
+        messages=tuple(row["messages"]),
+        tools=tuple(row["tools"]),
+        segments=tuple(_segment(segment) for segment in row["segments"]),
     )
 
 

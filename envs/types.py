@@ -25,6 +25,7 @@ from envs.plain import (
 )
 
 __all__ = [
+    "Branch",
     "Episode",
     "Message",
     "Segment",
@@ -184,6 +185,23 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Branch:
+    """A further conversation of an episode, under the same verdict.
+
+    | field | meaning |
+    |---|---|
+    | messages | the chat before the first turn of its own |
+    | tools | OpenAI function schemas that were offered in it |
+    | segments | prompt, policy, env, policy, ...: turns that another conversation of the episode |
+    | | has as `policy` are in the prompt, with their ids |
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...]
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
 class Episode:
     """One conversation between a policy and an environment, and its verdict.
 
@@ -206,6 +224,8 @@ class Episode:
     | progress | for each turn, the environment's score after it, in [0, 1]: the mean of `parts`, |
     | | and the verdict at the end; None where it gave none |
     | versions | for each turn, how many weight updates the policy had seen when it began |
+    | branches | further conversations of the same play, such as an agent's forks |
+    | agent | the command of the agent that played it; empty for the loop of `envs.rollout` |
     """
 
     task: Task
@@ -224,6 +244,8 @@ class Episode:
     states: tuple[str, ...] = ()
     progress: tuple[float | None, ...] = ()
     versions: tuple[int, ...] = ()
+    branches: tuple[Branch, ...] = ()
+    agent: str = ""
 
     def __post_init__(self) -> None:
         if (self.verdict is None) != (self.stop is Stop.ERROR):

@@ -43,6 +43,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "what a model can do here, and what to set for it",
     ),
     "model table": ("evals.model_table", "every family of models, tried, as a page"),
+    "agent serve": (
+        "scgrpo.agents.serve",
+        "a model for agents of your own, whose runs become episodes",
+    ),
     "settings": ("scgrpo.config", "every setting of train, as Markdown"),
     "envs list": ("envs.list", "the catalogue of environments"),
     "envs play": ("envs.play_by_hand", "play an environment by hand"),

@@ -217,7 +217,11 @@ def _check(player: Player, line: _Line) -> tuple[str, ...]:
         problems.append(f"{env.name} has no task {task.id}")
         return tuple(problems)
     problems += _task_problems(task, now)
-    if saved.verdict is not None:
+    if saved.agent:
+        problems.append(
+            f"the agent {saved.agent!r:.60} played it, whose commands are not in the file"
+        )
+    elif saved.verdict is not None:
         problems += _outcome_problems(saved, player(saved))
     return tuple(problems)
 

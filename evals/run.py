@@ -41,6 +41,7 @@ examples:
   {PROG} --envs all --tasks 100 --rollouts 4
   {PROG} --base-url http://127.0.0.1:8080/v1 --envs toy_guess --max-minutes 10
   {PROG} --base-url https://HOST/v1 --model-name NAME --api-key-env KEY
+  {PROG} --agent 'python my_agent.py' --turn-tokens 256 --episode-tokens 4096
 
 A run's base model, its warm-started one (if it has one) and its newest checkpoint stand side by
 side, on the same tasks. The base model is left out if the run has measured that it solves nothing;
@@ -57,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     Finished episodes are kept in all cases, Ctrl-C (130) included.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = parse_evaluation(evaluation_parser(PROG, DESCRIPTION, EXAMPLES), words)
+    parser = evaluation_parser(PROG, DESCRIPTION, EXAMPLES, agents=True)
+    arguments = parse_evaluation(parser, words)
     with exit_codes(PROG, interrupted=INTERRUPTED):
         run(arguments, words)
 

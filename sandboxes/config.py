@@ -20,6 +20,7 @@ BACKENDS = {
     "auto": "sandboxes.backends.auto:open_pool",
     "docker": "sandboxes.backends.docker:open_pool",
     "local": "sandboxes.backends.bubblewrap:open_pool",
+    "shell": "sandboxes.backends.shell:open_pool",
     "unsafe": "sandboxes.backends.unsafe:open_pool",
 }
 """Name -> dotted path of the function `(size, config) -> SandboxPool` that opens its pool."""
@@ -34,6 +35,7 @@ class SandboxConfig:
     | field | meaning |
     |---|---|
     | backend | docker, local (bubblewrap), unsafe (plain processes); auto: docker, else local; |
+    | | shell: as local, with this machine's shell and its usual programs inside; |
     | | my_package.my_module:open_pool is a backend of your own, a function (size, config) |
     | | that returns a SandboxPool |
     | allow_unsafe | must be true for backend=unsafe, which isolates nothing |
@@ -74,7 +76,7 @@ class SandboxConfig:
                 "got sandbox.backend='unsafe' without sandbox.allow_unsafe=true: "
                 "it runs code on this machine with nothing in between"
             )
-        if self.hosts and name in ("local", "unsafe"):
+        if self.hosts and name in ("local", "shell", "unsafe"):
             raise ValueError(
                 f"got sandbox.hosts with sandbox.backend={name!r}, expected backend=docker"
             )

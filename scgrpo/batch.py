@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from envs.types import Episode
 
-__all__ = ["Batch", "collate"]
+__all__ = ["Batch", "Rows", "collate", "rows_of"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,42 @@ def collate(episodes: Sequence[Episode], group: Sequence[int], *, pad_id: int) -
         group=torch.tensor(group, dtype=torch.int64),
         verified=torch.tensor(verified, dtype=torch.bool),
     )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The conversations of episodes, each a row to learn from: first those of `Episode.segments`.
+
+    | field | meaning |
+    |---|---|
+    | episodes | (B,) with one conversation each |
+    | group | (B,) the group of each |
+    | play | (B,) the row of the same episode's first conversation, which is its own for the first |
+    """
+
+    episodes: list[Episode]
+    group: list[int]
+    play: list[int]
+
+
+def rows_of(episodes: Sequence[Episode], group: Sequence[int]) -> Rows:
+    """One row for each conversation of the episodes; branches come behind all the others."""
+    rows = Rows(list(episodes), list(group), list(range(len(episodes))))
+    for row, episode in enumerate(episodes):
+        for branch in episode.branches:
+            # What is known of each turn is known of the first conversation's.
+            conversation = replace(
+                episode,
+                **vars(branch),
+                branches=(),
+                states=(),
+                progress=(),
+                versions=(),
+            )
+            rows.episodes.append(conversation)
+            rows.group.append(group[row])
+            rows.play.append(row)
+    return rows
 
 
 def _pad(rows: Sequence[Sequence[float]], pad: float, dtype: torch.dtype) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from envs.rollout import Limits
 from sandboxes import SandboxConfig
+from scgrpo.agents.config import AgentConfig
 from scgrpo.algorithms.names import check_name
 from scgrpo.credit.options import CreditOptions, ReferenceLimits
 from scgrpo.policies.chat_options import ChatOptions
@@ -35,7 +36,8 @@ class WarmStartConfig:
 
     | field | meaning |
     |---|---|
-    | mode | `auto` runs it if the measured starting success is too low; or always, never |
+    | mode | `auto` runs it if the measured starting success is too low, and never with an |
+    | | agent, whose format it cannot teach; or always, never |
     | success_threshold | starting success under which `auto` runs it |
     | measure_episodes | episodes that measure the starting success |
     | episodes | episodes of the environment's random but well-formed policy to learn from |
@@ -219,6 +221,7 @@ class TrainConfig:
     | reference | how much of a reference episode the teacher is shown |
     | credit | options of credit rules; `docs/algorithms.md` says which rule reads which |
     | engine | what samples the episodes |
+    | agent | an agent of your own that plays them, instead of this project's loop |
     | warm_start | the supervised stage before RL |
     | validation | evaluation during training |
     | lora | low-rank adapters |
@@ -262,6 +265,7 @@ class TrainConfig:
     reference: ReferenceLimits = field(default_factory=ReferenceLimits)
     credit: CreditOptions = field(default_factory=CreditOptions)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
     warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
@@ -306,6 +310,11 @@ class TrainConfig:
                 f"adapters are handed over as files: got engine.handover={self.engine.handover} "
                 f"and lora.rank={self.lora.rank}, expected disk"
             )
+        if self.agent.command and self.warm_start.mode == "always":
+            raise ValueError(
+                "warm_start.mode=always teaches the environment's own tools, which an agent does "
+                "not use: got agent.command too, expected warm_start.mode=never"
+            )
         if self.ahead and self.engine.sleeps:
             raise ValueError(
                 "engine.sleep=true and engine.place=colocated need ahead=0, got "
@@ -324,7 +333,8 @@ class TrainConfig:
     def threads(self, processes: int = 1) -> int:
         """Episodes that each of `processes` plays at once."""
         episodes = self.tasks_per_step * self.group_size
-        return self.rollout_threads or min(MAX_THREADS, -(-episodes // processes))
+        threads = self.rollout_threads or min(MAX_THREADS, -(-episodes // processes))
+        return min(threads, self.agent.parallel) if self.agent.command else threads
 
 
 def main(argv: Sequence[str] | None = None) -> None:

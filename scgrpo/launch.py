@@ -189,6 +189,7 @@ def _open_rollouts(config: TrainConfig, ranks: Ranks) -> Iterator[Rollouts]:
         config.limits,
         sandbox=sandbox,
         threads=config.threads(ranks.count),
+        agent=config.agent,
     ) as rollouts:
         check_trainable(rollouts.env, config.levels, config.env)
         yield rollouts

@@ -535,6 +535,11 @@ def _solution(config: TrainConfig, rollouts: Rollouts) -> Solution | None:
     distill = algorithm_of(config).distill
     if distill is None or distill.teacher != "gold":
         return None
+    if config.agent.command:
+        raise ValueError(
+            f"algo={config.algo} shows the environment's own solution, whose tools an agent does "
+            "not have: use another algo with agent.command"
+        )
     return solution_of(rollouts.env)
 
 

@@ -46,6 +46,7 @@ SAME_SETTINGS = (
     "ahead",
     "levels",
     "limits",
+    "agent",
     "lora",
     "dtype",
 )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import gymnasium
 import numpy as np
@@ -23,11 +23,15 @@ from envs.rollout import Limits, Policy, play
 from envs.types import Episode, Task
 from sandboxes import SandboxConfig, SandboxPool, open_pool
 from sandboxes.commands import CommandError
+from scgrpo.agents.config import AgentConfig, check_agent
 from scgrpo.distributed.ranks import Ranks
 from scgrpo.policies.scripted import RandomPolicy
 from scgrpo.runs.log import progress
 from scgrpo.training.causes import count_causes, describe_causes
 from scgrpo.training.interrupts import Interrupts
+
+if TYPE_CHECKING:
+    from scgrpo.agents.player import AgentPlayer
 
 __all__ = [
     "RolloutError",
@@ -39,6 +43,9 @@ __all__ = [
 
 POLL_S = 0.5
 
+_Play = Callable[..., Episode]
+"""`envs.rollout.play`, or what takes its arguments."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -49,7 +56,8 @@ class RolloutError(CommandError):
 class Rollouts:
     """Plays tasks of one environment in threads, each with an environment of its own.
 
-    Opens sandboxes only for an environment whose constructor takes `sandboxes`. A context manager.
+    Opens sandboxes only for an environment whose constructor takes `sandboxes`. With the command of
+    an `agent`, that plays instead of `envs.rollout.play`. A context manager.
 
     | attribute | meaning |
     |---|---|
@@ -63,10 +71,13 @@ class Rollouts:
         *,
         sandbox: SandboxConfig | None = None,
         threads: int = 32,
+        agent: AgentConfig | None = None,
     ) -> None:
         self._name = env
         self._limits = limits
         self._threads = threads
+        self._play: _Play = play
+        self._agents: AgentPlayer | None = None
         self._envs: list[gymnasium.Env[str, str]] = []
         self._idle: list[gymnasium.Env[str, str]] = []
         self._lock = threading.Lock()
@@ -82,10 +93,14 @@ class Rollouts:
         self.env = inner
         self._envs.append(first)
 
+        if agent is not None:
+            check_agent(agent, inner, env)
         # Opening a pool starts containers: not for an environment without code.
         if "sandboxes" in inspect.signature(type(inner)).parameters:
             self._pool = open_pool(sandbox or SandboxConfig())
             logger.info("sandbox: %s", self._pool.description)
+        if agent is not None and agent.command:
+            self._open_agents(agent, sandbox or SandboxConfig())
 
     def __call__(
         self,
@@ -145,8 +160,22 @@ class Rollouts:
             order.sort(key=lambda i: expected[i // group], reverse=True)
         return order
 
+    def _open_agents(self, agent: AgentConfig, sandbox: SandboxConfig) -> None:
+        # The server's packages are those of an extra.
+        from scgrpo.agents.player import AgentPlayer
+
+        try:
+            self._agents = AgentPlayer(agent, sandbox)
+        except BaseException:
+            self.close()
+            raise
+        self._play = self._agents
+        self._threads = min(self._threads, agent.parallel)
+
     def close(self) -> None:
         """Ends the environments and the sandboxes. Safe to call twice."""
+        if self._agents is not None:
+            self._agents.close()
         for env in self._envs:
             env.close()
         if self._pool is not None:
@@ -170,7 +199,12 @@ class Rollouts:
             with self._lock:
                 self._envs.append(env)
 
-        episode = play(
+        if policy is None and self._agents is not None:
+            raise ValueError(
+                "an agent plays by a policy's turns, got none: random turns are of the "
+                "environment's own tools"
+            )
+        episode = self._play(
             env,
             policy or RandomPolicy(env),
             task,

@@ -47,8 +47,12 @@ def _cut_share(episodes: Sequence[Episode]) -> float:
 
 
 def policy_tokens(episodes: Sequence[Episode]) -> int:
-    """Tokens that the policy wrote."""
-    return sum(turn.length for episode in episodes for turn in episode.turns)
+    """Tokens that the policy wrote, in all conversations of the episodes."""
+    segments = [segment for episode in episodes for segment in episode.segments]
+    for episode in episodes:
+        for branch in episode.branches:
+            segments += branch.segments
+    return sum(segment.length for segment in segments if segment.source == "policy")
 
 
 def staleness_log(episodes: Sequence[Episode], version: int) -> dict[str, float]:

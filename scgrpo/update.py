@@ -16,7 +16,7 @@ from envs.types import Episode
 from scgrpo.algorithms.advantages import in_uniform_group
 from scgrpo.algorithms.distillation import Distillation, distillation_loss
 from scgrpo.algorithms.presets import Algorithm
-from scgrpo.batch import Batch, collate
+from scgrpo.batch import Batch, collate, rows_of
 from scgrpo.credit.divergence import step_log
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.record import CreditRow
@@ -103,11 +103,9 @@ class PolicyUpdate:
             return Update(log, skipped)
 
         # Credit is settled for the whole batch before the first gradient.
-        forward = self.forward(
-            [episodes[i] for i in chosen],
-            [group[i] for i in chosen],
-        )
-        credit = self.credit(forward)
+        rows = rows_of([episodes[i] for i in chosen], [group[i] for i in chosen])
+        forward = self.forward(rows.episodes, rows.group)
+        credit = self.credit(forward, rows.play)
         log |= credit.log
         if credit.divergence is not None and credit.references is not None:
             log |= step_log(forward, credit.divergence, credit.references)
@@ -125,8 +123,10 @@ class PolicyUpdate:
         log["train/lr"] = lr
         # The optimizer leaves the weights as they are if the norm is not finite.
         log["train/skipped"] = float(not math.isfinite(norm))
-        rows = credit_rows(chosen, forward.batch, credit, entropy)
-        return Update(log, skipped + rows)
+        places = [chosen[play] for play in rows.play]
+        records = credit_rows(places, forward.batch, credit, entropy)
+        # A record is about an episode's first conversation.
+        return Update(log, skipped + records[: len(chosen)])
 
     def forward(
         self, episodes: Sequence[Episode], group: Sequence[int]
@@ -143,10 +143,12 @@ class PolicyUpdate:
             ranks=self.ranks,
         )
 
-    def credit(self, forward: BatchForward) -> Credit:
+    def credit(
+        self, forward: BatchForward, play: Sequence[int] | None = None
+    ) -> Credit:
         """What the algorithm's rule gives each token; see `Algorithm.credit_of`."""
         return self.algorithm.credit_of(
-            forward, self.rng, episode_tokens=self.episode_tokens
+            forward, self.rng, episode_tokens=self.episode_tokens, play=play
         )
 
     def _select(

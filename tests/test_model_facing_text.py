@@ -25,6 +25,7 @@ import torch
 
 from envs import registry
 from envs.base import TextEnv
+from envs.code.file_tasks import FileTasks
 from envs.rollout import Limits
 from envs.toolspec import render_call
 from envs.types import Episode, Message, Segment, Stop, Task, Verdict
@@ -419,6 +420,17 @@ def benchmark_texts() -> Texts:
     return texts
 
 
+def agent_texts() -> Texts:
+    """What agents of others are told of a task."""
+    texts: Texts = {}
+    env = made("swe_lite")
+    assert isinstance(env, FileTasks)
+    for level in env.levels:
+        opened(env, env.tasks("id", level)[0])
+        texts[f"swe_lite level {level}"] = env.agent_prompt()
+    return texts
+
+
 OTHERS: dict[str, Callable[[], Texts]] = {
     "teacher_messages": message_texts,
     "teacher_prompts": lambda: rendered(teacher_texts),
@@ -426,6 +438,7 @@ OTHERS: dict[str, Callable[[], Texts]] = {
     "server": server_texts,
     "harbor": harbor_texts,
     "benchmarks": benchmark_texts,
+    "agents": agent_texts,
 }
 
 

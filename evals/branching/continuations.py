@@ -93,7 +93,7 @@ class _Continuation:
         """The next turn: a given one, one that begins as given, or a sampled one."""
         opening = self._turns[self._count] if self._count < len(self._turns) else ()
         self._count += 1
-        return self._inner.generate(opening)
+        return self._inner.generate(opening=opening)
 
     def append(self, reply: str) -> Segment:
         """Adds the environment's reply; behind a given turn it must be the recorded one."""

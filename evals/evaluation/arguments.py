@@ -27,6 +27,14 @@ RUNS = Path("runs")
 # Tasks of each suite, and episodes of each task.
 FULL, QUICK = (200, 8), (30, 1)
 NO_SERVER = {"base_url": "", "model_name": "", "api_key_env": "", "native_tools": False}
+NO_AGENT = {
+    "agent": "",
+    "agent_parallel": None,
+    "agent_timeout": None,
+    "agent_own_sampling": False,
+    "turn_tokens": None,
+    "episode_tokens": None,
+}
 INTERRUPTED = "stopped; finished episodes are kept: the same command goes on"
 
 
@@ -38,11 +46,12 @@ def evaluation_parser(
     full: tuple[int, int] = FULL,
     quick: tuple[int, int] = QUICK,
     servers: bool = True,
+    agents: bool = False,
 ) -> argparse.ArgumentParser:
     """The options of a command that plays episodes. Parse with `parse_evaluation`.
 
     `full` and `quick` are tasks of each suite and episodes of each task. Without `servers` the
-    models are folders alone.
+    models are folders alone; with `agents` an agent of one's own may play.
     """
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -60,6 +69,10 @@ def evaluation_parser(
         _add_server(parser)
     else:
         parser.set_defaults(**NO_SERVER)
+    if agents:
+        _add_agent(parser)
+    else:
+        parser.set_defaults(**NO_AGENT)
     _add_limits(parser)
     parser.set_defaults(sizes={"full": full, "quick": quick})
     return parser
@@ -245,6 +258,48 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
         "--native-tools",
         action="store_true",
         help="hand tools over as schemas; default: in the system message, as text",
+    )
+
+
+def _add_agent(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("an agent of your own (docs/agents.md)")
+    add = group.add_argument
+    add(
+        "--agent",
+        default="",
+        metavar="COMMAND",
+        help="the shell command that plays a task instead of this project's loop; "
+        "default: the run's agent.command",
+    )
+    add(
+        "--agent-parallel",
+        type=positive,
+        metavar="N",
+        help="agents at once, each with a sandbox; default: the run's, else 4",
+    )
+    add(
+        "--agent-timeout",
+        type=_amount,
+        metavar="S",
+        help="seconds until an agent is killed; default: the run's, else 900",
+    )
+    add(
+        "--turn-tokens",
+        type=positive,
+        metavar="N",
+        help="most new tokens in an agent's turn; default: the run's limits.turn_tokens",
+    )
+    add(
+        "--episode-tokens",
+        type=positive,
+        metavar="N",
+        help="most tokens in an agent's conversation, whose prompts are long; default: the "
+        "run's limits.episode_tokens",
+    )
+    add(
+        "--agent-own-sampling",
+        action="store_true",
+        help="sample at the policy's settings whatever temperature the agent asks for",
     )
 
 

@@ -5,12 +5,13 @@ They are found without torch, so that a wrong name is refused at once; `policies
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envs.mixtures.names import is_mixture, parse_mixture
 from envs.rollout import Limits
@@ -99,6 +100,37 @@ class EvaluatedModels:
         values = {name: getattr(given, name) for name in names}
         chat = replace(self.config.chat, **values)
         return replace(self, config=replace(self.config, chat=chat))
+
+    def with_agent(self, arguments: argparse.Namespace) -> EvaluatedModels:
+        """The same with the agent that the arguments name over the run's.
+
+        Raises ValueError for options without an agent, and for one with a served model.
+        """
+        changes = _agent_changes(arguments)
+        agent = replace(self.config.agent, **changes)
+        names = ("turn_tokens", "episode_tokens")
+        budgets = {name: getattr(arguments, name) for name in names}
+        budgets = {name: value for name, value in budgets.items() if value}
+        if (changes or budgets) and not agent.command:
+            raise ValueError("the options of an agent need --agent COMMAND")
+        if agent.command and any(model.server for model in self.models):
+            raise ValueError(
+                "got an agent and --base-url, expected a model in a folder: what an agent's calls "
+                "sample is recorded as token ids, which servers of others do not give"
+            )
+        limits = replace(self.config.limits, **budgets)
+        return replace(self, config=replace(self.config, agent=agent, limits=limits))
+
+
+def _agent_changes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of an agent that the arguments name."""
+    changes = {
+        "command": arguments.agent,
+        "parallel": arguments.agent_parallel,
+        "timeout_s": arguments.agent_timeout,
+        "own_sampling": arguments.agent_own_sampling,
+    }
+    return {name: value for name, value in changes.items() if value}
 
 
 def find_models(

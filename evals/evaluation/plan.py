@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from evals.evaluation.suites import (
     select_tasks,
 )
 from evals.statistics import detectable
+from scgrpo.agents.config import check_agent
 from scgrpo.policies.chat_options import ChatOptions
 
 __all__ = [
@@ -125,6 +126,10 @@ class Evaluation:
         # Left out if they are the defaults, for files from before there were options.
         if chat != ChatOptions():
             parts.append(asdict(chat))
+        agent = self.evaluated.config.agent
+        if agent.command:
+            # How many play at once changes no episode.
+            parts.append(asdict(replace(agent, parallel=1)))
         text = json.dumps(parts)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -144,8 +149,11 @@ def plan(
     evaluated = find_models(
         arguments.model, arguments.base, arguments.run, server=server
     ).with_chat(arguments.chat)
+    evaluated = evaluated.with_agent(arguments)
     envs = envs or open_envs([evaluated.config.env if evaluated.run else ALL])
 
+    for name, env in envs.items():
+        check_agent(evaluated.config.agent, env, name)
     # Before the digests, which read whole models: bad levels are refused at once.
     suites = select_suites(
         envs, ood=arguments.ood, levels=arguments.levels, preferred=evaluated.levels

@@ -89,7 +89,11 @@ def _open_rollouts(
     for suite in suites:
         if suite.env not in rollouts:
             play = Rollouts(
-                suite.env, evaluated.limits, sandbox=evaluated.sandbox, threads=threads
+                suite.env,
+                evaluated.limits,
+                sandbox=evaluated.sandbox,
+                threads=threads,
+                agent=evaluated.config.agent,
             )
             rollouts[suite.env] = stack.enter_context(play)
 

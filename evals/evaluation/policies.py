@@ -54,6 +54,9 @@ def warn_of_long_prompts(evaluation: Evaluation, envs: Mapping[str, TextEnv]) ->
     Such episodes are counted apart: an evaluation goes on with the others.
     """
     limits = evaluation.evaluated.limits
+    # How long its prompts are, only an agent knows.
+    if evaluation.evaluated.config.agent.command:
+        return
     for model in evaluation.models:
         # Only a server knows how it counts.
         if model.server is not None:

@@ -59,6 +59,7 @@ def provenance(
         "limits": asdict(config.limits),
         "chat": asdict(config.chat),
         "sandbox": asdict(config.sandbox),
+        "agent": asdict(config.agent),
         "device": str(default_device()),
         "dtype": str(dtype).removeprefix("torch."),
         "host": {"cores": os.cpu_count(), "platform": platform.platform()},

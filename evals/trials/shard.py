@@ -127,7 +127,9 @@ def _measure(
     cell, panel = shard.cell, plan.panel
     outcomes: dict[str, Outcomes] = {}
     with (
-        Rollouts(cell.env, config.limits, sandbox=config.sandbox) as rollouts,
+        Rollouts(
+            cell.env, config.limits, sandbox=config.sandbox, agent=config.agent
+        ) as rollouts,
         HFPolicy(
             model.to(device_of(config)),
             tokenizer,

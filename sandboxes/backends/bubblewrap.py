@@ -15,6 +15,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -46,14 +47,15 @@ def open_pool(size: int, config: SandboxConfig, since: str = "") -> StreamPool:
     return StreamPool(start, size, description)
 
 
-def start() -> StreamSandbox:
+def start(root: Callable[[], Path] = root_folder) -> StreamSandbox:
     """A new sandbox. Call it from a thread that lives as long as the sandbox.
 
-    Raises SandboxError.
+    `root` gives the folder that is mounted as its root. Raises SandboxError.
     """
 
     def start_as(uid: int) -> StreamSandbox:
-        return start_runner(_bubblewrap(), Isolation.NAMESPACE, _identity(uid), {})
+        command = _bubblewrap(root())
+        return start_runner(command, Isolation.NAMESPACE, _identity(uid), {})
 
     return with_own_id(start_as)
 
@@ -129,7 +131,7 @@ def _identity(uid: int) -> dict[str, object]:
     return {"user": uid, "group": uid, "extra_groups": []}
 
 
-def _bubblewrap() -> list[str]:
+def _bubblewrap(root: Path) -> list[str]:
     """The command line of bubblewrap and of the runner inside."""
     limits = compose_limits()
     folders: list[str] = []
@@ -144,7 +146,7 @@ def _bubblewrap() -> list[str]:
         ["bwrap", "--unshare-all", "--unshare-user", "--disable-userns"],
         ["--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL"],
         ["--hostname", "sandbox", "--uid", str(limits.uid), "--gid", str(limits.uid)],
-        ["--ro-bind", str(root_folder()), "/", "--proc", "/proc"],
+        ["--ro-bind", str(root), "/", "--proc", "/proc"],
         ["--ro-bind", "/proc/sys", "/proc/sys"],
         ["--dev", "/dev", "--remount-ro", "/dev"],
         # Its root and its ptmx belong to the commands, whose mode and times would outlive a lease.

@@ -5,7 +5,7 @@ Axes: B episodes, G episodes of one group, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -123,16 +123,27 @@ class Algorithm:
             )
 
     def credit_of(
-        self, forward: BatchForward, rng: np.random.Generator, *, episode_tokens: int
+        self,
+        forward: BatchForward,
+        rng: np.random.Generator,
+        *,
+        episode_tokens: int,
+        play: Sequence[int] | None = None,
     ) -> Credit:
         """What the rule gives each token of a batch; `rng` draws references.
 
-        `episode_tokens` is the token budget of an episode, for the overlong penalty. Raises
-        ValueError if the rule cannot use the batch, or if what it gives does not fit it.
+        `episode_tokens` is the token budget of an episode, for the overlong penalty. `play` is that
+        of `Rows`, if some episodes have several conversations: an episode counts once in its group,
+        and all of its conversations get its advantage. Raises ValueError if the rule cannot use the
+        batch, or if what it gives does not fit it.
         """
         batch = forward.batch
         penalty = overlong_penalty(batch.real.sum(1), episode_tokens, self.overlong)
-        advantage = self.advantage(batch.rewards + penalty, batch.group)
+        count = len(batch.rewards) if play is None else len(set(play))
+        rewards = (batch.rewards + penalty)[:count]
+        advantage = self.advantage(rewards, batch.group[:count])
+        if play is not None:
+            advantage = advantage[list(play)]
         credit = self.credit(forward, advantage, rng)
         # A rule may be a user's own: what does not fit the batch is refused here.
         credit.check(batch.action_mask)

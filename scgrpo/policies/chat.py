@@ -13,9 +13,9 @@ from envs.toolspec import Call, parse_call
 from envs.types import Message
 from scgrpo.policies.call_formats import HARMONY, PLAIN, shipped_formats
 from scgrpo.policies.chat_options import ChatOptions
-from scgrpo.policies.conventions import learn, render_call
+from scgrpo.policies.conventions import gap_parts, learn, render_call
 from scgrpo.policies.encoding import Encoder, Part
-from scgrpo.policies.template import Rendered, Template
+from scgrpo.policies.template import Rendered, Template, TemplateProblem
 
 __all__ = ["TOOL_CALL", "TOOL_CALL_END", "Chat", "Turn", "canonical", "with_tools"]
 
@@ -112,6 +112,34 @@ class Chat:
         if call and self._after_call is not None:
             gap = self._after_call
         parts = gap.fill([content, call])
+        if ended:
+            parts[0] = Part(self._without_end(parts[0].text), is_content=False)
+        return self._encoder.ids(parts)
+
+    def replies(
+        self,
+        messages: Sequence[Message],
+        *,
+        ended: bool,
+        calls: Sequence[str] = (),
+    ) -> list[int]:
+        """As `reply`, for the messages of a user and of tools that stand between two turns.
+
+        `calls` are the names of the tools that the turn called. Several messages are rendered
+        together; if the template refuses their order, as one that wants user and assistant in turn
+        does, they are one user message of several paragraphs.
+        """
+        if len(messages) == 1:
+            (message,) = messages
+            is_answer = message["role"] == "tool" and len(calls) == 1
+            call = calls[0] if is_answer else ""
+            return self.reply(message["content"], ended=ended, call=call)
+        names = list(calls) if self.has_native_tools else []
+        try:
+            parts = gap_parts(self._template, self._conventions, names, messages)
+        except TemplateProblem:
+            text = "\n\n".join(message["content"] for message in messages)
+            return self.reply(text, ended=ended)
         if ended:
             parts[0] = Part(self._without_end(parts[0].text), is_content=False)
         return self._encoder.ids(parts)

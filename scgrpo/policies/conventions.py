@@ -10,11 +10,12 @@ from typing import Any
 
 from envs.thoughts import CLOSING_OF, split_thought
 from envs.toolspec import Call
+from envs.types import Message
 from scgrpo.policies.call_formats import CallFormat, format_of
-from scgrpo.policies.encoding import Encoder
+from scgrpo.policies.encoding import Encoder, Part
 from scgrpo.policies.template import Rendered, Template, TemplateProblem
 
-__all__ = ["Conventions", "learn", "render_call"]
+__all__ = ["Conventions", "gap_parts", "learn", "render_call"]
 
 USER = {"role": "user", "content": "?"}
 SYSTEM = {"role": "system", "content": "!"}
@@ -126,6 +127,62 @@ def render_call(template: Template, call: Call) -> tuple[Rendered, list[str]]:
         except TemplateProblem as problem:
             problems.append(problem)
     raise problems[0]
+
+
+def gap_parts(
+    template: Template,
+    conventions: Conventions,
+    calls: Sequence[str],
+    messages: Sequence[Message],
+) -> list[Part]:
+    """What a template prints from the end of a turn to where the next begins.
+
+    `calls` are the names of the tools that the turn called, `messages` what stands between. Raises
+    TemplateProblem if the template refuses their order, or leaves one of them out.
+    """
+    turn: dict[str, Any] = dict(TURN)
+    if calls:
+        turn = _turn_with({f"call0000{i}": name for i, name in enumerate(calls)})
+    answers = iter(enumerate(calls))
+    chat: list[dict[str, Any]] = [dict(USER), turn]
+    for message in messages:
+        copy: dict[str, Any] = dict(message)
+        if message["role"] == "tool":
+            number, name = next(answers, (0, ""))
+            if not calls:
+                copy["role"] = "user"
+            else:
+                copy |= {"name": name, "tool_call_id": f"call0000{number}"}
+        chat.append(copy)
+
+    rendered, contents = template.render(chat, [TOOL] if calls else [])
+    skipped = len(contents) - sum(bool(message["content"]) for message in messages)
+    if rendered.numbers != list(range(len(contents))) or skipped < 1:
+        raise TemplateProblem("the messages are not printed once each, in order")
+    first = rendered.pieces[skipped]
+    if calls:
+        first = _behind_calls(conventions, first)
+    pieces = (first, *rendered.pieces[skipped + 1 :])
+    return Rendered(pieces, rendered.slots[skipped:]).fill(contents)
+
+
+def _behind_calls(conventions: Conventions, text: str) -> str:
+    """What follows the last call, of the text between two messages."""
+    printed = conventions.behind_prompt(text)
+    closing = conventions.call_format.closing if conventions.call_format else ""
+    if closing:
+        return printed.rpartition(closing)[2]
+    before, mark, after = printed.partition(conventions.end_text)
+    return f"{mark}{after}" if conventions.end_text else before
+
+
+def _turn_with(names: Mapping[str, str]) -> dict[str, Any]:
+    """A turn that calls tools, whose names are given by the id of the call."""
+    entries = [
+        {"id": key, "type": "function", "function": {"name": name, "arguments": {}}}
+        for key, name in names.items()
+    ]
+    return {"role": "assistant", "content": "", "tool_calls": entries}
 
 
 def _chat_with(name: str, arguments: Any) -> list[Mapping[str, Any]]:

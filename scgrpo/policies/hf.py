@@ -139,17 +139,39 @@ class HFPolicy:
 
         Raises ValueError if the limits go past the cache, PolicyClosed after `close`.
         """
+        text, ids = self.chat.prompt(messages, tools)
+        return self._open(Segment("prompt", text, tuple(ids)), tools, limits, seed)
+
+    def resume(
+        self,
+        token_ids: Sequence[int],
+        tools: Sequence[Mapping[str, Any]],
+        *,
+        limits: Limits,
+        seed: int,
+    ) -> HFConversation:
+        """Opens a conversation whose history so far is `token_ids`, rendered by others.
+
+        Waits and raises as `begin` does.
+        """
+        return self._open(Segment("prompt", "", tuple(token_ids)), tools, limits, seed)
+
+    def _open(
+        self,
+        prompt: Segment,
+        tools: Sequence[Mapping[str, Any]],
+        limits: Limits,
+        seed: int,
+    ) -> HFConversation:
         if limits.episode_tokens > self.cache_tokens:
             raise ValueError(
                 f"an episode may take {limits.episode_tokens} tokens but the cache holds "
                 f"{self.cache_tokens}; raise cache_tokens or lower limits.episode_tokens"
             )
-        text, ids = self.chat.prompt(messages, tools)
         with self._wake:
             self._wake.wait_for(lambda: self._free or self._closed)
             self._check_open()
             slot = self._free.pop(0)
-        prompt = Segment("prompt", text, tuple(ids))
         return HFConversation(self, slot, prompt, tools, limits, seed)
 
     def sleep(self) -> None:
@@ -406,14 +428,19 @@ class HFConversation:
         self._cached = 0
         self._turn = Turn("")
 
-    def generate(self, opening: Sequence[int] = ()) -> Segment | None:
-        """The next turn; None when the episode's token budget is spent.
+    def generate(
+        self, max_tokens: int | None = None, opening: Sequence[int] = ()
+    ) -> Segment | None:
+        """The next turn, of `max_tokens` at most if given.
 
-        `opening` are ids that it begins with: they are given, not sampled, so that their
-        log-probability is 0. A turn that is complete with them is not sampled at all.
+        None when the episode's token budget is spent. `opening` are ids that the turn begins with:
+        they are given, not sampled, so that their log-probability is 0. A turn that is complete
+        with them is not sampled at all.
         """
         left = self._limits.episode_tokens - len(self._history)
         room = min(self._limits.turn_tokens, left)
+        if max_tokens is not None:
+            room = min(room, max_tokens)
         if room < 1:
             return None
 
@@ -453,6 +480,10 @@ class HFConversation:
         )
         self._history += ids
         return Segment("env", reply, tuple(ids))
+
+    def extend(self, token_ids: Sequence[int]) -> None:
+        """Adds ids to the history that others have rendered."""
+        self._history += token_ids
 
     def __enter__(self) -> Self:
         return self

@@ -74,13 +74,35 @@ class RemotePolicy:
         seed: int,
     ) -> _Conversation:
         """Opens a conversation. Raises ValueError if the limits go past the engine's."""
+        text, ids = self.chat.prompt(messages, tools)
+        return self._open(Segment("prompt", text, tuple(ids)), tools, limits, seed)
+
+    def resume(
+        self,
+        token_ids: Sequence[int],
+        tools: Sequence[Mapping[str, Any]],
+        *,
+        limits: Limits,
+        seed: int,
+    ) -> _Conversation:
+        """Opens a conversation whose history so far is `token_ids`, rendered by others.
+
+        Raises as `begin` does.
+        """
+        return self._open(Segment("prompt", "", tuple(token_ids)), tools, limits, seed)
+
+    def _open(
+        self,
+        prompt: Segment,
+        tools: Sequence[Mapping[str, Any]],
+        limits: Limits,
+        seed: int,
+    ) -> _Conversation:
         if limits.episode_tokens > self.cache_tokens:
             raise ValueError(
                 f"an episode may take {limits.episode_tokens} tokens but the engine holds "
                 f"{self.cache_tokens}; raise cache_tokens or lower limits.episode_tokens"
             )
-        text, ids = self.chat.prompt(messages, tools)
-        prompt = Segment("prompt", text, tuple(ids))
         return _Conversation(self, prompt, tools, limits, seed)
 
     def sleep(self) -> None:
@@ -145,10 +167,15 @@ class _Conversation:
         self._group = hash(prompt.token_ids)
         self._turn = Turn("")
 
-    def generate(self) -> Segment | None:
-        """The next turn; None when the episode's token budget is spent."""
+    def generate(self, max_tokens: int | None = None) -> Segment | None:
+        """The next turn, of `max_tokens` at most if given.
+
+        None when the episode's token budget is spent.
+        """
         left = self._limits.episode_tokens - len(self._history)
         room = min(self._limits.turn_tokens, left)
+        if max_tokens is not None:
+            room = min(room, max_tokens)
         if room < 1:
             return None
 
@@ -174,6 +201,10 @@ class _Conversation:
         )
         self._history += ids
         return Segment("env", reply, tuple(ids))
+
+    def extend(self, token_ids: Sequence[int]) -> None:
+        """Adds ids to the history that others have rendered."""
+        self._history += token_ids
 
     def __enter__(self) -> Self:
         return self

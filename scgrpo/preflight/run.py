@@ -7,6 +7,7 @@ from pathlib import Path
 
 from envs import registry
 from envs.base import TextEnv
+from scgrpo.agents.config import check_agent
 from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
 from scgrpo.credit.options import ReferenceLimits
@@ -52,6 +53,10 @@ def check_run(
     with closing(env):
         levels = [level for level in config.levels if level in env.levels]
         levels = levels or list(env.levels[:1])
+        check_agent(config.agent, env, config.env)
+        # How long its prompts are, only the agent knows.
+        if config.agent.command:
+            return
         later = [] if config.levels else list(env.levels[1:])
         check_openings(env, levels, later, chat, config.limits, reference)
         distill = algorithm_of(config).distill

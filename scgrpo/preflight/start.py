@@ -7,6 +7,7 @@ from contextlib import closing
 
 from envs import registry
 from envs.base import TextEnv
+from scgrpo.agents.config import check_agent
 from scgrpo.config import TrainConfig
 from scgrpo.models.sources.folders import local_model
 from scgrpo.runs.folders import LATEST, find_run
@@ -30,6 +31,7 @@ def check_start(config: TrainConfig) -> None:
     if isinstance(env, TextEnv):
         with closing(env):
             check_trainable(env, config.levels, config.env)
+            check_agent(config.agent, env, config.env)
 
 
 def check_trainable(env: TextEnv, levels: Sequence[int], name: str) -> None:

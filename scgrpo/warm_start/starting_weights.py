@@ -57,7 +57,7 @@ def starting_weights(config: TrainConfig, rollouts: Rollouts) -> StartingWeights
     """
     base = resolve_model(config.model)
     measured: list[Episode] = []
-    if config.warm_start.mode == "auto":
+    if config.warm_start.mode == "auto" and not config.agent.command:
         measured = _starting_episodes(base, config, rollouts)
         release_models()
     if not _needs_warm_start(measured, config, rollouts):
@@ -127,6 +127,9 @@ def _needs_warm_start(
     options = config.warm_start
     if options.mode != "auto":
         return options.mode == "always"
+    # Nothing was measured: a warm start has no episodes of agents to learn from.
+    if config.agent.command:
+        return False
     if success_rate(measured) >= options.success_threshold:
         return False
     if type(rollouts.env).random_turn is TextEnv.random_turn:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.store import from_json, intact, read_episodes, to_json, write_episodes
-from envs.types import PROMPT_TOO_LONG, Episode, Segment, Stop, Task, Verdict
+from envs.types import PROMPT_TOO_LONG, Branch, Episode, Segment, Stop, Task, Verdict
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -49,6 +49,15 @@ messages = st.fixed_dictionaries(
 
 
 @st.composite
+def branches(draw):
+    return Branch(
+        messages=tuple(draw(st.lists(messages, max_size=2))),
+        tools=tuple(draw(st.lists(records, max_size=1))),
+        segments=tuple(draw(st.lists(segments(), max_size=3))),
+    )
+
+
+@st.composite
 def episodes(draw):
     stop = draw(st.sampled_from(Stop))
     return Episode(
@@ -66,6 +75,8 @@ def episodes(draw):
         wall_s=draw(st.floats(0, 1e6)),
         malformed=draw(st.integers(0, 100)),
         versions=tuple(draw(st.lists(st.integers(0, 10**6), max_size=3))),
+        branches=tuple(draw(st.lists(branches(), max_size=2))),
+        agent=draw(texts),
     )
 
 

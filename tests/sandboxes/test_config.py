@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
     [
         (
             {"backend": "dcoker"},
-            "expected one of auto, docker, local, unsafe, or my_package",
+            "expected one of auto, docker, local, shell, unsafe, or my_package",
         ),
         ({"backend": "my-package:open_pool"}, "expected one of auto, docker"),
         ({"backend": "my_package.my_module"}, "expected one of auto, docker"),
@@ -136,7 +136,7 @@ def test_a_backend_that_cannot_be_loaded_is_named_with_those_that_can(
 ):
     with pytest.raises(ValueError, match=words) as caught:
         open_pool(SandboxConfig(backend=f"{outside}.{path}"))
-    assert "expected one of auto, docker, local, unsafe, or" in str(caught.value)
+    assert "expected one of auto, docker, local, shell, unsafe, or" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -181,9 +181,10 @@ def test_where_nothing_isolates_no_backend_but_unsafe_itself_runs_plain_processe
         text=True,
         timeout=60,
     )
-    assert done.stdout == "auto refused\ndocker refused\nlocal refused\nFalse\n", (
-        done.stderr
-    )
+    assert (
+        done.stdout
+        == "auto refused\ndocker refused\nlocal refused\nshell refused\nFalse\n"
+    ), done.stderr
 
 
 def test_plain_processes_are_reached_from_one_place_alone():

@@ -13,7 +13,7 @@ import scgrpo.credit.self_conditioned as self_conditioned_module
 import scgrpo.models.forward as forward_module
 import scgrpo.teachers.prompt_ids as teachers_module
 import scgrpo.update as trainer_module
-from envs.types import Episode, Segment, Stop, Task, Verdict
+from envs.types import Branch, Episode, Segment, Stop, Task, Verdict
 from scgrpo.algorithms.advantages import no_reward
 from scgrpo.algorithms.distillation import DIVERGENCES, Distillation, Divergence
 from scgrpo.algorithms.presets import (
@@ -731,3 +731,38 @@ def test_a_turns_advantage_stands_at_its_tokens(setup: Setup):
         assert (advantage[row][~batch.action_mask[row]] == 0).all()
     found, _ = setup.gradient(PROCESS_GRPO, rows, [0] * 3)
     close(found, setup.naive(rows, GRPO.weight(batch.action_mask), advantage))
+
+
+def branched(setup: Setup) -> tuple[list[Episode], list[Episode]]:
+    """Two episodes of which the first has a branch, and the three conversations of both."""
+    first = setup.episode("Guess 4-6.", ["5", "6"], ["higher"], True)
+    second = setup.episode("Guess 4-6.", ["4"], [], False)
+    other = setup.episode("Guess 4-6.", ["5", "9"], ["lower"], True)
+    # The branch shares the first turn, which belongs to its prompt.
+    head, tail = other.segments[:3], other.segments[3:]
+    ids = tuple(i for segment in head for i in segment.token_ids)
+    branch = Branch(other.messages, (), (Segment("prompt", "", ids), *tail))
+    alone = replace(other, segments=branch.segments)
+    return [replace(first, branches=(branch,)), second], [first, second, alone]
+
+
+def test_an_episode_of_two_conversations_counts_once_in_its_group(setup: Setup):
+    episodes, conversations = branched(setup)
+    found, log = setup.gradient(GRPO, episodes, [0, 0])
+    batch = collate(conversations, [0] * 3, pad_id=0)
+    # One of two episodes passed: 1 and -1, not what three rewards would give.
+    advantage = torch.tensor([1.0, -1.0, 1.0])
+    close(found, setup.naive(conversations, GRPO.weight(batch.action_mask), advantage))
+    # The turn that both conversations have is learned from once.
+    assert log["train/tokens"] == batch.lengths.sum()
+    turns = [turn for row in conversations for turn in row.turns]
+    assert len(turns) == 4
+
+
+def test_the_record_of_credit_is_about_first_conversations(setup: Setup):
+    episodes, _ = branched(setup)
+    update = setup.trainer(GRPO).update(episodes, [0, 0], lr=1.0)
+    assert [row.episode for row in update.credit_rows] == [0, 1]
+    assert [len(row.weight) for row in update.credit_rows] == [
+        sum(episode.action_mask) for episode in episodes
+    ]

@@ -8,15 +8,9 @@ from typing import Any
 import numpy as np
 
 from envs.code.swe_lite import corpus
-from envs.code.swe_lite.grading import (
-    SuiteRun,
-    all_of,
-    grade,
-    refusal,
-    run_visible,
-    summary,
-)
+from envs.code.swe_lite.grading import SuiteRun, refusal, run_visible, summary
 from envs.code.swe_lite.solution import critical_texts, right_calls
+from envs.code.swe_lite.submission import agent_prompt, starting_texts, verdict_of
 from envs.code.swe_lite.table import Row
 from envs.code.swe_lite.tasks import REPOSITORY, rows_in, task_of, tasks_of
 from envs.code.swe_lite.workspace import Workspace
@@ -253,33 +247,27 @@ class SweLite(ToolEnv):
     def submit(self) -> str | Verdict:
         """Finish."""
         space = self.workspace
-        failing: dict[str, Sequence[str]] = {}
-        original: dict[str, str] = {}
-        for path, source in space.sources.items():
-            original[path] = source.text
-        for row in rows_in(self.task):
-            path = row.package.file
-            original[path] = row.broken
-            failing[path] = row.failing
-        if space.texts == original:
+        if space.texts == starting_texts(self.task, space):
             return "nothing changed yet"
         if space.texts != self._tested:
             return "run the tests first"
+        return verdict_of(self._sandboxes(), self.task, space, space.texts)
 
-        pool = self._sandboxes()
-        verdicts: list[Verdict] = []
-        for path, text in space.texts.items():
-            # A right module that the policy left alone needs no verdict.
-            if path not in failing and text == original[path]:
-                continue
-            verdict = grade(
-                pool,
-                space.sources[path],
-                text,
-                fail_to_pass=failing.get(path, ()),
-            )
-            verdicts.append(verdict)
-        return all_of(verdicts)
+    def agent_prompt(self) -> str:
+        """See `FileTasks.agent_prompt`."""
+        return agent_prompt(self.task, self.workspace)
+
+    def files(self) -> Mapping[str, str]:
+        """See `FileTasks.files`: the modules and their visible tests."""
+        return self.workspace.files
+
+    def editable(self) -> Sequence[str]:
+        """See `FileTasks.editable`: the modules."""
+        return list(self.workspace.sources)
+
+    def grade_files(self, texts: Mapping[str, str]) -> Verdict:
+        """See `FileTasks.grade_files`."""
+        return verdict_of(self._sandboxes(), self.task, self.workspace, texts)
 
     def oracle(self, task: Task) -> list[str]:
         """The right change, a test run of it, and the submission."""

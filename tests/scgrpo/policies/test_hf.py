@@ -477,3 +477,22 @@ def test_a_saved_model_plays_too(tmp_path: Path):
     own, _ = load_model(folder)
     with HFPolicy(model, tokenizer, cache_tokens=160, temperature=0.0) as policy:
         check(converse(policy, OPENINGS[1], 0), own, greedy=True)
+
+
+def test_a_history_of_ids_is_gone_on_with_as_it_is(make):
+    """What others rendered is fed id for id, and more may follow between two turns."""
+    model, own = models()
+    policy = make(model, slots=1)
+    before = converse(policy, OPENINGS[1], seed=3, turns=2)
+    ids = [i for segment in before for i in segment.token_ids]
+    with policy.resume(ids, (), limits=LIMITS, seed=4) as conversation:
+        turns = [conversation.generate(max_tokens=5)]
+        reply = Segment("env", "", tuple(policy.chat.reply("so", ended=False)))
+        conversation.extend(reply.token_ids)
+        turns.append(conversation.generate())
+    first, second = turns
+    assert first is not None
+    assert second is not None
+    assert len(first.token_ids) <= 5
+    prompt = Segment("prompt", "", tuple(ids))
+    assert check([prompt, first, reply, second], own) >= 2

@@ -10,9 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from envs.rollout import Limits
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.completions import Server, ServerError
@@ -285,3 +287,23 @@ def test_open_conversations_wait_through_a_hand_over(setting):
     for server in setting.servers:
         assert server.calls[0] == "/pause?mode=keep"
         assert server.calls[-1] == "/resume"
+
+
+def test_a_history_of_ids_is_gone_on_with_as_it_is(setting):
+    setting.serve()
+    policy = setting.policy()
+    limits = Limits(turn_tokens=8, episode_tokens=200)
+    message = [{"role": "user", "content": "Guess."}]
+    with policy.begin(message, (), limits=limits, seed=3) as conversation:
+        first = conversation.generate()
+        reply = conversation.append("no")
+        expected = conversation.generate()
+    history = [*conversation.prompt.token_ids, *first.token_ids]
+    with policy.resume(history, (), limits=limits, seed=0) as resumed:
+        # The draws of a turn are its seed's: this is that of the second one above.
+        resumed._rng = np.random.default_rng(3)
+        resumed._rng.integers(2**31)
+        resumed.extend(reply.token_ids)
+        assert resumed.generate() == expected
+    with policy.resume(history, (), limits=limits, seed=0) as resumed:
+        assert len(resumed.generate(max_tokens=2).token_ids) <= 2

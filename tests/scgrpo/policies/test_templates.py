@@ -321,3 +321,54 @@ def test_a_response_template_that_the_tokenizer_ships_is_used_first():
     text = '<invoke>{"name": "look_up", "arguments": {"key": "a"}}</invoke>'
     turn = chat.read(tokenizer.encode(text), [TOOL])
     assert parse_call(turn.text) == Call("look_up", {"key": "a"})
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_several_messages_between_two_turns_are_what_the_template_prints(name):
+    """Held against the template's own rendering of the whole chat, behind the turn."""
+    chat = Chat(template_tokenizer(name))
+    replies = [
+        {"role": "user", "content": "one of them"},
+        {"role": "user", "content": "the other"},
+    ]
+    ids = chat.replies(replies, ended=False)
+    text = str(chat.tokenizer.decode(ids))
+    assert text.index("one of them") < text.index("the other")
+    single = str(chat.tokenizer.decode(chat.reply("one of them", ended=False)))
+    opening = single.partition("one of them")[0]
+    assert text.startswith(opening)
+    assert text.endswith(single.rpartition("one of them")[2])
+
+
+def test_the_answers_of_several_calls_stand_where_the_template_puts_them():
+    chat = Chat(template_tokenizer("qwen3"))
+    answers = [
+        {"role": "tool", "content": "a.py"},
+        {"role": "tool", "content": "b.py"},
+    ]
+    ids = chat.replies(answers, ended=True, calls=["bash", "bash"])
+    assert chat.tokenizer.decode(ids) == (
+        "\n<|im_start|>user\n<tool_response>\na.py\n</tool_response>\n<tool_response>\nb.py\n"
+        "</tool_response><|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_a_template_that_wants_turns_in_order_gets_one_message_of_several_paragraphs():
+    tokenizer = template_tokenizer("gemma")
+    replies = [
+        {"role": "user", "content": "one of them"},
+        {"role": "user", "content": "the other"},
+    ]
+    text = Chat(tokenizer).tokenizer.decode(
+        Chat(tokenizer).replies(replies, ended=False)
+    )
+    assert "one of them\n\nthe other" in text
+
+
+def test_no_content_among_several_messages_closes_a_turn():
+    chat = Chat(template_tokenizer("qwen3"))
+    plain = [{"role": "user", "content": "x"}, {"role": "user", "content": "y"}]
+    attack = [{"role": "user", "content": ATTACK}, {"role": "user", "content": ATTACK}]
+    assert control_count(chat, chat.replies(attack, ended=False)) == control_count(
+        chat, chat.replies(plain, ended=False)
+    )
