@@ -445,13 +445,20 @@ def test_the_log_has_d_s_quantiles_and_the_share_above_the_noise_of_packing(
     assert log["credit/d_p99"] == pytest.approx(float(d.quantile(0.99)))
     # In float32 a reference moves this model by far more than rounding does.
     assert 0 <= log["credit/d_noise"] < 1e-4 < log["credit/d_p50"]
-    assert log["credit/d_above_noise"] > 0.9
+    # With one thread both passes may have the same bits: then there is no noise to be above.
+    if log["credit/d_noise"] > 0:
+        assert log["credit/d_above_noise"] > 0.9
+    else:
+        assert "credit/d_above_noise" not in log
 
     # GRPO reads no reference.
     _, plain = setup.gradient(GRPO, episodes, group)
     assert [key for key in plain if key.startswith("credit/d_")] == []
 
 
+@pytest.mark.skipif(
+    torch.get_num_threads() == 1, reason="one thread adds up in one order"
+)
 def test_noise_is_the_divergence_of_two_passes_over_one_row_that_are_packed_otherwise(
     setup: Setup, monkeypatch
 ):
