@@ -21,7 +21,9 @@ layer .venv-openenv openenv==0.10.0
 # Its dependency is an older release of openenv, under another name and in the same place.
 .venv-openenv/bin/pip install --quiet --disable-pip-version-check --no-deps openenv-dipg-safety==0.1.67
 layer .venv-verifiers verifiers==0.4.0 uv==0.13.9 statsmodels==0.15.0
+layer .venv-scienceworld scienceworld==1.2.3
 
 .venv-openenv/bin/python -m pytest --all tests/envs/interop tests/evals/export/test_openenv.py "$@"
 .venv-verifiers/bin/python -m pytest --all tests/envs/interop/test_verifiers.py \
     tests/evals/comparison "$@"
+.venv-scienceworld/bin/python -m pytest --all tests/envs/published/scienceworld "$@"
