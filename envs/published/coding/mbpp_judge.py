@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,9 +18,9 @@ from sandboxes.base import ExecResult, Sandbox, SandboxError, SandboxPool
 
 __all__ = ["example_fault", "expected_values", "problem_named", "program_fault"]
 
-DEADLINE_S = 60.0
+DEADLINE_S, START_S = 60.0, 8.0
 EXAMPLE_S = 4.0
-BATCH_CHARS, BATCH_CALLS = 30_000, 40
+BATCH_CHARS, BATCH_CALLS = 40_000, 40
 """Of expected values, and of calls, in one run: a sandbox keeps 64 KiB of what a run prints."""
 SHOWN_CHARS = 200
 
@@ -32,78 +35,86 @@ def _by_name() -> dict[str, Problem]:
     return {problem.name: problem for problem in problems()}
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Calls that one run makes.
+
+    | field | meaning |
+    |---|---|
+    | inputs | arguments of each call |
+    | values | what the canonical solution gives, as `envs.code.observe` writes it |
+    | seconds | how long the canonical solution took |
+    """
+
+    inputs: Sequence[Sequence[Any]]
+    values: Sequence[Any]
+    seconds: float
+
+    @property
+    def deadline_s(self) -> float:
+        """Four times what the canonical solution took, as EvalPlus has it, and a start."""
+        return min(DEADLINE_S, START_S + 4 * self.seconds)
+
+
 def program_fault(pool: SandboxPool, problem: Problem, program: str) -> str:
     """What is wrong with a program by all calls of the problem; empty if every value is right.
 
     Raises SandboxError if two sandboxes broke, or the canonical solution gives nothing in one.
     """
-    expected = expected_values(pool, problem.name)
     rules = ValueRules(problem.entry, problem.tolerance)
-    count = len(problem.inputs)
-    for start, stop in _batches(expected):
-        inputs = problem.inputs[start:stop]
-        answer = _values(pool, problem.entry, program, inputs)
+    number = 0
+    for batch in expected_values(pool, problem.name):
+        answer = _values(pool, problem.entry, program, batch.inputs, batch.deadline_s)
         if answer.timed_out:
             return "timed out"
-        if not isinstance(answer.value, list) or len(answer.value) != len(inputs):
+        values = answer.value
+        if not isinstance(values, list) or len(values) != len(batch.values):
             return "the run broke off, or gave too much"
-        rows = zip(inputs, expected[start:stop], answer.value, strict=True)
-        for number, (arguments, right, written) in enumerate(rows, start + 1):
+        rows = zip(batch.inputs, batch.values, values, strict=True)
+        for arguments, right, written in rows:
+            number += 1
             if not rules.is_right(arguments, value_of(right), value_of(written)):
-                return f"call {number} of {count} gives a wrong value"
+                return f"call {number} of {len(problem.inputs)} gives a wrong value"
     return ""
 
 
 @once_per_pool
-def expected_values(pool: SandboxPool, name: str) -> Sequence[Any]:
-    """What the canonical solution of a problem gives, as `envs.code.observe` writes it.
+def expected_values(pool: SandboxPool, name: str) -> Sequence[Batch]:
+    """What the canonical solution of a problem gives, in runs that a sandbox can print.
 
     Raises SandboxError if it gives nothing in the pool's sandboxes.
     """
     problem = problem_named(name)
-    values: list[Any] = []
+    batches: list[Batch] = []
     for start in range(0, len(problem.inputs), BATCH_CALLS):
-        inputs = problem.inputs[start : start + BATCH_CALLS]
-        values += _expected(pool, problem, inputs)
-    broken = [
-        value for value in values if isinstance(value, dict) and "raised" in value
-    ]
-    if broken:
-        raise SandboxError(f"the canonical solution of {name} gave {broken[0]!r:.100}")
-    return values
+        batches += _batches(pool, problem, problem.inputs[start : start + BATCH_CALLS])
+    for batch in batches:
+        for value in batch.values:
+            if isinstance(value, dict) and "raised" in value:
+                raise SandboxError(f"the canonical solution of {name} gave {value}")
+    return batches
 
 
-def _expected(
+def _batches(
     pool: SandboxPool,
     problem: Problem,
     inputs: Sequence[Sequence[Any]],
-) -> Iterator[Any]:
+) -> Iterator[Batch]:
     """The canonical solution's values, in as few runs as their size allows."""
-    answer = _values(pool, problem.entry, problem.solution, inputs)
-    if answer.value is not None:
-        yield from answer.value
+    started = time.monotonic()
+    answer = _values(pool, problem.entry, problem.solution, inputs, DEADLINE_S)
+    seconds = time.monotonic() - started
+    values = answer.value
+    if values is not None and len(json.dumps(values)) <= BATCH_CHARS:
+        yield Batch(inputs, values, seconds)
     elif len(inputs) > 1 and not answer.timed_out:
         middle = len(inputs) // 2
-        yield from _expected(pool, problem, inputs[:middle])
-        yield from _expected(pool, problem, inputs[middle:])
+        yield from _batches(pool, problem, inputs[:middle])
+        yield from _batches(pool, problem, inputs[middle:])
     else:
         raise SandboxError(
             f"the canonical solution of {problem.name} gave nothing in {DEADLINE_S:g} s"
         )
-
-
-def _batches(values: Sequence[Any]) -> Iterator[tuple[int, int]]:
-    """Where each run begins and ends, by the size of its values and their number."""
-    start = size = 0
-    for place, value in enumerate(values):
-        length = len(repr(value))
-        is_full = place - start == BATCH_CALLS or size + length > BATCH_CHARS
-        if place > start and is_full:
-            yield start, place
-            start, size = place, 0
-        size += length
-    if start < len(values):
-        yield start, len(values)
 
 
 def _values(
@@ -111,12 +122,13 @@ def _values(
     entry: str,
     program: str,
     inputs: Sequence[Sequence[Any]],
+    timeout_s: float,
 ) -> Answer:
     calls = [[entry, encode(list(arguments))] for arguments in inputs]
     question = {"module": "solution", "calls": calls}
     files = {"solution.py": program}
     return in_sandbox(
-        pool, lambda sandbox: request(sandbox, files, question, DEADLINE_S)
+        pool, lambda sandbox: request(sandbox, files, question, timeout_s)
     )
 
 

@@ -29,7 +29,7 @@ class MbppPlus(Coding):
     |---|---|
     | verifier | 40,940 calls of 378 functions; what the canonical solution gives is right, by |
     | | EvalPlus' rules for floats, sets and single problems |
-    | limits | 60 s for the calls that one run makes |
+    | limits | four times what the canonical solution takes, and 8 s |
     | oracle | the canonical solution |
     | size | 378 tasks of `id`, the authors' only split |
     | family | the words of the problem |

@@ -10,8 +10,8 @@ import pytest
 from envs.published.coding import mbpp_judge
 from envs.published.coding.mbpp_data import FILE, QUOTES, _problem, problems
 from envs.published.coding.mbpp_judge import (
+    Batch,
     _batches,
-    _expected,
     example_fault,
     expected_values,
     problem_named,
@@ -96,6 +96,7 @@ def test_a_value_is_right_by_the_rules_of_its_problem(entry, expected, value):
         ("f", 0.5, 0.6),
         ("f", 0.5, "0.5"),
         ("f", [0.5], [0.5, 0.5]),
+        ("f", (0.5, 1.0), [0.5, 1.0]),
         ("f", 1, 1.001),
         ("check_str", object(), None),
         ("check_str", object(), False),
@@ -166,26 +167,33 @@ def test_what_no_honest_process_sends_is_unreadable_or_equals_nothing(written):
     assert value_of(written) is UNREADABLE or value_of(written) == [UNREADABLE]
 
 
-def test_values_are_asked_for_in_runs_that_fit():
-    values = ["x" * 20_000, "x" * 9_000, "x" * 20_000, 1, 2]
-    assert list(_batches(values)) == [(0, 2), (2, 5)]
-    assert list(_batches(["x" * 90_000, 1])) == [(0, 1), (1, 2)]
-    assert list(_batches([1] * 100)) == [(0, 40), (40, 80), (80, 100)]
-    assert list(_batches([])) == []
-
-
 def test_values_that_exceed_one_run_are_judged(small_data, sandboxes):
     problem = problem_named("Mbpp/9002")
-    assert [len(value) for value in expected_values(sandboxes, problem.name)] == [
-        2,
-        40_000,
-        40_000,
-        0,
-        10,
+    batches = expected_values(sandboxes, problem.name)
+    assert [[len(value) for value in batch.values] for batch in batches] == [
+        [2, 30_000],
+        [30_000, 0, 10],
     ]
     assert program_fault(sandboxes, problem, problem.solution) == ""
     other = "def repeat(text, n):\n    return text * n if n != 10 else 'z'\n"
     assert program_fault(sandboxes, problem, other) == "call 5 of 5 gives a wrong value"
+
+
+def test_a_run_has_four_times_what_the_canonical_solution_took():
+    assert Batch([], [], 0.5).deadline_s == 10.0
+    assert Batch([], [], 50.0).deadline_s == 60.0
+
+
+def test_many_calls_are_made_in_several_runs(small_data, sandboxes, monkeypatch):
+    row = {**MBPP[1], "task_id": "Mbpp/9004", "plus_input": [[n] for n in range(99)]}
+    problem = _problem(row)
+    monkeypatch.setattr(mbpp_judge, "_by_name", lambda: {problem.name: problem})
+    batches = expected_values(sandboxes, problem.name)
+    assert [len(batch.inputs) for batch in batches] == [40, 40, 20]
+    wrong = "def halve(x):\n    return x / 2 if x != 98 else 0.0\n"
+    assert program_fault(sandboxes, problem, wrong) == (
+        "call 100 of 100 gives a wrong value"
+    )
 
 
 @pytest.mark.parametrize(
@@ -271,10 +279,9 @@ def test_published_inputs_have_the_types_of_their_contracts(need_files, sandboxe
         header, colon, body = after.partition(":\n")
         contract = row["contract"].strip("\n")
         program = f"{before}{definition}{header}{colon}{contract}\n{body}"
-        values = list(
-            _expected(sandboxes, replace(problem, solution=program), problem.inputs)
-        )
-        assert {"raised": "AssertionError"} not in values, problem.name
+        checked = replace(problem, solution=program)
+        for batch in _batches(sandboxes, checked, problem.inputs):
+            assert {"raised": "AssertionError"} not in batch.values, problem.name
 
 
 def test_the_published_file_is_read_whole(need_files):

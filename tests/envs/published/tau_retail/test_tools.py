@@ -87,6 +87,14 @@ def test_items_of_a_pending_order_are_replaced_once(tools):
     assert again == "Error: non-pending order cannot be modified"
 
 
+def test_amounts_are_compared_to_the_cent(tools):
+    tools.modify_pending_order_items("#W1", ["101"], ["102"], CARD)
+    # 9.3 - 8.1 is 1.200000000000001 in floats.
+    assert order(tools, "#W1")["payment_history"][1]["amount"] != 1.2
+    changed = tools.shop.changes()["orders #W1"]
+    assert changed["payment_history"][1]["amount"] == 1.2
+
+
 def test_items_of_a_delivered_order_are_exchanged(tools):
     tools.exchange_delivered_order_items("#W2", ["101", "101"], ["104", "102"], CARD)
     changed = order(tools, "#W2")
