@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -80,7 +81,11 @@ class AppWorld(TextEnv):
         """Waits for a free server and has it open the task."""
         self._programs = []
         self._server = _take_server()
-        self._server.post("/initialize", task_id=_their_id(task.id))
+        # Servers of one folder write below it by this name, also while they play the same task.
+        experiment = re.sub(r"\W+", "-", f"scgrpo {self._server.url}")
+        self._server.post(
+            "/initialize", task_id=_their_id(task.id), experiment_name=experiment
+        )
 
     def end(self) -> None:
         """Gives the server back; the next task that it opens ends this one."""

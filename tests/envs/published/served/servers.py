@@ -65,6 +65,7 @@ class SmallAppWorld:
     def __init__(self) -> None:
         self.task_id = ""
         self.opened: list[str] = []
+        self.experiments: set[str] = set()
         self.space: dict[str, Any] = {}
 
     def __call__(self, path: str, fields: dict[str, Any]) -> Any:
@@ -74,6 +75,7 @@ class SmallAppWorld:
         if path == "/initialize":
             self.task_id = fields["task_id"]
             self.opened.append(self.task_id)
+            self.experiments.add(fields["experiment_name"])
             self.space = {"answer": None, "done": False}
             return {"output": self._about(self.task_id)}
         if fields["task_id"] != self.task_id:

@@ -118,6 +118,10 @@ def test_episodes_that_run_at_once_have_servers_of_their_own(env, servers):
     with ThreadPoolExecutor(4) as threads:
         assert all(episode.verified for episode in threads.map(solve, tasks))
     assert sum(len(world.opened) for world in servers) == 12
+    # Each server writes below a name of its own.
+    first, second = (world.experiments for world in servers)
+    assert len(first) == len(second) == 1
+    assert first != second
 
 
 def test_processes_of_one_run_share_the_servers_out(data, monkeypatch):
