@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import shutil
 import threading
@@ -18,6 +19,7 @@ VERSION = "1.2.3"
 """Of the package `scienceworld`. Tasks and scores depend on it, so the digest of the code must."""
 SIMPLIFICATIONS = "easy"
 FULL_SCORE = 100
+CLOSE_S = 30.0
 
 
 def check_installed() -> None:
@@ -75,6 +77,13 @@ class Simulator:
     def close(self) -> None:
         """Ends the process."""
         self._env.close()
+        # What the package leaves to the collector.
+        process = self._env._gateway.java_process
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+        process.wait(CLOSE_S)
+        self._env._obj_tree_tempdir.cleanup()
 
 
 _LOCK = threading.Lock()
@@ -82,8 +91,10 @@ _LOCK = threading.Lock()
 
 @cache
 def _shared() -> Simulator:
-    """The simulator that tells of tasks; it plays none."""
-    return Simulator()
+    """The simulator that tells of tasks; it plays none, and ends with the process."""
+    simulator = Simulator()
+    atexit.register(simulator.close)
+    return simulator
 
 
 @cache
