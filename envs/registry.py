@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
@@ -15,13 +15,20 @@ from gymnasium.error import NameNotFound, RegistrationError, VersionNotFound
 
 from envs.base import TextEnv
 
+if TYPE_CHECKING:
+    # At run time it would bring the sandboxes along.
+    from envs.releases import PublishedFile
+
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "benchmark_files",
     "benchmark_names",
+    "benchmark_path",
     "make",
     "names",
     "register",
     "register_own",
+    "served_names",
 ]
 
 NAMESPACE = "scgrpo"
@@ -44,6 +51,7 @@ _OWN = {
 }
 # Apart: their data is others', and must be fetched before one of them can be played.
 _BENCHMARKS = {
+    "scgrpo/agentbench_os-v0": "envs.published.agentbench_os.env:AgentBenchOs",
     "scgrpo/aime24-v0": "envs.math.published.named:Aime24",
     "scgrpo/aime24_python-v0": "envs.math.published.named:Aime24Python",
     "scgrpo/aime25-v0": "envs.math.published.named:Aime25",
@@ -52,8 +60,25 @@ _BENCHMARKS = {
     "scgrpo/gsm8k_python-v0": "envs.math.published.named:Gsm8kPython",
     "scgrpo/hmmt25-v0": "envs.math.published.named:Hmmt25",
     "scgrpo/hmmt25_python-v0": "envs.math.published.named:Hmmt25Python",
+    "scgrpo/livecodebench-v0": "envs.published.coding.livecodebench:LiveCodeBench",
+    "scgrpo/livecodebench_feedback-v0": (
+        "envs.published.coding.livecodebench:LiveCodeBenchFeedback"
+    ),
+    "scgrpo/livecodebench_halves-v0": (
+        "envs.published.coding.livecodebench:LiveCodeBenchHalves"
+    ),
     "scgrpo/math500-v0": "envs.math.published.named:Math500",
     "scgrpo/math500_python-v0": "envs.math.published.named:Math500Python",
+    "scgrpo/mbpp_plus-v0": "envs.published.coding.mbpp_plus:MbppPlus",
+    "scgrpo/mbpp_plus_feedback-v0": "envs.published.coding.mbpp_plus:MbppPlusFeedback",
+    "scgrpo/scienceworld-v0": "envs.published.scienceworld.env:ScienceWorld",
+    "scgrpo/tau_retail_solo-v0": "envs.published.tau_retail.env:TauRetailSolo",
+    "scgrpo/textcraft-v0": "envs.published.textcraft.env:TextCraft",
+}
+# Played by a server of the user's, without which not even their tasks can be counted.
+_SERVED = {
+    "scgrpo/appworld-v0": "envs.published.served.appworld:AppWorld",
+    "scgrpo/webshop-v0": "envs.published.served.webshop:WebShop",
 }
 
 
@@ -65,6 +90,22 @@ def names() -> list[str]:
 def benchmark_names() -> list[str]:
     """Aliases of published benchmarks, sorted."""
     return sorted({parse_env_id(env_id)[1] for env_id in _BENCHMARKS})
+
+
+def served_names() -> list[str]:
+    """Aliases of published benchmarks that a server of the user's plays, sorted."""
+    return sorted({parse_env_id(env_id)[1] for env_id in _SERVED})
+
+
+def benchmark_path(name: str) -> str:
+    """Module and class of a published benchmark, as `module:class`."""
+    return _BENCHMARKS[f"{NAMESPACE}/{name}-v0"]
+
+
+def benchmark_files(name: str) -> Sequence[PublishedFile]:
+    """The files that a published benchmark reads; none if its data comes with a package."""
+    module, _, class_name = benchmark_path(name).partition(":")
+    return getattr(importlib.import_module(module), class_name).files()
 
 
 def make(name: str, **kwargs: Any) -> gymnasium.Env[str, str]:
@@ -101,7 +142,7 @@ def make(name: str, **kwargs: Any) -> gymnasium.Env[str, str]:
         register_own()
         env_id = _newest(name)
         if env_id is None:
-            known = [*names(), *benchmark_names()]
+            known = [*names(), *benchmark_names(), *served_names()]
             raise _not_found(name.removeprefix(f"{NAMESPACE}/"), known)
         return gymnasium.make(env_id, **kwargs)
     return gymnasium.make(_newest(name) or _from_entry_point(name), **kwargs)
@@ -132,7 +173,7 @@ def register_own() -> None:
 
     Importing `envs` does it. A second call registers again what has been removed since.
     """
-    for env_id, path in (_OWN | _BENCHMARKS).items():
+    for env_id, path in (_OWN | _BENCHMARKS | _SERVED).items():
         _register(env_id, path)
 
 
@@ -185,7 +226,8 @@ def _from_entry_point(name: str) -> str:
     values = {point.value: point for point in group if point.name == name}
     if not values:
         raise _not_found(
-            name, [*names(), *benchmark_names(), *(point.name for point in group)]
+            name,
+            [*names(), *benchmark_names(), *served_names(), *(p.name for p in group)],
         )
     if len(values) > 1:
         raise RegistrationError(

@@ -23,9 +23,11 @@ layer .venv-openenv openenv==0.10.0 textarena==0.7.4 reasoning-gym==0.1.25 skyrl
     openenv-dipg-safety==0.1.67 gem-llm==0.1.0
 layer .venv-agents mini-swe-agent==2.4.6 openai==3.57.0
 layer .venv-verifiers verifiers==0.4.0 uv==0.13.9 statsmodels==0.15.0
+layer .venv-scienceworld scienceworld==1.2.3
 
 .venv-openenv/bin/python -m pytest --all tests/envs/interop tests/evals/export/test_openenv.py \
     tests/scripts/test_public_environments.py "$@"
 .venv-verifiers/bin/python -m pytest --all tests/envs/interop/test_verifiers.py \
     tests/evals/comparison "$@"
 .venv-agents/bin/python -m pytest --all tests/scgrpo/agents "$@"
+.venv-scienceworld/bin/python -m pytest --all tests/envs/published/scienceworld "$@"

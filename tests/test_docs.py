@@ -52,6 +52,7 @@ ELSEWHERE = {
     r"(openenv validate|vf-validate|vf-eval|docker (build|run)) ": "make test-interop",
     r"make gpu-check": "tests/scripts/test_gpu_check.py",
     r"\. \.venv/bin/activate": "made by `make setup`",
+    r"(appworld|webshop|APPWORLD_SERVERS=.*|WEBSHOP_SERVER=.*) ": "tests/envs/published/served",
     r"docker compose up ": "tests/sandboxes/test_compose.py",
     r"\.venv/bin/python -m pytest ": "this suite",
     r"accelerate launch --multi_gpu ": "tests/scgrpo/distributed/test_ranks.py",

@@ -268,7 +268,7 @@ print(sorted(heavy), deep)
 
 def test_importing_the_environments_registers_their_names_and_imports_none_of_them():
     done = run_python(IMPORT_ENVS)
-    assert done.stdout == "20 True\n[] []\n", done.stderr
+    assert done.stdout == "31 True\n[] []\n", done.stderr
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -26,6 +26,7 @@ import torch
 from envs import registry
 from envs.base import TextEnv
 from envs.code.file_tasks import FileTasks
+from envs.math.published.env import BenchmarkMath
 from envs.rollout import Limits
 from envs.toolspec import render_call
 from envs.types import Episode, Message, Segment, Stop, Task, Verdict
@@ -410,8 +411,13 @@ def benchmark_texts() -> Texts:
     """What published benchmarks say around their questions, which are others' texts."""
     texts: Texts = {}
     task = Task("id/0/0", "id", 0, "f", "What is 9 + 9?", {"answer": "18"})
-    for name in registry.benchmark_names():
+    for name in [*registry.benchmark_names(), *registry.served_names()]:
         env = made(name)
+        if not isinstance(env, BenchmarkMath):
+            # Their tasks need files, packages or servers.
+            texts[f"{name} instructions"] = env.instructions
+            texts[f"{name} tools"] = as_json(list(env.tools()))
+            continue
         vars(env)["find"] = lambda *_: task
         info = opened(env, task)
         texts[f"{name} messages"] = as_json(info["messages"])

@@ -10,7 +10,7 @@ import importlib
 import sys
 from collections.abc import Iterable, Sequence
 
-from envs.releases import Release, RepositoryFile
+from envs.releases import PublishedFile, Release
 from sandboxes.commands import exit_codes
 
 __all__ = ["main"]
@@ -60,19 +60,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(int(not complete))
 
 
-def _benchmark_files(name: str) -> list[RepositoryFile]:
+def _benchmark_files(name: str) -> Sequence[PublishedFile]:
     """The files of a benchmark. Raises ValueError for a name that is none."""
-    from envs.math.published.table import BENCHMARKS
+    from envs import registry
 
-    if name not in BENCHMARKS:
+    names = registry.benchmark_names()
+    if name not in names:
         raise ValueError(
-            f"unknown benchmark {name!r}; expected one of {', '.join(BENCHMARKS)}"
+            f"unknown benchmark {name!r}; expected one of {', '.join(names)}"
         )
-    return [part.file for part in BENCHMARKS[name].parts.values()]
+    return registry.benchmark_files(name)
 
 
 def _fetch_all(
-    files: Iterable[Release | RepositoryFile],
+    files: Iterable[Release | PublishedFile],
     *,
     quiet: bool,
 ) -> bool:

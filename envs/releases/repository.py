@@ -1,32 +1,38 @@
-"""A file of a public repository that environments read: fetched once, checked by its hash."""
+"""Files of public repositories that environments read: fetched once, checked by their hashes."""
 
 from __future__ import annotations
 
 import hashlib
-import os
+import io
+import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from zipfile import BadZipFile, ZipFile
 
-from envs.releases.release import MissingDataError, cache_folder
+from envs.releases.published import FOLDER_VARIABLE, PublishedFile
+from envs.releases.release import cache_folder
 
-__all__ = ["FOLDER_VARIABLE", "RepositoryFile"]
+__all__ = ["FOLDER_VARIABLE", "RepositoryFile", "RepositoryFolder"]
 
 HOST = "https://raw.githubusercontent.com"
-FOLDER_VARIABLE = "SCGRPO_BENCHMARKS"
+ARCHIVE_HOST = "https://codeload.github.com"
 FETCH_S = 60.0
 
 
 @dataclass(frozen=True)
-class RepositoryFile:
+class RepositoryFile(PublishedFile):
     """A file of a GitHub repository at a commit.
 
     | field | meaning |
     |---|---|
     | repository, commit | `owner/name`, and the whole hash of the commit |
     | file | path in the repository |
-    | sha256 | of the file |
+    | sha256 | of the file, or of what `convert` makes of it |
     | name | `<folder>/<file>` here: in the cache and in `$SCGRPO_BENCHMARKS` |
+    | convert | what is kept of a downloaded file, such as its unpacked content; None: all of it. |
+    | | Raises ValueError for a file of another form |
     """
 
     repository: str
@@ -34,50 +40,33 @@ class RepositoryFile:
     file: str
     sha256: str
     name: str
+    convert: Callable[[bytes], bytes] | None = None
 
     @property
     def url(self) -> str:
         """Where it is published."""
         return f"{HOST}/{self.repository}/{self.commit}/{self.file}"
 
-    def path(self) -> Path:
-        """The file: in `$SCGRPO_BENCHMARKS`, else in the cache, else fetched into it.
+    @property
+    def origin(self) -> str:
+        """Which file of which commit it is."""
+        return f"{self.file} of {self.repository} at {self.commit[:12]}"
 
-        Raises MissingDataError if it is in none of them, or is not the published one.
-        """
-        path = self._path_at_hand()
-        if path is None:
-            path = cache_folder("benchmarks") / self.name
-            self._fetch(path)
-
-        if not self._is_published(path.read_bytes()):
-            raise MissingDataError(
-                f"{path} is not {self.file} of {self.repository} at {self.commit[:12]}: expected "
-                f"SHA-256 {self.sha256}; remove it, start again"
-            )
+    def _fetch(self) -> Path:
+        """Downloads the file into the cache, in one step."""
+        content = self._kept(self._download())
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise self._not_fetched("a file with another SHA-256")
+        path = cache_folder("benchmarks") / self.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            whole = Path(scratch, path.name)
+            whole.write_bytes(content)
+            # In one step: no reader sees half a file.
+            whole.replace(path)
         return path
 
-    def is_at_hand(self) -> bool:
-        """Whether `path` needs no network."""
-        return self._path_at_hand() is not None
-
-    def _path_at_hand(self) -> Path | None:
-        places = self._places()
-        return next((path for path in places if path.exists()), None)
-
-    def _places(self) -> list[Path]:
-        """Where it may lie on this machine, the preferred place first."""
-        folders = [cache_folder("benchmarks")]
-        by_hand = os.environ.get(FOLDER_VARIABLE)
-        if by_hand:
-            folders.insert(0, Path(by_hand).expanduser())
-        return [folder / self.name for folder in folders]
-
-    def _is_published(self, content: bytes) -> bool:
-        return hashlib.sha256(content).hexdigest() == self.sha256
-
-    def _fetch(self, path: Path) -> None:
-        """Downloads the file to `path`, in one step."""
+    def _download(self) -> bytes:
         # It is slow to import, and what is cached needs none of it.
         import httpx2
 
@@ -85,20 +74,57 @@ class RepositoryFile:
             response = httpx2.get(self.url, timeout=FETCH_S, follow_redirects=True)
             response.raise_for_status()
         except httpx2.HTTPError as error:
-            raise self._not_fetched(path, f"{type(error).__name__}: {error}") from error
-        if not self._is_published(response.content):
-            raise self._not_fetched(path, "a file with another SHA-256")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-            whole = Path(scratch, path.name)
-            whole.write_bytes(response.content)
-            # In one step: no reader sees half a file.
-            whole.replace(path)
+            raise self._not_fetched(f"{type(error).__name__}: {error}") from error
+        return response.content
 
-    def _not_fetched(self, path: Path, problem: str) -> MissingDataError:
-        tried = ", ".join(map(str, self._places()))
-        return MissingDataError(
-            f"{self.name} cannot be had: it is not at {tried}, and {self.url} gave {problem}. "
-            f"Download that where a network is (SHA-256 {self.sha256}) and put it at {path}, "
-            f"or at {self.name} in a folder that {FOLDER_VARIABLE} names"
-        )
+    def _kept(self, content: bytes) -> bytes:
+        if self.convert is None:
+            return content
+        try:
+            return self.convert(content)
+        except (ValueError, OSError) as error:
+            raise self._not_fetched(f"a file of another form ({error})") from error
+
+    @property
+    def _kept_as_it_is(self) -> bool:
+        return self.convert is None
+
+    def _instruction(self) -> str:
+        if self._kept_as_it_is:
+            return super()._instruction()
+        benchmark = self.name.partition("/")[0]
+        return f"Where a network is, run: scgrpo envs releases {benchmark}; take what it makes"
+
+
+@dataclass(frozen=True)
+class RepositoryFolder(RepositoryFile):
+    """The JSON files of a folder of a GitHub repository at a commit, as one file.
+
+    `file` is the folder. What is kept is one JSON object, from the files' names without `.json`, in
+    their order, to their contents, with each value on a line of its own.
+    """
+
+    @property
+    def url(self) -> str:
+        """Where the whole repository is published."""
+        return f"{ARCHIVE_HOST}/{self.repository}/zip/{self.commit}"
+
+    def _kept(self, content: bytes) -> bytes:
+        try:
+            with ZipFile(io.BytesIO(content)) as archive:
+                return self._joined(archive)
+        except (ValueError, BadZipFile) as error:
+            raise self._not_fetched(f"a file of another form ({error})") from error
+
+    def _joined(self, archive: ZipFile) -> bytes:
+        values: dict[str, object] = {}
+        for member in archive.namelist():
+            # The archive's own folder stands in front of all paths.
+            path = PurePosixPath(*PurePosixPath(member).parts[1:])
+            if path.parent == PurePosixPath(self.file) and path.suffix == ".json":
+                values[path.stem] = json.loads(archive.read(member))
+        return json.dumps(dict(sorted(values.items())), indent=0).encode()
+
+    @property
+    def _kept_as_it_is(self) -> bool:
+        return False

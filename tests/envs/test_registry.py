@@ -88,6 +88,7 @@ def test_names_are_our_aliases():
 
 def test_benchmarks_stand_apart_from_ours():
     assert registry.benchmark_names() == [
+        "agentbench_os",
         "aime24",
         "aime24_python",
         "aime25",
@@ -96,10 +97,19 @@ def test_benchmarks_stand_apart_from_ours():
         "gsm8k_python",
         "hmmt25",
         "hmmt25_python",
+        "livecodebench",
+        "livecodebench_feedback",
+        "livecodebench_halves",
         "math500",
         "math500_python",
+        "mbpp_plus",
+        "mbpp_plus_feedback",
+        "scienceworld",
+        "tau_retail_solo",
+        "textcraft",
     ]
-    for name in registry.benchmark_names():
+    assert registry.served_names() == ["appworld", "webshop"]
+    for name in [*registry.benchmark_names(), *registry.served_names()]:
         env = registry.make(name)
         assert env.unwrapped.name == name
         assert env.spec is not None
@@ -147,7 +157,7 @@ def test_gymnasium_alone_finds_ours_by_the_name_of_the_package():
         text=True,
         timeout=60,
     )
-    assert done.stdout.startswith("scgrpo/tool_store-v0 20\n"), done.stderr
+    assert done.stdout.startswith("scgrpo/tool_store-v0 31\n"), done.stderr
     assert "===== scgrpo =====" in done.stdout
 
 
@@ -174,7 +184,7 @@ def test_a_constructors_argument_that_does_not_exist_is_refused():
         ("swelite", "Did you mean 'swe_lite'?"),
         (
             "zzz",
-            r"Known: aime24, .*code_fn, gsm8k, .*math_chain, math_gym, .*tool_store, toy_guess\.",
+            r"Known: agentbench_os, aime24, .*code_fn, gsm8k, .*math_gym, .*toy_guess, webshop\.",
         ),
         ("acme/nothing", "acme/nothing"),
         ("no_such_module:acme/reverse", "module 'no_such_module' .* PYTHONPATH"),

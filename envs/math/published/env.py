@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cache
 from typing import ClassVar
@@ -11,6 +10,8 @@ from envs.code.testing import default_pool, file_contents, in_sandbox
 from envs.math.published.answers import boxed_answer
 from envs.math.published.judge import check_installed, verdict
 from envs.math.published.table import BENCHMARKS, problems
+from envs.published.questions import question_family
+from envs.releases import PublishedFile
 from envs.supply import TaskTable
 from envs.tool_env import ToolEnv, tool
 from envs.toolspec import Call, parse_call
@@ -22,7 +23,6 @@ __all__ = ["BenchmarkMath", "BenchmarkMathPython"]
 NO_ANSWER = r"no answer found: write it in LaTeX as \boxed{7}"
 RUN_S = 10.0
 SHOWN_CHARS = 2000
-FAMILY_DIGITS = 16
 
 
 class BenchmarkMath(ToolEnv):
@@ -45,6 +45,11 @@ class BenchmarkMath(ToolEnv):
     splits = ("id",)
     max_turns = 3
     instructions = r"Solve the problem. Put the final answer in \boxed{}."
+
+    @classmethod
+    def files(cls) -> Sequence[PublishedFile]:
+        """What it reads."""
+        return [part.file for part in BENCHMARKS[cls.benchmark].parts.values()]
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The problems of a split. Reading one raises MissingDataError if it cannot be judged."""
@@ -133,13 +138,11 @@ def _tasks(name: str, split: str) -> TaskTable:
         check_installed()
         place = int(task_id.rpartition("/")[2])
         problem = problems(name, split)[place]
-        words = " ".join(problem.question.casefold().split())
-        family = hashlib.sha256(words.encode()).hexdigest()
         return Task(
             id=task_id,
             split=split,
             level=0,
-            family=family[:FAMILY_DIGITS],
+            family=question_family(problem.question),
             prompt=problem.question,
             payload={"answer": problem.answer},
         )

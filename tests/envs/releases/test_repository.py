@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
+import json
 import threading
+import zipfile
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from envs.math.published.table import BENCHMARKS
-from envs.releases import MissingDataError, RepositoryFile, __main__, repository
+from envs.releases import (
+    MissingDataError,
+    RepositoryFile,
+    RepositoryFolder,
+    __main__,
+    repository,
+)
 from sandboxes.commands import CommandError, exit_codes
 
 CONTENT = b'{"question": "1 + 1?"}\n'
@@ -29,6 +40,7 @@ def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("SCGRPO_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv(repository.FOLDER_VARIABLE, raising=False)
     monkeypatch.setattr(repository, "HOST", "http://127.0.0.1:9")
+    monkeypatch.setattr(repository, "ARCHIVE_HOST", "http://127.0.0.1:9")
     return tmp_path / "cache" / "benchmarks"
 
 
@@ -40,7 +52,10 @@ def home(content, monkeypatch):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             paths.append(self.path)
-            found = self.path == f"/acme/sums/{'a' * 40}/data/test.jsonl"
+            found = self.path in (
+                f"/acme/sums/{'a' * 40}/data/test.jsonl",
+                f"/acme/sums/zip/{'a' * 40}",
+            )
             self.send_response(200 if found else 404)
             self.end_headers()
             self.wfile.write(content)
@@ -53,6 +68,7 @@ def home(content, monkeypatch):
         thread.start()
         address = f"http://127.0.0.1:{server.server_port}"
         monkeypatch.setattr(repository, "HOST", address)
+        monkeypatch.setattr(repository, "ARCHIVE_HOST", address)
         try:
             yield paths
         finally:
@@ -123,6 +139,67 @@ def test_a_missing_page_is_a_failure(cache, monkeypatch):
         RepositoryFile("acme/sums", "b" * 40, "x", FILE.sha256, "sums/x").path()
 
 
+def test_what_is_kept_may_be_made_of_what_is_published(cache, monkeypatch):
+    file = replace(FILE, convert=gzip.decompress)
+    with home(gzip.compress(CONTENT), monkeypatch):
+        assert file.path().read_bytes() == CONTENT
+    assert file.path() == cache / "sums" / "test.jsonl"
+
+
+def test_a_file_that_cannot_be_converted_is_refused(cache, monkeypatch):
+    file = replace(FILE, convert=gzip.decompress)
+    with (
+        home(CONTENT, monkeypatch),
+        pytest.raises(MissingDataError, match="gave a file of another form") as error,
+    ):
+        file.path()
+    assert "run: scgrpo envs releases sums; take what it makes" in str(error.value)
+    assert not file.is_at_hand()
+
+
+JOINED = json.dumps({"a": {"x": [1]}, "b": 2}, indent=0).encode()
+FOLDER = RepositoryFolder(
+    "acme/sums",
+    "a" * 40,
+    "data/rows",
+    hashlib.sha256(JOINED).hexdigest(),
+    "sums/rows.json",
+)
+
+
+def archive(names):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as members:
+        for name, text in names.items():
+            members.writestr(f"sums-aaa/{name}", text)
+    return buffer.getvalue()
+
+
+def test_the_files_of_a_folder_are_kept_as_one(cache, monkeypatch):
+    names = {
+        "data/rows/b.json": "2",
+        "data/rows/a.json": '{"x": [1]}',
+        "data/rows/notes.md": "no",
+        "data/rows/deeper/c.json": "3",
+        "other/rows/d.json": "4",
+    }
+    with home(archive(names), monkeypatch):
+        assert FOLDER.path().read_bytes() == JOINED
+    assert FOLDER.is_at_hand()
+
+
+@pytest.mark.parametrize(
+    "content", [b"no archive", archive({"data/rows/a.json": "{"}), archive({})]
+)
+def test_another_archive_is_refused(content, cache, monkeypatch):
+    with (
+        home(content, monkeypatch),
+        pytest.raises(MissingDataError, match="gave a file"),
+    ):
+        FOLDER.path()
+    assert not FOLDER.is_at_hand()
+
+
 def test_the_command_fetches_a_named_benchmark(cache, monkeypatch, capsys):
     monkeypatch.setattr(__main__, "READERS", ())
     with pytest.raises(SystemExit) as ended:
@@ -137,7 +214,8 @@ def test_the_command_refuses_a_name_that_is_none(capsys):
         __main__.main(["gsm9k"])
     assert ended.value.code == 2
     assert (
-        "unknown benchmark 'gsm9k'; expected one of gsm8k," in capsys.readouterr().err
+        "unknown benchmark 'gsm9k'; expected one of agentbench_os,"
+        in capsys.readouterr().err
     )
 
 

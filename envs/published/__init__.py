@@ -1,0 +1,1 @@
+"""Published benchmarks beside mathematics: their data, their verifiers, their names."""

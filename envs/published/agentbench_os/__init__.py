@@ -1,0 +1,1 @@
+"""AgentBench's operating-system tasks, in our sandbox (arXiv:2308.03688)."""

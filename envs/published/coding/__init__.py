@@ -1,0 +1,1 @@
+"""Published benchmarks that ask for a program: MBPP+ and LiveCodeBench."""

@@ -1,0 +1,1 @@
+"""ScienceWorld, by its own package (arXiv:2203.07540)."""

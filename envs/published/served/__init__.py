@@ -1,0 +1,1 @@
+"""Published benchmarks that a server of the user's plays: AppWorld and WebShop."""
