@@ -311,6 +311,12 @@ class TrainConfig:
                 "engine.sleep=true and engine.place=colocated need ahead=0, got "
                 f"{self.ahead}: engines that sample while a step learns cannot sleep then"
             )
+        if self.ahead and self.lora.rank and self.engine.kind != "hf":
+            raise ValueError(
+                f"ahead={self.ahead} with lora.rank={self.lora.rank} works with engine.kind=hf, "
+                f"got {self.engine.kind}: an engine unloads the last adapter while turns are "
+                "written with it; use ahead=0"
+            )
         if self.ahead and self.profile:
             raise ValueError(
                 "profile=true needs ahead=0: stages at the same time have no times of their own"

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig as PeftOptions
+from peft import get_peft_model
 
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
@@ -73,7 +75,8 @@ class Setting:
     def move(self, by: float = 1.01) -> None:
         with torch.no_grad():
             for weight in self.model.parameters():
-                weight.mul_(by)
+                if weight.requires_grad:
+                    weight.mul_(by)
 
 
 @pytest.fixture
@@ -280,8 +283,41 @@ def test_open_conversations_wait_through_a_hand_over(setting):
     policy = setting.policy(pauses=True)
     for server in setting.servers:
         server.calls.clear()
+    written: list[Sampled] = []
+
+    def write() -> None:
+        while policy.version == 0:
+            written.append(turn(policy))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not written:
+        time.sleep(0.01)
     setting.move()
     policy.sync_weights()
+    writer.join(30)
+    assert not writer.is_alive()
+    assert all(len(ids) == len(logprobs) for ids, logprobs, _ in written)
     for server in setting.servers:
-        assert server.calls[0] == "/pause?mode=keep"
-        assert server.calls[-1] == "/resume"
+        states = ("/pause?mode=keep", "/resume", "/v1/completions")
+        calls = [call for call in server.calls if call in states]
+        # Nothing is scored by a server that is paused: it would not answer.
+        assert calls == list(states)
+
+
+def test_an_adapter_of_an_earlier_step_is_noticed(setting):
+    options = PeftOptions(r=4, target_modules="all-linear", init_lora_weights=False)
+    setting.model = get_peft_model(setting.model, options)
+    setting.serve(SmallVLLM(setting._folder))
+    policy = setting.policy()
+    (server,) = setting.servers
+    # By so little that log-probabilities do not show it.
+    setting.move(1.0 + 1e-2)
+    policy.sync_weights()
+    assert server.adapter == "scgrpo-version-000001"
+    assert turn(policy).ids
+    server.fault = "stale"
+    setting.move(1.0 + 1e-2)
+    matrices = 2 * 7
+    with pytest.raises(StaleWeightsError, match=f"lacks {matrices} of {matrices} matr"):
+        policy.sync_weights()
