@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import logging
 import math
 import threading
 from collections import defaultdict
@@ -11,23 +9,24 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
-import gymnasium
 import numpy as np
 
-from envs import registry
-from envs.base import TextEnv
 from envs.mixtures.env import Mixture
 from envs.rollout import Limits, Policy, play
 from envs.types import Episode, Task
-from sandboxes import SandboxConfig, SandboxPool, open_pool
+from sandboxes import SandboxConfig
 from sandboxes.commands import CommandError
 from scgrpo.distributed.ranks import Ranks
+from scgrpo.instances import EnvInstances
 from scgrpo.policies.scripted import RandomPolicy
 from scgrpo.runs.log import progress
 from scgrpo.training.causes import count_causes, describe_causes
 from scgrpo.training.interrupts import Interrupts
+
+if TYPE_CHECKING:
+    from scgrpo.cluster.workers import RolloutWorkers
 
 __all__ = [
     "RolloutError",
@@ -39,8 +38,6 @@ __all__ = [
 
 POLL_S = 0.5
 
-logger = logging.getLogger(__name__)
-
 
 class RolloutError(CommandError):
     """Episodes cannot be played any more; the message says why and what to do."""
@@ -49,7 +46,9 @@ class RolloutError(CommandError):
 class Rollouts:
     """Plays tasks of one environment in threads, each with an environment of its own.
 
-    Opens sandboxes only for an environment whose constructor takes `sandboxes`. A context manager.
+    Opens sandboxes only for an environment whose constructor takes `sandboxes`. With `workers` that
+    many actors of a Ray cluster have the environments and the sandboxes, and threads here speak for
+    the policy. A context manager.
 
     | attribute | meaning |
     |---|---|
@@ -63,29 +62,26 @@ class Rollouts:
         *,
         sandbox: SandboxConfig | None = None,
         threads: int = 32,
+        workers: int = 0,
     ) -> None:
-        self._name = env
         self._limits = limits
         self._threads = threads
-        self._envs: list[gymnasium.Env[str, str]] = []
-        self._idle: list[gymnasium.Env[str, str]] = []
         self._lock = threading.Lock()
         self._past_turns = _PastTurns()
-        self._pool: SandboxPool | None = None
+        self._instances = EnvInstances(env)
+        self.env = self._instances.first
+        self._workers: RolloutWorkers | None = None
 
-        first = registry.make(env)
-        inner = first.unwrapped
-        if not isinstance(inner, TextEnv):
-            raise ValueError(
-                f"{env} is a {type(inner).__name__}, expected an envs.base.TextEnv"
+        sandbox = sandbox or SandboxConfig()
+        if workers:
+            # Ray is an extra.
+            from scgrpo.cluster.workers import RolloutWorkers
+
+            self._workers = RolloutWorkers(
+                env, workers, self._instances, sandbox=sandbox, threads=threads
             )
-        self.env = inner
-        self._envs.append(first)
-
-        # Opening a pool starts containers: not for an environment without code.
-        if "sandboxes" in inspect.signature(type(inner)).parameters:
-            self._pool = open_pool(sandbox or SandboxConfig())
-            logger.info("sandbox: %s", self._pool.description)
+        else:
+            self._instances.open_sandboxes(sandbox)
 
     def __call__(
         self,
@@ -128,6 +124,8 @@ class Rollouts:
             workers.shutdown(wait=False, cancel_futures=True)
             if policy is not None:
                 policy.close()
+            if self._workers is not None:
+                self._workers.stop()
             raise
         finally:
             workers.shutdown(wait=True)
@@ -147,10 +145,9 @@ class Rollouts:
 
     def close(self) -> None:
         """Ends the environments and the sandboxes. Safe to call twice."""
-        for env in self._envs:
-            env.close()
-        if self._pool is not None:
-            self._pool.close()
+        if self._workers is not None:
+            self._workers.close()
+        self._instances.close()
 
     def __enter__(self) -> Self:
         return self
@@ -159,26 +156,14 @@ class Rollouts:
         self.close()
 
     def _one(self, policy: Policy | None, task: Task, seed: int) -> Episode:
-        # A thread takes an idle environment: making one may cost a sandbox.
+        limits = self._limits_of(task)
+        if self._workers is not None:
+            episode = self._workers.play(policy, task, limits=limits, seed=seed)
+        else:
+            with self._instances.lent() as env:
+                policy = policy or RandomPolicy(env)
+                episode = play(env, policy, task, limits=limits, seed=seed)
         with self._lock:
-            env = self._idle.pop() if self._idle else None
-        if env is None:
-            arguments: dict[str, Any] = {}
-            if self._pool is not None:
-                arguments["sandboxes"] = self._pool
-            env = registry.make(self._name, **arguments)
-            with self._lock:
-                self._envs.append(env)
-
-        episode = play(
-            env,
-            policy or RandomPolicy(env),
-            task,
-            limits=self._limits_of(task),
-            seed=seed,
-        )
-        with self._lock:
-            self._idle.append(env)
             self._past_turns.add(episode)
         return episode
 
