@@ -19,7 +19,7 @@ import pytest
 from envs.rollout import Limits
 from envs.store import read_episodes
 from envs.types import Episode, Message
-from sandboxes import SandboxConfig
+from sandboxes import SandboxConfig, SandboxError, open_pool
 from sandboxes.commands import CommandError
 from scgrpo.cluster import workers as workers_module
 from scgrpo.models.tiny import make_tiny
@@ -149,6 +149,27 @@ def test_an_episode_that_kills_its_workers_has_no_verdict(cluster: Any):
     assert [episode.errored for episode in episodes] == [True, False]
     assert episodes[0].error.startswith("WorkerLostError: 4 times: ")
     assert episodes[0].env == "scgrpo/toy_guess-v0"
+
+
+def test_code_runs_in_sandboxes_of_the_workers(cluster: Any):
+    config = SandboxConfig("local", size=2)
+    try:
+        open_pool(config).close()
+    except SandboxError as error:
+        pytest.skip(f"no sandbox on this machine: {error}")
+    with Rollouts("code_fn", LIMITS, sandbox=config, threads=2, workers=2) as play:
+        tasks = play.env.tasks("train", 0)[:2]
+        solutions = {task.prompt: play.env.oracle(task) for task in tasks}
+
+        def solve(chat: list[Message]) -> str:
+            turns = next(solutions[m["content"]] for m in chat if m["role"] == "user")
+            return turns[sum(m["role"] == "assistant" for m in chat)]
+
+        for process in actors(cluster):
+            assert any("bwrap" in child.name() for child in process.children())
+        episodes = play(ScriptedPolicy(solve), tasks, group=1, seed=1)
+    assert [episode.verified for episode in episodes] == [True, True]
+    assert_nothing_is_left(cluster)
 
 
 def test_a_cluster_without_room_is_refused(cluster: Any, monkeypatch):
