@@ -36,8 +36,8 @@ test-all: $(READY)
 	scripts/with_engine $(RUN) -m pytest -n $(WORKERS) --dist loadgroup --all $(ARGS)
 	scripts/with_engine scripts/test_interop.sh
 
-# OpenEnv's and verifiers' own clients and runners, and agents of others, each in an environment of
-# its own over .venv.
+# OpenEnv's and verifiers' own clients and runners, Ray, and agents of others, each in an environment
+# of its own over .venv.
 test-interop: $(READY)
 	scripts/with_engine scripts/test_interop.sh $(ARGS)
 

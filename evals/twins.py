@@ -48,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     Finished episodes are kept in all cases, Ctrl-C (130) included.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = parse_evaluation(evaluation_parser(PROG, DESCRIPTION, EXAMPLES), words)
+    # Twins are environments of this process, which no worker knows.
+    parser = evaluation_parser(PROG, DESCRIPTION, EXAMPLES, workers=False)
+    arguments = parse_evaluation(parser, words)
     with exit_codes(PROG, interrupted=INTERRUPTED):
         run(arguments, words)
 

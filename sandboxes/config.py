@@ -39,8 +39,8 @@ class SandboxConfig:
     | | my_package.my_module:open_pool is a backend of your own, a function (size, config) |
     | | that returns a SandboxPool |
     | allow_unsafe | must be true for backend=unsafe, which isolates nothing |
-    | size | sandboxes at most, of all processes of a training together; 0: each process has twice |
-    | | the number of cores, at most 8 |
+    | size | sandboxes at most, of all processes or rollout workers together; 0: each of them has |
+    | | twice the number of its machine's cores, at most 8 |
     | hosts | Docker engines to spread the sandboxes over, as unix:///path or tcp://address:port; |
     | | none: the one of the environment |
     """

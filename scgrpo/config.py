@@ -228,6 +228,8 @@ class TrainConfig:
     | sandbox | where untrusted code runs |
     | rollout_threads | episodes that a process plays at once; 0: all of its part of a step, up to |
     | | 1,024 |
+    | rollout_workers | actors of the Ray cluster at $RAY_ADDRESS that have the environments, and |
+    | | sandboxes of their nodes, for all processes together; 0: each process has its own |
     | device | `auto` takes a GPU if there is one |
     | dtype | of the forward pass; `auto` is bfloat16 if the processor has it |
     | runs | folder that holds the runs |
@@ -271,6 +273,7 @@ class TrainConfig:
     lora: LoraConfig = field(default_factory=LoraConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     rollout_threads: int = 0
+    rollout_workers: int = 0
     device: str = "auto"
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     runs: Path = Path("runs")
@@ -299,7 +302,12 @@ class TrainConfig:
             raise ValueError(
                 f"group_size must be at least 2, to compare episodes, got {self.group_size}"
             )
-        _check_at_least(0, rollout_threads=self.rollout_threads, ahead=self.ahead)
+        _check_at_least(
+            0,
+            ahead=self.ahead,
+            rollout_threads=self.rollout_threads,
+            rollout_workers=self.rollout_workers,
+        )
         _check_positive(
             lr=self.lr,
             max_grad_norm=self.max_grad_norm,
@@ -319,6 +327,12 @@ class TrainConfig:
             raise ValueError(
                 "engine.sleep=true and engine.place=colocated need ahead=0, got "
                 f"{self.ahead}: engines that sample while a step learns cannot sleep then"
+            )
+        if self.ahead and self.lora.rank and self.engine.kind != "hf":
+            raise ValueError(
+                f"ahead={self.ahead} with lora.rank={self.lora.rank} works with engine.kind=hf, "
+                f"got {self.engine.kind}: an engine unloads the last adapter while turns are "
+                "written with it; use ahead=0"
             )
         if self.ahead and self.profile:
             raise ValueError(

@@ -45,19 +45,26 @@ __all__ = ["train"]
 logger = logging.getLogger(__name__)
 
 NO_RUN = "stopped before training began, so there is no run"
-MAY_DIFFER = {"resume", "name", "runs", "max_steps", "engine.servers"}
+MAY_DIFFER = {
+    "resume",
+    "name",
+    "runs",
+    "max_steps",
+    "engine.servers",
+    "rollout_workers",
+}
 """Settings of a resumed run that need not be those it was started with."""
 
 
 def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
     """Runs a whole training and returns its run folder.
 
-    A resumed run continues with its own settings, and with more `max_steps` or other
-    `engine.servers` if given. `given` names the dotted settings that the user set; without it,
-    those that are not the defaults. Raises ValueError if one of them differs from the run's. Under
-    `accelerate launch` the processes share the work; rank 0 alone opens the run, warms up and
-    writes. It holds the run meanwhile: a second process is refused with ValueError. A start that
-    fails leaves no run.
+    A resumed run continues with its own settings, and with more `max_steps`, other `engine.servers`
+    or other `rollout_workers` if given. `given` names the dotted settings that the user set;
+    without it, those that are not the defaults. Raises ValueError if one of them differs from the
+    run's. Under `accelerate launch` the processes share the work; rank 0 alone opens the run, warms
+    up and writes. It holds the run meanwhile: a second process is refused with ValueError. A start
+    that fails leaves no run.
     """
     if config.plan:
         raise ValueError("plan=true starts no run")
@@ -108,9 +115,11 @@ def resumed_run(
         problems = "; ".join(conflicts)
         raise ValueError(f"{run} continues with its own settings; {problems}")
 
-    if {"max_steps", "engine.servers"} & set(given):
+    if {"max_steps", "engine.servers", "rollout_workers"} & set(given):
         if "max_steps" in given:
             saved = replace(saved, max_steps=config.max_steps)
+        if "rollout_workers" in given:
+            saved = replace(saved, rollout_workers=config.rollout_workers)
         if "engine.servers" in given:
             engine = replace(saved.engine, servers=config.engine.servers)
             saved = replace(saved, engine=engine)
@@ -190,6 +199,7 @@ def _open_rollouts(config: TrainConfig, ranks: Ranks) -> Iterator[Rollouts]:
         sandbox=sandbox,
         threads=config.threads(ranks.count),
         agent=config.agent,
+        workers=len(ranks.shard_range(config.rollout_workers)),
     ) as rollouts:
         check_trainable(rollouts.env, config.levels, config.env)
         yield rollouts

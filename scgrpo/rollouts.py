@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import logging
 import math
 import threading
 from collections import defaultdict
@@ -11,20 +9,18 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-import gymnasium
 import numpy as np
 
-from envs import registry
-from envs.base import TextEnv
 from envs.mixtures.env import Mixture
 from envs.rollout import Limits, Policy, play
 from envs.types import Episode, Task
-from sandboxes import SandboxConfig, SandboxPool, open_pool
+from sandboxes import SandboxConfig
 from sandboxes.commands import CommandError
 from scgrpo.agents.config import AgentConfig, check_agent
 from scgrpo.distributed.ranks import Ranks
+from scgrpo.instances import EnvInstances
 from scgrpo.policies.scripted import RandomPolicy
 from scgrpo.runs.log import progress
 from scgrpo.training.causes import count_causes, describe_causes
@@ -32,6 +28,7 @@ from scgrpo.training.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from scgrpo.agents.player import AgentPlayer
+    from scgrpo.cluster.workers import RolloutWorkers
 
 __all__ = [
     "RolloutError",
@@ -46,8 +43,6 @@ POLL_S = 0.5
 _Play = Callable[..., Episode]
 """`envs.rollout.play`, or what takes its arguments."""
 
-logger = logging.getLogger(__name__)
-
 
 class RolloutError(CommandError):
     """Episodes cannot be played any more; the message says why and what to do."""
@@ -57,7 +52,9 @@ class Rollouts:
     """Plays tasks of one environment in threads, each with an environment of its own.
 
     Opens sandboxes only for an environment whose constructor takes `sandboxes`. With the command of
-    an `agent`, that plays instead of `envs.rollout.play`. A context manager.
+    an `agent`, that plays instead of `envs.rollout.play`. With `workers` that many actors of a Ray
+    cluster have the environments and the sandboxes, and threads here speak for the policy. A
+    context manager. Raises ValueError for both at once: an agent plays on this machine.
 
     | attribute | meaning |
     |---|---|
@@ -72,35 +69,37 @@ class Rollouts:
         sandbox: SandboxConfig | None = None,
         threads: int = 32,
         agent: AgentConfig | None = None,
+        workers: int = 0,
     ) -> None:
-        self._name = env
+        if workers and agent is not None and agent.command:
+            raise ValueError(
+                f"got {workers} rollout workers and agent.command={agent.command!r}: an agent plays "
+                "on this machine; set one only"
+            )
         self._limits = limits
         self._threads = threads
         self._play: _Play = play
         self._agents: AgentPlayer | None = None
-        self._envs: list[gymnasium.Env[str, str]] = []
-        self._idle: list[gymnasium.Env[str, str]] = []
         self._lock = threading.Lock()
         self._past_turns = _PastTurns()
-        self._pool: SandboxPool | None = None
-
-        first = registry.make(env)
-        inner = first.unwrapped
-        if not isinstance(inner, TextEnv):
-            raise ValueError(
-                f"{env} is a {type(inner).__name__}, expected an envs.base.TextEnv"
-            )
-        self.env = inner
-        self._envs.append(first)
+        self._instances = EnvInstances(env)
+        self.env = self._instances.first
+        self._workers: RolloutWorkers | None = None
 
         if agent is not None:
-            check_agent(agent, inner, env)
-        # Opening a pool starts containers: not for an environment without code.
-        if "sandboxes" in inspect.signature(type(inner)).parameters:
-            self._pool = open_pool(sandbox or SandboxConfig())
-            logger.info("sandbox: %s", self._pool.description)
+            check_agent(agent, self.env, env)
+        sandbox = sandbox or SandboxConfig()
+        if workers:
+            # Ray is an extra.
+            from scgrpo.cluster.workers import RolloutWorkers
+
+            self._workers = RolloutWorkers(
+                env, workers, self._instances, sandbox=sandbox, threads=threads
+            )
+        else:
+            self._instances.open_sandboxes(sandbox)
         if agent is not None and agent.command:
-            self._open_agents(agent, sandbox or SandboxConfig())
+            self._open_agents(agent, sandbox)
 
     def __call__(
         self,
@@ -143,6 +142,8 @@ class Rollouts:
             workers.shutdown(wait=False, cancel_futures=True)
             if policy is not None:
                 policy.close()
+            if self._workers is not None:
+                self._workers.stop()
             raise
         finally:
             workers.shutdown(wait=True)
@@ -176,10 +177,9 @@ class Rollouts:
         """Ends the environments and the sandboxes. Safe to call twice."""
         if self._agents is not None:
             self._agents.close()
-        for env in self._envs:
-            env.close()
-        if self._pool is not None:
-            self._pool.close()
+        if self._workers is not None:
+            self._workers.close()
+        self._instances.close()
 
     def __enter__(self) -> Self:
         return self
@@ -188,31 +188,19 @@ class Rollouts:
         self.close()
 
     def _one(self, policy: Policy | None, task: Task, seed: int) -> Episode:
-        # A thread takes an idle environment: making one may cost a sandbox.
+        limits = self._limits_of(task)
+        if self._workers is not None:
+            episode = self._workers.play(policy, task, limits=limits, seed=seed)
+        else:
+            if policy is None and self._agents is not None:
+                raise ValueError(
+                    "an agent plays by a policy's turns, got none: random turns are of the "
+                    "environment's own tools"
+                )
+            with self._instances.lent() as env:
+                policy = policy or RandomPolicy(env)
+                episode = self._play(env, policy, task, limits=limits, seed=seed)
         with self._lock:
-            env = self._idle.pop() if self._idle else None
-        if env is None:
-            arguments: dict[str, Any] = {}
-            if self._pool is not None:
-                arguments["sandboxes"] = self._pool
-            env = registry.make(self._name, **arguments)
-            with self._lock:
-                self._envs.append(env)
-
-        if policy is None and self._agents is not None:
-            raise ValueError(
-                "an agent plays by a policy's turns, got none: random turns are of the "
-                "environment's own tools"
-            )
-        episode = self._play(
-            env,
-            policy or RandomPolicy(env),
-            task,
-            limits=self._limits_of(task),
-            seed=seed,
-        )
-        with self._lock:
-            self._idle.append(env)
             self._past_turns.add(episode)
         return episode
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env sh
-# Runs the tests against packages whose versions exclude each other's or ours: each of these has a
-# small virtual environment of its own on top of .venv, which holds all the rest.
+# Runs the tests against packages whose versions exclude each other's or ours, and against Ray: each
+# of these has a small virtual environment of its own on top of .venv, which holds all the rest.
 set -eu
 cd "$(dirname "$0")/.."
 # For the processes that tests start: a layer does not see that .venv has the project installed.
@@ -24,6 +24,7 @@ layer .venv-openenv openenv==0.10.0 textarena==0.7.4 reasoning-gym==0.1.25 skyrl
 layer .venv-agents mini-swe-agent==2.4.6 openai==3.57.0
 layer .venv-verifiers verifiers==0.4.0 uv==0.13.9 statsmodels==0.15.0
 layer .venv-scienceworld scienceworld==1.2.3
+layer .venv-ray ray==2.60.0
 
 .venv-openenv/bin/python -m pytest --all tests/envs/interop tests/evals/export/test_openenv.py \
     tests/scripts/test_public_environments.py "$@"
@@ -31,3 +32,5 @@ layer .venv-scienceworld scienceworld==1.2.3
     tests/evals/comparison "$@"
 .venv-agents/bin/python -m pytest --all tests/scgrpo/agents "$@"
 .venv-scienceworld/bin/python -m pytest --all tests/envs/published/scienceworld "$@"
+.venv-ray/bin/python -m pytest --all tests/scgrpo/cluster \
+    tests/evals/evaluation/test_workers.py "$@"

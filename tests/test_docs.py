@@ -58,6 +58,7 @@ ELSEWHERE = {
     r"accelerate launch --multi_gpu ": "tests/scgrpo/distributed/test_ranks.py",
     r"srun ": "needs Slurm; tests/scgrpo/distributed/test_ranks.py runs what it starts",
     r"scgrpo launch ": "tests/scgrpo/cluster/test_gang.py",
+    r"RAY_ADDRESS=": "tests/scgrpo/cluster/test_workers.py, tests/evals/evaluation/test_workers.py",
     r"VLLM_SERVER_DEV_MODE=1 |.*engine\.kind=vllm": "make test-vllm",
     r"scgrpo envs attack vulnerable:": "tests/envs/attack/test_vulnerable.py",
     r"scgrpo credit": "tests/evals/test_credit.py: an untrained model has no success to learn from",

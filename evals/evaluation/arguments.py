@@ -47,11 +47,13 @@ def evaluation_parser(
     quick: tuple[int, int] = QUICK,
     servers: bool = True,
     agents: bool = False,
+    workers: bool = True,
 ) -> argparse.ArgumentParser:
     """The options of a command that plays episodes. Parse with `parse_evaluation`.
 
     `full` and `quick` are tasks of each suite and episodes of each task. Without `servers` the
-    models are folders alone; with `agents` an agent of one's own may play.
+    models are folders alone; with `agents` an agent of one's own may play; without `workers`
+    environments are in this process alone.
     """
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -74,6 +76,10 @@ def evaluation_parser(
     else:
         parser.set_defaults(**NO_AGENT)
     _add_limits(parser)
+    if workers:
+        _add_workers(parser)
+    else:
+        parser.set_defaults(workers=0)
     parser.set_defaults(sizes={"full": full, "quick": quick})
     return parser
 
@@ -319,6 +325,17 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         help="stop after N tokens that models wrote in this command",
     )
     add("--max-minutes", type=_amount, metavar="M", help="stop after M minutes")
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument_group("a Ray cluster").add_argument(
+        "--workers",
+        type=whole_number,
+        default=0,
+        metavar="N",
+        help="actors of the cluster at $RAY_ADDRESS that have the environments, and "
+        "sandboxes of their nodes; default 0: this process has them",
+    )
 
 
 def _amount(text: str) -> float:

@@ -34,6 +34,7 @@ from evals.evaluation.suites import (
 from evals.statistics import detectable
 from scgrpo.agents.config import check_agent
 from scgrpo.policies.chat_options import ChatOptions
+from scgrpo.preflight.workers import check_workers
 
 __all__ = [
     "Evaluation",
@@ -143,6 +144,7 @@ def plan(
     Gymnasium's own errors for an unknown environment.
     """
     rollouts = _rollouts(arguments)
+    check_workers(arguments.workers)
     server = server_of(arguments)
     # Before the models, of which one may have to be fetched first.
     envs = open_envs(arguments.envs)

@@ -57,7 +57,7 @@ def _play_missing(
             suites = missing[model.label]
             if not suites or stopped:
                 continue
-            _open_rollouts(evaluation, suites, rollouts, stack, arguments.concurrency)
+            _open_rollouts(evaluation, suites, rollouts, stack, arguments)
             try:
                 stopped = _play_model(
                     evaluation, model, suites, rollouts, budget, arguments.concurrency
@@ -82,7 +82,7 @@ def _open_rollouts(
     suites: Mapping[Suite, int],
     rollouts: dict[str, Rollouts],
     stack: ExitStack,
-    threads: int,
+    arguments: argparse.Namespace,
 ) -> None:
     """Adds the environments that are not open yet; the models share them."""
     evaluated = evaluation.evaluated
@@ -92,8 +92,9 @@ def _open_rollouts(
                 suite.env,
                 evaluated.limits,
                 sandbox=evaluated.sandbox,
-                threads=threads,
+                threads=arguments.concurrency,
                 agent=evaluated.config.agent,
+                workers=arguments.workers,
             )
             rollouts[suite.env] = stack.enter_context(play)
 

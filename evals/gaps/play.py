@@ -156,6 +156,7 @@ def _play_gaps(
                     plan.long_limits,
                     sandbox=evaluation.evaluated.sandbox,
                     threads=threads,
+                    workers=arguments.workers,
                 )
                 plays[suite.env] = stack.enter_context(opened)
         references = {

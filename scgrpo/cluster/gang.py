@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sandboxes.commands import CommandError
+from scgrpo.cluster.connection import ADDRESS
 from scgrpo.policies.engines.network import free_port
 
 __all__ = ["Gang", "GangLostError", "Shape", "trainer_environment"]
@@ -132,6 +133,8 @@ class Gang:
 
         Raises GangLostError as soon as one of them fails or is lost.
         """
+        import ray  # pyright: ignore[reportMissingImports]
+
         count = self.shape.trainers
         actors = [self._actor(place, self.shape.trainer_gpus) for place in range(count)]
         where = self._all([actor.where.remote() for actor in actors])
@@ -139,9 +142,12 @@ class Gang:
         environments = trainer_environment(
             [node for node, _ in where], address, port, fsdp=self.shape.fsdp
         )
+        # By which a trainer finds its rollout workers.
+        cluster = {ADDRESS: ray.get_runtime_context().gcs_address}
         pairs = zip(actors, environments, strict=True)
         waiting = [
-            actor.run.remote(list(command), env, str(folder)) for actor, env in pairs
+            actor.run.remote(list(command), env | cluster, str(folder))
+            for actor, env in pairs
         ]
         self._all(waiting)
 

@@ -1,9 +1,11 @@
 """`scgrpo launch`: a training run on a Ray cluster, which goes on after a lost process or node.
 
 Trainers get what `accelerate launch` would set (RANK, WORLD_SIZE, ...), engines are vLLM servers
-whose addresses become `engine.servers`. Sandboxes are those of the trainers' nodes, or
-`sandbox.hosts`. If an actor or a node is lost, all processes end, the cluster places them again,
-and the run goes on from its last checkpoint: the run's folder must lie where every node sees it.
+whose addresses become `engine.servers`, workers have the environments and sandboxes of their nodes
+(`rollout_workers`); without them sandboxes are those of the trainers' nodes, or `sandbox.hosts`. If
+a worker is lost, its episodes are played again by the others. If a trainer or an engine is lost,
+all processes end, the cluster places them again, and the run goes on from its last checkpoint: the
+run's folder must lie where every node sees it.
 """
 
 from __future__ import annotations
@@ -37,7 +39,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--trainers", type=int, default=1, help="training processes")
     parser.add_argument("--engines", type=int, default=0, help="vLLM servers")
-    parser.add_argument("--cpus", type=float, default=1.0, help="cores of each")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        help="rollout workers, of one core each, with environments and sandboxes",
+    )
+    parser.add_argument(
+        "--cpus", type=float, default=1.0, help="cores of each trainer and engine"
+    )
     parser.add_argument(
         "--trainer-gpus", type=float, default=0.0, help="of each trainer"
     )
@@ -70,13 +80,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         ray.init(address=arguments.address, log_to_driver=True)
         try:
-            run = launch(shape, arguments.settings, restarts=arguments.restarts)
+            run = launch(
+                shape,
+                arguments.settings,
+                workers=arguments.workers,
+                restarts=arguments.restarts,
+            )
             logger.info("the run ended: %s", run)
         finally:
             ray.shutdown()
 
 
-def launch(shape: Shape, given: Sequence[str], *, restarts: int = 3) -> Path:
+def launch(
+    shape: Shape, given: Sequence[str], *, workers: int = 0, restarts: int = 3
+) -> Path:
     """Runs the training on the cluster that Ray is connected to, and returns its folder.
 
     Raises ValueError for settings that cannot be used, and GangLostError once it was lost more than
@@ -96,7 +113,8 @@ def launch(shape: Shape, given: Sequence[str], *, restarts: int = 3) -> Path:
         try:
             with Gang(shape) as gang:
                 urls = gang.engines(for_engines)
-                gang.train(_command(shape, given, config.runs, name, urls), folder)
+                placed = _placed(urls, workers)
+                gang.train(_command(given, config.runs, name, placed), folder)
             return run
         except GangLostError as error:
             lost = 0 if _steps(run) > steps else lost + 1
@@ -106,17 +124,23 @@ def launch(shape: Shape, given: Sequence[str], *, restarts: int = 3) -> Path:
             logger.warning("the gang is lost behind step %d: %s", steps, error)
 
 
+def _placed(urls: Sequence[str], workers: int) -> list[str]:
+    """The settings that name what was placed, for a new run and for one that goes on."""
+    placed: list[str] = []
+    if urls:
+        placed += ["engine.kind=vllm_server", f"engine.servers=[{','.join(urls)}]"]
+    if workers:
+        placed.append(f"rollout_workers={workers}")
+    return placed
+
+
 def _command(
-    shape: Shape, given: Sequence[str], runs: Path, name: str, urls: Sequence[str]
+    given: Sequence[str], runs: Path, name: str, placed: Sequence[str]
 ) -> list[str]:
     """The trainers' command: a new run, or one that goes on if it has begun."""
-    engines = []
-    if shape.engines:
-        servers = f"engine.servers=[{','.join(urls)}]"
-        engines = ["engine.kind=vllm_server", servers]
     if not (runs / name / CONFIG).is_file():
-        return ["-m", MODULE, *given, f"name={name}", *engines]
-    return ["-m", MODULE, "resume=true", f"name={name}", f"runs={runs}", *engines]
+        return ["-m", MODULE, *given, f"name={name}", *placed]
+    return ["-m", MODULE, "resume=true", f"name={name}", f"runs={runs}", *placed]
 
 
 def _steps(run: Path) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -19,7 +21,12 @@ from scgrpo.models.decoder import transformers_model
 from scgrpo.models.head import output_layer
 from scgrpo.policies.engines import probe
 from scgrpo.policies.engines.base import Engine
-from scgrpo.policies.engines.digests import differences, norm_digests
+from scgrpo.policies.engines.digests import (
+    adapter_digests,
+    differences,
+    missing_matrices,
+    norm_digests,
+)
 from scgrpo.policies.engines.fleet import Fleet
 from scgrpo.policies.engines.handover import Handover, version_folder
 
@@ -30,6 +37,19 @@ NAME_LENGTH = 100
 
 class StaleWeightsError(CommandError):
     """The engine computes with other weights than the trainer; the message says what to do."""
+
+
+class _Digests(NamedTuple):
+    """What the digests of an engine's workers are compared with.
+
+    | field | meaning |
+    |---|---|
+    | norms | by `norm_digests` |
+    | adapter | of each matrix, the keys by `adapter_digests` that it may have; empty without one |
+    """
+
+    norms: Mapping[str, str]
+    adapter: Sequence[Collection[str]]
 
 
 class WeightSync:
@@ -97,16 +117,17 @@ class WeightSync:
 
         Raises StaleWeightsError or `probe.OtherDistributionError`. All ranks must call it.
         """
-        norms, scores = self._norms(), self._scores()
+        expected, scores = self._digests(), self._scores()
         have_weights = False
         if not isinstance(self._model, PeftModel):
             have_weights = self._ranks.broadcast_object(
-                lambda: self._have_weights(norms, scores)
+                lambda: self._have_weights(expected, scores)
             )
         if have_weights:
             self._share_state(lambda: self._targets.confirm(self.name))
         else:
-            self._hand_over()
+            self._hand_over(expected)
+            self._confirm(scores)
         self._check_draws()
 
     def follow(self) -> None:
@@ -114,10 +135,13 @@ class WeightSync:
 
         Raises as `begin` does. All ranks must call it.
         """
+        expected, scores = self._digests(), self._scores()
         # Open conversations wait until the engines have the weights that the version says.
         with self._paused():
             self.version += 1
-            self._hand_over()
+            self._hand_over(expected)
+        # An engine that is paused scores nothing either.
+        self._confirm(scores)
 
     def sleep(self) -> None:
         """Frees the engines' memory until the next hand-over, if they are to sleep."""
@@ -135,32 +159,27 @@ class WeightSync:
         if self._ranks.is_main_process:
             self._handover.close()
 
-    def _have_weights(self, norms: Mapping[str, str], scores: Sequence[float]) -> bool:
+    def _have_weights(self, expected: _Digests, scores: Sequence[float]) -> bool:
         """Whether all engines have the trainer's weights already."""
         try:
             for engine in self._targets.engines:
-                self._check(norms, scores, engine)
+                self._check_digests(expected, engine)
+                self._check_scores(scores, engine)
         except CommandError:
             return False
         return True
 
-    def _hand_over(self) -> None:
-        """Gives the engines the model's weights, and checks that they compute with them."""
-        norms, scores = self._norms(), self._scores()
+    def _hand_over(self, expected: _Digests) -> None:
+        """Gives the engines the model's weights, and compares their digests."""
         weights: Iterator[tuple[str, Tensor]] = iter(())
         if self._ranks.sharded or self._handover.streams:
             weights = streamed(self._model, self._model.dtype)
         if not self._ranks.is_main_process:
             _exhaust(weights)
-        self._share_state(lambda: self._push(weights, norms, scores))
+        self._ranks.broadcast_object(lambda: self._push(weights, expected))
         self._is_asleep = False
 
-    def _push(
-        self,
-        weights: Iterator[tuple[str, Tensor]],
-        norms: Mapping[str, str],
-        scores: Sequence[float],
-    ) -> None:
+    def _push(self, weights: Iterator[tuple[str, Tensor]], expected: _Digests) -> None:
         """The main process's part of a hand-over."""
         try:
             self._wake("weights")
@@ -169,8 +188,16 @@ class WeightSync:
             # The other ranks step through the weights as well.
             _exhaust(weights)
         self._wake("kv_cache")
-        self._targets.check(partial(self._check, norms, scores))
-        self._targets.confirm(self.name)
+        self._targets.check(partial(self._check_digests, expected))
+
+    def _confirm(self, scores: Sequence[float]) -> None:
+        """Compares the engines' log-probabilities, and calls their weights by the version."""
+
+        def confirm() -> None:
+            self._targets.check(partial(self._check_scores, scores))
+            self._targets.confirm(self.name)
+
+        self._share_state(confirm)
 
     def _wake(self, what: str) -> None:
         if self._is_asleep:
@@ -204,47 +231,76 @@ class WeightSync:
 
     @contextmanager
     def _paused(self) -> Iterator[None]:
-        """Engines write no token in the block, if conversations may be open."""
-        if not (self._pauses and self._ranks.is_main_process):
+        """Engines write no token in the block, if conversations may be open.
+
+        On no rank it begins before they have stopped: what another rank samples by older weights
+        must not be called by the newer version.
+        """
+        if not self._pauses:
             yield
             return
-        self._targets.check(lambda engine: engine.pause())
+        targets = self._targets
+        self._ranks.broadcast_object(lambda: targets.check(lambda e: e.pause()))
         try:
             yield
         finally:
-            self._targets.check(lambda engine: engine.resume())
+            if self._ranks.is_main_process:
+                targets.check(lambda engine: engine.resume())
 
-    def _check(
-        self, norms: Mapping[str, str], scores: Sequence[float], engine: Engine
-    ) -> None:
-        """Raises StaleWeightsError or OtherDistributionError for an engine with other weights."""
+    def _check_digests(self, expected: _Digests, engine: Engine) -> None:
+        """Raises StaleWeightsError for an engine with other weights."""
         head: Any = output_layer(self._model)
         for worker, digests in enumerate(engine.weight_digests()):
-            others = differences(digests, norms, head.weight)
-            if others or not digests:
+            others = differences(digests, expected.norms, head.weight)
+            missing = missing_matrices(digests, expected.adapter)
+            if others or missing or not digests:
+                problem = (
+                    f"lacks {missing} of {len(expected.adapter)} matrices of the adapter"
+                    if missing
+                    else f"differs in {len(others)} of {len(digests)} digests "
+                    f"({', '.join(others[:3])})"
+                )
                 raise StaleWeightsError(
                     f"the engine {engine.name} computes with other weights than the trainer's "
-                    f"version {self.version}: worker {worker} differs in {len(others)} of "
-                    f"{len(digests)} digests ({', '.join(others[:3])}): restart the engine, and "
+                    f"version {self.version}: worker {worker} {problem}: restart the engine, and "
                     "see that it can read what is handed over"
                 )
+
+    def _check_scores(self, scores: Sequence[float], engine: Engine) -> None:
+        """Raises OtherDistributionError for an engine with other log-probabilities."""
         probe.check_scores(engine, self._probe_ids, scores, adapter=self.adapter)
 
-    def _norms(self) -> dict[str, str]:
-        """Digests of the model's norms. All ranks must call it.
+    def _digests(self) -> _Digests:
+        """Digests of the model's norms, and of its adapter. All ranks must call it.
 
-        Of a PeftModel those of its base: the engine holds the adapter apart from it.
+        The norms of a PeftModel are those of its base: the engine holds the adapter apart from it.
         """
         weights = transformers_model(self._model).named_parameters()
-        norms = [(name, weight) for name, weight in weights if weight.dim() == 1]
-        return norm_digests(
-            (name, full_tensor(weight, local_part(weight.detach())))
-            for name, weight in norms
+        norms = norm_digests(
+            (name, _whole(weight)) for name, weight in weights if weight.dim() == 1
         )
+        adapter: list[set[str]] = []
+        for layer in self._model.modules():
+            if isinstance(layer, LoraLayer):
+                for name, scale in layer.scaling.items():
+                    matrices: list[Any] = [layer.lora_A[name], layer.lora_B[name]]
+                    first, second = (_whole(matrix.weight) for matrix in matrices)
+                    # The engine scales it in its own type, which may be bfloat16.
+                    scaled = [second * scale, second.to(torch.bfloat16) * scale]
+                    adapter += [
+                        set(adapter_digests([first])),
+                        set(adapter_digests(scaled)),
+                    ]
+        return _Digests(norms, adapter)
 
     def _scores(self) -> list[float]:
         """The model's log-probabilities of the fixed text. All ranks must call it."""
         return probe.prompt_scores(self._model, self._probe_ids)
+
+
+def _whole(weight: Tensor) -> Tensor:
+    """A weight that may be sharded. All ranks must call it."""
+    return full_tensor(weight, local_part(weight.detach()))
 
 
 def _exhaust(weights: Iterator[tuple[str, Tensor]]) -> None:

@@ -19,6 +19,7 @@ from scgrpo.preflight.adapters import check_adapters
 from scgrpo.preflight.ahead import check_ahead
 from scgrpo.preflight.openings import check_gold_prompts, check_openings
 from scgrpo.preflight.positions import check_positions
+from scgrpo.preflight.workers import check_workers
 from scgrpo.teachers.prompt_ids import solution_of
 
 __all__ = ["check_run", "shown_reference"]
@@ -34,6 +35,7 @@ def check_run(
     """
     reference = shown_reference(config)
     folder = start or resolve_model(config.model)
+    check_workers(config.rollout_workers, processes=processes)
     check_ahead(config, folder, processes)
     check_adapters(folder, config)
     check_positions(folder, config.limits, reference, name=config.model)

@@ -10,16 +10,18 @@ from envs.base import TextEnv
 from scgrpo.agents.config import check_agent
 from scgrpo.config import TrainConfig
 from scgrpo.models.sources.folders import local_model
+from scgrpo.preflight.workers import check_workers
 from scgrpo.runs.folders import LATEST, find_run
 
 __all__ = ["check_start", "check_trainable"]
 
 
 def check_start(config: TrainConfig) -> None:
-    """Raises ValueError for a run, model, environment or level that does not exist.
+    """Raises ValueError for a run, model, environment or level that does not exist, or without Ray.
 
     Names of models on a hub are not checked here, and errors of Gymnasium pass through.
     """
+    check_workers(config.rollout_workers)
     # A run that goes on has its own settings.
     if config.resume:
         find_run(config.runs, config.name or LATEST)

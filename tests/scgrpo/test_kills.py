@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from envs.rollout import Limits
+from envs.store import read_episodes
 from scgrpo.config import TrainConfig, WarmStartConfig
 from scgrpo.loop import TrainingLoop
 from scgrpo.models.tiny import make_tiny
@@ -97,29 +98,38 @@ def first_save_s(run: Path, config: TrainConfig) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.slow
-def test_kills_at_random_moments_change_nothing(tmp_path: Path, day: Day):
+def kill_at_random(run: Path, config: TrainConfig, kills: int) -> set[int]:
+    """Starts the run again after each kill; how many steps it had finished at those."""
     FORKS.set_forkserver_preload(["scgrpo.loop"])
-    config = config_in(tmp_path, ENDLESS)
-    whole, killed = runs.new_run(tmp_path, "whole"), runs.new_run(tmp_path, "killed")
-    chance = random.Random(0)
-    usual_s = first_save_s(runs.new_run(tmp_path, "timed"), config)
-    kills, moments = 0, set()
-    while kills < day.count(7, 20):
-        life = FORKS.Process(target=learn, args=(killed, config))
+    usual_s = first_save_s(runs.new_run(run.parent, "timed"), config)
+    chance, moments = random.Random(0), set()
+    for _ in range(kills):
+        life = FORKS.Process(target=learn, args=(run, config))
         life.start()
         life.join(usual_s * chance.uniform(*LIVES))
         assert life.exitcode is None
         life.kill()
         life.join()
-        kills += 1
-        moments.add(len(read_metrics(killed / "metrics.jsonl")))
+        moments.add(len(read_metrics(run / "metrics.jsonl")))
+    return moments
+
+
+def finish(run: Path, config: TrainConfig, steps: int) -> None:
+    """A life that ends by itself."""
+    life = FORKS.Process(target=learn, args=(run, replace(config, max_steps=steps)))
+    life.start()
+    life.join()
+    assert life.exitcode == 0
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_nothing(tmp_path: Path, day: Day):
+    config = config_in(tmp_path, ENDLESS)
+    whole, killed = runs.new_run(tmp_path, "whole"), runs.new_run(tmp_path, "killed")
+    moments = kill_at_random(killed, config, day.count(7, 20))
     steps = read_metrics(killed / "metrics.jsonl")[-1]["step"] + MORE
     for run in (killed, whole):
-        life = FORKS.Process(target=learn, args=(run, replace(config, max_steps=steps)))
-        life.start()
-        life.join()
-        assert life.exitcode == 0
+        finish(run, config, steps)
     assert len(moments) > day.count(2, 3), (
         f"the kills came at steps {moments}: too few different ones"
     )
@@ -130,6 +140,29 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path, day: Day):
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert any(row.get("train/tokens") for row in told(whole))
+
+
+@pytest.mark.slow
+@pytest.mark.daily(0)
+def test_kills_while_the_next_groups_are_played_lose_none(tmp_path: Path):
+    # One level: on which side of an update a task is drawn makes no difference.
+    config = replace(config_in(tmp_path, ENDLESS), ahead=1, levels=(0,))
+    whole, killed = runs.new_run(tmp_path, "whole"), runs.new_run(tmp_path, "killed")
+    moments = kill_at_random(killed, config, kills=5)
+    steps = read_metrics(killed / "metrics.jsonl")[-1]["step"] + 3
+    finish(killed, config, steps)
+    finish(whole, config, steps)
+    assert len(moments) > 1, f"the kills came at steps {moments}"
+    rows = told(killed)
+    assert [row["step"] for row in rows] == list(range(1, steps + 1))
+    assert max(row["train/versions_behind"] for row in rows) == 1
+    for step in range(1, steps + 1):
+        name = f"episodes/step-{step:06d}.jsonl"
+        one, other = (list(read_episodes(run / name)) for run in (whole, killed))
+        assert [(e.task.id, e.seed) for e in one] == [
+            (e.task.id, e.seed) for e in other
+        ]
+        assert len(one) == config.tasks_per_step * config.group_size
 
 
 @pytest.mark.slow

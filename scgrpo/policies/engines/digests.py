@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor
 
-__all__ = ["HEAD_ROWS", "differences", "head_digest", "norm_digests"]
+__all__ = [
+    "HEAD_ROWS",
+    "adapter_digests",
+    "differences",
+    "head_digest",
+    "missing_matrices",
+    "norm_digests",
+]
 
 HEAD_ROWS = 1024
 DIGITS = 16
+_ADAPTER = "adapter"
 _HEAD = re.compile(r"head\[(\d+):(\d+)\]")
 _LAYER = re.compile(r"(?:^|\.)([^.]+\.\d+\..*)$")
 
@@ -48,6 +56,23 @@ def head_digest(rows: Tensor, first: int) -> dict[str, str]:
     return {f"head[{first}:{first + len(rows)}]": _digest(rows)}
 
 
+def adapter_digests(matrices: Iterable[Tensor]) -> dict[str, str]:
+    """Digests of an adapter's matrices, each (out, in), as `adapter[digest]`.
+
+    Without names, which the trainer's library and the engine's give differently: engines pack what
+    belongs to one layer, and keep the scale in the second matrix.
+    """
+    digests = [_digest(matrix) for matrix in matrices]
+    return {f"{_ADAPTER}[{digest}]": digest for digest in digests}
+
+
+def missing_matrices(
+    worker: Mapping[str, str], expected: Iterable[Collection[str]]
+) -> int:
+    """How many of an adapter's matrices a worker does not have; each by its possible keys."""
+    return sum(worker.keys().isdisjoint(keys) for keys in expected)
+
+
 def _head_rows(keys: Iterable[str]) -> list[tuple[int, int]]:
     """Which rows of the output layer the keys speak of: (first, last + 1) of each."""
     matches = [_HEAD.fullmatch(key) for key in keys]
@@ -61,7 +86,8 @@ def differences(
     expected = dict(norms)
     for first, end in _head_rows(worker):
         expected |= head_digest(head[first:end], first)
-    return sorted(key for key in worker if worker[key] != expected.get(key))
+    own = (key for key in worker if not key.startswith(_ADAPTER))
+    return sorted(key for key in own if worker[key] != expected.get(key))
 
 
 def _short(name: str) -> str:

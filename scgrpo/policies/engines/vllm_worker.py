@@ -6,10 +6,16 @@ vLLM's own Python.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from scgrpo.policies.engines.digests import HEAD_ROWS, head_digest, norm_digests
+from scgrpo.policies.engines.digests import (
+    HEAD_ROWS,
+    adapter_digests,
+    head_digest,
+    norm_digests,
+)
 
 __all__ = ["WeightSyncWorker"]
 
@@ -60,10 +66,12 @@ class WeightSyncWorker:
         """Of the norms that this worker holds, and of the first rows of its part of the head.
 
         With tensor parallelism that part begins at a row of its own; with pipeline parallelism
-        other stages hold other norms, and the last one alone the head.
+        other stages hold other norms, and the last one alone the head. Of adapters every worker
+        holds all.
         """
         model = self.model_runner.get_model()
         digests = norm_digests(model.named_parameters())
+        digests |= adapter_digests(self._adapter_matrices())
         head = getattr(model, "lm_head", None)
         weight = getattr(head, "weight", None)
         if weight is None:
@@ -74,3 +82,15 @@ class WeightSyncWorker:
         last = part.org_vocab_end_index if part else len(weight)
         rows = min(HEAD_ROWS, last - first)
         return digests | head_digest(weight[:rows], first)
+
+    def _adapter_matrices(self) -> Iterator[Any]:
+        """Both matrices of each layer of all adapters that are loaded."""
+        manager = getattr(self.model_runner, "lora_manager", None)
+        if manager is None:
+            return
+        for adapter in manager._adapter_manager.list_adapters().values():
+            for layer in adapter.loras.values():
+                for matrix in (layer.lora_a, layer.lora_b):
+                    # Layers that the engine packs into one, such as q, k and v, are a list.
+                    parts = matrix if isinstance(matrix, list) else [matrix]
+                    yield from (part for part in parts if part is not None)

@@ -31,6 +31,46 @@ def test_a_shape_asks_for_what_is_used_alone():
     assert shape.bundles == [{"CPU": 4}, {"CPU": 4}, {"CPU": 4, "GPU": 2.0}]
 
 
+def settings_of(folder: Path, model: Path, steps: int = STEPS) -> list[str]:
+    return [
+        "env=toy_guess",
+        f"model={model}",
+        f"runs={folder}",
+        "name=run",
+        f"max_steps={steps}",
+        "tasks_per_step=7",
+        "group_size=4",
+        "levels=0",
+        "limits.turn_tokens=3",
+        "limits.episode_tokens=160",
+        "warm_start.mode=never",
+        "device=cpu",
+        "dtype=float32",
+        "save_every=2",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.daily(0)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.timeout(900)
+def test_trainers_are_placed_together_with_rollout_workers(tmp_path: Path, monkeypatch):
+    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    tiny = make_tiny(tmp_path / "tiny", hidden=16, layers=1, heads=2)
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
+    try:
+        settings = settings_of(tmp_path, tiny, steps=2)
+        run = launch(Shape(trainers=2, wait_s=120), settings, workers=2)
+        assert "rollout_workers: 2" in (run / "config.yaml").read_text()
+        rows = read_metrics(run / "metrics.jsonl")
+        assert [row["step"] for row in rows] == [1, 2]
+        assert all(row["episodes/void"] == 0 for row in rows)
+    finally:
+        ray.shutdown()
+
+
 @pytest.mark.slow
 @pytest.mark.daily(0)
 @pytest.mark.filterwarnings("ignore")
@@ -49,22 +89,7 @@ def test_a_run_goes_on_after_a_node_is_killed(tmp_path: Path, monkeypatch):
         other = cluster.add_node(num_cpus=1)
         run = tmp_path / "run"
 
-        settings = [
-            "env=toy_guess",
-            f"model={tiny}",
-            f"runs={tmp_path}",
-            "name=run",
-            f"max_steps={STEPS}",
-            "tasks_per_step=7",
-            "group_size=4",
-            "levels=0",
-            "limits.turn_tokens=3",
-            "limits.episode_tokens=160",
-            "warm_start.mode=never",
-            "device=cpu",
-            "dtype=float32",
-            "save_every=2",
-        ]
+        settings = settings_of(tmp_path, tiny)
         # Nodes are added by the main thread alone, so that the run has another one.
         with ThreadPoolExecutor(1) as threads:
             ended = threads.submit(launch, Shape(trainers=2, wait_s=120), settings)

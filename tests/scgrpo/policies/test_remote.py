@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig as PeftOptions
+from peft import get_peft_model
 
 from envs.rollout import Limits
 from scgrpo.models.load import load_model
@@ -75,7 +77,8 @@ class Setting:
     def move(self, by: float = 1.01) -> None:
         with torch.no_grad():
             for weight in self.model.parameters():
-                weight.mul_(by)
+                if weight.requires_grad:
+                    weight.mul_(by)
 
 
 @pytest.fixture
@@ -282,11 +285,26 @@ def test_open_conversations_wait_through_a_hand_over(setting):
     policy = setting.policy(pauses=True)
     for server in setting.servers:
         server.calls.clear()
+    written: list[Sampled] = []
+
+    def write() -> None:
+        while policy.version == 0:
+            written.append(turn(policy))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not written:
+        time.sleep(0.01)
     setting.move()
     policy.sync_weights()
+    writer.join(30)
+    assert not writer.is_alive()
+    assert all(len(ids) == len(logprobs) for ids, logprobs, _ in written)
     for server in setting.servers:
-        assert server.calls[0] == "/pause?mode=keep"
-        assert server.calls[-1] == "/resume"
+        states = ("/pause?mode=keep", "/resume", "/v1/completions")
+        calls = [call for call in server.calls if call in states]
+        # Nothing is scored by a server that is paused: it would not answer.
+        assert calls == list(states)
 
 
 def test_a_history_of_ids_is_gone_on_with_as_it_is(setting):
@@ -307,3 +325,21 @@ def test_a_history_of_ids_is_gone_on_with_as_it_is(setting):
         assert resumed.generate() == expected
     with policy.resume(history, (), limits=limits, seed=0) as resumed:
         assert len(resumed.generate(max_tokens=2).token_ids) <= 2
+
+
+def test_an_adapter_of_an_earlier_step_is_noticed(setting):
+    options = PeftOptions(r=4, target_modules="all-linear", init_lora_weights=False)
+    setting.model = get_peft_model(setting.model, options)
+    setting.serve(SmallVLLM(setting._folder))
+    policy = setting.policy()
+    (server,) = setting.servers
+    # By so little that log-probabilities do not show it.
+    setting.move(1.0 + 1e-3)
+    policy.sync_weights()
+    assert server.adapter == "scgrpo-version-000001"
+    assert turn(policy).ids
+    server.fault = "stale"
+    setting.move(1.0 + 1e-3)
+    # Two for each of seven linear layers.
+    with pytest.raises(StaleWeightsError, match=r"lacks \d+ of 14 matrices"):
+        policy.sync_weights()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from transformers import LlamaConfig
 
-from scgrpo.config import EngineConfig, TrainConfig
+from scgrpo.config import EngineConfig, LoraConfig, TrainConfig
 from scgrpo.preflight.ahead import check_ahead
 
 
@@ -44,5 +44,8 @@ def test_settings_that_it_cannot_be_combined_with_are_refused():
         ValueError, match="engine.sleep=true and .* need ahead=0, got 1"
     ):
         TrainConfig(ahead=1, engine=EngineConfig("vllm", sleep=True))
+    with pytest.raises(ValueError, match="ahead=1 with lora.rank=8 .* got vllm"):
+        TrainConfig(ahead=1, lora=LoraConfig(rank=8), engine=EngineConfig("vllm"))
+    TrainConfig(ahead=1, lora=LoraConfig(rank=8))
     with pytest.raises(ValueError, match="profile=true needs ahead=0"):
         TrainConfig(ahead=1, profile=True)

@@ -17,9 +17,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import torch
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from transformers import AutoModelForCausalLM
 
-from scgrpo.policies.engines.digests import head_digest, norm_digests
+from scgrpo.policies.engines.digests import adapter_digests, head_digest, norm_digests
 from scgrpo.policies.engines.groups import GlooGroup
 
 LOADING = threading.Lock()
@@ -57,7 +59,9 @@ class SmallVLLM:
         self.turns: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.weight_version = "default"
-        self.is_paused, self.is_asleep = False, False
+        self.is_asleep = False
+        self._goes_on = threading.Event()
+        self._goes_on.set()
         self._folder, self._penalty = folder, penalty
         self._workers, self._replicas = tensor_parallel, replicas
         self._written = 0
@@ -71,6 +75,19 @@ class SmallVLLM:
         with LOADING:
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         self.model = model.eval()
+        self.adapter = ""
+
+    def load_adapter(self, name: str, path: str) -> None:
+        """One at a time: the model with it, until it is unloaded."""
+        assert not self.adapter, "unload that first"
+        with self._lock:
+            self.model = PeftModel.from_pretrained(self.model, path).eval()
+            self.adapter = name
+
+    def unload_adapter(self, name: str) -> None:
+        assert name == self.adapter
+        with self._lock:
+            self.model, self.adapter = self.model.unload(), ""
 
     def restart(self) -> None:
         """As a supervisor would do: with the weights that it began with."""
@@ -101,6 +118,7 @@ class SmallVLLM:
         ids, stop = list(body["prompt"]), set(body["stop_token_ids"])
         rng = np.random.default_rng(body["seed"])
         for place in range(body["max_tokens"]):
+            self._goes_on.wait()
             chosen, logprob = self.draw(ids, rng)
             ids.append(chosen)
             with self._lock:
@@ -133,15 +151,39 @@ class SmallVLLM:
 
     def digests(self) -> list[dict[str, str]]:
         head = self.model.get_output_embeddings().weight
-        norms = norm_digests(self.model.named_parameters())
+        base = getattr(self.model, "base_model", self.model)
+        norms = norm_digests(base.named_parameters())
+        norms |= adapter_digests(self.matrices())
         size = -(-len(head) // self._workers)
         parts = range(0, len(head), size)
         return [norms | head_digest(head[a : a + size], a) for a in parts]
 
+    def matrices(self) -> Iterator[torch.Tensor]:
+        """As vLLM keeps them: the second one times the scale."""
+        for layer in self.model.modules():
+            if isinstance(layer, LoraLayer):
+                yield layer.lora_A["default"].weight
+                yield layer.lora_B["default"].weight * layer.scaling["default"]
+
     def answer(self, path: str, body: dict[str, Any]) -> Any:
         if path == "/v1/models":
-            return {"data": [{"id": "m"}]}
+            names = ["m", *filter(None, [self.adapter])]
+            return {"data": [{"id": name} for name in names]}
+        if path == "/v1/load_lora_adapter":
+            if self.fault == "stale":
+                self.adapter = body["lora_name"]
+            else:
+                self.load_adapter(body["lora_name"], body["lora_path"])
+            return {}
+        if path == "/v1/unload_lora_adapter":
+            if self.fault == "stale":
+                self.adapter = ""
+            else:
+                self.unload_adapter(body["lora_name"])
+            return {}
         if path == "/v1/completions":
+            # Nothing is scheduled while it is paused, as in vLLM.
+            self._goes_on.wait()
             return {"choices": [{"prompt_logprobs": self.scores(body["prompt"])}]}
         if path == "/get_world_size":
             return {"world_size": self._workers * self._replicas}
@@ -209,8 +251,10 @@ class SmallVLLM:
         route = urlsplit(path).path
         if route == "/reset_prefix_cache":
             return {"success": True}
-        if route in ("/pause", "/resume"):
-            self.is_paused = route == "/pause"
+        if route == "/pause":
+            self._goes_on.clear()
+        elif route == "/resume":
+            self._goes_on.set()
         elif route == "/sleep":
             self.is_asleep = True
         elif path == "/wake_up?tags=kv_cache":
@@ -269,5 +313,6 @@ class SmallVLLM:
                 yield f"http://127.0.0.1:{httpd.server_port}/v1"
             finally:
                 self._ended.set()
+                self._goes_on.set()
                 httpd.shutdown()
                 thread.join()

@@ -171,3 +171,34 @@ def test_a_run_whose_only_server_dies_says_so(tiny: Path, tmp_path: Path, monkey
         server.fault, server.fault_after = "die", probe.TURN_TOKENS + 20
         with pytest.raises(TrainingError, match=f"{url[:-3]}.*resume=true"):
             train(config_of(tiny, tmp_path, [url]))
+
+
+@pytest.mark.slow
+@pytest.mark.daily(0)  # whole runs: with --all
+@pytest.mark.parametrize("processes", [1, 2])
+def test_groups_are_played_ahead_by_servers(
+    tiny: Path, tmp_path: Path, monkeypatch, processes: int
+):
+    monkeypatch.setattr(probe, "TURNS", 1)
+    with ExitStack() as stack:
+        servers = [SmallVLLM(tiny) for _ in range(2)]
+        urls = [stack.enter_context(server.running()) for server in servers]
+        config = config_of(tiny, tmp_path, urls, name="run", ahead=1)
+        if processes == 1:
+            train(config)
+        else:
+            train_on_two(config, {})
+    run = tmp_path / "run"
+    rows = read_metrics(run / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert all(row["episodes/void"] == 0 for row in rows)
+    assert rows[0]["train/versions_behind"] == 0
+    # Begun before the update, they go on behind it.
+    assert rows[-1]["train/versions_behind"] == 1
+    for step in range(1, STEPS + 1):
+        episodes = list(read_episodes(run / f"episodes/step-{step:06d}.jsonl"))
+        versions = {v for episode in episodes for v in episode.versions}
+        assert versions <= {max(0, step - 2), step - 1}
+    for server in servers:
+        assert server.calls.count("/pause?mode=keep") == STEPS
+        assert server.weight_version == f"run-{STEPS}"
