@@ -27,7 +27,6 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
 
 import yaml  # noqa: E402
-from bridge import app_of, served  # noqa: E402 # pyright: ignore[reportMissingImports]
 from games import (  # noqa: E402 # pyright: ignore[reportMissingImports]
     ENVIRONMENTS,
     Listed,
@@ -103,6 +102,9 @@ def write_package(folder: Path, listed: Listed) -> None:
 
 def findings_of(listed: Listed) -> list[Finding]:
     """What the graders find, each in turn on the environment's running server."""
+    # Here, because a wrong name is refused without a server's packages.
+    from bridge import app_of, served  # pyright: ignore[reportMissingImports]
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_package(folder, listed)

@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import uvicorn
+from games import Game  # pyright: ignore[reportMissingImports]
 from openenv.core.env_server import (  # pyright: ignore[reportMissingImports]
     Environment,
     State,
@@ -17,26 +18,7 @@ from openenv.core.env_server import (  # pyright: ignore[reportMissingImports]
 
 from envs.interop.openenv_server import TextAction, TextObservation
 
-__all__ = ["Game", "app_of", "served"]
-
-
-class Game(Protocol):
-    """One episode after the other of an environment of theirs."""
-
-    def reset(self, seed: int) -> str:
-        """Starts an episode, and returns what the policy reads first."""
-        ...
-
-    def step(self, text: str) -> tuple[str, float, bool]:
-        """Plays a turn: the reply, the reward, and whether the episode is over."""
-        ...
-
-    def solution(self) -> list[str]:
-        """Turns that solve the episode that was just reset, by the environment's own record.
-
-        Raises NotImplementedError for an environment that keeps none.
-        """
-        ...
+__all__ = ["app_of", "served"]
 
 
 class Bridge(Environment[TextAction, TextObservation, State]):

@@ -8,13 +8,30 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
-from bridge import Game  # pyright: ignore[reportMissingImports]
-
-__all__ = ["ENVIRONMENTS", "Listed"]
+__all__ = ["ENVIRONMENTS", "Game", "Listed"]
 
 Solve = Callable[[Any], Sequence[str]]
+
+
+class Game(Protocol):
+    """One episode after the other of an environment of theirs."""
+
+    def reset(self, seed: int) -> str:
+        """Starts an episode, and returns what the policy reads first."""
+        ...
+
+    def step(self, text: str) -> tuple[str, float, bool]:
+        """Plays a turn: the reply, the reward, and whether the episode is over."""
+        ...
+
+    def solution(self) -> list[str]:
+        """Turns that solve the episode that was just reset, by the environment's own record.
+
+        Raises NotImplementedError for an environment that keeps none.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,11 +79,13 @@ class TextArenaGame:
     """A game of TextArena for one player; `solve` reads the solution from the game."""
 
     def __init__(self, name: str, solve: Solve) -> None:
-        self._env = importlib.import_module("textarena").make(name)
-        self._solve = solve
+        self._library = importlib.import_module("textarena")
+        self._name, self._solve = name, solve
 
     def reset(self, seed: int) -> str:
         """The game of a seed."""
+        # A new one: its wrapper goes on showing what earlier games showed.
+        self._env = self._library.make(self._name)
         self._env.reset(num_players=1, seed=seed)
         return str(self._env.get_observation()[1])
 

@@ -29,12 +29,17 @@ SCRIPT = ROOT / "scripts" / "public_environments"
 def modules(monkeypatch):
     """The script's own modules, which lie in its folder."""
     monkeypatch.syspath_prepend(str(SCRIPT))
-    return importlib.import_module("bridge"), importlib.import_module("games")
+    games = importlib.import_module("games")
+    return importlib.import_module("bridge"), games
 
 
 @pytest.mark.parametrize(
     "name",
-    ["TextArena GuessTheNumber-v0", "reasoning-gym chain_sum", "GEM Mastermind-v0"],
+    [
+        "TextArena GuessTheNumber-v0",
+        "reasoning-gym chain_sum",
+        "GEM Mastermind-v0-easy",
+    ],
 )
 def test_an_environment_that_no_one_here_wrote_is_played(name, modules):
     bridge, games = modules

@@ -91,7 +91,7 @@ def test_their_validator_finds_the_package_sound(name, tmp_path):
     package = exported(tmp_path / name, name)
     command = [sys.executable, "-m", "openenv.cli", "validate", str(package)]
     done = subprocess.run(
-        [*command, "--level", "static"], capture_output=True, text=True, timeout=120
+        [*command, "--level", "static"], capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
