@@ -73,8 +73,8 @@ class Rollouts:
     ) -> None:
         if workers and agent is not None and agent.command:
             raise ValueError(
-                f"got {workers} rollout workers and agent.command={agent.command!r}: an agent plays "
-                "on this machine; set one only"
+                f"got {workers} rollout workers and agent.command={agent.command!r}: an agent "
+                "plays on this machine; set one only"
             )
         self._limits = limits
         self._threads = threads

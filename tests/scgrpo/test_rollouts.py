@@ -14,6 +14,7 @@ from envs.base import TextEnv
 from envs.rollout import Limits
 from envs.types import Message, Segment, Stop, Task, Verdict
 from sandboxes import SandboxError
+from scgrpo.agents.config import AgentConfig
 from scgrpo.policies.scripted import ScriptedPolicy
 from scgrpo.rollouts import Rollouts, success_rate
 
@@ -292,3 +293,9 @@ def test_an_unknown_environment_names_the_nearest():
 def test_an_environment_of_another_kind_is_refused():
     with pytest.raises(ValueError, match=r"expected an envs.base.TextEnv"):
         Rollouts("gymnasium:CartPole-v1", Limits())
+
+
+def test_an_agent_and_workers_of_other_nodes_are_refused_together():
+    agent = AgentConfig(command="mini")
+    with pytest.raises(ValueError, match=r"got 2 rollout workers .*'mini': an agent"):
+        Rollouts("toy_guess", Limits(), agent=agent, workers=2)
