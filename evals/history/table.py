@@ -66,7 +66,7 @@ class History:
 
 def as_report(history: History) -> TableReport:
     """The runs, and under each suite what they reached on it."""
-    header: list[str] = list(RUNS)
+    header: list[str] = [*RUNS]
     if history.prices is not None:
         header.append(f"cost {history.prices.currency}".strip())
     runs = Table(header, [_line(history, run) for run in history.runs])
