@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import Goal, Row, comparison, measurement
-from benchmarks._peers import answering, environment
+from benchmarks.peers.process import answering, environment
 from envs import registry
 from envs.base import TextEnv
 
@@ -90,7 +90,7 @@ def main(rounds: int | None = None) -> list[Row]:
         pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in ours}
         try:
             python = environment("environments", REQUIREMENTS)
-            side = [str(python), str(HERE / "_environment_peer_side.py")]
+            side = [str(python), str(HERE / "peers" / "environments_side.py")]
             theirs = stack.enter_context(answering(side))
         except (subprocess.CalledProcessError, OSError) as error:
             print(f"[bench] the peers are left out: {error}", file=sys.stderr)

@@ -18,7 +18,7 @@ from typing import Any
 import docker
 
 from benchmarks import Goal, Row, comparison, measurement
-from benchmarks._sandbox_peers import peers
+from benchmarks.peers.sandboxes import peers
 from sandboxes import Sandbox, SandboxConfig, SandboxPool, open_pool
 from sandboxes.backends.containers import (
     OWNER_LABEL,

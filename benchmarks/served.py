@@ -13,11 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import Row, comparison, measurement
-from benchmarks._peers import answering, environment
 from benchmarks.environments import turns_of
+from benchmarks.peers.process import answering, environment
 from evals.export.openenv import NEEDED, OPENENV
 
-SIDE = Path(__file__).resolve().parent / "_served_side.py"
+SIDE = Path(__file__).resolve().parent / "peers" / "served_side.py"
 ENV, LEVEL = "tool_store", 1
 EPISODES = 96
 ROUNDS = 9

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-from _peer_side import serve  # pyright: ignore[reportMissingImports]
+from side import serve  # pyright: ignore[reportMissingImports]
 
 TOKEN = "benchmark"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException, ImageNotFound
 
-from benchmarks._peers import answering, environment
+from benchmarks.peers.process import answering, environment
 from sandboxes.image.base_image import add_file, base_archive, library_dependencies
 
 HERE = Path(__file__).resolve().parent
@@ -37,7 +37,7 @@ def peers(
         print(f"[bench] the peers are left out: {error}", file=sys.stderr)
         yield {}
         return
-    command = [str(python), str(HERE / "_sandbox_peer_side.py"), image, code]
+    command = [str(python), str(HERE / "sandbox_side.py"), image, code]
     with answering(command) as actions:
         yield actions
 

@@ -18,11 +18,11 @@ from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # Before this folder, in which other modules have the names of packages.
 sys.path.insert(0, str(ROOT))
 
-from _peer_side import serve  # noqa: E402 # pyright: ignore[reportMissingImports]
+from side import serve  # noqa: E402 # pyright: ignore[reportMissingImports]
 
 from envs.interop.sessions import TaskCatalogue  # noqa: E402
 

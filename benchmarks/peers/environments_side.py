@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from _peer_side import serve  # pyright: ignore[reportMissingImports]
+from side import serve  # pyright: ignore[reportMissingImports]
 
 EPISODES = 200
 SUM = "Ben has 17 seeds. Ben buys 5 sachets of 9 seeds. How many seeds does Ben have left?"

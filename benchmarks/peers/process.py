@@ -14,7 +14,7 @@ from pathlib import Path
 
 __all__ = ["answering", "environment"]
 
-CACHE = Path(__file__).resolve().parent.parent / ".cache"
+CACHE = Path(__file__).resolve().parents[2] / ".cache"
 
 
 def environment(name: str, requirements: Sequence[str]) -> Path:
@@ -41,7 +41,7 @@ def environment(name: str, requirements: Sequence[str]) -> Path:
 
 @contextmanager
 def answering(command: Sequence[str]) -> Iterator[dict[str, Callable[[], float]]]:
-    """By name the actions of a program that ends in `_peer_side.serve`; each returns seconds."""
+    """By name the actions of a program that ends in `side.serve`; each returns seconds."""
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
