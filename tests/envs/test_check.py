@@ -158,11 +158,15 @@ def test_a_process_that_stays_is_told_apart_from_a_test_that_it_rewrites(planted
 
 
 def test_a_process_that_outlives_an_episode_is_ended():
-    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    code = "import time; print(flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", code]
     with (
-        subprocess.Popen([*command, "a mark"]) as marked,
-        subprocess.Popen(command) as other,
+        subprocess.Popen([*command, "a mark"], stdout=subprocess.PIPE) as marked,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL) as other,
     ):
+        # Before it runs, its arguments may not be its own yet.
+        assert marked.stdout is not None
+        marked.stdout.readline()
         assert outlives("a mark", grace_s=0)
         assert marked.wait(10) == -9
         assert other.poll() is None
@@ -262,6 +266,7 @@ def results_of_the_day(name: str, day: Day) -> Iterator[Result]:
 
 
 @pytest.mark.slow
+@pytest.mark.daily(3)  # each every few days; `make test-all` checks all of them whole
 @pytest.mark.parametrize("name", registry.names())
 def test_our_environments_are_sound(name, day, tmp_path, monkeypatch):
     if "sandboxes" in inspect.signature(type(registry.make(name).unwrapped)).parameters:

@@ -111,7 +111,7 @@ def unfiltered(
             pytest.skip(reason)
 
         def start() -> StreamSandbox:
-            command = [*local._bubblewrap(), "--seccomp=0"]
+            command = [*local._bubblewrap(local.root_folder()), "--seccomp=0"]
             return local.start_runner(
                 command, Isolation.NAMESPACE, local._identity(65000), {}
             )

@@ -32,7 +32,7 @@ def run_local(change: Callable[[list[str]], list[str]], code: str) -> str:
 
     The walls are those of the backend; only what runs inside is not the runner.
     """
-    command = local._bubblewrap()
+    command = local._bubblewrap(local.root_folder())
     walls = command[: command.index("/usr/bin/python3")]
     done = subprocess.run(
         [*change(walls), "/usr/bin/python3", "-c", f"import ctypes, os\n{code}"],
@@ -159,7 +159,7 @@ def test_without_the_filter_sockets_can_be_made():
     )
     said = {}
     for filtered in (1, 0):
-        command = [*local._bubblewrap(), f"--seccomp={filtered}"]
+        command = [*local._bubblewrap(local.root_folder()), f"--seccomp={filtered}"]
         with local.start_runner(
             command, Isolation.NAMESPACE, local._identity(compose_limits().uid), {}
         ) as sandbox:

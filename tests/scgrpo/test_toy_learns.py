@@ -16,6 +16,7 @@ from scgrpo.runs.log import read_metrics
 
 
 @pytest.mark.slow
+@pytest.mark.daily(0)  # each day the gradients are compared with recorded ones
 @pytest.mark.timeout(
     1200
 )  # where others use the cores too; under two minutes where not

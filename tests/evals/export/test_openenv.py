@@ -72,10 +72,12 @@ def test_only_an_environment_that_runs_code_installs_a_sandbox(tmp_path):
 
 def test_code_of_one_s_own_comes_along(tmp_path, monkeypatch):
     source = tmp_path / "my_words.py"
-    source.write_text((ROOT / "examples/reverse_words.py").read_text())
+    text = (ROOT / "examples/reverse_words.py").read_text()
+    # A namespace of its own: other tests register the example.
+    source.write_text(text.replace('namespace="acme"', 'namespace="own"'))
     monkeypatch.syspath_prepend(str(tmp_path))
     package = tmp_path / "package"
-    write_package(package, "my_words:acme/reverse", sources=[source])
+    write_package(package, "my_words:own/reverse", sources=[source])
     assert (package / "my_words.py").read_text() == source.read_text()
     missing = tmp_path / "gone.py"
     with pytest.raises(FileNotFoundError, match="given by --source"):
