@@ -83,14 +83,14 @@ def _files() -> Mapping[str, bytes]:
     files: dict[str, bytes] = {}
     places: list[str] = []
     for name in PROGRAMS:
-        found = shutil.which(name)
-        if found is None:
+        program = shutil.which(name)
+        if program is None:
             raise SandboxError(
                 f"the sandbox has no shell and this machine no {name}: install bash, coreutils, "
                 "diffutils, findutils, grep, gzip, sed, tar and an awk, or build the sandbox "
                 "from an image that has them"
             )
-        path = Path(os.path.realpath(found))
+        path = Path(os.path.realpath(program))
         files[f"{_FOLDER}/bin/{name}"] = path.read_bytes()
         places.append(str(path))
     for library in _libraries(places):

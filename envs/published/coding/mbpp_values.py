@@ -96,8 +96,8 @@ class ValueRules:
 
     def _is_right(self, arguments: Sequence[Any], expected: Any, value: Any) -> bool:
         if self._entry in NOT_NONE:
-            found = value if isinstance(value, bool) else value is not None
-            return found == (expected is not None)
+            has_value = value if isinstance(value, bool) else value is not None
+            return has_value == (expected is not None)
         if self._entry in AS_SETS:
             return set(value) == set(expected)
         exact = bool(value == expected) or self._is_also_right(arguments, value)

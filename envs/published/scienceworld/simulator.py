@@ -25,12 +25,12 @@ CLOSE_S = 30.0
 def check_installed() -> None:
     """Raises MissingDataError without the package, with another version, or without Java."""
     try:
-        found = version("scienceworld")
+        installed = version("scienceworld")
     except PackageNotFoundError:
-        found = "none"
-    if found != VERSION:
+        installed = "none"
+    if installed != VERSION:
         raise MissingDataError(
-            f"scienceworld is played by the package scienceworld {VERSION}, got {found}; "
+            f"scienceworld is played by the package scienceworld {VERSION}, got {installed}; "
             "run: pip install 'scgrpo[scienceworld]'"
         )
     if shutil.which("java") is None:
