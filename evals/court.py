@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ examples:
   {PROG} PLAN.yaml --report           tables from the data alone; nothing runs
   {PROG} PLAN.yaml --branches         does credit fall where tokens were worth something?
   {PROG} PLAN.yaml --only tool_store/0 sc_grpo 3       that run, if its row is missing
+  {PROG} PLAN.yaml --only '*' grpo '*'                       every cell and seed of grpo
   {PROG} PLAN.yaml --again tool_store/0 sc_grpo        that cell with new seeds, as a check
 
 A plan is a YAML file; docs/court/small.yaml is one. Rows are appended to the JSONL file next to
@@ -123,11 +125,15 @@ def _shards(plan: TrialPlan, arguments: argparse.Namespace) -> list[list[Shard]]
         return [*tuning, list(plan.again(Cell.of(cell), method))]
     trial = list(plan.shards())
     if arguments.only:
-        words = " ".join(["trial", *arguments.only[:2], "seed", arguments.only[2]])
-        trial = [shard for shard in trial if str(shard) == words]
+        trial = [shard for shard in trial if _is_one_of(shard, arguments.only)]
         if not trial:
-            raise ValueError(f"the plan has no run `{words}`")
+            raise ValueError(f"the plan has no run `{' '.join(arguments.only)}`")
     return [*tuning, trial]
+
+
+def _is_one_of(shard: Shard, patterns: Sequence[str]) -> bool:
+    words = (str(shard.cell), shard.method, str(shard.seed))
+    return all(map(fnmatchcase, words, patterns))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -155,7 +161,10 @@ def _parser() -> argparse.ArgumentParser:
         "against what they were worth; nothing is trained",
     )
     what.add_argument(
-        "--only", nargs=3, metavar=("CELL", "METHOD", "SEED"), help="this run alone"
+        "--only",
+        nargs=3,
+        metavar=("CELL", "METHOD", "SEED"),
+        help="this run alone, or all that match patterns such as '*' 'sc_grpo*' 0",
     )
     what.add_argument(
         "--again",

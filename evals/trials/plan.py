@@ -82,13 +82,17 @@ class Panel:
 class Tuning:
     """How each method's learning rate is chosen, on seeds that the trial does not use.
 
+    A control, named after its method as in `sc_grpo/shuffled`, has its method's.
+
     | field | meaning |
     |---|---|
     | lrs | the grid, the same for all methods; with one value nothing is tuned |
+    | cells | where; all of the plan's if empty |
     | seeds | runs of each learning rate in each cell |
     """
 
     lrs: tuple[float, ...] = (3e-4,)
+    cells: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (100, 101)
 
 
@@ -126,7 +130,8 @@ class TrialPlan:
     | comparisons | declared differences, such as `sc_grpo - grpo`; Holm is over these |
     | seeds | of the trial's runs, the same for all methods |
     | tuning | of the learning rates |
-    | settings | settings of every run |
+    | settings | settings of every run, and of the groups that are branched |
+    | training | further settings of the training runs |
     | panel | of the evaluation |
     | branches | of the truth that credit is held against |
     """
@@ -140,6 +145,7 @@ class TrialPlan:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
     tuning: Tuning = field(default_factory=Tuning)
     settings: str = ""
+    training: str = ""
     panel: Panel = field(default_factory=Panel)
     branches: BranchOptions = field(default_factory=BranchOptions)
 
@@ -156,6 +162,11 @@ class TrialPlan:
             )
         for cell in self.cells:
             Cell.of(cell)
+        if others := set(self.tuning.cells) - set(self.cells):
+            raise ValueError(
+                f"tuning.cells {sorted(others)} are not of the plan, expected some of "
+                f"{', '.join(self.cells)}"
+            )
         for comparison in self.comparisons:
             self.sides(comparison)
         for method in self.methods:
@@ -177,9 +188,10 @@ class TrialPlan:
         So a trial that is cut off has whole comparisons with fewer seeds.
         """
         if stage == "tune":
+            tuned = dict.fromkeys(map(self.tuned_as, self.methods))
             for seed in self.tuning.seeds:
-                for name in self.cells:
-                    for method in self.methods:
+                for name in self.tuning_cells:
+                    for method in tuned:
                         for lr in self.tuning.lrs:
                             yield Shard(Cell.of(name), method, seed, lr, "tune")
             return
@@ -187,6 +199,16 @@ class TrialPlan:
             for name in self.cells:
                 for method in self.methods:
                     yield Shard(Cell.of(name), method, seed, None, stage)
+
+    @property
+    def tuning_cells(self) -> tuple[str, ...]:
+        """The cells whose runs choose the learning rates."""
+        return self.tuning.cells or self.cells
+
+    def tuned_as(self, method: str) -> str:
+        """The method whose tuning gives this one's learning rate."""
+        base = method.partition("/")[0]
+        return base if base in self.methods else method
 
     def again(self, cell: Cell, method: str) -> Iterator[Shard]:
         """A second run of a cell's method, with as many new seeds."""
@@ -230,6 +252,7 @@ class TrialPlan:
     def _words(self, shard: Shard) -> list[str]:
         words = [
             *self.settings.split(),
+            *self.training.split(),
             *self.methods[shard.method].split(),
             f"env={shard.cell.env}",
             f"levels={shard.cell.level}",

@@ -160,9 +160,10 @@ def _methods_table(plan: TrialPlan, rows: Sequence[TrialRow]) -> Table:
 
 
 def _differences(plan: TrialPlan, rows: Sequence[TrialRow]) -> list[Difference]:
-    """Of every declared comparison: over all cells first, then cell by cell."""
+    """Of every declared comparison: over all cells with runs first, then cell by cell."""
     differences: list[Difference] = []
-    groups = {ALL_CELLS: list(plan.cells), **{cell: [cell] for cell in plan.cells}}
+    cells = [cell for cell in plan.cells if any(row.cell == cell for row in rows)]
+    groups = {ALL_CELLS: cells, **{cell: [cell] for cell in cells}}
     for comparison in plan.comparisons:
         after, before = plan.sides(comparison)
         for label, cells in groups.items():

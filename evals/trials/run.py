@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
+import multiprocessing
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
 from evals.trials.data import TrialRow
 from evals.trials.plan import Cell, Shard, TrialPlan
+from evals.trials.shard import shard_process
 from evals.trials.start import starting_model
 from sandboxes.commands import CommandError
 from scgrpo.algorithms.registry import algorithm_of
@@ -31,6 +29,9 @@ __all__ = [
 ]
 
 STOP_GRACE_S = 30.0
+FORKS = multiprocessing.get_context("forkserver")
+"""Of processes that have imported torch and the environments already: seconds of each run."""
+FORKS.set_forkserver_preload(["evals.trials.shard"])
 
 logger = logging.getLogger(__name__)
 
@@ -80,18 +81,20 @@ def missing_shards(
 
 
 def tuned_lr(plan: TrialPlan, rows: Sequence[TrialRow], method: str) -> float:
-    """The learning rate with the largest mean area under the training curve over all cells.
+    """The learning rate with the largest mean area under the training curve.
 
-    On the seeds of the tuning alone. Raises ValueError if its runs are not complete.
+    On the seeds and cells of the tuning; a control has its method's. Raises ValueError if a run is
+    missing.
     """
     lrs = plan.tuning.lrs
     if len(lrs) == 1:
         return lrs[0]
+    method = plan.tuned_as(method)
     areas: dict[float, list[float]] = {lr: [] for lr in lrs}
     for row in rows:
         if row.stage == "tune" and row.method == method and row.lr in areas:
             areas[row.lr].append(row.area())
-    expected = len(plan.tuning.seeds) * len(plan.cells)
+    expected = len(plan.tuning.seeds) * len(plan.tuning_cells)
     for lr, of_lr in areas.items():
         if len(of_lr) < expected:
             raise ValueError(
@@ -130,7 +133,7 @@ def run_shards(
             while running or left:
                 while left and len(running) < workers and time.monotonic() < deadline:
                     shard = left.pop()
-                    running[pool.submit(_play, work, shard, stop)] = shard
+                    running[pool.submit(_play, plan, work, shard, stop)] = shard
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -144,34 +147,26 @@ def run_shards(
     return failed
 
 
-def _play(work: Work, shard: Shard, stop: Event) -> int:
+def _play(plan: TrialPlan, work: Work, shard: Shard, stop: Event) -> int:
     """The exit code of the shard's process, whose output is kept next to its run."""
     work.runs.mkdir(parents=True, exist_ok=True)
     log = work.runs / f"{shard.folder}.log"
-    words = [work.plan, shard.cell, shard.method, shard.seed, shard.lr, shard.stage]
-    words += ["--data", work.data, "--work", work.runs]
-    # Small models gain nothing from a second core, and another shard does.
-    variables = {"OMP_NUM_THREADS": "1", **os.environ}
-    with (
-        log.open("ab") as output,
-        subprocess.Popen(
-            [sys.executable, "-m", "evals.trials.shard", *map(str, words)],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=variables,
-            # Ctrl-C is this process's to pass on.
-            start_new_session=True,
-        ) as process,
-    ):
-        while process.poll() is None:
-            if stop.wait(0.5):
-                process.terminate()
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(STOP_GRACE_S)
-                process.kill()
-        code = process.wait()
+    process = FORKS.Process(
+        target=shard_process,
+        args=(work.plan, plan, shard, work.data, work.runs, log),
+    )
+    process.start()
+    while process.is_alive():
+        process.join(0.5)
+        if stop.is_set():
+            process.terminate()
+            process.join(STOP_GRACE_S)
+            process.kill()
+            process.join()
+
+    code = process.exitcode or 0
     if code and not stop.is_set():
         logger.warning("%s failed with exit code %d, see %s", shard, code, log)
     else:
-        log.unlink()
+        log.unlink(missing_ok=True)
     return code

@@ -5,11 +5,11 @@ Killed, it goes on from the run's last checkpoint; its row is written once, at t
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import shlex
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from evals.credit_test.report import credit_report
 from evals.evaluation.provenance import commit
 from evals.evaluation.suites import Suite, select_tasks
 from evals.trials.data import Outcomes, TrialRow, append_row
-from evals.trials.plan import Cell, Shard, TrialPlan, environment, load_plan
+from evals.trials.plan import Shard, TrialPlan, environment
 from evals.trials.start import starting_model
 from scgrpo.config import TrainConfig
 from scgrpo.credit.record import read_step, saved_steps
@@ -38,34 +38,31 @@ from scgrpo.runs import checkpoints
 from scgrpo.runs.folders import is_run
 from scgrpo.runs.log import METRICS, read_metrics
 
-__all__ = ["play_shard"]
+__all__ = ["play_shard", "shard_process"]
 
 PANEL_SEED = 0
 """Of the panel's tasks and their sampling, the same for every method and seed."""
 PACKAGES = ("scgrpo", "torch", "transformers", "numpy")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """The process of one shard."""
-    parser = argparse.ArgumentParser("python -m evals.trials.shard")
-    parser.add_argument("plan", type=Path)
-    parser.add_argument("cell", type=Cell.of)
-    parser.add_argument("method")
-    parser.add_argument("seed", type=int)
-    parser.add_argument("lr", type=float)
-    parser.add_argument("stage")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    given = parser.parse_args(argv)
-    shard = Shard(given.cell, given.method, given.seed, given.lr, given.stage)
+def shard_process(
+    path: Path, plan: TrialPlan, shard: Shard, data: Path, work: Path, log: Path
+) -> None:
+    """What the process of a shard runs; all that it prints goes to the end of `log`."""
+    # Ctrl-C is for the command to pass on.
+    os.setsid()
+    with log.open("ab") as output:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(output.fileno(), stream.fileno())
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     # Shards run side by side, one core each; small models gain nothing from more.
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    play_shard(given.plan, load_plan(given.plan), shard, given.data, given.work)
+    play_shard(path, plan, shard, data, work)
 
 
 def _end_with_parent(parent: int) -> None:
-    """Ends this process with the command that started it, even if that was killed.
+    """Ends this process with the one that forked it, which ends with the command, even if killed.
 
     Or its run would be held when the command is started again.
     """
@@ -214,7 +211,3 @@ def _tokens(metrics: Sequence[Mapping[str, float]], config: TrainConfig) -> int:
 
 def _finite(value: float | None) -> float | None:
     return None if value is None or value != value else round(float(value), 5)
-
-
-if __name__ == "__main__":
-    main()

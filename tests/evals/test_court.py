@@ -133,6 +133,4 @@ def test_a_run_that_the_plan_has_not_is_refused(
     with pytest.raises(SystemExit) as end:
         court(plan, "--only", "toy_guess/0", "dapo", "0")
     assert end.value.code == 2
-    assert (
-        "the plan has no run `trial toy_guess/0 dapo seed 0`" in capsys.readouterr().err
-    )
+    assert "the plan has no run `toy_guess/0 dapo 0`" in capsys.readouterr().err

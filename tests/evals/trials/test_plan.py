@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.trials.plan import Cell, Shard, TrialPlan, environment, load_plan
+from evals.trials.plan import Cell, Shard, TrialPlan, Tuning, environment, load_plan
 from scgrpo.settings.parse import flat
 
 PLAN = TrialPlan(
@@ -27,6 +27,10 @@ PLAN = TrialPlan(
         ({"cells": ("toy_guess",)}, "got the cell 'toy_guess', expected one such as"),
         ({"comparisons": ("sc - dapo",)}, "'sc - dapo', expected `a - b` of grpo, sc"),
         ({"comparisons": ("sc-grpo",)}, "'sc-grpo', expected `a - b`"),
+        (
+            {"tuning": Tuning(cells=("math_word/1",))},
+            r"tuning.cells \['math_word/1'\] are not of the plan, expected some of toy",
+        ),
         ({"seeds": (0, 100)}, r"tuning.seeds \[100\] are seeds of the trial"),
         ({"methods": {"grpo": "algo=grpo", "sc": "algo=sc_grpo lrr=1"}}, "lrr"),
         ({"settings": "max_steps=0"}, "max_steps must be at least 1"),
@@ -54,6 +58,8 @@ def test_tuning_and_second_runs_have_seeds_of_their_own():
     tune = {shard.seed for shard in PLAN.shards("tune")}
     again = {shard.seed for shard in PLAN.again(Cell("toy_guess", 0), "sc")}
     assert not (tune | again) & set(PLAN.seeds)
+    one = replace(PLAN, tuning=Tuning(cells=("math_word/0",)))
+    assert {str(shard.cell) for shard in one.shards("tune")} == {"math_word/0"}
     with pytest.raises(ValueError, match="got toy_guess/1 sc, expected one of"):
         list(PLAN.again(Cell("toy_guess", 1), "sc"))
 
@@ -67,6 +73,7 @@ def test_a_row_is_of_the_plan_if_its_numbers_would_be_the_same():
         PLAN.digest(replace(shard, lr=1e-4)),
         PLAN.digest(replace(shard, method="shuffled")),
         replace(PLAN, settings="max_steps=3").digest(shard),
+        replace(PLAN, training="max_steps=4").digest(shard),
         replace(PLAN, panel=replace(PLAN.panel, rollouts=2)).digest(shard),
         replace(PLAN, small=replace(PLAN.small, steps=9)).digest(shard),
         # The small model is taught all cells.
@@ -76,6 +83,17 @@ def test_a_row_is_of_the_plan_if_its_numbers_would_be_the_same():
     # A model that is warm-started in each cell knows nothing of the others.
     auto = replace(PLAN, model="auto")
     assert replace(auto, cells=("toy_guess/0",)).digest(shard) == auto.digest(shard)
+
+
+def test_how_long_is_trained_changes_nothing_of_the_branches():
+    cell = Cell("toy_guess", 0)
+    longer = replace(PLAN, training="max_steps=7")
+    assert longer.branch_digest(cell) == PLAN.branch_digest(cell)
+    assert longer.digest(Shard(cell, "sc", 0, 1e-3)) != PLAN.digest(
+        Shard(cell, "sc", 0, 1e-3)
+    )
+    shorter = replace(PLAN, settings="limits.episode_tokens=300")
+    assert shorter.branch_digest(cell) != PLAN.branch_digest(cell)
 
 
 def test_a_row_outlives_changes_of_code_and_defaults(
@@ -99,7 +117,7 @@ def test_a_row_outlives_changes_of_code_and_defaults(
 
 
 def test_the_settings_of_a_run_are_the_plans_and_the_methods():
-    plan = replace(PLAN, settings="max_steps=7 lr=1e-5")
+    plan = replace(PLAN, settings="lr=1e-5", training="max_steps=7")
     config = plan.config(Shard(Cell("math_word", 0), "shuffled", 3, 1e-3))
     assert (config.env, config.levels, config.seed) == ("math_word", (0,), 3)
     assert (config.max_steps, config.lr) == (7, 1e-3)

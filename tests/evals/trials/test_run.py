@@ -31,6 +31,13 @@ def test_the_learning_rate_with_the_best_curve_on_the_tuning_seeds():
     assert tuned_lr(PLAN, [*TUNED, trial], "sc") == 1e-4
 
 
+def test_a_control_has_the_learning_rate_of_its_method():
+    methods = {**PLAN.methods, "sc/shuffled": "algo=sc_grpo credit.control=shuffled"}
+    plan = replace(PLAN, methods=methods)
+    assert tuned_lr(plan, TUNED, "sc/shuffled") == tuned_lr(PLAN, TUNED, "sc")
+    assert {s.method for s in plan.shards("tune")} == {"grpo", "sc"}
+
+
 def test_it_is_chosen_when_all_of_its_runs_are_there():
     with pytest.raises(ValueError, match="sc has 1 of 2 runs at lr=0.001 to choose by"):
         tuned_lr(PLAN, TUNED[:3], "sc")
