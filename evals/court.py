@@ -33,7 +33,7 @@ examples:
   {PROG} PLAN.yaml --report           tables from the data alone; nothing runs
   {PROG} PLAN.yaml --branches         does credit fall where tokens were worth something?
   {PROG} PLAN.yaml --only tool_store/0 sc_grpo 3       that run, if its row is missing
-  {PROG} PLAN.yaml --only '*' grpo '*'                       every cell and seed of grpo
+  {PROG} PLAN.yaml --only '*' 'grpo,plus/*' 0                all cells of two kinds of methods
   {PROG} PLAN.yaml --again tool_store/0 sc_grpo        that cell with new seeds, as a check
 
 A plan is a YAML file; docs/court/small.yaml is one. Rows are appended to the JSONL file next to
@@ -133,7 +133,10 @@ def _shards(plan: TrialPlan, arguments: argparse.Namespace) -> list[list[Shard]]
 
 def _is_one_of(shard: Shard, patterns: Sequence[str]) -> bool:
     words = (str(shard.cell), shard.method, str(shard.seed))
-    return all(map(fnmatchcase, words, patterns))
+    return all(
+        any(fnmatchcase(word, pattern) for pattern in of_word.split(","))
+        for word, of_word in zip(words, patterns, strict=True)
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -164,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         "--only",
         nargs=3,
         metavar=("CELL", "METHOD", "SEED"),
-        help="this run alone, or all that match patterns such as '*' 'sc_grpo*' 0",
+        help="this run alone, or all that match patterns such as '*' 'grpo,plus/*' 0",
     )
     what.add_argument(
         "--again",
