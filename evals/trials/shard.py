@@ -5,6 +5,7 @@ Killed, it goes on from the run's last checkpoint; its row is written once, at t
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import platform
 import shlex
@@ -38,7 +39,7 @@ from scgrpo.runs import checkpoints
 from scgrpo.runs.folders import is_run
 from scgrpo.runs.log import METRICS, read_metrics
 
-__all__ = ["play_shard", "shard_process"]
+__all__ = ["end_with_command", "play_shard", "shard_process"]
 
 PANEL_SEED = 0
 """Of the panel's tasks and their sampling, the same for every method and seed."""
@@ -55,20 +56,25 @@ def shard_process(
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(output.fileno(), stream.fileno())
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    end_with_command()
     # Shards run side by side, one core each; small models gain nothing from more.
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     play_shard(path, plan, shard, data, work)
 
 
-def _end_with_parent(parent: int) -> None:
-    """Ends this process with the one that forked it, which ends with the command, even if killed.
+def end_with_command() -> None:
+    """From now on, this process ends with the command that asked for it, even if that is killed.
 
     Or its run would be held when the command is started again.
     """
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
+    command = multiprocessing.parent_process()
+    assert command is not None
+
+    def wait() -> None:
+        command.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def play_shard(
