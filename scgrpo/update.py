@@ -80,7 +80,7 @@ class PolicyUpdate:
     limits: ReferenceLimits = ReferenceLimits()
     max_grad_norm: float = 1.0
     max_tokens_per_pack: int = 4096
-    cached_forward_tokens: int = 2048
+    cached_forward_tokens: int = 1024
     episode_tokens: int = 1024
     importance_cap: float = math.inf
     writing_weights: Callable[[], AbstractContextManager[None]] = nullcontext

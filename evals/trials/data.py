@@ -121,7 +121,7 @@ def rows_of(plan: TrialPlan, path: Path) -> list[TrialRow]:
 def append_row(path: Path, row: TrialRow) -> None:
     """Adds a line, whole or not at all; several processes may add."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(asdict(row), separators=(",", ":")) + "\n"
+    line = json.dumps(asdict(row), separators=(",", ":"), allow_nan=False) + "\n"
     with FileLock(path.with_name(f".{path.name}.lock")), path.open("a") as file:
         file.write(line)
 

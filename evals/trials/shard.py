@@ -183,15 +183,16 @@ def _step_sizes(run: Path) -> dict[str, float]:
 
 
 def _auroc(run: Path) -> dict[str, float]:
-    """Signal -> AUROC on the tokens that decide; empty if nothing was weighed or is labelled."""
+    """Signal -> AUROC on the tokens that decide; without those that nothing was weighed for."""
     try:
         data = credit_report(run).data
     except (ValueError, NotImplementedError):
         return {}
-    return {
-        f"{score['label']} {score['signal']}": round(score["auroc"]["value"], 4)
+    areas = {
+        f"{score['label']} {score['signal']}": score["auroc"]["value"]
         for score in data["signals"]
     }
+    return {name: round(area, 4) for name, area in areas.items() if area == area}
 
 
 def _command(path: Path, shard: Shard) -> str:
