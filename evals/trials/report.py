@@ -118,7 +118,8 @@ def trial_report(
         "pass@k the share of tasks that one of them solves, area the mean success of the training "
         "episodes. Means over seeds with 95 % t intervals; per cent and points.",
         "A difference is paired by seed; a seed counts if both methods have a run of it in each "
-        f"cell of the line. p is Holm's over the declared comparisons, on {PRIMARY} of all cells.",
+        f"cell of the line; {ALL_CELLS} are those with several seeds. p is Holm's over the "
+        f"declared comparisons, on {PRIMARY} of {ALL_CELLS}.",
         "AUROC: chance that a deciding token has more weight than another one of its episode; 0.5 "
         "is blind. Step: mean of advantage times weight by case of the references.",
         "Agreement: cosine, over the tokens that could have been others, between what a method's "
@@ -160,10 +161,13 @@ def _methods_table(plan: TrialPlan, rows: Sequence[TrialRow]) -> Table:
 
 
 def _differences(plan: TrialPlan, rows: Sequence[TrialRow]) -> list[Difference]:
-    """Of every declared comparison: over all cells with runs first, then cell by cell."""
+    """Of every declared comparison: over all cells with several seeds first, then by cell."""
     differences: list[Difference] = []
-    cells = [cell for cell in plan.cells if any(row.cell == cell for row in rows)]
-    groups = {ALL_CELLS: cells, **{cell: [cell] for cell in cells}}
+    seeds = {
+        cell: {row.seed for row in rows if row.cell == cell} for cell in plan.cells
+    }
+    repeated = [cell for cell in plan.cells if len(seeds[cell]) > 1]
+    groups = {ALL_CELLS: repeated, **{cell: [cell] for cell in plan.cells}}
     for comparison in plan.comparisons:
         after, before = plan.sides(comparison)
         for label, cells in groups.items():

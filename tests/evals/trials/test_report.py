@@ -72,3 +72,12 @@ def test_a_trial_without_any_run_has_a_report(tmp_path: Path):
     report = write_report(PLAN, [], [], tmp_path / "which.jsonl")
     assert report.legend[0].startswith("0 of 18 runs.")
     assert not (tmp_path / "which.svg").exists()
+
+
+def test_a_cell_that_has_one_seed_yet_is_not_pooled():
+    rows = [row for row in ROWS if row.cell == "toy_guess/0" or row.seed == 0]
+    _, differences, _ = trial_report(PLAN, rows).tables
+    pooled, toy, math = differences.lines
+    assert pooled[1:3] == ["all cells", "3"]
+    assert pooled[3] == toy[3]
+    assert math[1:4] == ["math_word/0", "1", "+20.0"]
