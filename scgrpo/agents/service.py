@@ -23,8 +23,9 @@ from sandboxes import SandboxPool
 from scgrpo.agents.config import AgentConfig, check_agent
 from scgrpo.agents.endpoint import Endpoint, json_body
 from scgrpo.agents.errors import RequestError
-from scgrpo.agents.recorder import MODEL, TokenPolicy
+from scgrpo.agents.recorder import MODEL
 from scgrpo.agents.session import Session
+from scgrpo.policies.tokens import TokenConversation, TokenPolicy
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -60,7 +61,7 @@ class AgentService:
     def __init__(
         self,
         catalogue: TaskCatalogue,
-        policy: TokenPolicy,
+        policy: TokenPolicy[TokenConversation],
         grading: SandboxPool,
         sandboxes: SandboxPool,
         config: AgentConfig,
