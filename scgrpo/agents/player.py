@@ -78,7 +78,7 @@ class AgentPlayer:
                 agent=self._config.command,
                 **vars(identity(env)),
             )
-        with self._endpoint.serving(session) as key:
+        with self._endpoint.serve(session) as key:
             variables = agent_variables(self._endpoint, key, session.prompt)
             result = run_agent(
                 self._config.command,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from envs.base import TextEnv
-from envs.tools.store.cases import decisions, flip, goal, turns_needed
+from envs.tools.store.cases import decisions, flip, goal, solution_steps
 from envs.tools.store.policy import Rules, rule_violation
 from envs.tools.store.tasks import SPLITS, as_task, tasks
 from envs.tools.store.tools import MERGED, functions, render
@@ -122,7 +122,7 @@ class ToolStore(TextEnv):
         offered = tuple(case["offered"])
         return [
             render(vocabulary, offered, op, arguments)
-            for op, arguments in turns_needed(case)
+            for op, arguments in solution_steps(case)
         ]
 
     def critical(self, task: Task) -> list[str]:
