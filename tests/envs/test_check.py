@@ -55,6 +55,7 @@ def failures(found):
     }
 
 
+@pytest.mark.daily(1)
 @pytest.mark.parametrize("name", ["sums", "files", "code"])
 def test_a_sound_environment_passes_everything(planted, name):
     found = results(planted(name))
@@ -290,7 +291,9 @@ def test_our_environments_are_sound(name, day, tmp_path, monkeypatch):
 ASYNC = {"shared_memory": False, "context": "spawn"}
 
 
-@pytest.mark.daily(3, per="mode")  # the check `vector` takes every environment each day
+@pytest.mark.daily(
+    1, per="mode"
+)  # the check `vector` takes three environments each day
 @pytest.mark.parametrize("name", registry.names())
 @pytest.mark.parametrize(("mode", "options"), [("sync", {}), ("async", ASYNC)])
 def test_make_vec_gives_what_each_environment_gives_alone(name, mode, options):

@@ -361,6 +361,7 @@ def test_a_run_folder_holds_what_a_reader_needs(config, algo, monkeypatch):
     assert os.readlink(run.parent / "latest") == algo
 
 
+@pytest.mark.daily(6)  # each day all of them give the recorded gradient
 @pytest.mark.parametrize("algo", sorted(ALGORITHMS))
 def test_every_algorithm_trains_the_toy(tiny, config, one_thread, tmp_path, algo):
     run = new_run(tmp_path, algo)
