@@ -73,7 +73,7 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.daily(1)  # the check `deterministic` takes three environments each day
+@pytest.mark.daily(1)  # the check `deterministic` takes others each day
 @every_env
 def test_a_seed_gives_the_same_task_in_every_process(name):
     first, second = (

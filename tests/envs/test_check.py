@@ -76,6 +76,7 @@ def test_a_sound_environment_passes_everything(planted, name):
     assert skipped <= allowed
 
 
+@pytest.mark.daily(15)
 @pytest.mark.parametrize(
     ("name", "catching"),
     [
@@ -267,7 +268,7 @@ def results_of_the_day(name: str, day: Day) -> Iterator[Result]:
 
 
 @pytest.mark.slow
-@pytest.mark.daily(3)  # each every few days; `make test-all` checks all of them whole
+@pytest.mark.daily(2)  # each every week; `make test-all` checks all of them whole
 @pytest.mark.parametrize("name", registry.names())
 def test_our_environments_are_sound(name, day, tmp_path, monkeypatch):
     if "sandboxes" in inspect.signature(type(registry.make(name).unwrapped)).parameters:
@@ -293,7 +294,7 @@ ASYNC = {"shared_memory": False, "context": "spawn"}
 
 @pytest.mark.daily(
     1, per="mode"
-)  # the check `vector` takes three environments each day
+)  # the check `vector` takes others each day
 @pytest.mark.parametrize("name", registry.names())
 @pytest.mark.parametrize(("mode", "options"), [("sync", {}), ("async", ASYNC)])
 def test_make_vec_gives_what_each_environment_gives_alone(name, mode, options):
