@@ -45,7 +45,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._open: TokenConversation | None = None
         self._end: Node | None = None
-        self._opened = 0
+        self._count = 0
         self._closed = False
 
     def complete(self, request: ChatRequest) -> dict[str, Any]:
@@ -130,15 +130,15 @@ class Recorder:
         self._close_conversation()
         # The first has the episode's own seed, a fork one of its own.
         seed = self._seed
-        if self._opened:
-            words = np.random.SeedSequence([self._seed, self._opened])
+        if self._count:
+            words = np.random.SeedSequence([self._seed, self._count])
             seed = int(words.generate_state(1)[0])
         conversation = self._policy.resume(
             node.token_ids, request.tools, limits=self._limits, seed=seed
         )
         self._open = conversation.__enter__()
         self._end = node
-        self._opened += 1
+        self._count += 1
         return self._open
 
     def _close_conversation(self) -> None:

@@ -292,9 +292,7 @@ def test_our_environments_are_sound(name, day, tmp_path, monkeypatch):
 ASYNC = {"shared_memory": False, "context": "spawn"}
 
 
-@pytest.mark.daily(
-    1, per="mode"
-)  # the check `vector` takes others each day
+@pytest.mark.daily(1, per="mode")  # the check `vector` takes others each day
 @pytest.mark.parametrize("name", registry.names())
 @pytest.mark.parametrize(("mode", "options"), [("sync", {}), ("async", ASYNC)])
 def test_make_vec_gives_what_each_environment_gives_alone(name, mode, options):
