@@ -113,7 +113,7 @@ class TokenPolicy(ABC, Generic[C_co]):
     ) -> C_co:
         """Opens a conversation. Raises ValueError if the limits go past `cache_tokens`."""
         text, ids = self.chat.prompt(messages, tools)
-        return self._begin(Segment("prompt", text, tuple(ids)), tools, limits, seed)
+        return self._start(Segment("prompt", text, tuple(ids)), tools, limits, seed)
 
     def resume(
         self,
@@ -127,9 +127,9 @@ class TokenPolicy(ABC, Generic[C_co]):
 
         Raises as `begin` does.
         """
-        return self._begin(Segment("prompt", "", tuple(token_ids)), tools, limits, seed)
+        return self._start(Segment("prompt", "", tuple(token_ids)), tools, limits, seed)
 
-    def _begin(
+    def _start(
         self,
         prompt: Segment,
         tools: Sequence[Mapping[str, Any]],
