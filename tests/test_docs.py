@@ -63,7 +63,7 @@ ELSEWHERE = {
     r"VLLM_SERVER_DEV_MODE=1 |.*engine\.kind=vllm": "make test-vllm",
     r"scgrpo envs attack vulnerable:": "tests/envs/attack/test_vulnerable.py",
     r"scgrpo credit": "tests/evals/test_credit.py: an untrained model has no success to learn from",
-    r"scgrpo model table": "tests/evals/test_model_table.py, a third of the families a day",
+    r"scgrpo model table": "tests/evals/test_model_table.py, a sixth of the families a day",
     r"scgrpo envs play ": "tests/envs/test_play_by_hand.py, which types the turns",
     r"python -m envs\.code\.swe_lite\.build\.main ": "tests/envs/code/swe_lite/build",
     r"scgrpo export inspect ": "tests/evals/export/test_inspect_log.py",
