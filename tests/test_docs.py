@@ -62,6 +62,7 @@ ELSEWHERE = {
     r"RAY_ADDRESS=": "tests/scgrpo/cluster/test_workers.py, tests/evals/evaluation/test_workers.py",
     r"VLLM_SERVER_DEV_MODE=1 |.*engine\.kind=vllm": "make test-vllm",
     r"scgrpo envs attack vulnerable:": "tests/envs/attack/test_vulnerable.py",
+    r"scgrpo court ": "tests/evals/test_court.py, on a plan of minutes instead of hours",
     r"scgrpo credit": "tests/evals/test_credit.py: an untrained model has no success to learn from",
     r"scgrpo model table": "tests/evals/test_model_table.py, a sixth of the families a day",
     r"scgrpo envs play ": "tests/envs/test_play_by_hand.py, which types the turns",
