@@ -123,6 +123,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # where others use the cores too
 @pytest.mark.daily(1)
 @pytest.mark.parametrize("block", FRONT_PAGE, ids=lambda block: block[-1])
 def test_the_commands_of_a_block_of_the_front_page_run_by_themselves(
@@ -135,6 +136,7 @@ def test_the_commands_of_a_block_of_the_front_page_run_by_themselves(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # where others use the cores too
 @pytest.mark.daily(1)
 @pytest.mark.parametrize(
     "page", [page for page in PAGES[1:] if run_here(commands(page))]
