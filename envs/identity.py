@@ -24,7 +24,7 @@ import gymnasium
 
 from envs.parsing import parse
 
-__all__ = ["Identity", "code_digest", "identity", "unversioned"]
+__all__ = ["Identity", "code_digest", "identity", "base_id"]
 
 _NOT_OURS = ("builtins", "gymnasium", "typing")
 _OURS = ("envs", "sandboxes", "scgrpo", "evals")
@@ -50,7 +50,7 @@ def identity(env: gymnasium.Env[str, str]) -> Identity:
     return Identity(name, code_digest(env))
 
 
-def unversioned(env_id: str) -> str:
+def base_id(env_id: str) -> str:
     """Gymnasium's id without its version, such as `scgrpo/tool_store`; empty without one."""
     return env_id.rpartition("-v")[0]
 

@@ -143,7 +143,7 @@ def make(name: str, **kwargs: Any) -> gymnasium.Env[str, str]:
         env_id = _newest(name)
         if env_id is None:
             known = [*names(), *benchmark_names(), *served_names()]
-            raise _not_found(name.removeprefix(f"{NAMESPACE}/"), known)
+            raise _name_error(name.removeprefix(f"{NAMESPACE}/"), known)
         return gymnasium.make(env_id, **kwargs)
     return gymnasium.make(_newest(name) or _from_entry_point(name), **kwargs)
 
@@ -216,7 +216,7 @@ def _from_module(name: str, module: str, rest: str) -> str:
     if env_id is None:
         namespace = rest.partition("/")[0] + "/"
         near = [known for known in gymnasium.registry if known.startswith(namespace)]
-        raise _not_found(rest, near)
+        raise _name_error(rest, near)
     return env_id
 
 
@@ -225,7 +225,7 @@ def _from_entry_point(name: str) -> str:
     group = entry_points(group=ENTRY_POINT_GROUP)
     values = {point.value: point for point in group if point.name == name}
     if not values:
-        raise _not_found(
+        raise _name_error(
             name,
             [*names(), *benchmark_names(), *served_names(), *(p.name for p in group)],
         )
@@ -265,7 +265,7 @@ def _newest(name: str) -> str | None:
     return newest_id
 
 
-def _not_found(name: str, candidates: Iterable[str]) -> NameNotFound:
+def _name_error(name: str, candidates: Iterable[str]) -> NameNotFound:
     known = sorted(candidates)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"Known: {', '.join(known) or 'none'}."

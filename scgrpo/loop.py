@@ -8,8 +8,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -17,9 +15,8 @@ import numpy as np
 import torch
 
 from envs.store import write_episodes
-from envs.types import Episode, Task
+from envs.types import Episode
 from sandboxes import SandboxError
-from sandboxes.commands import CommandError
 from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
 from scgrpo.credit.record import credit_path, write_credit
@@ -28,27 +25,21 @@ from scgrpo.distributed.sharding import full_parameters
 from scgrpo.engines import open_policy
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.preflight.positions import within_positions
-from scgrpo.rollouts import RolloutError, Rollouts, SharedRollouts, success_rate
+from scgrpo.rollouts import RolloutError, Rollouts, SharedRollouts
 from scgrpo.runs.disk import disk_errors_explained
-from scgrpo.runs.log import (
-    METRICS,
-    VALIDATION,
-    Metrics,
-    Progress,
-    progress,
-    read_metrics,
-)
+from scgrpo.runs.log import METRICS, Metrics, Progress, progress, read_metrics
 from scgrpo.runs.stages import StageProfile, describe_stages, recording, stage
-from scgrpo.step_log import (
+from scgrpo.steps.errors import TrainingError, out_of_memory
+from scgrpo.steps.groups import Groups, StepGroups
+from scgrpo.steps.learning import Learning, samples_meanwhile
+from scgrpo.steps.log import (
     describe_step,
-    describe_validation,
     episode_log,
     mixed_groups,
     policy_tokens,
     staleness_log,
 )
 from scgrpo.teachers.prompt_ids import Solution, solution_of
-from scgrpo.training.background import Lookahead
 from scgrpo.training.causes import count_ungraded, describe_causes
 from scgrpo.training.collapse import CollapseMonitor
 from scgrpo.training.error_monitor import ErrorMonitor
@@ -58,45 +49,12 @@ from scgrpo.training.open_model import open_model, teacher_of
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.training.run_checkpoints import RunCheckpoints
 from scgrpo.training.task_draw import TaskDraw
-from scgrpo.update import PolicyUpdate, Update
-from scgrpo.validation import ID, merge_parts, validate
+from scgrpo.update import PolicyUpdate
+from scgrpo.validation import Validation, describe_validation
 
-__all__ = ["TrainingError", "TrainingLoop"]
-
-MAX_SKIPS = 3
-MAX_REDRAWS = 20
+__all__ = ["TrainingLoop"]
 
 logger = logging.getLogger(__name__)
-
-
-class TrainingError(CommandError):
-    """Training cannot go on; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class _Groups:
-    """The groups of a step.
-
-    | field | meaning |
-    |---|---|
-    | tasks | one for each group |
-    | episodes | group by group |
-    | seconds | how long they were played |
-    | rounds | how many rounds that took; see `TrainingLoop._groups` |
-    """
-
-    tasks: list[Task]
-    episodes: list[Episode]
-    seconds: float
-    rounds: int = 1
-
-    def __add__(self, more: _Groups) -> _Groups:
-        return _Groups(
-            self.tasks + more.tasks,
-            self.episodes + more.episodes,
-            self.seconds + more.seconds,
-            self.rounds + more.rounds,
-        )
 
 
 class TrainingLoop:
@@ -116,7 +74,6 @@ class TrainingLoop:
         self._interrupts = Interrupts(
             config.stop_grace_s, ranks.watch, agreed=ranks.count > 1
         )
-        self._rollouts = SharedRollouts(rollouts, ranks, self._interrupts)
         self.rng = np.random.default_rng(config.seed)
         self.levels = TaskDraw(rollouts.env, config.levels)
         self.model, self.tokenizer = open_model(start, config, ranks)
@@ -142,11 +99,7 @@ class TrainingLoop:
         rows = [row for row in read_metrics(run / METRICS) if row["step"] <= self.step]
         self._collapse = CollapseMonitor(rows)
         self._errors = ErrorMonitor(rows)
-        self._skipped = 0
         self._profile = StageProfile() if config.profile else None
-        self._first_rounds = Lookahead(
-            config.ahead, self.step, config.max_steps, self._first_round
-        )
         self.policy = open_policy(
             config,
             self.model,
@@ -156,6 +109,26 @@ class TrainingLoop:
             ranks=ranks,
         )
         self.trainer = self._policy_update(rollouts)
+        self._learning = Learning(config, self.trainer, self.policy, self.levels)
+        shared = SharedRollouts(rollouts, ranks, self._interrupts)
+        self.groups = StepGroups(
+            config,
+            shared,
+            self.policy,
+            self.levels,
+            step=self.step,
+            refills=self.trainer.algorithm.refill,
+            rng=self.rng,
+        )
+        self._validation = Validation(
+            run,
+            config,
+            shared,
+            self.policy,
+            self.levels,
+            step=self.step,
+            ranks=ranks,
+        )
 
     def _policy_update(self, rollouts: Rollouts) -> PolicyUpdate:
         """What turns a step's episodes into a step of the weights."""
@@ -186,16 +159,11 @@ class TrainingLoop:
         """Around the optimizer's step: from here to the step's end nothing can be saved."""
         self.checkpoints.begin_step()
         pausing: AbstractContextManager[None] = nullcontext()
-        if self._follows_by_itself:
+        if samples_meanwhile(self.config, self.policy):
             assert isinstance(self.policy, HFPolicy)
             pausing = self.policy.writing_weights()
         with pausing:
             yield
-
-    @property
-    def _follows_by_itself(self) -> bool:
-        """Whether the policy samples from the model's own weights while they are written."""
-        return bool(self.config.ahead) and isinstance(self.policy, HFPolicy)
 
     def _while_sampling(self) -> AbstractContextManager[None]:
         """The model's layers are complete if it samples itself; engines have copies of them."""
@@ -214,7 +182,7 @@ class TrainingLoop:
     def __exit__(self, *exc: object) -> None:
         # First the policy: episodes that are still played end by it.
         self.policy.close()
-        self._first_rounds.close()
+        self.groups.close()
         self.checkpoints.close()
 
     def learn(self, on_start: Callable[[], None] | None = None) -> None:
@@ -269,7 +237,7 @@ class TrainingLoop:
                 reason = str(error).splitlines()[0]
                 traceback.clear_frames(error.__traceback__)
                 self._save_unsaved(agreed=self.ranks.count == 1)
-                raise TrainingError(_out_of_memory(self.step + 1, reason)) from None
+                raise out_of_memory(self.step + 1, reason) from None
         if is_main and self.config.profile:
             stages = describe_stages(read_metrics(self.run / METRICS))
             logger.info("stages of a step:\n%s", stages)
@@ -297,7 +265,7 @@ class TrainingLoop:
         step = self.step + 1
         started = time.monotonic()
         with self._while_sampling(), stage("waiting"):
-            groups = self._groups(step)
+            groups = self.groups.take(step)
         if not self.config.ahead:
             self.policy.sleep()
         release_memory()
@@ -306,11 +274,11 @@ class TrainingLoop:
         played = time.monotonic()
         log = self._episode_log(groups)
         log |= self._time_log(groups, played - started)
-        self._first_rounds.begin_after(step)
+        self.groups.begin_after(step)
 
         # Weights, level and metrics change as one: no interrupt may come between them.
         with self._interrupts.held():
-            update = self._update(step, groups.tasks, groups.episodes)
+            update = self._learning.learn(step, groups)
             log |= update.log
             log["level"] = float(self.levels.level)
             log |= self.levels.log(groups.episodes)
@@ -329,13 +297,9 @@ class TrainingLoop:
             self.checkpoints.finish_step(step)
 
         bar.advance(1, describe_step(log))
-        if self._skipped >= MAX_SKIPS:
-            raise TrainingError(
-                f"the gradient was not finite in the last {MAX_SKIPS} steps, up to step {step}, so "
-                "nothing was learned in them; use a lower lr or dtype=float32"
-            )
+        self._learning.check_gradients(step)
 
-    def _episode_log(self, groups: _Groups) -> dict[str, float]:
+    def _episode_log(self, groups: Groups) -> dict[str, float]:
         """What to log of the step's episodes."""
         episodes = groups.episodes
         log = episode_log(episodes)
@@ -348,7 +312,7 @@ class TrainingLoop:
             log["episodes/mixed_groups"] = float(mixed)
         return log
 
-    def _time_log(self, groups: _Groups, waited_s: float) -> dict[str, float]:
+    def _time_log(self, groups: Groups, waited_s: float) -> dict[str, float]:
         """How long the step waited for its episodes, and how fast they were played."""
         log = {"time/rollout_s": waited_s}
         played_s = waited_s
@@ -359,147 +323,18 @@ class TrainingLoop:
 
     def _validate(self, metrics: Metrics | None) -> None:
         """Every `validation.every` steps: held-out success, and the best step's checkpoint."""
-        config = self.config.validation
-        if not config.every or self.step % config.every or self.step == 0:
-            return
-
-        # A resumed run does not measure a step twice; all ranks must agree on that.
-        success = self.ranks.broadcast_object(self._validation_success)
-        if self.step in success:
+        if not self._validation.due(self.step):
             return
 
         # Episodes of the next steps would take the validation's slots; what broke them comes first.
-        self._first_rounds.wait()
+        self.groups.wait()
         with self._while_sampling():
-            values = merge_parts(
-                [
-                    (name, self._validate_part(part, level))
-                    for name, part, level in self.levels.held_out()
-                ]
-            )
-        earlier = [value for value in success.values() if value is not None]
-        if ID in values and values[ID] > max(earlier, default=-1.0):
+            values = self._validation.measure(self.step)
+        if self._validation.best_step == self.step:
             self.checkpoints.mark_best()
         if metrics is not None:
             metrics.write_validation(self.step, **values)
             logger.info("step %d: %s", self.step, describe_validation(values))
-
-    def _validate_part(self, part: int | None, level: int) -> dict[str, float]:
-        """Held-out success at a level; of one part of a mixture by its number."""
-        options = {} if part is None else {"part": part}
-        return validate(
-            self._rollouts,
-            self.policy,
-            self.config.validation,
-            level,
-            seed=self.config.seed,
-            **options,
-        )
-
-    def _validation_success(self) -> dict[int, float | None]:
-        """Held-out success by step; None for a step in which no held-out task had a verdict."""
-        rows = read_metrics(self.run / VALIDATION)
-        return {row["step"]: row.get(ID) for row in rows}
-
-    def _groups(self, step: int) -> _Groups:
-        """The step's tasks and their episodes; the first round may have been played ahead.
-
-        If the algorithm refills, further rounds replace groups that succeed or fail as one, until
-        there are `tasks_per_step` others or no rounds are left.
-        """
-        config = self.config
-        refills = self.trainer.algorithm.refill
-        groups = self._first_rounds.take(step)
-        if config.ahead:
-            # In the main thread, which speaks to the other ranks.
-            shared = self._rollouts.gather(groups.episodes, self.policy)
-            groups = replace(groups, episodes=shared)
-        while groups.rounds <= refills:
-            mixed = mixed_groups(groups.episodes, config.group_size)
-            missing = config.tasks_per_step - mixed
-            if missing == 0:
-                break
-            # Tasks of a round may stand in an earlier one: they are groups of their own.
-            more = self._draw_tasks(missing, self.rng)
-            seed = _seed(config.seed, step, groups.rounds)
-            groups += self._play(more, seed)
-        return groups
-
-    def _first_round(self, step: int) -> Callable[[], _Groups]:
-        """Draws the tasks of the step's first round; what it returns plays their groups."""
-        rng = self.rng
-        if self.config.ahead:
-            # Of its own, so that a resumed run can draw the step again that was lost on its way.
-            rng = np.random.default_rng(_seed(self.config.seed, step, *b"tasks"))
-        tasks = self._draw_tasks(self.config.tasks_per_step, rng)
-        seed = _seed(self.config.seed, step)
-        return partial(self._play, tasks, seed, alone=self.config.ahead > 0)
-
-    def _play(self, tasks: list[Task], seed: int, *, alone: bool = False) -> _Groups:
-        """Plays a group of each task; `alone` this rank's part of them, without the others."""
-        started = time.monotonic()
-        play = self._rollouts.local if alone else self._rollouts
-        episodes = play(
-            self.policy,
-            tasks,
-            group=self.config.group_size,
-            seed=seed,
-        )
-        return _Groups(tasks, episodes, time.monotonic() - started)
-
-    def _update(self, step: int, tasks: list[Task], episodes: list[Episode]) -> Update:
-        """One optimizer step, and what follows from it for the policy and the level."""
-        size = self.config.group_size
-        groups = [i // size for i in range(len(episodes))]
-        warmup = min(1.0, step / max(1, self.config.warmup_steps))
-        try:
-            update = self.trainer.update(
-                episodes,
-                groups,
-                lr=self.config.lr * warmup,
-            )
-        except ValueError as error:
-            message = f"step {step} cannot be learned from: {error}"
-            raise TrainingError(message) from error
-
-        # Skips count only in a row: one finite gradient shows that the run can learn.
-        was_skipped = update.log.get("train/skipped")
-        self._skipped = self._skipped + 1 if was_skipped else 0
-        if not self._follows_by_itself:
-            with stage("weight_sync"):
-                self._sync_weights(step)
-
-        for i, task in enumerate(tasks):
-            of_task = episodes[i * size : (i + 1) * size]
-            if any(episode.verdict is not None for episode in of_task):
-                self.levels.record(task, success_rate(of_task))
-        return update
-
-    def _sync_weights(self, step: int) -> None:
-        """Hands the policy the new weights. Raises TrainingError if no engine takes them."""
-        try:
-            self.policy.sync_weights()
-        except PeerLostError:
-            raise
-        except CommandError as error:
-            raise TrainingError(
-                f"no engine takes the weights of step {step}: {error}. Fix that, then continue "
-                "with resume=true"
-            ) from error
-
-    def _draw_tasks(self, count: int, rng: np.random.Generator) -> list[Task]:
-        """`count` tasks, all different as long as there are others to draw."""
-        ids: set[str] = set()
-        tries = 0
-        tasks: list[Task] = []
-        while len(tasks) < count:
-            task = self.levels.draw(rng)
-            tries += 1
-            # A level with fewer tasks than `count` has to repeat some.
-            if task.id not in ids or tries > MAX_REDRAWS * count:
-                ids.add(task.id)
-                tasks.append(task)
-        return tasks
 
     def _keep(self, step: int, episodes: list[Episode]) -> None:
         """Writes the step's episodes; raises TrainingError when none of them has a verdict."""
@@ -520,16 +355,6 @@ class TrainingLoop:
             )
 
 
-def _out_of_memory(step: int, reason: str) -> str:
-    return (
-        f"step {step} does not fit into the GPU's memory: {reason}. Lower max_tokens_per_pack or "
-        "limits.episode_tokens, or set activation_checkpointing=true, lora.rank=16 or "
-        "optimizer=adamw_8bit, or share the model by `accelerate launch --use_fsdp --fsdp_version "
-        "2`; plan=true says what each takes. A run goes on with its own settings, so this wants a "
-        "new one: model=CHECKPOINT starts from the last saved step"
-    )
-
-
 def _solution(config: TrainConfig, rollouts: Rollouts) -> Solution | None:
     """The environment's oracle, if `algo` shows its teacher the solution."""
     distill = algorithm_of(config).distill
@@ -541,8 +366,3 @@ def _solution(config: TrainConfig, rollouts: Rollouts) -> Solution | None:
             "not have: use another algo with agent.command"
         )
     return solution_of(rollouts.env)
-
-
-def _seed(*parts: int) -> int:
-    words = np.random.SeedSequence(parts).generate_state(1)
-    return int(words[0])

@@ -34,6 +34,7 @@ SMALL: dict[str, Sequence[str]] = {
     "gap": ("--tasks", "2", "--levels", "0"),
     "twins": ("--tasks", "2", "--rollouts", "1"),
     "baselines": ("--no-model", "--random", "20", "--oracle", "2"),
+    "envs check": ("--quick",),
     "envs attack": ("--only", "KeyboardInterrupt", "--backend", "local"),
     "sandbox soak": ("--backends", "local"),
     "bench": ("--help",),
@@ -61,8 +62,9 @@ ELSEWHERE = {
     r"RAY_ADDRESS=": "tests/scgrpo/cluster/test_workers.py, tests/evals/evaluation/test_workers.py",
     r"VLLM_SERVER_DEV_MODE=1 |.*engine\.kind=vllm": "make test-vllm",
     r"scgrpo envs attack vulnerable:": "tests/envs/attack/test_vulnerable.py",
+    r"scgrpo court ": "tests/evals/test_court.py, on a plan of minutes instead of hours",
     r"scgrpo credit": "tests/evals/test_credit.py: an untrained model has no success to learn from",
-    r"scgrpo model table": "tests/evals/test_model_table.py, a third of the families a day",
+    r"scgrpo model table": "tests/evals/test_model_table.py, a sixth of the families a day",
     r"scgrpo envs play ": "tests/envs/test_play_by_hand.py, which types the turns",
     r"python -m envs\.code\.swe_lite\.build\.main ": "tests/envs/code/swe_lite/build",
     r"scgrpo export inspect ": "tests/evals/export/test_inspect_log.py",
@@ -70,16 +72,32 @@ ELSEWHERE = {
 """Commands that this module does not run, and where they are run or why they are not."""
 
 
-def commands(page: str) -> list[str]:
-    """The commands in the fenced blocks of a page, without comments, in their order."""
+def blocks(page: str) -> list[list[str]]:
+    """The commands in each fenced block of a page, without comments, in their order."""
     text = (ROOT / page).read_text()
-    lines = []
+    result = []
     for block in re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            command = re.sub(r"\s+#\s.*", "", line).strip()
-            if command:
-                lines.append(command)
-    return lines
+        lines = block.replace("\\\n", " ").splitlines()
+        words = [re.sub(r"\s+#\s.*", "", line).strip() for line in lines]
+        result.append([command for command in words if command])
+    return result
+
+
+def commands(page: str) -> list[str]:
+    """All commands of a page."""
+    return [command for block in blocks(page) for command in block]
+
+
+def run_here(block: Sequence[str]) -> list[str]:
+    """The commands that this module runs."""
+    return [
+        command
+        for command in block
+        if not any(re.match(pattern, command) for pattern in ELSEWHERE)
+    ]
+
+
+FRONT_PAGE = [block for block in map(run_here, blocks("README.md")) if block]
 
 
 @pytest.fixture(scope="session")
@@ -105,33 +123,45 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_front_page_run_in_their_order(
-    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.timeout(900)  # where others use the cores too
+@pytest.mark.daily(1)
+@pytest.mark.parametrize("block", FRONT_PAGE, ids=lambda block: block[-1])
+def test_the_commands_of_a_block_of_the_front_page_run_by_themselves(
+    block: list[str],
+    small_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    run_page("README.md", small_model, tmp_path, monkeypatch)
+    run_commands("README.md", block, small_model, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # where others use the cores too
 @pytest.mark.daily(1)
-@pytest.mark.parametrize("page", [page for page in PAGES[1:] if commands(page)])
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES[1:] if run_here(commands(page))]
+)
 def test_the_commands_of_a_page_run_in_their_order(
     page: str, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    run_page(page, small_model, tmp_path, monkeypatch)
+    here = run_here(commands(page))
+    run_commands(page, here, small_model, tmp_path, monkeypatch)
 
 
-def run_page(
-    page: str, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def run_commands(
+    page: str,
+    here: Sequence[str],
+    small_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Runs a page's commands in a folder of its own; the first that fails ends the test."""
+    """Runs commands of a page in a folder of their own; the first that fails ends the test."""
     for example in (ROOT / "examples").glob("*.py"):
         shutil.copy(example, tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "docs").mkdir()
     monkeypatch.chdir(tmp_path)
-    for command in commands(page):
-        if any(re.match(pattern, command) for pattern in ELSEWHERE):
-            continue
+    for command in here:
         words = small(command, small_model)
         code = exit_code(words)
         assert code in (0, None), (

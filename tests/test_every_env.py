@@ -73,7 +73,7 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.daily(2)  # the check `deterministic` takes every environment each day
+@pytest.mark.daily(1)  # the check `deterministic` takes others each day
 @every_env
 def test_a_seed_gives_the_same_task_in_every_process(name):
     first, second = (
@@ -129,6 +129,7 @@ def test_the_sizes_of_splits_are_known_before_their_tasks_are_made():
         assert made == 0 or made == size <= FEW, (name, split, level)
 
 
+@pytest.mark.daily(3)  # each draws all tasks of an environment
 @every_env
 def test_splits_share_no_family_and_no_content(name, make_env):
     env = make_env(name)
@@ -141,6 +142,7 @@ def test_splits_share_no_family_and_no_content(name, make_env):
     assert overlaps(tasks) == []
 
 
+@pytest.mark.daily(3)
 @every_env
 def test_tasks_say_where_they_belong(name, make_env):
     env = make_env(name)

@@ -118,10 +118,10 @@ class _Lines:
     def __init__(self, *, quiet: bool) -> None:
         self.findings: list[Finding] = []
         self._quiet = quiet
-        self._played = 0
-        self._skipped: list[str] = []
-        self._learned: list[str] = []
-        self._started = time.monotonic()
+        self._plays = 0
+        self._skips: list[str] = []
+        self._lessons: list[str] = []
+        self._start_s = time.monotonic()
         console = terminal(stderr=True)
         self._status = console.status("starting") if console.is_terminal else None
         if self._status is not None:
@@ -138,7 +138,7 @@ class _Lines:
             self._show_progress(place, last, time.monotonic() - started)
 
         if last is not None and not last.skipped:
-            self._played += last.of
+            self._plays += last.of
             if not self._quiet:
                 took_s = time.monotonic() - started
                 print(f"{place}: {last.of} played in {took_s:.0f} s", flush=True)
@@ -149,9 +149,9 @@ class _Lines:
             if not self._quiet:
                 print(_block(finding), flush=True)
         if message.skipped:
-            self._skipped.append(f"{place} skipped: {message.skipped}")
+            self._skips.append(f"{place} skipped: {message.skipped}")
         if message.learned:
-            self._learned.append(f"{place}: {message.learned}")
+            self._lessons.append(f"{place}: {message.learned}")
 
     def _show_progress(self, place: str, message: Message, took_s: float) -> None:
         if self._status is None or not message.of:
@@ -173,21 +173,21 @@ class _Lines:
         """The sums, or everything as JSON."""
         if self._quiet:
             data = {
-                "played": self._played,
+                "played": self._plays,
                 "findings": [asdict(finding) for finding in self.findings],
-                "skipped": self._skipped,
-                "learned": self._learned,
+                "skipped": self._skips,
+                "learned": self._lessons,
             }
             print(json.dumps(data, indent=2))
             return
 
         # At the end, because a block of findings may have pushed them out of sight.
-        for line in (*self._learned, *self._skipped):
+        for line in (*self._lessons, *self._skips):
             print(line)
         counts = Counter(finding.what for finding in self.findings)
         sums = ", ".join(f"{number} {what}" for what, number in counts.items())
-        took_s = time.monotonic() - self._started
-        print(f"{self._played} played: {sums or 'nothing stolen'}; {took_s:.0f} s")
+        took_s = time.monotonic() - self._start_s
+        print(f"{self._plays} played: {sums or 'nothing stolen'}; {took_s:.0f} s")
 
 
 def _block(finding: Finding) -> str:

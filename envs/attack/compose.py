@@ -58,7 +58,7 @@ def wrong_with(
     names = list(_functions(wrong))
     texts: list[str] = []
     for code in codes:
-        text = _with_names(code, tests) + _wrapping(code, names)
+        text = _with_names(code, tests) + _wrappers(code, names)
         texts.append(text)
     if not first:
         after = "\n".join(texts)
@@ -76,7 +76,7 @@ def wrong_with(
     return "\n".join(parts)
 
 
-def _wrapping(code: str, names: Sequence[str]) -> str:
+def _wrappers(code: str, names: Sequence[str]) -> str:
     """Statements that put `on_call` of an attack before each of the functions, if it has one."""
     if "def on_call(" not in code:
         return ""
@@ -88,7 +88,7 @@ def one_line(code: str) -> str:
     """An expression that runs the code where modules run."""
     plain = f"exec({code!r})"
     packed = _pack(code)
-    unpacking = _unpacking(repr(packed))
+    unpacking = _unpacker(repr(packed))
     return min(plain, unpacking, key=len)
 
 
@@ -99,7 +99,7 @@ def _pack(code: str) -> str:
     return base64.b85encode(compressed).decode()
 
 
-def _unpacking(expression: str) -> str:
+def _unpacker(expression: str) -> str:
     """An expression that runs what `_pack` made, given as an expression."""
     return f"exec(__import__('zlib').decompress(__import__('base64').b85decode({expression})))"
 
@@ -117,7 +117,7 @@ def in_lines(code: str, longest: int) -> list[str]:
         piece = packed[start : start + size]
         operator = "+=" if lines else "="
         lines.append(f'{_PIECE}{operator}"{piece}"')
-    lines.append(_unpacking(_PIECE))
+    lines.append(_unpacker(_PIECE))
     return lines
 
 

@@ -23,7 +23,7 @@ from envs.types import Task, as_messages
 __all__ = [
     "echo",
     "enumeration",
-    "nothing_done",
+    "idle_turns",
     "huge_turns",
     "repetition",
     "strange_characters",
@@ -67,7 +67,7 @@ def play_attack(
         yield f"{attack} scores 1 on {task.id}; the last turn: {turn!r:.100}"
 
 
-def nothing_done(subject: EnvUnderTest) -> Iterator[str]:
+def idle_turns(subject: EnvUnderTest) -> Iterator[str]:
     """Empty turns, claims of success, and tools without arguments (submitting at once) score 0."""
     for task in subject.some():
         for turn in ("", " ", "\n", *_INSIST):
@@ -203,7 +203,7 @@ def _other_turns(subject: EnvUnderTest, task: Task, right: list[str]) -> list[st
     rng = np.random.default_rng(0)
     with suppress(NotDefined):
         for _ in range(RANDOM_TURNS):
-            random_turn = subject.defined(subject.env.random_turn, rng)
+            random_turn = subject.optional(subject.env.random_turn, rng)
             turns.append(random_turn)
 
     # One turn may solve several tasks; the order is that of the tasks.

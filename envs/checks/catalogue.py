@@ -59,7 +59,7 @@ CHECKS = (
     Check("snapshot", verdicts.snapshots_are_re_entered),
     Check("chance", verdicts.chance_is_learnable),
     Check("one-script", verdicts.no_script_fits_all),
-    Check("nothing", attacks.nothing_done),
+    Check("nothing", attacks.idle_turns),
     Check("echo", attacks.echo, alone=True),
     Check("enumerate", attacks.enumeration),
     Check("repeat", attacks.repetition),

@@ -119,9 +119,9 @@ class EnvUnderTest:
 
     def oracle(self, task: Task) -> list[str]:
         """The turns that solve a task. Raises NotDefined without an oracle."""
-        return self.defined(self.env.oracle, task)
+        return self.optional(self.env.oracle, task)
 
-    def defined(self, method: Callable[..., Any], *arguments: Any) -> Any:
+    def optional(self, method: Callable[..., Any], *arguments: Any) -> Any:
         """What an optional method returns. Raises NotDefined if the author wrote none."""
         try:
             return method(*arguments)

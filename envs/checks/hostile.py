@@ -199,7 +199,7 @@ def escapes(subject: EnvUnderTest) -> Iterator[str]:
         outside = Path(folder, "outside.txt")
         outside.write_text(secret, "ascii")
         for task in subject.few():
-            scripts = _reaching(subject, task, str(outside))
+            scripts = _access_scripts(subject, task, str(outside))
             played += len(scripts)
             for script in scripts:
                 first = script[0]
@@ -216,7 +216,7 @@ def escapes(subject: EnvUnderTest) -> Iterator[str]:
         raise NotDefined("no tool takes a path and no turn takes a text")
 
 
-def _reaching(subject: EnvUnderTest, task: Task, file: str) -> list[list[str]]:
+def _access_scripts(subject: EnvUnderTest, task: Task, file: str) -> list[list[str]]:
     """Scripts that read or write a file, by a tool's path and by code."""
     tools = subject.tools(task)
     upwards = "../" * 30

@@ -53,7 +53,7 @@ def critical_turns_decide(subject: EnvUnderTest) -> Iterator[str]:
     count = 0
     for task in subject.some():
         turns = subject.oracle(task)
-        spans = subject.defined(subject.env.critical, task)
+        spans = subject.optional(subject.env.critical, task)
         if not spans:
             yield f"{task.id} has no critical span"
         for span in spans:
@@ -74,7 +74,7 @@ def twins_flip(subject: EnvUnderTest) -> Iterator[str]:
     count = 0
     for task in subject.some():
         try:
-            twin = subject.defined(subject.env.twin, task)
+            twin = subject.optional(subject.env.twin, task)
         except ValueError:
             # Not every task has one.
             continue
@@ -99,7 +99,7 @@ def twins_flip(subject: EnvUnderTest) -> Iterator[str]:
 def _decisive(subject: EnvUnderTest, task: Task) -> list[str]:
     """The oracle's turns from the first that decides; those before may be a search."""
     turns = subject.oracle(task)
-    spans = subject.defined(subject.env.critical, task)
+    spans = subject.optional(subject.env.critical, task)
     # A span that an earlier turn already holds is decided by the last one.
     last_places: list[int] = []
     for span in spans:
@@ -171,7 +171,7 @@ def chance_is_learnable(subject: EnvUnderTest) -> Iterator[str]:
     """Random turns solve at least one in ten tasks of the first level, as `chance` claims."""
     env = subject.env
     level = env.levels[0]
-    claim = subject.defined(env.chance, level)
+    claim = subject.optional(env.chance, level)
     solved, played, malformed = _random_episodes(subject, level)
     rate = solved / played
     subject.notes.append(
@@ -204,7 +204,7 @@ def _random_episodes(subject: EnvUnderTest, level: int) -> tuple[int, int, int]:
 
     def random_turn(chat: list[str]) -> str:
         """The next random turn, whatever the chat."""
-        return subject.defined(subject.env.random_turn, rng)
+        return subject.optional(subject.env.random_turn, rng)
 
     for played in range(1, limit + 1):
         place = int(rng.integers(len(tasks)))

@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.url:
             results = grade(arguments.folder, arguments.url)
         else:
-            with _started(arguments.folder) as url:
+            with _application(arguments.folder) as url:
                 results = grade(arguments.folder, url)
     for result in results:
         print(
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 @contextmanager
-def _started(folder: Path) -> Iterator[str]:
+def _application(folder: Path) -> Iterator[str]:
     """The address of the package's own application while it runs."""
     import yaml
 

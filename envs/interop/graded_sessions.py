@@ -46,7 +46,7 @@ def oracle_reaches_the_maximum(evidence: Evidence) -> Faults:
         yield "the manifest declares no oracle"
         return
     needed = evidence.high - evidence.manifest.reward.oracle_tolerance
-    results = evidence.played(evidence.oracle)
+    results = evidence.play(evidence.oracle)
     totals = [result.total for result in results]
     evidence.measured |= {"oracle_rewards": totals, "needed": needed}
     for number, total in enumerate(totals):
@@ -57,7 +57,7 @@ def oracle_reaches_the_maximum(evidence: Evidence) -> Faults:
 def canaries_get_nothing(evidence: Evidence) -> Faults:
     """Turns that solve nothing stay below the maximum by the declared margin."""
     most = evidence.high - evidence.manifest.reward.floor_margin
-    results = evidence.played(evidence.canaries)
+    results = evidence.play(evidence.canaries)
     evidence.measured |= {"canary_rewards": [result.total for result in results]}
     for number, result in enumerate(results):
         if result.total > most:
@@ -68,7 +68,7 @@ def floor_is_far_from_the_maximum(evidence: Evidence) -> Faults:
     """Between what turns that do nothing get and the maximum lies the declared margin."""
     resets = [play.reset for play in evidence.oracle]
     plays = [Play(reset, turns) for reset in resets for turns in CANARIES]
-    floor = max(result.total for result in evidence.played(plays))
+    floor = max(result.total for result in evidence.play(plays))
     gap = evidence.high - floor
     margin = evidence.manifest.reward.floor_margin
     evidence.measured |= {"floor": floor, "gap": gap, "floor_margin": margin}
@@ -81,7 +81,7 @@ def solutions_are_not_shown(evidence: Evidence) -> Faults:
     compared = 0
     for number, play in enumerate(evidence.oracle):
         turns = [_text(turn) for turn in play.turns]
-        result = evidence.served.play(play)
+        result = evidence.server.play(play)
         for place, turn in enumerate(turns[: len(result.observations)]):
             if len(turn) < MIN_LEAK:
                 continue
@@ -105,9 +105,9 @@ def verdicts_repeat(evidence: Evidence) -> Faults:
 def verdicts_do_not_depend_on_the_session(evidence: Evidence) -> Faults:
     """A trajectory gets the same rewards in a session that has played others before."""
     plays = evidence.oracle
-    alone = [evidence.served.play(play) for play in plays]
-    with evidence.served.session() as session:
-        later = [evidence.served.play(play, session) for play in reversed(plays)]
+    alone = [evidence.server.play(play) for play in plays]
+    with evidence.server.session() as session:
+        later = [evidence.server.play(play, session) for play in reversed(plays)]
     for number, (one, other) in enumerate(zip(alone, reversed(later), strict=True)):
         if _rewards(one) != _rewards(other):
             yield (
@@ -119,7 +119,7 @@ def verdicts_do_not_depend_on_the_session(evidence: Evidence) -> Faults:
 def episodes_keep_to_their_time(evidence: Evidence) -> Faults:
     """No episode of the oracle takes longer than the manifest declares."""
     limit_s = evidence.manifest.resources.episode_timeout_s
-    longest_s = max(result.seconds for result in evidence.played(evidence.oracle))
+    longest_s = max(result.seconds for result in evidence.play(evidence.oracle))
     evidence.measured |= {"longest_s": longest_s, "episode_timeout_s": limit_s}
     if longest_s > limit_s:
         yield f"an episode took {longest_s:.1f} s, expected {limit_s} s or less"
@@ -137,7 +137,7 @@ def declared_tasks_are_there(evidence: Evidence) -> Faults:
     declared = evidence.manifest.capabilities.declared_task_count
     if not declared:
         raise CannotMeasure("the manifest declares no number of tasks")
-    counts = evidence.served.task_counts()
+    counts = evidence.server.task_counts()
     evidence.measured |= {"tasks": counts}
     for split in sorted(declared.keys() | counts.keys()):
         expected, count = declared.get(split), counts.get(split)
@@ -152,7 +152,7 @@ def declared_tools_are_there(evidence: Evidence) -> Faults:
         raise CannotMeasure("the manifest declares no tools")
     names: set[str] = set()
     for play in evidence.oracle:
-        result = evidence.served.play(Play(play.reset, ()))
+        result = evidence.server.play(Play(play.reset, ()))
         tools = result.observations[0]["observation"].get("tools") or []
         names |= {tool.get("function", tool)["name"] for tool in tools}
     evidence.measured |= {"tools": sorted(names)}
@@ -165,7 +165,7 @@ def seeds_decide(evidence: Evidence) -> Faults:
     distinct: set[str] = set()
     for seed in SEEDS:
         play = Play({"seed": seed}, ())
-        one, other = evidence.served.play(play), evidence.served.play(play)
+        one, other = evidence.server.play(play), evidence.server.play(play)
         distinct.add(json.dumps(one.observations, sort_keys=True))
         if one.observations != other.observations:
             yield f"two resets with seed {seed} differ"
@@ -186,7 +186,7 @@ def sessions_do_not_mix(evidence: Evidence) -> Faults:
     plays = evidence.oracle
     if len(plays) < 2:
         raise CannotMeasure("the oracle has a single trajectory: nothing could mix")
-    served = evidence.served
+    served = evidence.server
     for one, other in zip(plays[::2], plays[1::2], strict=False):
         alone = [served.play(play).observations for play in (one, other)]
         with served.session() as first, served.session() as second:
@@ -211,11 +211,11 @@ def the_oracle_is_not_served(evidence: Evidence) -> Faults:
     if declared is None:
         raise CannotMeasure("the manifest declares no oracle")
     for path in (declared.location, f"static/{declared.location}"):
-        response = evidence.served.get(f"/{path}")
+        response = evidence.server.get(f"/{path}")
         if response.status_code == 200:
             yield f"GET /{path} answers with {len(response.content)} bytes"
     for play in evidence.oracle[:2]:
-        with evidence.served.session() as session:
+        with evidence.server.session() as session:
             session.reset(**play.reset)
             state = json.dumps(session.state(), ensure_ascii=False, default=str)
         for turn in map(_text, play.turns):
@@ -225,7 +225,7 @@ def the_oracle_is_not_served(evidence: Evidence) -> Faults:
 
 def episodes_are_recorded_whole(evidence: Evidence) -> Faults:
     """Each step of an episode answers with an observation, a reward and whether it is over."""
-    for number, played in enumerate(evidence.played(evidence.oracle[:2])):
+    for number, played in enumerate(evidence.play(evidence.oracle[:2])):
         for place, row in enumerate(played.observations[1:], start=1):
             if not isinstance(row["observation"], dict) or row["reward"] is None:
                 yield f"step {place} of oracle {number} lacks an observation or a reward"
@@ -237,8 +237,8 @@ def _differences(
     evidence: Evidence, plays: Sequence[Play], view: Callable[[Played], Any]
 ) -> Faults:
     """A sentence for each play that is not the same twice."""
-    first = evidence.played(plays)
-    second = evidence.played(plays)
+    first = evidence.play(plays)
+    second = evidence.play(plays)
     evidence.measured |= {"trajectories": len(first)}
     for number, (one, other) in enumerate(zip(first, second, strict=True)):
         if view(one) != view(other):

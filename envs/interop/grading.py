@@ -139,17 +139,17 @@ class Evidence:
         self.subject = subject
         self.manifest = subject.manifest
         self.measured: dict[str, Any] = {}
-        self._served: Served | None = None
+        self._server: Served | None = None
 
     @property
-    def served(self) -> Served:
+    def server(self) -> Served:
         """The running server. Raises CannotMeasure if none runs."""
         if self.subject.running is None:
             raise CannotMeasure("no server runs")
-        if self._served is None:
+        if self._server is None:
             episode_s = self.manifest.resources.episode_timeout_s
-            self._served = Served(self.subject.running.base_url, episode_s)
-        return self._served
+            self._server = Served(self.subject.running.base_url, episode_s)
+        return self._server
 
     @property
     def oracle(self) -> list[Play]:
@@ -172,13 +172,13 @@ class Evidence:
         """The largest reward of an episode, as declared."""
         return float(self.manifest.reward.range[1])
 
-    def played(self, plays: Sequence[Play]) -> list[Played]:
+    def play(self, plays: Sequence[Play]) -> list[Played]:
         """Each play in a session of its own; those that are no actions here are left out."""
         results: list[Played] = []
         reasons: list[str] = []
         for play in plays:
             try:
-                results.append(self.served.play(play))
+                results.append(self.server.play(play))
             except CannotMeasure as reason:
                 reasons.append(str(reason))
         if not results:

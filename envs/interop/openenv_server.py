@@ -210,10 +210,10 @@ def openenv_app(
     `sessions` may be open at once; one that is idle for `idle_s` seconds is closed.
     """
 
-    def served() -> ServedEnv:
+    def make_env() -> ServedEnv:
         return ServedEnv(catalogue, sandboxes)
 
-    make: Callable[[], ServedEnv] = served
+    make: Callable[[], ServedEnv] = make_env
     return create_fastapi_app(
         make,
         TextAction,

@@ -24,7 +24,7 @@ __all__ = [
     "jugs_path",
     "judge",
     "litres_after",
-    "never_held",
+    "unreachable_amounts",
     "only_ways",
     "other_argument",
     "polynomial_puzzle",
@@ -257,11 +257,11 @@ def jug_puzzle(rng: Random, count: int, shortest: int, longest: int) -> Puzzle:
             continue
         target = rng.choice(targets)
         # The twin needs another amount, which these moves never make.
-        if target and never_held(sizes, target):
+        if target and unreachable_amounts(sizes, target):
             return {"kind": "jugs", "sizes": list(sizes), "target": target}
 
 
-def never_held(sizes: tuple[int, ...], target: int) -> list[int]:
+def unreachable_amounts(sizes: tuple[int, ...], target: int) -> list[int]:
     """Amounts that no jug holds on the shortest way to the target, the nearest first."""
     paths = jugs_path(sizes)
     litres = [0] * len(sizes)

@@ -21,12 +21,12 @@ from envs.math.puzzles import (
     jug_puzzle,
     jugs_path,
     litres_after,
-    never_held,
     only_ways,
     other_argument,
     polynomial_puzzle,
     polynomial_value,
     random_expression,
+    unreachable_amounts,
 )
 from envs.supply import TaskSource, in_split
 from envs.tool_env import ToolEnv, tool
@@ -315,7 +315,7 @@ def _twin(puzzle: Mapping[str, Any]) -> Puzzle:
         return {**puzzle, "asked": other_argument(puzzle)}
     if puzzle["kind"] == "jugs":
         sizes = tuple(puzzle["sizes"])
-        nearest = never_held(sizes, puzzle["target"])[0]
+        nearest = unreachable_amounts(sizes, puzzle["target"])[0]
         return {**puzzle, "target": nearest}
     if puzzle["ordered"]:
         ways = only_ways(puzzle["numbers"])

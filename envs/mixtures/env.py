@@ -41,7 +41,7 @@ class _PartTasks(Sequence[Task]):
         rest = range(len(self))[place]
         for number, tasks in self._parts:
             if rest < len(tasks):
-                return _mixed(tasks[rest], number)
+                return _mix(tasks[rest], number)
             rest -= len(tasks)
         raise IndexError(place)
 
@@ -64,7 +64,7 @@ class Mixture(TextEnv):
         self, name: str, make: Make, *, pool: SandboxPool | None = None
     ) -> None:
         self.parts = parse_mixture(name)
-        self.envs = [_made(part, make, pool) for part in self.parts]
+        self.envs = [_make_part(part, make, pool) for part in self.parts]
         splits = dict.fromkeys(split for env in self.envs for split in env.splits)
         if any("train" not in env.splits for env in self.envs):
             # A mixture is for training, and nothing trains on the rest.
@@ -109,12 +109,12 @@ class Mixture(TextEnv):
         if not colon or not number.isdecimal() or int(number) >= len(self.parts):
             return None
         task = self.envs[int(number)].find(split, level, f"{split}/{level}/{rest}")
-        return None if task is None else _mixed(task, int(number))
+        return None if task is None else _mix(task, int(number))
 
     def own(self, episode: Episode) -> Episode:
         """An episode of this mixture as one of the environment that played it."""
         who = identity(self._env_of(episode.task))
-        return replace(episode, task=_unmixed(episode.task), **vars(who))
+        return replace(episode, task=_unmix(episode.task), **vars(who))
 
     def limits_of(self, task: Task, limits: Limits) -> Limits:
         """The budgets of the task's part, of which `limits` are the most."""
@@ -134,7 +134,7 @@ class Mixture(TextEnv):
         self._finish()
         task = self._pick(options or {})
         self._task = task
-        own = _unmixed(task)
+        own = _unmix(task)
         return self._env_of(task).reset(
             seed=seed,
             options={"split": own.split, "level": own.level, "task_id": own.id},
@@ -154,7 +154,7 @@ class Mixture(TextEnv):
 
     def turn_budget(self, task: Task) -> int:
         """That of the task's environment."""
-        return self._env_of(task).turn_budget(_unmixed(task))
+        return self._env_of(task).turn_budget(_unmix(task))
 
     def checks(self) -> Mapping[str, float]:
         """The sub-scores of the part that plays."""
@@ -185,11 +185,11 @@ class Mixture(TextEnv):
 
     def oracle(self, task: Task) -> list[str]:
         """The turns of the task's environment."""
-        return self._env_of(task).oracle(_unmixed(task))
+        return self._env_of(task).oracle(_unmix(task))
 
     def critical(self, task: Task) -> list[str]:
         """The spans of the task's environment."""
-        return self._env_of(task).critical(_unmixed(task))
+        return self._env_of(task).critical(_unmix(task))
 
     def random_turn(self, rng: np.random.Generator) -> str:
         """A turn of the part that plays."""
@@ -231,7 +231,7 @@ def _takes_sandboxes(env: TextEnv) -> bool:
     return "sandboxes" in inspect.signature(type(env)).parameters
 
 
-def _made(part: Part, make: Make, sandboxes: SandboxPool | None) -> TextEnv:
+def _make_part(part: Part, make: Make, sandboxes: SandboxPool | None) -> TextEnv:
     env = make(part.name)
     if not isinstance(env, TextEnv):
         raise ValueError(
@@ -245,11 +245,11 @@ def _made(part: Part, make: Make, sandboxes: SandboxPool | None) -> TextEnv:
     return env
 
 
-def _mixed(task: Task, number: int) -> Task:
+def _mix(task: Task, number: int) -> Task:
     return replace(task, id=f"{task.split}/{task.level}/{number}:{_key(task)}")
 
 
-def _unmixed(task: Task) -> Task:
+def _unmix(task: Task) -> Task:
     _, _, key = _key(task).partition(":")
     return replace(task, id=f"{task.split}/{task.level}/{key}")
 

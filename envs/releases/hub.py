@@ -68,5 +68,5 @@ class HubFile(PublishedFile):
         # Without an answer LocalEntryNotFoundError, a FileNotFoundError.
         except (HfHubHTTPError, OSError, ValueError) as error:
             message = str(error).strip().partition("\n")[0]
-            raise self._not_fetched(f"{type(error).__name__}: {message}") from error
+            raise self._download_error(f"{type(error).__name__}: {message}") from error
         return Path(path)

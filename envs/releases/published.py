@@ -75,7 +75,7 @@ class PublishedFile(ABC):
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
 
-    def _not_fetched(self, problem: str) -> MissingDataError:
+    def _download_error(self, problem: str) -> MissingDataError:
         """The error of a download that failed, with what to do."""
         tried = ", ".join(map(str, self._places()))
         return MissingDataError(

@@ -54,9 +54,9 @@ class RepositoryFile(PublishedFile):
 
     def _fetch(self) -> Path:
         """Downloads the file into the cache, in one step."""
-        content = self._kept(self._download())
+        content = self._convert(self._download())
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise self._not_fetched("a file with another SHA-256")
+            raise self._download_error("a file with another SHA-256")
         path = cache_folder("benchmarks") / self.name
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
@@ -74,16 +74,16 @@ class RepositoryFile(PublishedFile):
             response = httpx2.get(self.url, timeout=FETCH_S, follow_redirects=True)
             response.raise_for_status()
         except httpx2.HTTPError as error:
-            raise self._not_fetched(f"{type(error).__name__}: {error}") from error
+            raise self._download_error(f"{type(error).__name__}: {error}") from error
         return response.content
 
-    def _kept(self, content: bytes) -> bytes:
+    def _convert(self, content: bytes) -> bytes:
         if self.convert is None:
             return content
         try:
             return self.convert(content)
         except (ValueError, OSError) as error:
-            raise self._not_fetched(f"a file of another form ({error})") from error
+            raise self._download_error(f"a file of another form ({error})") from error
 
     @property
     def _kept_as_it_is(self) -> bool:
@@ -109,14 +109,14 @@ class RepositoryFolder(RepositoryFile):
         """Where the whole repository is published."""
         return f"{ARCHIVE_HOST}/{self.repository}/zip/{self.commit}"
 
-    def _kept(self, content: bytes) -> bytes:
+    def _convert(self, content: bytes) -> bytes:
         try:
             with ZipFile(io.BytesIO(content)) as archive:
-                return self._joined(archive)
+                return self._join(archive)
         except (ValueError, BadZipFile) as error:
-            raise self._not_fetched(f"a file of another form ({error})") from error
+            raise self._download_error(f"a file of another form ({error})") from error
 
-    def _joined(self, archive: ZipFile) -> bytes:
+    def _join(self, archive: ZipFile) -> bytes:
         values: dict[str, object] = {}
         for member in archive.namelist():
             # The archive's own folder stands in front of all paths.

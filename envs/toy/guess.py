@@ -55,12 +55,12 @@ class ToyGuess(ToolEnv):
 
     def __init__(self) -> None:
         super().__init__()
-        self._left = (1, 1)
+        self._window = (1, 1)
 
     def begin(self, task: Task) -> None:
         """Every number of the window is left."""
         window = task.payload
-        self._left = (window["low"], window["high"])
+        self._window = (window["low"], window["high"])
 
     def turn_budget(self, task: Task) -> int:
         """The guesses that binary search needs at most."""
@@ -80,30 +80,30 @@ class ToyGuess(ToolEnv):
             return Verdict(passed=True, score=1.0, detail="found")
 
         # A guess outside what is left says nothing new, and must not widen it.
-        low, high = self._left
+        low, high = self._window
         if hidden > number:
-            self._left = (max(low, number + 1), high)
+            self._window = (max(low, number + 1), high)
             return "higher"
-        self._left = (low, min(high, number - 1))
+        self._window = (low, min(high, number - 1))
         return "lower"
 
     def checks(self) -> Mapping[str, float]:
         """How far the replies have narrowed the window."""
         window = self.task.payload
         size = window["high"] - window["low"] + 1
-        low, high = self._left
+        low, high = self._window
         left = high - low + 1
         return {"narrowed": 1 - log(left) / log(size)}
 
     def get_state(self) -> dict[str, Any]:
         """The base's snapshot and the first and last number left."""
-        return {**super().get_state(), "left": list(self._left)}
+        return {**super().get_state(), "left": list(self._window)}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters the episode with the same numbers left."""
         super().set_state(state)
         low, high = state["left"]
-        self._left = (low, high)
+        self._window = (low, high)
 
     def oracle(self, task: Task) -> list[str]:
         """The guesses of binary search."""

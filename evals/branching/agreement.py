@@ -59,8 +59,8 @@ def products(credit: ArrayLike, gains: ArrayLike) -> Products:
     """The sums of a group's tokens. (P,), (P, 2); tokens without a gain are left out."""
     credit = np.asarray(credit, dtype=np.float64)
     gains = np.asarray(gains, dtype=np.float64)
-    known = np.isfinite(gains).all(1)
-    credit, gains = credit[known], gains[known]
+    is_known = np.isfinite(gains).all(1)
+    credit, gains = credit[is_known], gains[is_known]
     return Products(
         float(credit @ gains.mean(1)),
         float(credit @ credit),

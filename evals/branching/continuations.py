@@ -47,7 +47,7 @@ class BranchPolicy:
     inner: HFPolicy
     beginnings: Mapping[int, tuple[Episode, int]]
     seed: int = 0
-    _opened: dict[int, int] = field(default_factory=dict[int, int], init=False)
+    _counts: dict[int, int] = field(default_factory=dict[int, int], init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     @property
@@ -65,8 +65,8 @@ class BranchPolicy:
     ) -> _Continuation:
         """Opens a conversation that begins as the episode of that seed did."""
         with self._lock:
-            count = self._opened.get(seed, 0)
-            self._opened[seed] = count + 1
+            count = self._counts.get(seed, 0)
+            self._counts[seed] = count + 1
         words = np.random.SeedSequence([self.seed, seed, count]).generate_state(1)
         episode, tokens = self.beginnings[seed]
         inner = self.inner.begin(messages, tools, limits=limits, seed=int(words[0]))

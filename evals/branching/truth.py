@@ -91,7 +91,7 @@ def branch(
         beginnings = {
             episodes[i].seed: (episodes[i], tokens[i][number]) for i in places
         }
-        played = rollouts(
+        results = rollouts(
             BranchPolicy(policy, beginnings, seed=seed + number),
             [episodes[i].task for i in places],
             group=continuations,
@@ -99,7 +99,7 @@ def branch(
             description=f"{description} {number + 1}/{rounds}" if description else "",
         )
         for place, i in enumerate(places):
-            group = played[place * continuations : (place + 1) * continuations]
+            group = results[place * continuations : (place + 1) * continuations]
             values[i].append(_by_halves(group))
     return [
         Branches(
@@ -114,9 +114,9 @@ def _by_halves(episodes: Sequence[Episode]) -> Floats:
     outcomes = np.array(
         [np.nan if e.verdict is None else float(bool(e.verified)) for e in episodes]
     )
-    if errored := int(np.isnan(outcomes).sum()):
+    if num_errors := int(np.isnan(outcomes).sum()):
         first = next(e for e in episodes if e.verdict is None)
-        logger.warning("%d continuations errored: %s", errored, first.error)
+        logger.warning("%d continuations errored: %s", num_errors, first.error)
     halves = outcomes.reshape(HALVES, -1)
     counts = (~np.isnan(halves)).sum(1)
     return np.where(counts > 0, np.nansum(halves, 1) / np.maximum(counts, 1), np.nan)

@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from envs.base import TextEnv
-from envs.identity import unversioned
+from envs.identity import base_id
 from envs.types import Episode
 from evals.credit_test.critical import critical_tokens
 from evals.credit_test.signals import LABELS, WEIGHT, Sample, SignalScore, score_signals
@@ -180,7 +180,7 @@ def read_samples(
     """
     for step in saved_steps(run):
         for episode, credit in read_step(run, step):
-            if env_id and unversioned(episode.env) != unversioned(env_id):
+            if env_id and base_id(episode.env) != base_id(env_id):
                 continue
             if why := _why_unfit(episode, credit):
                 left_out[why] += 1

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.base import TextEnv
-from envs.identity import unversioned
+from envs.identity import base_id
 from envs.store import read_episodes
 from envs.types import Episode, Task
 from evals.evaluation.arguments import RUNS, server_of
@@ -287,7 +287,7 @@ def _walls(episodes: Iterable[Episode], env: str) -> list[float]:
     name = env.rpartition(":")[2].rpartition("/")[2]
     walls = []
     for episode in episodes:
-        short = unversioned(episode.env).rpartition("/")[2]
+        short = base_id(episode.env).rpartition("/")[2]
         if episode.verdict is not None and short == name:
             walls.append(episode.wall_s)
     return walls

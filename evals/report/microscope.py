@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from envs.identity import unversioned
+from envs.identity import base_id
 from envs.mixtures.names import is_mixture
 from envs.store import read_episodes
 from envs.types import Episode, Segment
@@ -54,7 +54,7 @@ def training_episodes(
 
 def _env_of(episode: Episode, env: str) -> str:
     """The run's environment; of a mixture the one that played the episode."""
-    own = unversioned(episode.env).rpartition("/")[2]
+    own = base_id(episode.env).rpartition("/")[2]
     return own if is_mixture(env) and own else env
 
 

@@ -107,7 +107,7 @@ class Endpoint:
         return self._sessions.pop(key)
 
     @contextmanager
-    def serving(self, session: Session) -> Iterator[str]:
+    def serve(self, session: Session) -> Iterator[str]:
         """The key of a session while it is served."""
         key = self.add(session)
         try:

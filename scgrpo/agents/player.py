@@ -6,7 +6,7 @@ import logging
 import os
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Self, cast
+from typing import Self
 
 import gymnasium
 
@@ -17,8 +17,9 @@ from sandboxes import SandboxConfig, SandboxError, SandboxPool, open_pool
 from scgrpo.agents.config import AgentConfig
 from scgrpo.agents.endpoint import Endpoint
 from scgrpo.agents.process import client_path, run_agent
-from scgrpo.agents.recorder import MODEL, TokenPolicy
+from scgrpo.agents.recorder import MODEL
 from scgrpo.agents.session import Session
+from scgrpo.policies.tokens import TokenConversation, TokenPolicy
 
 __all__ = ["AgentPlayer", "agent_variables", "open_shell_pool"]
 
@@ -77,7 +78,7 @@ class AgentPlayer:
                 agent=self._config.command,
                 **vars(identity(env)),
             )
-        with self._endpoint.serving(session) as key:
+        with self._endpoint.serve(session) as key:
             variables = agent_variables(self._endpoint, key, session.prompt)
             result = run_agent(
                 self._config.command,
@@ -144,10 +145,10 @@ def _has_shell(pool: SandboxPool) -> bool:
         return sandbox.run(["bash", "-c", "true"], timeout_s=10.0).exit_code == 0
 
 
-def _token_policy(policy: Any) -> TokenPolicy:
+def _token_policy(policy: Policy) -> TokenPolicy[TokenConversation]:
     """The policy, which must go on from ids. Raises TypeError."""
-    if not hasattr(policy, "resume"):
+    if not isinstance(policy, TokenPolicy):
         raise TypeError(
             f"an agent needs a policy of ids, such as HFPolicy, got {type(policy).__name__}"
         )
-    return cast(TokenPolicy, policy)
+    return policy

@@ -4,62 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any
 
 import numpy as np
 
 from envs.rollout import Limits, PromptTooLongError
-from envs.types import Segment
 from scgrpo.agents.errors import RequestError
 from scgrpo.agents.history import History, Node
 from scgrpo.agents.messages import ChatMessage, turn_message
 from scgrpo.agents.requests import ChatRequest
 from scgrpo.agents.responses import completion
-from scgrpo.policies.chat import Chat
+from scgrpo.policies.tokens import TokenConversation, TokenPolicy
 
-__all__ = ["MODEL", "Recorder", "TokenConversation", "TokenPolicy"]
+__all__ = ["MODEL", "Recorder"]
 
 MODEL = "policy"
 """What the model is called in responses; requests may name any."""
-
-
-class TokenConversation(Protocol):
-    """A conversation whose history is ids: `HFPolicy`'s and `RemotePolicy`'s."""
-
-    def generate(self, max_tokens: int | None = None) -> Segment | None:
-        """The next turn; None when the token budget is spent."""
-        ...
-
-    def extend(self, token_ids: Sequence[int]) -> None:
-        """Adds ids to the history."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *exc: object) -> None: ...
-
-
-class TokenPolicy(Protocol):
-    """A policy that goes on from ids, so that nothing is rendered twice."""
-
-    chat: Chat
-
-    @property
-    def version(self) -> int:
-        """How many weight updates it has seen."""
-        ...
-
-    def resume(
-        self,
-        token_ids: Sequence[int],
-        tools: Sequence[Mapping[str, Any]],
-        *,
-        limits: Limits,
-        seed: int,
-    ) -> TokenConversation:
-        """Opens a conversation whose history so far is `token_ids`."""
-        ...
 
 
 class Recorder:
@@ -75,7 +35,9 @@ class Recorder:
     | failure | what broke a call, which is no fault of the agent; None if nothing did |
     """
 
-    def __init__(self, policy: TokenPolicy, limits: Limits, seed: int) -> None:
+    def __init__(
+        self, policy: TokenPolicy[TokenConversation], limits: Limits, seed: int
+    ) -> None:
         self.history = History(policy.chat)
         self.spent = False
         self.failure: Exception | None = None
@@ -83,7 +45,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._open: TokenConversation | None = None
         self._end: Node | None = None
-        self._opened = 0
+        self._count = 0
         self._closed = False
 
     def complete(self, request: ChatRequest) -> dict[str, Any]:
@@ -168,15 +130,15 @@ class Recorder:
         self._close_conversation()
         # The first has the episode's own seed, a fork one of its own.
         seed = self._seed
-        if self._opened:
-            words = np.random.SeedSequence([self._seed, self._opened])
+        if self._count:
+            words = np.random.SeedSequence([self._seed, self._count])
             seed = int(words.generate_state(1)[0])
         conversation = self._policy.resume(
             node.token_ids, request.tools, limits=self._limits, seed=seed
         )
         self._open = conversation.__enter__()
         self._end = node
-        self._opened += 1
+        self._count += 1
         return self._open
 
     def _close_conversation(self) -> None:

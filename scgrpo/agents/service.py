@@ -23,8 +23,9 @@ from sandboxes import SandboxPool
 from scgrpo.agents.config import AgentConfig, check_agent
 from scgrpo.agents.endpoint import Endpoint, json_body
 from scgrpo.agents.errors import RequestError
-from scgrpo.agents.recorder import MODEL, TokenPolicy
+from scgrpo.agents.recorder import MODEL
 from scgrpo.agents.session import Session
+from scgrpo.policies.tokens import TokenConversation, TokenPolicy
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -42,7 +43,7 @@ class _Open:
 
     session: Session
     env: gymnasium.Env[str, str]
-    begun: float
+    start_s: float
 
 
 class AgentService:
@@ -60,7 +61,7 @@ class AgentService:
     def __init__(
         self,
         catalogue: TaskCatalogue,
-        policy: TokenPolicy,
+        policy: TokenPolicy[TokenConversation],
         grading: SandboxPool,
         sandboxes: SandboxPool,
         config: AgentConfig,
@@ -70,10 +71,10 @@ class AgentService:
     ) -> None:
         check_agent(config, catalogue.env, catalogue.name)
         self._catalogue, self._policy = catalogue, policy
-        self._grading, self._sandboxes = grading, sandboxes
+        self._graders, self._sandboxes = grading, sandboxes
         self._config, self._limits, self._out = config, limits, out
         self._open: dict[str, _Open] = {}
-        self._opening = 0
+        self._starts = 0
         self._lock = threading.Lock()
         self.endpoint: Endpoint | None = None
 
@@ -111,26 +112,26 @@ class AgentService:
             raise RequestError("seed must be a whole number from 0", param="seed")
         self._drop_expired()
         with self._lock:
-            if len(self._open) + self._opening >= self._config.parallel:
+            if len(self._open) + self._starts >= self._config.parallel:
                 raise RequestError(
                     f"{self._config.parallel} sessions are open, which is the most: finish one, "
                     "or start the server with more --sessions",
                     status=429,
                     kind="rate_limit_error",
                 )
-            self._opening += 1
+            self._starts += 1
         try:
             return self._new_session(task, seed)
         finally:
             with self._lock:
-                self._opening -= 1
+                self._starts -= 1
 
     def _new_session(self, task: Task, seed: int) -> dict[str, Any]:
         endpoint = self.endpoint
         assert endpoint is not None
         arguments: dict[str, Any] = {}
         if "sandboxes" in inspect.signature(type(self._catalogue.env)).parameters:
-            arguments["sandboxes"] = self._grading
+            arguments["sandboxes"] = self._graders
         env = registry.make(self._catalogue.name, **arguments)
         try:
             session = Session(
@@ -185,22 +186,22 @@ class AgentService:
         self, key: str, end: Callable[[Session], Episode | None]
     ) -> Episode | None:
         with self._lock:
-            opened = self._open.pop(key, None)
-        if opened is None:
+            entry = self._open.pop(key, None)
+        if entry is None:
             raise RequestError("there is no such session", status=404, code="gone")
         if self.endpoint is not None:
             with suppress(KeyError):
                 self.endpoint.remove(key)
         try:
-            return end(opened.session)
+            return end(entry.session)
         finally:
-            opened.env.close()
+            entry.env.close()
 
     def _drop_expired(self) -> None:
         """Ends sessions that nobody has finished in their time: they hold a slot and a sandbox."""
         oldest = time.monotonic() - self._config.timeout_s
-        for key, opened in list(self._open.items()):
-            if opened.begun < oldest:
+        for key, entry in list(self._open.items()):
+            if entry.start_s < oldest:
                 with suppress(RequestError):
                     self._abandon(key, {})
 

@@ -17,8 +17,9 @@ from envs.rollout import Limits
 from envs.types import Branch, Episode, Stop, Task, Verdict
 from sandboxes import SandboxPool
 from scgrpo.agents.config import AgentConfig
-from scgrpo.agents.recorder import Recorder, TokenPolicy
+from scgrpo.agents.recorder import Recorder
 from scgrpo.agents.requests import read_request
+from scgrpo.policies.tokens import TokenConversation, TokenPolicy
 
 __all__ = ["CommandResult", "Session"]
 
@@ -57,7 +58,7 @@ class Session:
     def __init__(
         self,
         env: gymnasium.Env[str, str],
-        policy: TokenPolicy,
+        policy: TokenPolicy[TokenConversation],
         task: Task,
         sandboxes: SandboxPool,
         config: AgentConfig,

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +14,13 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.rollout import Limits
-from envs.types import Message, Segment
+from envs.types import Segment
 from scgrpo.models.decoder import Feed
 from scgrpo.models.layers.prepacked import PrepackedLinear
 from scgrpo.models.paths import choose_path, logits_head
-from scgrpo.policies.chat import Chat, Turn
+from scgrpo.policies.chat import Chat
 from scgrpo.policies.chat_options import ChatOptions
+from scgrpo.policies.tokens import TokenConversation, TokenPolicy
 from scgrpo.runs.stages import reading_stage, stage
 
 __all__ = ["HFConversation", "HFPolicy", "PolicyClosed"]
@@ -62,7 +63,7 @@ class _Request:
         return complete or self.cut
 
 
-class HFPolicy:
+class HFPolicy(TokenPolicy["HFConversation"]):
     """Samples turns at temperature 1 (or greedily at 0), top_p 1, token-exact and append-only.
 
     One engine thread owns the model: it feeds whatever waits in one packed step, so no episode
@@ -96,7 +97,7 @@ class HFPolicy:
         self.chat = Chat(tokenizer, chat_options)
         self.temperature = temperature
         self.cache_tokens = cache_tokens
-        self.version = 0
+        self._version = 0
         self._head = _sampling_head(model)
         self._slots = path.decoder.slots(model, slots, cache_tokens)
         self._free = list(range(slots))
@@ -110,6 +111,11 @@ class HFPolicy:
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._loop, name="policy", daemon=True)
         self._thread.start()
+
+    @property
+    def version(self) -> int:
+        """How many weight updates it has seen."""
+        return self._version
 
     @property
     def shares_weights(self) -> bool:
@@ -127,35 +133,6 @@ class HFPolicy:
             return ""
         return f"{self._failure} ({type(self._failure).__name__})"
 
-    def begin(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Mapping[str, Any]],
-        *,
-        limits: Limits,
-        seed: int,
-    ) -> HFConversation:
-        """Opens a conversation, waiting for a free slot.
-
-        Raises ValueError if the limits go past the cache, PolicyClosed after `close`.
-        """
-        text, ids = self.chat.prompt(messages, tools)
-        return self._open(Segment("prompt", text, tuple(ids)), tools, limits, seed)
-
-    def resume(
-        self,
-        token_ids: Sequence[int],
-        tools: Sequence[Mapping[str, Any]],
-        *,
-        limits: Limits,
-        seed: int,
-    ) -> HFConversation:
-        """Opens a conversation whose history so far is `token_ids`, rendered by others.
-
-        Waits and raises as `begin` does.
-        """
-        return self._open(Segment("prompt", "", tuple(token_ids)), tools, limits, seed)
-
     def _open(
         self,
         prompt: Segment,
@@ -163,11 +140,7 @@ class HFPolicy:
         limits: Limits,
         seed: int,
     ) -> HFConversation:
-        if limits.episode_tokens > self.cache_tokens:
-            raise ValueError(
-                f"an episode may take {limits.episode_tokens} tokens but the cache holds "
-                f"{self.cache_tokens}; raise cache_tokens or lower limits.episode_tokens"
-            )
+        """Waits for a free slot. Raises PolicyClosed after `close`."""
         with self._wake:
             self._wake.wait_for(lambda: self._free or self._closed)
             self._check_open()
@@ -193,7 +166,7 @@ class HFPolicy:
         """
         with self._wake:
             self._require_idle()
-            self.version += 1
+            self._version += 1
             self._cached_prompts.clear()
 
     @contextmanager
@@ -211,7 +184,7 @@ class HFPolicy:
             yield
         finally:
             with self._wake:
-                self.version += 1
+                self._version += 1
                 # New conversations start from the new weights alone.
                 self._cached_prompts.clear()
                 self._paused = False
@@ -223,12 +196,6 @@ class HFPolicy:
             self._closed = True
             self._wake.notify_all()
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _require_idle(self) -> None:
         if len(self._free) < self._slots.count:
@@ -406,7 +373,7 @@ def _sample(logits: Tensor, draws: Tensor, *, greedy: bool) -> tuple[Tensor, Ten
     return chosen.squeeze(1), logprobs.squeeze(1)
 
 
-class HFConversation:
+class HFConversation(TokenConversation):
     """One episode's slot and history."""
 
     def __init__(
@@ -418,29 +385,20 @@ class HFConversation:
         limits: Limits,
         seed: int,
     ) -> None:
-        self.prompt = prompt
-        self._tools = tools
+        super().__init__(policy.chat, prompt, tools, limits, seed)
         self._policy = policy
         self._slot = slot
-        self._limits = limits
-        self._rng = np.random.default_rng(seed)
-        self._history = list(prompt.token_ids)
         self._cached = 0
-        self._turn = Turn("")
 
     def generate(
         self, max_tokens: int | None = None, opening: Sequence[int] = ()
     ) -> Segment | None:
-        """The next turn, of `max_tokens` at most if given.
+        """See `TokenConversation.generate`.
 
-        None when the episode's token budget is spent. `opening` are ids that the turn begins with:
-        they are given, not sampled, so that their log-probability is 0. A turn that is complete
-        with them is not sampled at all.
+        `opening` are ids that the turn begins with: they are given, not sampled, so that their
+        log-probability is 0. A turn that is complete with them is not sampled at all.
         """
-        left = self._limits.episode_tokens - len(self._history)
-        room = min(self._limits.turn_tokens, left)
-        if max_tokens is not None:
-            room = min(room, max_tokens)
+        room = self._room(max_tokens)
         if room < 1:
             return None
 
@@ -456,37 +414,10 @@ class HFConversation:
             sampled=given,
             logprobs=[0.0] * len(given),
         )
-        chat = self._policy.chat
-        if not (given and request.ends(chat)):
+        if not (given and request.ends(self._chat)):
             self._policy._finish(request)
             self._cached = request.cached
-
-        ids = request.sampled
-        self._turn = chat.read(ids, self._tools)
-        self._history += ids
-        return Segment(
-            "policy",
-            self._turn.text,
-            tuple(ids),
-            tuple(request.logprobs),
-            cut=request.cut,
-            thought=self._turn.thought,
-        )
-
-    def append(self, reply: str) -> Segment:
-        """Adds the environment's reply to the history."""
-        ids = self._policy.chat.reply(
-            reply, ended=self._turn.ended, call=self._turn.call
-        )
-        self._history += ids
-        return Segment("env", reply, tuple(ids))
-
-    def extend(self, token_ids: Sequence[int]) -> None:
-        """Adds ids to the history that others have rendered."""
-        self._history += token_ids
-
-    def __enter__(self) -> Self:
-        return self
+        return self._add_turn(request.sampled, request.logprobs, cut=request.cut)
 
     def __exit__(self, *exc: object) -> None:
         self._policy._release(self._slot)

@@ -7,23 +7,23 @@ twice. The prefix cache is salted by the policy's version.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.rollout import Limits
-from envs.types import Message, Segment
-from scgrpo.policies.chat import Chat, Turn
+from envs.types import Segment
+from scgrpo.policies.chat import Chat
 from scgrpo.policies.chat_options import ChatOptions
 from scgrpo.policies.engines.base import Sampled
 from scgrpo.policies.engines.fleet import Fleet
+from scgrpo.policies.tokens import TokenConversation, TokenPolicy
 from scgrpo.policies.weight_sync import WeightSync
 
 __all__ = ["RemotePolicy"]
 
 
-class RemotePolicy:
+class RemotePolicy(TokenPolicy["_Conversation"]):
     """Samples turns at temperature 1, top_p 1, from engines that follow `model`'s weights.
 
     Use as a context manager.
@@ -65,32 +65,6 @@ class RemotePolicy:
         """False: the engine has a copy, whose probabilities may differ from the trainer's."""
         return False
 
-    def begin(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Mapping[str, Any]],
-        *,
-        limits: Limits,
-        seed: int,
-    ) -> _Conversation:
-        """Opens a conversation. Raises ValueError if the limits go past the engine's."""
-        text, ids = self.chat.prompt(messages, tools)
-        return self._open(Segment("prompt", text, tuple(ids)), tools, limits, seed)
-
-    def resume(
-        self,
-        token_ids: Sequence[int],
-        tools: Sequence[Mapping[str, Any]],
-        *,
-        limits: Limits,
-        seed: int,
-    ) -> _Conversation:
-        """Opens a conversation whose history so far is `token_ids`, rendered by others.
-
-        Raises as `begin` does.
-        """
-        return self._open(Segment("prompt", "", tuple(token_ids)), tools, limits, seed)
-
     def _open(
         self,
         prompt: Segment,
@@ -98,11 +72,6 @@ class RemotePolicy:
         limits: Limits,
         seed: int,
     ) -> _Conversation:
-        if limits.episode_tokens > self.cache_tokens:
-            raise ValueError(
-                f"an episode may take {limits.episode_tokens} tokens but the engine holds "
-                f"{self.cache_tokens}; raise cache_tokens or lower limits.episode_tokens"
-            )
         return _Conversation(self, prompt, tools, limits, seed)
 
     def sleep(self) -> None:
@@ -141,15 +110,9 @@ class RemotePolicy:
         self._fleet.close()
         self._weight_sync.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
-class _Conversation:
-    """One episode's history of ids."""
+class _Conversation(TokenConversation):
+    """One episode's history, each turn of which is sampled by any of the engines."""
 
     def __init__(
         self,
@@ -159,23 +122,13 @@ class _Conversation:
         limits: Limits,
         seed: int,
     ) -> None:
-        self.prompt = prompt
-        self._tools = tools
-        self._policy, self._limits = policy, limits
-        self._rng = np.random.default_rng(seed)
-        self._history = list(prompt.token_ids)
+        super().__init__(policy.chat, prompt, tools, limits, seed)
+        self._policy = policy
         self._group = hash(prompt.token_ids)
-        self._turn = Turn("")
 
     def generate(self, max_tokens: int | None = None) -> Segment | None:
-        """The next turn, of `max_tokens` at most if given.
-
-        None when the episode's token budget is spent.
-        """
-        left = self._limits.episode_tokens - len(self._history)
-        room = min(self._limits.turn_tokens, left)
-        if max_tokens is not None:
-            room = min(room, max_tokens)
+        """See `TokenConversation.generate`."""
+        room = self._room(max_tokens)
         if room < 1:
             return None
 
@@ -183,31 +136,4 @@ class _Conversation:
         ids, logprobs, cut = self._policy.turn(
             self._history, room=room, seed=seed, group=self._group
         )
-        self._turn = self._policy.chat.read(ids, self._tools)
-        self._history += ids
-        return Segment(
-            "policy",
-            self._turn.text,
-            tuple(ids),
-            tuple(logprobs),
-            cut=cut,
-            thought=self._turn.thought,
-        )
-
-    def append(self, reply: str) -> Segment:
-        """Adds the environment's reply to the history."""
-        ids = self._policy.chat.reply(
-            reply, ended=self._turn.ended, call=self._turn.call
-        )
-        self._history += ids
-        return Segment("env", reply, tuple(ids))
-
-    def extend(self, token_ids: Sequence[int]) -> None:
-        """Adds ids to the history that others have rendered."""
-        self._history += token_ids
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        return None
+        return self._add_turn(ids, logprobs, cut=cut)

@@ -21,7 +21,7 @@ from scgrpo.algorithms.presets import ALGORITHMS
 from scgrpo.config import LoraConfig, TrainConfig, WarmStartConfig
 from scgrpo.distributed.ranks import Ranks
 from scgrpo.distributed.sharding import shard
-from scgrpo.loop import TrainingError, TrainingLoop
+from scgrpo.loop import TrainingLoop
 from scgrpo.models.load import recompute_activations
 from scgrpo.models.paths import choose_path
 from scgrpo.models.scoring import predicting_states
@@ -30,6 +30,7 @@ from scgrpo.policies.chat import Chat
 from scgrpo.preflight.memory import model_size, peak_memory_mib
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs import checkpoints
+from scgrpo.steps.errors import TrainingError
 from scgrpo.training.open_model import with_adapters
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.update import PolicyUpdate

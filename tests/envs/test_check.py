@@ -55,6 +55,7 @@ def failures(found):
     }
 
 
+@pytest.mark.daily(1)
 @pytest.mark.parametrize("name", ["sums", "files", "code"])
 def test_a_sound_environment_passes_everything(planted, name):
     found = results(planted(name))
@@ -75,6 +76,7 @@ def test_a_sound_environment_passes_everything(planted, name):
     assert skipped <= allowed
 
 
+@pytest.mark.daily(15)
 @pytest.mark.parametrize(
     ("name", "catching"),
     [
@@ -202,9 +204,10 @@ def test_an_exception_is_told_with_its_turn(planted):
 
 def test_what_an_author_left_out_is_skipped_and_named(monkeypatch):
     monkeypatch.syspath_prepend(str(PLANTED.parents[2] / "examples"))
-    found = results("reverse_words:acme/reverse")
-    assert not failures(found)
-    for name in ("oracle", "critical", "twin", "snapshot", "chance", "one-script"):
+    optional = ("oracle", "critical", "twin", "snapshot", "chance", "one-script")
+    # The front page's command has all checks of it.
+    found = results("reverse_words:acme/reverse", *optional)
+    for name in optional:
         assert found[name].status == "skipped"
         assert "does not define" in found[name].detail
 
@@ -266,7 +269,7 @@ def results_of_the_day(name: str, day: Day) -> Iterator[Result]:
 
 
 @pytest.mark.slow
-@pytest.mark.daily(3)  # each every few days; `make test-all` checks all of them whole
+@pytest.mark.daily(2)  # each every week; `make test-all` checks all of them whole
 @pytest.mark.parametrize("name", registry.names())
 def test_our_environments_are_sound(name, day, tmp_path, monkeypatch):
     if "sandboxes" in inspect.signature(type(registry.make(name).unwrapped)).parameters:
@@ -290,7 +293,7 @@ def test_our_environments_are_sound(name, day, tmp_path, monkeypatch):
 ASYNC = {"shared_memory": False, "context": "spawn"}
 
 
-@pytest.mark.daily(3, per="mode")  # the check `vector` takes every environment each day
+@pytest.mark.daily(1, per="mode")  # the check `vector` takes others each day
 @pytest.mark.parametrize("name", registry.names())
 @pytest.mark.parametrize(("mode", "options"), [("sync", {}), ("async", ASYNC)])
 def test_make_vec_gives_what_each_environment_gives_alone(name, mode, options):

@@ -15,7 +15,7 @@ from scgrpo.models.families import FAMILIES
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.daily(len(FAMILIES) // 3 + 1)
+@pytest.mark.daily(len(FAMILIES) // 6 + 1)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_is_checked_trained_and_evaluated(name: str, tmp_path: Path):
     trial = try_family(name, tmp_path)

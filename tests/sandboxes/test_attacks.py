@@ -180,6 +180,7 @@ def alive(sandbox: Sandbox) -> bool:
     return python(sandbox, "print('well')").stdout == b"well\n"
 
 
+@pytest.mark.daily(25, per="jails")
 @pytest.mark.parametrize("name", [*FREE, *HARMFUL])
 def test_it_is_refused(jail, name):
     if name.startswith("its ") and landlock() < 2:
@@ -243,6 +244,7 @@ def open_sandbox() -> Iterator[Sandbox]:
         yield leased
 
 
+@pytest.mark.daily(15)
 @pytest.mark.parametrize("name", FREE)
 def test_without_walls_it_works(open_sandbox, name):
     said = outcome(open_sandbox, FREE[name])
@@ -264,6 +266,7 @@ BEYOND_THE_FILTER = (
 )
 
 
+@pytest.mark.daily(15)
 @pytest.mark.parametrize(
     "name", [name for name in FREE if name not in BEYOND_THE_FILTER]
 )
@@ -293,6 +296,7 @@ TIMES = {
 }
 
 
+@pytest.mark.daily(4, per="jails")
 @pytest.mark.parametrize("name", TIMES)
 def test_no_way_of_waiting_outlives_the_deadline(jail, name):
     begun = time.monotonic()
@@ -322,6 +326,7 @@ FLOODS = {
 }
 
 
+@pytest.mark.daily(2, per="jails")
 @pytest.mark.parametrize("name", FLOODS)
 def test_no_flood_of_output_gets_past_the_cap(jail, name):
     begun = time.monotonic()

@@ -40,14 +40,14 @@ def fresh(jail: Sandbox) -> str:
     return jail.run(argv, timeout_s=20).stdout.decode().strip()
 
 
-@pytest.mark.daily(60, per="jails")
+@pytest.mark.daily(25, per="jails")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_warm_python_does_what_a_fresh_one_does(jail, fresh, name):
     program = PROGRAMS[name]
     assert outcome(jail, program, "python") == outcome(jail, program, fresh)
 
 
-@pytest.mark.daily(8, per="jails")
+@pytest.mark.daily(4, per="jails")
 @pytest.mark.parametrize("module", PRELOADED)
 def test_an_import_loads_what_it_loads_in_a_fresh_interpreter(jail, fresh, module):
     # `importlib` gives the import system's own modules a `__file__`.

@@ -328,7 +328,7 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.daily(30, per="jails")
+@pytest.mark.daily(12, per="jails")
 @pytest.mark.parametrize("start", ["python", "python3"], ids=["warm", "fresh"])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_an_honest_program_works(jail, name, start):

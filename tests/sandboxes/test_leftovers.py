@@ -72,7 +72,7 @@ def seen(pool: SandboxPool) -> dict[str, Any]:
         return json.loads(done.stdout)
 
 
-@pytest.mark.daily(8, per="pool")
+@pytest.mark.daily(4, per="pool")
 @pytest.mark.parametrize("name", ATTACKS)
 def test_the_next_lease_finds_a_sandbox_as_the_first_one_did(pool, name):
     before = seen(pool)
@@ -140,7 +140,7 @@ PROVED = (
 """What the filter refuses."""
 
 
-@pytest.mark.daily(6, per="unfiltered")
+@pytest.mark.daily(3, per="unfiltered")
 @pytest.mark.parametrize("name", PROVED)
 def test_without_the_filter_the_wipe_takes_it_away_or_ends_the_sandbox(
     unfiltered, name

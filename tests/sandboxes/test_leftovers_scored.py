@@ -72,6 +72,7 @@ def right_work_passes(pool: SandboxPool) -> bool:
     return rewards == [1.0, 1.0, 1.0]
 
 
+@pytest.mark.daily(2, per="pool")
 @pytest.mark.parametrize("name", SPOILING)
 def test_right_work_passes_after_a_lease_that_spoils_the_sandbox(pool, name):
     with pool.lease() as sandbox:

@@ -21,12 +21,12 @@ import torch
 from envs.rollout import Limits
 from envs.store import read_episodes
 from sandboxes import SandboxError
-from scgrpo import loop as loop_module
+from scgrpo import validation as validation_module
 from scgrpo.algorithms.presets import ALGORITHMS
 from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import LoraConfig, TrainConfig, ValidationConfig, WarmStartConfig
 from scgrpo.launch import train
-from scgrpo.loop import TrainingError, TrainingLoop
+from scgrpo.loop import TrainingLoop
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies import hf
 from scgrpo.policies.hf import HFPolicy
@@ -35,6 +35,8 @@ from scgrpo.runs import checkpoints
 from scgrpo.runs.folders import new_run
 from scgrpo.runs.log import read_metrics
 from scgrpo.settings import parse as settings
+from scgrpo.steps.errors import TrainingError
+from scgrpo.steps.groups import Groups, draw_tasks
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.update import PolicyUpdate
 from scgrpo.validation import validate
@@ -277,15 +279,14 @@ def test_a_model_that_computes_nothing_finite_ends_the_run(
 ):
     run = new_run(tmp_path, "run")
     with TrainingLoop(run, replace(config, group_size=8), one_thread, tiny) as learner:
-        episodes = one_thread(
-            learner.policy, one_thread.env.tasks("train", 0)[:3], group=8, seed=0
-        )
+        tasks = one_thread.env.tasks("train", 0)[:3]
+        episodes = one_thread(learner.policy, tasks, group=8, seed=0)
         with torch.no_grad():
             learner.model.get_output_embeddings().weight.fill_(math.nan)
         with pytest.raises(
             TrainingError, match="step 1 cannot be learned from: divergence"
         ):
-            learner._update(1, [], episodes)
+            learner._learning.learn(1, Groups(tasks, episodes, seconds=1.0))
 
 
 def test_a_step_without_any_verdict_ends_the_run_and_keeps_the_steps_before(
@@ -360,6 +361,7 @@ def test_a_run_folder_holds_what_a_reader_needs(config, algo, monkeypatch):
     assert os.readlink(run.parent / "latest") == algo
 
 
+@pytest.mark.daily(6)  # each day all of them give the recorded gradient
 @pytest.mark.parametrize("algo", sorted(ALGORITHMS))
 def test_every_algorithm_trains_the_toy(tiny, config, one_thread, tmp_path, algo):
     run = new_run(tmp_path, algo)
@@ -389,7 +391,7 @@ def test_dynamic_sampling_refills_up_to_its_cap(tiny, config, one_thread, tmp_pa
     ) as learner:
         found = []
         for step in range(1, 7):
-            played = learner._groups(step)
+            played = learner.groups.take(step)
             episodes, rounds = played.episodes, played.rounds
             groups = [episodes[i : i + 2] for i in range(0, len(episodes), 2)]
             assert [g[0].task.id for g in groups] == [t.id for t in played.tasks]
@@ -503,7 +505,7 @@ def test_without_ahead_a_run_is_what_its_parts_give(tiny, config, one_thread, tm
             loop.trainer, importance_cap=math.inf, writing_weights=nullcontext
         )
         for step in (1, 2, 3):
-            tasks = loop._draw_tasks(config.tasks_per_step, loop.rng)
+            tasks = draw_tasks(loop.levels, config.tasks_per_step, loop.rng)
             words = np.random.SeedSequence((config.seed, step)).generate_state(1)
             episodes = one_thread(loop.policy, tasks, group=ROWS, seed=int(words[0]))
             groups = [i // ROWS for i in range(len(episodes))]
@@ -728,7 +730,7 @@ def test_ahead_validation_has_the_policy_to_itself(
         measured.append(len(policy._free))
         return validate(rollouts, policy, *args, **options)
 
-    monkeypatch.setattr(loop_module, "validate", watched)
+    monkeypatch.setattr(validation_module, "validate", watched)
     evaluated = replace(config, ahead=1, validation=ValidationConfig(every=1, tasks=2))
     learn(run, evaluated, one_thread, tiny)
     assert measured == [3 * ROWS] * 4

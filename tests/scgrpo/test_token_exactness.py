@@ -124,6 +124,7 @@ def some_tasks(env: TextEnv) -> Iterator[Any]:
             yield env.tasks(split, level)[0]
 
 
+@pytest.mark.daily(1, per="name")
 @every_env
 @both_templates
 def test_what_was_sampled_is_what_is_fed_and_learned_from(

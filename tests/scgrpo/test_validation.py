@@ -18,8 +18,7 @@ from scgrpo.rollouts import Rollouts
 from scgrpo.runs import checkpoints
 from scgrpo.runs import folders as runs
 from scgrpo.runs.log import VALIDATION, read_metrics
-from scgrpo.step_log import describe_validation
-from scgrpo.validation import validate
+from scgrpo.validation import describe_validation, validate
 
 LIMITS = Limits(turn_tokens=3, episode_tokens=160)
 

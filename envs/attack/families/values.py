@@ -32,7 +32,7 @@ class Any:
 """
 
 
-def _lying(base: str) -> str:
+def _liar(base: str) -> str:
     return f"""
 class Liar({base}):
     def __eq__(self, other):
@@ -60,7 +60,7 @@ def lie(value):
 
 
 _LIARS = tuple(
-    _gives(f"a lying {base}", "lie(function(*a, **k))", before=_lying(base))
+    _gives(f"a lying {base}", "lie(function(*a, **k))", before=_liar(base))
     for base in ("int", "float", "str", "list", "dict", "tuple", "bytes", "set")
 )
 _CLASS = """

@@ -75,8 +75,8 @@ class CodeFn(ToolEnv):
         super().__init__()
         self._pool = sandboxes
         self._code: str | None = None
-        self._tried: list[int] = []
-        self._passing = 0.0
+        self._tries: list[int] = []
+        self._pass_share = 0.0
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The tasks of a split at a level. Raises ImportError if HumanEval cannot be had."""
@@ -85,8 +85,8 @@ class CodeFn(ToolEnv):
     def begin(self, task: Task) -> None:
         """Nothing is written yet."""
         self._code = None
-        self._tried = []
-        self._passing = 0.0
+        self._tries = []
+        self._pass_share = 0.0
 
     def tool_names(self) -> Sequence[str]:
         """The tools of the task's level."""
@@ -99,9 +99,9 @@ class CodeFn(ToolEnv):
         count = len(self.task.payload["options"])
         if not 1 <= option <= count:
             return f"no option {option}, choose 1 to {count}"
-        if option in self._tried:
+        if option in self._tries:
             return f"option {option} was tried"
-        self._tried.append(option)
+        self._tries.append(option)
         return self._run(code_with_option(self.task, option))
 
     @tool
@@ -122,7 +122,7 @@ class CodeFn(ToolEnv):
 
     def checks(self) -> Mapping[str, float]:
         """The share of the visible calls that were right in the last run, 0 before one."""
-        return {"passing": self._passing}
+        return {"passing": self._pass_share}
 
     def _run(self, code: str) -> str:
         """What the visible calls say of a version, which is the one to be judged from now on."""
@@ -132,7 +132,7 @@ class CodeFn(ToolEnv):
         self._code = code
         # HumanEval's problems may have no visible call.
         count = max(len(values), 1)
-        self._passing = 1 - len(failures) / count
+        self._pass_share = 1 - len(failures) / count
         if run.timed_out:
             return "timed out"
         if not failures:
@@ -229,7 +229,7 @@ class CodeFn(ToolEnv):
         """Numbers of the options of level 0 that were not filled in yet."""
         count = len(self.task.payload["options"])
         numbers = range(1, count + 1)
-        return [number for number in numbers if number not in self._tried]
+        return [number for number in numbers if number not in self._tries]
 
     def _random_code(self, rng: np.random.Generator) -> str:
         """A function of two random operations, with the name that the task calls."""
@@ -245,16 +245,16 @@ class CodeFn(ToolEnv):
         return {
             **super().get_state(),
             "code": self._code,
-            "tried": list(self._tried),
-            "passing": self._passing,
+            "tried": list(self._tries),
+            "passing": self._pass_share,
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Re-enters the episode with the version that was run last."""
         super().set_state(state)
         self._code = state["code"]
-        self._tried = list(state["tried"])
-        self._passing = state["passing"]
+        self._tries = list(state["tried"])
+        self._pass_share = state["passing"]
 
     def _sandboxes(self) -> SandboxPool:
         return default_pool() if self._pool is None else self._pool

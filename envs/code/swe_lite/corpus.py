@@ -75,7 +75,7 @@ def source(name: str) -> Source:
     if name in pypi.PACKAGES:
         text, tests = pypi.read(name)
     else:
-        text, tests = _read_bundled(name)
+        text, tests = _read_bundle(name)
     # A source that is only just added has no names of tests yet: the build works them out.
     ids = test_ids().get(name, {"all": [], "hidden": []})
     return Source(
@@ -144,7 +144,7 @@ def _lines_of(node: ast.FunctionDef) -> range:
     return range(first, last + 1)
 
 
-def _read_bundled(name: str) -> tuple[str, str]:
+def _read_bundle(name: str) -> tuple[str, str]:
     """Text of a module that this tree holds, and of its tests."""
     folder = _folders().get(name)
     if folder is None:

@@ -97,9 +97,9 @@ class SweLite(ToolEnv):
         super().__init__()
         self._pool = sandboxes
         self._workspace: Workspace | None = None
-        self._tested: dict[str, str] = {}
-        self._passing = 0.0
-        self._tried: list[int] = []
+        self._run_texts: dict[str, str] = {}
+        self._pass_share = 0.0
+        self._tries: list[int] = []
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The rows of the table that belong to the split, in the table's order."""
@@ -114,9 +114,9 @@ class SweLite(ToolEnv):
             # By name, so that the place says nothing about which is right.
             packages.sort(key=lambda package: package[0].name)
         self._workspace = Workspace(*packages)
-        self._tested = {}
-        self._passing = 0.0
-        self._tried = []
+        self._run_texts = {}
+        self._pass_share = 0.0
+        self._tries = []
 
     def end(self) -> None:
         """Forgets the policy's files."""
@@ -151,10 +151,10 @@ class SweLite(ToolEnv):
         num_candidates = len(row.candidates)
         if not 1 <= candidate <= num_candidates:
             return f"no candidate {candidate}, choose 1 to {num_candidates}"
-        if candidate in self._tried:
+        if candidate in self._tries:
             return f"candidate {candidate} was tried"
 
-        self._tried.append(candidate)
+        self._tries.append(candidate)
         lines = row.candidates[candidate - 1]
         self.workspace.text = row.with_lines(lines)
         return self.run_tests()
@@ -195,8 +195,8 @@ class SweLite(ToolEnv):
         reach = self._new_reach()
         # No verdict yet: whoever meant no harm can still change the line.
         if reach:
-            self._tested = {}
-            self._passing = 0.0
+            self._run_texts = {}
+            self._pass_share = 0.0
             return refusal(reach)
 
         pool = self._sandboxes()
@@ -204,7 +204,7 @@ class SweLite(ToolEnv):
         for path, source in space.sources.items():
             text = space.texts[path]
             runs[path] = run_visible(pool, source, text)
-        self._tested = dict(space.texts)
+        self._run_texts = dict(space.texts)
         return self._summary(runs)
 
     def _new_reach(self) -> Sequence[str]:
@@ -236,12 +236,12 @@ class SweLite(ToolEnv):
                 text = f"{path}: {text}"
             lines.append(text)
 
-        self._passing = 1 - num_failures / num_tests
+        self._pass_share = 1 - num_failures / num_tests
         return "\n".join(lines)
 
     def checks(self) -> Mapping[str, float]:
         """The share of the visible tests that passed in the last run, 0 before one."""
-        return {"passing": self._passing}
+        return {"passing": self._pass_share}
 
     @tool
     def submit(self) -> str | Verdict:
@@ -249,7 +249,7 @@ class SweLite(ToolEnv):
         space = self.workspace
         if space.texts == starting_texts(self.task, space):
             return "nothing changed yet"
-        if space.texts != self._tested:
+        if space.texts != self._run_texts:
             return "run the tests first"
         return verdict_of(self._sandboxes(), self.task, space, space.texts)
 
@@ -323,10 +323,10 @@ class SweLite(ToolEnv):
         num_candidates = len(self.row.candidates)
         calls: list[str] = []
         for candidate in range(1, num_candidates + 1):
-            if candidate not in self._tried:
+            if candidate not in self._tries:
                 call = render_call("apply", candidate=candidate)
                 calls.append(call)
-        if self._tried:
+        if self._tries:
             calls.append(render_call("submit"))
         return calls
 
@@ -360,9 +360,9 @@ class SweLite(ToolEnv):
         return {
             **super().get_state(),
             "texts": texts,
-            "tested": dict(self._tested),
-            "passing": self._passing,
-            "tried": list(self._tried),
+            "tested": dict(self._run_texts),
+            "passing": self._pass_share,
+            "tried": list(self._tries),
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -370,9 +370,9 @@ class SweLite(ToolEnv):
         super().set_state(state)
         if state["texts"] is not None:
             self.workspace.texts = dict(state["texts"])
-        self._tested = dict(state["tested"])
-        self._passing = state["passing"]
-        self._tried = list(state["tried"])
+        self._run_texts = dict(state["tested"])
+        self._pass_share = state["passing"]
+        self._tries = list(state["tried"])
 
     def _sandboxes(self) -> SandboxPool:
         if self._pool is not None:

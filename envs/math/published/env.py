@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from envs.code.testing import default_pool, file_contents, in_sandbox
 from envs.math.published.answers import boxed_answer
-from envs.math.published.judge import check_installed, verdict
+from envs.math.published.judge import check_package, verdict
 from envs.math.published.table import BENCHMARKS, problems
 from envs.published.questions import question_family
 from envs.releases import PublishedFile
@@ -115,10 +115,10 @@ class BenchmarkMathPython(BenchmarkMath):
             return sandbox.run(["python", "program.py"], timeout_s=RUN_S)
 
         pool = default_pool() if self._pool is None else self._pool
-        return _shown(in_sandbox(pool, run))
+        return _output_text(in_sandbox(pool, run))
 
 
-def _shown(result: ExecResult) -> str:
+def _output_text(result: ExecResult) -> str:
     """The end of what a program printed, errors last."""
     output = (result.stdout + result.stderr).decode("utf-8", "replace").strip()
     if result.timed_out:
@@ -135,7 +135,7 @@ def _tasks(name: str, split: str) -> TaskTable:
     def task(task_id: str) -> Task:
         """The task of an id, with its row of the file."""
         # Before a turn is paid for that nothing could judge.
-        check_installed()
+        check_package()
         place = int(task_id.rpartition("/")[2])
         problem = problems(name, split)[place]
         return Task(

@@ -17,7 +17,7 @@ from envs.math.published.answers import exact_value
 from envs.releases import MissingDataError
 from envs.types import Verdict
 
-__all__ = ["Judge", "check_installed", "verdict"]
+__all__ = ["Judge", "check_package", "verdict"]
 
 VERSION = "0.9.0"
 """Of math-verify. Verdicts depend on it, and so the digest of the code must."""
@@ -25,7 +25,7 @@ WAIT_S = 300.0
 _WORKER = Path(__file__).with_name("worker.py")
 
 
-def check_installed() -> None:
+def check_package() -> None:
     """Raises MissingDataError without math-verify, or with another version of it."""
     try:
         found = version("math-verify")

@@ -85,7 +85,7 @@ class AgentBenchOs(ToolEnv):
         # What never ends would take its time in each later turn as well.
         if not result.timed_out:
             self._commands.append(command)
-        return _shown(result)
+        return _output_text(result)
 
     @tool
     def answer(self, text: str) -> Verdict:
@@ -129,7 +129,7 @@ def expected_answer(pool: SandboxPool, place: int) -> str:
     Raises SandboxError if it prints no answer there.
     """
     row = rows()[place]
-    expected = _printed(pool, json.dumps([row.init, row.example]))
+    expected = _output(pool, json.dumps([row.init, row.example]))
     if is_right(row.check, expected, expected) is None:
         raise SandboxError(
             f"the command of agentbench_os {place} printed {expected!r:.100}"
@@ -138,7 +138,7 @@ def expected_answer(pool: SandboxPool, place: int) -> str:
 
 
 @once_per_pool
-def _printed(pool: SandboxPool, scripts: str) -> str:
+def _output(pool: SandboxPool, scripts: str) -> str:
     """What the last of some scripts prints, after the others; they are given as a JSON list."""
     result = in_sandbox(
         pool, lambda sandbox: run_scripts(sandbox, json.loads(scripts))[-1]
@@ -146,7 +146,7 @@ def _printed(pool: SandboxPool, scripts: str) -> str:
     return result.stdout.decode("utf-8", "replace")
 
 
-def _shown(result: ExecResult) -> str:
+def _output_text(result: ExecResult) -> str:
     """What a command printed, errors last; its end is left out if it is long."""
     output = (result.stdout + result.stderr).decode("utf-8", "replace").strip()
     if len(output) > SHOWN_CHARS:

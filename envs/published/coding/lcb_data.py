@@ -63,7 +63,7 @@ class Problem:
 
     def tests(self) -> Sequence[Test]:
         """All tests, public ones first; unpacked at each call, for some fill megabytes."""
-        return [*self.public, *_tests(_unpacked(self.packed))]
+        return [*self.public, *_tests(_unpack(self.packed))]
 
     def half(self, which: Half) -> Sequence[Test]:
         """A half of the tests, drawn at random from the problem's name; the second may be larger.
@@ -123,7 +123,7 @@ class _TextUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module_name}.{global_name} in a file of tests")
 
 
-def _unpacked(packed: str) -> Any:
+def _unpack(packed: str) -> Any:
     """Tests as JSON, or that as a pickled text, compressed and in base 64."""
     if packed.startswith("["):
         return json.loads(packed)

@@ -36,14 +36,14 @@ def imported_names() -> dict[str, Any]:
     return names
 
 
-def marked(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
     """A value as JSON, in which a tuple is no list."""
     if isinstance(value, list):
-        return [marked(item) for item in value]
+        return [plain_json(item) for item in value]
     if isinstance(value, tuple):
-        return {"tuple": [marked(item) for item in value]}
+        return {"tuple": [plain_json(item) for item in value]}
     if isinstance(value, dict):
-        return {"dict": [[marked(key), marked(value[key])] for key in value]}
+        return {"dict": [[plain_json(key), plain_json(value[key])] for key in value]}
     return value
 
 
@@ -69,7 +69,7 @@ def main(function: str) -> None:
     # A harness without tuples takes one for a list, on the outside.
     value = list(value) if isinstance(value, tuple) else value
     with open(output, "w") as file:
-        json.dump(marked(value), file)
+        json.dump(plain_json(value), file)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def _is_value(expected: str, written: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """The value that `lcb_inside.marked` wrote; with tuples, which equal no list."""
+    """The value that `lcb_inside.plain_json` wrote; with tuples, which equal no list."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if not isinstance(value, dict) or len(value) != 1:

@@ -34,7 +34,7 @@ LEFT_OUT: Mapping[str, Sequence[int]] = {
 of megabytes, or takes seconds: 75 of 41,015."""
 
 
-def _unpacked(content: bytes) -> bytes:
+def _unpack(content: bytes) -> bytes:
     """What a gzip file holds. Raises ValueError for any other."""
     try:
         return gzip.decompress(content)
@@ -48,7 +48,7 @@ FILE = RepositoryFile(
     "MbppPlus.jsonl.gz",
     "b54e762755248ca411b523c917fa9f93c07b5ff2966bf60b3917b853926a3dad",
     "mbpp_plus/MbppPlus.jsonl",
-    convert=_unpacked,
+    convert=_unpack,
 )
 
 

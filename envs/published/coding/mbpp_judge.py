@@ -16,7 +16,7 @@ from envs.published.coding.mbpp_data import Problem, problems
 from envs.published.coding.mbpp_values import ValueRules, value_of
 from sandboxes.base import ExecResult, Sandbox, SandboxError, SandboxPool
 
-__all__ = ["example_fault", "expected_values", "problem_named", "program_fault"]
+__all__ = ["example_fault", "expected_values", "find_problem", "program_fault"]
 
 DEADLINE_S, START_S = 60.0, 8.0
 EXAMPLE_S = 4.0
@@ -25,7 +25,7 @@ BATCH_CHARS, BATCH_CALLS = 40_000, 40
 SHOWN_CHARS = 200
 
 
-def problem_named(name: str) -> Problem:
+def find_problem(name: str) -> Problem:
     """The problem of that name. Raises MissingDataError without the file."""
     return _by_name()[name]
 
@@ -84,7 +84,7 @@ def expected_values(pool: SandboxPool, name: str) -> Sequence[Batch]:
 
     Raises SandboxError if it gives nothing in the pool's sandboxes.
     """
-    problem = problem_named(name)
+    problem = find_problem(name)
     batches: list[Batch] = []
     for start in range(0, len(problem.inputs), BATCH_CALLS):
         batches += _batches(pool, problem, problem.inputs[start : start + BATCH_CALLS])

@@ -9,7 +9,7 @@ from envs.published.coding.env import Coding, WithFeedback
 from envs.published.coding.mbpp_data import FILE, SIZE, problems
 from envs.published.coding.mbpp_judge import (
     example_fault,
-    problem_named,
+    find_problem,
     program_fault,
 )
 from envs.published.questions import question_family
@@ -49,22 +49,22 @@ class MbppPlus(Coding):
 
     def fault(self, task: Task, program: str) -> str:
         """What is wrong by all calls."""
-        problem = problem_named(task.payload["problem"])
+        problem = find_problem(task.payload["problem"])
         return program_fault(self.sandboxes(), problem, program)
 
     def visible_fault(self, task: Task, program: str) -> str:
         """What is wrong by the assertion that the problem shows."""
-        problem = problem_named(task.payload["problem"])
+        problem = find_problem(task.payload["problem"])
         return example_fault(self.sandboxes(), problem, program)
 
     def oracle(self, task: Task) -> list[str]:
         """The canonical solution."""
-        program = problem_named(task.payload["problem"]).solution.strip()
+        program = find_problem(task.payload["problem"]).solution.strip()
         return [f"```python\n{program}\n```"]
 
     def critical(self, task: Task) -> list[str]:
         """The canonical solution's last line."""
-        program = problem_named(task.payload["problem"]).solution.strip()
+        program = find_problem(task.payload["problem"]).solution.strip()
         return [program.rpartition("\n")[2].strip()]
 
 

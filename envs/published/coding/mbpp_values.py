@@ -38,25 +38,25 @@ def value_of(written: Any) -> Any:
     What a submission's process sent may be any JSON value.
     """
     try:
-        return _decoded(written)
+        return _decode(written)
     except (TypeError, ValueError, RecursionError):
         return UNREADABLE
 
 
-def _decoded(written: Any) -> Any:
+def _decode(written: Any) -> Any:
     if isinstance(written, list):
-        return [_decoded(item) for item in written]
+        return [_decode(item) for item in written]
     if not isinstance(written, dict):
         return written
     # ValueError for an object of more keys.
     ((kind, inner),) = written.items()
     match kind:
         case "tuple":
-            return tuple(_decoded(inner))
+            return tuple(_decode(inner))
         case "set":
-            return set(_decoded(inner))
+            return set(_decode(inner))
         case "dict":
-            return {_decoded(key): _decoded(item) for key, item in inner}
+            return {_decode(key): _decode(item) for key, item in inner}
         case "int":
             return int(inner, 16)
         case "float":

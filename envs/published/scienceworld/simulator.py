@@ -13,7 +13,7 @@ from typing import Any
 
 from envs.releases import MissingDataError
 
-__all__ = ["Simulator", "check_installed", "description", "gold_actions"]
+__all__ = ["Simulator", "check_package", "description", "gold_actions"]
 
 VERSION = "1.2.3"
 """Of the package `scienceworld`. Tasks and scores depend on it, so the digest of the code must."""
@@ -22,7 +22,7 @@ FULL_SCORE = 100
 CLOSE_S = 30.0
 
 
-def check_installed() -> None:
+def check_package() -> None:
     """Raises MissingDataError without the package, with another version, or without Java."""
     try:
         installed = version("scienceworld")
@@ -47,7 +47,7 @@ class Simulator:
     """
 
     def __init__(self) -> None:
-        check_installed()
+        check_package()
         package = importlib.import_module("scienceworld")
         # Its own limit of steps is ours to count.
         self._env: Any = package.ScienceWorldEnv("", envStepLimit=1_000_000)
@@ -90,7 +90,7 @@ _LOCK = threading.Lock()
 
 
 @cache
-def _shared() -> Simulator:
+def _task_simulator() -> Simulator:
     """The simulator that tells of tasks; it plays none, and ends with the process."""
     simulator = Simulator()
     atexit.register(simulator.close)
@@ -101,7 +101,7 @@ def _shared() -> Simulator:
 def description(task: str, variation: int) -> str:
     """What is to be done in a variation of a task. Raises MissingDataError."""
     with _LOCK:
-        simulator = _shared()
+        simulator = _task_simulator()
         simulator.load(task, variation)
         return simulator.description()
 
@@ -110,6 +110,6 @@ def description(task: str, variation: int) -> str:
 def gold_actions(task: str, variation: int) -> Sequence[str]:
     """Actions that solve a variation of a task. Raises MissingDataError."""
     with _LOCK:
-        simulator = _shared()
+        simulator = _task_simulator()
         simulator.load(task, variation, gold=True)
         return simulator.gold_actions()

@@ -42,7 +42,7 @@ class Shop:
         Sums of prices depend on their order in the last digits of a float, which nobody means.
         """
         return {
-            f"{name} {key}": _rounded(record)
+            f"{name} {key}": _round(record)
             for name, records in self._changed.items()
             for key, record in records.items()
             if record != table(name)[key]
@@ -57,11 +57,11 @@ class Shop:
         self._changed = copy.deepcopy({key: dict(snapshot[key]) for key in snapshot})
 
 
-def _rounded(value: Any) -> Any:
+def _round(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, CENTS)
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: _round(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
+        return [_round(item) for item in value]
     return value

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, ParamSpec
 
 from envs.published.tau_retail.data import table
 from envs.published.tau_retail.reading import ReadingTools
 from envs.published.tau_retail.shop import CENTS, Record
 from envs.tool_env import tool
 
-__all__ = ["Refusal", "WritingTools"]
+__all__ = ["WritingTools"]
 
 GIFT_CARD = "gift_card"
+
+P = ParamSpec("P")
 
 
 class Refusal(Exception):
     """Why a tool changes nothing, in words for the policy."""
 
+    def __str__(self) -> str:
+        return f"Error: {self.args[0]}"
+
+
+def _writing_tool(method: Callable[P, str]) -> Callable[P, str]:
+    """A tool whose reply says why it changes nothing, if the method raises Refusal."""
+
+    @functools.wraps(method)
+    def reply(*args: P.args, **kwargs: P.kwargs) -> str:
+        try:
+            return method(*args, **kwargs)
+        except Refusal as refusal:
+            return str(refusal)
+
+    return tool(reply)
+
 
 class WritingTools(ReadingTools):
     """Tools that change an order or a user, or say why they do not."""
 
-    @tool
+    @_writing_tool
     def cancel_pending_order(
         self,
         order_id: str,
@@ -36,8 +55,6 @@ class WritingTools(ReadingTools):
             reason: the customer's.
         """
         order = self._order(order_id, "pending", "cancelled")
-        if isinstance(order, str):
-            return order
         refunds: list[Record] = []
         for payment in order["payment_history"]:
             method_id, amount = payment["payment_method_id"], payment["amount"]
@@ -49,7 +66,7 @@ class WritingTools(ReadingTools):
         order["payment_history"] += refunds
         return json.dumps(order)
 
-    @tool
+    @_writing_tool
     def modify_pending_order_address(
         self,
         order_id: str,
@@ -72,12 +89,10 @@ class WritingTools(ReadingTools):
             zip: such as `12345`.
         """
         order = self._order(order_id, "pending", "modified")
-        if isinstance(order, str):
-            return order
         order["address"] = _address(address1, address2, city, state, country, zip)
         return json.dumps(order)
 
-    @tool
+    @_writing_tool
     def modify_pending_order_payment(
         self, order_id: str, payment_method_id: str
     ) -> str:
@@ -88,20 +103,16 @@ class WritingTools(ReadingTools):
             payment_method_id: of the customer, such as `credit_card_0000000`.
         """
         order = self._order(order_id, "pending", "modified")
-        if isinstance(order, str):
-            return order
-        if payment_method_id not in self._methods(order):
-            return "Error: payment method not found"
+        self._check_method(order, payment_method_id)
         first, *others = order["payment_history"]
         if others or first["transaction_type"] != "payment":
-            return "Error: there should be exactly one payment for a pending order"
+            raise Refusal("there should be exactly one payment for a pending order")
         if first["payment_method_id"] == payment_method_id:
-            return (
-                "Error: the new payment method should be different from the current one"
+            raise Refusal(
+                "the new payment method should be different from the current one"
             )
         amount = first["amount"]
-        if self._lacks_balance(order, payment_method_id, amount):
-            return "Error: insufficient gift card balance to pay for the order"
+        self._check_balance(order, payment_method_id, amount, "order")
 
         order["payment_history"] += [
             _payment("payment", amount, payment_method_id),
@@ -114,7 +125,7 @@ class WritingTools(ReadingTools):
             _add(self._method(order, first["payment_method_id"]), amount)
         return json.dumps(order)
 
-    @tool
+    @_writing_tool
     def modify_pending_order_items(
         self,
         order_id: str,
@@ -131,16 +142,9 @@ class WritingTools(ReadingTools):
             payment_method_id: pays or receives the difference, such as `credit_card_0000000`.
         """
         order = self._order(order_id, "pending", "modified")
-        if isinstance(order, str):
-            return order
-        try:
-            difference = self._price_difference(order, item_ids, new_item_ids)
-        except Refusal as refusal:
-            return str(refusal)
-        if payment_method_id not in self._methods(order):
-            return "Error: payment method not found"
-        if self._lacks_balance(order, payment_method_id, difference):
-            return "Error: insufficient gift card balance to pay for the new item"
+        difference = self._price_difference(order, item_ids, new_item_ids)
+        self._check_method(order, payment_method_id)
+        self._check_balance(order, payment_method_id, difference, "new item")
 
         kind = "payment" if difference > 0 else "refund"
         order["payment_history"].append(
@@ -159,7 +163,7 @@ class WritingTools(ReadingTools):
         order["status"] = "pending (item modified)"
         return json.dumps(order)
 
-    @tool
+    @_writing_tool
     def return_delivered_order_items(
         self, order_id: str, item_ids: list[str], payment_method_id: str
     ) -> str:
@@ -171,24 +175,20 @@ class WritingTools(ReadingTools):
             payment_method_id: receives the refund: the order's own one or a gift card.
         """
         order = self._order(order_id, "delivered", "returned")
-        if isinstance(order, str):
-            return order
-        if payment_method_id not in self._methods(order):
-            return "Error: payment method not found"
+        self._check_method(order, payment_method_id)
         paid_by = order["payment_history"][0]["payment_method_id"]
         if GIFT_CARD not in payment_method_id and payment_method_id != paid_by:
-            return (
-                "Error: payment method should be either the original payment method "
-                "or a gift card"
+            raise Refusal(
+                "payment method should be either the original payment method or a gift card"
             )
         if _missing_item(order, item_ids) is not None:
-            return "Error: some item not found"
+            raise Refusal("some item not found")
         order["status"] = "return requested"
         order["return_items"] = sorted(item_ids)
         order["return_payment_method_id"] = payment_method_id
         return json.dumps(order)
 
-    @tool
+    @_writing_tool
     def exchange_delivered_order_items(
         self,
         order_id: str,
@@ -205,19 +205,10 @@ class WritingTools(ReadingTools):
             payment_method_id: pays or receives the difference, such as `credit_card_0000000`.
         """
         order = self._order(order_id, "delivered", "exchanged")
-        if isinstance(order, str):
-            return order
-        try:
-            difference = self._price_difference(order, item_ids, new_item_ids)
-        except Refusal as refusal:
-            return str(refusal)
+        difference = self._price_difference(order, item_ids, new_item_ids)
         difference = round(difference, CENTS)
-        if payment_method_id not in self._methods(order):
-            return "Error: payment method not found"
-        if self._lacks_balance(order, payment_method_id, difference):
-            return (
-                "Error: insufficient gift card balance to pay for the price difference"
-            )
+        self._check_method(order, payment_method_id)
+        self._check_balance(order, payment_method_id, difference, "price difference")
         order["status"] = "exchange requested"
         order["exchange_items"] = sorted(item_ids)
         order["exchange_new_items"] = sorted(new_item_ids)
@@ -225,7 +216,7 @@ class WritingTools(ReadingTools):
         order["exchange_price_difference"] = difference
         return json.dumps(order)
 
-    @tool
+    @_writing_tool
     def modify_user_address(
         self,
         user_id: str,
@@ -248,18 +239,18 @@ class WritingTools(ReadingTools):
             zip: such as `12345`.
         """
         if self.shop.find("users", user_id) is None:
-            return "Error: user not found"
+            raise Refusal("user not found")
         user = self.shop.own("users", user_id)
         user["address"] = _address(address1, address2, city, state, country, zip)
         return json.dumps(user)
 
-    def _order(self, order_id: str, status: str, done: str) -> Record | str:
-        """An order of that status to change, or why it cannot be `done`."""
+    def _order(self, order_id: str, status: str, change: str) -> Record:
+        """An order of that status, to change. Raises Refusal if there is none."""
         order = self.shop.find("orders", order_id)
         if order is None:
-            return "Error: order not found"
+            raise Refusal("order not found")
         if order["status"] != status:
-            return f"Error: non-{status} order cannot be {done}"
+            raise Refusal(f"non-{status} order cannot be {change}")
         return self.shop.own("orders", order_id)
 
     def _methods(self, order: Mapping[str, Any]) -> Mapping[str, Record]:
@@ -271,11 +262,18 @@ class WritingTools(ReadingTools):
         """A payment method of the order's customer, to change."""
         return self.shop.own("users", order["user_id"])["payment_methods"][method_id]
 
-    def _lacks_balance(
-        self, order: Mapping[str, Any], method_id: str, amount: float
-    ) -> bool:
+    def _check_method(self, order: Mapping[str, Any], method_id: str) -> None:
+        """Raises Refusal unless the order's customer has the payment method."""
+        if method_id not in self._methods(order):
+            raise Refusal("payment method not found")
+
+    def _check_balance(
+        self, order: Mapping[str, Any], method_id: str, amount: float, goods: str
+    ) -> None:
+        """Raises Refusal for a gift card with less than the amount; `goods` is what it buys."""
         method = self._methods(order)[method_id]
-        return method["source"] == GIFT_CARD and method["balance"] < amount
+        if method["source"] == GIFT_CARD and method["balance"] < amount:
+            raise Refusal(f"insufficient gift card balance to pay for the {goods}")
 
     def _price_difference(
         self,
@@ -286,15 +284,15 @@ class WritingTools(ReadingTools):
         """What the new items cost more. Raises Refusal if one is not to be had."""
         missing = _missing_item(order, item_ids)
         if missing is not None:
-            raise Refusal(f"Error: {missing} not found")
+            raise Refusal(f"{missing} not found")
         if len(item_ids) != len(new_item_ids):
-            raise Refusal("Error: the number of items to be exchanged should match")
+            raise Refusal("the number of items to be exchanged should match")
         difference = 0.0
         for item_id, new_item_id in zip(item_ids, new_item_ids, strict=True):
             item = _item(order, item_id)
             variant = _variants(item).get(new_item_id)
             if variant is None or not variant["available"]:
-                raise Refusal(f"Error: new item {new_item_id} not found or available")
+                raise Refusal(f"new item {new_item_id} not found or available")
             difference += variant["price"] - item["price"]
         return difference
 

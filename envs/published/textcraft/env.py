@@ -87,7 +87,7 @@ class TextCraft(TextEnv):
         line = text.strip().rpartition("\n")[2]
         command = _LABEL.sub("", line.strip()).strip("`. ").lower()
         if command == "inventory":
-            return self._listed()
+            return self._inventory_text()
         if match := _GET.fullmatch(command):
             return self._get(int(match[1]), _name(match[2]))
         if match := _CRAFT.fullmatch(command):
@@ -95,7 +95,7 @@ class TextCraft(TextEnv):
         self.malformed += 1
         return f"Could not execute {line[:100]}"
 
-    def _listed(self) -> str:
+    def _inventory_text(self) -> str:
         items = [
             f"[{words(item)}] ({count})"
             for item, count in self._inventory.items()
@@ -178,7 +178,7 @@ def _prompt(goal: str) -> str:
     """The recipes that are needed among others, and the goal."""
     book = recipe_book()
     rng = Random(f"textcraft {goal}")
-    needed = book.needed(goal)
+    needed = book.recipes_behind(goal)
     commands = {recipe.command for recipe in needed}
     others: dict[str, None] = {}
     for recipe in needed:

@@ -130,7 +130,7 @@ class RecipeBook:
                 return recipe
         return None
 
-    def needed(self, item: str) -> list[Recipe]:
+    def recipes_behind(self, item: str) -> list[Recipe]:
         """All recipes of an item, of its ingredients, of theirs, and so on."""
         recipes: dict[Recipe, None] = {}
         waiting = [item]
@@ -176,7 +176,7 @@ class RecipeBook:
         return any(
             names.intersection(part.name for part in needed.ingredients)
             for name in inner
-            for needed in self.needed(name)
+            for needed in self.recipes_behind(name)
         )
 
     def _makers(self, name: str) -> Iterator[Recipe]:

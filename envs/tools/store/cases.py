@@ -10,7 +10,7 @@ from envs.tools.store.tools import Step
 from envs.tools.store.words import STATUSES, VOCABULARIES, Words
 from envs.tools.store.world import WRITES, State, apply, deep_copy
 
-__all__ = ["Case", "decisions", "flip", "goal", "plan", "prompt", "turns_needed"]
+__all__ = ["Case", "decisions", "flip", "goal", "plan", "prompt", "solution_steps"]
 
 Case = Mapping[str, Any]
 """A task's payload.
@@ -78,7 +78,7 @@ def _steps_for(
     yield decision.op, arguments
 
 
-def turns_needed(case: Case) -> list[Step]:
+def solution_steps(case: Case) -> list[Step]:
     """The plan; the first call of an operation that fails once is made twice."""
     failing = set(case["flaky"])
     steps = []

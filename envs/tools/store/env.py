@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from envs.base import TextEnv
-from envs.tools.store.cases import decisions, flip, goal, turns_needed
+from envs.tools.store.cases import decisions, flip, goal, solution_steps
 from envs.tools.store.policy import Rules, rule_violation
 from envs.tools.store.tasks import SPLITS, as_task, tasks
 from envs.tools.store.tools import MERGED, functions, render
@@ -71,7 +71,7 @@ class ToolStore(TextEnv):
         super().__init__()
         self._state: State = {}
         self._log: list[tuple[str, dict[str, str]]] = []
-        self._failed: list[str] = []
+        self._failures: list[str] = []
 
     def tasks(self, split: str, level: int) -> Sequence[Task]:
         """The tasks of a split at a level, in the order in which they are drawn."""
@@ -81,7 +81,7 @@ class ToolStore(TextEnv):
         """Opens the store as the task describes it."""
         self._state = deep_copy(task.payload["state"])
         self._log = []
-        self._failed = []
+        self._failures = []
 
     def turn_budget(self, task: Task) -> int:
         """Three turns at level 0, where the first settled order ends it; else fifteen."""
@@ -101,8 +101,8 @@ class ToolStore(TextEnv):
         case = self.task.payload
 
         # A flaky operation fails at its first call, before it can have an effect.
-        if op in case["flaky"] and op not in self._failed:
-            self._failed.append(op)
+        if op in case["flaky"] and op not in self._failures:
+            self._failures.append(op)
             return TRY_AGAIN
         if op == "finish":
             return self._verdict()
@@ -122,7 +122,7 @@ class ToolStore(TextEnv):
         offered = tuple(case["offered"])
         return [
             render(vocabulary, offered, op, arguments)
-            for op, arguments in turns_needed(case)
+            for op, arguments in solution_steps(case)
         ]
 
     def critical(self, task: Task) -> list[str]:
@@ -202,7 +202,7 @@ class ToolStore(TextEnv):
         snapshot = super().get_state()
         snapshot["state"] = deep_copy(self._state)
         snapshot["log"] = [[op, dict(arguments)] for op, arguments in self._log]
-        snapshot["failed"] = list(self._failed)
+        snapshot["failed"] = list(self._failures)
         return snapshot
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -212,7 +212,7 @@ class ToolStore(TextEnv):
         self._log = []
         for op, arguments in state["log"]:
             self._log.append((op, dict(arguments)))
-        self._failed = list(state["failed"])
+        self._failures = list(state["failed"])
 
     def _functions(self) -> Mapping[str, Any]:
         case = self.task.payload

@@ -18,7 +18,7 @@ NAMES = ("code_fn", "code_debug", "swe_lite")
 def test_composed_submissions_steal_nothing(opened, backend, name, day):
     subject = opened(name, backend)
     for place in targets(subject):
-        assert fuzz(subject, place, day.count(8, 24), seed=day.seed) == []
+        assert fuzz(subject, place, day.count(4, 24), seed=day.seed) == []
 
 
 def test_a_hole_is_found_and_made_small(opened, vulnerable):
@@ -34,7 +34,7 @@ def test_the_oracle_in_harmless_code_passes_as_often(opened, backend, name, day)
     subject = opened(name, backend)
     for place in targets(subject):
         assert (
-            oracle_in_harmless_code(subject, place, day.count(8, 24), seed=day.seed)
+            oracle_in_harmless_code(subject, place, day.count(4, 24), seed=day.seed)
             == []
         )
 

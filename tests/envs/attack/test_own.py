@@ -49,7 +49,7 @@ def test_nothing_is_stolen(opened, backend, name, day):
         assert control(subject, place) == []
         assert runs_code(subject, place)
         assert (
-            unpaid(subject, place, of_the_day(day, 8, name, backend, place.name)) == []
+            unpaid(subject, place, of_the_day(day, 12, name, backend, place.name)) == []
         )
 
 
@@ -81,7 +81,7 @@ LONG = (
 def test_the_witness_holds_without_the_vetting(opened, backend, unvetted, day):
     subject = opened("swe_lite", backend)
     place = next(place for place in targets(subject) if "intervals" in place.name)
-    attacks = of_the_day(day, 6, backend)
+    attacks = of_the_day(day, 10, backend)
     quick = [one for one in attacks if not any(word in one.name for word in LONG)]
     assert unpaid(subject, place, quick) == []
 

@@ -244,7 +244,7 @@ def test_every_honest_patch_passes(pool: SandboxPool, backend: str, day: Day):
         verdict = grade(pool, row.package, PATCHES[name], row.failing)
         return "" if verdict.passed else f"{name}: {verdict.detail}"
 
-    assert all_of(check, day.some(PATCHES, 30, backend)) == []
+    assert all_of(check, day.some(PATCHES, 15, backend)) == []
 
 
 def test_every_name_that_is_harmless_may_be_imported():
@@ -364,7 +364,7 @@ def honest_modules(draw: st.DrawFn) -> tuple[str, tuple[str, ...], int]:
 def test_right_modules_pass_however_they_are_written(pool: SandboxPool, day: Day):
     @seeded(day.seed)
     @settings(
-        max_examples=day.count(30, 120),
+        max_examples=day.count(15, 120),
         database=None,
         suppress_health_check=[*HealthCheck],
     )
@@ -444,7 +444,7 @@ def test_repairs_that_are_written_otherwise_pass(
         text, notes = repair_all(name, random.Random(name))
         return fault_of(pool, name, text, notes)
 
-    assert all_of(check, day.some(SOURCES, len(SOURCES) // 4, backend)) == []
+    assert all_of(check, day.some(SOURCES, len(SOURCES) // 6, backend)) == []
 
 
 def test_no_repair_of_one_line_is_refused():
@@ -740,7 +740,7 @@ def test_all_solutions_of_humaneval_pass_however_they_are_wrapped(
     """Every problem, in a wrapping by turns."""
     cases = list(enumerate(problems().values(), start=1))
     assert len(cases) == 164
-    assert faults_of_solutions(pool, day.some(cases, 33, backend)) == []
+    assert faults_of_solutions(pool, day.some(cases, 20, backend)) == []
 
 
 def test_what_a_check_accepts_in_other_types_passes(pool: SandboxPool):
@@ -789,7 +789,7 @@ def test_right_lines_of_scripts_pass_however_they_are_written(
             env, env.tasks(split, level)[place], random.Random(f"{split} {place}")
         )
 
-    assert all_of(check, day.some(cases, 10)) == []
+    assert all_of(check, day.some(cases, 6)) == []
 
 
 def test_all_right_lines_of_a_script_may_be_written_otherwise_at_once(

@@ -40,7 +40,7 @@ def sample(source: str, count: int) -> list[Row]:
     return table[:: max(1, len(table) // count)][:count]
 
 
-@pytest.mark.daily(20)
+@pytest.mark.daily(12)
 @pytest.mark.parametrize("name", corpus.names())
 def test_in_a_sandbox_a_witness_sees_bugs_and_twice_the_same(
     pool: SandboxPool, name: str

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 
-from envs.math.puzzles import judge, jugs_path, never_held
+from envs.math.puzzles import judge, jugs_path, unreachable_amounts
 from envs.math.search import MathSearch
 from envs.toolspec import render_call
 from envs.types import Task
@@ -159,7 +159,7 @@ def test_the_shortest_way_with_the_jugs_of_the_riddle_has_six_moves():
     assert set(jugs_path((5, 3))) == {0, 1, 2, 3, 4, 5}
     assert set(jugs_path((6, 4))) == {0, 2, 4, 6}
     # 5 0, 2 3, 2 0, 0 2, 5 2, 4 3
-    assert never_held((5, 3), 4) == [1]
+    assert unreachable_amounts((5, 3), 4) == [1]
 
 
 def test_the_jugs_take_as_many_moves_as_the_datasheet_says(env):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from types import SimpleNamespace
 
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.utils import _http
 
 from envs.releases import HubFile, MissingDataError
 from envs.releases.published import FOLDER_VARIABLE
@@ -33,6 +36,9 @@ def no_hub(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    # The library asks six times, with 23 seconds of pauses, before it gives up.
+    no_pause = {**vars(time), "sleep": lambda _: None}
+    monkeypatch.setattr(_http, "time", SimpleNamespace(**no_pause))
     set_address(monkeypatch, "http://127.0.0.1:9")
 
 

@@ -152,10 +152,21 @@ def test_the_grader_tells_the_repair_from_what_is_none(task, tmp_path):
     (app / "test_lru.py").write_text("")
     module.write_text(right)
     assert reward_of(task, app, tmp_path) == "1\n"
-    for wrong in ("", "import os\n" + right, right + "\nwhile True:\n    pass\n", "]"):
+    for wrong in ("", "import os\n" + right, "]"):
         module.write_text(wrong)
         assert reward_of(task, app, tmp_path) == "0\n"
     module.unlink()
+    assert reward_of(task, app, tmp_path) == "0\n"
+
+
+def test_a_repair_that_does_not_end_gets_0_at_the_deadline(task, tmp_path):
+    expected = task / "tests" / "expected.json"
+    expected.write_text(
+        json.dumps({**json.loads(expected.read_text()), "timeout_s": 3})
+    )
+    app = task / "environment" / "app"
+    right = (task / "solution" / "lru.py").read_text()
+    (app / "lru.py").write_text(right + "\nwhile True:\n    pass\n")
     assert reward_of(task, app, tmp_path) == "0\n"
 
 

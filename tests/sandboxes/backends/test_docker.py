@@ -161,7 +161,7 @@ def test_a_container_that_hangs_is_an_error_after_the_deadline(started, own_ids)
 @pytest.mark.slow
 def test_many_deaths_leave_no_container_and_no_open_file(own_ids, alone, day):
     before, files = own_ids(), []
-    for _ in range(day.count(6, 20)):
+    for _ in range(day.count(3, 20)):
         with open_pool(CONFIG) as pool, pool.lease() as sandbox:
             # A client of its own: a client keeps connections, which are not what is counted here.
             with closing(docker.from_env()) as engine:

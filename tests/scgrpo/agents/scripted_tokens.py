@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 from envs.rollout import Limits
 from envs.types import Segment
 from scgrpo.policies.chat import Chat
+from scgrpo.policies.tokens import TokenConversation, TokenPolicy
 
 __all__ = ["ScriptedTokens"]
 
 OPENING = "<|im_start|>assistant\n"
 
 
-class ScriptedTokens:
+class ScriptedTokens(TokenPolicy["_Conversation"]):
     """Writes `script(history, n)` as the n-th turn of a conversation, counted from 0.
 
     | attribute | meaning |
@@ -25,6 +26,7 @@ class ScriptedTokens:
 
     version = 5
     temperature = 1.0
+    cache_tokens = 10**9
 
     def __init__(self, tokenizer: Any, script: Callable[[str, int], str]) -> None:
         self.chat = Chat(tokenizer)
@@ -32,50 +34,41 @@ class ScriptedTokens:
         self.fed: list[list[int]] = []
         self.open_count = 0
 
-    def resume(
+    def _open(
         self,
-        token_ids: Sequence[int],
+        prompt: Segment,
         tools: Sequence[Mapping[str, Any]],
-        *,
         limits: Limits,
         seed: int,
     ) -> _Conversation:
         self.open_count += 1
-        return _Conversation(self, token_ids, tools, limits)
+        return _Conversation(self, prompt, tools, limits, seed)
 
     def close(self) -> None:
         pass
 
 
-class _Conversation:
+class _Conversation(TokenConversation):
     def __init__(
         self,
         policy: ScriptedTokens,
-        ids: Sequence[int],
+        prompt: Segment,
         tools: Sequence[Mapping[str, Any]],
         limits: Limits,
+        seed: int,
     ) -> None:
-        self._policy, self._ids = policy, list(ids)
-        self._tools, self._limits = tools, limits
+        super().__init__(policy.chat, prompt, tools, limits, seed)
+        self._policy = policy
 
     def generate(self, max_tokens: int | None = None) -> Segment | None:
-        if len(self._ids) >= self._limits.episode_tokens:
+        before = list(self._history)
+        if len(before) >= self._limits.episode_tokens:
             return None
-        chat = self._policy.chat
-        history = str(chat.tokenizer.decode(self._ids))
+        history = str(self._chat.tokenizer.decode(before))
         text = self._policy.script(history, history.count(OPENING) - 1)
-        ids = chat.turn_ids(text)[:max_tokens]
-        self._policy.fed.append(list(self._ids))
-        self._ids += ids
-        turn = chat.read(ids, self._tools)
-        logprobs = tuple(-1.0 / (1 + i) for i in ids)
-        return Segment("policy", turn.text, tuple(ids), logprobs, thought=turn.thought)
-
-    def extend(self, token_ids: Sequence[int]) -> None:
-        self._ids += token_ids
-
-    def __enter__(self) -> Self:
-        return self
+        ids = self._chat.turn_ids(text)[:max_tokens]
+        self._policy.fed.append(before)
+        return self._add_turn(ids, [-1.0 / (1 + i) for i in ids])
 
     def __exit__(self, *exc: object) -> None:
         self._policy.open_count -= 1

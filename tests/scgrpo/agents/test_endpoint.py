@@ -48,7 +48,7 @@ def post(url: str, body: object) -> httpx.Response:
 
 def test_a_chat_completion_is_answered_and_kept(endpoint):
     one = session()
-    with endpoint.serving(one) as key:
+    with endpoint.serve(one) as key:
         url = f"{endpoint.base_url(key)}/chat/completions"
         response = post(url, {"model": "m", "messages": [HELLO]})
     assert response.status_code == 200
@@ -66,7 +66,7 @@ def test_a_stream_has_the_turn_in_one_chunk(endpoint):
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    with endpoint.serving(session()) as key:
+    with endpoint.serve(session()) as key:
         response = post(f"{endpoint.base_url(key)}/chat/completions", body)
     assert response.headers["content-type"].startswith("text/event-stream")
     lines = [
@@ -80,13 +80,13 @@ def test_a_stream_has_the_turn_in_one_chunk(endpoint):
 
 
 def test_the_model_is_listed(endpoint):
-    with endpoint.serving(session()) as key:
+    with endpoint.serve(session()) as key:
         models = httpx.get(f"{endpoint.base_url(key)}/models").json()
     assert [model["id"] for model in models["data"]] == ["policy"]
 
 
 def test_a_command_is_run_in_the_sandbox_of_the_session(endpoint):
-    with endpoint.serving(session()) as key:
+    with endpoint.serve(session()) as key:
         response = post(endpoint.sandbox_url(key), {"command": "ls"})
         refused = post(endpoint.sandbox_url(key), {"command": ["ls"]})
     assert response.json() == {
@@ -103,7 +103,7 @@ def test_a_command_is_run_in_the_sandbox_of_the_session(endpoint):
     ],
 )
 def test_errors_have_the_form_of_openai(endpoint, body, code, param):
-    with endpoint.serving(session()) as key:
+    with endpoint.serve(session()) as key:
         response = post(f"{endpoint.base_url(key)}/chat/completions", body)
     assert response.status_code == 400
     error = response.json()["error"]
@@ -112,20 +112,20 @@ def test_errors_have_the_form_of_openai(endpoint, body, code, param):
 
 
 def test_no_json_is_refused(endpoint):
-    with endpoint.serving(session()) as key:
+    with endpoint.serve(session()) as key:
         url = f"{endpoint.base_url(key)}/chat/completions"
         assert httpx.post(url, content=b"{").status_code == 400
 
 
 def test_a_session_that_is_over_is_not_served(endpoint):
-    with endpoint.serving(session()) as key:
+    with endpoint.serve(session()) as key:
         url = f"{endpoint.base_url(key)}/chat/completions"
     assert post(url, {"messages": [HELLO]}).status_code == 404
 
 
 def test_what_breaks_the_policy_is_a_server_error_and_no_verdict(endpoint):
     one = session(lambda *_: 1 / 0)
-    with endpoint.serving(one) as key:
+    with endpoint.serve(one) as key:
         url = f"{endpoint.base_url(key)}/chat/completions"
         response = post(url, {"messages": [HELLO]})
     assert response.status_code == 500
@@ -142,7 +142,7 @@ def test_two_sessions_are_answered_at_the_same_time(endpoint):
         return "met"
 
     one, two = session(script), session(script)
-    with endpoint.serving(one) as first, endpoint.serving(two) as second:
+    with endpoint.serve(one) as first, endpoint.serve(two) as second:
         answers: list[httpx.Response] = []
 
         def call(key: str) -> None:

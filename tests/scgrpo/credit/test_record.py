@@ -128,7 +128,7 @@ def test_new_episodes_take_the_credit_of_the_old_ones_away(config, tmp_path):
     ):
         stale = credit_path(run, 1)
         write_credit(stale, [CreditRow(0, 0)])
-        learner._keep(1, learner._groups(1).episodes)
+        learner._keep(1, learner.groups.take(1).episodes)
         assert not stale.exists()
 
 

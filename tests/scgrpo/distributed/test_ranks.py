@@ -133,7 +133,7 @@ def three_steps(
     torch.save(found, out / f"{ranks.count}-{ranks.rank}.pt")
 
 
-@pytest.mark.daily(2)
+@pytest.mark.daily(1)  # each starts processes
 @pytest.mark.parametrize(
     ("asked", "rank"), [({}, 0), (FSDP, 0), (FSDP, 4)], ids=["ddp", "fsdp", "fsdp-lora"]
 )

@@ -77,6 +77,7 @@ def test_a_number_that_math_verify_misreads_is_wrong_and_the_verdict_names_it(
 
 
 @pytest.mark.slow
+@pytest.mark.daily(1)  # each waits for the limit of five seconds
 @pytest.mark.parametrize("answer", ["9^{9^{9^{9}}}", "10!!!!"])
 def test_an_answer_without_end_is_wrong_and_the_next_is_judged(answer):
     judged = verdict("18", answer)

@@ -14,7 +14,7 @@ import pytest
 
 from envs.published.coding import lcb_data
 from envs.published.coding.lcb_data import Test as Case
-from envs.published.coding.lcb_data import _unpacked, problems
+from envs.published.coding.lcb_data import _unpack, problems
 from envs.published.coding.lcb_judge import example_fault, program_fault, same_output
 from envs.releases.published import FOLDER_VARIABLE
 from envs.rollout import play
@@ -37,7 +37,7 @@ def test_problems_before_february_are_left_out_and_tests_are_unpacked(small_data
 
 def test_tests_that_are_not_packed_are_read_too():
     rows = [{"input": "1", "output": "2", "testtype": "stdin"}]
-    assert _unpacked(json.dumps(rows)) == rows
+    assert _unpack(json.dumps(rows)) == rows
 
 
 class Harm:
@@ -48,7 +48,7 @@ class Harm:
 def test_a_pickle_that_would_run_something_is_refused():
     packed = base64.b64encode(zlib.compress(pickle.dumps(Harm()))).decode()
     with pytest.raises(pickle.UnpicklingError, match="system in a file of tests"):
-        _unpacked(packed)
+        _unpack(packed)
 
 
 def test_another_number_of_problems_is_refused(small_data, monkeypatch):

@@ -14,7 +14,7 @@ from envs.published.coding.mbpp_judge import (
     _batches,
     example_fault,
     expected_values,
-    problem_named,
+    find_problem,
     program_fault,
 )
 from envs.published.coding.mbpp_values import UNREADABLE, ValueRules, value_of
@@ -25,7 +25,7 @@ from tests.envs.published.small import MBPP
 
 
 def test_a_row_shows_its_text_and_hides_its_calls(small_data):
-    problem = problem_named("Mbpp/9000")
+    problem = find_problem("Mbpp/9000")
     assert problem.text == (
         "Write a function to find the items of both tuples.\n"
         "assert set(similar_elements((3, 4), (4, 10))) == {4}"
@@ -168,7 +168,7 @@ def test_what_no_honest_process_sends_is_unreadable_or_equals_nothing(written):
 
 
 def test_values_that_exceed_one_run_are_judged(small_data, sandboxes):
-    problem = problem_named("Mbpp/9002")
+    problem = find_problem("Mbpp/9002")
     batches = expected_values(sandboxes, problem.name)
     assert [[len(value) for value in batch.values] for batch in batches] == [
         [2, 30_000],
@@ -219,7 +219,7 @@ def test_many_calls_are_made_in_several_runs(small_data, sandboxes, monkeypatch)
     ],
 )
 def test_what_is_wrong_with_a_program(program, fault, small_data, sandboxes):
-    assert program_fault(sandboxes, problem_named("Mbpp/9001"), program) == fault
+    assert program_fault(sandboxes, find_problem("Mbpp/9001"), program) == fault
 
 
 def test_a_canonical_solution_that_fails_is_no_wrong_answer(
@@ -234,7 +234,7 @@ def test_a_canonical_solution_that_fails_is_no_wrong_answer(
 
 
 def test_the_shown_assertion_is_fed_back(small_data, sandboxes):
-    problem = problem_named("Mbpp/9001")
+    problem = find_problem("Mbpp/9001")
     assert example_fault(sandboxes, problem, problem.solution) == ""
     assert example_fault(sandboxes, problem, "def halve(x):\n    return x") == (
         "assert halve(3) == 1.5 fails: AssertionError"

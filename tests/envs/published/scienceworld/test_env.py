@@ -47,14 +47,14 @@ def test_without_the_package_or_java_it_says_what_to_install(monkeypatch):
     with pytest.raises(
         MissingDataError, match=r"the package scienceworld 0\.0\.0, got"
     ):
-        simulator.check_installed()
+        simulator.check_package()
 
 
 @needs_package
 def test_without_java_it_says_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(MissingDataError, match="there is no `java`: install a Java"):
-        simulator.check_installed()
+        simulator.check_package()
 
 
 @needs_package

@@ -77,7 +77,7 @@ def test_a_recipe_takes_exactly_its_ingredients(book, item, taken, is_made):
 
 
 def test_what_a_goal_needs_is_all_that_may_make_it(book):
-    commands = {recipe.item for recipe in book.needed("spoon")}
+    commands = {recipe.item for recipe in book.recipes_behind("spoon")}
     assert commands == {"spoon", "stick", "bowl", "a_planks", "b_planks"}
 
 

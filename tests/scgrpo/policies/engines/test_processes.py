@@ -16,12 +16,12 @@ from envs.rollout import Limits
 from envs.store import read_episodes
 from scgrpo.config import EngineConfig, TrainConfig, WarmStartConfig
 from scgrpo.launch import train
-from scgrpo.loop import TrainingError
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.engines import probe
 from scgrpo.policies.engines.network import free_port
 from scgrpo.runs.log import read_metrics
+from scgrpo.steps.errors import TrainingError
 from tests.scgrpo.policies.engines.small_vllm import SmallVLLM
 
 FORKS = multiprocessing.get_context("forkserver")

@@ -7,12 +7,9 @@ from collections.abc import Mapping, Sequence
 from envs.types import Episode, Stop
 from scgrpo.rollouts import malformed_share, success_rate
 from scgrpo.training.error_monitor import describe_errors
-from scgrpo.validation import ERRORS as VALIDATION_ERRORS
-from scgrpo.validation import PROMPTS_TOO_LONG as VALIDATION_PROMPTS_TOO_LONG
 
 __all__ = [
     "describe_step",
-    "describe_validation",
     "episode_log",
     "mixed_groups",
     "policy_tokens",
@@ -93,20 +90,6 @@ def describe_step(log: Mapping[str, float]) -> str:
     )
     if too_long := log.get(PROMPTS_TOO_LONG):
         line += f", prompts too long: {too_long:.0f}"
-    return line + _describe_causes(describe_errors(log))
-
-
-def describe_validation(values: Mapping[str, float]) -> str:
-    """What `validate` measured, in a line."""
-    shares: list[str] = []
-    for name, value in values.items():
-        if name.startswith("validation/"):
-            shares.append(f"{name} {100 * value:.1f} %")
-    line = ", ".join(shares) or "no held-out task has a verdict"
-    if too_long := values.get(VALIDATION_PROMPTS_TOO_LONG):
-        line += f", prompts too long: {too_long:.0f}"
-    return line + _describe_causes(describe_errors(values, VALIDATION_ERRORS))
-
-
-def _describe_causes(causes: str) -> str:
-    return f", errored: {causes}" if causes else ""
+    if causes := describe_errors(log):
+        line += f", errored: {causes}"
+    return line
