@@ -231,7 +231,7 @@ class TrainConfig:
     | rollout_workers | actors of the Ray cluster at $RAY_ADDRESS that have the environments, and |
     | | sandboxes of their nodes, for all processes together; 0: each process has its own |
     | device | `auto` takes a GPU if there is one |
-    | dtype | of the forward pass; `auto` is bfloat16 if the processor gains from it |
+    | dtype | of the forward pass; `auto` is bfloat16 if the processor has it |
     | runs | folder that holds the runs |
     | name | the run's name; empty: the date and time |
     | save_every | steps between checkpoints |

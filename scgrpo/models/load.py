@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ __all__ = [
     "check_rows",
     "default_device",
     "default_dtype",
-    "has_fast_bfloat16",
     "load_config",
     "load_model",
     "load_tokenizer",
@@ -157,26 +156,15 @@ def default_device() -> torch.device:
 
 
 def default_dtype(device: torch.device | None = None) -> torch.dtype:
-    """bfloat16 if the device computes in it at least as fast as in float32, else float32."""
+    """bfloat16 if the device computes in it natively, else float32."""
     if (device or default_device()).type == "cuda":
-        is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
     elif hasattr(torch.cpu, "get_capabilities"):
-        is_fast = has_fast_bfloat16(torch.cpu.get_capabilities())
+        flags = torch.cpu.get_capabilities()
+        native = any(flags.get(flag) for flag in ("avx512_bf16", "amx_bf16", "bf16"))
     else:
-        is_fast = False
-    return torch.bfloat16 if is_fast else torch.float32
-
-
-def has_fast_bfloat16(capabilities: Mapping[str, Any]) -> bool:
-    """Whether a CPU of these `torch.cpu.get_capabilities()` gains from bfloat16.
-
-    Intel's does by AMX. Without it, as where a virtual machine hides AMX, products take twice the
-    time of float32, although the processor has AVX512-BF16; AMD's gain from that.
-    """
-    if capabilities.get("amx_bf16") or capabilities.get("bf16"):
-        return True
-    is_intel = "intel" in str(capabilities.get("cpu_name", "")).lower()
-    return bool(capabilities.get("avx512_bf16")) and not is_intel
+        native = False
+    return torch.bfloat16 if native else torch.float32
 
 
 def _load_weights(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scgrpo.models.load import has_fast_bfloat16, load_model
+from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
 
 TEXT = 'guess {"n": 7}\n~\\'
@@ -122,20 +122,3 @@ def test_a_placeholder_of_images_needs_no_row(tiny: Path, tmp_path: Path) -> Non
         json.dumps({**about, "extra_special_tokens": {"image_token": "<image>"}})
     )
     assert len(load_model(tmp_path)[1]) == 100
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "is_fast"),
-    [
-        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
-        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
-        ({"cpu_name": "AMD EPYC", "avx512_bf16": True}, True),
-        ({"cpu_name": "AMD EPYC", "avx512_bf16": False}, False),
-        ({"architecture": "aarch64", "bf16": True}, True),
-        ({}, False),
-    ],
-)
-def test_a_cpu_computes_in_bfloat16_where_it_gains(
-    capabilities: dict[str, object], is_fast: bool
-):
-    assert has_fast_bfloat16(capabilities) is is_fast
