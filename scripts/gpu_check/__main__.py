@@ -29,6 +29,10 @@ CHECKS = {
         "a tiny model computes on the device what it computes on the CPU",
     ),
     "layouts": ("numerics", "both layouts say what the model's own forward pass says"),
+    "trees": (
+        "numerics",
+        "attention over a tree without padding is that with it, gradients too",
+    ),
     "head": (
         "numerics",
         "the output layer's gradient, and the best size of its chunks",

@@ -16,6 +16,7 @@ SCRIPT = ROOT / "scripts" / "gpu_check"
 CHECKS = (
     "basics",
     "layouts",
+    "trees",
     "head",
     "sampling",
     "kernels",
