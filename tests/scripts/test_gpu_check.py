@@ -24,6 +24,7 @@ CHECKS = (
     "wide",
     "memory",
     "fsdp",
+    "offload",
     "out_of_memory",
     "lora",
     "learning",
