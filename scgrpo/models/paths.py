@@ -99,6 +99,7 @@ def logits_head(model: PreTrainedModel) -> nn.Module:
 def _tried_path(model: PreTrainedModel) -> ModelPath:
     # A configuration may come from another model, with that one's attention.
     use_own(model)
+    problem = ""
     with _small_windows(model):
         trial = _trial(model)
         attention = str(model.config._attn_implementation)

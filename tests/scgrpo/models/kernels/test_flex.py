@@ -54,7 +54,8 @@ def test_blocks_hold_what_is_visible_and_little_else(
     # Of the last row places behind the last token are computed and dropped.
     assert not (whole & ~every)[:-1].any()
     assert not whole[-1:, -1:].any() or not missing
-    # Blocks of a window that may be seen are computed as well, which costs time alone.
-    assert window is not None or (partial | whole).sum() == some.sum()
+    # Blocks that may be seen are computed as well, which costs time alone; without a window at
+    # most one for each block of queries.
+    assert window is not None or (partial | whole).sum() <= some.sum() + len(some)
     assert whole.sum() >= every.sum()
     assert torch.equal(mask.to_dense()[0, 0].bool(), partial | whole)
