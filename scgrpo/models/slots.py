@@ -174,14 +174,14 @@ class SlotLayout:
         return places
 
 
-def device_copies(indices: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    """Integers of the CPU on a device, in one copy that nothing waits for."""
-    flat = torch.cat([part.flatten() for part in indices])
+def device_copies(values: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Values of the CPU, all of one type, on a device: in one copy that nothing waits for."""
+    flat = torch.cat([part.flatten() for part in values])
     if device.type == "cuda":
         flat = flat.pin_memory()
     flat = flat.to(device, non_blocking=True)
-    parts = flat.split([part.numel() for part in indices])
-    return [part.view(like.shape) for part, like in zip(parts, indices, strict=True)]
+    parts = flat.split([part.numel() for part in values])
+    return [part.view(like.shape) for part, like in zip(parts, values, strict=True)]
 
 
 def _attend(
