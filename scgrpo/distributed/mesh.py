@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch.distributed.device_mesh import init_device_mesh
 
-from scgrpo.distributed.ranks import Ranks, processes_of_node
+from scgrpo.distributed.ranks import Ranks, place_on_node, processes_of_node
 
 __all__ = ["MeshKind", "ranks_on_mesh"]
 
@@ -30,15 +30,24 @@ def ranks_on_mesh(ranks: Ranks, kind: MeshKind = "flat") -> Ranks:
 
     shape, names = (ranks.count,), ("parts",)
     if kind == "by_node":
-        sizes = set(ranks.all_gather(processes_of_node()))
-        if len(sizes) > 1 or ranks.count % min(sizes):
-            raise ValueError(
-                f"mesh=by_node needs equally many processes on each node, got {sorted(sizes)}"
-            )
-        (size,) = sizes
+        size = _ranks_of_each_node(ranks)
         # One node has one copy, whose parts lie on all ranks.
         if size < ranks.count:
             shape, names = (ranks.count // size, size), ("copies", "parts")
     device = "cpu" if ranks.device is None else ranks.device.type
     mesh = init_device_mesh(device, shape, mesh_dim_names=names)
     return replace(ranks, mesh=mesh)
+
+
+def _ranks_of_each_node(ranks: Ranks) -> int:
+    """How many ranks a node has. Raises ValueError unless all have as many, one after the other."""
+    by_rank = ranks.all_gather((processes_of_node(), place_on_node()))
+    sizes = {size for size, _ in by_rank}
+    size = min(sizes)
+    places = [place for _, place in by_rank]
+    if len(sizes) > 1 or places != [rank % size for rank in range(ranks.count)]:
+        raise ValueError(
+            "mesh=by_node needs equally many processes on each node, and their ranks in a row; got "
+            f"{sorted(sizes)} on a node, and by rank the local ranks {places}"
+        )
+    return size

@@ -33,6 +33,7 @@ __all__ = [
     "Ranks",
     "is_main_process",
     "launched_processes",
+    "place_on_node",
     "processes_of_node",
     "process_group",
 ]
@@ -304,6 +305,12 @@ def processes_of_node() -> int:
     """How many of the launched processes this machine has; all if it is not said."""
     count = os.environ.get("WORLD_SIZE", "1")
     return int(os.environ.get("LOCAL_WORLD_SIZE", count))
+
+
+def place_on_node() -> int:
+    """The number of this process among those of its machine."""
+    rank = os.environ.get("RANK", "0")
+    return int(os.environ.get("LOCAL_RANK", rank))
 
 
 def launched_processes() -> tuple[int, bool]:

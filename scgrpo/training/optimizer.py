@@ -67,8 +67,10 @@ class MasterAdamW:
             raise ValueError("optimizer=adamw_8bit steps on the GPU: use adamw")
         self.lr = lr
         self._ranks = ranks
-        self._all = [master_of(p, ranks, offload=offload) for p in self.parameters]
-        self._masters = [master.weight for master in self._all]
+        self._by_parameter = [
+            master_of(p, ranks, offload=offload) for p in self.parameters
+        ]
+        self._masters = [master.weight for master in self._by_parameter]
         make_adam = adam_of(kind)
         self._adam = make_adam(
             self._masters,
@@ -83,7 +85,7 @@ class MasterAdamW:
         To be called after a backward pass, by all ranks, so that no rank holds a complete gradient
         in fp32 until the step; `step` does it as well.
         """
-        for master in self._all:
+        for master in self._by_parameter:
             master.share_gradient()
 
     def step(self, *, lr: float, max_norm: float) -> float:
@@ -92,7 +94,7 @@ class MasterAdamW:
         A norm that is not finite skips the step.
         """
         self.share_gradients()
-        gradients = [master.take_gradient() for master in self._all]
+        gradients = [master.take_gradient() for master in self._by_parameter]
         self._sum_replicated(gradients)
         norm = self._clip(gradients, max_norm)
 
@@ -113,7 +115,7 @@ class MasterAdamW:
 
     def _publish(self) -> None:
         """Rounds the masters into the model's own weights."""
-        for master in self._all:
+        for master in self._by_parameter:
             master.publish()
 
     def state_parts(self) -> dict[str, Part]:
@@ -152,7 +154,7 @@ class MasterAdamW:
 
     def _replicated(self) -> list[int]:
         """Numbers of the weights that every rank steps."""
-        kinds = enumerate(self._all)
+        kinds = enumerate(self._by_parameter)
         return [i for i, master in kinds if isinstance(master, ReplicatedMaster)]
 
     def _sum_replicated(self, gradients: list[Tensor | None]) -> None:

@@ -94,6 +94,8 @@ def test_a_mesh_of_nodes_needs_sharding_and_equal_nodes(monkeypatch):
     with pytest.raises(ValueError, match="launch with --use_fsdp"):
         ranks_on_mesh(SINGLE_PROCESS, "by_node")
     assert ranks_on_mesh(SINGLE_PROCESS) is SINGLE_PROCESS
-    monkeypatch.setattr(Ranks, "all_gather", lambda *_: [2, 2, 1])
-    with pytest.raises(ValueError, match=r"equally many processes.*got \[1, 2\]"):
-        ranks_on_mesh(Ranks(0, 3, sharded=True), "by_node")
+    unlike = [(2, 0), (2, 1), (1, 0)], [(2, 0), (2, 0), (2, 1), (2, 1)]
+    for by_rank in unlike:
+        monkeypatch.setattr(Ranks, "all_gather", lambda *_, values=by_rank: values)
+        with pytest.raises(ValueError, match="equally many processes.* in a row; got"):
+            ranks_on_mesh(Ranks(0, len(by_rank), sharded=True), "by_node")
