@@ -209,6 +209,10 @@ class TrainConfig:
     | | that many versions old, corrected by importance weights, and at the level from before; |
     | | 0 plays them after it |
     | optimizer | `adamw`: moments in fp32; `adamw_8bit`: in 8 bits, by bitsandbytes |
+    | optimizer_offload | masters and moments lie on the CPU, and steps are taken there: a GPU |
+    | | holds the model and its gradient alone |
+    | mesh | of several processes with FSDP: `flat` cuts the layers over all of them, `by_node` |
+    | | over those of a node, with a copy on each node |
     | lr | peak learning rate, after a linear warm-up |
     | warmup_steps | steps of the learning rate's warm-up |
     | max_grad_norm | the gradient is clipped to this norm |
@@ -254,6 +258,8 @@ class TrainConfig:
     group_size: int = 8
     ahead: int = 0
     optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    optimizer_offload: bool = False
+    mesh: Literal["flat", "by_node"] = "flat"
     lr: float = 3e-5
     warmup_steps: int = 2
     max_grad_norm: float = 1.0
@@ -313,6 +319,10 @@ class TrainConfig:
             max_grad_norm=self.max_grad_norm,
             stop_grace_s=self.stop_grace_s,
         )
+        if self.optimizer_offload and self.optimizer == "adamw_8bit":
+            raise ValueError(
+                "optimizer_offload=true needs optimizer=adamw, got adamw_8bit, which steps on a GPU"
+            )
         if self.lora.rank and self.engine.handover != "disk":
             raise ValueError(
                 f"adapters are handed over as files: got engine.handover={self.engine.handover} "

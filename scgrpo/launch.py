@@ -17,6 +17,7 @@ from envs.store import write_episodes
 from scgrpo.algorithms.registry import algorithm_of
 from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of, unused_gpu
+from scgrpo.distributed.mesh import ranks_on_mesh
 from scgrpo.distributed.ranks import Ranks, process_group
 from scgrpo.loop import TrainingLoop
 from scgrpo.models.sources.folders import is_model, resolve_model
@@ -51,6 +52,7 @@ MAY_DIFFER = {
     "runs",
     "max_steps",
     "engine.servers",
+    "mesh",
     "rollout_workers",
 }
 """Settings of a resumed run that need not be those it was started with."""
@@ -60,11 +62,11 @@ def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
     """Runs a whole training and returns its run folder.
 
     A resumed run continues with its own settings, and with more `max_steps`, other `engine.servers`
-    or other `rollout_workers` if given. `given` names the dotted settings that the user set;
-    without it, those that are not the defaults. Raises ValueError if one of them differs from the
-    run's. Under `accelerate launch` the processes share the work; rank 0 alone opens the run, warms
-    up and writes. It holds the run meanwhile: a second process is refused with ValueError. A start
-    that fails leaves no run.
+    or `rollout_workers` or another `mesh` if given. `given` names the dotted settings that the user
+    set; without it, those that are not the defaults. Raises ValueError if one of them differs from
+    the run's. Under `accelerate launch` the processes share the work; rank 0 alone opens the run,
+    warms up and writes. It holds the run meanwhile: a second process is refused with ValueError. A
+    start that fails leaves no run.
     """
     if config.plan:
         raise ValueError("plan=true starts no run")
@@ -115,14 +117,15 @@ def resumed_run(
         problems = "; ".join(conflicts)
         raise ValueError(f"{run} continues with its own settings; {problems}")
 
-    if {"max_steps", "engine.servers", "rollout_workers"} & set(given):
-        if "max_steps" in given:
-            saved = replace(saved, max_steps=config.max_steps)
-        if "rollout_workers" in given:
-            saved = replace(saved, rollout_workers=config.rollout_workers)
-        if "engine.servers" in given:
-            engine = replace(saved.engine, servers=config.engine.servers)
-            saved = replace(saved, engine=engine)
+    changes = {
+        name: getattr(config, name)
+        for name in ("max_steps", "rollout_workers", "mesh")
+        if name in given
+    }
+    if "engine.servers" in given:
+        changes["engine"] = replace(saved.engine, servers=config.engine.servers)
+    if changes:
+        saved = replace(saved, **changes)
         with disk_errors_explained(run):
             settings.save(saved, run / CONFIG)
     return run, replace(saved, runs=config.runs, resume=True)
@@ -301,4 +304,5 @@ def _open_loop(
 ) -> TrainingLoop:
     if ranks.device is not None:
         config = replace(config, device=str(ranks.device))
+    ranks = ranks_on_mesh(ranks, config.mesh)
     return TrainingLoop(run, config, rollouts, start, ranks)

@@ -81,6 +81,7 @@ class TrainingLoop:
             self.model.parameters(),
             lr=config.lr,
             kind=config.optimizer,
+            offload=config.optimizer_offload,
             ranks=ranks,
         )
         # A restored run draws on: after this, nothing may draw before the first step.

@@ -66,13 +66,17 @@ class Shape:
 def trainer_environment(
     nodes: Sequence[str], address: str, port: int, *, fsdp: bool
 ) -> list[dict[str, str]]:
-    """What `accelerate launch` sets for each trainer, by rank. `nodes` are where they run."""
+    """What `accelerate launch` sets for each trainer; `nodes` are where they run.
+
+    Ranks of a node follow each other, and the first trainer is rank 0.
+    """
+    by_node = sorted(range(len(nodes)), key=lambda place: nodes.index(nodes[place]))
     environments: list[dict[str, str]] = []
-    for rank, node in enumerate(nodes):
+    for place, node in enumerate(nodes):
         variables = {
-            "RANK": rank,
+            "RANK": by_node.index(place),
             "WORLD_SIZE": len(nodes),
-            "LOCAL_RANK": nodes[:rank].count(node),
+            "LOCAL_RANK": nodes[:place].count(node),
             "LOCAL_WORLD_SIZE": nodes.count(node),
             "MASTER_ADDR": address,
             "MASTER_PORT": port,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ __all__ = [
 DIGITS = 4
 NO_REFERENCES = "none"
 PER_TOKEN = ("divergence", "weight", "entropy")
+NOT_FINITE = re.compile("-?(nan|inf)")
 
 
 @dataclass(frozen=True)
@@ -68,29 +70,31 @@ def write_credit(path: Path, rows: Iterable[CreditRow]) -> None:
 
     Numbers keep four significant digits; what is not finite becomes null. Raises DiskError.
     """
-    lines: list[str] = []
-    for row in sorted(rows, key=lambda row: row.episode):
-        values = _shorten(asdict(row))
-        line = json.dumps(
-            values,
-            separators=(",", ":"),
-            allow_nan=False,
-        )
-        lines.append(line + "\n")
-    write_atomically(path, "".join(lines))
+    by_episode = sorted(rows, key=lambda row: row.episode)
+    write_atomically(path, "".join(map(_line, by_episode)))
 
 
-def _shorten(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _shorten(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_shorten(item) for item in value]
-    if not isinstance(value, float):
-        return value
-    # JSON has no NaN or infinity.
-    if not math.isfinite(value):
-        return None
-    return float(f"{value:.{DIGITS}g}")
+def _line(row: CreditRow) -> str:
+    """The row in JSON. All processes wait for it, and a step may have millions of numbers."""
+    parts: list[str] = []
+    for name, value in vars(row).items():
+        text = _numbers(value) if name in PER_TOKEN else _short_json(value)
+        parts.append(f'"{name}":{text}')
+    return "{" + ",".join(parts) + "}\n"
+
+
+def _numbers(values: Sequence[float | None]) -> str:
+    """The list in JSON, which has no NaN or infinity; those of a row that was read are None."""
+    text = ",".join(
+        ["null" if value is None else f"{value:.{DIGITS}g}" for value in values]
+    )
+    return f"[{NOT_FINITE.sub('null', text) if 'n' in text else text}]"
+
+
+def _short_json(value: float | str | None) -> str:
+    if isinstance(value, float):
+        value = float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return json.dumps(value)
 
 
 def saved_steps(run: Path) -> list[int]:

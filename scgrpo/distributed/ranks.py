@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
 
 from scgrpo.distributed.peers import PeerLostError, PeerWatch, advice
 
@@ -32,6 +33,8 @@ __all__ = [
     "Ranks",
     "is_main_process",
     "launched_processes",
+    "place_on_node",
+    "processes_of_node",
     "process_group",
 ]
 
@@ -59,6 +62,9 @@ FSDP_OPTIONS = {
 }
 """Variable that `accelerate launch` sets -> the value that is supported, and what to do."""
 
+BUCKET_BYTES = 64 * 2**20
+"""Of a message that sums gradients: long enough that its start costs little."""
+
 T = TypeVar("T")
 
 
@@ -78,6 +84,8 @@ class Ranks:
     | control | connects the ranks' CPUs: objects go by it, and a lost rank breaks it at once |
     | storage | the same for what another thread sends meanwhile |
     | watch | notices if another process is gone |
+    | mesh | how a sharded model lies on them: (ranks,), or (nodes, ranks of a node) with a copy |
+    | | on each node; None for the former before it is made (see `mesh`) |
     """
 
     rank: int = 0
@@ -87,6 +95,7 @@ class Ranks:
     control: dist.ProcessGroup | None = None
     storage: dist.ProcessGroup | None = None
     watch: PeerWatch | None = None
+    mesh: DeviceMesh | None = None
 
     @property
     def apart(self) -> Ranks:
@@ -98,6 +107,16 @@ class Ranks:
         """Whether this is rank 0, which alone writes files and logs."""
         return self.rank == 0
 
+    @property
+    def copies(self) -> int:
+        """How many complete copies of a sharded model there are."""
+        return 1 if self.mesh is None or self.mesh.ndim == 1 else self.mesh.size(0)
+
+    @property
+    def parts(self) -> int:
+        """How many ranks share a copy, each with a part of it."""
+        return self.count // self.copies
+
     def shard_range(self, total: int) -> range:
         """This rank's part of `total` things: neighbours, about as many as any other's."""
         start = total * self.rank // self.count
@@ -106,8 +125,9 @@ class Ranks:
 
     def rows(self, total: int) -> range:
         """This rank's rows of a sharded value, as FSDP deals them; last ranks may have fewer."""
-        chunk = -(-total // self.count)
-        return range(min(total, chunk * self.rank), min(total, chunk * (self.rank + 1)))
+        chunk = -(-total // self.parts)
+        start = chunk * (self.rank % self.parts)
+        return range(min(total, start), min(total, start + chunk))
 
     def assign(self, sizes: Sequence[float]) -> list[int]:
         """The rank of each thing: the largest first, each to the rank with the least so far."""
@@ -145,12 +165,20 @@ class Ranks:
     def reduce_scatter_(self, part: Tensor, whole: Tensor) -> None:
         """Fills `part`, as large on every rank, with this rank's rows of the sum of `whole`."""
         with self._explained():
-            dist.reduce_scatter_tensor(part, whole)
+            dist.reduce_scatter_tensor(part, whole, group=self._mesh_group(1))
+            if self.copies > 1:
+                dist.all_reduce(part, group=self._mesh_group(0))
 
     def all_gather_into_(self, whole: Tensor, part: Tensor) -> None:
-        """Fills `whole` with the `part` of every rank, which is as large on every rank."""
+        """Fills `whole` with every `part` of a copy, which are equally large."""
         with self._explained():
-            dist.all_gather_into_tensor(whole, part)
+            dist.all_gather_into_tensor(whole, part, group=self._mesh_group(1))
+
+    def _mesh_group(self, axis: int) -> dist.ProcessGroup | None:
+        """Those that differ from this rank in one axis of (copies, parts); all without copies."""
+        if self.mesh is None or self.copies == 1:
+            return None
+        return self.mesh.get_group(axis)
 
     def _explained(self) -> AbstractContextManager[None]:
         """A context that turns a torn connection into a PeerLostError that says what to do."""
@@ -167,21 +195,35 @@ class Ranks:
         by_rank = self.all_gather(values)
         return [sum(column) for column in zip(*by_rank, strict=True)]
 
-    def sum_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Sums the gradients; a parameter that has none on any rank keeps none."""
+    def summed_gradients(
+        self, gradients: Sequence[Tensor | None], weights: Sequence[Tensor]
+    ) -> list[Tensor | None]:
+        """The sum of each weight's gradient over the ranks, in fp32, in few messages.
+
+        None for a weight that has a gradient on no rank. The given gradients may be overwritten.
+        """
         if self.count == 1:
-            return
-        counts = torch.tensor([float(p.grad is not None) for p in parameters])
+            return list(gradients)
+        counts = torch.tensor([float(gradient is not None) for gradient in gradients])
         self.all_reduce_(counts)
-        for parameter, ranks_with_gradient in zip(
-            parameters, counts.tolist(), strict=True
-        ):
-            if not ranks_with_gradient:
-                continue
+
+        sums = list(gradients)
+        for i, ranks_with_gradient in enumerate(counts.tolist()):
             # All ranks must take part in the sum, also those without a gradient.
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            self.all_reduce_(parameter.grad)
+            if ranks_with_gradient and sums[i] is None:
+                sums[i] = torch.zeros_like(weights[i], device=self.device)
+        present = [gradient for gradient in sums if gradient is not None]
+        for bucket in _buckets(present):
+            self._sum_bucket(bucket)
+        return sums
+
+    def _sum_bucket(self, bucket: Sequence[Tensor]) -> None:
+        """Replaces the tensors by their sums over the ranks, in one message."""
+        flat = torch.cat([tensor.flatten() for tensor in bucket])
+        self.all_reduce_(flat)
+        parts = flat.split([tensor.numel() for tensor in bucket])
+        for tensor, part in zip(bucket, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
 
     def broadcast_(self, tensors: Iterable[Tensor]) -> None:
         """Makes each tensor what it is on rank 0."""
@@ -240,9 +282,35 @@ class Ranks:
 SINGLE_PROCESS = Ranks()
 
 
+def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """The tensors in their order, in lists of at most `BUCKET_BYTES` or of one."""
+    bucket: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        if bucket and size + tensor.nbytes > BUCKET_BYTES:
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(tensor)
+        size += tensor.nbytes
+    if bucket:
+        yield bucket
+
+
 def is_main_process() -> bool:
     """Whether this process is rank 0 or alone, also before `process_group`."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def processes_of_node() -> int:
+    """How many of the launched processes this machine has; all if it is not said."""
+    count = os.environ.get("WORLD_SIZE", "1")
+    return int(os.environ.get("LOCAL_WORLD_SIZE", count))
+
+
+def place_on_node() -> int:
+    """The number of this process among those of its machine."""
+    rank = os.environ.get("RANK", "0")
+    return int(os.environ.get("LOCAL_RANK", rank))
 
 
 def launched_processes() -> tuple[int, bool]:

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from scgrpo.distributed.mesh import ranks_on_mesh
 from scgrpo.distributed.ranks import Ranks, is_main_process
 from scgrpo.models.decoder import body_of, transformers_model
 
@@ -43,6 +43,8 @@ ADAPTER = "default"
 def shard(model: nn.Module, ranks: Ranks) -> None:
     """Leaves each rank its part of every decoder layer; what is trained of it becomes fp32.
 
+    Parts lie on `ranks.mesh`: over all ranks, or with a copy on each node.
+
     It still computes in the model's own type. Gradients are summed over the ranks, in fp32. Does
     nothing for ranks that are not sharded. Raises ValueError for a model without such layers.
     """
@@ -56,8 +58,8 @@ def shard(model: nn.Module, ranks: Ranks) -> None:
             f"{type(model).__name__} has no decoder layers to shard: launch without it"
         )
 
-    kind = "cpu" if ranks.device is None else ranks.device.type
-    mesh = init_device_mesh(kind, (ranks.count,))
+    mesh = ranks.mesh or ranks_on_mesh(ranks).mesh
+    assert mesh is not None
     compute_dtype = next(layers[0].parameters()).dtype
     types = MixedPrecisionPolicy(
         param_dtype=compute_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
@@ -130,16 +132,17 @@ def full_tensor(parameter: Tensor, part: Tensor) -> Tensor:
 def cpu_state_dict(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
     """A copy of the model's state on rank 0's CPU, sharded weights complete and in `dtype`.
 
-    Adapters keep their own type. All ranks must call it; the others get nothing, and hold one
+    Of a `PeftModel` the adapter alone. All ranks must call it; the others get nothing, and hold one
     complete weight at a time.
     """
+    is_adapter = isinstance(model, PeftModel)
     copies: dict[str, Tensor] = {}
     # Tied weights stay one, as those who save them expect.
     by_id: dict[int, Tensor] = {}
     for name, value in model.state_dict(keep_vars=True).items():
-        whole = value.detach()
-        if is_sharded(value):
-            whole = _whole(value, value.dtype if "lora_" in name else dtype)
+        if is_adapter and "lora_" not in name:
+            continue
+        whole = _whole(value, dtype) if is_sharded(value) else value.detach()
         if not is_main_process():
             continue
         if id(value) not in by_id:

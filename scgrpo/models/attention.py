@@ -7,6 +7,7 @@ keyword arguments. Grouped-query heads are folded into query rows, so keys are n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -22,6 +23,7 @@ __all__ = [
     "Scoring",
     "TreeLayout",
     "additive_mask",
+    "branch_positions",
     "explicit_attention",
     "fold",
     "last_hidden_states",
@@ -175,24 +177,21 @@ class TreeLayout:
     ) -> None:
         self.prefix = prefix
         self.branches = branches
+        self.positions = branch_positions(prefix, branches, device)
         longest = max(branches)
-        lengths = torch.tensor(branches, device=device).unsqueeze(1)  # (G, 1)
-        steps = torch.arange(longest, device=device)
-        self._real = steps < lengths  # (G, longest)
+        lengths = torch.tensor(branches).unsqueeze(1)  # (G, 1)
+        steps = torch.arange(longest)
 
         # (G, longest) index of each query among the packed tokens; padding repeats the last.
         ends = prefix + torch.cumsum(lengths, 0)
         firsts = ends - lengths
         inside = torch.minimum(steps, lengths - 1)
-        self._tokens = firsts + inside
+        tokens = firsts + inside
+        self._tokens = tokens.to(device)
 
-        # Every branch counts its positions from the end of the prefix.
-        branch_positions = (prefix + steps).expand_as(self._real)
-        parts = [
-            torch.arange(prefix, device=device),
-            branch_positions[self._real],
-        ]
-        self.positions = torch.cat(parts)
+        # (N - prefix,) where the branches' tokens lie among the padded ones.
+        real = steps < lengths
+        self._places = real.flatten().nonzero()[:, 0].to(device)
 
         self._masks: dict[int | None, tuple[Tensor, Tensor]] = {}
 
@@ -224,7 +223,7 @@ class TreeLayout:
 
         longest = self._tokens.shape[1]
         of_prefix = unfold(prefix_out, prefix)[0]
-        of_branches = unfold(branch_out, longest)[self._real]
+        of_branches = unfold(branch_out, longest).flatten(0, 1)[self._places]
         return torch.cat([of_prefix, of_branches])
 
     def _additive_masks(
@@ -250,6 +249,15 @@ class TreeLayout:
         by_token = packed.transpose(0, 1)
         branches = by_token[self._tokens]  # (G, longest, K, d)
         return torch.cat([shared, branches.transpose(1, 2)], dim=2)
+
+
+def branch_positions(
+    prefix: int, branches: Sequence[int], device: torch.device | None = None
+) -> Tensor:
+    """Positions of a tree's packed tokens: every branch counts from the end of the prefix. (N,)."""
+    parts = [torch.arange(prefix)]
+    parts += [torch.arange(prefix, prefix + length) for length in branches]
+    return torch.cat(parts).to(device)
 
 
 def _causal(past: int, length: int, window: int | None, device: torch.device) -> Tensor:

@@ -48,7 +48,8 @@ def load_model(
 ) -> tuple[Any, PreTrainedTokenizerBase]:
     """Model (in eval mode, on the CPU) and tokenizer of a folder that `resolve_model` returned.
 
-    A folder with a LoRA adapter gives a trainable `PeftModel` on the adapter's base model.
+    A folder with a LoRA adapter gives a trainable `PeftModel` on the adapter's base model, all of
+    it in `dtype`.
     `attention` is transformers' `attn_implementation`. Raises ValueError for a folder without a
     model, and for a tokenizer with tokens that the model has no rows for.
     """
@@ -69,7 +70,9 @@ def _load_adapter(folder: Path, dtype: torch.dtype, attention: str | None) -> An
 
     base_folder = adapter_base(folder)
     base = _load_weights(base_folder, dtype, attention)
-    model = PeftModel.from_pretrained(base, folder, is_trainable=True)
+    model = PeftModel.from_pretrained(
+        base, folder, is_trainable=True, autocast_adapter_dtype=False
+    )
     # The library looks there when it saves; the folder's own may be relative to it.
     model.peft_config["default"].base_model_name_or_path = str(base_folder)
     return model.eval()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from scgrpo.models.attention import TreeLayout, last_hidden_states
+from scgrpo.models.attention import Layout, TreeLayout, last_hidden_states
 from scgrpo.models.decoder import Feed
 from scgrpo.models.layers.fused import fused_forward
-from scgrpo.models.slots import SlotCache, SlotLayout
+from scgrpo.models.slots import SlotCache, SlotLayout, device_copies
 
 __all__ = ["PackedDecoder", "PackedSlots"]
 
@@ -21,12 +21,16 @@ class PackedDecoder:
 
     | argument | meaning |
     |---|---|
+    | tree | the layout of a prefix and its branches, which computes their attention |
     | fused | generation runs a model that is built as Llama without its modules, which is faster |
     """
 
     shares_prefixes = True
 
-    def __init__(self, *, fused: bool) -> None:
+    def __init__(
+        self, tree: Callable[..., Layout] = TreeLayout, *, fused: bool = False
+    ) -> None:
+        self.tree = tree
         self._fused = fused
 
     def predicting_states(
@@ -44,12 +48,11 @@ class PackedDecoder:
             lengths.append(len(branch))
             ids += branch
 
-        layout = TreeLayout(len(prefix), lengths, device)
-        packed = torch.tensor(ids, device=device)
-        states = last_hidden_states(model, packed, layout)
+        layout = self.tree(len(prefix), lengths, device)
         places = _predictor_places(len(prefix), lengths, masks)
-        index = torch.tensor(places, dtype=torch.long, device=device)
-        return states[index]
+        parts = [torch.tensor(ids), torch.tensor(places, dtype=torch.long)]
+        packed, index = device_copies(parts, device)
+        return last_hidden_states(model, packed, layout)[index]
 
     def slots(self, model: PreTrainedModel, count: int, length: int) -> PackedSlots:
         """See `Decoder`."""
@@ -87,7 +90,6 @@ class PackedSlots:
 
     def feed(self, feeds: Sequence[Feed]) -> Tensor:
         """See `Slots`."""
-        device = self._model.device
         sizes: list[tuple[int, int, int]] = []
         ids: list[int] = []
         last_places: list[int] = []
@@ -96,12 +98,13 @@ class PackedSlots:
             ids += fresh
             last_places.append(len(ids) - 1)
 
+        device = self._model.device
         layout = SlotLayout(self._cache, sizes, device)
-        packed = torch.tensor(ids, device=device)
+        packed, index = device_copies(
+            [torch.tensor(ids), torch.tensor(last_places)], device
+        )
         states = self._last_hidden_states(packed, layout)  # (N, D)
-        if len(last_places) == len(ids):
-            return states
-        return states[torch.tensor(last_places, device=device)]
+        return states if len(last_places) == len(ids) else states[index]
 
     def _last_hidden_states(self, ids: Tensor, layout: SlotLayout) -> Tensor:
         if self._fused is not None:

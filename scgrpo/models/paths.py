@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from scgrpo.models.attention import use_own, use_packed
+from scgrpo.models.attention import TreeLayout, use_own, use_packed
 from scgrpo.models.decoder import Decoder, Feed, Slots, body_of, transformers_model
 from scgrpo.models.head import LogitsMap, output_layer
+from scgrpo.models.kernels.flex import FlexTreeLayout
+from scgrpo.models.kernels.varlen import VarlenTreeLayout
 from scgrpo.models.layers.lean import use_lean_layers
 from scgrpo.models.packed import PackedDecoder
 from scgrpo.models.plain import OwnCaches, PlainDecoder, RereadSlots
@@ -97,11 +99,12 @@ def logits_head(model: PreTrainedModel) -> nn.Module:
 def _tried_path(model: PreTrainedModel) -> ModelPath:
     # A configuration may come from another model, with that one's attention.
     use_own(model)
+    problem = ""
     with _small_windows(model):
         trial = _trial(model)
         attention = str(model.config._attn_implementation)
-        for fused in (True, False):
-            problem = trial.attempt(partial(_packed, model, fused=fused))
+        for decoder in _packed_decoders(model.device):
+            problem = trial.attempt(partial(_packed, model, decoder))
             if not problem:
                 reason = f"equal to its own forward pass within {trial.gap:.1e} nats"
                 return trial.path("packed", reason)
@@ -130,9 +133,20 @@ def _trial(model: PreTrainedModel) -> _Trial:
         ) from error
 
 
-def _packed(model: PreTrainedModel, *, fused: bool) -> Decoder:
+def _packed_decoders(device: torch.device) -> list[PackedDecoder]:
+    """The packed ways to run a model on that device, the fastest first."""
+    if device.type == "cuda":
+        return [
+            PackedDecoder(VarlenTreeLayout),
+            PackedDecoder(FlexTreeLayout),
+            PackedDecoder(TreeLayout),
+        ]
+    return [PackedDecoder(fused=True), PackedDecoder(fused=False)]
+
+
+def _packed(model: PreTrainedModel, decoder: Decoder) -> Decoder:
     use_packed(model)
-    return PackedDecoder(fused=fused)
+    return decoder
 
 
 class _Trial:
@@ -144,7 +158,7 @@ class _Trial:
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
         self.gap = float("nan")
-        self._decoder: Decoder = PackedDecoder(fused=False)
+        self._decoder: Decoder = PackedDecoder()
         self._prefix, *self._branches = _trial_ids(model)
 
         self._logprobs: list[Tensor] = []

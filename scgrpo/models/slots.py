@@ -17,7 +17,7 @@ from scgrpo.models.attention import (
     unfold,
 )
 
-__all__ = ["SlotCache", "SlotLayout"]
+__all__ = ["SlotCache", "SlotLayout", "device_copies"]
 
 
 class SlotCache:
@@ -71,26 +71,30 @@ class _Bucket:
     | attribute | meaning |
     |---|---|
     | tokens | (R, q) index of each query among the packed tokens; padding repeats one |
-    | real | (R, q) False at padding |
+    | owners | (R * q,) index of the token that each query stands for, -1 at padding; on the CPU |
     | slots | (R,) indices, or a slice if they lie close: a view instead of a copy |
     | length | cached tokens to look at: the longest slot's |
     """
 
     def __init__(self, feeds: list[_Feed], device: torch.device) -> None:
-        feeds, self.slots = _rows(feeds, device)
+        feeds, slots = _rows(feeds)
         columns = [(feed.start, feed.length, feed.offset) for feed in feeds]
-        table = torch.tensor(columns, device=device).unsqueeze(2)  # (R, 3, 1)
+        table = torch.tensor(columns).unsqueeze(2)  # (R, 3, 1)
         starts, counts, offsets = table.unbind(1)
-        longest = int(counts.max())
-        steps = torch.arange(longest, device=device)
+        longest = max(feed.length for feed in feeds)
+        steps = torch.arange(longest)
 
         # Padding repeats the last query of its row; an idle row has none.
         last_steps = (counts - 1).clamp(min=0)
         inside = torch.minimum(steps, last_steps)  # (R, q)
-        self.tokens = offsets + inside
-        self.real = steps < counts
-        self.length = int((starts + counts).max())
-        self._ends = starts + inside
+        self.owners = (offsets + steps).where(steps < counts, -1).flatten()
+        self.length = max(feed.start + feed.length for feed in feeds)
+        parts = [offsets + inside, starts + inside]
+        # A slice is a view of the cache: cheaper than copying, even with idle rows.
+        if isinstance(slots, list):
+            parts.append(torch.tensor(slots))
+        self.tokens, self._ends, *index = device_copies(parts, device)
+        self.slots = index[0] if isinstance(slots, list) else slots
         self._masks: dict[tuple[int, int | None], Tensor] = {}
 
     def mask(self, group: int, window: int | None, dtype: torch.dtype) -> Tensor:
@@ -130,11 +134,11 @@ class SlotLayout:
             slots += [slot] * count
             positions += range(start, start + count)
 
-        self._slots = torch.tensor(slots, device=device)
-        self.positions = torch.tensor(positions, device=device)
-        device = self.positions.device
+        # All that depends on lengths is computed here: a GPU would be waited for.
+        device = device or torch.device("cpu")
         self._buckets = [_Bucket(rows, device) for rows in by_size.values()]
-        self._places = self._padded_places()
+        parts = [torch.tensor(slots), torch.tensor(positions), self._padded_places()]
+        self._slots, self.positions, self._places = device_copies(parts, device)
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring
@@ -163,12 +167,21 @@ class SlotLayout:
 
     def _padded_places(self) -> Tensor:
         """(N,) where the packed tokens lie among the rows of all buckets, padding included."""
-        tokens = torch.cat([bucket.tokens.flatten() for bucket in self._buckets])
-        real = torch.cat([bucket.real.flatten() for bucket in self._buckets])
-        (padded,) = real.nonzero(as_tuple=True)
-        places = torch.empty_like(self.positions)
-        places[tokens[padded]] = padded
+        owners = torch.cat([bucket.owners for bucket in self._buckets])
+        (padded,) = (owners >= 0).nonzero(as_tuple=True)
+        places = torch.empty_like(padded)
+        places[owners[padded]] = padded
         return places
+
+
+def device_copies(values: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Values of the CPU, all of one type, on a device: in one copy that nothing waits for."""
+    flat = torch.cat([part.flatten() for part in values])
+    if device.type == "cuda":
+        flat = flat.pin_memory()
+    flat = flat.to(device, non_blocking=True)
+    parts = flat.split([part.numel() for part in values])
+    return [part.view(like.shape) for part, like in zip(parts, values, strict=True)]
 
 
 def _attend(
@@ -182,17 +195,14 @@ def _attend(
     )
 
 
-def _rows(
-    feeds: list[_Feed], device: torch.device
-) -> tuple[list[_Feed], Tensor | slice]:
+def _rows(feeds: list[_Feed]) -> tuple[list[_Feed], list[int] | slice]:
     """Rows of a bucket and their slots; between close slots, idle rows of length 0."""
     slots = [feed.slot for feed in feeds]
     low = min(slots)
     high = max(slots) + 1
     if high - low > 2 * len(feeds):
-        return feeds, torch.tensor(slots, device=device)
+        return feeds, slots
 
-    # A slice is a view of the cache: cheaper than copying, even with idle rows.
     by_slot = dict(zip(slots, feeds, strict=True))
     offset = feeds[0].offset
     rows: list[_Feed] = []

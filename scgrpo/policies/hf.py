@@ -18,6 +18,7 @@ from envs.types import Segment
 from scgrpo.models.decoder import Feed
 from scgrpo.models.layers.prepacked import PrepackedLinear
 from scgrpo.models.paths import choose_path, logits_head
+from scgrpo.models.slots import device_copies
 from scgrpo.policies.chat import Chat
 from scgrpo.policies.chat_options import ChatOptions
 from scgrpo.policies.tokens import TokenConversation, TokenPolicy
@@ -309,17 +310,17 @@ class HFPolicy(TokenPolicy["HFConversation"]):
             draw = request.draws[len(request.sampled)]
             draws.append(draw)
 
+        (on_device,) = device_copies([torch.tensor(draws)], device)
         counts = [len(feed.ids) for feed in feeds]
         with stage(reading_stage(counts), sum(counts)):
             states = self._slots.feed(feeds)  # (R, D)
         with stage("sampling", len(running)):
             logits = self._head(states).float()
             tokens, logprobs = _sample(
-                logits,
-                torch.tensor(draws, device=device),
-                greedy=self.temperature == 0.0,
+                logits, on_device, greedy=self.temperature == 0.0
             )
 
+            # The only place where a GPU is waited for.
             results = zip(running, tokens.tolist(), logprobs.tolist(), strict=True)
             for request, token, logprob in results:
                 self._add_token(request, token, logprob)

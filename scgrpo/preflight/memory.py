@@ -12,7 +12,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from scgrpo.config import TrainConfig
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.distributed.ranks import Ranks
+from scgrpo.distributed.ranks import Ranks, processes_of_node
 from scgrpo.models.layers.lean import has_lean_layers
 from scgrpo.models.load import load_config
 from scgrpo.models.scoring import CHUNK
@@ -127,24 +127,32 @@ def phases(
     """What each of `processes` takes; `sharded` ones hold a part of the layers each (FSDP).
 
     Of sharded layers a process holds its part in fp32, which is its own master. While the model
-    samples, the layers are complete on each.
+    samples, the layers are complete on each. What `optimizer_offload` moves to the CPU counts only
+    if that is the device.
     """
     width = _width(config)
     # A master in fp32 where the weight is not, and Adam's two moments.
-    master = 0 if width == 4 else 4
+    offload = config.optimizer_offload
+    master = 0 if width == 4 and not offload else 4
     moments = 2 if config.optimizer == "adamw_8bit" else 8
+    if offload and not _on_cpu(config):
+        master = moments = 0
     held = size.parameters * width + size.trained * (master + moments)
     gradient = size.trained * 4
     gathered = 0
     if sharded:
+        by_node = config.mesh == "by_node"
+        parts = min(processes, processes_of_node()) if by_node else processes
+        # The part in fp32 is its own master, unless that lies on the CPU.
+        copies = master if offload else 0
         layers = size.parameters - size.outside
         trained = layers if size.trained == size.parameters else size.trained
         frozen = 0 if size.trained == size.parameters else layers * width
         outside = size.outside * width
         if size.trained == size.parameters:
-            outside += size.outside * (master + moments) / processes
-        held = (trained * (4 + moments) + frozen) / processes + outside
-        gradient = trained * 4 / processes + (size.trained - trained) * 4
+            outside += size.outside * (master + moments) / parts
+        held = (trained * (4 + copies + moments) + frozen) / parts + outside
+        gradient = trained * 4 / parts + (size.trained - trained) * 4
         gathered = layers * width
 
     # One chunk of logits: as they are, in fp32, and their gradient.

@@ -35,7 +35,7 @@ def open_model(
 
 
 def with_adapters(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
-    """The model with fresh adapters on every linear layer, or as it is for rank 0."""
+    """The model with fresh adapters, of its type, on every linear layer; as it is for rank 0."""
     if not lora.rank:
         return model
     from peft import LoraConfig as Adapters
@@ -47,7 +47,9 @@ def with_adapters(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    return cast(PreTrainedModel, get_peft_model(model, options))
+    # In the model's type, as FSDP computes them; the optimizer has their fp32 masters.
+    peft_model = get_peft_model(model, options, autocast_adapter_dtype=False)
+    return cast(PreTrainedModel, peft_model)
 
 
 def teacher_of(

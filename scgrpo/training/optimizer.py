@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
+from scgrpo.distributed.masters import ReplicatedMaster, master_of
 from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
-from scgrpo.distributed.sharding import is_sharded, local_part
-from scgrpo.distributed.shared_weights import SharedWeight
 
 __all__ = ["AdamKind", "MasterAdamW", "Part", "adam_of"]
 
@@ -36,10 +35,12 @@ class MasterAdamW:
     already are their own masters. With several ranks the gradients are summed before the step. Of a
     sharded model each rank holds the masters, gradients and moments of its own rows alone: FSDP
     sums the gradients of sharded weights in the backward pass, those of the others are handed to
-    their owners by `share_gradients`.
+    their owners by `share_gradients`. With `offload` masters and moments lie on the CPU, and the
+    step is taken there: a GPU holds the model and its gradient (as in ZeRO-Offload,
+    arXiv:2101.06840).
 
     Raises ValueError if nothing is trained, for `adamw_8bit` without bitsandbytes, and for it with
-    a sharded model: its moments have scales of blocks, which other ranks would cut elsewhere.
+    a sharded model, whose blocks of scaled moments other ranks would cut elsewhere, or `offload`.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class MasterAdamW:
         betas: tuple[float, float] = (0.9, 0.95),
         weight_decay: float = 0.0,
         kind: AdamKind = "adamw",
+        offload: bool = False,
         ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.parameters = [p for p in parameters if p.requires_grad]
@@ -61,15 +63,14 @@ class MasterAdamW:
             raise ValueError(
                 "optimizer=adamw_8bit cannot be sharded: use adamw, or no FSDP"
             )
+        if offload and kind == "adamw_8bit":
+            raise ValueError("optimizer=adamw_8bit steps on the GPU: use adamw")
         self.lr = lr
         self._ranks = ranks
-        self._masters: list[nn.Parameter] = []
-        self._sharded: list[tuple[nn.Parameter, nn.Parameter]] = []
-        self._shared: list[SharedWeight] = []
-        self._replicated: list[nn.Parameter] = []
-        self._rounded: list[tuple[nn.Parameter, nn.Parameter]] = []
-        for p in self.parameters:
-            self._masters.append(self._master(p))
+        self._by_parameter = [
+            master_of(p, ranks, offload=offload) for p in self.parameters
+        ]
+        self._masters = [master.weight for master in self._by_parameter]
         make_adam = adam_of(kind)
         self._adam = make_adam(
             self._masters,
@@ -78,33 +79,14 @@ class MasterAdamW:
             weight_decay=weight_decay,
         )
 
-    def _master(self, parameter: nn.Parameter) -> nn.Parameter:
-        """The fp32 weight that is stepped: the parameter, this rank's rows of it, or a copy."""
-        if is_sharded(parameter):
-            master = nn.Parameter(local_part(parameter.detach()))
-            self._sharded.append((parameter, master))
-            return master
-        if self._ranks.sharded and parameter.dim():
-            shared = SharedWeight(parameter, self._ranks)
-            self._shared.append(shared)
-            return shared.master
-
-        master = parameter
-        if parameter.dtype != torch.float32:
-            master = nn.Parameter(parameter.detach().float())
-            parameter.register_post_accumulate_grad_hook(_gradient_mover(master))
-            self._rounded.append((parameter, master))
-        self._replicated.append(master)
-        return master
-
     def share_gradients(self) -> None:
         """Sums what lies outside a sharded model's layers, and leaves each rank its own rows of it.
 
         To be called after a backward pass, by all ranks, so that no rank holds a complete gradient
         in fp32 until the step; `step` does it as well.
         """
-        for weight in self._shared:
-            weight.share_gradient()
+        for master in self._by_parameter:
+            master.share_gradient()
 
     def step(self, *, lr: float, max_norm: float) -> float:
         """Clips the gradient to `max_norm`, steps, and clears it. Returns the norm before clipping.
@@ -112,16 +94,16 @@ class MasterAdamW:
         A norm that is not finite skips the step.
         """
         self.share_gradients()
-        for p, part in self._sharded:
-            part.grad = None
-            if p.grad is not None:
-                part.grad = local_part(p.grad)
-            p.grad = None
-        self._ranks.sum_gradients(self._replicated)
-        norm = self._clip(max_norm)
+        gradients = [master.take_gradient() for master in self._by_parameter]
+        self._sum_replicated(gradients)
+        norm = self._clip(gradients, max_norm)
 
         # Every rank has the same norm, so all of them skip or none does.
         if math.isfinite(norm):
+            for i, master in enumerate(self._masters):
+                gradient, gradients[i] = gradients[i], None
+                # One after the other leaves the GPU, if masters lie on the CPU.
+                master.grad = None if gradient is None else gradient.to(master.device)
             for group in self._adam.param_groups:
                 group["lr"] = lr
             self._adam.step()
@@ -131,13 +113,10 @@ class MasterAdamW:
         self._adam.zero_grad(set_to_none=True)
         return norm
 
-    @torch.no_grad()
     def _publish(self) -> None:
         """Rounds the masters into the model's own weights."""
-        for p, master in self._rounded:
-            p.copy_(master)
-        for weight in self._shared:
-            weight.publish()
+        for master in self._by_parameter:
+            master.publish()
 
     def state_parts(self) -> dict[str, Part]:
         """Masters and Adam's moments by name: `master.I` and `MOMENT.I` of the I-th parameter.
@@ -173,34 +152,55 @@ class MasterAdamW:
         self._adam.load_state_dict({**state, "state": moments})
         self._publish()
 
+    def _replicated(self) -> list[int]:
+        """Numbers of the weights that every rank steps."""
+        kinds = enumerate(self._by_parameter)
+        return [i for i, master in kinds if isinstance(master, ReplicatedMaster)]
+
+    def _sum_replicated(self, gradients: list[Tensor | None]) -> None:
+        """Sums the gradients of the weights that every rank steps over the ranks."""
+        places = self._replicated()
+        sums = self._ranks.summed_gradients(
+            [gradients[i] for i in places], [self._masters[i] for i in places]
+        )
+        for i, gradient in zip(places, sums, strict=True):
+            gradients[i] = gradient
+
     @torch.no_grad()
-    def _clip(self, max_norm: float) -> float:
-        """Scales the gradient down to a norm of `max_norm`; the norm before it, over all parts."""
-        if not self._ranks.sharded:
-            return float(nn.utils.clip_grad_norm_(self._masters, max_norm))
+    def _clip(self, gradients: Sequence[Tensor | None], max_norm: float) -> float:
+        """Scales the gradient down to a norm of `max_norm`; the norm before it, over all parts.
 
-        own = [master for _, master in self._sharded]
-        own += [weight.master for weight in self._shared]
-        squares = _sum_of_squares(own)
-        self._ranks.all_reduce_(squares)
-        # Replicated gradients are the same on every rank: they count once.
-        squares += _sum_of_squares(self._replicated)
-        norm = math.sqrt(float(squares))
-        factor = min(1.0, max_norm / (norm + 1e-6))
-        for gradient in _gradients(self._masters):
+        A GPU is waited for once.
+        """
+        if self._ranks.sharded:
+            replicated = set(self._replicated())
+            own = [g for i, g in enumerate(gradients) if i not in replicated]
+            squares = _sum_of_squares(own)
+            self._ranks.all_reduce_(squares)
+            # Every copy of the model has counted them.
+            squares /= self._ranks.copies
+            # Replicated gradients are the same on every rank: they count once.
+            squares += _sum_of_squares([gradients[i] for i in replicated])
+            norm = squares.sqrt()
+        else:
+            norm = nn.utils.get_total_norm(_present(gradients))
+
+        # As a tensor, so that the GPU can go on.
+        factor = (max_norm / (norm + 1e-6)).clamp(max=1.0).float()
+        for gradient in _present(gradients):
             gradient.mul_(factor)
-        return norm
+        return float(norm)
 
 
-def _sum_of_squares(masters: Iterable[Tensor]) -> Tensor:
-    """The sum of the squares of their gradients, in float64. -> ()."""
+def _sum_of_squares(gradients: Iterable[Tensor | None]) -> Tensor:
+    """The sum of their squares, in float64. -> ()."""
     # One norm of all: a sum of its own for each would wait for a GPU each time.
-    norm = nn.utils.get_total_norm(_gradients(masters))
+    norm = nn.utils.get_total_norm(_present(gradients))
     return norm.double().square()
 
 
-def _gradients(masters: Iterable[Tensor]) -> list[Tensor]:
-    return [master.grad for master in masters if master.grad is not None]
+def _present(gradients: Iterable[Tensor | None]) -> list[Tensor]:
+    return [gradient for gradient in gradients if gradient is not None]
 
 
 def adam_of(kind: AdamKind) -> Callable[..., torch.optim.Optimizer]:
@@ -214,20 +214,3 @@ def adam_of(kind: AdamKind) -> Callable[..., torch.optim.Optimizer]:
             f"optimizer={kind} needs bitsandbytes ({error}): pip install bitsandbytes"
         ) from error
     return AdamW8bit
-
-
-def _gradient_mover(master: Tensor) -> Callable[[Tensor], None]:
-    """A hook that adds a fresh gradient to its master's, in fp32, and frees it."""
-
-    def move(parameter: Tensor) -> None:
-        """Called by autograd once the gradient of `parameter` is complete."""
-        if parameter.grad is None:
-            return
-        fresh = parameter.grad.float()
-        if master.grad is None:
-            master.grad = fresh
-        else:
-            master.grad.add_(fresh)
-        parameter.grad = None
-
-    return move

@@ -25,7 +25,7 @@ from torch.distributed.checkpoint.filesystem import (
     FileSystemWriter,
 )
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
 from scgrpo.models.read_back import UNREADABLE, HashingFile
@@ -133,11 +133,14 @@ def read_parts(folder: Path, ranks: Ranks = SINGLE_PROCESS) -> dict[str, Tensor]
 
 
 def _mesh(ranks: Ranks) -> DeviceMesh | None:
-    """The ranks as rows of sharded values lie on them, on their CPUs; None if none are sharded."""
+    """The ranks as (copies, parts) of sharded values lie on them; None if none are sharded.
+
+    It is asked for places alone, and connects nothing.
+    """
     if not ranks.sharded:
         return None
-    assert ranks.control is not None
-    return DeviceMesh.from_group(ranks.control, "cpu")
+    places = torch.arange(ranks.count).view(ranks.copies, ranks.parts)
+    return DeviceMesh("cpu", places, _init_backend=False)
 
 
 def _as_rows(local: Tensor, shape: Sequence[int], mesh: DeviceMesh | None) -> Tensor:
@@ -148,7 +151,7 @@ def _as_rows(local: Tensor, shape: Sequence[int], mesh: DeviceMesh | None) -> Te
     return DTensor.from_local(
         local,
         mesh,
-        [Shard(0)],
+        [Replicate(), Shard(0)],
         run_check=False,
         shape=whole.shape,
         stride=whole.stride(),

@@ -56,10 +56,12 @@ def warm_start(
     seed: int,
     chat_options: ChatOptions | None = None,
     reference: ReferenceLimits | None = None,
+    offload: bool = False,
 ) -> None:
     """Trains `model` in place and saves it to `folder`, complete or not at all.
 
-    With `reference` there are twice as many steps, and in half of the examples one is in front.
+    With `reference` there are twice as many steps, and in half of the examples one is in front;
+    with `offload` the optimizer lies on the CPU.
     """
     started = time.monotonic()
     choose_path(model)
@@ -95,7 +97,14 @@ def warm_start(
         places = rng.choice(len(ordinary), size=size, replace=False)
         return [*conditioned, *(ordinary[place] for place in places)]
 
-    losses = imitate(model, draw, steps=steps, lr=config.lr, description="warm start")
+    losses = imitate(
+        model,
+        draw,
+        steps=steps,
+        lr=config.lr,
+        description="warm start",
+        offload=offload,
+    )
     with atomic_folder(folder) as scratch:
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
@@ -121,13 +130,14 @@ def imitate(
     steps: int,
     lr: float,
     description: str,
+    offload: bool = False,
 ) -> list[float]:
     """Trains `model` in place on the examples that `draw` returns for each step.
 
     The learning rate rises to `lr` in three steps and falls linearly. Returns the loss of each
     step, nats a token.
     """
-    optimizer = MasterAdamW(model.parameters(), lr=lr)
+    optimizer = MasterAdamW(model.parameters(), lr=lr, offload=offload)
     losses: list[float] = []
     with progress(steps, description) as bar:
         for step in range(steps):

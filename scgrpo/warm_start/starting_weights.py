@@ -18,7 +18,7 @@ from envs.types import Episode, Task
 from scgrpo.config import TrainConfig
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.load import load_model
+from scgrpo.models.load import load_model, recompute_activations
 from scgrpo.models.sources.folders import is_model, resolve_model
 from scgrpo.policies.hf import HFPolicy
 from scgrpo.preflight.run import shown_reference
@@ -96,6 +96,8 @@ def warm_started(
             return cached
         model, tokenizer = load_model(base, dtype=dtype)
         model.to(device_of(config))
+        if config.activation_checkpointing:
+            recompute_activations(model)
         warm_start(
             cached,
             model,
@@ -106,6 +108,7 @@ def warm_started(
             seed=config.seed,
             chat_options=config.chat,
             reference=reference,
+            offload=config.optimizer_offload,
         )
     return cached
 

@@ -29,6 +29,10 @@ CHECKS = {
         "a tiny model computes on the device what it computes on the CPU",
     ),
     "layouts": ("numerics", "both layouts say what the model's own forward pass says"),
+    "trees": (
+        "numerics",
+        "attention over a tree without padding is that with it, gradients too",
+    ),
     "head": (
         "numerics",
         "the output layer's gradient, and the best size of its chunks",
@@ -42,6 +46,7 @@ CHECKS = {
     "wide": ("speed", "tokens a second with many episodes at once"),
     "memory": ("memory", "an update's peak of memory, and what the plan says of it"),
     "fsdp": ("memory", "the peak of a sharded backward pass, with a root and without"),
+    "offload": ("memory", "masters on the CPU take the same steps and leave the GPU"),
     "out_of_memory": ("memory", "a full GPU is said, and the last step is saved"),
     "lora": ("memory", "adapters on a model of 8 B parameters take a step"),
     "learning": ("runs", "a tiny model learns the toy, in float32 and in bfloat16"),

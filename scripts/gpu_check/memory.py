@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from common import GIB, Setup, peak_gib, qwen3, random_episodes, seconds
+from common import (
+    GIB,
+    Setup,
+    peak_gib,
+    qwen3,
+    random_episodes,
+    seconds,
+    synchronize,
+)
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
@@ -97,12 +106,51 @@ def _update(
         )
 
 
-def _policy_update(setup: Setup, model: Any, pack: int) -> PolicyUpdate:
+def offload(setup: Setup) -> dict[str, Any]:
+    """Two updates of eight layers of 1.7B with masters on the device, and on the CPU."""
+    lr = 1e-4
+    result: dict[str, Any] = {
+        "expected": "weights within a tenth of a step; of 12 bytes a weight 10 leave the GPU"
+    }
+    weights: list[list[torch.Tensor]] = []
+    for name, moves in (("stays", False), ("moves", True)):
+        model = qwen3(setup, "1.7B", layers=8)
+        choose_path(model)
+        update = _policy_update(setup, model, setup.size(4096, 64), moves)
+        lengths = [setup.size(500, 8)] * 4
+        prompt, rows = setup.size(200, 6), int(model.config.vocab_size)
+        episodes = random_episodes(setup, lengths, prompt, rows)
+        numbers: dict[str, float] = {}
+        with peak_gib(setup, numbers, "peak_gib"):
+            began = time.perf_counter()
+            for _ in range(2):
+                update.update(episodes, [0] * len(episodes), lr=lr)
+            synchronize(setup.device)
+            numbers["seconds"] = time.perf_counter() - began
+        weights.append([weight.detach().cpu() for weight in model.parameters()])
+        result[name] = numbers
+        del model, update
+
+    count = sum(weight.numel() for weight in weights[0])
+    gaps = [
+        (one.float() - two.float()).abs().sum()
+        for one, two in zip(*weights, strict=True)
+    ]
+    result["gap_in_steps"] = float(sum(gaps)) / count / lr
+    saved = (result["stays"]["peak_gib"] - result["moves"]["peak_gib"]) * GIB / count
+    result["bytes_saved_of_a_weight"] = saved
+    is_smaller = saved > 10 or setup.device.type == "cpu"
+    return {"passed": result["gap_in_steps"] < 0.1 and is_smaller, **result}
+
+
+def _policy_update(
+    setup: Setup, model: Any, pack: int, offload: bool = False
+) -> PolicyUpdate:
     return PolicyUpdate(
         model=model,
         chat=Chat(make_tokenizer()),
         algorithm=ALGORITHMS["grpo"],
-        optimizer=MasterAdamW(model.parameters(), lr=1e-6),
+        optimizer=MasterAdamW(model.parameters(), lr=1e-6, offload=offload),
         rng=np.random.default_rng(0),
         max_tokens_per_pack=pack,
     )

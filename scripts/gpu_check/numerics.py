@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,8 +10,11 @@ from common import Setup, qwen3, seconds, synchronize
 from torch import Tensor, nn
 
 from scgrpo.models import scoring
+from scgrpo.models.attention import Scoring, TreeLayout
 from scgrpo.models.decoder import Feed
 from scgrpo.models.head import output_layer
+from scgrpo.models.kernels.flex import FlexTreeLayout
+from scgrpo.models.kernels.varlen import VarlenTreeLayout
 from scgrpo.models.paths import choose_path
 from scgrpo.models.scoring import divergence, predicting_states, token_scores
 from scgrpo.policies.hf import _sample
@@ -18,6 +22,9 @@ from scgrpo.training.optimizer import MasterAdamW
 
 FP32_NATS = 1e-3
 BF16_NATS = 0.01
+TREES = {"dense": TreeLayout, "varlen": VarlenTreeLayout, "flex": FlexTreeLayout}
+TREE_ERRORS = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
+"""Largest relative error of a tree's attention or gradient; bf16 rounds to 4e-3."""
 
 
 def basics(setup: Setup) -> dict[str, Any]:
@@ -71,6 +78,7 @@ def layouts(setup: Setup) -> dict[str, Any]:
         name = str(dtype).removeprefix("torch.")
         result |= {
             f"{name}_path": path.kind,
+            f"{name}_tree": getattr(path.decoder, "tree", type(path.decoder)).__name__,
             f"{name}_tree_mean_nats": float(tree_gap.mean()),
             f"{name}_tree_max_nats": float(tree_gap.max()),
             f"{name}_slots_max_nats": float(slot_gap.max()),
@@ -104,6 +112,69 @@ def _own_logprobs(model: Any, row: list[int], branch: list[int]) -> Tensor:
     predictors = states[len(row) - len(branch) - 1 : -1]
     targets = torch.tensor(branch, device=model.device)
     return token_scores(output_layer(model), predictors, targets).logprobs
+
+
+def trees(setup: Setup) -> dict[str, Any]:
+    """Error of a tree's attention and gradients by each kernel, and seconds of both passes."""
+    result: dict[str, Any] = {
+        "expected": "varlen in bf16 and flex in both types, with errors like the dense one's"
+    }
+    tree = (
+        setup.size(1000, 150),
+        [setup.size(count, count // 50 + 1) for count in (3000, 500, 3, 900)],
+        setup.device,
+    )
+    passed = True
+    for dtype in TREE_ERRORS:
+        inputs = _attention_inputs(setup, tree[0] + sum(tree[1]), dtype)
+        for window in (None, setup.size(700, 20)):
+            weighing = Scoring(0.1, window)
+            expected = _attention(
+                TreeLayout(*tree), [part.float() for part in inputs], weighing
+            )
+            for kernel, make in TREES.items():
+                name = f"{kernel}_{str(dtype).removeprefix('torch.')}"
+                name += "" if window is None else "_window"
+                try:
+                    work = partial(_attention, make(*tree), inputs, weighing)
+                    error = _relative_error(work(), expected)
+                    result[name] = {"error": error, "seconds": seconds(setup, work)}
+                    passed &= error < TREE_ERRORS[dtype]
+                except (ValueError, RuntimeError, NotImplementedError) as error:
+                    result[name] = f"refused: {str(error).splitlines()[0]}"
+                    # Flash attention has half precision alone.
+                    is_known = kernel == "varlen" and dtype == torch.float32
+                    passed &= is_known or setup.device.type == "cpu"
+    return {"passed": passed, **result}
+
+
+def _attention_inputs(setup: Setup, tokens: int, dtype: torch.dtype) -> list[Tensor]:
+    """Random query, key, value, and the gradient of the output. (32 or 4 heads, N, width)."""
+    torch.manual_seed(0)
+    heads, groups, width = (4, 2, 16) if setup.tiny else (32, 8, 128)
+    return [
+        torch.randn(count, tokens, width, device=setup.device, dtype=dtype)
+        for count in (heads, groups, groups, heads)
+    ]
+
+
+def _attention(layout: Any, inputs: list[Tensor], scoring: Scoring) -> list[Tensor]:
+    """The output, and on a GPU the gradients of query, key and value."""
+    *values, towards = inputs
+    # PyTorch has no gradient of FlexAttention on a CPU.
+    if towards.device.type == "cpu":
+        return [layout.attend(0, *values, scoring)]
+    leaves = [value.detach().requires_grad_() for value in values]
+    out = layout.attend(0, *leaves, scoring)
+    return [out, *torch.autograd.grad(out, leaves, towards.transpose(0, 1))]
+
+
+def _relative_error(results: list[Tensor], expected: list[Tensor]) -> float:
+    """The largest of the norms of differences, as a share of the norm."""
+    shares: list[float] = []
+    for own, exact in zip(results, expected, strict=True):
+        shares.append(float((own.double() - exact).norm() / exact.norm()))
+    return max(shares)
 
 
 def head(setup: Setup) -> dict[str, Any]:

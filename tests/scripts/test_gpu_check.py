@@ -16,6 +16,7 @@ SCRIPT = ROOT / "scripts" / "gpu_check"
 CHECKS = (
     "basics",
     "layouts",
+    "trees",
     "head",
     "sampling",
     "kernels",
@@ -23,6 +24,7 @@ CHECKS = (
     "wide",
     "memory",
     "fsdp",
+    "offload",
     "out_of_memory",
     "lora",
     "learning",

@@ -254,6 +254,8 @@ def _hub_problem(repository: str) -> str:
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
+    # The library's own variable, for a hub behind a slow proxy.
+    timeout_s = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", HUB_TIMEOUT_S))
     address = f"{constants.ENDPOINT}/api/models/{quote(repository)}"
     outcome: list[str] = []
 
@@ -261,7 +263,7 @@ def _hub_problem(repository: str) -> str:
         """Notes the hub's answer, or why there is none."""
         request = Request(address, headers=build_hf_headers())
         try:
-            urlopen(request, timeout=HUB_TIMEOUT_S).close()
+            urlopen(request, timeout=timeout_s).close()
             outcome.append("")
         except HTTPError as error:
             outcome.append(f"HTTP {error.code}: unknown, or private and no token")
@@ -270,8 +272,8 @@ def _hub_problem(repository: str) -> str:
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(HUB_TIMEOUT_S)
-    return outcome[0] if outcome else f"no answer within {HUB_TIMEOUT_S:.0f} s"
+    thread.join(timeout_s)
+    return outcome[0] if outcome else f"no answer within {timeout_s:.0f} s"
 
 
 def _unknown(name: str, tried: str) -> str:

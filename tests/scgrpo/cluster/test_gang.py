@@ -26,6 +26,12 @@ def test_trainers_see_what_accelerate_would_set():
     assert third["ACCELERATE_USE_FSDP"] == "true"
 
 
+def test_ranks_of_a_node_follow_each_other():
+    trainers = trainer_environment(["a", "b", "a", "b"], "h", 5, fsdp=True)
+    assert [trainer["RANK"] for trainer in trainers] == ["0", "2", "1", "3"]
+    assert [trainer["LOCAL_RANK"] for trainer in trainers] == ["0", "0", "1", "1"]
+
+
 def test_a_shape_asks_for_what_is_used_alone():
     shape = Shape(trainers=2, engines=1, cpus=4, engine_gpus=2)
     assert shape.bundles == [{"CPU": 4}, {"CPU": 4}, {"CPU": 4, "GPU": 2.0}]

@@ -162,7 +162,7 @@ def test_a_file_is_sorted_short_and_holds_null_for_what_is_not_finite(tmp_path):
     assert path == tmp_path / "credit" / "step-000012.jsonl"
     assert path.read_text().splitlines() == [
         '{"episode":0,"group":0,"reference":1,"case":"weighted","advantage":0.3333,'
-        '"divergence":[1.235e-07,null],"weight":[0.6667,1.0],"entropy":[null]}',
+        '"divergence":[1.235e-07,null],"weight":[0.6667,1],"entropy":[null]}',
         '{"episode":1,"group":7,"reference":null,"case":"void","advantage":null,'
         '"divergence":[],"weight":[],"entropy":[]}',
     ]

@@ -60,9 +60,10 @@ def _run_rank(
     *args: Any,
 ) -> None:
     torch.set_num_threads(1)
+    of_node = int(launch.get("LOCAL_WORLD_SIZE", count))
     os.environ |= launch | {
         "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
+        "LOCAL_RANK": str(rank % of_node),
         "WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port,

@@ -21,6 +21,7 @@ from envs.rollout import Limits
 from envs.store import read_episodes
 from scgrpo.algorithms.presets import ALGORITHMS
 from scgrpo.config import LoraConfig
+from scgrpo.distributed import ranks as ranks_module
 from scgrpo.distributed.ranks import (
     SINGLE_PROCESS,
     UNSUPPORTED,
@@ -181,8 +182,10 @@ def relative_gap(value: torch.Tensor, expected: torch.Tensor) -> float:
     return float((value - expected).norm() / expected.norm())
 
 
+@pytest.mark.daily(1)
+@pytest.mark.parametrize("rank", [0, 4])
 def test_in_bfloat16_two_processes_take_the_step_of_one_but_for_rounding(
-    tiny: Path, tmp_path: Path
+    rank: int, tiny: Path, tmp_path: Path
 ):
     """Each side rounds the gradient of each pass to 8 bits, the sums are in fp32.
 
@@ -193,9 +196,9 @@ def test_in_bfloat16_two_processes_take_the_step_of_one_but_for_rounding(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     algos, dtype = ("sc_grpo",), torch.bfloat16
-    three_steps(SINGLE_PROCESS, tiny, tmp_path, algos, 0, dtype)
+    three_steps(SINGLE_PROCESS, tiny, tmp_path, algos, rank, dtype)
     torch.set_num_threads(threads)
-    codes = run_processes(three_steps, tiny, tmp_path, algos, 0, dtype, launch=FSDP)
+    codes = run_processes(three_steps, tiny, tmp_path, algos, rank, dtype, launch=FSDP)
     assert codes == [0, 0]
     alone, *both = (
         torch.load(tmp_path / f"{name}.pt")["sc_grpo"] for name in ("1-0", "2-0", "2-1")
@@ -210,6 +213,33 @@ def test_in_bfloat16_two_processes_take_the_step_of_one_but_for_rounding(
         # The embedding, outside the layers, is complete in bf16 on both, and the same.
         for mine, other in zip(two["weights"], both[0]["weights"], strict=True):
             assert torch.equal(mine, other)
+
+
+def test_gradients_are_summed_in_buckets(monkeypatch):
+    """Of two processes; the other one has gradients of 10 for the second and the last weight."""
+    messages: list[int] = []
+
+    def all_reduce(_: Ranks, tensor: torch.Tensor) -> None:
+        if not messages:
+            tensor += torch.tensor([0.0, 1.0, 0.0, 1.0])  # how many have a gradient
+        else:
+            tensor += 10.0
+        messages.append(tensor.numel())
+
+    monkeypatch.setattr(Ranks, "all_reduce_", all_reduce)
+    monkeypatch.setattr(ranks_module, "BUCKET_BYTES", 40)
+    weights = [torch.zeros(size) for size in (2, 3, 4, 5)]
+    given = [torch.ones(2), None, None, torch.ones(5)]
+    sums = Ranks(0, 2).summed_gradients(given, weights)
+    # Ten values of four bytes fit into a message: all that some rank has.
+    assert messages == [4, 10]
+    assert sums[2] is None
+    values = [part.tolist() for part in sums if part is not None]
+    assert values == [[11.0] * 2, [10.0] * 3, [11.0] * 5]
+    messages.clear()
+    monkeypatch.setattr(ranks_module, "BUCKET_BYTES", 16)
+    Ranks(0, 2).summed_gradients(given, weights)
+    assert messages == [4, 2, 3, 5]
 
 
 def left_alone(ranks: Ranks, out: Path) -> None:

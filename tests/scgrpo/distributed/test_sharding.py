@@ -16,8 +16,15 @@ from torch.distributed.fsdp import FSDPModule
 from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from scgrpo.config import LoraConfig
+from scgrpo.distributed import sharding
 from scgrpo.distributed.ranks import Ranks
-from scgrpo.distributed.sharding import full_parameters, is_sharded, shard, streamed
+from scgrpo.distributed.sharding import (
+    cpu_state_dict,
+    full_parameters,
+    is_sharded,
+    shard,
+    streamed,
+)
 from scgrpo.distributed.weight_files import save_streamed, write_weights
 from scgrpo.models.families import make_family
 from scgrpo.models.head import output_layer
@@ -120,6 +127,19 @@ def live_bytes() -> int:
     return sum(storages.values())
 
 
+def counted_state(model: Any, gathered: list[str]) -> dict[str, Tensor]:
+    """`cpu_state_dict`; adds the shapes of the weights that were gathered for it."""
+    before = sharding.full_tensor
+
+    def counted(parameter: Tensor, part: Tensor) -> Tensor:
+        whole = before(parameter, part)
+        gathered.append("x".join(map(str, whole.shape)))
+        return whole
+
+    sharding.full_tensor = counted
+    return cpu_state_dict(model, torch.bfloat16)
+
+
 def stream(ranks: Ranks, out: Path, rank: int) -> None:
     model = with_adapters(qwen(tied=True, layers=2), LoraConfig(rank=rank))
     with torch.no_grad():
@@ -133,6 +153,9 @@ def stream(ranks: Ranks, out: Path, rank: int) -> None:
         save_streamed(model, out / "adapter", torch.float32)
         weights = dict(streamed(model, torch.float32))
         torch.save(weights, out / f"weights-{ranks.rank}.pt")
+        gathered: list[str] = []
+        state = counted_state(model, gathered)
+        torch.save((state, gathered), out / f"state-{ranks.rank}.pt")
         return
     sizes: list[int] = []
     before = live_bytes()
@@ -162,6 +185,13 @@ def adapters_leave_a_sharded_model_by_name_or_merged(tmp_path: Path):
     assert run_processes(stream, tmp_path, 4, launch=FSDP) == [0, 0]
     model = with_adapters(qwen(tied=True, layers=2), LoraConfig(rank=4))
     weights = torch.load(tmp_path / "weights-0.pt")
+    # For a checkpoint the base, whose weights have no side of four, is never gathered.
+    state, gathered = torch.load(tmp_path / "state-0.pt")
+    assert state.keys() == {name for name in model.state_dict() if "lora_" in name}
+    assert len(gathered) == len(state)
+    assert all("4" in shape.split("x") for shape in gathered)
+    assert {value.dtype for value in state.values()} == {torch.bfloat16}
+    assert torch.load(tmp_path / "state-1.pt")[0] == {}
     assert torch.load(tmp_path / "weights-1.pt") == {}
     assert weights.keys() == get_peft_model_state_dict(model).keys()
     adapter = load_file(tmp_path / "adapter" / "adapter_model.safetensors")

@@ -20,8 +20,12 @@ from transformers import (
 )
 
 from envs.rollout import Limits
+from scgrpo.models import paths
+from scgrpo.models.attention import TreeLayout
 from scgrpo.models.decoder import Feed
 from scgrpo.models.families import FAMILIES, make_family
+from scgrpo.models.kernels.flex import FlexTreeLayout
+from scgrpo.models.kernels.varlen import VarlenTreeLayout
 from scgrpo.models.load import load_model
 from scgrpo.models.paths import choose_path, logits_head
 from scgrpo.models.plain import OwnCaches, RereadSlots
@@ -174,6 +178,18 @@ def test_a_window_beyond_the_trials_tokens_is_tried_all_the_same(monkeypatch):
     )
     path = choose_path(MistralForCausalLM(config).eval())
     assert (path.kind, config.sliding_window) == ("plain", 4096)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without")
+def test_a_gpus_kernels_are_tried_in_turn(monkeypatch):
+    kernels = paths._packed_decoders(torch.device("cuda"))
+    names = [decoder.tree for decoder in kernels]
+    assert names == [VarlenTreeLayout, FlexTreeLayout, TreeLayout]
+    monkeypatch.setattr(paths, "_packed_decoders", lambda _: kernels)
+    path = choose_path(small())
+    # In fp32 the first one refuses, and the next one computes what the model does.
+    assert (path.kind, path.decoder) == ("packed", kernels[1])
+    assert path.gap < 1e-4
 
 
 def test_a_cap_far_above_the_logits_is_seen():

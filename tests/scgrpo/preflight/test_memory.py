@@ -133,6 +133,42 @@ def test_sharded_processes_hold_parts_of_the_layers_and_gather_them_to_sample():
     assert four.peak < alone.peak
 
 
+def test_a_copy_on_each_node_is_cut_over_its_processes(monkeypatch):
+    size = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=2))
+    config = TrainConfig(device="cpu", dtype="bfloat16")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    nodes = phases(replace(config, mesh="by_node"), size, processes=4, sharded=True)
+    flat = phases(config, size, processes=4, sharded=True)
+    assert (
+        nodes.held == phases(config, size, processes=2, sharded=True).held > flat.held
+    )
+    assert nodes.sampling == flat.sampling
+
+
+def test_what_lies_on_the_cpu_leaves_the_gpu():
+    size = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=2))
+    layers = size.parameters - size.outside
+    # Any device but the CPU.
+    config = TrainConfig(device="meta", dtype="bfloat16")
+    offloaded = replace(config, optimizer_offload=True)
+    # Masters and two moments, four bytes each; the gradient stays.
+    stays, leaves = phases(config, size), phases(offloaded, size)
+    saved = 12 * size.parameters / 2**20
+    assert stays.held - leaves.held == pytest.approx(saved)
+    assert stays.learning == leaves.learning
+    # A part in fp32 stays with FSDP, which gathers it in bf16.
+    four = [
+        phases(kind, size, processes=4, sharded=True).held
+        for kind in (config, offloaded)
+    ]
+    saved = (8 * layers + 12 * size.outside) / 4 / 2**20
+    assert four[0] - four[1] == pytest.approx(saved)
+    with pytest.raises(
+        ValueError, match="optimizer_offload=true needs optimizer=adamw"
+    ):
+        TrainConfig(optimizer="adamw_8bit", optimizer_offload=True)
+
+
 def test_an_engine_of_its_own_takes_the_cache_from_the_trainer():
     size = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=1))
     servers = EngineConfig("vllm_server", ("http://x/v1",))

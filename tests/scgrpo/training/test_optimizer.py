@@ -95,6 +95,31 @@ def test_a_saved_optimizer_goes_on_identically(dtype: torch.dtype):
         assert torch.equal(values(two)[name], value), name
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_masters_on_the_cpu_take_the_same_steps(dtype: torch.dtype):
+    torch.manual_seed(0)
+    start = torch.randn(8).to(dtype)
+    one, two = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    stays, moves = (
+        MasterAdamW([one], lr=1e-3),
+        MasterAdamW([two], lr=1e-3, offload=True),
+    )
+    for number in range(5):
+        for optimizer, parameter in ((stays, one), (moves, two)):
+            for _ in range(2):
+                (parameter * (1 - number % 3)).sum().backward()
+            optimizer.step(lr=1e-3, max_norm=1.0)
+            assert parameter.grad is None
+        assert torch.equal(one, two)
+    assert not torch.equal(one, start)
+    # A copy in any case: the model's weight stays where it is.
+    assert moves._masters[0].data_ptr() != two.data_ptr()
+    expected = values(stays)
+    assert all(torch.equal(values(moves)[name], expected[name]) for name in expected)
+    with pytest.raises(ValueError, match="adamw_8bit steps on the GPU"):
+        MasterAdamW([one], lr=1e-3, kind="adamw_8bit", offload=True)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_gradient_that_is_not_finite_changes_nothing(dtype: torch.dtype, bad: float):

@@ -24,6 +24,7 @@ from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.disk import DiskError
+from scgrpo.warm_start import stage
 from scgrpo.warm_start.cache import cache_key
 from scgrpo.warm_start.examples import with_token_ids
 from scgrpo.warm_start.stage import warm_start
@@ -139,6 +140,24 @@ def test_a_warm_start_is_loaded_from_a_cache_that_cannot_be_written(
         first = starting_weights(config(tiny), play).folder
         monkeypatch.setattr("scgrpo.warm_start.starting_weights.in_turn", pytest.fail)
         assert starting_weights(config(tiny), play).folder == first
+
+
+def test_it_saves_memory_as_the_run_does(tiny: Path, monkeypatch):
+    calls: list[tuple[bool, bool]] = []
+
+    def imitated(model: Any, _draw: object, *, offload: bool, **_: object) -> Any:
+        layer = model.get_decoder().layers[0]
+        calls.append((layer.gradient_checkpointing, offload))
+        return [1.0]
+
+    monkeypatch.setattr(stage, "imitate", imitated)
+    sparing = replace(
+        config(tiny), activation_checkpointing=True, optimizer_offload=True, seed=1
+    )
+    with Rollouts("toy_guess", LIMITS) as play:
+        starting_weights(config(tiny), play)
+        starting_weights(sparing, play)
+    assert calls == [(False, False), (True, True)]
 
 
 def test_a_cleared_cache_is_filled_again(tiny: Path, cache: Path):

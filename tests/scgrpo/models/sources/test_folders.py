@@ -78,6 +78,7 @@ def test_an_unknown_hub_id_says_quickly_that_the_hub_is_silent_and_names_the_nea
 def test_a_hub_that_never_answers_costs_no_more_than_the_time_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """The library's own time-out, if it is set."""
     from huggingface_hub import constants
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -86,7 +87,7 @@ def test_a_hub_that_never_answers_costs_no_more_than_the_time_out(
         )
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(folders, "HUB_TIMEOUT_S", 0.5)
+        monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "0.5")
         started = time.monotonic()
         with pytest.raises(ValueError, match="no answer within|timed out"):
             resolve_model("nobody/nothing")
@@ -130,6 +131,7 @@ def resolve_elsewhere(names: list[str], home: Path, **environment: str) -> list[
 def test_offline_mode_asks_nobody(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """The library's own time-out, if it is set."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
