@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +24,8 @@ from scgrpo.rollouts import Rollouts
 from scgrpo.runs.folders import new_run, newest_run
 from scgrpo.runs.log import Metrics, read_metrics
 from scgrpo.train import main
-from tests.scgrpo.trainings import Training
 
+MINUTE = 60
 WARM = (
     "warm_start.mode=always",
     "warm_start.episodes=8",
@@ -123,15 +126,15 @@ def test_a_start_that_is_stopped_leaves_no_run_and_says_so(
     assert newest_run(runs).name == "a"
 
 
-def test_a_start_that_is_killed_leaves_no_run(tiny, runs, cache, tmp_path, capsys):
+def test_a_start_that_is_killed_leaves_no_run(tiny, runs, capsys):
     """Here in the middle of a warm start."""
-    argv = arguments(tiny, runs, "name=a", *WARM, "warm_start.steps=100000")
-    process = Training(argv, tmp_path / "errors", cache)
-    process.wait_for(lambda: list(runs.glob(".a*")))
+    process = started(tiny, runs, "name=a", *WARM, "warm_start.steps=100000")
+    wait_for(lambda: list(runs.glob(".a*")), process)
     time.sleep(0.5)
     assert not (runs / "a").exists()
     assert newest_run(runs).name == "before"
     process.kill()
+    process.communicate()
     code, said = ended(arguments(tiny, runs, "name=a"), capsys)
     assert code == 0, said
     assert sorted(path.name for path in runs.iterdir()) == ["a", "before", "latest"]
@@ -149,13 +152,13 @@ def test_a_run_that_is_stopped_says_how_it_goes_on(tiny, runs, capsys, monkeypat
 
 
 @pytest.fixture
-def training(tiny: Path, runs: Path, cache: Path, tmp_path: Path) -> Iterator[Training]:
+def training(tiny: Path, runs: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that trains the run `a`."""
-    argv = arguments(tiny, runs, "name=a", "max_steps=100000", "save_every=1")
-    process = Training(argv, tmp_path / "errors", cache)
-    process.wait_for(lambda: list(runs.glob("a/checkpoints/step-*")))
+    process = started(tiny, runs, "name=a", "max_steps=100000", "save_every=1")
+    wait_for(lambda: list(runs.glob("a/checkpoints/step-*")), process)
     yield process
     process.kill()
+    process.communicate()
 
 
 def test_a_second_process_on_a_run_is_refused_and_told_which_has_it(
@@ -169,9 +172,10 @@ def test_a_second_process_on_a_run_is_refused_and_told_which_has_it(
     assert "Traceback" not in said
     # It has not touched the settings of the run that goes on.
     assert (runs / "a" / "config.yaml").read_text() == settings
-    assert training.is_running()
+    assert training.poll() is None
 
-    assert training.kill() == -signal.SIGKILL
+    training.send_signal(signal.SIGKILL)
+    training.wait()
     steps = read_metrics(runs / "a" / "metrics.jsonl")[-1]["step"] + 1
     code, said = ended([*resume[:3], f"max_steps={steps}"], capsys)
     assert code == 0, said
@@ -179,14 +183,13 @@ def test_a_second_process_on_a_run_is_refused_and_told_which_has_it(
     assert [row["step"] for row in rows] == list(range(1, steps + 1))
 
 
-def test_two_processes_that_go_on_at_once_do_not_mix(
-    tiny, runs, cache, tmp_path, capsys
-):
+def test_two_processes_that_go_on_at_once_do_not_mix(tiny, runs, capsys):
     assert ended(arguments(tiny, runs, "name=a"), capsys)[0] == 0
-    argv = arguments(tiny, runs, "name=a", "resume=true", "max_steps=40")
-    processes = [Training(argv, tmp_path / f"{i}", cache) for i in range(2)]
-    codes = [process.wait() for process in processes]
-    said = [process.said for process in processes]
+    processes = [
+        started(tiny, runs, "name=a", "resume=true", "max_steps=40") for _ in range(2)
+    ]
+    said = [process.communicate(timeout=3 * MINUTE)[1] for process in processes]
+    codes = [process.returncode for process in processes]
     assert sorted(codes) == [0, 2], said
     first, second = codes.index(0), codes.index(2)
     assert f"in use by process {processes[first].pid}" in said[second]
@@ -207,6 +210,24 @@ def test_a_run_goes_on_without_the_model_that_it_began_with(
     code, said = ended([f"runs={runs}", "name=a", "resume=true", "max_steps=2"], capsys)
     assert code == 0, said
     assert not cache.exists()
+
+
+def started(tiny: Path, runs: Path, *extra: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "scgrpo.train", *arguments(tiny, runs, *extra)]
+    return subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for(condition, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 3 * MINUTE
+    while not condition():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_weights_that_another_machine_has_are_fetched_or_missed(

@@ -15,7 +15,6 @@ from scgrpo.runs.log import read_metrics
 from scgrpo.settings import parse as settings
 from scgrpo.settings.keys import leaves
 from scgrpo.train import main
-from tests.scgrpo.trainings import Training
 
 MINUTE = 60
 
@@ -56,9 +55,22 @@ def ended(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str
     return code, capsys.readouterr().err.strip()
 
 
-def last_step(run: Path) -> int:
-    rows = read_metrics(run / "metrics.jsonl")
-    return rows[-1]["step"] if rows else 0
+def started(tiny: Path, runs: Path, *extra: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "scgrpo.train", *arguments(tiny, runs, *extra)]
+    return subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "SCGRPO_CACHE": str(runs / "cache")},
+    )
+
+
+def wait_for_step(process: subprocess.Popen[str], run: Path, step: int) -> None:
+    deadline = time.monotonic() + 3 * MINUTE
+    while not (rows := read_metrics(run / "metrics.jsonl")) or rows[-1]["step"] < step:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 WRONG = [
@@ -157,10 +169,12 @@ def test_a_resumed_run_goes_on_with_its_own_settings_and_refuses_others(
 
 
 def test_a_killed_run_goes_on_and_ends_whole(tiny, tmp_path, capsys):
-    argv = arguments(tiny, tmp_path, "name=a", "max_steps=500", "save_every=2")
-    process = Training(argv, tmp_path / "errors", tmp_path / "cache")
-    process.wait_for(lambda: last_step(tmp_path / "a") >= 4)
-    assert process.kill() == -signal.SIGKILL
+    process = started(tiny, tmp_path, "name=a", "max_steps=500", "save_every=2")
+    wait_for_step(process, tmp_path / "a", 4)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(MINUTE) == -signal.SIGKILL
+    assert process.stderr is not None
+    process.stderr.close()
     left = read_metrics(tmp_path / "a" / "metrics.jsonl")[-1]["step"]
     goal = left + 2
     resume = arguments(
@@ -175,18 +189,8 @@ def test_a_killed_run_goes_on_and_ends_whole(tiny, tmp_path, capsys):
 
 
 def test_ctrl_c_ends_with_130_and_loses_no_finished_step(tiny, tmp_path):
-    argv = arguments(tiny, tmp_path, "name=a", "max_steps=500", "save_every=400")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scgrpo.train", *argv],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    deadline = time.monotonic() + 3 * MINUTE
-    while last_step(tmp_path / "a") < 2:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    process = started(tiny, tmp_path, "name=a", "max_steps=500", "save_every=400")
+    wait_for_step(process, tmp_path / "a", 2)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=MINUTE)
     assert process.returncode == 130
