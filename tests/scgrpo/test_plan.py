@@ -112,10 +112,10 @@ def test_computing_activations_again_takes_less_memory(tmp_path):
     config = TrainConfig(device="cpu", dtype="float32", group_size=2, tasks_per_step=1)
     less = replace(config, activation_checkpointing=True)
     size = model_size(model)
-    # 2 episodes of 640 tokens and 512 of a reference keep 8 inputs of 64 numbers, not 8 layers of
-    # 11 x 64 + 2 x 256, and one layer in full, in four bytes.
+    # 2,048 tokens, fewer than two episodes and their references have, keep 8 inputs of 64 numbers,
+    # not 8 layers of 11 x 64 + 2 x 256, and one layer in full, in four bytes.
     layer = 11 * 64 + 2 * 256
-    saved = 2 * (640 + 512) * (8 * layer - 8 * 64 - layer) * 4 / 2**20
+    saved = 2048 * (8 * layer - 8 * 64 - layer) * 4 / 2**20
     difference = peak_memory_mib(config, size) - peak_memory_mib(less, size)
     assert difference == pytest.approx(saved)
 

@@ -136,9 +136,12 @@ def test_too_little_memory_is_answered_with_settings(tmp_path, capsys, monkeypat
     model = make_tiny(tmp_path / "deep", hidden=64, layers=8)
     place = "scgrpo.preflight.model_report.available_memory_mib"
     monkeypatch.setattr(place, lambda device: 1.0)
-    told = report(capsys, model)
-    assert list(told["settings"]) == ["activation_checkpointing=true", "lora.rank=16"]
-    less = report(capsys, model, "activation_checkpointing=true", "lora.rank=16")
+    # Of few episodes, so that learning takes more than sampling.
+    few = ("tasks_per_step=1", "group_size=2")
+    told = report(capsys, model, *few)
+    settings = ["activation_checkpointing=true", "lora.rank=16"]
+    assert list(told["settings"]) == settings
+    less = report(capsys, model, *few, *settings)
     assert less["settings"] == {}
     assert less["training_mib"] < told["training_mib"]
 
