@@ -103,9 +103,10 @@ class Soak:
             _check(_raises(lambda: pool.lease(0.02)), "a sandbox was leased twice")
 
     def _lose_sandbox(self) -> None:
+        others = descendants()
         with open_pool(self._config) as pool:
             with pool.lease(_LEASE_S) as sandbox:
-                self._kill()
+                self._kill(others)
                 is_lost = _raises(lambda: sandbox.run(_SLEEP, timeout_s=20))
                 _check(is_lost, "a killed sandbox answered")
             _check(_works(pool), "the sandbox was not replaced")
@@ -125,10 +126,13 @@ class Soak:
         os.waitpid(pid, 0)
         _check(ready == b".", "the client got no lease")
 
-    def _kill(self) -> None:
-        """Kills what carries the sandboxes, without a word to their clients."""
+    def _kill(self, others: set[int]) -> None:
+        """Kills what carries the sandboxes, without a word to their clients.
+
+        The processes of `others` were there before them.
+        """
         if self._backend != "docker":
-            for pid in descendants():
+            for pid in descendants() - others:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             return

@@ -71,7 +71,7 @@ def test_each_kind_of_leak_is_counted(tmp_path: Path):
 def test_a_round_that_goes_wrong_says_so(monkeypatch):
     if reason := local.available():
         pytest.skip(reason)
-    monkeypatch.setattr(soak_rounds.Soak, "_kill", lambda self: None)
+    monkeypatch.setattr(soak_rounds.Soak, "_kill", lambda self, others: None)
     monkeypatch.setattr(soak_rounds, "_SLEEP", ["python", "-c", "1"])
     run = soak_rounds.Soak("local", Path("/nowhere"))
     with pytest.raises(SandboxError, match="a killed sandbox answered"):
