@@ -41,6 +41,8 @@ class Soak:
         self._config = SandboxConfig(backend=backend, size=1)
         self._backend, self._temporary = backend, temporary
         self._pids = {os.getpid()}
+        # The caller's, such as a server of forks: neither leftovers nor to be killed.
+        self._others = descendants()
         self.rounds: dict[str, Callable[[], None]] = {
             "closed": self._close_lease,
             "late": self._outlive_deadline,
@@ -56,7 +58,7 @@ class Soak:
         containers = len(self.containers()) if self._backend == "docker" else 0
         return {
             "containers": containers,
-            "processes": len(descendants()),
+            "processes": len(self._processes()),
             "threads": len(os.listdir("/proc/self/task")),
             "sockets": sockets,
             "other open files": len(files) - sockets,
@@ -72,6 +74,10 @@ class Soak:
             if not running or time.monotonic() >= until:
                 return counts
             time.sleep(0.2)
+
+    def _processes(self) -> set[int]:
+        """Those that came below this process since the soak began."""
+        return descendants() - self._others
 
     def containers(self) -> dict[str, str]:
         """Id -> state of each container of this process and of the clients that it started."""
@@ -103,10 +109,9 @@ class Soak:
             _check(_raises(lambda: pool.lease(0.02)), "a sandbox was leased twice")
 
     def _lose_sandbox(self) -> None:
-        others = descendants()
         with open_pool(self._config) as pool:
             with pool.lease(_LEASE_S) as sandbox:
-                self._kill(others)
+                self._kill()
                 is_lost = _raises(lambda: sandbox.run(_SLEEP, timeout_s=20))
                 _check(is_lost, "a killed sandbox answered")
             _check(_works(pool), "the sandbox was not replaced")
@@ -126,13 +131,10 @@ class Soak:
         os.waitpid(pid, 0)
         _check(ready == b".", "the client got no lease")
 
-    def _kill(self, others: set[int]) -> None:
-        """Kills what carries the sandboxes, without a word to their clients.
-
-        The processes of `others` were there before them.
-        """
+    def _kill(self) -> None:
+        """Kills what carries the sandboxes, without a word to their clients."""
         if self._backend != "docker":
-            for pid in descendants() - others:
+            for pid in self._processes():
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             return

@@ -112,8 +112,9 @@ class TokenPolicy(ABC, Generic[C_co]):
         seed: int,
     ) -> C_co:
         """Opens a conversation. Raises ValueError if the limits go past `cache_tokens`."""
+        self._check_room(limits)
         text, ids = self.chat.prompt(messages, tools)
-        return self._start(Segment("prompt", text, tuple(ids)), tools, limits, seed)
+        return self._open(Segment("prompt", text, tuple(ids)), tools, limits, seed)
 
     def resume(
         self,
@@ -127,21 +128,15 @@ class TokenPolicy(ABC, Generic[C_co]):
 
         Raises as `begin` does.
         """
-        return self._start(Segment("prompt", "", tuple(token_ids)), tools, limits, seed)
+        self._check_room(limits)
+        return self._open(Segment("prompt", "", tuple(token_ids)), tools, limits, seed)
 
-    def _start(
-        self,
-        prompt: Segment,
-        tools: Sequence[Mapping[str, Any]],
-        limits: Limits,
-        seed: int,
-    ) -> C_co:
+    def _check_room(self, limits: Limits) -> None:
         if limits.episode_tokens > self.cache_tokens:
             raise ValueError(
                 f"an episode may take {limits.episode_tokens} tokens but the cache holds "
                 f"{self.cache_tokens}; raise cache_tokens or lower limits.episode_tokens"
             )
-        return self._open(prompt, tools, limits, seed)
 
     @abstractmethod
     def _open(

@@ -71,11 +71,23 @@ def test_each_kind_of_leak_is_counted(tmp_path: Path):
 def test_a_round_that_goes_wrong_says_so(monkeypatch):
     if reason := local.available():
         pytest.skip(reason)
-    monkeypatch.setattr(soak_rounds.Soak, "_kill", lambda self, others: None)
+    monkeypatch.setattr(soak_rounds.Soak, "_kill", lambda self: None)
     monkeypatch.setattr(soak_rounds, "_SLEEP", ["python", "-c", "1"])
     run = soak_rounds.Soak("local", Path("/nowhere"))
     with pytest.raises(SandboxError, match="a killed sandbox answered"):
         run.rounds["lost"]()
+
+
+def test_processes_of_the_caller_are_neither_killed_nor_counted(tmp_path: Path):
+    if reason := local.available():
+        pytest.skip(reason)
+    idle = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(idle, stdin=subprocess.PIPE) as other:
+        run = soak_rounds.Soak("local", tmp_path)
+        run.rounds["lost"]()
+        assert other.poll() is None
+        assert run.final_counts()["processes"] == 0
+        other.communicate()
 
 
 def test_a_number_of_leases_that_is_none_is_refused(capsys):

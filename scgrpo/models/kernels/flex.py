@@ -78,11 +78,11 @@ class FlexTreeLayout:
             seen = ((of_key == PREFIX) | (of_key == branches[query])) & (behind >= 0)
             return seen if window is None else seen & (behind < window)
 
-        partial, whole = self._visible_blocks(window)
+        seen_in_part, seen_whole = self._visible_blocks(window)
         device, tokens = positions.device, len(positions)
         return BlockMask.from_kv_blocks(
-            *_ordered(partial, device),
-            *_ordered(whole, device),
+            *_ordered(seen_in_part, device),
+            *_ordered(seen_whole, device),
             BLOCK_SIZE=BLOCK,
             mask_mod=visible,
             seq_lengths=(tokens, tokens),
