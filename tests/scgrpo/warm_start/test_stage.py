@@ -24,6 +24,7 @@ from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.disk import DiskError
+from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.warm_start import stage
 from scgrpo.warm_start.cache import cache_key
 from scgrpo.warm_start.examples import with_token_ids
@@ -143,21 +144,27 @@ def test_a_warm_start_is_loaded_from_a_cache_that_cannot_be_written(
 
 
 def test_it_saves_memory_as_the_run_does(tiny: Path, monkeypatch):
-    calls: list[tuple[bool, bool]] = []
+    checkpointed: list[bool] = []
+    offloaded: list[bool] = []
+    imitate = stage.imitate
 
-    def imitated(model: Any, _draw: object, *, offload: bool, **_: object) -> Any:
-        layer = model.get_decoder().layers[0]
-        calls.append((layer.gradient_checkpointing, offload))
-        return [1.0]
+    def imitate_and_record(model: Any, draw: Any, **options: Any) -> Any:
+        checkpointed.append(model.get_decoder().layers[0].gradient_checkpointing)
+        return imitate(model, draw, **options)
 
-    monkeypatch.setattr(stage, "imitate", imitated)
+    def optimizer(*arguments: Any, offload: bool = False, **options: Any) -> Any:
+        offloaded.append(offload)
+        return MasterAdamW(*arguments, offload=offload, **options)
+
+    monkeypatch.setattr(stage, "imitate", imitate_and_record)
+    monkeypatch.setattr(stage, "MasterAdamW", optimizer)
     sparing = replace(
         config(tiny), activation_checkpointing=True, optimizer_offload=True, seed=1
     )
     with Rollouts("toy_guess", LIMITS) as play:
         starting_weights(config(tiny), play)
         starting_weights(sparing, play)
-    assert calls == [(False, False), (True, True)]
+    assert checkpointed == offloaded == [False, True]
 
 
 def test_a_cleared_cache_is_filled_again(tiny: Path, cache: Path):
