@@ -10,7 +10,7 @@ from torch import Tensor
 
 from envs.types import Episode
 
-__all__ = ["Batch", "Rows", "collate", "rows_of"]
+__all__ = ["Batch", "Rows", "collate", "mini_batches", "rows_of"]
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,26 @@ def rows_of(episodes: Sequence[Episode], group: Sequence[int]) -> Rows:
             rows.group.append(group[row])
             rows.play.append(row)
     return rows
+
+
+def mini_batches(
+    group: Sequence[int], mixed: Sequence[bool], count: int
+) -> list[list[int]]:
+    """The rows in at most `count` parts of whole groups, none of them empty.
+
+    `mixed` says of each row whether its group has both outcomes. Those groups are dealt first, so
+    that the parts have equally much to learn from.
+    """
+    rows_of_group: dict[int, list[int]] = {}
+    for row, number in enumerate(group):
+        rows_of_group.setdefault(number, []).append(row)
+
+    groups = sorted(rows_of_group.values(), key=lambda rows: not mixed[rows[0]])
+    parts: list[list[int]] = []
+    for first in range(min(count, len(groups))):
+        dealt = groups[first::count]
+        parts.append(sorted(row for rows in dealt for row in rows))
+    return parts
 
 
 def _pad(rows: Sequence[Sequence[float]], pad: float, dtype: torch.dtype) -> Tensor:

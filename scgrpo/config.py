@@ -5,6 +5,7 @@ Settings are plain values: this module imports no torch and none of what a run i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,12 +203,18 @@ class TrainConfig:
     | teacher | another model of the same tokenizer to learn from, for algo=opd |
     | model | `auto` (SmolLM2-135M-Instruct), a folder, or a Hugging Face id |
     | seed | seeds the draws of tasks, tokens and references |
-    | max_steps | optimizer steps |
+    | max_steps | steps; each plays episodes and learns from them |
     | tasks_per_step | tasks in a step; each makes one group |
     | group_size | episodes of each task |
     | ahead | so many next steps' first groups are played while a step learns: of weights up to |
     | | that many versions old, corrected by importance weights, and at the level from before; |
     | | 0 plays them after it |
+    | updates_per_batch | how often a step learns from its episodes; from the second time on the |
+    | | algorithm's clip holds back what has moved far |
+    | mini_batches | parts of whole groups that the episodes are dealt into each time, with an |
+    | | optimizer step for each; at most tasks_per_step |
+    | kl_coefficient | weight of the KL from the model that the run started from, which stays in |
+    | | memory (with adapters it is the model without them); 0: no such term |
     | optimizer | `adamw`: moments in fp32; `adamw_8bit`: in 8 bits, by bitsandbytes |
     | optimizer_offload | masters and moments lie on the CPU, and steps are taken there: a GPU |
     | | holds the model and its gradient alone |
@@ -257,6 +264,9 @@ class TrainConfig:
     tasks_per_step: int = 4
     group_size: int = 8
     ahead: int = 0
+    updates_per_batch: int = 1
+    mini_batches: int = 1
+    kl_coefficient: float = 0.0
     optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
     optimizer_offload: bool = False
     mesh: Literal["flat", "by_node"] = "flat"
@@ -301,6 +311,8 @@ class TrainConfig:
             tasks_per_step=self.tasks_per_step,
             max_steps=self.max_steps,
             max_tokens_per_pack=self.max_tokens_per_pack,
+            updates_per_batch=self.updates_per_batch,
+            mini_batches=self.mini_batches,
             save_every=self.save_every,
             keep_checkpoints=self.keep_checkpoints,
         )
@@ -319,6 +331,15 @@ class TrainConfig:
             max_grad_norm=self.max_grad_norm,
             stop_grace_s=self.stop_grace_s,
         )
+        if self.mini_batches > self.tasks_per_step:
+            raise ValueError(
+                f"mini_batches must be at most tasks_per_step ({self.tasks_per_step}), since parts "
+                f"are of whole groups; got {self.mini_batches}"
+            )
+        if not 0.0 <= self.kl_coefficient < math.inf:
+            raise ValueError(
+                f"kl_coefficient must be at least 0, got {self.kl_coefficient}"
+            )
         if self.optimizer_offload and self.optimizer == "adamw_8bit":
             raise ValueError(
                 "optimizer_offload=true needs optimizer=adamw, got adamw_8bit, which steps on a GPU"

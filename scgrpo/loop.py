@@ -45,7 +45,7 @@ from scgrpo.training.collapse import CollapseMonitor
 from scgrpo.training.error_monitor import ErrorMonitor
 from scgrpo.training.interrupts import Interrupts
 from scgrpo.training.memory import memory_log, release_memory
-from scgrpo.training.open_model import open_model, teacher_of
+from scgrpo.training.open_model import open_model, reference_model_of, teacher_of
 from scgrpo.training.optimizer import MasterAdamW
 from scgrpo.training.run_checkpoints import RunCheckpoints
 from scgrpo.training.task_draw import TaskDraw
@@ -109,7 +109,7 @@ class TrainingLoop:
             run,
             ranks=ranks,
         )
-        self.trainer = self._policy_update(rollouts)
+        self.trainer = self._policy_update(rollouts, start)
         self._learning = Learning(config, self.trainer, self.policy, self.levels)
         shared = SharedRollouts(rollouts, ranks, self._interrupts)
         self.groups = StepGroups(
@@ -131,7 +131,7 @@ class TrainingLoop:
             ranks=ranks,
         )
 
-    def _policy_update(self, rollouts: Rollouts) -> PolicyUpdate:
+    def _policy_update(self, rollouts: Rollouts, start: Path) -> PolicyUpdate:
         """What turns a step's episodes into a step of the weights."""
         config = self.config
         # Weights that sampled themselves have no mismatch to correct.
@@ -147,6 +147,10 @@ class TrainingLoop:
             limits=within_positions(config.shown_reference, self.model.config),
             max_grad_norm=config.max_grad_norm,
             max_tokens_per_pack=config.max_tokens_per_pack,
+            updates_per_batch=config.updates_per_batch,
+            mini_batches=config.mini_batches,
+            kl_coefficient=config.kl_coefficient,
+            reference=reference_model_of(start, config, self.ranks),
             ranks=self.ranks,
             episode_tokens=config.limits.episode_tokens,
             teacher=teacher_of(config, self.tokenizer),

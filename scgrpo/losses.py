@@ -1,11 +1,17 @@
-"""The policy-gradient loss: a clipped surrogate over action tokens, as a plain sum."""
+"""The policy-gradient loss over action tokens: a clipped surrogate, and a KL term."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["probability_ratio", "surrogate", "token_advantage"]
+__all__ = [
+    "is_clipped",
+    "kl_estimate",
+    "probability_ratio",
+    "surrogate",
+    "token_advantage",
+]
 
 
 def surrogate(
@@ -31,6 +37,40 @@ def surrogate(
     clipped = ratio.clamp(1.0 - clip_low, 1.0 + clip_high)
     objective = torch.minimum(ratio * advantage, clipped * advantage)
     return -(weight * objective).sum()
+
+
+@torch.no_grad()
+def is_clipped(
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    advantage: Tensor,
+    weight: Tensor,
+    clip_low: float,
+    clip_high: float,
+    sequence: Tensor | None = None,
+) -> Tensor:
+    """Which tokens the clip of `surrogate` leaves without a gradient; bool, shaped as `logprobs`.
+
+    The ratio has left the range on the side that the advantage pulls to.
+    """
+    ratio = probability_ratio(logprobs, old_logprobs, weight, sequence)
+    advantage = token_advantage(advantage, logprobs)
+    above = (advantage > 0) & (ratio > 1.0 + clip_high)
+    below = (advantage < 0) & (ratio < 1.0 - clip_low)
+    return above | below
+
+
+def kl_estimate(
+    logprobs: Tensor, old_logprobs: Tensor, reference_logprobs: Tensor
+) -> Tensor:
+    """KL(pi || pi_ref) in nats at tokens that pi_old sampled, never negative.
+
+    (exp(r) - r - 1) pi / pi_old with r = log pi_ref / pi. Its mean and, as the ratio has a
+    gradient too, the mean of its gradient are those of the KL. Sources: arXiv:2402.03300, 4.1.1;
+    the ratio is arXiv:2512.02556's.
+    """
+    log_ratio = reference_logprobs - logprobs
+    return (logprobs - old_logprobs).exp() * (log_ratio.expm1() - log_ratio)
 
 
 def probability_ratio(

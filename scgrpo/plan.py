@@ -44,6 +44,9 @@ SAME_SETTINGS = (
     "tasks_per_step",
     "group_size",
     "ahead",
+    "updates_per_batch",
+    "mini_batches",
+    "kl_coefficient",
     "levels",
     "limits",
     "agent",
@@ -67,7 +70,7 @@ def text(config: TrainConfig) -> str:
         f"{config.max_steps * episodes}",
         f"tokens      at most {max_tokens:,} a step, "
         f"{max_tokens * config.max_steps:,} in all",
-        f"passes      of each episode a step: {', '.join(passes)}, and once backward",
+        f"passes      of each episode a step: {', '.join(passes)}",
         *_memory(config, size),
         f"sandboxes   {_sandboxes(config, env)}",
         f"time        {_time(config, size)}",
@@ -114,16 +117,22 @@ def _engine_count(config: TrainConfig, processes: int) -> int:
 
 
 def _passes(config: TrainConfig) -> list[str]:
-    """The forward passes over an episode, in words."""
+    """The passes over an episode, in words."""
     algorithm = algorithm_of(config)
-    passes = ["it is written once", "read once by the policy"]
+    updates = config.updates_per_batch
+    times = "once" if updates == 1 else f"{updates} times"
+    passes = ["it is written once", f"read {times} by the policy, forward and backward"]
     count = reference_passes(algorithm.credit)
     if count == 1:
         passes.append("once by the policy with the reference")
     elif count:
         passes.append(f"up to {count} times by the policy with a reference")
     if algorithm.distill is not None:
-        passes.append("once by a teacher")
+        passes.append(f"{times} by a teacher")
+    if config.mini_batches > 1:
+        passes.append("once by the policy before its first update")
+    if config.kl_coefficient:
+        passes.append("once by the frozen model of the KL term")
     return passes
 
 
@@ -154,7 +163,10 @@ def _time(config: TrainConfig, size: Size) -> str:
     algorithm = algorithm_of(config)
     teacher = reference_passes(algorithm.credit) + (algorithm.distill is not None)
     forward_s = 2 * size.parameters * tokens / speed
-    step_s = forward_s * (3 + teacher) + forward_s / DECODING
+    # What later updates are compared with is read once, as is what the KL term is about.
+    compared = (config.mini_batches > 1) + (config.kl_coefficient > 0)
+    update = 3 * config.updates_per_batch + teacher + compared
+    step_s = forward_s * update + forward_s / DECODING
     total_s = step_s * config.max_steps
     # One layer's product says little of a whole step, hence the factor of three either way.
     return (

@@ -1,14 +1,15 @@
-"""From a group of verified episodes to a step of the weights."""
+"""From groups of verified episodes to new weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -16,7 +17,7 @@ from envs.types import Episode
 from scgrpo.algorithms.advantages import in_uniform_group
 from scgrpo.algorithms.distillation import Distillation, distillation_loss
 from scgrpo.algorithms.presets import Algorithm
-from scgrpo.batch import Batch, collate, rows_of
+from scgrpo.batch import collate, mini_batches, rows_of
 from scgrpo.credit.divergence import step_log
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.credit.record import CreditRow
@@ -24,10 +25,9 @@ from scgrpo.credit.references import References, draw_peer_references
 from scgrpo.credit.rows import credit_rows, skipped_rows
 from scgrpo.credit.rule import Credit
 from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
-from scgrpo.losses import surrogate
+from scgrpo.gradient import Anchors, PolicyGradient, rows_with_gradient
 from scgrpo.models.forward import BatchForward
 from scgrpo.models.packing import TokenIds, prompt_ids
-from scgrpo.models.scoring import token_scores
 from scgrpo.policies.chat import Chat
 from scgrpo.runs.stages import stage
 from scgrpo.teachers.prompt_ids import Solution, gold_prompts
@@ -39,7 +39,7 @@ __all__ = ["PolicyUpdate", "Update"]
 
 @dataclass(frozen=True)
 class Update:
-    """What one optimizer step did.
+    """What a step's optimizer steps did.
 
     | field | meaning |
     |---|---|
@@ -62,11 +62,16 @@ class PolicyUpdate:
     | max_tokens_per_pack | most tokens in one forward and backward pass; bounds the memory |
     | cached_forward_tokens | token budget for reusing the graph of the credit's pass in the |
     | | update; larger batches compute it again |
-    | rng | draws references |
+    | updates_per_batch | how often the episodes are learned from |
+    | mini_batches | parts of whole groups that the episodes are dealt into each time, with an |
+    | | optimizer step each |
+    | kl_coefficient | what the KL from the reference model is multiplied with; 0: no such term |
+    | reference | the frozen model of the KL term; None: `model` without its adapters |
+    | rng | draws reference episodes |
     | episode_tokens | the token budget of an episode, which an overlong penalty looks at |
     | importance_cap | a token's weight is scaled by its probability here over the one that it was |
     | | sampled with, up to this; infinite where the same weights sampled it: no scaling |
-    | writing_weights | a context around the optimizer's step, for a policy that samples meanwhile |
+    | writing_weights | a context around the optimizer's steps, for a policy that goes on sampling |
     | teacher | the other model that `opd` learns from |
     | solution | oracle turns of a task, shown to the teacher by `opsd` |
     | ranks | the processes that share the rows; each computes and adds up its own alone |
@@ -81,6 +86,10 @@ class PolicyUpdate:
     max_grad_norm: float = 1.0
     max_tokens_per_pack: int = 4096
     cached_forward_tokens: int = 1024
+    updates_per_batch: int = 1
+    mini_batches: int = 1
+    kl_coefficient: float = 0.0
+    reference: PreTrainedModel | None = None
     episode_tokens: int = 1024
     importance_cap: float = math.inf
     writing_weights: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -91,7 +100,7 @@ class PolicyUpdate:
     def update(
         self, episodes: Sequence[Episode], group: Sequence[int], *, lr: float
     ) -> Update:
-        """One optimizer step on the episodes that have a verdict.
+        """The optimizer steps on the episodes that have a verdict.
 
         Those without one leave their group first, so that n and G are counted without them. Raises
         ValueError if the credit rule or the algorithm cannot use the episodes.
@@ -110,36 +119,124 @@ class PolicyUpdate:
         if credit.divergence is not None and credit.references is not None:
             log |= step_log(forward, credit.divergence, credit.references)
 
-        # What the credit's passes have freed lies elsewhere than the gradient will.
-        release_memory()
-        gradient_log, entropy = self._backward(forward, credit)
-        log |= gradient_log
-        if self.algorithm.distill is not None:
-            log |= self._distill(forward, self.algorithm.distill, log)
-
-        with self.writing_weights(), stage("optimizer"):
-            norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
-        log["train/gradient_norm"] = norm
-        log["train/lr"] = lr
-        # The optimizer leaves the weights as they are if the norm is not finite.
-        log["train/skipped"] = float(not math.isfinite(norm))
+        steps_log, entropy = self._optimizer_steps(forward, credit, lr)
+        log |= steps_log
         places = [chosen[play] for play in rows.play]
         records = credit_rows(places, forward.batch, credit, entropy)
         # A record is about an episode's first conversation.
         return Update(log, skipped + records[: len(chosen)])
 
+    def _optimizer_steps(
+        self, forward: BatchForward, credit: Credit, lr: float
+    ) -> tuple[dict[str, float], dict[int, Tensor]]:
+        """Learns from the batch: `updates_per_batch` times, part by part.
+
+        Returns what to log, and the entropy (|o_b|,) in nats of each row b, from when it was first
+        read for a gradient.
+        """
+        parts = self._parts_with_gradient(forward, credit)
+        teaching = None
+        if self.algorithm.distill is not None:
+            teaching = self._teacher_prompts(forward, self.algorithm.distill)
+        anchors = self._anchors(forward, credit, parts)
+        gradients = PolicyGradient(
+            self.algorithm,
+            self.optimizer,
+            self.importance_cap,
+            self.kl_coefficient,
+            self.ranks,
+        )
+        # What the passes so far have freed lies elsewhere than the gradient will.
+        release_memory()
+
+        logs: list[dict[str, float]] = []
+        entropy: dict[int, Tensor] = {}
+        with ExitStack() as writing:
+            for number in range(self.updates_per_batch * len(parts)):
+                part = parts[number % len(parts)]
+                # The first update's policy is the old one, to the bit.
+                of_update = anchors if number else replace(anchors, old=None)
+                gradient = gradients.add(forward, credit, part, of_update)
+                log = gradient.log
+                entropy = gradient.entropy | entropy
+                if number == 0 and anchors.old is not None:
+                    for row, logprobs in gradient.logprobs.items():
+                        mask = forward.batch.action_mask[row]
+                        anchors.old[row, mask] = logprobs
+                if teaching is not None:
+                    log |= self._distill(forward, part, *teaching, log)
+
+                if number == 0:
+                    # A policy that samples meanwhile never does so from half of a step.
+                    writing.enter_context(self.writing_weights())
+                with stage("optimizer"):
+                    norm = self.optimizer.step(lr=lr, max_norm=self.max_grad_norm)
+                forward.weights_changed()
+                log["train/gradient_norm"] = norm
+                # The optimizer leaves the weights as they are if the norm is not finite.
+                log["train/skipped"] = float(not math.isfinite(norm))
+                logs.append(log)
+        return _mean_log(logs) | {"train/lr": lr}, entropy
+
+    def _parts_with_gradient(
+        self, forward: BatchForward, credit: Credit
+    ) -> list[list[int]]:
+        """The rows of each optimizer step of a pass over the batch."""
+        if self.kl_coefficient or self.algorithm.distill is not None:
+            return forward.parts
+        learning = set(rows_with_gradient(credit.advantage))
+        parts = [part for part in forward.parts if not learning.isdisjoint(part)]
+        # A batch without any gradient takes one step, with the optimizer's momentum.
+        return parts or forward.parts[:1]
+
+    def _anchors(
+        self, forward: BatchForward, credit: Credit, parts: list[list[int]]
+    ) -> Anchors:
+        """What the gradients of the coming updates are held against.
+
+        The first update reads its own part's old log-probabilities itself.
+        """
+        old = reference = None
+        if self.kl_coefficient:
+            rows = [row for part in parts for row in part]
+            reference = self._reference_logprobs(forward, rows)
+        if self.updates_per_batch * len(parts) > 1:
+            later = {row for part in parts[1:] for row in part}
+            if not self.kl_coefficient:
+                later &= set(rows_with_gradient(credit.advantage))
+            old = torch.zeros(forward.batch.action_mask.shape)
+            if later:
+                old = forward.logprobs(sorted(later))
+        return Anchors(old, reference)
+
+    def _reference_logprobs(self, forward: BatchForward, rows: list[int]) -> Tensor:
+        if self.reference is not None:
+            return forward.logprobs(rows, model=self.reference)
+        if not isinstance(self.model, PeftModel):
+            raise ValueError(
+                f"kl_coefficient={self.kl_coefficient}: got no PolicyUpdate.reference, and a model "
+                "without adapters to switch off"
+            )
+        with self.model.disable_adapter():
+            return forward.logprobs(rows, model=self.model)
+
     def forward(
         self, episodes: Sequence[Episode], group: Sequence[int]
     ) -> BatchForward:
         """Episodes, all with a verdict, as the model is to read them."""
+        batch = collate(episodes, group, pad_id=0)
+        mixed = ~in_uniform_group(batch.rewards, batch.group)
+        parts = mini_batches(group, mixed.tolist(), self.mini_batches)
         return BatchForward(
             self.model,
             episodes,
-            collate(episodes, group, pad_id=0),
+            batch,
             chat=self.chat,
             limits=self.limits,
             max_tokens_per_pack=self.max_tokens_per_pack,
-            cached_forward_tokens=self.cached_forward_tokens,
+            # A graph holds rows that are learned from at once.
+            cached_forward_tokens=self.cached_forward_tokens if len(parts) == 1 else 0,
+            parts=parts,
             ranks=self.ranks,
         )
 
@@ -183,119 +280,30 @@ class PolicyUpdate:
             places.append(i)
         return chosen, skipped + _rows_without_credit(dropped, group, "dropped")
 
-    def _backward(
-        self, forward: BatchForward, credit: Credit
-    ) -> tuple[dict[str, float], dict[int, Tensor]]:
-        """Adds up the gradient of the whole batch, pack by pack; rows of advantage 0 have none.
-
-        Returns what to log, and the entropy (|o_b|,) in nats of each row b that was read.
-        """
-        scale = self.algorithm.weight(forward.batch.action_mask) * credit.weight
-        # Plain sums, because ranks and packs hold parts of different size.
-        loss = entropy_sum = mismatch = capped = tokens = 0.0
-        entropy: dict[int, Tensor] = {}
-        for pack in forward.take(_rows_with_gradient(credit.advantage)):
-            with stage("student_forward"):
-                logprobs, pack_entropy = token_scores(
-                    forward.head,
-                    pack.states,
-                    forward.targets(pack.rows),
-                    known=pack.scores,
-                )
-            gap = logprobs.detach() - forward.old_logprobs(pack.rows)
-            ratio = gap.exp().clamp(max=self.importance_cap)
-            part = self._surrogate(
-                forward.batch,
-                pack.rows,
-                logprobs,
-                scale,
-                credit,
-                ratio,
-            )
-            with stage("backward", len(logprobs)):
-                part.backward()
-                self.optimizer.share_gradients()
-
-            loss += part.item()
-            entropy_sum += pack_entropy.sum().item()
-            mismatch += gap.abs().sum().item()
-            capped += (ratio >= self.importance_cap).sum().item()
-            tokens += len(logprobs)
-            entropy |= forward.by_row(pack.rows, pack_entropy)
-
-        sums = self.ranks.reduce_sum(
-            loss,
-            entropy_sum,
-            mismatch,
-            capped,
-            tokens,
-        )
-        for rows in self.ranks.all_gather(entropy):
-            entropy |= rows
-        return self._gradient_log(*sums), entropy
-
-    def _gradient_log(
-        self, loss: float, entropy: float, mismatch: float, capped: float, tokens: float
-    ) -> dict[str, float]:
-        """What to log of the gradient, from sums over all ranks' tokens."""
-        log = {"train/loss": loss, "train/tokens": tokens}
-        if tokens and math.isfinite(self.importance_cap):
-            log["train/importance_capped"] = capped / tokens
-        if tokens:
-            log["train/entropy"] = entropy / tokens
-            log["train/logprob_mismatch"] = mismatch / tokens
-        return log
-
-    def _surrogate(
-        self,
-        batch: Batch,
-        rows: list[int],
-        logprobs: Tensor,
-        scale: Tensor,
-        credit: Credit,
-        ratio: Tensor,
-    ) -> Tensor:
-        """The rows' part of the loss, a scalar. `logprobs` and `ratio` (A,), `scale` (B, T).
-
-        `ratio` is the probability here over the one that a token was sampled with, up to the cap.
-        """
-        mask, device = batch.action_mask[rows], logprobs.device
-        weight = scale[rows][mask].to(device)
-        if math.isfinite(self.importance_cap):
-            weight = weight * ratio
-
-        # The row of each token: a sequence-level ratio is a mean over it.
-        places = torch.tensor(rows, dtype=torch.long)
-        sequence = places[:, None].expand(mask.shape)[mask].to(device)
-
-        if not self.algorithm.sequence_ratio:
-            sequence = None
-
-        # One step per batch: the sampling policy is the policy, so old is new, detached.
-        return surrogate(
-            logprobs,
-            logprobs.detach(),
-            _at_tokens(credit.advantage[rows], mask).to(device),
-            weight,
-            self.algorithm.clip_low,
-            self.algorithm.clip_high,
-            sequence,
-        )
-
     def _distill(
-        self, forward: BatchForward, options: Distillation, log: dict[str, float]
+        self,
+        forward: BatchForward,
+        part: list[int],
+        prompts: Mapping[int, TokenIds],
+        expected: int,
+        log: Mapping[str, float],
     ) -> dict[str, float]:
-        """Adds the gradient of the divergence from a teacher; returns what to log.
+        """Adds the gradient of the rows' divergence from a teacher; returns what to log.
 
-        `log` has what the surrogate logged: the loss of both is their sum.
+        `prompts` and `expected` are `_teacher_prompts`'. `log` has what the surrogate logged: the
+        loss of both is their sum.
         """
-        prompts, expected = self._teacher_prompts(forward, options)
+        options = self.algorithm.distill
+        assert options is not None
         teacher = self.model if self.teacher is None else self.teacher
+        mask = forward.batch.action_mask
+        weight = torch.zeros(mask.shape)
+        weight[part] = self.algorithm.weight(mask[part])
         sums = distillation_loss(
             forward,
-            prompts,
+            {row: prompts[row] for row in part if row in prompts},
             options,
-            weight=self.algorithm.weight(forward.batch.action_mask),
+            weight=weight,
             teacher=teacher,
             importance_cap=self.importance_cap,
         )
@@ -356,15 +364,21 @@ def _rows_without_credit(
     return skipped_rows(places, [group[i] for i in places], reason)
 
 
-def _rows_with_gradient(advantage: Tensor) -> list[int]:
-    """Rows whose advantage, (B,) or (B, T), is not 0 everywhere."""
-    by_row = advantage.reshape(len(advantage), -1)
-    rows = by_row.any(1).nonzero()
-    return rows[:, 0].tolist()
+def _mean_log(logs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What to log of several optimizer steps: means, tokens in all, and whether one was skipped."""
+    values: dict[str, list[float]] = {}
+    for log in logs:
+        for name, value in log.items():
+            values.setdefault(name, []).append(value)
 
-
-def _at_tokens(advantage: Tensor, mask: Tensor) -> Tensor:
-    """The advantage, (B,) or (B, T), at each token of the mask (B, T). -> (A,)."""
-    if advantage.dim() == 1:
-        advantage = advantage[:, None].expand(mask.shape)
-    return advantage[mask]
+    merged: dict[str, float] = {}
+    for name, of_steps in values.items():
+        if name.endswith("/tokens"):
+            merged[name] = sum(of_steps)
+        elif name == "train/skipped":
+            merged[name] = max(of_steps)
+        else:
+            merged[name] = sum(of_steps) / len(of_steps)
+    if len(logs) > 1:
+        merged["train/updates"] = float(len(logs))
+    return merged

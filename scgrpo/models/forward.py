@@ -72,6 +72,7 @@ class BatchForward:
     |---|---|
     | model | what is trained |
     | episodes, batch | the same rows as records and as tensors |
+    | parts | the rows of each optimizer step, by default one for all; ranks share each evenly |
     | local_rows | the rows that this rank computes |
     """
 
@@ -85,6 +86,7 @@ class BatchForward:
         limits: ReferenceLimits,
         max_tokens_per_pack: int,
         cached_forward_tokens: int,
+        parts: list[list[int]] | None = None,
         ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.model = model
@@ -96,6 +98,7 @@ class BatchForward:
         self._max_tokens_per_pack = max_tokens_per_pack
         self._cached_forward_tokens = cached_forward_tokens
         self._shares_prompts = choose_path(model).decoder.shares_prefixes
+        self.parts = parts or [list(range(len(episodes)))]
         self.local_rows = self._assign_rows()
 
         self._cache: list[Pack] = []
@@ -163,16 +166,22 @@ class BatchForward:
 
     @torch.no_grad()
     def logprobs(
-        self, rows: Sequence[int], prompts: Mapping[int, TokenIds] | None = None
+        self,
+        rows: Sequence[int],
+        prompts: Mapping[int, TokenIds] | None = None,
+        model: PreTrainedModel | None = None,
     ) -> Tensor:
         """Log-probability (B, T) of each action token of `rows`, nats; 0 in other rows.
 
-        Unconditioned; with `prompts` after the row's prompt, of those rows that have one.
+        Unconditioned; with `prompts` after the row's prompt, of those rows that have one; with
+        `model` what that one says, which shares the tokenizer.
         """
         mask = self.batch.action_mask
         logprobs = torch.zeros(mask.shape)
         requested = set(rows)
-        for of_rows, scores in self._row_scores(rows, prompts):
+        if model is not None and prompts is None:
+            prompts = self._prompts(rows)
+        for of_rows, scores in self._row_scores(rows, prompts, model):
             for row, values in self.by_row(of_rows, scores.logprobs).items():
                 # A kept pass may hold rows that an earlier call asked for.
                 if row in requested:
@@ -245,6 +254,13 @@ class BatchForward:
         for prompt, together in packs:
             # Without a local, for the same reason.
             yield self._with_scores(self._read(together, prompt))
+
+    def weights_changed(self) -> None:
+        """Forgets what was read with the weights from before an optimizer step."""
+        self._cache = []
+        self._cached_rows = set()
+        self._graph_tokens = 0
+        self._scores = {}
 
     def packs(
         self, prompts: Mapping[int, TokenIds]
@@ -336,11 +352,15 @@ class BatchForward:
         return dict(zip(rows, parts, strict=True))
 
     def _row_scores(
-        self, rows: Sequence[int], prompts: Mapping[int, TokenIds] | None = None
+        self,
+        rows: Sequence[int],
+        prompts: Mapping[int, TokenIds] | None = None,
+        model: PreTrainedModel | None = None,
     ) -> Iterator[tuple[list[int], Scores]]:
         """The scores of the action tokens of `rows`, pass by pass, each with the rows that it read.
 
-        Unconditioned passes may hold other rows too; with `prompts` each row is read after its own.
+        Unconditioned passes may hold other rows too; with `prompts` each row is read after its own,
+        by `model`.
         """
         if prompts is None:
             for pack in self._student_packs(rows):
@@ -355,12 +375,14 @@ class BatchForward:
 
         requested = set(rows)
         conditioned = {r: prompt for r, prompt in prompts.items() if r in requested}
+        model = model or self.model
+        head = logits_head(model)
         for prompt, together in self.packs(conditioned):
             # A dummy pack runs too: under FSDP its pass keeps the ranks in step.
             with stage("teacher_forward", self.pack_tokens(prompt, together)):
-                states = self.states(together, prompt)
+                states = self.states(together, prompt, model)
                 targets = self.targets(together)
-                scores = token_scores(self.head, states, targets) if together else None
+                scores = token_scores(head, states, targets) if together else None
             if scores is not None:
                 yield together, scores
 
@@ -451,19 +473,24 @@ class BatchForward:
         """The rows that this rank computes: complete packs, so that a prefix is still shared.
 
         Groups that succeed or fail as one may have no gradient: they are assigned on their own,
-        so that the rows with one are spread evenly.
+        so that the rows with one are spread evenly over the ranks, in each part.
         """
-        is_uniform = in_uniform_group(self.batch.rewards, self.batch.group)
+        uniform = in_uniform_group(self.batch.rewards, self.batch.group).tolist()
         local: set[int] = set()
-        for rows in (_true_places(~is_uniform), _true_places(is_uniform)):
-            prompts = self._prompts(rows)
-            packs = self._packed_rows(prompts)
-            costs = [self._pack_cost(*pack) for pack in packs]
-            owners = self._ranks.assign(costs)
-            for (_, of_pack), owner in zip(packs, owners, strict=True):
-                if owner == self._ranks.rank:
-                    local.update(of_pack)
+        for part in self.parts:
+            for outcome in (False, True):
+                rows = [row for row in part if uniform[row] == outcome]
+                local.update(self._share_of(rows))
         return local
+
+    def _share_of(self, rows: Sequence[int]) -> Iterator[int]:
+        """Those of the rows that this rank computes, if all are read at once."""
+        packs = self._packed_rows(self._prompts(rows))
+        costs = [self._pack_cost(*pack) for pack in packs]
+        owners = self._ranks.assign(costs)
+        for (_, of_pack), owner in zip(packs, owners, strict=True):
+            if owner == self._ranks.rank:
+                yield from of_pack
 
 
 def _rows_of(packs: Sequence[Pack]) -> set[int]:
@@ -471,7 +498,3 @@ def _rows_of(packs: Sequence[Pack]) -> set[int]:
     for pack in packs:
         rows.update(pack.rows)
     return rows
-
-
-def _true_places(mask: Tensor) -> list[int]:
-    return mask.nonzero().flatten().tolist()

@@ -16,6 +16,7 @@ from scgrpo.distributed.ranks import Ranks, processes_of_node
 from scgrpo.models.layers.lean import has_lean_layers
 from scgrpo.models.load import load_config
 from scgrpo.models.scoring import CHUNK
+from scgrpo.models.sources.folders import resolve_model
 from scgrpo.update import PolicyUpdate
 
 __all__ = [
@@ -102,7 +103,8 @@ class Phases:
 
     | field | meaning |
     |---|---|
-    | held | in both phases: weights, masters and the optimizer's moments; libraries on a CPU |
+    | held | in both phases: weights, masters and the optimizer's moments, models that are not |
+    | | trained; libraries on a CPU |
     | sampling | besides: the cache of the episodes, if the model itself samples them |
     | learning | besides: gradient, logits, and what the backward pass keeps |
     | both | the phases run at the same time |
@@ -140,6 +142,9 @@ def phases(
     held = size.parameters * width + size.trained * (master + moments)
     gradient = size.trained * 4
     gathered = 0
+    # The frozen model of the KL term has no master, and is cut like the one that is trained.
+    anchored = config.kl_coefficient > 0 and not config.lora.rank
+    reference = size.parameters * width if anchored else 0
     if sharded:
         by_node = config.mesh == "by_node"
         parts = min(processes, processes_of_node()) if by_node else processes
@@ -152,6 +157,8 @@ def phases(
         if size.trained == size.parameters:
             outside += size.outside * (master + moments) / parts
         held = (trained * (4 + copies + moments) + frozen) / parts + outside
+        if anchored:
+            reference = (layers / parts + size.outside) * width
         gradient = trained * 4 / parts + (size.trained - trained) * 4
         gathered = layers * width
 
@@ -163,7 +170,7 @@ def phases(
     samples_itself = config.engine.kind == "hf"
     sampling = _sampling(config, size, processes) + gathered if samples_itself else 0
     return Phases(
-        held=_process_mib(config) + held / 2**20,
+        held=_process_mib(config) + (held + reference + _teacher(config)) / 2**20,
         sampling=sampling / 2**20,
         learning=(gradient + logits + graph + passing) / 2**20,
         both=config.ahead > 0 and samples_itself,
@@ -232,6 +239,14 @@ def _sampling(config: TrainConfig, size: Size, processes: int = 1) -> int:
     cache = episodes * config.limits.episode_tokens * size.kept * width
     prepacked = size.parameters * width if _on_cpu(config) and width == 2 else 0
     return cache + prepacked
+
+
+def _teacher(config: TrainConfig) -> int:
+    """Bytes of the other model that `algo` learns from, which every process holds whole."""
+    if not config.teacher:
+        return 0
+    about = load_config(resolve_model(config.teacher))
+    return model_size(about).parameters * _width(config)
 
 
 def _graph_tokens(config: TrainConfig, processes: int = 1) -> int:

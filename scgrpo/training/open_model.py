@@ -15,7 +15,7 @@ from scgrpo.models.load import load_model, recompute_activations
 from scgrpo.models.paths import choose_path
 from scgrpo.teachers.prompt_ids import load_teacher
 
-__all__ = ["open_model", "teacher_of", "with_adapters"]
+__all__ = ["open_model", "reference_model_of", "teacher_of", "with_adapters"]
 
 
 def open_model(
@@ -50,6 +50,22 @@ def with_adapters(model: PreTrainedModel, lora: LoraConfig) -> PreTrainedModel:
     # In the model's type, as FSDP computes them; the optimizer has their fp32 masters.
     peft_model = get_peft_model(model, options, autocast_adapter_dtype=False)
     return cast(PreTrainedModel, peft_model)
+
+
+def reference_model_of(
+    start: Path, config: TrainConfig, ranks: Ranks
+) -> PreTrainedModel | None:
+    """The frozen model of the KL term, spread over the ranks like the one that is trained.
+
+    None without that term, and for fresh adapters: without them the model is the one at `start`.
+    """
+    if not config.kl_coefficient or config.lora.rank:
+        return None
+    model, _ = load_model(start, dtype=dtype_of(config))
+    model.to(device_of(config)).requires_grad_(False)
+    choose_path(model)
+    shard(model, ranks)
+    return model
 
 
 def teacher_of(

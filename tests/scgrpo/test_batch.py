@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from envs.types import Episode, Segment, Stop, Task, Verdict
-from scgrpo.batch import collate
+from scgrpo.batch import collate, mini_batches
 
 TASK = Task(id="train/0/a", split="train", level=0, family="f", prompt="p")
 
@@ -106,3 +106,12 @@ def test_episodes_of_a_policy_without_tokens_make_an_empty_time_axis():
     batch = collate([scripted], [0], pad_id=0)
     assert batch.token_ids.shape == (1, 0)
     assert batch.lengths.tolist() == [0]
+
+
+def test_groups_are_dealt_whole_and_those_with_both_outcomes_evenly():
+    group = [7, 7, 1, 1, 5, 5, 2, 2, 7]
+    mixed = [True, True, False, False, True, True, False, False, True]
+    assert mini_batches(group, mixed, 1) == [list(range(9))]
+    assert mini_batches(group, mixed, 2) == [[0, 1, 2, 3, 8], [4, 5, 6, 7]]
+    # More parts than groups are as many as there are groups.
+    assert mini_batches([3, 4, 3], [True, False, True], 9) == [[0, 2], [1]]

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,26 @@ def test_a_resumed_run_repeats_the_uninterrupted_one_exactly(
     assert any(
         not torch.equal(weights(whole, 2)[n], w) for n, w in weights(whole, 4).items()
     )
+
+
+def test_several_updates_of_a_batch_and_the_frozen_model_go_on_exactly(
+    tiny, config, one_thread, tmp_path
+):
+    config = replace(
+        config, updates_per_batch=2, mini_batches=3, kl_coefficient=0.1, algo="sc_grpo"
+    )
+    whole, parts = new_run(tmp_path, "whole"), new_run(tmp_path, "parts")
+    learn(whole, config, one_thread, tiny)
+    learn(parts, replace(config, max_steps=2), one_thread, tiny)
+    # The KL is from where the run started, not from where it went on.
+    learn(parts, replace(config, resume=True), one_thread, tiny)
+    assert told(parts) == told(whole)
+    rows = told(whole)
+    assert max(row.get("train/updates", 0) for row in rows) == 6
+    assert any(row.get("train/clipped") for row in rows)
+    distances = [row["train/reference_kl"] for row in rows]
+    assert distances[0] < distances[-1]
+    assert distances[-1] > 1e-3
 
 
 def test_a_bfloat16_run_resumes_with_its_full_precision_masters(tiny, config, tmp_path):
@@ -520,7 +540,7 @@ def test_without_ahead_a_run_is_what_its_parts_give(tiny, config, one_thread, tm
 
 
 class Gate:
-    """Holds each optimizer step until a turn of the next step has been asked for."""
+    """Holds each update until a turn of the next step has been asked for."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, last_step: int) -> None:
         self.policies: list[HFPolicy] = []
@@ -528,7 +548,7 @@ class Gate:
         self._early = threading.Semaphore(0)
         self._steps = 0
         begin, generate = HFPolicy.begin, hf.HFConversation.generate
-        step = MasterAdamW.step
+        writing = HFPolicy.writing_weights
 
         def counted_begin(policy: HFPolicy, *args: Any, **options: Any) -> Any:
             self.begun += 1
@@ -539,18 +559,20 @@ class Gate:
                 self._early.release()
             return generate(conversation)
 
-        def held(optimizer: MasterAdamW, **options: Any) -> float:
-            if self._steps + 1 < last_step:
-                # Paused by now: what was asked for is sampled by the new weights.
-                assert self._early.acquire(timeout=30)
-            self._steps += 1
-            while self._early.acquire(blocking=False):
-                pass
-            return step(optimizer, **options)
+        @contextmanager
+        def held(policy: HFPolicy) -> Iterator[None]:
+            with writing(policy):
+                if self._steps + 1 < last_step:
+                    # Paused by now: what was asked for is sampled by the new weights.
+                    assert self._early.acquire(timeout=30)
+                self._steps += 1
+                while self._early.acquire(blocking=False):
+                    pass
+                yield
 
         monkeypatch.setattr(HFPolicy, "begin", counted_begin)
         monkeypatch.setattr(hf.HFConversation, "generate", counted)
-        monkeypatch.setattr(MasterAdamW, "step", held)
+        monkeypatch.setattr(HFPolicy, "writing_weights", held)
 
 
 def no_threads_left() -> bool:
@@ -560,13 +582,17 @@ def no_threads_left() -> bool:
     return True
 
 
-@pytest.mark.parametrize("algo", ["sc_grpo", "gspo", "opsd"])
+@pytest.mark.parametrize("algo", ["sc_grpo", "gspo", "opsd", "grpo in parts"])
 def test_ahead_the_next_steps_groups_are_one_version_old_at_most(
     tiny, config, one_thread, tmp_path, monkeypatch, algo
 ):
     run = new_run(tmp_path, "run")
     gate = Gate(monkeypatch, last_step=4)
-    learn(run, replace(config, algo=algo, ahead=1), one_thread, tiny)
+    config = replace(config, algo=algo.removesuffix(" in parts"), ahead=1)
+    if algo.endswith(" in parts"):
+        # However many optimizer steps: a version is what a step ends with.
+        config = replace(config, updates_per_batch=2, mini_batches=3)
+    learn(run, config, one_thread, tiny)
     assert no_threads_left()
     # Nothing is played that no step learns from.
     assert gate.begun == 4 * 3 * ROWS

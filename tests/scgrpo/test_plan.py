@@ -54,6 +54,18 @@ def test_each_reference_of_a_row_is_a_pass(tiny, tmp_path, capsys):
     assert "up to 3 times by the policy with a reference" in found["passes"]
 
 
+def test_what_several_updates_and_the_kl_read_is_planned(tiny, tmp_path, capsys):
+    found = said(
+        capsys, "env=toy_guess", f"model={tiny}", f"runs={tmp_path}", "device=cpu",
+        "algo=grpo", "updates_per_batch=3", "mini_batches=2", "kl_coefficient=0.01",
+    )  # fmt: skip
+    assert found["passes"] == (
+        "of each episode a step: it is written once, read 3 times by the policy, forward and "
+        "backward, once by the policy before its first update, once by the frozen model of the KL "
+        "term"
+    )
+
+
 def test_sandboxes_are_counted_where_the_environment_needs_them(tiny, tmp_path, capsys):
     found = said(
         capsys, "env=swe_lite", f"model={tiny}", f"runs={tmp_path}", "sandbox.size=3",

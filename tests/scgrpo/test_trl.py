@@ -13,10 +13,9 @@ import pytest
 import torch
 
 from scgrpo.algorithms.presets import DAPO, DR_GRPO, GRPO, GSPO, Algorithm
-from scgrpo.losses import surrogate
+from scgrpo.losses import is_clipped, kl_estimate, surrogate
 from scgrpo.models.load import load_model
 from scgrpo.models.tiny import make_tiny
-from tests.scgrpo.clipping import clip_fraction
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -24,6 +23,7 @@ with warnings.catch_warnings():
         "trl", reason="the reference implementation is not installed"
     )
 
+BETA = 0.1
 DRIFT = {"gspo": 1e-2}
 
 
@@ -45,7 +45,8 @@ def theirs(tiny: Path, out: Path, algorithm: Algorithm, loss_type: str) -> Any:
         epsilon=algorithm.clip_low,
         epsilon_high=algorithm.clip_high,
         importance_sampling_level="sequence" if algorithm.sequence_ratio else "token",
-        beta=0.0,
+        # With a sequence's ratio TRL's term is no KL any more, as its documentation says.
+        beta=0.0 if algorithm.sequence_ratio else BETA,
         num_generations=2,
         per_device_train_batch_size=4,
         max_completion_length=1024,
@@ -87,6 +88,7 @@ def test_loss_and_gradient_are_those_of_trl(tiny, tmp_path, algorithm, loss_type
     logprobs = logits.log_softmax(-1).gather(2, completion[..., None])[..., 0]
     noise = DRIFT.get(algorithm.name, 0.4) * torch.randn(4, 7, generator=draw)
     old = logprobs.detach() + noise
+    reference = logprobs.detach() + 0.3 * torch.randn(4, 7, generator=draw)
 
     rows = torch.arange(4)[:, None].expand(4, 7)[mask]
     inputs = (
@@ -99,6 +101,9 @@ def test_loss_and_gradient_are_those_of_trl(tiny, tmp_path, algorithm, loss_type
         rows if algorithm.sequence_ratio else None,
     )
     loss = surrogate(*inputs)
+    if not algorithm.sequence_ratio:
+        kl = kl_estimate(logprobs, old, reference)[mask]
+        loss = loss + BETA * (algorithm.weight(mask)[mask] * kl).sum()
     loss.backward()
 
     trainer = theirs(tiny, tmp_path, algorithm, loss_type)
@@ -112,12 +117,15 @@ def test_loss_and_gradient_are_those_of_trl(tiny, tmp_path, algorithm, loss_type
             "completion_mask": mask.long(),
             "advantages": advantage,
             "old_per_token_logps": old,
+            "ref_per_token_logps": reference,
             "num_items_in_batch": mask.sum(),
         },
     )
     wanted.backward()
     # The clip cuts some tokens off and leaves others, so both of its sides are compared.
-    assert 0 < clip_fraction(*inputs) < algorithm.weight(mask).sum()
+    clipped = is_clipped(*inputs)
+    assert clipped.any()
+    assert not clipped.all()
     torch.testing.assert_close(loss, wanted, rtol=1e-5, atol=1e-7)
     scale = flat(trainer.model).abs().max()
     assert scale > 0

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import scgrpo.credit.self_conditioned as self_conditioned_module
+import scgrpo.gradient as gradient_module
 import scgrpo.models.forward as forward_module
 import scgrpo.teachers.prompt_ids as teachers_module
-import scgrpo.update as trainer_module
 from envs.types import Branch, Episode, Segment, Stop, Task, Verdict
 from scgrpo.algorithms.advantages import no_reward
 from scgrpo.algorithms.distillation import DIVERGENCES, Distillation, Divergence
@@ -217,14 +217,14 @@ def test_tokens_of_the_environment_are_attended_to_but_not_learned(setup: Setup)
         setup.episode("Guess 4-6.", ["5", "4"], ["~~~~"], False),
     ]
     scored: list[list[int]] = []
-    before = trainer_module.token_scores
+    before = gradient_module.token_scores
 
     def spy(head, states, targets, **known):
         scored.append(targets.tolist())
         return before(head, states, targets, **known)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer_module, "token_scores", spy)
+        patch.setattr(gradient_module, "token_scores", spy)
         setup.gradient(GRPO, rows, [0, 0])
     written = [i for ids in scored for i in ids]
     assert written == [i for row in rows for turn in row.turns for i in turn.token_ids]

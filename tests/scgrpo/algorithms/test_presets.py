@@ -26,8 +26,7 @@ from scgrpo.credit.options import CreditOptions
 from scgrpo.credit.rule import uniform
 from scgrpo.credit.self_conditioned import SelfConditioned
 from scgrpo.credit.top_entropy import TopEntropy, top_entropy
-from scgrpo.losses import surrogate
-from tests.scgrpo.clipping import clip_fraction
+from scgrpo.losses import is_clipped, kl_estimate, surrogate
 
 MASK = torch.tensor([[0, 1, 1, 0, 1], [1, 0, 0, 0, 0]]).bool()
 
@@ -75,6 +74,11 @@ def test_an_episode_without_actions_weighs_nothing_but_counts():
     assert per_episode(mask).tolist() == [[0.0, 0.0], [0.25, 0.25]]
 
 
+def clip_fraction(*inputs):
+    """The weight of the tokens whose gradient the clip cuts off, of `surrogate`'s arguments."""
+    return (inputs[3] * is_clipped(*inputs)).sum()
+
+
 def at_ratios(ratios, advantage, weight, low=0.2, high=0.2):
     """Loss, gradient and clip fraction for one row of given probability ratios."""
     logprobs = torch.tensor([ratios]).log().requires_grad_()
@@ -106,6 +110,36 @@ def test_the_two_clips_are_apart():
     assert at_ratios([1.25], 1.0, [1.0], low=0.2, high=0.28)[0] == pytest.approx(-1.25)
     assert at_ratios([1.35], 1.0, [1.0], low=0.2, high=0.28)[0] == pytest.approx(-1.28)
     assert at_ratios([0.75], -1.0, [1.0], low=0.2, high=0.28)[0] == pytest.approx(0.8)
+
+
+def test_the_kl_of_a_token_is_hand_computed_and_leads_to_the_reference():
+    # r = log(pi_ref / pi) = log 2, 0 and log 0.5: its exponential less r less 1, times pi / pi_old,
+    # which is 1, 1 and 2.
+    logprobs = torch.tensor([0.25, 0.5, 0.5]).log().requires_grad_()
+    old = torch.tensor([0.25, 0.5, 0.25]).log()
+    kl = kl_estimate(logprobs, old, torch.tensor([0.5, 0.5, 0.25]).log())
+    assert kl.tolist() == pytest.approx(
+        [1 - math.log(2), 0.0, 2 * math.log(2) - 1], abs=1e-6
+    )
+    kl.sum().backward()
+    assert logprobs.grad is not None
+    # -r times pi / pi_old, the gradient of the KL itself.
+    expected = [-math.log(2), 0.0, 2 * math.log(2)]
+    assert logprobs.grad.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_gradient_of_the_kl_is_that_of_the_kl_over_all_tokens():
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, generator=draw, requires_grad=True)
+    old, reference = torch.randn(2, 5, generator=draw).log_softmax(-1)
+    log_p = logits.log_softmax(-1)
+    exact = (log_p.exp() * (log_p - reference)).sum()
+    (wanted,) = torch.autograd.grad(exact, logits, retain_graph=True)
+    # The mean over what the old policy samples, each token as often as it is sampled.
+    mean = (old.exp() * kl_estimate(log_p, old, reference)).sum()
+    (gradient,) = torch.autograd.grad(mean, logits)
+    torch.testing.assert_close(mean, exact)
+    torch.testing.assert_close(gradient, wanted)
 
 
 def test_an_advantage_per_token_is_taken_as_it_is():

@@ -10,12 +10,15 @@ import torch
 from transformers import Gemma4TextConfig, GPT2Config, LlamaConfig, MambaConfig
 
 from envs.rollout import Limits
-from scgrpo.config import EngineConfig, TrainConfig
+from scgrpo.config import EngineConfig, LoraConfig, TrainConfig
+from scgrpo.models.load import load_config
 from scgrpo.models.scoring import CHUNK
+from scgrpo.models.tiny import make_tiny
 from scgrpo.preflight.memory import (
     ENGINE_MIB,
     LIBRARIES_MIB,
     RESERVE,
+    Size,
     available_memory_mib,
     engine_memory_mib,
     memory_share,
@@ -133,6 +136,33 @@ def test_sharded_processes_hold_parts_of_the_layers_and_gather_them_to_sample():
         + layers * 2
     )
     assert four.peak < alone.peak
+
+
+def test_the_frozen_model_of_the_kl_is_held_in_parts_and_with_adapters_not_at_all():
+    about = LlamaConfig(**WIDTHS, num_hidden_layers=2)
+    size, adapted = model_size(about), model_size(about, lora_rank=4)
+    layers = size.parameters - size.outside
+    config = TrainConfig(device="cpu", dtype="bfloat16")
+
+    def more(size: Size, config: TrainConfig, **processes: Any) -> float:
+        """Bytes that the KL's model takes."""
+        with_kl = replace(config, kl_coefficient=0.1)
+        held = phases(with_kl, size, **processes).held
+        return (held - phases(config, size, **processes).held) * 2**20
+
+    assert more(size, config) == pytest.approx(size.parameters * 2)
+    parted = more(size, config, processes=4, sharded=True)
+    assert parted == pytest.approx((layers / 4 + size.outside) * 2)
+    assert more(adapted, replace(config, lora=LoraConfig(rank=4))) == 0
+
+
+def test_the_teacher_of_opd_is_held(tmp_path):
+    size = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=2))
+    teacher = make_tiny(tmp_path / "teacher", hidden=32, layers=3, heads=2)
+    config = TrainConfig(device="cpu", dtype="bfloat16")
+    held = phases(replace(config, teacher=str(teacher)), size).held
+    parameters = model_size(load_config(teacher)).parameters
+    assert held - phases(config, size).held == pytest.approx(parameters * 2 / 2**20)
 
 
 def test_a_copy_on_each_node_is_cut_over_its_processes(monkeypatch):
