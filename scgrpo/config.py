@@ -93,7 +93,8 @@ class EngineConfig:
 
     | field | meaning |
     |---|---|
-    | kind | `hf`: the model itself; `vllm`: vLLM in this process; `vllm_server`: vLLM's servers |
+    | kind | `hf`: the model itself; `vllm`: vLLM in this process; `vllm_server`: vLLM's servers; |
+    | | `auto`: vLLM on a GPU where it is installed, servers if they are named, else the model |
     | servers | addresses of servers, up to `/v1`; see docs/vllm.md for how to start them |
     | place | the run starts servers itself: `apart`, on GPUs that no process of it trains on, or |
     | | `colocated`, one next to each process on its GPU, which sleeps while a step learns |
@@ -111,7 +112,7 @@ class EngineConfig:
     | sleep | servers free their memory while a step learns: they need --enable-sleep-mode |
     """
 
-    kind: Literal["hf", "vllm", "vllm_server"] = "hf"
+    kind: Literal["auto", "hf", "vllm", "vllm_server"] = "auto"
     servers: tuple[str, ...] = ()
     place: Literal["", "apart", "colocated"] = ""
     count: int = 1
@@ -126,6 +127,9 @@ class EngineConfig:
     sleep: bool = False
 
     def __post_init__(self) -> None:
+        if self.kind == "auto" and (self.servers or self.place):
+            # A frozen instance has no other way to a default that depends on its other fields.
+            object.__setattr__(self, "kind", "vllm_server")
         if (self.kind == "vllm_server") != bool(self.servers or self.place):
             raise ValueError(
                 "engine.kind=vllm_server belongs together with engine.servers or engine.place, got "
@@ -149,9 +153,10 @@ class EngineConfig:
             raise ValueError(
                 f"engine.handover={self.handover} is for servers, got engine.kind={self.kind}"
             )
-        if self.sleep and self.kind == "hf":
+        if self.sleep and self.samples_itself:
             raise ValueError(
-                "engine.sleep is for vLLM: engine.kind=hf always frees its cache"
+                "engine.sleep is for vLLM, so name it (engine.kind=vllm): the model itself always "
+                "frees its cache"
             )
         _check_at_least(1, **{"engine.tries": self.tries, "engine.count": self.count})
         _check_positive(
@@ -161,6 +166,11 @@ class EngineConfig:
                 "engine.start_s": self.start_s,
             }
         )
+
+    @property
+    def samples_itself(self) -> bool:
+        """Whether the model samples; of `auto` too, until `with_engine` has settled it."""
+        return self.kind in ("auto", "hf")
 
     @property
     def sleeps(self) -> bool:
@@ -359,7 +369,7 @@ class TrainConfig:
                 "engine.sleep=true and engine.place=colocated need ahead=0, got "
                 f"{self.ahead}: engines that sample while a step learns cannot sleep then"
             )
-        if self.ahead and self.lora.rank and self.engine.kind != "hf":
+        if self.ahead and self.lora.rank and not self.engine.samples_itself:
             raise ValueError(
                 f"ahead={self.ahead} with lora.rank={self.lora.rank} works with engine.kind=hf, "
                 f"got {self.engine.kind}: an engine unloads the last adapter while turns are "

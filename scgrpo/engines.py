@@ -61,7 +61,7 @@ def open_policy(
     Raises ValueError if vLLM is missing, a server cannot follow the training, or several
     processes would share an engine in one of them.
     """
-    if config.engine.kind == "hf":
+    if config.engine.samples_itself:
         # A rank plays its part of the episodes alone, and no more at once than it has threads.
         part = ranks.shard_range(config.tasks_per_step * config.group_size)
         return HFPolicy(

@@ -21,6 +21,7 @@ from scgrpo.distributed.mesh import ranks_on_mesh
 from scgrpo.distributed.ranks import Ranks, process_group
 from scgrpo.loop import TrainingLoop
 from scgrpo.models.sources.folders import is_model, resolve_model
+from scgrpo.preflight.engine import with_engine
 from scgrpo.preflight.gaps import log_gap
 from scgrpo.preflight.run import check_run
 from scgrpo.preflight.start import check_trainable
@@ -81,12 +82,19 @@ def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
     ):
         if not config.resume:
             # What is missing or cannot work is refused before a sandbox or a folder is made.
-            ranks.broadcast_object(lambda: check_run(config, processes=ranks.count))
+            config = ranks.broadcast_object(lambda: _checked(config, ranks.count))
             return _train_new(config, ranks)
         run, config = ranks.broadcast_object(lambda: resumed_run(config, given, held))
         start = ranks.broadcast_object(lambda: saved_start(run, config))
         ranks.broadcast_object(lambda: check_run(config, start, processes=ranks.count))
         return _train_on(run, config, start, ranks)
+
+
+def _checked(config: TrainConfig, processes: int) -> TrainConfig:
+    """The settings of a new run that can work, with the engine that it will have."""
+    config = with_engine(config, processes)
+    check_run(config, processes=processes)
+    return config
 
 
 def resumed_run(
@@ -141,7 +149,7 @@ def _train_new(config: TrainConfig, ranks: Ranks) -> Path:
             )
             run, weights = starting.path, _on_this_machine(start.folder, config, ranks)
             # An engine of its own reads its weights from the run's folder.
-            needs_folder = config.engine.kind != "hf"
+            needs_folder = not config.engine.samples_itself
             if needs_folder:
                 ranks.broadcast_object(lambda: _open(starting, config, start))
             loop = stack.enter_context(

@@ -19,6 +19,7 @@ from scgrpo.devices import device_of, dtype_of
 from scgrpo.distributed.ranks import launched_processes
 from scgrpo.models.load import load_config
 from scgrpo.models.sources.folders import resolve_model
+from scgrpo.preflight.engine import with_engine
 from scgrpo.preflight.gaps import planned_gap
 from scgrpo.preflight.memory import (
     Size,
@@ -57,6 +58,7 @@ SAME_SETTINGS = (
 
 def text(config: TrainConfig) -> str:
     """The plan, a line for each number. Raises ValueError as the run itself would."""
+    config = with_engine(config, launched_processes()[0])
     check_run(config)
     env = registry.make(config.env).unwrapped
     size = model_size(load_config(resolve_model(config.model)), config.lora.rank)
@@ -99,7 +101,7 @@ def _memory(config: TrainConfig, size: Size) -> list[str]:
     if memory.peak / 1024 > free:
         line += f"; only {free:.1f} are free here"
     lines = [line]
-    if config.engine.kind != "hf":
+    if not config.engine.samples_itself:
         count = _engine_count(config, processes)
         gib = engine_memory_mib(config, size, count) / 1024
         lines.append(

@@ -20,7 +20,7 @@ def check_ahead(config: TrainConfig, folder: Path, processes: int) -> None:
     With engine.kind=hf the engine reads the model while the update does, so that nothing may change
     by reading it, and no other process may wait for it.
     """
-    if not config.ahead or config.engine.kind != "hf":
+    if not config.ahead or not config.engine.samples_itself:
         return
     if processes > 1:
         raise ValueError(

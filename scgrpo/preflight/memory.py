@@ -167,7 +167,7 @@ def phases(
     graph = _graph_tokens(config, processes) * _kept_by_a_token(config, size)
     # A layer at a time is complete in a pass, and the next one on its way.
     passing = 2 * gathered / max(1, size.layers)
-    samples_itself = config.engine.kind == "hf"
+    samples_itself = config.engine.samples_itself
     sampling = _sampling(config, size, processes) + gathered if samples_itself else 0
     return Phases(
         held=_process_mib(config) + (held + reference + _teacher(config)) / 2**20,

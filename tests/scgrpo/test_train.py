@@ -164,6 +164,8 @@ def test_a_resumed_run_goes_on_with_its_own_settings_and_refuses_others(
         3,
     ]
     kept = settings.load(TrainConfig, tmp_path / "a" / "config.yaml")
+    # What `auto` meant when the run began, so that it goes on alike.
+    assert kept.engine.kind == "hf"
     assert (kept.env, kept.lr, kept.limits.turn_tokens) == ("toy_guess", 1e-3, 3)
     assert kept.max_steps == 3
 
