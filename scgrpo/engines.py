@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from scgrpo.policies.engines.started import (
     ServerStart,
     StartedServer,
     server_start,
+    start_servers,
 )
 from scgrpo.policies.engines.transfer import (
     ByTransfer,
@@ -139,11 +139,11 @@ def _engines(
     """The engines that this process samples from, and on the main process those of the others."""
     engine = config.engine
     if engine.place == "colocated":
-        return _colocated(config, start, run, ranks)
+        return _colocated_servers(config, start, run, ranks)
     if engine.kind == "vllm_server":
         if engine.place == "apart":
-            return _apart(config, start, run, ranks), []
-        return [_connected(config, url) for url in engine.servers], []
+            return _servers_apart(config, start, run, ranks), []
+        return [_connect(config, url) for url in engine.servers], []
     if ranks.count > 1:
         raise ValueError(
             f"engine.kind=vllm samples for one process, got {ranks.count}: start servers, and "
@@ -162,7 +162,7 @@ def _engines(
     return [VLLMEngine(start, **(options | dict(engine.options)))], []
 
 
-def _colocated(
+def _colocated_servers(
     config: TrainConfig, start: Path, run: Path, ranks: Ranks
 ) -> tuple[list[Engine], list[Engine]]:
     """A server next to each process, on its GPU."""
@@ -179,33 +179,31 @@ def _colocated(
         memory_share=engine_memory_share(config, start, ranks),
         handover=IPC if _shares_gpu(config, ranks) else "",
     )
-    own = _started(config, place, run, ranks.rank)
+    (own,) = _start_servers(config, [place], run, ranks.rank)
     others: list[Engine] = []
     for rank, url in enumerate(ranks.all_gather(place.url)):
         if ranks.is_main_process and rank != ranks.rank:
-            others.append(_connected(config, url))
+            others.append(_connect(config, url))
     return [own], others
 
 
-def _apart(config: TrainConfig, start: Path, run: Path, ranks: Ranks) -> list[Engine]:
+def _servers_apart(
+    config: TrainConfig, start: Path, run: Path, ranks: Ranks
+) -> list[Engine]:
     """Servers that the main process starts, on the GPUs behind those that are trained on."""
     own: list[Engine] = []
 
-    def started() -> list[str]:
+    def start_all() -> list[str]:
         size = int(config.engine.options.get("tensor_parallel_size", 1))
         parts = gpus_apart(visible_gpus(), config.engine.count, size)
         places = [
             server_start(config, start, port=free_port(), gpus=part) for part in parts
         ]
-        # At the same time, since each takes minutes.
-        with ThreadPoolExecutor(len(places)) as threads:
-            start_one = partial(_started, config)
-            runs = [run] * len(places)
-            own.extend(threads.map(start_one, places, runs, range(len(places))))
+        own.extend(_start_servers(config, places, run))
         return [place.url for place in places]
 
-    urls = ranks.broadcast_object(started)
-    return own or [_connected(config, url) for url in urls]
+    urls = ranks.broadcast_object(start_all)
+    return own or [_connect(config, url) for url in urls]
 
 
 def _shares_gpu(config: TrainConfig, ranks: Ranks) -> bool:
@@ -218,15 +216,17 @@ def _shares_gpu(config: TrainConfig, ranks: Ranks) -> bool:
     return is_sender and engine.place == "colocated" and engine.handover == "nccl"
 
 
-def _started(
-    config: TrainConfig, place: ServerStart, run: Path, number: int
-) -> StartedServer:
+def _start_servers(
+    config: TrainConfig, places: Sequence[ServerStart], run: Path, first: int = 0
+) -> list[StartedServer]:
+    """The servers, whose logs are numbered from `first`."""
     engine = config.engine
-    log = run / ENGINE_LOGS / f"{number}.log"
-    return StartedServer(place, log, start_s=engine.start_s, stall_s=engine.stall_s)
+    numbers = range(first, first + len(places))
+    logs = [run / ENGINE_LOGS / f"{number}.log" for number in numbers]
+    return start_servers(places, logs, start_s=engine.start_s, stall_s=engine.stall_s)
 
 
-def _connected(config: TrainConfig, url: str) -> VLLMServer:
+def _connect(config: TrainConfig, url: str) -> VLLMServer:
     return VLLMServer(Server(url), stall_s=config.engine.stall_s)
 
 

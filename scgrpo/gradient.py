@@ -18,7 +18,7 @@ from scgrpo.models.scoring import token_scores
 from scgrpo.runs.stages import stage
 from scgrpo.training.optimizer import MasterAdamW
 
-__all__ = ["Anchors", "PolicyGradient", "rows_with_gradient"]
+__all__ = ["Anchors", "Gradient", "PolicyGradient", "rows_with_gradient"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Anchors:
 
     | field | meaning |
     |---|---|
-    | old | the policy's from before the step's first update; None in that update, whose are these |
+    | old | the policy's before the step's first update; None in that one, which computes them |
     | reference | the frozen model's, which the KL term is about; None without that term |
     """
 
@@ -35,8 +35,24 @@ class Anchors:
     reference: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Gradient:
+    """What was computed on the way to a gradient.
+
+    | field | meaning |
+    |---|---|
+    | log | numbers to log |
+    | entropy | (|o_b|,) in nats of each row b that any rank read |
+    | logprobs | (|o_b|,) in nats of each row b that this rank read |
+    """
+
+    log: dict[str, float] = field(default_factory=dict)
+    entropy: dict[int, Tensor] = field(default_factory=dict)
+    logprobs: dict[int, Tensor] = field(default_factory=dict)
+
+
 class Sums(NamedTuple):
-    """Sums over the action tokens that were read; see `PolicyGradient.log_of`."""
+    """Over the action tokens that were read; their means are logged."""
 
     loss: float = 0.0
     entropy: float = 0.0
@@ -183,22 +199,6 @@ class PolicyGradient:
         if anchors.reference is not None:
             log["train/reference_kl"] = sums.kl / tokens
         return log
-
-
-@dataclass(frozen=True)
-class Gradient:
-    """What was computed on the way to a gradient.
-
-    | field | meaning |
-    |---|---|
-    | log | numbers to log |
-    | entropy | (|o_b|,) in nats of each row b that any rank read |
-    | logprobs | (|o_b|,) in nats of each row b that this rank read |
-    """
-
-    log: dict[str, float] = field(default_factory=dict)
-    entropy: dict[int, Tensor] = field(default_factory=dict)
-    logprobs: dict[int, Tensor] = field(default_factory=dict)
 
 
 def rows_with_gradient(advantage: Tensor) -> list[int]:

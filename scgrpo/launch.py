@@ -82,7 +82,9 @@ def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
     ):
         if not config.resume:
             # What is missing or cannot work is refused before a sandbox or a folder is made.
-            config = ranks.broadcast_object(lambda: _checked(config, ranks.count))
+            config = ranks.broadcast_object(
+                lambda: _runnable_settings(config, ranks.count)
+            )
             return _train_new(config, ranks)
         run, config = ranks.broadcast_object(lambda: resumed_run(config, given, held))
         start = ranks.broadcast_object(lambda: saved_start(run, config))
@@ -90,7 +92,7 @@ def train(config: TrainConfig, given: Set[str] | None = None) -> Path:
         return _train_on(run, config, start, ranks)
 
 
-def _checked(config: TrainConfig, processes: int) -> TrainConfig:
+def _runnable_settings(config: TrainConfig, processes: int) -> TrainConfig:
     """The settings of a new run that can work, with the engine that it will have."""
     config = with_engine(config, processes)
     check_run(config, processes=processes)

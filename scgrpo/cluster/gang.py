@@ -227,7 +227,7 @@ class _Place:
         """Starts a vLLM server for a run with these settings; where it answers."""
         from scgrpo.config import TrainConfig
         from scgrpo.models.sources.folders import resolve_model
-        from scgrpo.policies.engines.started import StartedServer, server_start
+        from scgrpo.policies.engines.started import server_start, start_servers
         from scgrpo.settings import parse
 
         _, address = self.where()
@@ -242,7 +242,7 @@ class _Place:
         )
         log = config.runs / ".engines" / f"{address}-{os.getpid()}.log"
         engine = config.engine
-        self._server = StartedServer(
-            start, log, start_s=engine.start_s, stall_s=engine.stall_s
+        (self._server,) = start_servers(
+            [start], [log], start_s=engine.start_s, stall_s=engine.stall_s
         )
         return start.url

@@ -24,7 +24,10 @@ from scgrpo.policies.chat_options import ChatOptions
 from scgrpo.policies.tokens import TokenConversation, TokenPolicy
 from scgrpo.runs.stages import reading_stage, stage
 
-__all__ = ["HFConversation", "HFPolicy", "PolicyClosed"]
+__all__ = ["SLOTS", "HFConversation", "HFPolicy", "PolicyClosed"]
+
+SLOTS = 32
+"""Episodes that run at once, unless it is said otherwise."""
 
 
 class PolicyClosed(RuntimeError):
@@ -84,7 +87,7 @@ class HFPolicy(TokenPolicy["HFConversation"]):
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        slots: int = 32,
+        slots: int = SLOTS,
         cache_tokens: int = 1024,
         temperature: float = 1.0,
         chat_options: ChatOptions | None = None,

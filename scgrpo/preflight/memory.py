@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = [
     "Phases",
     "Size",
     "available_memory_mib",
+    "check_warm_start_memory",
     "engine_memory_mib",
     "engine_memory_share",
     "memory_share",
@@ -30,11 +31,14 @@ __all__ = [
     "peak_memory_mib",
     "phases",
     "sampling_memory_mib",
+    "slots_that_fit",
 ]
 
 MEMORY_INFO = Path("/proc/meminfo")
 ENGINE_MIB = 2048
 """Of an engine besides weights and cache: its context, graphs and workspaces."""
+CACHE_SHARE = 0.8
+"""Of what is free, for the cache; a forward pass needs room as well."""
 RESERVE = 0.04
 """Of a GPU, for what its allocators cannot use."""
 LIBRARIES_MIB = 450
@@ -189,6 +193,31 @@ def sampling_memory_mib(config: TrainConfig, size: Size) -> float:
     """Weights, and the cache of a step's episodes at their full budget."""
     weights = size.parameters * _width(config)
     return _process_mib(config) + (weights + _sampling(config, size)) / 2**20
+
+
+def slots_that_fit(config: TrainConfig, size: Size, wanted: int) -> int:
+    """How many of `wanted` episodes' caches fit next to a model that is loaded; at least 1."""
+    cache = config.limits.episode_tokens * size.kept * _width(config) / 2**20
+    free = available_memory_mib(device_of(config)) * CACHE_SHARE
+    return max(1, min(wanted, int(free / max(cache, 1e-6))))
+
+
+def check_warm_start_memory(config: TrainConfig, size: Size) -> None:
+    """Raises ValueError if a GPU has no room for the warm start, which one process takes alone.
+
+    Weights, masters, moments and gradient; what the backward pass keeps comes on top.
+    """
+    if _on_cpu(config):
+        return
+    alone = replace(config, kl_coefficient=0.0, teacher="")
+    needed = phases(alone, size).held + size.trained * 4 / 2**20
+    free = available_memory_mib(device_of(config))
+    if needed > free:
+        raise ValueError(
+            f"the warm start needs {needed / 1024:.0f} GiB on one GPU, and {free / 1024:.0f} are "
+            "free: train adapters (lora.rank), offload the optimizer (optimizer_offload=true), or "
+            "leave it out (warm_start.mode=never)"
+        )
 
 
 def engine_memory_mib(config: TrainConfig, size: Size, engines: int = 1) -> float:

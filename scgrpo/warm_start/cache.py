@@ -9,7 +9,7 @@ from pathlib import Path
 
 from envs.base import TextEnv
 from envs.identity import code_digest
-from scgrpo.config import WarmStartConfig
+from scgrpo.config import LoraConfig, WarmStartConfig
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.models.sources.folders import adapter_base, is_adapter
 from scgrpo.policies.chat_options import ChatOptions
@@ -29,6 +29,7 @@ def cache_key(
     seed: int,
     chat_options: ChatOptions | None = None,
     reference: ReferenceLimits | None = None,
+    lora: LoraConfig | None = None,
 ) -> str:
     """Hex digest over everything that the stage's result depends on."""
     digest = hashlib.sha256()
@@ -59,5 +60,7 @@ def cache_key(
         reference and asdict(reference),
         LAYOUT_VERSION,
     ]
+    if lora is not None and lora.rank:
+        parts.append(asdict(lora))
     digest.update(json.dumps(parts).encode())
     return digest.hexdigest()[:16]

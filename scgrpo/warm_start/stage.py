@@ -10,9 +10,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
+from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from scgrpo.config import WarmStartConfig
@@ -60,8 +62,9 @@ def warm_start(
 ) -> None:
     """Trains `model` in place and saves it to `folder`, complete or not at all.
 
-    With `reference` there are twice as many steps, and in half of the examples one is in front;
-    with `offload` the optimizer lies on the CPU.
+    Adapters are merged into their base, so that a run starts from a model and fresh adapters. With
+    `reference` there are twice as many steps, and in half of the examples one is in front; with
+    `offload` the optimizer lies on the CPU.
     """
     started = time.monotonic()
     choose_path(model)
@@ -105,6 +108,8 @@ def warm_start(
         description="warm start",
         offload=offload,
     )
+    if isinstance(model, PeftModel):
+        model = cast(PreTrainedModel, model.merge_and_unload())
     with atomic_folder(folder) as scratch:
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)

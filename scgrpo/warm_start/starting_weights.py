@@ -18,14 +18,20 @@ from envs.types import Episode, Task
 from scgrpo.config import TrainConfig
 from scgrpo.credit.options import ReferenceLimits
 from scgrpo.devices import device_of, dtype_of
-from scgrpo.models.load import load_model, recompute_activations
+from scgrpo.models.load import load_config, load_model, recompute_activations
 from scgrpo.models.sources.folders import is_model, resolve_model
-from scgrpo.policies.hf import HFPolicy
+from scgrpo.policies.hf import SLOTS, HFPolicy
+from scgrpo.preflight.memory import (
+    check_warm_start_memory,
+    model_size,
+    slots_that_fit,
+)
 from scgrpo.preflight.run import shown_reference
 from scgrpo.rollouts import Rollouts, malformed_share, success_rate
 from scgrpo.runs.lock import in_turn
 from scgrpo.training.causes import describe_long_prompt
 from scgrpo.training.memory import release_models
+from scgrpo.training.open_model import with_adapters
 from scgrpo.training.run_start import warm_start_cache
 from scgrpo.warm_start.cache import cache_key
 from scgrpo.warm_start.examples import EPISODES_PER_TASK
@@ -84,6 +90,7 @@ def warm_started(
         config.seed,
         config.chat,
         reference,
+        config.lora,
     )
     cached = warm_start_cache() / key
     if is_model(cached):
@@ -94,8 +101,10 @@ def warm_started(
         if is_model(cached):
             logger.info("warm start: made by another run, %s", cached)
             return cached
+        check_warm_start_memory(config, model_size(load_config(base), config.lora.rank))
         model, tokenizer = load_model(base, dtype=dtype)
-        model.to(device_of(config))
+        # What the run trains is what it takes memory for here, too.
+        model = with_adapters(model.to(device_of(config)), config.lora)
         if config.activation_checkpointing:
             recompute_activations(model)
         warm_start(
@@ -152,6 +161,7 @@ def _starting_episodes(
     """The untrained model's on training tasks of the first level; their success is logged."""
     model, tokenizer = load_model(base, dtype=dtype_of(config))
     model.to(device_of(config))
+    slots = slots_that_fit(config, model_size(load_config(base)), SLOTS)
 
     # Spread over the level, because neighbours may be of one kind.
     level = _first_level(config, rollouts)
@@ -159,7 +169,11 @@ def _starting_episodes(
     tasks = _spread(rollouts.env.tasks("train", level), count)
     cache_tokens = config.limits.episode_tokens
     with HFPolicy(
-        model, tokenizer, cache_tokens=cache_tokens, chat_options=config.chat
+        model,
+        tokenizer,
+        slots=slots,
+        cache_tokens=cache_tokens,
+        chat_options=config.chat,
     ) as policy:
         episodes = rollouts(
             policy,

@@ -4,7 +4,8 @@
     python scripts/gpu_check layouts memory   # some
     python scripts/gpu_check --tiny           # a dry run on the CPU, in a minute
 
-Needs no weights, no network and no vLLM. docs/gpu-check.md reads the result.
+Needs no weights and no network; what needs vLLM or several GPUs is skipped where they are missing.
+docs/gpu-check.md reads the result.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ CHECKS = {
     "lora": ("memory", "adapters on a model of 8 B parameters take a step"),
     "learning": ("runs", "a tiny model learns the toy, in float32 and in bfloat16"),
     "resume": ("runs", "a run that is killed goes on from its last checkpoint"),
+    "engines": ("engines", "vLLM follows the weights, on the GPU that is trained on"),
+    "two_gpus": ("engines", "several processes and GPUs, with engines and without"),
 }
 """Name -> its module, and what it finds out."""
 
@@ -75,8 +78,8 @@ def main() -> int:
         result = _in_process(name, args.tiny)
         results["checks"][name] = result
         print(f"    {result['verdict']}, {result['seconds']:.0f} s", flush=True)
-        if result.get("error"):
-            print(f"    {result['error']}", flush=True)
+        if reason := result.get("error") or result.get("skipped"):
+            print(f"    {reason}", flush=True)
         # After each, so that a machine that is taken away leaves what was done.
         args.out.write_text(json.dumps(results, indent=2) + "\n")
     print(f"written: {args.out}")
@@ -147,6 +150,8 @@ def _outcome(name: str, tiny: bool) -> dict[str, Any]:
         result = check(Setup(device, tiny))
     except Exception as error:  # noqa: BLE001 - a check's failure is its result
         return {"verdict": "failed", "error": f"{type(error).__name__}: {error}"[:2000]}
+    if "skipped" in result:
+        return {"verdict": "skipped", **result}
     passed = result.pop("passed", None)
     verdict = "measured" if passed is None else "passed" if passed else "failed"
     return {"verdict": verdict, **result}

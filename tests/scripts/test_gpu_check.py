@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,32 @@ CHECKS = (
     "learning",
     "resume",
 )
+OTHERS = ("engines", "two_gpus")
+"""Which want vLLM, or several GPUs."""
+SMALL_VLLM = """
+import sys, time
+from pathlib import Path
+from tests.scgrpo.policies.engines.small_vllm import SmallVLLM
+
+def value(flag):
+    return sys.argv[sys.argv.index(flag) + 1]
+
+with SmallVLLM(Path(value("--model")), penalty=PENALTY).running(int(value("--port"))):
+    time.sleep(600)
+"""
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, path: str = "", **more: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(SCRIPT), *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), path]),
+            **more,
+        },
         capture_output=True,
         text=True,
         timeout=280,
@@ -59,9 +80,56 @@ def test_a_check_runs_dry(name: str, tmp_path: Path):
     assert len(check) > 2
 
 
+def fake_vllm(folder: Path, penalty: float) -> str:
+    """A folder to import from, with a package of vLLM's name that starts the small server."""
+    package = folder / "vllm" / "entrypoints" / "openai"
+    package.mkdir(parents=True)
+    for parent in (package, package.parent, package.parent.parent):
+        (parent / "__init__.py").touch()
+    source = SMALL_VLLM.replace("PENALTY", str(penalty))
+    (package / "api_server.py").write_text(source)
+    return str(folder)
+
+
+@pytest.mark.daily(1)
+@pytest.mark.parametrize("penalty", [1.0, 100.0])
+def test_runs_with_engines_are_checked_and_one_that_penalises_fails(
+    penalty: float, tmp_path: Path
+):
+    out = tmp_path / "result.json"
+    done = run(
+        *("engines", "--tiny", "--out", str(out)),
+        path=fake_vllm(tmp_path / "packages", penalty),
+        VLLM_PYTHON=sys.executable,
+    )
+    (check,) = json.loads(out.read_text())["checks"].values()
+    runs = check["runs"]
+    assert set(runs) == {"apart_by_disk", "apart_by_gloo"}
+    if penalty == 1.0:
+        assert (done.returncode, check["verdict"]) == (0, "passed"), check
+        for result in runs.values():
+            assert result["gradient_norm"] > 0
+            assert result["mismatch"] < 1e-3
+            assert result["weight_sync_s"] > 0
+    else:
+        assert (done.returncode, check["verdict"]) == (1, "failed"), check
+        assert all("penalty" in result["error"] for result in runs.values()), runs
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")
+def test_what_is_missing_is_said_and_is_no_failure(tmp_path: Path):
+    done = run(*OTHERS, "--tiny", "--out", str(tmp_path / "result.json"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = json.loads((tmp_path / "result.json").read_text())["checks"]
+    assert [check["verdict"] for check in checks.values()] == ["skipped"] * 2
+    assert "vLLM is not installed here" in done.stdout
+    assert "GPUs" in done.stdout
+
+
 def test_every_check_is_known_and_documented():
     page = (ROOT / "docs" / "gpu-check.md").read_text()
-    assert all(f"| `{name}` |" in page for name in CHECKS)
+    names = (*CHECKS, *OTHERS)
+    assert all(f"| `{name}` |" in page for name in names)
     done = run("no_such_check")
     assert done.returncode == 2
-    assert f"there are {', '.join(CHECKS)}" in done.stderr
+    assert f"there are {', '.join(names)}" in done.stderr

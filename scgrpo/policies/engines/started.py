@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,15 @@ from scgrpo.policies.completions import Server
 from scgrpo.policies.engines.sampling import EXTENSION
 from scgrpo.policies.engines.vllm_server import VLLMServer
 
-__all__ = ["LOOPBACK", "ServerStart", "StartError", "StartedServer", "server_start"]
+__all__ = [
+    "LOOPBACK",
+    "ServerProcess",
+    "ServerStart",
+    "StartError",
+    "StartedServer",
+    "server_start",
+    "start_servers",
+]
 
 ROOT = Path(__file__).parents[3]
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -113,15 +121,15 @@ def server_start(
     return ServerStart(command, f"http://{host}:{port}/v1", environment)
 
 
-class StartedServer(VLLMServer):
-    """A server of this process: it is started here, and ends with it, even if that is killed.
+class ServerProcess:
+    """The process of a server: it ends with this one, even if that is killed.
 
-    Raises StartError if it ends before it answers, or does not within `start_s`.
+    It ends with the thread that starts it, too, which therefore has to be one that stays.
     """
 
-    def __init__(
-        self, start: ServerStart, log: Path, *, start_s: float, stall_s: float
-    ) -> None:
+    def __init__(self, start: ServerStart, log: Path) -> None:
+        self.url = start.url
+        self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         libc = ctypes.CDLL(None)
 
@@ -139,21 +147,15 @@ class StartedServer(VLLMServer):
                 start_new_session=True,
                 preexec_fn=end_with_parent,
             )
-        try:
-            self._wait(start.url, log, start_s)
-            super().__init__(Server(start.url), stall_s=stall_s)
-        except BaseException:
-            self._end()
-            raise
 
-    def close(self) -> None:
-        """Ends running requests and the server. Safe to call twice."""
-        super().close()
-        self._end()
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
-    def _wait(self, url: str, log: Path, start_s: float) -> None:
+    def wait_until_ready(self, start_s: float) -> None:
+        """Raises StartError if it ends before it answers, or does not within `start_s`."""
         deadline = time.monotonic() + start_s
-        health = f"{url.removesuffix('/v1')}/health"
+        health = f"{self.url.removesuffix('/v1')}/health"
         while True:
             with suppress(httpx2.HTTPError):
                 if httpx2.get(health, timeout=POLL_S, trust_env=False).is_success:
@@ -161,20 +163,60 @@ class StartedServer(VLLMServer):
             code = self._process.poll()
             if code is not None or time.monotonic() > deadline:
                 why = f"ended with {code}" if code is not None else "does not answer"
-                tail = log.read_text(errors="replace")[-LOG_TAIL:]
+                tail = self._log.read_text(errors="replace")[-LOG_TAIL:]
                 raise StartError(
-                    f"the vLLM server {why} within {start_s:g} s; its log {log} ends:\n{tail}"
+                    f"the vLLM server {why} within {start_s:g} s; its log {self._log} "
+                    f"ends:\n{tail}"
                 )
             time.sleep(POLL_S)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Ends it and its workers, which are in its session. Safe to call twice."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
-                # Its workers are in its session.
                 os.killpg(self._process.pid, number)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(END_S)
                 return
+
+
+class StartedServer(VLLMServer):
+    """A server whose process is this one's: `close` ends it."""
+
+    def __init__(self, process: ServerProcess, *, stall_s: float) -> None:
+        super().__init__(Server(process.url), stall_s=stall_s)
+        self.process = process
+
+    def close(self) -> None:
+        """Ends running requests and the server. Safe to call twice."""
+        super().close()
+        self.process.end()
+
+
+def start_servers(
+    starts: Sequence[ServerStart],
+    logs: Sequence[Path],
+    *,
+    start_s: float,
+    stall_s: float,
+) -> list[StartedServer]:
+    """Starts them at the same time, since each takes minutes, and waits until all answer.
+
+    To be called by the main thread. Raises StartError if one ends before it answers, or does not
+    within `start_s`; then, and if the wait is interrupted, all of them end.
+    """
+    servers: list[StartedServer] = []
+    with ExitStack() as stack:
+        processes: list[ServerProcess] = []
+        for start, log in zip(starts, logs, strict=True):
+            process = ServerProcess(start, log)
+            stack.callback(process.end)
+            processes.append(process)
+        for process in processes:
+            process.wait_until_ready(start_s)
+            servers.append(StartedServer(process, stall_s=stall_s))
+        stack.pop_all()
+    return servers
 
 
 def _flag(name: str, value: object) -> list[str]:

@@ -14,18 +14,21 @@ from scgrpo.config import EngineConfig, LoraConfig, TrainConfig
 from scgrpo.models.load import load_config
 from scgrpo.models.scoring import CHUNK
 from scgrpo.models.tiny import make_tiny
+from scgrpo.preflight import memory
 from scgrpo.preflight.memory import (
     ENGINE_MIB,
     LIBRARIES_MIB,
     RESERVE,
     Size,
     available_memory_mib,
+    check_warm_start_memory,
     engine_memory_mib,
     memory_share,
     model_size,
     peak_memory_mib,
     phases,
     sampling_memory_mib,
+    slots_that_fit,
 )
 
 WIDTHS: dict[str, Any] = {
@@ -113,6 +116,42 @@ def test_sampling_takes_the_weights_and_the_full_cache():
     cache = 2 * 640 * 2 * 32 * 4
     expected = LIBRARIES_MIB + (size.parameters * 4 + cache) / 2**20
     assert sampling_memory_mib(config, size) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("room", "expected"), [(0.5, 1), (3.0, 2), (10.0, 8), (1e6, 32)]
+)
+def test_as_many_episodes_at_once_as_have_room(monkeypatch, room, expected):
+    size = model_size(LlamaConfig(**WIDTHS, num_hidden_layers=2))
+    config = TrainConfig(device="cpu", dtype="bfloat16", limits=Limits(8, 100))
+    slot_mib = 100 * size.kept * 2 / 2**20
+    monkeypatch.setattr(memory, "available_memory_mib", lambda _: room * slot_mib)
+    assert slots_that_fit(config, size, 32) == expected
+
+
+def test_a_warm_start_has_to_fit_one_gpu_with_its_optimizer(monkeypatch):
+    about = LlamaConfig(**WIDTHS, num_hidden_layers=2)
+    size = model_size(about)
+    config = TrainConfig(dtype="bfloat16")
+    monkeypatch.setattr(memory, "device_of", lambda _: torch.device("cuda"))
+
+    def fits(config: TrainConfig, size: Size, bytes_of_a_weight: float) -> bool:
+        free = size.parameters * bytes_of_a_weight / 2**20
+        monkeypatch.setattr(memory, "available_memory_mib", lambda _: free)
+        try:
+            check_warm_start_memory(config, size)
+        except ValueError as error:
+            assert "warm_start.mode=never" in str(error)  # noqa: PT017
+            return False
+        return True
+
+    # bf16 weights, fp32 masters, two moments, and an fp32 gradient.
+    assert fits(config, size, 18.1)
+    assert not fits(config, size, 17.9)
+    assert fits(replace(config, optimizer_offload=True), size, 6.1)
+    assert not fits(replace(config, optimizer_offload=True), size, 5.9)
+    adapters = replace(config, lora=LoraConfig(rank=1))
+    assert fits(adapters, model_size(about, lora_rank=1), 8.0)
 
 
 def test_some_memory_is_free_here():

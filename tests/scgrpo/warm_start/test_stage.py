@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -18,10 +19,12 @@ from transformers import PreTrainedModel
 
 from envs.rollout import Limits
 from envs.toy.guess import ToyGuess
-from scgrpo.config import TrainConfig, WarmStartConfig
+from scgrpo.config import LoraConfig, TrainConfig, WarmStartConfig
 from scgrpo.models.load import load_model
+from scgrpo.models.sources.folders import is_adapter
 from scgrpo.models.tiny import make_tiny
 from scgrpo.policies.chat import Chat
+from scgrpo.preflight import memory
 from scgrpo.rollouts import Rollouts
 from scgrpo.runs.disk import DiskError
 from scgrpo.training.optimizer import MasterAdamW
@@ -167,6 +170,39 @@ def test_it_saves_memory_as_the_run_does(tiny: Path, monkeypatch):
     assert checkpointed == offloaded == [False, True]
 
 
+def test_a_run_of_adapters_is_warmed_up_by_adapters_that_are_merged(tiny: Path, caplog):
+    caplog.set_level(logging.INFO, "scgrpo")
+    taught = replace(SHORT, steps=20, lr=3e-2)
+    adapted = replace(config(tiny, taught), lora=LoraConfig(rank=4))
+    with Rollouts("toy_guess", LIMITS) as play:
+        folder = starting_weights(adapted, play).folder
+        whole = starting_weights(config(tiny, taught), play).folder
+    assert folder != whole
+    assert not is_adapter(folder)
+    before, after = (load_model(path)[0].state_dict() for path in (tiny, folder))
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    # Linear layers alone have adapters.
+    assert changed
+    assert all("_proj" in name for name in changed)
+    losses = re.findall(r"loss ([\d.]+) -> ([\d.]+)", caplog.text)
+    start, end = map(float, losses[0])
+    # Little, since neither embedding nor output layer has any.
+    assert end < start - 0.1
+
+
+def test_a_gpu_without_room_for_it_is_refused_before_weights_are_loaded(
+    tiny: Path, monkeypatch
+):
+    monkeypatch.setattr(memory, "device_of", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(memory, "available_memory_mib", lambda _: 0.05)
+    with (
+        Rollouts("toy_guess", LIMITS) as play,
+        pytest.raises(ValueError, match=r"warm start needs .* train adapters"),
+    ):
+        starting_weights(config(tiny), play)
+
+
 def test_a_cleared_cache_is_filled_again(tiny: Path, cache: Path):
     with Rollouts("toy_guess", LIMITS) as play:
         first = starting_weights(config(tiny), play).folder
@@ -230,9 +266,15 @@ def test_the_cache_key_changes_with_every_input(tiny: Path, tmp_path: Path):
     env = ToyGuess()
 
     def key(
-        model: Path = tiny, env=env, level=0, config=SHORT, dtype="float32", seed=0
+        model: Path = tiny,
+        env=env,
+        level=0,
+        config=SHORT,
+        dtype="float32",
+        seed=0,
+        lora=None,
     ) -> str:
-        return cache_key(model, env, level, config, dtype, seed)
+        return cache_key(model, env, level, config, dtype, seed, lora=lora)
 
     other = tmp_path / "other"
     shutil.copytree(tiny, other)
@@ -254,6 +296,8 @@ def test_the_cache_key_changes_with_every_input(tiny: Path, tmp_path: Path):
         key(config=replace(SHORT, tasks_per_step=3)),
         key(dtype="bfloat16"),
         key(seed=1),
+        key(lora=LoraConfig(rank=4)),
+        key(lora=LoraConfig(rank=8)),
     ]
     assert len(set(keys)) == len(keys)
     # What only decides whether there is a warm start does not make it another one.

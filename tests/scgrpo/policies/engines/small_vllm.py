@@ -249,6 +249,8 @@ class SmallVLLM:
 
     def change_state(self, path: str) -> Any:
         route = urlsplit(path).path
+        if route == "/health":
+            return {}
         if route == "/reset_prefix_cache":
             return {"success": True}
         if route == "/pause":
@@ -286,8 +288,8 @@ class SmallVLLM:
         handler.wfile.write(text)
 
     @contextmanager
-    def running(self) -> Iterator[str]:
-        """Yields its address."""
+    def running(self, port: int = 0) -> Iterator[str]:
+        """Yields its address, by default at a port that is free."""
         handle = self.handle
 
         class Handler(BaseHTTPRequestHandler):
@@ -306,7 +308,7 @@ class SmallVLLM:
                 if not isinstance(sys.exception(), ConnectionError):
                     traceback.print_exc()
 
-        with Quiet(("127.0.0.1", 0), Handler) as httpd:
+        with Quiet(("127.0.0.1", port), Handler) as httpd:
             thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
             thread.start()
             try:

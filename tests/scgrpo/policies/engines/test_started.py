@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,17 +18,19 @@ from scgrpo.policies.engines.network import free_port
 from scgrpo.policies.engines.started import (
     ROOT,
     ServerStart,
-    StartedServer,
     StartError,
     server_start,
+    start_servers,
 )
 
 FAKE = """
-import json, os, sys
+import json, os, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 if os.environ.get("FAKE_BREAKS"):
     sys.exit("no GPU here")
+if os.environ.get("FAKE_SILENT"):
+    time.sleep(600)
 port = int(sys.argv[sys.argv.index("--port") + 1])
 ANSWERS = {
     "/health": {},
@@ -118,19 +121,64 @@ def test_adapters_and_shared_memory_ask_for_permissions():
 
 def test_a_server_answers_and_ends_with_its_engine(fake_vllm, tmp_path: Path):
     log = tmp_path / "run" / "0.log"
-    server = StartedServer(start_of(), log, start_s=60, stall_s=1)
-    process = server._process
+    (server,) = start_servers([start_of()], [log], start_s=60, stall_s=1)
     assert server.workers() == 1
-    assert process.poll() is None
+    assert is_alive(server.process.pid)
     server.close()
     server.close()
-    assert process.poll() is not None
+    assert not is_alive(server.process.pid)
 
 
 def test_a_server_that_does_not_start_shows_its_log(fake_vllm, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_BREAKS", "1")
     with pytest.raises(StartError, match="(?s)ended with 1 .*no GPU here"):
-        StartedServer(start_of(), tmp_path / "0.log", start_s=60, stall_s=1)
+        start_servers([start_of()], [tmp_path / "0.log"], start_s=60, stall_s=1)
+
+
+def test_if_one_of_several_does_not_start_none_stays(fake_vllm, tmp_path: Path):
+    broken = replace(start_of(), environment={"FAKE_BREAKS": "1"})
+    logs = [tmp_path / "0.log", tmp_path / "1.log"]
+    with pytest.raises(StartError, match="no GPU here"):
+        start_servers([start_of(), broken], logs, start_s=60, stall_s=1)
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    assert not any(map(is_alive, map(int, children)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_wait_for_servers_can_be_interrupted(fake_vllm, tmp_path: Path, number):
+    """It may last half an hour; what was started ends with it."""
+    code = f"""
+from pathlib import Path
+from dataclasses import replace
+from tests.scgrpo.policies.engines.test_started import start_of
+from scgrpo.policies.engines.started import ServerProcess, start_servers
+from scgrpo.training.interrupts import Interrupts
+silent = replace(start_of(), environment={{"FAKE_SILENT": "1"}})
+begin = ServerProcess.__init__
+def begun(self, *arguments):
+    begin(self, *arguments)
+    print(self.pid, flush=True)
+ServerProcess.__init__ = begun
+with Interrupts(1.0):
+    start_servers([silent] * 2, [Path({str(tmp_path)!r}) / n for n in "ab"], start_s=600, stall_s=1)
+"""
+    path = os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])
+    run = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with run:
+        assert run.stdout is not None
+        servers = [int(run.stdout.readline()) for _ in range(2)]
+        assert all(map(is_alive, servers))
+        run.send_signal(number)
+        run.wait(60)
+    assert run.returncode != 0
+    assert not any(map(is_alive, servers))
 
 
 def test_a_server_does_not_outlive_a_run_that_is_killed(fake_vllm, tmp_path: Path):
@@ -138,9 +186,10 @@ def test_a_server_does_not_outlive_a_run_that_is_killed(fake_vllm, tmp_path: Pat
 import sys, time
 from pathlib import Path
 from tests.scgrpo.policies.engines.test_started import start_of
-from scgrpo.policies.engines.started import StartedServer
-server = StartedServer(start_of(), Path({str(tmp_path / "0.log")!r}), start_s=60, stall_s=1)
-print(server._process.pid, flush=True)
+from scgrpo.policies.engines.started import start_servers
+log = Path({str(tmp_path / "0.log")!r})
+(server,) = start_servers([start_of()], [log], start_s=60, stall_s=1)
+print(server.process.pid, flush=True)
 time.sleep(600)
 """
     path = os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])
