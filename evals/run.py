@@ -165,7 +165,7 @@ def _check_complete(report: Report, budget: Budget) -> None:
             if not score.episodes and not score.errors:
                 raise EvaluationError(
                     f"no episode of {label} on {row.suite} can be played: {score.long_prompt}. "
-                    "Evaluate other levels, or a run of a larger limits.episode_tokens"
+                    "Evaluate other levels, or raise --episode-tokens"
                 )
             if not score.episodes:
                 raise EvaluationError(

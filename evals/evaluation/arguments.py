@@ -32,8 +32,6 @@ NO_AGENT = {
     "agent_parallel": None,
     "agent_timeout": None,
     "agent_own_sampling": False,
-    "turn_tokens": None,
-    "episode_tokens": None,
 }
 INTERRUPTED = "stopped; finished episodes are kept: the same command goes on"
 
@@ -290,19 +288,6 @@ def _add_agent(parser: argparse.ArgumentParser) -> None:
         help="seconds until an agent is killed; default: the run's, else 900",
     )
     add(
-        "--turn-tokens",
-        type=positive,
-        metavar="N",
-        help="most new tokens in an agent's turn; default: the run's limits.turn_tokens",
-    )
-    add(
-        "--episode-tokens",
-        type=positive,
-        metavar="N",
-        help="most tokens in an agent's conversation, whose prompts are long; default: the "
-        "run's limits.episode_tokens",
-    )
-    add(
         "--agent-own-sampling",
         action="store_true",
         help="sample at the policy's settings whatever temperature the agent asks for",
@@ -311,6 +296,19 @@ def _add_agent(parser: argparse.ArgumentParser) -> None:
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("limits").add_argument
+    add(
+        "--turn-tokens",
+        type=positive,
+        metavar="N",
+        help="most new tokens in a turn; default: the run's limits.turn_tokens",
+    )
+    add(
+        "--episode-tokens",
+        type=positive,
+        metavar="N",
+        help="most tokens in an episode, prompt and all; default: the run's "
+        "limits.episode_tokens",
+    )
     add(
         "--concurrency",
         type=positive,

@@ -108,18 +108,30 @@ class EvaluatedModels:
         """
         changes = _agent_changes(arguments)
         agent = replace(self.config.agent, **changes)
-        names = ("turn_tokens", "episode_tokens")
-        budgets = {name: getattr(arguments, name) for name in names}
-        budgets = {name: value for name, value in budgets.items() if value}
-        if (changes or budgets) and not agent.command:
+        if changes and not agent.command:
             raise ValueError("the options of an agent need --agent COMMAND")
         if agent.command and any(model.server for model in self.models):
             raise ValueError(
                 "got an agent and --base-url, expected a model in a folder: what an agent's calls "
                 "sample is recorded as token ids, which servers of others do not give"
             )
+        return replace(self, config=replace(self.config, agent=agent))
+
+    def with_limits(self, arguments: argparse.Namespace) -> EvaluatedModels:
+        """The same with the token budgets that the arguments name over the run's.
+
+        Raises ValueError for a turn that is longer than an episode.
+        """
+        names = ("turn_tokens", "episode_tokens")
+        budgets = {name: getattr(arguments, name) for name in names}
+        budgets = {name: value for name, value in budgets.items() if value}
         limits = replace(self.config.limits, **budgets)
-        return replace(self, config=replace(self.config, agent=agent, limits=limits))
+        if limits.turn_tokens > limits.episode_tokens:
+            raise ValueError(
+                f"a turn may have {limits.turn_tokens} tokens and an episode "
+                f"{limits.episode_tokens}: raise --episode-tokens, or lower --turn-tokens"
+            )
+        return replace(self, config=replace(self.config, limits=limits))
 
 
 def _agent_changes(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def plan(
     evaluated = find_models(
         arguments.model, arguments.base, arguments.run, server=server
     ).with_chat(arguments.chat)
-    evaluated = evaluated.with_agent(arguments)
+    evaluated = evaluated.with_limits(arguments).with_agent(arguments)
     envs = envs or open_envs([evaluated.config.env if evaluated.run else ALL])
 
     for name, env in envs.items():

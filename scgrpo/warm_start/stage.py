@@ -59,12 +59,13 @@ def warm_start(
     chat_options: ChatOptions | None = None,
     reference: ReferenceLimits | None = None,
     offload: bool = False,
+    merge_adapters: bool = False,
 ) -> None:
     """Trains `model` in place and saves it to `folder`, complete or not at all.
 
-    Adapters are merged into their base, so that a run starts from a model and fresh adapters. With
-    `reference` there are twice as many steps, and in half of the examples one is in front; with
-    `offload` the optimizer lies on the CPU.
+    With `reference` there are twice as many steps, and in half of the examples one is in front;
+    with `offload` the optimizer lies on the CPU; with `merge_adapters` what is saved is a model
+    without any, on which a run puts adapters of its own.
     """
     started = time.monotonic()
     choose_path(model)
@@ -108,7 +109,8 @@ def warm_start(
         description="warm start",
         offload=offload,
     )
-    if isinstance(model, PeftModel):
+    if merge_adapters:
+        assert isinstance(model, PeftModel)
         model = cast(PreTrainedModel, model.merge_and_unload())
     with atomic_folder(folder) as scratch:
         model.save_pretrained(scratch)

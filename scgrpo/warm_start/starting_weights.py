@@ -118,6 +118,7 @@ def warm_started(
             chat_options=config.chat,
             reference=reference,
             offload=config.optimizer_offload,
+            merge_adapters=config.lora.rank > 0,
         )
     return cached
 

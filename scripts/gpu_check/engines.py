@@ -52,6 +52,7 @@ THREE_GPUS = {
 ON_A_CPU = {
     "apart_by_disk": ("engine.place=apart",),
     "apart_by_gloo": ("engine.place=apart", "engine.handover=gloo"),
+    "colocated_asleep": ("engine.place=colocated",),
 }
 """A dry run: started servers, with the hand-overs that need no GPU."""
 

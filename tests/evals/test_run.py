@@ -147,6 +147,22 @@ def test_a_model_of_no_run_stands_alone_or_beside_a_base(here, capsys):
     ]
 
 
+def test_budgets_of_tokens_are_the_run_s_unless_they_are_given(here, capsys):
+    quick = ["--levels", "0", "--tasks", "2", "--rollouts", "1"]
+    main(quick)
+    capsys.readouterr()
+    # Other budgets are other episodes.
+    main([*quick, "--turn-tokens", "2", "--episode-tokens", "180"])
+    assert "6 to play, 0 on disk" in capsys.readouterr().err
+    reports = (here / "runs/first/evals").glob("*.json")
+    limits = [json.loads(p.read_text())["provenance"]["limits"] for p in reports]
+    assert {"turn_tokens": 2, "episode_tokens": 180} in limits
+    with pytest.raises(SystemExit, match="2"):
+        main([*quick, "--turn-tokens", "201"])
+    said = capsys.readouterr().err
+    assert "a turn may have 201 tokens and an episode 200: raise --epis" in said
+
+
 def test_another_base_stands_in_for_the_run_s(here):
     main(
         [

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.scgrpo.policies.engines.small_vllm import importable
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "gpu_check"
 CHECKS = (
@@ -33,17 +35,6 @@ CHECKS = (
 )
 OTHERS = ("engines", "two_gpus")
 """Which want vLLM, or several GPUs."""
-SMALL_VLLM = """
-import sys, time
-from pathlib import Path
-from tests.scgrpo.policies.engines.small_vllm import SmallVLLM
-
-def value(flag):
-    return sys.argv[sys.argv.index(flag) + 1]
-
-with SmallVLLM(Path(value("--model")), penalty=PENALTY).running(int(value("--port"))):
-    time.sleep(600)
-"""
 
 
 def run(
@@ -80,17 +71,6 @@ def test_a_check_runs_dry(name: str, tmp_path: Path):
     assert len(check) > 2
 
 
-def fake_vllm(folder: Path, penalty: float) -> str:
-    """A folder to import from, with a package of vLLM's name that starts the small server."""
-    package = folder / "vllm" / "entrypoints" / "openai"
-    package.mkdir(parents=True)
-    for parent in (package, package.parent, package.parent.parent):
-        (parent / "__init__.py").touch()
-    source = SMALL_VLLM.replace("PENALTY", str(penalty))
-    (package / "api_server.py").write_text(source)
-    return str(folder)
-
-
 @pytest.mark.daily(1)
 @pytest.mark.parametrize("penalty", [1.0, 100.0])
 def test_runs_with_engines_are_checked_and_one_that_penalises_fails(
@@ -99,12 +79,12 @@ def test_runs_with_engines_are_checked_and_one_that_penalises_fails(
     out = tmp_path / "result.json"
     done = run(
         *("engines", "--tiny", "--out", str(out)),
-        path=fake_vllm(tmp_path / "packages", penalty),
+        path=importable(tmp_path / "packages", penalty=penalty),
         VLLM_PYTHON=sys.executable,
     )
     (check,) = json.loads(out.read_text())["checks"].values()
     runs = check["runs"]
-    assert set(runs) == {"apart_by_disk", "apart_by_gloo"}
+    assert set(runs) == {"apart_by_disk", "apart_by_gloo", "colocated_asleep"}
     if penalty == 1.0:
         assert (done.returncode, check["verdict"]) == (0, "passed"), check
         for result in runs.values():

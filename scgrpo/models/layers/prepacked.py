@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PrepackedLinear", "has_hooks"]
+__all__ = ["PrepackedLinear", "has_bf16_products", "has_hooks"]
 
 ROWS = 32
 """What the layout is made for; it serves fewer and more as well."""
@@ -19,7 +19,7 @@ class PrepackedLinear:
     oneDNN brings a weight into blocks before each product, which costs as much as a product of few
     rows; here that is done once for each version of the weights. Raises ValueError for what is more
     than a linear layer (an adapter, a shard, a quantized weight), for weights other than bf16, and
-    where oneDNN is missing.
+    where oneDNN or the processor has none of that type.
     """
 
     def __init__(self, linears: Sequence[nn.Module]) -> None:
@@ -63,6 +63,11 @@ def _bias(linear: nn.Linear) -> Tensor:
     return linear.bias
 
 
+def has_bf16_products() -> bool:
+    """Whether oneDNN multiplies in bfloat16 on this processor, which takes AVX-512 or newer."""
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def has_hooks(module: nn.Module) -> bool:
     """Whether something else runs when the module does."""
     return bool(module._forward_hooks or module._forward_pre_hooks)
@@ -80,4 +85,6 @@ def _plain_linear(module: nn.Module) -> nn.Linear:
     # In fp32 products are MKL's, which take weights as they are.
     if weight.dtype != torch.bfloat16:
         raise ValueError(f"weights of {weight.dtype} are not prepacked")
+    if not has_bf16_products():
+        raise ValueError("this processor has no products in bfloat16")
     return module

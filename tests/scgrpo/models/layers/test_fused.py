@@ -11,13 +11,17 @@ from torch import nn
 
 from scgrpo.models.attention import TreeLayout, last_hidden_states, use_packed
 from scgrpo.models.families import make_family
+from scgrpo.models.layers import prepacked
 from scgrpo.models.layers.fused import FusedForward, fused_forward
-from scgrpo.models.layers.prepacked import PrepackedLinear
+from scgrpo.models.layers.prepacked import PrepackedLinear, has_bf16_products
 from scgrpo.models.load import load_model
 from scgrpo.models.paths import choose_path
 from scgrpo.training.optimizer import MasterAdamW
 
 IDS = torch.arange(2, 32)
+needs_bf16_products = pytest.mark.skipif(
+    not has_bf16_products(), reason="this processor has no products in bfloat16"
+)
 FUSED = ["llama", "llama-tied", "mistral", "qwen2", "qwen2-window", "qwen3"]
 """Families whose layers are Llama's: with biases, norms of heads, and windows."""
 OTHERS = ["gemma-2", "gpt-2", "granite", "olmo-2", "qwen3-moe"]
@@ -41,6 +45,7 @@ def layout() -> TreeLayout:
     return TreeLayout(10, [12, 8])
 
 
+@needs_bf16_products
 @pytest.mark.parametrize("name", FUSED)
 def test_states_are_those_of_the_modules(make, name):
     model = make(name)
@@ -58,6 +63,7 @@ def test_layers_that_are_built_otherwise_keep_their_modules(make, name):
     assert getattr(slots, "_fused", None) is None
 
 
+@needs_bf16_products
 def test_adapters_keep_their_modules(make):
     model = make("llama")
     assert fused_forward(model) is not None
@@ -65,6 +71,7 @@ def test_adapters_keep_their_modules(make):
     assert fused_forward(model) is None
 
 
+@needs_bf16_products
 def test_a_step_of_the_optimizer_is_seen(make):
     model = make("llama")
     fused = FusedForward(model)
@@ -80,6 +87,7 @@ def test_a_step_of_the_optimizer_is_seen(make):
     torch.testing.assert_close(after, own, rtol=0.05, atol=0.05)
 
 
+@needs_bf16_products
 def test_weights_that_are_loaded_are_seen():
     linear = bf16(nn.Linear(8, 4))
     prepacked = PrepackedLinear([linear])
@@ -101,11 +109,21 @@ def test_a_layer_that_does_more_is_refused():
         PrepackedLinear([hooked])
 
 
+def test_without_products_in_bf16_the_modules_stay(make, monkeypatch):
+    """On a CPU with AVX2 alone `dtype=bfloat16` is slow, and not refused."""
+    monkeypatch.setattr(prepacked, "has_bf16_products", lambda: False)
+    model = make("llama")
+    with pytest.raises(ValueError, match="no products in bfloat16"):
+        PrepackedLinear([bf16(nn.Linear(4, 3))])
+    assert fused_forward(model) is None
+
+
 def test_weights_in_fp32_are_not_prepared():
     with pytest.raises(ValueError, match="float32 are not prepacked"):
         PrepackedLinear([nn.Linear(8, 4)])
 
 
+@needs_bf16_products
 def test_layers_of_which_one_has_a_bias_are_one_product():
     linears = [bf16(nn.Linear(8, 4)), bf16(nn.Linear(8, 2, bias=False))]
     states = torch.randn(3, 8, dtype=torch.bfloat16)

@@ -24,6 +24,17 @@ from transformers import AutoModelForCausalLM
 from scgrpo.policies.engines.digests import adapter_digests, head_digest, norm_digests
 from scgrpo.policies.engines.groups import GlooGroup
 
+PACKAGE = """
+import sys, time
+from pathlib import Path
+from tests.scgrpo.policies.engines.small_vllm import SmallVLLM
+
+def value(flag):
+    return sys.argv[sys.argv.index(flag) + 1]
+
+with SmallVLLM(Path(value("--model")), penalty=PENALTY).running(int(value("--port"))):
+    time.sleep(600)
+"""
 LOADING = threading.Lock()
 NEUTRAL = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
 NEUTRAL |= {"repetition_penalty": 1.0, "presence_penalty": 0.0}
@@ -318,3 +329,13 @@ class SmallVLLM:
                 self._goes_on.set()
                 httpd.shutdown()
                 thread.join()
+
+
+def importable(folder: Path, *, penalty: float = 1.0) -> str:
+    """A folder for PYTHONPATH, with a package of vLLM's name whose server is the small one."""
+    package = folder / "vllm" / "entrypoints" / "openai"
+    package.mkdir(parents=True)
+    for parent in (package, package.parent, package.parent.parent):
+        (parent / "__init__.py").touch()
+    (package / "api_server.py").write_text(PACKAGE.replace("PENALTY", str(penalty)))
+    return str(folder)

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from scgrpo.config import EngineConfig, LoraConfig, TrainConfig
 from scgrpo.policies.engines.network import free_port
 from scgrpo.policies.engines.started import (
     ROOT,
+    ServerProcess,
     ServerStart,
     StartError,
     server_start,
@@ -135,13 +137,23 @@ def test_a_server_that_does_not_start_shows_its_log(fake_vllm, tmp_path, monkeyp
         start_servers([start_of()], [tmp_path / "0.log"], start_s=60, stall_s=1)
 
 
-def test_if_one_of_several_does_not_start_none_stays(fake_vllm, tmp_path: Path):
+def test_if_one_of_several_does_not_start_none_stays(
+    fake_vllm, tmp_path: Path, monkeypatch
+):
+    pids: list[int] = []
+    begin = ServerProcess.__init__
+
+    def noted(self: ServerProcess, *arguments: Any) -> None:
+        begin(self, *arguments)
+        pids.append(self.pid)
+
+    monkeypatch.setattr(ServerProcess, "__init__", noted)
     broken = replace(start_of(), environment={"FAKE_BREAKS": "1"})
     logs = [tmp_path / "0.log", tmp_path / "1.log"]
     with pytest.raises(StartError, match="no GPU here"):
         start_servers([start_of(), broken], logs, start_s=60, stall_s=1)
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    assert not any(map(is_alive, map(int, children)))
+    assert len(pids) == 2
+    assert not any(map(is_alive, pids))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -344,7 +344,11 @@ def test_a_turn_without_every_logprob_is_refused(ids, logprobs):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"kind": "vllm_server"}, {"servers": ("http://x/v1",)}, {"options": {"a": 1}}],
+    [
+        {"kind": "vllm_server"},
+        {"kind": "hf", "servers": ("http://x/v1",)},
+        {"options": {"a": 1}},
+    ],
 )
 def test_settings_that_do_not_belong_together_are_refused(wrong):
     with pytest.raises(ValueError, match="engine"):
