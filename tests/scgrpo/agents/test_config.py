@@ -51,15 +51,16 @@ def models(server: Server | None = None) -> EvaluatedModels:
     return EvaluatedModels((model,), None, TrainConfig(), ())
 
 
-def test_an_evaluation_takes_the_agent_and_its_budgets_from_the_command_line():
+def test_an_evaluation_takes_the_agent_and_the_budgets_from_the_command_line():
     words = {"agent": "mine", "agent_parallel": 2, "episode_tokens": 5000}
-    config = models().with_agent(Namespace(**{**ARGUMENTS, **words})).config
+    arguments = Namespace(**{**ARGUMENTS, **words})
+    config = models().with_limits(arguments).with_agent(arguments).config
     assert config.agent == AgentConfig("mine", parallel=2)
     assert config.limits.episode_tokens == 5000
     assert config.limits.turn_tokens == TrainConfig().limits.turn_tokens
 
 
-@pytest.mark.parametrize("words", [{"agent_timeout": 5.0}, {"turn_tokens": 5}])
+@pytest.mark.parametrize("words", [{"agent_timeout": 5.0}, {"agent_parallel": 2}])
 def test_options_of_an_agent_need_one(words):
     with pytest.raises(ValueError, match="--agent COMMAND"):
         models().with_agent(Namespace(**{**ARGUMENTS, **words}))
