@@ -219,10 +219,9 @@ class TrainConfig:
     | ahead | so many next steps' first groups are played while a step learns: of weights up to |
     | | that many versions old, corrected by importance weights, and at the level from before; |
     | | 0 plays them after it |
-    | updates_per_batch | how often a step learns from its episodes; from the second time on the |
-    | | algorithm's clip holds back what has moved far |
-    | mini_batches | parts of whole groups that the episodes are dealt into each time, with an |
-    | | optimizer step for each; at most tasks_per_step |
+    | updates_per_batch | passes over a step's episodes (PPO's epochs) |
+    | mini_batches | mini-batches of a pass, of whole groups, with an optimizer step each; at most |
+    | | tasks_per_step |
     | kl_coefficient | weight of the KL from the model that the run started from, which stays in |
     | | memory (with adapters it is the model without them); 0: no such term |
     | optimizer | `adamw`: moments in fp32; `adamw_8bit`: in 8 bits, by bitsandbytes |

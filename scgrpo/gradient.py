@@ -18,11 +18,11 @@ from scgrpo.models.scoring import token_scores
 from scgrpo.runs.stages import stage
 from scgrpo.training.optimizer import MasterAdamW
 
-__all__ = ["Anchors", "Gradient", "PolicyGradient", "rows_with_gradient"]
+__all__ = ["FixedLogprobs", "Gradient", "PolicyGradient", "rows_with_gradient"]
 
 
 @dataclass(frozen=True)
-class Anchors:
+class FixedLogprobs:
     """Log-probabilities (B, T), nats, that the policy's are compared with.
 
     | field | meaning |
@@ -82,7 +82,11 @@ class PolicyGradient:
     ranks: Ranks
 
     def add(
-        self, forward: BatchForward, credit: Credit, part: list[int], anchors: Anchors
+        self,
+        forward: BatchForward,
+        credit: Credit,
+        part: list[int],
+        fixed: FixedLogprobs,
     ) -> Gradient:
         """Adds the gradient of the rows in `part`; those of advantage 0 have the KL's alone."""
         mask = forward.batch.action_mask
@@ -104,18 +108,18 @@ class PolicyGradient:
                     forward.targets(pack.rows),
                     known=pack.scores,
                 )
-            loss, of_pack = self._loss(forward, pack, logprobs, scale, credit, anchors)
+            loss, pack_sums = self._loss(forward, pack, logprobs, scale, credit, fixed)
             with stage("backward", len(logprobs)):
                 loss.backward()
                 self.optimizer.share_gradients()
 
-            of_pack = of_pack._replace(entropy=entropy.sum().item())
-            sums = Sums(*map(sum, zip(sums, of_pack, strict=True)))
+            pack_sums = pack_sums._replace(entropy=entropy.sum().item())
+            sums = Sums(*map(sum, zip(sums, pack_sums, strict=True)))
             gradient.entropy.update(forward.by_row(pack.rows, entropy))
             gradient.logprobs.update(forward.by_row(pack.rows, logprobs))
 
         sums = Sums(*self.ranks.reduce_sum(*sums))
-        gradient.log.update(self._log(sums, anchors))
+        gradient.log.update(self._log(sums, fixed))
         for by_row in self.ranks.all_gather(gradient.entropy):
             gradient.entropy.update(by_row)
         return gradient
@@ -127,7 +131,7 @@ class PolicyGradient:
         logprobs: Tensor,
         scale: Tensor,
         credit: Credit,
-        anchors: Anchors,
+        fixed: FixedLogprobs,
     ) -> tuple[Tensor, Sums]:
         """The pack's part of the loss, a scalar, and what to log of it. `logprobs` (A,).
 
@@ -137,8 +141,8 @@ class PolicyGradient:
         rows, device = pack.rows, logprobs.device
         mask = forward.batch.action_mask[rows]
         old = logprobs.detach()
-        if anchors.old is not None:
-            old = anchors.old[rows][mask].to(device)
+        if fixed.old is not None:
+            old = fixed.old[rows][mask].to(device)
         gap = old - forward.old_logprobs(rows)
         ratio = gap.exp().clamp(max=self.importance_cap)
 
@@ -159,15 +163,15 @@ class PolicyGradient:
         )
         loss = surrogate(*ratio_terms)
         kl_sum = 0.0
-        if anchors.reference is not None:
-            reference = anchors.reference[rows][mask].to(device)
+        if fixed.reference is not None:
+            reference = fixed.reference[rows][mask].to(device)
             kl = kl_estimate(logprobs, old, reference)
             if math.isfinite(self.importance_cap):
                 kl = kl * ratio
             loss = loss + self.kl_coefficient * (plain * kl).sum()
             kl_sum = kl.sum().item()
         clipped = 0.0
-        if anchors.old is not None:
+        if fixed.old is not None:
             clipped = is_clipped(*ratio_terms).sum().item()
         return loss, Sums(
             loss=loss.item(),
@@ -184,7 +188,7 @@ class PolicyGradient:
         places = torch.tensor(rows, dtype=torch.long)
         return places[:, None].expand(mask.shape)[mask]
 
-    def _log(self, sums: Sums, anchors: Anchors) -> dict[str, float]:
+    def _log(self, sums: Sums, fixed: FixedLogprobs) -> dict[str, float]:
         """What to log of the gradient, from sums over all ranks' tokens."""
         tokens = sums.tokens
         log = {"train/loss": sums.loss, "train/tokens": tokens}
@@ -194,9 +198,9 @@ class PolicyGradient:
         log["train/logprob_mismatch"] = sums.mismatch / tokens
         if math.isfinite(self.importance_cap):
             log["train/importance_capped"] = sums.capped / tokens
-        if anchors.old is not None:
+        if fixed.old is not None:
             log["train/clipped"] = sums.clipped / tokens
-        if anchors.reference is not None:
+        if fixed.reference is not None:
             log["train/reference_kl"] = sums.kl / tokens
         return log
 

@@ -25,7 +25,7 @@ from scgrpo.credit.references import References, draw_peer_references
 from scgrpo.credit.rows import credit_rows, skipped_rows
 from scgrpo.credit.rule import Credit
 from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
-from scgrpo.gradient import Anchors, PolicyGradient, rows_with_gradient
+from scgrpo.gradient import FixedLogprobs, PolicyGradient, rows_with_gradient
 from scgrpo.models.forward import BatchForward
 from scgrpo.models.packing import TokenIds, prompt_ids
 from scgrpo.policies.chat import Chat
@@ -62,9 +62,8 @@ class PolicyUpdate:
     | max_tokens_per_pack | most tokens in one forward and backward pass; bounds the memory |
     | cached_forward_tokens | token budget for reusing the graph of the credit's pass in the |
     | | update; larger batches compute it again |
-    | updates_per_batch | how often the episodes are learned from |
-    | mini_batches | parts of whole groups that the episodes are dealt into each time, with an |
-    | | optimizer step each |
+    | updates_per_batch | passes over the episodes |
+    | mini_batches | of a pass over the episodes, of whole groups, with an optimizer step each |
     | kl_coefficient | what the KL from the reference model is multiplied with; 0: no such term |
     | reference | the frozen model of the KL term; None: `model` without its adapters |
     | rng | draws reference episodes |
@@ -135,10 +134,10 @@ class PolicyUpdate:
         read for a gradient.
         """
         parts = self._parts_with_gradient(forward, credit)
-        teaching = None
+        teacher_prompts = None
         if self.algorithm.distill is not None:
-            teaching = self._teacher_prompts(forward, self.algorithm.distill)
-        anchors = self._anchors(forward, credit, parts)
+            teacher_prompts = self._teacher_prompts(forward, self.algorithm.distill)
+        fixed = self._fixed_logprobs(forward, credit, parts)
         gradients = PolicyGradient(
             self.algorithm,
             self.optimizer,
@@ -155,16 +154,16 @@ class PolicyUpdate:
             for number in range(self.updates_per_batch * len(parts)):
                 part = parts[number % len(parts)]
                 # The first update's policy is the old one, to the bit.
-                of_update = anchors if number else replace(anchors, old=None)
-                gradient = gradients.add(forward, credit, part, of_update)
+                fixed_in_update = fixed if number else replace(fixed, old=None)
+                gradient = gradients.add(forward, credit, part, fixed_in_update)
                 log = gradient.log
                 entropy = gradient.entropy | entropy
-                if number == 0 and anchors.old is not None:
+                if number == 0 and fixed.old is not None:
                     for row, logprobs in gradient.logprobs.items():
                         mask = forward.batch.action_mask[row]
-                        anchors.old[row, mask] = logprobs
-                if teaching is not None:
-                    log |= self._distill(forward, part, *teaching, log)
+                        fixed.old[row, mask] = logprobs
+                if teacher_prompts is not None:
+                    log |= self._distill(forward, part, *teacher_prompts, log)
 
                 if number == 0:
                     # A policy that samples meanwhile never does so from half of a step.
@@ -189,10 +188,10 @@ class PolicyUpdate:
         # A batch without any gradient takes one step, with the optimizer's momentum.
         return parts or forward.parts[:1]
 
-    def _anchors(
+    def _fixed_logprobs(
         self, forward: BatchForward, credit: Credit, parts: list[list[int]]
-    ) -> Anchors:
-        """What the gradients of the coming updates are held against.
+    ) -> FixedLogprobs:
+        """Log-probabilities that stay the same over the step's updates.
 
         The first update reads its own part's old log-probabilities itself.
         """
@@ -207,7 +206,7 @@ class PolicyUpdate:
             old = torch.zeros(forward.batch.action_mask.shape)
             if later:
                 old = forward.logprobs(sorted(later))
-        return Anchors(old, reference)
+        return FixedLogprobs(old, reference)
 
     def _reference_logprobs(self, forward: BatchForward, rows: list[int]) -> Tensor:
         if self.reference is not None:

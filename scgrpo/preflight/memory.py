@@ -147,8 +147,8 @@ def phases(
     gradient = size.trained * 4
     gathered = 0
     # The frozen model of the KL term has no master, and is cut like the one that is trained.
-    anchored = config.kl_coefficient > 0 and not config.lora.rank
-    reference = size.parameters * width if anchored else 0
+    has_reference = config.kl_coefficient > 0 and not config.lora.rank
+    reference = size.parameters * width if has_reference else 0
     if sharded:
         by_node = config.mesh == "by_node"
         parts = min(processes, processes_of_node()) if by_node else processes
@@ -161,7 +161,7 @@ def phases(
         if size.trained == size.parameters:
             outside += size.outside * (master + moments) / parts
         held = (trained * (4 + copies + moments) + frozen) / parts + outside
-        if anchored:
+        if has_reference:
             reference = (layers / parts + size.outside) * width
         gradient = trained * 4 / parts + (size.trained - trained) * 4
         gathered = layers * width

@@ -11,6 +11,7 @@ from scgrpo.rollouts import success_rate
 from scgrpo.runs.stages import stage
 from scgrpo.steps.errors import TrainingError
 from scgrpo.steps.groups import Groups
+from scgrpo.training.memory import release_gpu_cache
 from scgrpo.training.task_draw import TaskDraw
 from scgrpo.update import PolicyUpdate, Update
 
@@ -72,6 +73,9 @@ class Learning:
 
     def _sync_weights(self, step: int) -> None:
         """Hands the policy the new weights. Raises TrainingError if no engine takes them."""
+        if self._config.engine.sleeps:
+            # The engine wakes on the GPU that has just learned.
+            release_gpu_cache()
         try:
             self._policy.sync_weights()
         except PeerLostError:

@@ -10,7 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["limit_fragmentation", "memory_log", "release_memory", "release_models"]
+__all__ = [
+    "limit_fragmentation",
+    "memory_log",
+    "release_gpu_cache",
+    "release_memory",
+    "release_models",
+]
 
 M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3
 """glibc's names for how many arenas its allocator may have, and from which size on a block is
@@ -47,6 +53,19 @@ def release_models() -> None:
     """
     gc.collect()
     release_memory()
+    release_gpu_cache()
+
+
+def release_gpu_cache() -> None:
+    """Gives what PyTorch keeps of its GPU for later tensors back to other processes on the card.
+
+    Until then it counts as taken: for an engine that starts or wakes there, and for whoever asks
+    what is free.
+    """
+    # Whoever has put something on a GPU has loaded torch.
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def memory_log() -> dict[str, float]:

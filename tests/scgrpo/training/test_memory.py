@@ -7,6 +7,7 @@ import weakref
 from pathlib import Path
 
 import pytest
+import torch
 
 from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.log import read_metrics
@@ -70,6 +71,17 @@ def test_what_only_a_cycle_holds_is_released():
         assert alive() is None
     finally:
         gc.enable()
+
+
+def test_what_the_allocator_of_a_gpu_keeps_is_given_back_with_the_models(monkeypatch):
+    emptied: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    release_models()
+    assert emptied == [True]
+    # Not with each step, which would have to ask the driver for its memory again.
+    release_memory()
+    assert emptied == [True]
 
 
 def test_a_run_does_not_grow(tmp_path: Path):
