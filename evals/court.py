@@ -32,6 +32,7 @@ examples:
   {PROG} PLAN.yaml --hours 2          start no run after two hours; the same command goes on
   {PROG} PLAN.yaml --report           tables from the data alone; nothing runs
   {PROG} PLAN.yaml --branches         does credit fall where tokens were worth something?
+  {PROG} PLAN.yaml --gaps             does the model that all start from read references?
   {PROG} PLAN.yaml --only tool_store/0 sc_grpo 3       that run, if its row is missing
   {PROG} PLAN.yaml --only '*' 'grpo,plus/*' 0                all cells of two kinds of methods
   {PROG} PLAN.yaml --again tool_store/0 sc_grpo        that cell with new seeds, as a check
@@ -65,6 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
     # After the plan is read, so that a bad one is refused at once.
     from evals.trials.branch_data import read_branches
     from evals.trials.data import rows_of
+    from evals.trials.gaps import read_gaps
     from evals.trials.report import show_plan, write_report
     from evals.trials.run import (
         TrialError,
@@ -80,8 +82,11 @@ def run(arguments: argparse.Namespace) -> None:
         return
     failed: list[Shard] = []
     branches = data.with_suffix(".branches.jsonl")
+    gaps = data.with_suffix(".gaps.jsonl")
     if arguments.branches:
         _branch(arguments.plan, plan, branches)
+    elif arguments.gaps:
+        _measure_gaps(arguments.plan, plan, gaps, arguments.runs)
     elif not arguments.report:
         work = Work(arguments.plan, data, arguments.runs)
         deadline = time.monotonic() + 3600 * arguments.hours
@@ -96,7 +101,8 @@ def run(arguments: argparse.Namespace) -> None:
             # Learning rates are chosen when all of their runs are there.
             if missing_shards(plan, rows_of(plan, data), of_stage):
                 break
-    write_report(plan, rows_of(plan, data), read_branches(plan, branches), data)
+    rows = rows_of(plan, data)
+    write_report(plan, rows, read_branches(plan, branches), read_gaps(plan, gaps), data)
     if failed:
         raise TrialError(f"{len(failed)} runs failed: {', '.join(map(str, failed))}")
 
@@ -113,6 +119,18 @@ def _branch(path: Path, plan: TrialPlan, data: Path) -> None:
             if not any((row.cell, row.seed) == (cell, seed) for row in rows):
                 new = branch_cell(path, plan, Cell.of(cell), seed)
                 write_branches(data, [*rows, *new])
+
+
+def _measure_gaps(path: Path, plan: TrialPlan, data: Path, runs: Path) -> None:
+    """Measures the cells that `data` does not hold yet."""
+    from evals.trials.gaps import measure_gaps, read_gaps, write_gaps
+    from evals.trials.plan import Cell
+
+    for name in plan.cells:
+        gaps = read_gaps(plan, data)
+        if all(gap.cell != name for gap in gaps):
+            new = measure_gaps(path, plan, Cell.of(name), runs / "gaps")
+            write_gaps(data, [*gaps, *new])
 
 
 def _shards(plan: TrialPlan, arguments: argparse.Namespace) -> list[list[Shard]]:
@@ -162,6 +180,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="play on from before the tokens of each cell's groups, and hold every method's credit "
         "against what they were worth; nothing is trained",
+    )
+    what.add_argument(
+        "--gaps",
+        action="store_true",
+        help="measure in each cell whether the model that all start from reads references; "
+        "nothing is trained",
     )
     what.add_argument(
         "--only",

@@ -23,7 +23,7 @@ from sandboxes.commands import exit_codes
 if TYPE_CHECKING:
     from evals.report.tables import TableReport
 
-__all__ = ["main", "run"]
+__all__ = ["main", "parse", "run"]
 
 PROG = "scgrpo gap"
 DESCRIPTION = (
@@ -62,6 +62,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     Finished episodes are kept in all cases, Ctrl-C (130) included.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    arguments = parse(words)
+    with exit_codes(PROG, interrupted=INTERRUPTED):
+        run(arguments, words)
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The arguments of the command. Exits with 2 for bad ones, and with 0 after `--help`."""
     parser = evaluation_parser(
         PROG, DESCRIPTION, EXAMPLES, full=FULL, quick=QUICK, servers=False
     )
@@ -78,9 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         action="store_true",
         help="print the report as JSON on standard output",
     )
-    arguments = parse_evaluation(parser, words)
-    with exit_codes(PROG, interrupted=INTERRUPTED):
-        run(arguments, words)
+    return parse_evaluation(parser, words)
 
 
 def run(arguments: argparse.Namespace, argv: Sequence[str]) -> TableReport:

@@ -241,6 +241,10 @@ class TrialPlan:
         options = replace(self.branches, seeds=())
         return self._digest(cell, asdict(options), self.settings, dict(self.methods))
 
+    def start_digest(self, cell: Cell) -> str:
+        """What the plan declares of a cell's starting model, and of how it plays: as `digest`."""
+        return self._digest(cell, self.settings)
+
     def _digest(self, cell: Cell, *parts: object) -> str:
         start = asdict(self.small) if self.model == "small" else {}
         cells = self.cells if self.model == "small" else ()

@@ -15,6 +15,7 @@ from evals.report.tables import Table, TableReport, show, write
 from evals.trials.branch_data import BranchRow, branches_tables
 from evals.trials.data import TrialRow
 from evals.trials.figure import figure
+from evals.trials.gaps import CellGap, gap_tables
 from evals.trials.plan import Shard, TrialPlan
 from evals.trials.statistics import (
     Difference,
@@ -81,10 +82,11 @@ def write_report(
     plan: TrialPlan,
     rows: Sequence[TrialRow],
     branches: Sequence[BranchRow],
+    gaps: Sequence[CellGap],
     data: Path,
 ) -> TableReport:
     """Prints the report and writes it next to the data: JSON, Markdown and an SVG figure."""
-    report = trial_report(plan, rows, branches)
+    report = trial_report(plan, rows, branches, gaps)
     show(report)
     name = data.stem
     paths = [*write(report, data.parent, name)]
@@ -97,7 +99,10 @@ def write_report(
 
 
 def trial_report(
-    plan: TrialPlan, rows: Sequence[TrialRow], branches: Sequence[BranchRow] = ()
+    plan: TrialPlan,
+    rows: Sequence[TrialRow],
+    branches: Sequence[BranchRow] = (),
+    gaps: Sequence[CellGap] = (),
 ) -> TableReport:
     """All tables of the rows, which are of the plan."""
     trial = [row for row in rows if row.stage == "trial"]
@@ -107,6 +112,7 @@ def trial_report(
         _differences_table(plan, differences),
         _weights_table(plan, trial),
         *branches_tables(plan, branches),
+        *gap_tables(plan, gaps, trial),
         _again_table(plan, rows),
     ]
     complete = sum(
@@ -125,6 +131,9 @@ def trial_report(
         "Agreement: cosine, over the tokens that could have been others, between what a method's "
         "gradient multiplies them with and their advantage, the policy's success from behind them "
         "less that from before them; 95 % jackknife intervals over groups.",
+        "Gap: success of the starting model on unseen `id` tasks with a reference in front, less "
+        "that without. Points gained for each point of gap: slope of the least squares line "
+        "through the cells, with its 95 % t interval.",
     ]
     origin = sorted({f"{row.date} {row.commit[:9]}" for row in rows})
     legend.append(f"Made from runs of: {', '.join(origin) or 'none yet'}.")

@@ -1,5 +1,6 @@
 """A whole small trial: it runs once, goes on after a kill, and reports from its data."""
 
+import json
 import os
 import signal
 import subprocess
@@ -134,3 +135,25 @@ def test_a_run_that_the_plan_has_not_is_refused(
         court(plan, "--only", "toy_guess/0", "dapo", "0")
     assert end.value.code == 2
     assert "the plan has no run `toy_guess/0 dapo 0`" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.daily(1)
+def test_gaps_of_the_start_are_measured_once(
+    plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    text = plan.read_text().replace("[toy_guess/0]", "[toy_guess/0, toy_guess/1]")
+    plan.write_text(text)
+    court(plan, "--gaps")
+    saved = (tmp_path / "plan.gaps.jsonl").read_text()
+    rows = [json.loads(line) for line in saved.splitlines()]
+    assert [(row["cell"], row["reference"]) for row in rows] == [
+        (cell, reference)
+        for cell in ("toy_guess/0", "toy_guess/1")
+        for reference in ("own", "other")
+    ]
+    assert all(row["tasks"] for row in rows)
+    assert "another task's" in capsys.readouterr().out
+
+    court(plan, "--gaps")
+    assert (tmp_path / "plan.gaps.jsonl").read_text() == saved

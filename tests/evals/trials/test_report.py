@@ -58,7 +58,7 @@ def test_a_second_run_is_held_against_the_first_ones_interval():
 
 
 def test_the_report_says_how_much_is_missing_and_lies_beside_the_data(tmp_path: Path):
-    report = write_report(PLAN, ROWS, [], tmp_path / "which.jsonl")
+    report = write_report(PLAN, ROWS, [], [], tmp_path / "which.jsonl")
     assert report.legend[0].startswith("12 of 18 runs.")
     assert {p.name for p in tmp_path.iterdir()} == {
         "which.json",
@@ -69,7 +69,7 @@ def test_the_report_says_how_much_is_missing_and_lies_beside_the_data(tmp_path: 
 
 
 def test_a_trial_without_any_run_has_a_report(tmp_path: Path):
-    report = write_report(PLAN, [], [], tmp_path / "which.jsonl")
+    report = write_report(PLAN, [], [], [], tmp_path / "which.jsonl")
     assert report.legend[0].startswith("0 of 18 runs.")
     assert not (tmp_path / "which.svg").exists()
 
