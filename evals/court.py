@@ -165,40 +165,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("plan", type=Path, metavar="PLAN.yaml")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        "--plan",
-        dest="plan_only",
-        action="store_true",
-        help="print cost and power, and stop",
-    )
-    what.add_argument(
-        "--report", action="store_true", help="make the report from the data, and stop"
-    )
-    what.add_argument(
-        "--branches",
-        action="store_true",
-        help="play on from before the tokens of each cell's groups, and hold every method's credit "
-        "against what they were worth; nothing is trained",
-    )
-    what.add_argument(
-        "--gaps",
-        action="store_true",
-        help="measure in each cell whether the model that all start from reads references; "
-        "nothing is trained",
-    )
-    what.add_argument(
-        "--only",
-        nargs=3,
-        metavar=("CELL", "METHOD", "SEED"),
-        help="this run alone, or all that match patterns such as '*' 'grpo,plus/*' 0",
-    )
-    what.add_argument(
-        "--again",
-        nargs=2,
-        metavar=("CELL", "METHOD"),
-        help="a second run of this cell's method, with new seeds",
-    )
+    _add_stages(parser.add_mutually_exclusive_group())
     parser.add_argument(
         "--hours",
         type=float,
@@ -227,6 +194,43 @@ def _parser() -> argparse.ArgumentParser:
         help="of unfinished runs; default runs/court",
     )
     return parser
+
+
+def _add_stages(group: argparse._MutuallyExclusiveGroup) -> None:
+    """What the command does, unless it runs all that is missing."""
+    group.add_argument(
+        "--plan",
+        dest="plan_only",
+        action="store_true",
+        help="print cost and power, and stop",
+    )
+    group.add_argument(
+        "--report", action="store_true", help="make the report from the data, and stop"
+    )
+    group.add_argument(
+        "--branches",
+        action="store_true",
+        help="play on from before the tokens of each cell's groups, and hold every method's credit "
+        "against what they were worth; nothing is trained",
+    )
+    group.add_argument(
+        "--gaps",
+        action="store_true",
+        help="measure in each cell whether the model that all start from reads references; "
+        "nothing is trained",
+    )
+    group.add_argument(
+        "--only",
+        nargs=3,
+        metavar=("CELL", "METHOD", "SEED"),
+        help="this run alone, or all that match patterns such as '*' 'grpo,plus/*' 0",
+    )
+    group.add_argument(
+        "--again",
+        nargs=2,
+        metavar=("CELL", "METHOD"),
+        help="a second run of this cell's method, with new seeds",
+    )
 
 
 if __name__ == "__main__":

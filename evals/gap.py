@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         run(arguments, words)
 
 
-def parse(words: Sequence[str]) -> argparse.Namespace:
+def parse(words: list[str]) -> argparse.Namespace:
     """The arguments of the command. Exits with 2 for bad ones, and with 0 after `--help`."""
     parser = evaluation_parser(
         PROG, DESCRIPTION, EXAMPLES, full=FULL, quick=QUICK, servers=False

@@ -18,6 +18,7 @@ from scipy import stats
 from evals import gap
 from evals.evaluation.provenance import commit
 from evals.report.tables import UNKNOWN, Table
+from evals.statistics import t_quantile
 from evals.trials.data import TrialRow
 from evals.trials.plan import Cell, Shard, TrialPlan
 from evals.trials.start import starting_model
@@ -126,9 +127,8 @@ def slope(gaps: Sequence[float], gains: Sequence[float]) -> Slope:
     """The gain for each point of gap. (N,), (N,). Raises ValueError for fewer than 3 cells."""
     if len(gaps) < FEWEST_CELLS:
         raise ValueError(f"got {len(gaps)} cells, expected at least {FEWEST_CELLS}")
-    fit = stats.linregress(gaps, gains)
-    half = float(stats.t.ppf(0.975, len(gaps) - 2)) * float(fit.stderr)
-    value = float(fit.slope)
+    value, _, _, _, error = stats.linregress(gaps, gains)
+    half = t_quantile(len(gaps) - 2) * error
     return Slope(value, value - half, value + half, len(gaps))
 
 
