@@ -127,7 +127,7 @@ def slope(gaps: Sequence[float], gains: Sequence[float]) -> Slope:
     """The gain for each point of gap. (N,), (N,). Raises ValueError for fewer than 3 cells."""
     if len(gaps) < FEWEST_CELLS:
         raise ValueError(f"got {len(gaps)} cells, expected at least {FEWEST_CELLS}")
-    value, _, _, _, error = stats.linregress(gaps, gains)
+    value, _, _, _, error = map(float, stats.linregress(gaps, gains))
     half = t_quantile(len(gaps) - 2) * error
     return Slope(value, value - half, value + half, len(gaps))
 
