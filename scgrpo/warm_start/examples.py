@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 EPISODES_PER_TASK = 4
+"""Of a task that is drawn once, and the most of an example: it is read at once."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,18 @@ def drawn_tasks(env: TextEnv, level: int, episodes: int, seed: int) -> list[Task
 
 
 def examples_of(episodes: Iterable[Episode]) -> list[Example]:
-    """One example for each task: its own opening, and its episodes."""
+    """The episodes of each task behind its own opening, at most `EPISODES_PER_TASK` an example.
+
+    An environment of few tasks has many episodes of each.
+    """
     by_task: dict[str, list[Episode]] = {}
     for episode in episodes:
         by_task.setdefault(episode.task.id, []).append(episode)
-    return [Example(prompt_ids(group[0]), group) for group in by_task.values()]
+    return [
+        Example(prompt_ids(group[0]), group[start : start + EPISODES_PER_TASK])
+        for group in by_task.values()
+        for start in range(0, len(group), EPISODES_PER_TASK)
+    ]
 
 
 def within_positions(

@@ -87,7 +87,8 @@ def reading_examples(
     for name, solved in verified.items():
         if solved:
             # A task's only success is copied from itself.
-            _add(own, solved[0], solved[1:] or solved, chat, limits)
+            targets = solved[1:] or solved
+            _add(own, solved[0], targets[:EPISODES_PER_TASK], chat, limits)
         foreign = [source for source in sources if source.task.id != name]
         if foreign:
             source = foreign[int(rng.integers(len(foreign)))]

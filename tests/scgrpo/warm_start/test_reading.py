@@ -19,7 +19,14 @@ from scgrpo.policies.chat import Chat
 from scgrpo.rollouts import Rollouts
 from scgrpo.teachers.prompts import VERIFIED_GUIDE
 from scgrpo.warm_start.cache import cache_key
-from scgrpo.warm_start.examples import Example, drawn_tasks, random_episodes
+from scgrpo.warm_start.examples import (
+    EPISODES_PER_TASK,
+    Example,
+    drawn_tasks,
+    examples_of,
+    random_episodes,
+    with_token_ids,
+)
 from scgrpo.warm_start.reading import ReadingExamples, reading_examples
 from scgrpo.warm_start.starting_weights import starting_weights
 
@@ -73,6 +80,23 @@ def test_a_verified_episode_follows_a_verified_one_of_its_task(
         assert all(episode.verified for episode in example.episodes)
         # The reference's last guess is the number, and so is that of what is imitated.
         assert {last_guess(shown_turns(example, chat))} == numbers(example.episodes)
+
+
+def test_many_episodes_of_few_tasks_are_many_small_examples(
+    examples: ReadingExamples, chat: Chat
+):
+    # Level 0 has nine tasks, each drawn several times: a step would read all of them at once.
+    with Rollouts("toy_guess", LIMITS) as play:
+        tasks = drawn_tasks(play.env, 0, 120, seed=0)
+        episodes = [
+            with_token_ids(e, chat) for e in random_episodes(play, tasks, seed=0)
+        ]
+    ordinary = examples_of(episodes)
+    imitated = [episode for example in ordinary for episode in example.episodes]
+    assert sorted(map(id, imitated)) == sorted(map(id, episodes))
+    for example in [*ordinary, *examples.own, *examples.other]:
+        assert len(example.episodes) <= EPISODES_PER_TASK
+        assert len({episode.task.id for episode in example.episodes}) == 1
 
 
 def test_another_tasks_reference_says_nothing_of_what_follows(
