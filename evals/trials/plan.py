@@ -42,6 +42,8 @@ class SmallModel:
 
     | field | meaning |
     |---|---|
+    | start | folder, next to the plan's, of a small model that is taught further; its shape and |
+    | | tokenizer are kept, and it can copy. Empty: random weights |
     | hidden, layers, heads | its shape |
     | vocabulary | tokens of its tokenizer, which is trained on the cells' episodes |
     | copy_steps | optimizer steps that teach to copy, on random tokens |
@@ -52,6 +54,7 @@ class SmallModel:
     | seed | of weights and draws |
     """
 
+    start: str = ""
     hidden: int = 128
     layers: int = 4
     heads: int = 4
@@ -247,6 +250,9 @@ class TrialPlan:
 
     def _digest(self, cell: Cell, *parts: object) -> str:
         start = asdict(self.small) if self.model == "small" else {}
+        # Not in the digest of the first rows, whose models were taught from random weights.
+        if not self.small.start:
+            start.pop("start", None)
         cells = self.cells if self.model == "small" else ()
         env = environment(cell.env).env
         whole = [METHOD_VERSION, self.model, start, cells, env, cell.level, *parts]

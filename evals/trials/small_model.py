@@ -69,6 +69,8 @@ def small_model(options: SmallModel, cells: Sequence[Cell], folder: Path) -> Pat
         if not is_model(folder):
             _teach(folder, options, cells, declared)
     taught = json.loads((folder / TAUGHT).read_text())
+    # The first models were all taught from random weights.
+    taught["small"] = {"start": "", **taught["small"]}
     if taught != declared:
         raise ValueError(
             f"{folder} was taught {taught}, expected {declared}: give the plan another name, or "
@@ -101,16 +103,22 @@ def _teach(
             )
             for cell, of_cell in zip(cells, rollouts, strict=True)
         ]
-        make_tiny(
-            scratch,
-            hidden=options.hidden,
-            layers=options.layers,
-            heads=options.heads,
-            seed=options.seed,
-            tokenizer=train_tokenizer(_texts(episodes), options.vocabulary),
-        )
-        model, tokenizer = load_model(scratch, dtype=torch.float32)
-        _teach_copying(model, options)
+        if options.start:
+            model, tokenizer = load_model(
+                folder.parent / options.start, dtype=torch.float32
+            )
+            tokenizer.save_pretrained(scratch)
+        else:
+            make_tiny(
+                scratch,
+                hidden=options.hidden,
+                layers=options.layers,
+                heads=options.heads,
+                seed=options.seed,
+                tokenizer=train_tokenizer(_texts(episodes), options.vocabulary),
+            )
+            model, tokenizer = load_model(scratch, dtype=torch.float32)
+            _teach_copying(model, options)
         choose_path(model)
 
         chat = Chat(tokenizer)

@@ -23,8 +23,10 @@ __all__ = ["ScienceWorld"]
 
 MAX_CHARS = 300
 SHOWN_CHARS = 4000
-LONG_TURNS = 300
+LONG_TURNS = 1000
 LONG = (
+    "inclined-plane-determine-angle",
+    "inclined-plane-friction-named-surfaces",
     "inclined-plane-friction-unnamed-surfaces",
     "mendelian-genetics-known-plant",
     "mendelian-genetics-unknown-plant",
@@ -41,11 +43,13 @@ class ScienceWorld(TextEnv):
     | turn | an action in its last line, such as `open door to kitchen` or `look around` |
     | reply | what it shows |
     | verifier | the simulator's score is 100; a lower one is shown as partial credit |
-    | limits | 100 turns, the authors' limit; 300 for three tasks whose solutions are longer |
+    | limits | 100 turns, the authors' limit; 1,000 for five tasks that wait for a block to slide |
+    | | or a plant to grow: their solutions have 65 to 744, up to chance |
     | `train`, `id` | the authors' train and test variations of 30 tasks |
     | size | 3,592 and 1,819 tasks |
     | family | the task, and the split: the authors' splits vary the same tasks |
-    | oracle | the simulator's own solution |
+    | oracle | the simulator's own solution; in some variations of `boil`, `melt`, `freeze` |
+    | | and `change-the-state-of-matter-of` it looks around too often, for up to 130 turns |
     | twin, chance | none: actions are open |
     | source, licence | github.com/allenai/ScienceWorld, the package scienceworld; Apache-2.0 |
 
@@ -76,7 +80,7 @@ class ScienceWorld(TextEnv):
         return _tasks(split)
 
     def turn_budget(self, task: Task) -> int:
-        """100, or 300 where the simulator's own solutions are longer than that."""
+        """100, or 1,000 where the simulator's own solutions wait for longer than that."""
         return LONG_TURNS if task.payload["task"] in LONG else self.max_turns
 
     def begin(self, task: Task) -> None:
