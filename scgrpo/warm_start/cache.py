@@ -16,7 +16,7 @@ from scgrpo.policies.chat_options import ChatOptions
 
 __all__ = ["LAYOUT_VERSION", "cache_key"]
 
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 """Of the examples and their order, which change the weights."""
 
 
