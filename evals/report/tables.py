@@ -219,6 +219,8 @@ def show(report: TableReport, *, file: Any = None) -> None:
     out = console(file)
     out.print(report.title)
     for table in report.tables:
+        if table.title:
+            out.print(plain(table.title))
         out.print(terminal_table(table))
     for sentence in report.legend:
         out.print(sentence)

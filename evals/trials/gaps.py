@@ -15,8 +15,8 @@ from pathlib import Path
 
 from scipy import stats
 
-from evals import gap
 from evals.evaluation.provenance import commit
+from evals.gaps.command import parse, run
 from evals.report.tables import UNKNOWN, Table
 from evals.statistics import t_quantile
 from evals.trials.data import TrialRow
@@ -89,7 +89,7 @@ def measure_gaps(
     words += ["--turn-tokens", str(limits.turn_tokens)]
     words += ["--episode-tokens", str(limits.episode_tokens), "--out", str(folder)]
 
-    report = gap.run(gap.parse(words), words)
+    report = run(parse(words), words)
     plain, *conditions = report.data["rows"]
     return [
         CellGap(

@@ -11,8 +11,9 @@ import pytest
 from envs import registry
 from envs.identity import identity
 from evals import run as evaluation
-from evals.gap import CONTROLS, main
+from evals.gap import main
 from evals.gaps import conditions
+from evals.gaps.command import CONTROLS
 from scgrpo.models.sources.digest import weights_digest
 from scgrpo.models.tiny import make_tiny
 from scgrpo.runs.gaps import find_gap
