@@ -320,7 +320,8 @@ def columns(line):
 def test_a_slash_in_brackets_is_a_label_as_any_other():
     """As a closing tag it would end rich's markup, which is an error."""
     out = io.StringIO()
-    table = Table(("suite", "[/x]"), [["[/x]", "[b]1[/b]"]], title="[/x]")
-    show(TableReport("[/x]", [table], ["[/x] in a legend"], {}), file=out)
-    assert out.getvalue().count("[/x]") == 4
+    table = Table(("suite", "[/x]"), [["[/x]", "[b]1[/b]"]], title="[/x] table")
+    show(TableReport("[/x] report", [table], ["[/x] in a legend"], {}), file=out)
+    # Both titles, a column, a row's label and the legend.
+    assert out.getvalue().count("[/x]") == 5
     assert "[b]1[/b]" in out.getvalue()
