@@ -68,13 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
     from evals.trials.data import rows_of
     from evals.trials.gaps import read_gaps
     from evals.trials.report import show_plan, write_report
-    from evals.trials.run import (
-        TrialError,
-        Work,
-        check_methods,
-        missing_shards,
-        run_shards,
-    )
+    from evals.trials.run import TrialError, check_methods
 
     check_methods(plan)
     if arguments.plan_only:
@@ -88,29 +82,46 @@ def run(arguments: argparse.Namespace) -> None:
     elif arguments.gaps:
         _measure_gaps(arguments.plan, plan, gaps, arguments.runs)
     elif not arguments.report:
-        work = Work(arguments.plan, data, arguments.runs)
-        deadline = time.monotonic() + 3600 * arguments.hours
-        for of_stage in shards:
-            rows = rows_of(plan, data)
-            missing = missing_shards(plan, rows, of_stage)
-            show_plan(plan, rows, missing)
-            if missing:
-                failed += run_shards(
-                    plan, work, missing, workers=arguments.workers, deadline=deadline
-                )
-            # Learning rates are chosen when all of their runs are there.
-            if missing_shards(plan, rows_of(plan, data), of_stage):
-                break
+        failed = _run_missing(plan, shards, data, arguments)
     rows = rows_of(plan, data)
     write_report(plan, rows, read_branches(plan, branches), read_gaps(plan, gaps), data)
     if failed:
         raise TrialError(f"{len(failed)} runs failed: {', '.join(map(str, failed))}")
 
 
+def _run_missing(
+    plan: TrialPlan,
+    stages: Sequence[Sequence[Shard]],
+    data: Path,
+    arguments: argparse.Namespace,
+) -> list[Shard]:
+    """Runs what `data` does not hold yet, stage by stage; returns the runs that failed."""
+    from evals.trials.data import rows_of
+    from evals.trials.report import show_plan
+    from evals.trials.run import Work, missing_shards, run_shards
+
+    work = Work(arguments.plan, data, arguments.runs)
+    deadline = time.monotonic() + 3600 * arguments.hours
+    failed: list[Shard] = []
+    for shards in stages:
+        rows = rows_of(plan, data)
+        missing = missing_shards(plan, rows, shards)
+        show_plan(plan, rows, missing)
+        if missing:
+            failed += run_shards(
+                plan, work, missing, workers=arguments.workers, deadline=deadline
+            )
+        # Learning rates are chosen when all of their runs are there.
+        if missing_shards(plan, rows_of(plan, data), shards):
+            break
+    return failed
+
+
 def _branch(path: Path, plan: TrialPlan, data: Path) -> None:
     """Branches the cells that `data` does not hold yet."""
-    from evals.trials.branch_data import read_branches, write_branches
+    from evals.trials.branch_data import read_branches
     from evals.trials.branches import branch_cell
+    from evals.trials.data import write_lines
     from evals.trials.plan import Cell
 
     for seed in plan.branches.seeds:
@@ -118,19 +129,20 @@ def _branch(path: Path, plan: TrialPlan, data: Path) -> None:
             rows = read_branches(plan, data)
             if not any((row.cell, row.seed) == (cell, seed) for row in rows):
                 new = branch_cell(path, plan, Cell.of(cell), seed)
-                write_branches(data, [*rows, *new])
+                write_lines(data, [*rows, *new])
 
 
 def _measure_gaps(path: Path, plan: TrialPlan, data: Path, runs: Path) -> None:
     """Measures the cells that `data` does not hold yet."""
-    from evals.trials.gaps import measure_gaps, read_gaps, write_gaps
+    from evals.trials.data import write_lines
+    from evals.trials.gaps import measure_gaps, read_gaps
     from evals.trials.plan import Cell
 
     for name in plan.cells:
         gaps = read_gaps(plan, data)
         if all(gap.cell != name for gap in gaps):
             new = measure_gaps(path, plan, Cell.of(name), runs / "gaps")
-            write_gaps(data, [*gaps, *new])
+            write_lines(data, [*gaps, *new])
 
 
 def _shards(plan: TrialPlan, arguments: argparse.Namespace) -> list[list[Shard]]:

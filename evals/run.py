@@ -72,15 +72,11 @@ def run(arguments: argparse.Namespace, argv: Sequence[str]) -> Report:
     """
     # After parsing, so that --help is quick; and torch after the plan, so that bad arguments are
     # refused at once.
-    from evals.evaluation.plan import plan
-    from evals.evaluation.starting import without_unsolved_base
+    from evals.evaluation.starting import plan_without_unsolved_base
     from scgrpo.runs.log import to_terminal
 
     to_terminal()
-    planned, envs = plan(arguments)
-    evaluation, unsolved = without_unsolved_base(planned, envs, arguments)
-    if unsolved is not None:
-        logger.info("%s", unsolved)
+    evaluation, envs, unsolved = plan_without_unsolved_base(arguments)
 
     from evals.evaluation.play import play_missing
     from evals.evaluation.policies import check_budgets, warn_of_long_prompts

@@ -6,6 +6,7 @@ A model that solves nothing writes every turn to its limit, so it would take mos
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,26 +16,38 @@ from envs.identity import Identity, identity
 from envs.store import read_episodes
 from envs.types import Episode
 from evals.evaluation.models import BASE, WARM
-from evals.evaluation.plan import Evaluation
+from evals.evaluation.plan import Evaluation, plan
 from evals.evaluation.suites import Suite
 from evals.report.left_out import UnsolvedBase
 from evals.report.scores import outcome_table
 from evals.statistics import success_rate
 from scgrpo.runs.folders import STARTING_EPISODES
 
-__all__ = ["without_unsolved_base"]
+__all__ = ["plan_without_unsolved_base"]
+
+logger = logging.getLogger(__name__)
 
 
-def without_unsolved_base(
+def plan_without_unsolved_base(
+    arguments: argparse.Namespace,
+) -> tuple[Evaluation, Mapping[str, TextEnv], UnsolvedBase | None]:
+    """The evaluation, less its base model if the run measured that it solves nothing.
+
+    The last value is what was measured then, which is logged, else None. The measurement must be of
+    the code of the one environment that is played, of the level of every suite, and sampled
+    likewise. A base that the user names is evaluated, and so is one without a warm-started model
+    after it: the trained model is compared with what training began with. Raises what `plan` does.
+    """
+    planned, envs = plan(arguments)
+    evaluation, unsolved = _without_unsolved_base(planned, envs, arguments)
+    if unsolved is not None:
+        logger.info("%s", unsolved)
+    return evaluation, envs, unsolved
+
+
+def _without_unsolved_base(
     evaluation: Evaluation, envs: Mapping[str, TextEnv], arguments: argparse.Namespace
 ) -> tuple[Evaluation, UnsolvedBase | None]:
-    """The evaluation, without its base model if the run measured that it solves nothing.
-
-    The second value is what was measured then, else None. The measurement must be of the code of
-    the one environment that is played, of the level of every suite, and sampled likewise. A base
-    that the user names is evaluated, and so is one without a warm-started model after it: the
-    trained model is compared with what training began with.
-    """
     if arguments.base or arguments.chat or evaluation.greedy:
         return evaluation, None
     run = evaluation.evaluated.run

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,10 @@ from evals.branching.agreement import (
     products,
 )
 from evals.report.tables import Table
+from evals.trials.data import read_lines
 from evals.trials.plan import Cell, TrialPlan
-from scgrpo.runs.disk import write_atomically
 
-__all__ = ["BranchRow", "branches_tables", "read_branches", "write_branches"]
+__all__ = ["BranchRow", "branches_tables", "read_branches"]
 
 
 @dataclass(frozen=True)
@@ -56,17 +55,9 @@ class BranchRow:
 
 def read_branches(plan: TrialPlan, path: Path) -> list[BranchRow]:
     """The rows of a file that are the plan's; none if there is no file."""
-    if not path.exists():
-        return []
-    rows = [BranchRow(**json.loads(line)) for line in path.read_text().splitlines()]
     digests = {cell: plan.branch_digest(Cell.of(cell)) for cell in plan.cells}
+    rows = read_lines(path, BranchRow)
     return [row for row in rows if digests.get(row.cell) == row.digest]
-
-
-def write_branches(path: Path, rows: Sequence[BranchRow]) -> None:
-    """Replaces the file. Raises DiskError."""
-    lines = [json.dumps(asdict(row), separators=(",", ":")) + "\n" for row in rows]
-    write_atomically(path, "".join(lines))
 
 
 def branches_tables(plan: TrialPlan, rows: Sequence[BranchRow]) -> list[Table]:

@@ -1,20 +1,35 @@
-"""A trial's data: one JSON line for each run, appended as it ends."""
+"""A trial's data: one JSON line for each run, appended as it ends; other rows as files of lines."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from filelock import FileLock
 
 from evals.statistics import Floats, pass_at_k
 from evals.trials.plan import Cell, Shard, Stage, TrialPlan
+from scgrpo.runs.disk import write_atomically
 
-__all__ = ["Outcomes", "TrialRow", "append_row", "read_rows", "rows_of"]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = [
+    "Outcomes",
+    "TrialRow",
+    "append_row",
+    "read_lines",
+    "read_rows",
+    "rows_of",
+    "write_lines",
+]
+
+Row = TypeVar("Row")
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +114,31 @@ class TrialRow:
 
 
 def read_rows(path: Path) -> list[TrialRow]:
-    """All rows of a file; none if there is no file. Raises ValueError for a torn line."""
-    return list(_rows(path)) if path.exists() else []
+    """All runs of a file; none if there is no file. Raises ValueError for a torn line."""
+    return read_lines(path, _trial_row)
+
+
+def read_lines(path: Path, make: Callable[..., Row]) -> list[Row]:
+    """What `make` makes of each line's fields; none if there is no file.
+
+    Raises ValueError, naming the line, for a torn one.
+    """
+    rows: list[Row] = []
+    lines = path.read_text().splitlines() if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(make(**json.loads(line)))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{path} line {number} is no row of a trial ({error}); remove it, and the same "
+                "command makes it again"
+            ) from error
+    return rows
+
+
+def write_lines(path: Path, rows: Sequence[DataclassInstance]) -> None:
+    """Replaces the file by a line for each row. Raises DiskError."""
+    write_atomically(path, "".join(map(_line, rows)))
 
 
 def rows_of(plan: TrialPlan, path: Path) -> list[TrialRow]:
@@ -121,19 +159,14 @@ def rows_of(plan: TrialPlan, path: Path) -> list[TrialRow]:
 def append_row(path: Path, row: TrialRow) -> None:
     """Adds a line, whole or not at all; several processes may add."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(asdict(row), separators=(",", ":"), allow_nan=False) + "\n"
     with FileLock(path.with_name(f".{path.name}.lock")), path.open("a") as file:
-        file.write(line)
+        file.write(_line(row))
 
 
-def _rows(path: Path) -> Iterator[TrialRow]:
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        try:
-            values = json.loads(line)
-            outcomes = {k: Outcomes(**v) for k, v in values.pop("outcomes").items()}
-            yield TrialRow(**values, outcomes=outcomes)
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f"{path} line {number} is no row of a trial ({error}); remove it, and the run is "
-                "made again"
-            ) from error
+def _line(row: DataclassInstance) -> str:
+    return json.dumps(asdict(row), separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def _trial_row(outcomes: Mapping[str, Any], **values: Any) -> TrialRow:
+    of_splits = {split: Outcomes(**fields) for split, fields in outcomes.items()}
+    return TrialRow(**values, outcomes=of_splits)

@@ -6,24 +6,21 @@ every cell is measured once, and held against what each method gained there.
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from scipy import stats
 
 from evals.evaluation.provenance import commit
 from evals.gaps.command import parse, run
-from evals.report.tables import UNKNOWN, Table
+from evals.report.tables import UNKNOWN, Table, finite
 from evals.statistics import t_quantile
-from evals.trials.data import TrialRow
+from evals.trials.data import TrialRow, read_lines
 from evals.trials.plan import Cell, Shard, TrialPlan
 from evals.trials.start import starting_model
 from evals.trials.statistics import difference, measures
-from scgrpo.runs.disk import write_atomically
 
 __all__ = [
     "CellGap",
@@ -32,7 +29,6 @@ __all__ = [
     "measure_gaps",
     "read_gaps",
     "slope",
-    "write_gaps",
 ]
 
 TASKS = 200
@@ -50,7 +46,7 @@ class CellGap:
     | reference | `own`: verified, of the task itself; `other`: another task's |
     | digest | of what the plan declares of the cell's start |
     | plain | success without a reference |
-    | value, low, high | the gap with its 95 % interval |
+    | value, low, high | the gap with its 95 % interval; None with one family of tasks |
     """
 
     cell: str
@@ -58,8 +54,8 @@ class CellGap:
     digest: str
     plain: float
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     tasks: int
     commit: str = ""
     date: str = ""
@@ -90,7 +86,7 @@ def measure_gaps(
     words += ["--episode-tokens", str(limits.episode_tokens), "--out", str(folder)]
 
     report = run(parse(words), words)
-    plain, *conditions = report.data["rows"]
+    plain, *conditions = finite(report.data["rows"])
     return [
         CellGap(
             cell=str(cell),
@@ -110,17 +106,9 @@ def measure_gaps(
 
 def read_gaps(plan: TrialPlan, path: Path) -> list[CellGap]:
     """The rows of a file that are the plan's; none if there is no file."""
-    if not path.exists():
-        return []
-    rows = [CellGap(**json.loads(line)) for line in path.read_text().splitlines()]
     digests = {cell: plan.start_digest(Cell.of(cell)) for cell in plan.cells}
+    rows = read_lines(path, CellGap)
     return [row for row in rows if digests.get(row.cell) == row.digest]
-
-
-def write_gaps(path: Path, gaps: Sequence[CellGap]) -> None:
-    """Replaces the file. Raises DiskError."""
-    lines = [json.dumps(asdict(each), separators=(",", ":")) + "\n" for each in gaps]
-    write_atomically(path, "".join(lines))
 
 
 def slope(gaps: Sequence[float], gains: Sequence[float]) -> Slope:
@@ -179,6 +167,6 @@ def _slopes_table(
 
 def _points(each: CellGap) -> str:
     value = f"{100 * each.value:+.1f}"
-    if math.isnan(each.low):
+    if each.low is None or each.high is None:
         return value
     return f"{value} ({100 * each.low:+.1f} to {100 * each.high:+.1f})"

@@ -18,6 +18,7 @@ from evals.trials.figure import figure
 from evals.trials.gaps import CellGap, gap_tables
 from evals.trials.plan import Shard, TrialPlan
 from evals.trials.statistics import (
+    ASSUMED_DEVIATION,
     Difference,
     SeedMean,
     detectable,
@@ -60,21 +61,14 @@ def show_plan(
             "cost: %.0f s a run, %.1f core hours left", seconds, left * seconds / 3600
         )
     deviations = _deviations(plan, rows)
-    is_assumed = not deviations
-    deviation = float(np.mean(deviations)) if deviations else None
-    smallest = (
-        detectable(len(plan.seeds), deviation)
-        if deviation is not None
-        else detectable(len(plan.seeds))
-    )
+    deviation = float(np.mean(deviations)) if deviations else ASSUMED_DEVIATION
     logger.info(
         "power: %d seeds show a difference of %.1f points four times in five, if seeds differ by "
-        "%s points",
+        "%.1f points (%s)",
         len(plan.seeds),
-        100 * smallest,
-        "an assumed 10"
-        if is_assumed
-        else f"the {100 * (deviation or 0):.1f} seen so far",
+        100 * detectable(len(plan.seeds), deviation),
+        100 * deviation,
+        "measured" if deviations else "assumed",
     )
 
 
@@ -107,50 +101,83 @@ def trial_report(
     """All tables of the rows, which are of the plan."""
     trial = [row for row in rows if row.stage == "trial"]
     differences = _differences(plan, trial)
-    tables = [
-        _methods_table(plan, trial),
-        _differences_table(plan, differences),
-        _weights_table(plan, trial),
-        *branches_tables(plan, branches),
-        *gap_tables(plan, gaps, trial),
-        _again_table(plan, rows),
+    shards = list(plan.shards())
+    complete = sum(any(row.is_of(shard) for row in trial) for shard in shards)
+
+    sections = _sections(plan, rows, branches, gaps, differences)
+    filled = [table for tables, _ in sections for table in tables if table.lines]
+    legend = [f"{complete} of {len(shards)} runs."]
+    legend += [
+        text for tables, text in sections if any(table.lines for table in tables)
     ]
-    complete = sum(
-        1 for shard in plan.shards() if any(row.is_of(shard) for row in trial)
-    )
-    total = sum(1 for _ in plan.shards())
-    legend = [
-        f"{complete} of {total} runs. avg@k is the mean success of k episodes of each panel task, "
-        "pass@k the share of tasks that one of them solves, area the mean success of the training "
-        "episodes. Means over seeds with 95 % t intervals; per cent and points.",
-        "A difference is paired by seed; a seed counts if both methods have a run of it in each "
-        f"cell of the line; {ALL_CELLS} are those with several seeds. p is Holm's over the "
-        f"declared comparisons, on {PRIMARY} of {ALL_CELLS}.",
-        "AUROC: chance that a deciding token has more weight than another one of its episode; 0.5 "
-        "is blind. Step: mean of advantage times weight by case of the references.",
-        "Agreement: cosine, over the tokens that could have been others, between what a method's "
-        "gradient multiplies them with and their advantage, the policy's success from behind them "
-        "less that from before them; 95 % jackknife intervals over groups.",
-        "Gap: success of the starting model on unseen `id` tasks with a reference in front, less "
-        "that without. Points gained for each point of gap: slope of the least squares line "
-        "through the cells, with its 95 % t interval.",
-    ]
-    origin = sorted({f"{row.date} {row.commit[:9]}" for row in rows})
-    legend.append(f"Made from runs of: {', '.join(origin) or 'none yet'}.")
-    for cell in plan.cells:
-        codes = {row.code for row in rows if row.cell == cell}
-        if len(codes) > 1:
-            legend.append(
-                f"The runs of {cell} are of {len(codes)} states of its environment's code."
-            )
     data = {
         "plan": asdict(plan),
         "differences": [asdict(each) for each in differences],
         "runs": complete,
-        "planned": total,
+        "planned": len(shards),
     }
-    filled = [table for table in tables if table.lines]
-    return TableReport(plan.title or "Trial", filled, legend, data)
+    return TableReport(
+        plan.title or "Trial", filled, [*legend, *_origins(plan, rows)], data
+    )
+
+
+def _sections(
+    plan: TrialPlan,
+    rows: Sequence[TrialRow],
+    branches: Sequence[BranchRow],
+    gaps: Sequence[CellGap],
+    differences: Sequence[Difference],
+) -> list[tuple[list[Table], str]]:
+    """Tables, and the sentence that says how to read them."""
+    trial = [row for row in rows if row.stage == "trial"]
+    return [
+        (
+            [_methods_table(plan, trial)],
+            "avg@k is the mean success of k episodes of each panel task, pass@k the share of tasks "
+            "that one of them solves, area the mean success of the training episodes. Means over "
+            "seeds with 95 % t intervals; per cent and points.",
+        ),
+        (
+            [_differences_table(plan, differences)],
+            "A difference is paired by seed; a seed counts if both methods have a run of it in "
+            f"each cell of the line; {ALL_CELLS} are those with several seeds. p is Holm's over "
+            f"the declared comparisons, on {PRIMARY} of {ALL_CELLS}.",
+        ),
+        (
+            [_weights_table(plan, trial)],
+            "AUROC: chance that a deciding token has more weight than another one of its episode; "
+            "0.5 is blind. Step: mean of advantage times weight by case of the references.",
+        ),
+        (
+            branches_tables(plan, branches),
+            "Agreement: cosine, over the tokens that could have been others, between what a "
+            "method's gradient multiplies them with and their advantage, the policy's success from "
+            "behind them less that from before them; 95 % jackknife intervals over groups.",
+        ),
+        (
+            gap_tables(plan, gaps, trial),
+            "Gap: success of the starting model on unseen `id` tasks with a reference in front, "
+            "less that without. Points gained for each point of gap: slope of the least squares "
+            "line through the cells, with its 95 % t interval.",
+        ),
+        (
+            [_again_table(plan, rows)],
+            "A cell made again has other seeds; within: its mean lies in the first runs' interval.",
+        ),
+    ]
+
+
+def _origins(plan: TrialPlan, rows: Sequence[TrialRow]) -> list[str]:
+    """When and of what code the runs are."""
+    dates = sorted({f"{row.date} {row.commit[:9]}" for row in rows})
+    sentences = [f"Made from runs of: {', '.join(dates) or 'none yet'}."]
+    for cell in plan.cells:
+        codes = {row.code for row in rows if row.cell == cell}
+        if len(codes) > 1:
+            sentences.append(
+                f"The runs of {cell} are of {len(codes)} states of its environment's code."
+            )
+    return sentences
 
 
 def _methods_table(plan: TrialPlan, rows: Sequence[TrialRow]) -> Table:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from envs.rollout import Limits
 from envs.types import Episode
@@ -109,22 +109,12 @@ def _teach(
             )
             tokenizer.save_pretrained(scratch)
         else:
-            make_tiny(
-                scratch,
-                hidden=options.hidden,
-                layers=options.layers,
-                heads=options.heads,
-                seed=options.seed,
-                tokenizer=train_tokenizer(_texts(episodes), options.vocabulary),
-            )
-            model, tokenizer = load_model(scratch, dtype=torch.float32)
-            _teach_copying(model, options)
+            model, tokenizer = _copying_model(scratch, options, _texts(episodes))
         choose_path(model)
 
-        chat = Chat(tokenizer)
         examples = _Examples(options)
         for cell, of_cell, of_env in zip(cells, rollouts, episodes, strict=True):
-            examples.add(cell, of_cell, of_env, chat)
+            examples.add(cell, of_cell, of_env, Chat(tokenizer))
         losses = imitate(
             model,
             examples.draw,
@@ -144,6 +134,23 @@ def _teach(
         time.monotonic() - started,
         folder,
     )
+
+
+def _copying_model(
+    folder: Path, options: SmallModel, texts: Sequence[str]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A new model that can copy, and a tokenizer of the texts, which `folder` gets too."""
+    make_tiny(
+        folder,
+        hidden=options.hidden,
+        layers=options.layers,
+        heads=options.heads,
+        seed=options.seed,
+        tokenizer=train_tokenizer(texts, options.vocabulary),
+    )
+    model, tokenizer = load_model(folder, dtype=torch.float32)
+    _teach_copying(model, options)
+    return model, tokenizer
 
 
 class _Examples:

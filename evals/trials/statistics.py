@@ -15,7 +15,16 @@ import numpy as np
 from evals.statistics import noncentrality, t_quantile, t_two_sided
 from evals.trials.data import TrialRow
 
-__all__ = ["Difference", "Measure", "SeedMean", "difference", "measures", "seed_mean"]
+__all__ = [
+    "ASSUMED_DEVIATION",
+    "Difference",
+    "Measure",
+    "SeedMean",
+    "detectable",
+    "difference",
+    "measures",
+    "seed_mean",
+]
 
 ASSUMED_DEVIATION = 0.10
 """Of a paired difference between seeds, until two seeds say what it is."""
@@ -112,7 +121,7 @@ def difference(
     return seed_mean(differences) if differences else None
 
 
-def detectable(seeds: int, deviation: float = ASSUMED_DEVIATION) -> float:
+def detectable(seeds: int, deviation: float) -> float:
     """The smallest true difference that `seeds` pairs show four times in five; NaN for one seed."""
     if seeds < 2:
         return math.nan

@@ -15,8 +15,7 @@ from envs.store import read_episodes, write_episodes
 from envs.types import Episode, Verdict
 from evals import page, run, show
 from evals.evaluation.arguments import evaluation_parser, parse_evaluation
-from evals.evaluation.plan import plan
-from evals.evaluation.starting import without_unsolved_base
+from evals.evaluation.starting import plan_without_unsolved_base
 from evals.report.left_out import UnsolvedBase
 from evals.statistics import Estimate
 from scgrpo import train
@@ -60,8 +59,7 @@ def labels_and_base(words: Sequence[str]) -> tuple[list[str], UnsolvedBase | Non
     """The models that would be evaluated, and what is said of one that is left out."""
     parser = evaluation_parser("scgrpo eval", "", "")
     arguments: argparse.Namespace = parse_evaluation(parser, [*SMALL, *words])
-    planned, envs = plan(arguments)
-    evaluation, unsolved = without_unsolved_base(planned, envs, arguments)
+    evaluation, _, unsolved = plan_without_unsolved_base(arguments)
     assert evaluation.digests.keys() == {model.label for model in evaluation.models}
     return [model.label for model in evaluation.models], unsolved
 

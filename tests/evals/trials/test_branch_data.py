@@ -3,12 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from evals.trials.branch_data import (
-    BranchRow,
-    branches_tables,
-    read_branches,
-    write_branches,
-)
+from evals.trials.branch_data import BranchRow, branches_tables, read_branches
+from evals.trials.data import write_lines
 from evals.trials.plan import Cell, TrialPlan
 
 PLAN = TrialPlan(
@@ -35,7 +31,7 @@ def test_rows_are_read_again_and_those_of_another_plan_left_out(tmp_path: Path):
     path = tmp_path / "small.branches.jsonl"
     assert read_branches(PLAN, path) == []
     rows = [row("a", 0.5), row("b", 1.0)]
-    write_branches(path, [*rows, replace(rows[0], digest="other")])
+    write_lines(path, [*rows, replace(rows[0], digest="other")])
     assert read_branches(PLAN, path) == rows
     more = replace(PLAN, methods={**PLAN.methods, "signed": "algo=signed"})
     assert read_branches(more, path) == []

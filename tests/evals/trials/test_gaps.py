@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from evals.trials.gaps import CellGap, gap_tables, read_gaps, slope, write_gaps
+from evals.trials.data import write_lines
+from evals.trials.gaps import CellGap, gap_tables, read_gaps, slope
 from evals.trials.plan import Cell, TrialPlan
 from tests.evals.trials.rows import trial_row
 
@@ -34,7 +35,7 @@ def test_rows_are_read_again_and_those_of_another_start_left_out(tmp_path: Path)
     path = tmp_path / "small.gaps.jsonl"
     assert read_gaps(PLAN, path) == []
     rows = [gap("toy_guess/0", 0.3), gap("toy_guess/0", 0.0, "other")]
-    write_gaps(path, [*rows, replace(rows[0], digest="other")])
+    write_lines(path, [*rows, replace(rows[0], digest="other")])
     assert read_gaps(PLAN, path) == rows
     # Methods start from the same model; other limits play it otherwise.
     more = replace(PLAN, methods={**PLAN.methods, "signed": "algo=signed"})

@@ -43,6 +43,14 @@ def test_a_declared_comparison_is_over_all_cells_and_in_each():
     assert weights.lines[0][2].startswith("0.75")
 
 
+def test_only_the_tables_that_are_there_are_explained():
+    legend = " ".join(trial_report(PLAN, ROWS).legend)
+    assert "p is Holm's" in legend
+    assert "Agreement" not in legend
+    assert "Gap" not in legend
+    assert "Made from runs of" in legend
+
+
 def test_a_second_run_is_held_against_the_first_ones_interval():
     rows = [*ROWS]
     for seed, gain in GAINS.items():

@@ -67,7 +67,7 @@ def test_what_is_measured_of_a_run():
 
 def test_what_a_trial_can_show():
     # Eight differences that scatter by 0.1 around it: scipy's t leaves its bounds 4 times in 5.
-    shift, bound = detectable(8) / (0.1 / 8**0.5), stats.t.ppf(0.975, 7)
+    shift, bound = detectable(8, 0.1) / (0.1 / 8**0.5), stats.t.ppf(0.975, 7)
     power = stats.nct.sf(bound, 7, shift) + stats.nct.cdf(-bound, 7, shift)
     assert power == pytest.approx(0.8, abs=1e-9)
-    assert math.isnan(detectable(1))
+    assert math.isnan(detectable(1, 0.1))
