@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -54,12 +55,18 @@ class Outcomes:
         letters = {"1": 1.0, "0": 0.0, "-": np.nan}
         return np.array([[letters[letter] for letter in row] for row in self.passes])
 
+    def has_verdict(self) -> bool:
+        """Whether not all errored, as they do if prompts are longer than an episode may be."""
+        return any(set(row) - {"-"} for row in self.passes)
+
     def average(self) -> float:
-        """avg@K: mean success over all tasks and rollouts."""
-        return float(np.nanmean(self.table()))
+        """avg@K: mean success over all tasks and rollouts; NaN without a verdict."""
+        return float(np.nanmean(self.table())) if self.has_verdict() else math.nan
 
     def at_least_one(self) -> float:
-        """pass@K: share of tasks that at least one of the K rollouts solves."""
+        """pass@K: share of tasks that one of the K rollouts solves; NaN without a verdict."""
+        if not self.has_verdict():
+            return math.nan
         table = self.table()
         return float(np.nanmean(pass_at_k(table, table.shape[1])))
 

@@ -24,7 +24,9 @@ from evals.trials.statistics import (
     detectable,
     difference,
     measures,
+    replication_chance,
     seed_mean,
+    unpaired_difference,
 )
 from scgrpo.runs.disk import write_atomically
 
@@ -162,13 +164,15 @@ def _sections(
         ),
         (
             [_again_table(plan, rows)],
-            "A cell made again has other seeds; within: its mean lies in the first runs' interval.",
+            "A cell made again has other seeds; within: its mean lies in the first runs' interval. "
+            "The chance of that is of runs that differ by their seeds alone. second - first has "
+            "Welch's 95 % interval.",
         ),
     ]
 
 
 def _origins(plan: TrialPlan, rows: Sequence[TrialRow]) -> list[str]:
-    """When and of what code the runs are."""
+    """When and of what code the runs are, and which of their splits have no verdict."""
     dates = sorted({f"{row.date} {row.commit[:9]}" for row in rows})
     sentences = [f"Made from runs of: {', '.join(dates) or 'none yet'}."]
     for cell in plan.cells:
@@ -176,6 +180,20 @@ def _origins(plan: TrialPlan, rows: Sequence[TrialRow]) -> list[str]:
         if len(codes) > 1:
             sentences.append(
                 f"The runs of {cell} are of {len(codes)} states of its environment's code."
+            )
+        errored = sorted(
+            {
+                split
+                for row in rows
+                if row.cell == cell
+                for split, outcomes in row.outcomes.items()
+                if not outcomes.has_verdict()
+            }
+        )
+        if errored:
+            sentences.append(
+                f"Left out of {cell}: {', '.join(errored)}, no episode of which has a verdict in "
+                "some run; a prompt may be longer than an episode may be."
             )
     return sentences
 
@@ -260,7 +278,15 @@ def _weights_table(plan: TrialPlan, rows: Sequence[TrialRow]) -> Table:
 
 def _again_table(plan: TrialPlan, rows: Sequence[TrialRow]) -> Table:
     """Second runs of cells, and whether their mean is within the first ones' interval."""
-    header = ("cell", "method", "first", "second", "within")
+    header = (
+        "cell",
+        "method",
+        "first",
+        "second",
+        "within",
+        "chance of within",
+        "second - first",
+    )
     lines: list[list[str]] = []
     measure = measures()[PRIMARY]
     for cell in plan.cells:
@@ -277,7 +303,19 @@ def _again_table(plan: TrialPlan, rows: Sequence[TrialRow]) -> Table:
             if first and second:
                 before, after = seed_mean(first), seed_mean(second)
                 within = "yes" if before.covers(after.value) else "no"
-                lines.append([cell, method, _percent(before), _percent(after), within])
+                chance = replication_chance(before.seeds, after.seeds)
+                change = unpaired_difference(second, first)
+                lines.append(
+                    [
+                        cell,
+                        method,
+                        _percent(before),
+                        _percent(after),
+                        within,
+                        f"{chance:.0%}",
+                        _percent(change, sign="+"),
+                    ]
+                )
     return Table(header, lines, title="Made again with other seeds")
 
 

@@ -1,7 +1,9 @@
 """The tables are made from rows alone, and say what is missing."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from evals.trials.data import Outcomes
 from evals.trials.plan import TrialPlan
 from evals.trials.report import trial_report, write_report
 from tests.evals.trials.rows import trial_row
@@ -59,10 +61,26 @@ def test_a_second_run_is_held_against_the_first_ones_interval():
         )
         rows.append(trial_row("toy_guess/0", "old", 1000 + seed, 0.1, stage="again"))
     again = trial_report(PLAN, rows).tables[-1]
-    assert [(line[1], line[-1]) for line in again.lines] == [
-        ("new", "yes"),
-        ("old", "no"),
+    assert [(line[1], line[4], line[5]) for line in again.lines] == [
+        ("new", "yes", "91%"),
+        ("old", "no", "91%"),
     ]
+    assert again.lines[0][6] == "+0.0 (-22.7 to +22.7)"
+
+
+def test_a_split_without_a_verdict_is_left_out_and_named():
+    rows = [
+        replace(
+            row, outcomes={**row.outcomes, "ood/long": Outcomes(["a"], ["a"], ["--"])}
+        )
+        for row in ROWS
+    ]
+    before, after = trial_report(PLAN, ROWS), trial_report(PLAN, rows)
+    assert [table.lines for table in after.tables] == [
+        table.lines for table in before.tables
+    ]
+    assert any("ood/long" in sentence for sentence in after.legend)
+    assert not any("Left out" in sentence for sentence in before.legend)
 
 
 def test_the_report_says_how_much_is_missing_and_lies_beside_the_data(tmp_path: Path):

@@ -2,11 +2,19 @@
 
 import math
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from evals.trials.data import TrialRow
-from evals.trials.statistics import detectable, difference, measures, seed_mean
+from evals.trials.statistics import (
+    detectable,
+    difference,
+    measures,
+    replication_chance,
+    seed_mean,
+    unpaired_difference,
+)
 from tests.evals.trials.rows import trial_row
 
 CELLS = ["a/0", "b/0"]
@@ -71,3 +79,26 @@ def test_what_a_trial_can_show():
     power = stats.nct.sf(bound, 7, shift) + stats.nct.cdf(-bound, 7, shift)
     assert power == pytest.approx(0.8, abs=1e-9)
     assert math.isnan(detectable(1, 0.1))
+
+
+def test_an_unpaired_difference_is_welch_s():
+    before, after = [0.1, 0.2, 0.3, 0.25], [0.3, 0.5, 0.7]
+    mean = unpaired_difference(after, before)
+    test = stats.ttest_ind(after, before, equal_var=False)
+    low, high = test.confidence_interval(0.95)
+    assert mean.value == pytest.approx(0.2875)
+    assert (mean.low, mean.high) == pytest.approx((low, high))
+    assert mean.p_value == pytest.approx(test.pvalue)
+    assert math.isnan(unpaired_difference([0.5], before).low)
+    alike = unpaired_difference([0.5, 0.5], [0.0, 0.0])
+    assert (alike.low, alike.high, alike.p_value) == (0.5, 0.5, 0.0)
+
+
+def test_the_chance_that_a_second_mean_lies_in_the_first_interval_is_what_draws_say():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 20_000, 8))
+    half = stats.t.ppf(0.975, 7) * first.std(axis=1, ddof=1) / 8**0.5
+    within = np.abs(second.mean(axis=1) - first.mean(axis=1)) <= half
+    assert replication_chance(8, 8) == pytest.approx(within.mean(), abs=0.01)
+    assert replication_chance(8, 10**9) == pytest.approx(0.95, abs=1e-4)
+    assert math.isnan(replication_chance(1, 8))
