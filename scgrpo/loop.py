@@ -282,7 +282,7 @@ class TrainingLoop:
         self.groups.begin_after(step)
 
         # Weights, level and metrics change as one: no interrupt may come between them.
-        with self._interrupts.held():
+        with self._interrupts.delay():
             update = self._learning.learn(step, groups)
             log |= update.log
             log["level"] = float(self.levels.level)

@@ -157,7 +157,7 @@ class Rollouts:
         order = list(range(len(tasks) * group))
         # Otherwise all start at once, or one after another.
         if 1 < self._threads < len(order):
-            expected = [self._past_turns.expected(task) for task in tasks]
+            expected = [self._past_turns.expected_turns(task) for task in tasks]
             order.sort(key=lambda i: expected[i // group], reverse=True)
         return order
 
@@ -226,7 +226,7 @@ class _PastTurns:
             self._counts[key] += 1
             self._turns[key] += len(episode.turns)
 
-    def expected(self, task: Task) -> float:
+    def expected_turns(self, task: Task) -> float:
         """Mean turns of the task; if it is new, of its split and level; infinite if that is."""
         for key in _kinds(task):
             if key in self._counts:

@@ -63,7 +63,7 @@ class Validation:
         """What `validate` says at the levels of now, of a mixture for each part."""
         config = self._config
         values: list[tuple[str, dict[str, float]]] = []
-        for name, part, level in self._levels.held_out():
+        for name, part, level in self._levels.validation_levels():
             of_part = validate(
                 self._rollouts,
                 self._policy,

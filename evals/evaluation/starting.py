@@ -54,7 +54,7 @@ def _without_unsolved_base(
     labels = [model.label for model in evaluation.models]
     if run is None or labels[:2] != [BASE, WARM]:
         return evaluation, None
-    unsolved = _unsolved(run, evaluation, envs)
+    unsolved = _unsolved_base(run, evaluation, envs)
     if unsolved is None:
         return evaluation, None
 
@@ -63,7 +63,7 @@ def _without_unsolved_base(
     return replace(evaluation, evaluated=models, digests=digests), unsolved
 
 
-def _unsolved(
+def _unsolved_base(
     run: Path, evaluation: Evaluation, envs: Mapping[str, TextEnv]
 ) -> UnsolvedBase | None:
     """What the run measured of its base model, if that is 0 and holds for every suite."""

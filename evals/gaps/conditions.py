@@ -14,7 +14,7 @@ from scgrpo.policies.chat import Chat
 from scgrpo.policies.conditioned import Condition
 from scgrpo.teachers.prompts import guide_messages, teacher_messages
 
-__all__ = ["CONTROLS", "OWN", "PLAIN", "by_seed", "conditions_of", "shown"]
+__all__ = ["CONTROLS", "OWN", "PLAIN", "by_seed", "conditions_of", "condition_episodes"]
 
 PLAIN, OWN = "none", "own"
 CONTROLS: Mapping[str, str] = {
@@ -39,7 +39,7 @@ def conditions_of(
     if name == "guide":
         return [guide_messages for _ in references]
     conditions: list[Condition | None] = []
-    for reference in shown(name, references):
+    for reference in condition_episodes(name, references):
         if reference is None:
             conditions.append(None)
             continue
@@ -56,7 +56,9 @@ def conditions_of(
     return conditions
 
 
-def shown(name: str, references: Sequence[TaskReferences]) -> list[Episode | None]:
+def condition_episodes(
+    name: str, references: Sequence[TaskReferences]
+) -> list[Episode | None]:
     """The reference that each task's episodes read under `own`, `other` or `failed`."""
     if name == "failed":
         return [reference.failed for reference in references]

@@ -20,7 +20,7 @@ from evals.evaluation.models import EvaluatedModel
 from evals.evaluation.plan import Evaluation, expected_time, smallest_differences
 from evals.evaluation.policies import open_policy
 from evals.evaluation.suites import Suite
-from evals.gaps.conditions import OWN, PLAIN, by_seed, conditions_of, shown
+from evals.gaps.conditions import OWN, PLAIN, by_seed, condition_episodes, conditions_of
 from evals.gaps.divergence import MAX_EPISODES, divergence_numbers
 from evals.gaps.references import TRIES, TaskReferences, references_of
 from scgrpo.models.load import load_config, load_tokenizer
@@ -277,7 +277,7 @@ def _cells(
             # Other references are other episodes.
             texts: list[list[str]] = []
             if name != "guide":
-                for episode in shown(name, of_tasks):
+                for episode in condition_episodes(name, of_tasks):
                     texts.append(
                         turn_texts(episode, limits.observation_chars) if episode else []
                     )

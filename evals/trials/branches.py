@@ -91,7 +91,7 @@ def _groups(
         seed=seed,
         description=f"groups of {cell}",
     )
-    groups = _mixed(played, size)[: options.groups]
+    groups = _mixed_groups(played, size)[: options.groups]
     if not groups:
         raise ValueError(
             f"none of {options.tasks} groups of {cell} both succeeds and fails, so no credit "
@@ -117,7 +117,7 @@ def _forward(
     )
 
 
-def _mixed(episodes: Sequence[Episode], size: int) -> list[Sequence[Episode]]:
+def _mixed_groups(episodes: Sequence[Episode], size: int) -> list[Sequence[Episode]]:
     """The groups without an errored episode that both succeed and fail."""
     groups = [episodes[i : i + size] for i in range(0, len(episodes), size)]
     mixed: list[Sequence[Episode]] = []

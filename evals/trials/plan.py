@@ -191,7 +191,7 @@ class TrialPlan:
         So a trial that is cut off has whole comparisons with fewer seeds.
         """
         if stage == "tune":
-            tuned = dict.fromkeys(map(self.tuned_as, self.methods))
+            tuned = dict.fromkeys(map(self.tuning_method, self.methods))
             for seed in self.tuning.seeds:
                 for name in self.tuning_cells:
                     for method in tuned:
@@ -208,7 +208,7 @@ class TrialPlan:
         """The cells whose runs choose the learning rates."""
         return self.tuning.cells or self.cells
 
-    def tuned_as(self, method: str) -> str:
+    def tuning_method(self, method: str) -> str:
         """The method whose tuning gives this one's learning rate."""
         base = method.partition("/")[0]
         return base if base in self.methods else method

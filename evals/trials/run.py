@@ -89,7 +89,7 @@ def tuned_lr(plan: TrialPlan, rows: Sequence[TrialRow], method: str) -> float:
     lrs = plan.tuning.lrs
     if len(lrs) == 1:
         return lrs[0]
-    method = plan.tuned_as(method)
+    method = plan.tuning_method(method)
     areas: dict[float, list[float]] = {lr: [] for lr in lrs}
     for row in rows:
         if row.stage == "tune" and row.method == method and row.lr in areas:

@@ -113,8 +113,8 @@ def launch(
         try:
             with Gang(shape) as gang:
                 urls = gang.engines(for_engines)
-                placed = _placed(urls, workers)
-                gang.train(_command(given, config.runs, name, placed), folder)
+                placement = _placement_settings(urls, workers)
+                gang.train(_command(given, config.runs, name, placement), folder)
             return run
         except GangLostError as error:
             lost = 0 if _steps(run) > steps else lost + 1
@@ -124,23 +124,23 @@ def launch(
             logger.warning("the gang is lost behind step %d: %s", steps, error)
 
 
-def _placed(urls: Sequence[str], workers: int) -> list[str]:
+def _placement_settings(urls: Sequence[str], workers: int) -> list[str]:
     """The settings that name what was placed, for a new run and for one that goes on."""
-    placed: list[str] = []
+    placement: list[str] = []
     if urls:
-        placed += ["engine.kind=vllm_server", f"engine.servers=[{','.join(urls)}]"]
+        placement += ["engine.kind=vllm_server", f"engine.servers=[{','.join(urls)}]"]
     if workers:
-        placed.append(f"rollout_workers={workers}")
-    return placed
+        placement.append(f"rollout_workers={workers}")
+    return placement
 
 
 def _command(
-    given: Sequence[str], runs: Path, name: str, placed: Sequence[str]
+    given: Sequence[str], runs: Path, name: str, placement: Sequence[str]
 ) -> list[str]:
     """The trainers' command: a new run, or one that goes on if it has begun."""
     if not (runs / name / CONFIG).is_file():
-        return ["-m", MODULE, *given, f"name={name}", *placed]
-    return ["-m", MODULE, "resume=true", f"name={name}", f"runs={runs}", *placed]
+        return ["-m", MODULE, *given, f"name={name}", *placement]
+    return ["-m", MODULE, "resume=true", f"name={name}", f"runs={runs}", *placement]
 
 
 def _steps(run: Path) -> int:

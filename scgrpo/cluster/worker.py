@@ -46,12 +46,12 @@ class RolloutWorker:
         instances = self._instances
         assert instances is not None, "open() comes first"
 
-        def played(policy: Policy) -> Episode:
+        def play_one(policy: Policy) -> Episode:
             with instances.lent() as env:
                 chosen = RandomPolicy(env) if version is None else policy
                 return play(env, chosen, task, limits=limits, seed=seed)
 
-        episode = PlayedEpisode(played, version or 0)
+        episode = PlayedEpisode(play_one, version or 0)
         with self._lock:
             self._episodes[key] = episode
         return self._next(key)

@@ -107,7 +107,7 @@ class RolloutWorkers:
         """
         problem = ""
         for _ in range(TRIES):
-            with self._reserved() as member:
+            with self._reservation() as member:
                 try:
                     return self._play_on(member, policy, task, limits, seed)
                 except WorkerLostError as error:
@@ -213,7 +213,7 @@ class RolloutWorkers:
         return _Member(place, actor, actor.open.remote(*self._arguments))
 
     @contextmanager
-    def _reserved(self) -> Iterator[_Member]:
+    def _reservation(self) -> Iterator[_Member]:
         """The worker with the fewest episodes, of which one more is counted in the block."""
         member = self._choose()
         try:

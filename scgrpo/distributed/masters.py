@@ -141,7 +141,7 @@ class SharedMaster:
             return
         # Freed as soon as it was sent.
         whole, self._whole = self._whole, None
-        whole = _padded(whole, self._chunk * self._ranks.parts)
+        whole = _with_zero_rows(whole, self._chunk * self._ranks.parts)
         part = whole.new_empty(self._chunk, *whole.shape[1:])
         self._ranks.reduce_scatter_(part, whole)
         own = part[: len(self.weight)]
@@ -156,7 +156,7 @@ class SharedMaster:
     def publish(self) -> None:
         """See `Master`."""
         own = self.weight.detach().to(self.parameter.device, self.parameter.dtype)
-        part = _padded(own, self._chunk)
+        part = _with_zero_rows(own, self._chunk)
         whole = part.new_empty(self._chunk * self._ranks.parts, *part.shape[1:])
         self._ranks.all_gather_into_(whole, part)
         self.parameter.copy_(whole[: len(self.parameter)])
@@ -177,7 +177,7 @@ def _sum_with_fresh(gradient: Tensor | None, parameter: Tensor) -> Tensor | None
     return fresh if gradient is None else gradient.add_(fresh)
 
 
-def _padded(value: Tensor, rows: int) -> Tensor:
+def _with_zero_rows(value: Tensor, rows: int) -> Tensor:
     """The value with rows of zeros behind it; the value itself if it has as many already."""
     missing = rows - len(value)
     if not missing:

@@ -142,7 +142,7 @@ class Ranks:
     def meet(self) -> None:
         """Returns once every rank is here; a signal interrupts it, which collectives hold up."""
         if self.watch is not None:
-            with self._explained():
+            with self._loss_context():
                 self.watch.meet()
 
     def all_gather(self, value: T) -> list[T]:
@@ -150,7 +150,7 @@ class Ranks:
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
-        with self._explained():
+        with self._loss_context():
             dist.all_gather_object(values, value, group=self.control)
         return values
 
@@ -159,19 +159,19 @@ class Ranks:
         if self.count == 1:
             return
         for tensor in tensors:
-            with self._explained():
+            with self._loss_context():
                 dist.all_reduce(tensor, group=self._group_of(tensor))
 
     def reduce_scatter_(self, part: Tensor, whole: Tensor) -> None:
         """Fills `part`, as large on every rank, with this rank's rows of the sum of `whole`."""
-        with self._explained():
+        with self._loss_context():
             dist.reduce_scatter_tensor(part, whole, group=self._mesh_group(1))
             if self.copies > 1:
                 dist.all_reduce(part, group=self._mesh_group(0))
 
     def all_gather_into_(self, whole: Tensor, part: Tensor) -> None:
         """Fills `whole` with every `part` of a copy, which are equally large."""
-        with self._explained():
+        with self._loss_context():
             dist.all_gather_into_tensor(whole, part, group=self._mesh_group(1))
 
     def _mesh_group(self, axis: int) -> dist.ProcessGroup | None:
@@ -180,7 +180,7 @@ class Ranks:
             return None
         return self.mesh.get_group(axis)
 
-    def _explained(self) -> AbstractContextManager[None]:
+    def _loss_context(self) -> AbstractContextManager[None]:
         """A context that turns a torn connection into a PeerLostError that says what to do."""
         return nullcontext() if self.watch is None else self.watch.explaining()
 
@@ -230,7 +230,7 @@ class Ranks:
         if self.count == 1:
             return
         for tensor in tensors:
-            with self._explained(), torch.no_grad():
+            with self._loss_context(), torch.no_grad():
                 dist.broadcast(tensor.data, src=0, group=self._group_of(tensor))
 
     def results_of(self, work: Callable[[], T]) -> list[T]:
@@ -272,7 +272,7 @@ class Ranks:
             raise
         finally:
             # Also after an error: the other ranks are waiting.
-            with self._explained():
+            with self._loss_context():
                 dist.broadcast_object_list(message, src=0, group=self.control)
         if message[1] is not None:
             raise PeerLostError(f"process 0 cannot go on: {message[1]}")

@@ -33,7 +33,7 @@ __all__ = [
     "is_sharded",
     "local_part",
     "shard",
-    "streamed",
+    "stream_weights",
 ]
 
 ADAPTER = "default"
@@ -152,7 +152,7 @@ def cpu_state_dict(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def streamed(
+def stream_weights(
     model: PreTrainedModel, dtype: torch.dtype, *, merged: bool = False
 ) -> Iterator[tuple[str, Tensor]]:
     """Every weight of a model, sharded or not: whole, one after the other, on rank 0 alone.
@@ -200,11 +200,11 @@ def _base_weights(model: nn.Module, dtype: torch.dtype) -> Iterator[tuple[str, T
         plain_name = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
         if name.endswith(".base_layer.weight"):
             layer = model.get_submodule(name.removesuffix(".base_layer.weight"))
-            value = _merged(layer, value, dtype)
+            value = _adapted_weight(layer, value, dtype)
         yield plain_name, value
 
 
-def _merged(layer: Any, base: Tensor, dtype: torch.dtype) -> Tensor:
+def _adapted_weight(layer: Any, base: Tensor, dtype: torch.dtype) -> Tensor:
     """A linear layer's weight with its adapter, summed in fp32. All ranks must call it."""
     a = _whole(layer.lora_A[ADAPTER].weight, torch.float32)
     b = _whole(layer.lora_B[ADAPTER].weight, torch.float32)

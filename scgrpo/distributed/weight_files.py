@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from scgrpo.distributed.ranks import is_main_process
-from scgrpo.distributed.sharding import ADAPTER, streamed
+from scgrpo.distributed.sharding import ADAPTER, stream_weights
 from scgrpo.models.decoder import transformers_model
 
 __all__ = ["save_streamed", "write_weights"]
@@ -30,9 +30,9 @@ def save_streamed(
 
     Of a `PeftModel` the adapter, or with `merged` the model with the adapter in it. Other than
     `save_pretrained` it never holds all weights: a file's at most. The weights must not change
-    meanwhile. Raises ValueError as `streamed` does, and the disk's errors.
+    meanwhile. Raises ValueError as `stream_weights` does, and the disk's errors.
     """
-    weights = streamed(model, dtype, merged=merged)
+    weights = stream_weights(model, dtype, merged=merged)
     is_adapter = isinstance(model, PeftModel) and not merged
     name = "adapter_model" if is_adapter else "model"
     if not is_main_process():

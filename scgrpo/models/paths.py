@@ -104,7 +104,7 @@ def _tried_path(model: PreTrainedModel) -> ModelPath:
         trial = _trial(model)
         attention = str(model.config._attn_implementation)
         for decoder in _packed_decoders(model.device):
-            problem = trial.attempt(partial(_packed, model, decoder))
+            problem = trial.attempt(partial(_pack, model, decoder))
             if not problem:
                 reason = f"equal to its own forward pass within {trial.gap:.1e} nats"
                 return trial.path("packed", reason)
@@ -144,7 +144,7 @@ def _packed_decoders(device: torch.device) -> list[PackedDecoder]:
     return [PackedDecoder(fused=True), PackedDecoder(fused=False)]
 
 
-def _packed(model: PreTrainedModel, decoder: Decoder) -> Decoder:
+def _pack(model: PreTrainedModel, decoder: Decoder) -> Decoder:
     use_packed(model)
     return decoder
 

@@ -233,9 +233,9 @@ class _Conversation:
         if stops and not split_thought(text).is_closed:
             self._policy.thinks = True
             return self._turn(room)
-        return {**answer, "text": self._closed(text, answer["finish_reason"])}
+        return {**answer, "text": self._close_call(text, answer["finish_reason"])}
 
-    def _closed(self, text: str, finish_reason: str | None) -> str:
+    def _close_call(self, text: str, finish_reason: str | None) -> str:
         """The text up to the end of its first call, which servers leave out if they stop there."""
         if self._native or not self._tools:
             return text

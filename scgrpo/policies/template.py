@@ -199,7 +199,7 @@ def _split(text: str) -> Rendered:
     end = 0
     for match in _SLOT.finditer(text):
         pieces.append(text[end : match.start()])
-        left, right = _unescaped(match["left"]), _unescaped(match["right"])
+        left, right = _unescape(match["left"]), _unescape(match["right"])
         if match["kind"] == "text":
             left, right = PAD_LEFT, PAD_RIGHT
         slot = _Slot(
@@ -214,5 +214,5 @@ def _split(text: str) -> Rendered:
     return Rendered(tuple(pieces), tuple(slots))
 
 
-def _unescaped(pad: str | None) -> str:
+def _unescape(pad: str | None) -> str:
     return (pad or "").replace("\\n", "\n").replace("\\t", "\t")

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sandboxes.commands import CommandError
 from scgrpo.distributed.ranks import SINGLE_PROCESS, Ranks
-from scgrpo.distributed.sharding import full_tensor, local_part, streamed
+from scgrpo.distributed.sharding import full_tensor, local_part, stream_weights
 from scgrpo.models.decoder import transformers_model
 from scgrpo.models.head import output_layer
 from scgrpo.policies.engines import probe
@@ -137,7 +137,7 @@ class WeightSync:
         """
         expected, scores = self._digests(), self._scores()
         # Open conversations wait until the engines have the weights that the version says.
-        with self._paused():
+        with self._pause():
             self.version += 1
             self._hand_over(expected)
         # An engine that is paused scores nothing either.
@@ -173,7 +173,7 @@ class WeightSync:
         """Gives the engines the model's weights, and compares their digests."""
         weights: Iterator[tuple[str, Tensor]] = iter(())
         if self._ranks.sharded or self._handover.streams:
-            weights = streamed(self._model, self._model.dtype)
+            weights = stream_weights(self._model, self._model.dtype)
         if not self._ranks.is_main_process:
             _exhaust(weights)
         self._ranks.broadcast_object(lambda: self._push(weights, expected))
@@ -230,7 +230,7 @@ class WeightSync:
         self._fleet.adopt(working, self.name)
 
     @contextmanager
-    def _paused(self) -> Iterator[None]:
+    def _pause(self) -> Iterator[None]:
         """Engines write no token in the block, if conversations may be open.
 
         On no rank it begins before they have stopped: what another rank samples by older weights

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class Interrupts:
     """What the two signals do while the block runs, if it runs in the main thread.
 
-    They interrupt it by KeyboardInterrupt or, for SIGTERM, Terminated. Not in `held`, which they
+    They interrupt it by KeyboardInterrupt or, for SIGTERM, Terminated. Not in `delay`, which they
     interrupt at its end. With `agreed` they interrupt nothing but `at_once`: one of several
     processes that left elsewhere would let the others wait. All of them hear of a signal to one.
 
@@ -62,7 +62,7 @@ class Interrupts:
         self._stop_timer()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def delay(self) -> Iterator[None]:
         """Signals wait until the block ends, so that no weight is left half-way."""
         before, self._raises = self._raises, False
         try:

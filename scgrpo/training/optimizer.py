@@ -152,14 +152,14 @@ class MasterAdamW:
         self._adam.load_state_dict({**state, "state": moments})
         self._publish()
 
-    def _replicated(self) -> list[int]:
+    def _replicated_numbers(self) -> list[int]:
         """Numbers of the weights that every rank steps."""
         kinds = enumerate(self._by_parameter)
         return [i for i, master in kinds if isinstance(master, ReplicatedMaster)]
 
     def _sum_replicated(self, gradients: list[Tensor | None]) -> None:
         """Sums the gradients of the weights that every rank steps over the ranks."""
-        places = self._replicated()
+        places = self._replicated_numbers()
         sums = self._ranks.summed_gradients(
             [gradients[i] for i in places], [self._masters[i] for i in places]
         )
@@ -173,7 +173,7 @@ class MasterAdamW:
         A GPU is waited for once.
         """
         if self._ranks.sharded:
-            replicated = set(self._replicated())
+            replicated = set(self._replicated_numbers())
             own = [g for i, g in enumerate(gradients) if i not in replicated]
             squares = _sum_of_squares(own)
             self._ranks.all_reduce_(squares)

@@ -59,7 +59,7 @@ class TaskDraw:
         """Counts the success rate of a task's group."""
         self._curricula[self._number(task)].record(task.level, success)
 
-    def held_out(self) -> list[tuple[str, int | None, int]]:
+    def validation_levels(self) -> list[tuple[str, int | None, int]]:
         """What validation measures: name, number of the part (None: no mixture), and level."""
         if not isinstance(self._env, Mixture):
             return [("", None, self._curricula[0].level)]

@@ -48,7 +48,7 @@ class FlexTreeLayout:
             query[None],
             key[None],
             value[None],
-            _capped(scoring.softcap),
+            _softcap_change(scoring.softcap),
             self._mask(scoring.window),
             scoring.scale,
             enable_gqa=True,
@@ -81,8 +81,8 @@ class FlexTreeLayout:
         seen_in_part, seen_whole = self._visible_blocks(window)
         device, tokens = positions.device, len(positions)
         return BlockMask.from_kv_blocks(
-            *_ordered(seen_in_part, device),
-            *_ordered(seen_whole, device),
+            *_block_order(seen_in_part, device),
+            *_block_order(seen_whole, device),
             BLOCK_SIZE=BLOCK,
             mask_mod=visible,
             seq_lengths=(tokens, tokens),
@@ -120,14 +120,14 @@ def _extremes(values: Tensor) -> tuple[Tensor, Tensor]:
     return padded.amin(1), padded.amax(1)
 
 
-def _ordered(blocks: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+def _block_order(blocks: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
     """How many columns of each row are True, and their numbers first. (1, 1, n), (1, 1, n, n)."""
     counts = blocks.sum(1, dtype=torch.int32)
     order = blocks.int().argsort(dim=1, descending=True, stable=True).int()
     return counts[None, None].to(device), order[None, None].to(device)
 
 
-def _capped(softcap: float | None) -> Callable[..., Tensor] | None:
+def _softcap_change(softcap: float | None) -> Callable[..., Tensor] | None:
     """What changes a scaled score, if something does."""
     if softcap is None:
         return None

@@ -35,7 +35,7 @@ def use_lean_layers(model: nn.Module) -> int:
         if _is_norm(module):
             forward = _norm
         elif _is_gated(module):
-            forward = _gated
+            forward = _gated_forward
         if forward is not None and _computes(module, forward):
             module.forward = MethodType(forward, module)
             switched += 1
@@ -105,7 +105,7 @@ def _norm(self: Any, hidden_states: Tensor) -> Tensor:
     return _NormFunction.apply(hidden_states, self.weight, self.variance_epsilon)
 
 
-def _gated(self: Any, x: Tensor) -> Tensor:
+def _gated_forward(self: Any, x: Tensor) -> Tensor:
     """The `forward` of a switched feed-forward part."""
     last = self.down_proj
     # Adapters may have come since.

@@ -109,7 +109,7 @@ class Fleet:
         turn = Sampled([], [], cut=False)
         failures = 0
         while True:
-            with self._reserved(group, len(ids) + room) as member:
+            with self._reservation(group, len(ids) + room) as member:
                 try:
                     more = member.engine.sample(
                         [*ids, *turn.ids],
@@ -122,11 +122,11 @@ class Fleet:
                         adapter=adapter,
                     )
                     member.wait_s = FIRST_WAIT_S
-                    return _joined(turn, more)
+                    return _concatenate(turn, more)
                 except EngineLostError as error:
                     self._leave(member, str(error), may_return=True)
                     failures = 0 if error.partial.ids else failures + 1
-                    turn = _joined(turn, error.partial)
+                    turn = _concatenate(turn, error.partial)
                     if self._closed or failures >= self._tries:
                         raise
             if turn.ids and (turn.ids[-1] in stop_ids or len(turn.ids) >= room):
@@ -179,7 +179,7 @@ class Fleet:
             engine.close()
 
     @contextmanager
-    def _reserved(self, group: int, tokens: int) -> Iterator[_Member]:
+    def _reservation(self, group: int, tokens: int) -> Iterator[_Member]:
         """The engine for a turn of the group, whose load has these tokens in the block."""
         member = self._choose(group, tokens)
         try:
@@ -267,5 +267,5 @@ class Fleet:
             raise errors[0]
 
 
-def _joined(first: Sampled, second: Sampled) -> Sampled:
+def _concatenate(first: Sampled, second: Sampled) -> Sampled:
     return Sampled(first.ids + second.ids, first.logprobs + second.logprobs, second.cut)

@@ -40,7 +40,7 @@ class Handover(Protocol):
     ) -> None:
         """Has every engine compute with the weights, which are version `number`.
 
-        `weights` are `sharding.streamed`: each is whole, and gone when the next one comes. An
+        `weights` are `sharding.stream_weights`: each is whole, and gone when the next one comes. An
         engine that does not take them leaves the fleet; raises its error if none is left.
         """
         ...

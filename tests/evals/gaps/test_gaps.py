@@ -13,7 +13,7 @@ from envs.types import Episode, Segment, Stop, Task, Verdict
 from evals.evaluation.episodes import evaluate
 from evals.evaluation.models import EvaluatedModel
 from evals.evaluation.suites import Suite
-from evals.gaps.conditions import by_seed, conditions_of, shown
+from evals.gaps.conditions import by_seed, condition_episodes, conditions_of
 from evals.gaps.play import ModelGap
 from evals.gaps.references import ORACLE_SEED, TaskReferences, references_of
 from evals.gaps.report import gap_rows
@@ -91,10 +91,10 @@ def episode(name: str) -> Episode:
 def test_other_is_the_next_task_that_has_a_verified_episode():
     a, c = episode("a"), episode("c")
     three = [TaskReferences(a), TaskReferences(None, episode("b")), TaskReferences(c)]
-    assert shown("own", three) == [a, None, c]
-    assert shown("other", three) == [c, c, a]
-    assert shown("failed", three) == [None, three[1].failed, None]
-    assert shown("other", [TaskReferences(a)]) == [None]
+    assert condition_episodes("own", three) == [a, None, c]
+    assert condition_episodes("other", three) == [c, c, a]
+    assert condition_episodes("failed", three) == [None, three[1].failed, None]
+    assert condition_episodes("other", [TaskReferences(a)]) == [None]
 
 
 def test_a_reference_that_does_not_fit_is_not_shown(chat):

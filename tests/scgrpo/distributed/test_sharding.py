@@ -23,7 +23,7 @@ from scgrpo.distributed.sharding import (
     full_parameters,
     is_sharded,
     shard,
-    streamed,
+    stream_weights,
 )
 from scgrpo.distributed.weight_files import save_streamed, write_weights
 from scgrpo.models.families import make_family
@@ -151,7 +151,7 @@ def stream(ranks: Ranks, out: Path, rank: int) -> None:
         (out / "merged").mkdir(exist_ok=True)
         save_streamed(model, out / "merged", torch.float32, merged=True)
         save_streamed(model, out / "adapter", torch.float32)
-        weights = dict(streamed(model, torch.float32))
+        weights = dict(stream_weights(model, torch.float32))
         torch.save(weights, out / f"weights-{ranks.rank}.pt")
         gathered: list[str] = []
         state = counted_state(model, gathered)
@@ -160,7 +160,7 @@ def stream(ranks: Ranks, out: Path, rank: int) -> None:
     sizes: list[int] = []
     before = live_bytes()
     weights = {}
-    for name, weight in streamed(model, torch.bfloat16):
+    for name, weight in stream_weights(model, torch.bfloat16):
         sizes.append(live_bytes() - before)
         before += weight.nbytes  # of the copy
         weights[name] = weight.clone()
@@ -230,7 +230,7 @@ def test_many_weights_go_into_files_that_transformers_reads(tmp_path: Path):
     held: list[int] = []
 
     def counted() -> Iterator[tuple[str, Tensor]]:
-        for name, value in streamed(model, torch.float32):
+        for name, value in stream_weights(model, torch.float32):
             held.append(len(list(tmp_path.glob(".model-*"))))
             yield name, value
 

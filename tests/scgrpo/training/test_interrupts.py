@@ -40,7 +40,7 @@ def test_a_signal_interrupts_at_once_but_not_what_is_held(
 
     def work(*, held: bool) -> None:
         with Interrupts(LONG_S) as interrupts:
-            with interrupts.held() if held else nullcontext():
+            with interrupts.delay() if held else nullcontext():
                 send(number)
                 done.append(f"held: {held}")
             done.append("behind it")
@@ -56,7 +56,7 @@ def test_a_second_ctrl_c_does_not_wait():
     interrupts = Interrupts(LONG_S)
 
     def work() -> None:
-        with interrupts, interrupts.held():
+        with interrupts, interrupts.delay():
             send(signal.SIGINT)
             assert not interrupts.gives_up
             send(signal.SIGINT)
@@ -71,7 +71,7 @@ def test_after_the_grace_time_a_terminated_update_is_given_up():
     interrupts = Interrupts(0.2)
 
     def work() -> None:
-        with interrupts, interrupts.held():
+        with interrupts, interrupts.delay():
             send(signal.SIGTERM)
             send(signal.SIGTERM)  # a launcher passes it on
             time.sleep(LONG_S)
@@ -85,7 +85,7 @@ def test_after_the_grace_time_a_terminated_update_is_given_up():
 def test_with_others_a_signal_waits_for_the_place_that_all_agree_on():
     with Interrupts(LONG_S, agreed=True) as interrupts:
         send(signal.SIGTERM)
-        with interrupts.held():
+        with interrupts.delay():
             pass
         with pytest.raises(Terminated), interrupts.at_once():
             pytest.fail("it was asked to stop before")

@@ -29,7 +29,7 @@ def test_one_environment_draws_as_before():
         assert draw.draw(ours) == pool[int(theirs.integers(len(pool)))]
     assert draw.state_dict() == curriculum.state_dict()
     assert draw.log([]) == {}
-    assert draw.held_out() == [("", None, 0)]
+    assert draw.validation_levels() == [("", None, 0)]
 
 
 def test_parts_are_drawn_by_weight_and_climb_alone():
@@ -41,21 +41,21 @@ def test_parts_are_drawn_by_weight_and_climb_alone():
     # 3 in 4 of 2000, within four standard deviations of 19.4.
     assert abs(numbers.count(0) - 1500) < 78
     assert {task.level for task in tasks} == {0, 1}
-    assert draw.held_out() == [("toy_guess", 0, 0), ("tool_store", 1, 1)]
+    assert draw.validation_levels() == [("toy_guess", 0, 0), ("tool_store", 1, 1)]
     store = next(task for task in tasks if env.part_of(task) == 1)
     for _ in range(16):
         draw.record(store, 1.0)
-    assert draw.held_out() == [("toy_guess", 0, 0), ("tool_store", 1, 2)]
+    assert draw.validation_levels() == [("toy_guess", 0, 0), ("tool_store", 1, 2)]
     assert draw.level == 1.0
 
     again = TaskDraw(registry.make("toy_guess@weight=3+tool_store@levels=1,2"))
     again.load_state_dict(draw.state_dict())
-    assert again.held_out() == draw.held_out()
+    assert again.validation_levels() == draw.validation_levels()
 
 
 def test_a_run_s_levels_are_those_of_the_parts_that_have_them():
     draw = TaskDraw(registry.make("toy_guess+tool_store@levels=2"), [1])
-    assert draw.held_out() == [("toy_guess", 0, 1), ("tool_store", 1, 2)]
+    assert draw.validation_levels() == [("toy_guess", 0, 1), ("tool_store", 1, 2)]
     with pytest.raises(ValueError, match="toy_guess has none of the levels \\[9\\]"):
         TaskDraw(registry.make("toy_guess+tool_store"), [9])
 
