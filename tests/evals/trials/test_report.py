@@ -60,12 +60,16 @@ def test_a_second_run_is_held_against_the_first_ones_interval():
             trial_row("toy_guess/0", "new", 1000 + seed, 0.5 + gain, stage="again")
         )
         rows.append(trial_row("toy_guess/0", "old", 1000 + seed, 0.1, stage="again"))
-    again = trial_report(PLAN, rows).tables[-1]
+    again, all_seeds = trial_report(PLAN, rows).tables[-2:]
     assert [(line[1], line[4], line[5]) for line in again.lines] == [
         ("new", "yes", "91%"),
         ("old", "no", "91%"),
     ]
     assert again.lines[0][6] == "+0.0 (-22.7 to +22.7)"
+    # By seed 20, 30, 10 and then 60, 70, 50 points: 40 +- 2.5706 * 23.66 / sqrt(6); `third` was
+    # not made again.
+    assert [line[:3] for line in all_seeds.lines] == [["new - old", "toy_guess/0", "6"]]
+    assert all_seeds.lines[0][3] == "+40.0 (+15.2 to +64.8)"
 
 
 def test_a_split_without_a_verdict_is_left_out_and_named():
